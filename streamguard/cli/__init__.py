@@ -1,0 +1,1 @@
+"""The command line: builds the parts and passes them down."""

@@ -1,0 +1,1 @@
+"""Footage that nobody filmed, served as a live stream: for the demo and for the tests."""

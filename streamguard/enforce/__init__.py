@@ -1,0 +1,1 @@
+"""From a decision to a delivered kill-signal: outbox, signing, Redis Streams."""

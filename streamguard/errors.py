@@ -1,0 +1,115 @@
+"""Every error that StreamGuard raises, by what the caller must do.
+
+    StreamGuardError                 shown to the operator as it is: operation, object, next step
+    |-- UsageError                   fix the call: a bad option, a missing file, a broken config
+    |   `-- ConfigError              an unknown key or a bad value, with its full path
+    |-- LibraryError                 fix the library; the last good one keeps serving
+    |   |-- LibraryMissing           there is none at that path
+    |   |-- LibraryFormatError       made by a newer StreamGuard
+    |   |-- LibraryDamaged           a checksum or the canary failed
+    |   `-- LibraryLocked            another process is writing
+    |-- SourceError                  one connection to a stream ended badly
+    |   |-- SourceUnavailable        try again: refused, unreachable, not live yet, timed out
+    |   |-- SourceStalled            try again: connected, but nothing new came
+    |   |-- SourceRefused            trying again will not help soon: no such application, no permission, forbidden address
+    |   `-- SourceUnwatchable        connected, but there is nothing that can be decoded: the stream is blind
+    |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
+    |-- OutboxError                  page someone: decisions cannot be made durable
+    `-- SignalsError                 kill-signals cannot be delivered or read now; the outbox keeps them
+        |-- SignalsUnreachable       try again: connection refused, timed out, failing over
+        `-- SignalsRejected          fix it: wrong password, no permission, wrong type of key
+"""
+
+
+class StreamGuardError(Exception):
+    """`StreamGuardError("open stream", "cam-7", "no answer in 10 s", hint="is the ingest server up?")`
+
+    Reads as `open stream cam-7: no answer in 10 s; is the ingest server up?`. None of the parts may hold credentials.
+    """
+
+    def __init__(self, operation: str, subject: object = "", problem: str = "", *, hint: str = "") -> None:
+        self.operation = operation
+        self.subject = str(subject)
+        self.problem = problem
+        self.hint = hint
+        super().__init__(operation, self.subject, problem, hint)
+
+    def __str__(self) -> str:
+        head = f"{self.operation} {self.subject}".strip()
+        text = f"{head}: {self.problem}" if self.problem else head
+        return f"{text}; {self.hint}" if self.hint else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.operation, self.subject, self.problem, self.hint)
+
+
+def _rebuild(kind: type[StreamGuardError], operation: str, subject: str, problem: str, hint: str) -> StreamGuardError:
+    return kind(operation, subject, problem, hint=hint)
+
+
+class UsageError(StreamGuardError):
+    """The operator's call is wrong."""
+
+
+class ConfigError(UsageError):
+    """The configuration is wrong; the subject is the full path of the key."""
+
+
+class LibraryError(StreamGuardError):
+    """The library of known footage cannot be used as asked."""
+
+
+class LibraryMissing(LibraryError):
+    """There is no library at that path."""
+
+
+class LibraryFormatError(LibraryError):
+    """The library was made by a newer StreamGuard."""
+
+
+class LibraryDamaged(LibraryError):
+    """A checksum or the canary query failed."""
+
+
+class LibraryLocked(LibraryError):
+    """Another process is writing to the library."""
+
+
+class SourceError(StreamGuardError):
+    """One connection to a stream ended badly."""
+
+
+class SourceUnavailable(SourceError):
+    """Worth trying again: refused, unreachable, not live, timed out."""
+
+
+class SourceStalled(SourceError):
+    """Connected, but nothing new came in time."""
+
+
+class SourceRefused(SourceError):
+    """The server or our own guard said no."""
+
+
+class SourceUnwatchable(SourceError):
+    """Connected, but nothing can be decoded. The stream is blind, never clear."""
+
+
+class FingerprintError(StreamGuardError):
+    """The input cannot be fingerprinted."""
+
+
+class OutboxError(StreamGuardError):
+    """Decisions cannot be made durable."""
+
+
+class SignalsError(StreamGuardError):
+    """Kill-signals cannot be delivered or read now."""
+
+
+class SignalsUnreachable(SignalsError):
+    """Worth trying again."""
+
+
+class SignalsRejected(SignalsError):
+    """Redis answered, and said no."""

@@ -1,0 +1,1 @@
+"""Pulls streams: RTMP, HLS and files, keyframes only. Everything here meets hostile bytes."""

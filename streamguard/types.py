@@ -1,0 +1,260 @@
+"""The values that flow from a stream to a kill-signal, one way.
+
+    Frame -> Fingerprints -> Candidate -> Evidence -> Decision -> KillSignal
+
+Everything here is frozen: to change a value, make a new one. Units are in the names.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import NewType
+
+import numpy as np
+from numpy.typing import NDArray
+
+StreamId = NewType("StreamId", str)
+"""What an operator calls a stream: never holds credentials, safe to log and to show."""
+
+AssetId = NewType("AssetId", str)
+"""One item of known footage in the library."""
+
+SessionId = NewType("SessionId", str)
+"""One unbroken connection to a stream, unique across workers and restarts."""
+
+Luma = NDArray[np.uint8] | NDArray[np.float32]
+"""A luma plane, height x width."""
+
+PDQ_BYTES = 32
+PDQ_BITS = 256
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MediaTime:
+    """A moment of one session. `pts_us` never goes back within a session (see core.clock)."""
+
+    session: int
+    pts_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Which luma values stand for black and for white."""
+
+    black: float
+    white: float
+
+
+FULL_RANGE = Levels(0.0, 255.0)
+LIMITED_RANGE = Levels(16.0, 235.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded picture. `arrived_s` is the monotonic clock's time at which its packet was in."""
+
+    at: MediaTime
+    arrived_s: float
+    luma: Luma
+    levels: Levels = LIMITED_RANGE
+
+
+class View(IntEnum):
+    """How footage may be turned before it is shown again: the eight symmetries of a rectangle, then the same as a negative.
+
+    The first eight are in the order of the PDQ reference's dihedral hashes.
+    """
+
+    UPRIGHT = 0
+    ROTATED_90 = 1
+    ROTATED_180 = 2
+    ROTATED_270 = 3
+    FLIPPED = 4
+    MIRRORED = 5
+    TRANSPOSED = 6
+    ANTITRANSPOSED = 7
+    NEGATIVE_UPRIGHT = 8
+    NEGATIVE_ROTATED_90 = 9
+    NEGATIVE_ROTATED_180 = 10
+    NEGATIVE_ROTATED_270 = 11
+    NEGATIVE_FLIPPED = 12
+    NEGATIVE_MIRRORED = 13
+    NEGATIVE_TRANSPOSED = 14
+    NEGATIVE_ANTITRANSPOSED = 15
+
+    @property
+    def label(self) -> str:
+        """For people and JSON: 'mirrored', 'negative upright'."""
+        return self.name.lower().replace("_", " ")
+
+
+DIHEDRAL_VIEWS = tuple(view for view in View if view < View.NEGATIVE_UPRIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the picture; sides as shares of its width and height, 0 to 1, from the top left."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def corners(self) -> list[list[float]]:
+        """The four corners, clockwise from the top left, as `check --json` prints them."""
+        return [[self.left, self.top], [self.right, self.top], [self.right, self.bottom], [self.left, self.bottom]]
+
+
+WHOLE_PICTURE = Region(0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """PDQ of one region of a frame: `codes[view]` is the 32-byte hash of that region seen as `view` (dihedral views only)."""
+
+    region: Region
+    quality: int
+    codes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """All that is kept of one frame: the whole picture's fingerprint first, then those of regions in it."""
+
+    at: MediaTime
+    arrived_s: float
+    width_px: int
+    height_px: int
+    prints: tuple[Fingerprint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stretch of reference time over which the footage looks the same. An image has the place 0-0."""
+
+    from_us: int
+    to_us: int
+
+    @property
+    def middle_us(self) -> int:
+        return (self.from_us + self.to_us) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePrint:
+    """One look of known footage. `alike_share` (0 to 1) is how much of the footage, elsewhere, looks the same:
+    near 0 the look tells *when* in the footage we are, near 1 it tells nothing."""
+
+    place: Place
+    code: bytes
+    quality: int
+    alike_share: float
+
+
+class MediaKind(Enum):
+    VIDEO = "video"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Known footage, condensed for the library. `blank_share` is the part of it that carries nothing to recognise."""
+
+    kind: MediaKind
+    duration_us: int
+    frames_seen: int
+    blank_share: float
+    prints: tuple[ReferencePrint, ...]
+
+    @property
+    def review_only(self) -> bool:
+        """No look of it tells when in the footage we are, so it can earn a review but no kill."""
+        return self.kind is MediaKind.VIDEO and not any(tells_when(look.alike_share) for look in self.prints)
+
+
+MOST_ALIKE_SHARE = 0.10
+"""A look tells when we are in the footage while at most this share of the rest of the footage looks like it."""
+
+
+def tells_when(alike_share: float) -> bool:
+    return alike_share <= MOST_ALIKE_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A look in the library close to a look of the stream."""
+
+    asset: AssetId
+    label: str
+    kind: MediaKind
+    place: Place
+    alike_share: float
+    view: View
+    region: Region
+    distance_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one candidate is worth. Without `tells_when` it can earn a review at most."""
+
+    asset: AssetId
+    label: str
+    kind: MediaKind
+    place: Place
+    view: View
+    region: Region
+    nats: float
+    distance_bits: int
+    tells_when: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All evidence of one keyframe, maybe none."""
+
+    at: MediaTime
+    evidence: tuple[Evidence, ...]
+
+
+class Verdict(Enum):
+    """What should happen to a stream. `clear` is never sent: it is the absence of a decision."""
+
+    CLEAR = "clear"
+    REVIEW = "review"
+    LIMIT = "limit"
+    KILL = "kill"
+
+    @property
+    def severity(self) -> int:
+        return list(Verdict).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict on a stream, and the observations that it rests on, oldest first."""
+
+    verdict: Verdict
+    asset: AssetId
+    label: str
+    at: MediaTime
+    reference_us: int
+    region: Region
+    view: View
+    nats: float
+    rule: str
+    first_evidence: MediaTime
+    evidence: tuple[tuple[MediaTime, Evidence], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KillSignal:
+    """A decision addressed to whoever can cut the stream. `event` is the CloudEvents 1.0 object as JSON text;
+    `id` is the same for the same decision, however often it is sent."""
+
+    id: str
+    stream: StreamId
+    session: SessionId
+    verdict: Verdict
+    event: str
+    decided_unix_s: float
+    expires_unix_s: float

@@ -1,0 +1,1 @@
+"""The worker: supervises one decoder child a stream, matches, decides, reports."""
