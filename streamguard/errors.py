@@ -1,24 +1,26 @@
 """Every error that StreamGuard raises, by what the caller must do.
 
-    StreamGuardError                 shown to the operator as it is: operation, object, next step
-    |-- UsageError                   fix the call: a bad option, a missing file, a broken config
-    |   `-- ConfigError              an unknown key or a bad value, with its full path
-    |-- LibraryError                 fix the library; the last good one keeps serving
-    |   |-- LibraryMissing           there is none at that path
-    |   |-- LibraryFormatError       made by a newer StreamGuard
-    |   |-- LibraryDamaged           a checksum or the canary failed
-    |   `-- LibraryLocked            another process is writing
-    |-- SourceError                  one connection to a stream ended badly
-    |   |-- SourceUnavailable        try again: refused, unreachable, not live yet, timed out
-    |   |-- SourceStalled            try again: connected, but nothing new came
-    |   |-- SourceRefused            trying again will not help soon: no such application, no permission, forbidden address
-    |   `-- SourceUnwatchable        connected, but there is nothing that can be decoded: the stream is blind
-    |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
-    |-- OutboxError                  page someone: decisions cannot be made durable
-    `-- SignalsError                 kill-signals cannot be delivered or read now; the outbox keeps them
-        |-- SignalsUnreachable       try again: connection refused, timed out, failing over
-        `-- SignalsRejected          fix it: wrong password, no permission, wrong type of key
+StreamGuardError                 shown to the operator as it is: operation, object, next step
+|-- UsageError                   fix the call: a bad option, a missing file, a broken config
+|   `-- ConfigError              an unknown key or a bad value, with its full path
+|-- LibraryError                 fix the library; the last good one keeps serving
+|   |-- LibraryMissing           there is none at that path
+|   |-- LibraryFormatError       made by a newer StreamGuard
+|   |-- LibraryDamaged           a checksum or the canary failed
+|   `-- LibraryLocked            another process is writing
+|-- SourceError                  one connection to a stream ended badly
+|   |-- SourceUnavailable        try again: refused, unreachable, not live yet, timed out
+|   |-- SourceStalled            try again: connected, but nothing new came
+|   |-- SourceRefused            trying again will not help soon: no such application, no permission, forbidden address
+|   `-- SourceUnwatchable        connected, but there is nothing that can be decoded: the stream is blind
+|-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
+|-- OutboxError                  page someone: decisions cannot be made durable
+`-- SignalsError                 kill-signals cannot be delivered or read now; the outbox keeps them
+    |-- SignalsUnreachable       try again: connection refused, timed out, failing over
+    `-- SignalsRejected          fix it: wrong password, no permission, wrong type of key
 """
+
+from functools import partial
 
 
 class StreamGuardError(Exception):
@@ -40,11 +42,7 @@ class StreamGuardError(Exception):
         return f"{text}; {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.operation, self.subject, self.problem, self.hint)
-
-
-def _rebuild(kind: type[StreamGuardError], operation: str, subject: str, problem: str, hint: str) -> StreamGuardError:
-    return kind(operation, subject, problem, hint=hint)
+        return partial(type(self), hint=self.hint), (self.operation, self.subject, self.problem)
 
 
 class UsageError(StreamGuardError):

@@ -59,7 +59,7 @@ class Frame:
 
 
 class View(IntEnum):
-    """How footage may be turned before it is shown again: the eight symmetries of a rectangle, then the same as a negative.
+    """How footage may be turned before it is shown again: the eight symmetries of a rectangle, then those as negatives.
 
     The first eight are in the order of the PDQ reference's dihedral hashes.
     """
@@ -109,7 +109,7 @@ WHOLE_PICTURE = Region(0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """PDQ of one region of a frame: `codes[view]` is the 32-byte hash of that region seen as `view` (dihedral views only)."""
+    """PDQ of one region of a frame: `codes[view]` is the 32-byte hash of that region seen as that dihedral view."""
 
     region: Region
     quality: int
@@ -142,7 +142,8 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class ReferencePrint:
     """One look of known footage. `alike_share` (0 to 1) is how much of the footage, elsewhere, looks the same:
-    near 0 the look tells *when* in the footage we are, near 1 it tells nothing."""
+    near 0 the look tells *when* in the footage we are, near 1 it tells nothing.
+    """
 
     place: Place
     code: bytes
@@ -249,7 +250,8 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class KillSignal:
     """A decision addressed to whoever can cut the stream. `event` is the CloudEvents 1.0 object as JSON text;
-    `id` is the same for the same decision, however often it is sent."""
+    `id` is the same for the same decision, however often it is sent.
+    """
 
     id: str
     stream: StreamId
