@@ -1,0 +1,19 @@
+"""From a frame to all that is kept of it."""
+
+from streamguard.core import pdq
+from streamguard.core.bars import without_bars
+from streamguard.types import Fingerprints, Frame
+
+
+def fingerprints(frame: Frame) -> Fingerprints:
+    """The fingerprint of the whole picture, then that of the picture inside its black bars where it has any.
+
+    Both are kept: a dark scene may look like bars, and then only the whole tells.
+    Raises FingerprintError where the luma plane is no picture.
+    """
+    height, width = frame.luma.shape
+    prints = [pdq.fingerprint(frame.luma, levels=frame.levels)]
+    inside = without_bars(frame.luma, levels=frame.levels)
+    if inside is not None:
+        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside))
+    return Fingerprints(frame.at, frame.arrived_s, width, height, tuple(prints))
