@@ -1,0 +1,63 @@
+# Everything that a newcomer, a developer and CI run. Needs Python >= 3.11 with venv, make, and a package registry.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Hashes pin every file that is installed; a second pip setting (user installs, say) must not bend that.
+INSTALL := PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCKS := requirements/build.lock requirements/runtime.lock
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.runtime ## Make footage, serve it as a live stream, catch it; leaves demo/evidence.png
+	@$(BIN)/streamguard demo
+
+test: lint ## Lint, then run every test; what needs a server that is not installed is skipped
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## Check style (ruff), types (mypy --strict) and the import rule (lint-imports)
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## Put the code in its usual form, and mend what ruff can mend safely
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format --quiet
+
+bench: $(VENV)/.dev ## Measure: PDQ beside pdqhash, and whatever else stands in benchmarks/
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit; done
+
+lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
+	@command -v uv > /dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 2; }
+	$(COMPILE) --upgrade pyproject.toml -o requirements/runtime.lock
+	$(COMPILE) --upgrade -c requirements/runtime.lock requirements/build.in -o requirements/build.lock
+	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock pyproject.toml --group dev -o requirements/dev.lock
+
+clean: ## Remove all that these commands made
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "StreamGuard needs Python 3.11 or newer; '$(PYTHON)' is not. Name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 2; }
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml $(LOCKS) | $(BIN)/python
+	@echo "Installing StreamGuard into $(VENV) (once, about 200 MB)" >&2
+	@$(INSTALL) --require-hashes -r requirements/build.lock -r requirements/runtime.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
+	@echo "Installing the development tools into $(VENV) (once)" >&2
+	@$(INSTALL) --require-hashes -r requirements/dev.lock
+	@touch $@
