@@ -111,3 +111,11 @@ class SignalsUnreachable(SignalsError):
 
 class SignalsRejected(SignalsError):
     """Redis answered, and said no."""
+
+
+class SignalRefused(SignalsRejected):
+    """This one kill-signal cannot be delivered; others may pass."""
+
+
+class SignalNotUnderstood(SignalsError):
+    """What was received is no kill-signal."""
