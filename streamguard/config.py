@@ -1,21 +1,48 @@
 """One TOML file and `SG__` environment variables become one frozen tree; an unknown key is an error with its path.
 
-`SG__REDIS__URL=redis://...` sets `redis.url`; the environment wins over the file. Nothing is read at import.
+`SG__REDIS__URL=redis://...` sets `redis.url`; the environment wins over the file, an empty variable counts as unset,
+and a list is separated by spaces: `SG__STREAMS="rtmp://a/live/1 rtmp://a/live/2"`. Nothing is read at import.
 """
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from streamguard.errors import ConfigError
 
 ENV_PREFIX = "SG__"
 
-PositiveSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+def _no_switch(value: Any) -> Any:
+    """`true` is no number, though Python would take it for 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("not_a_number", "should be a number, not true or false")
+    return value
+
+
+def _at_most(first_s: float, cap_s: float) -> None:
+    if first_s > cap_s:
+        raise PydanticCustomError("above_cap", "the first delay is longer than the cap on all of them")
+
+
+Whole = Annotated[int, BeforeValidator(_no_switch)]
+Number = Annotated[float, BeforeValidator(_no_switch)]
+PositiveSeconds = Annotated[Number, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
 
 
@@ -33,7 +60,7 @@ class LibraryConfig(_Section):
 class StreamConfig(_Section):
     """One stream to watch; `name` is what logs and signals call it."""
 
-    url: SecretStr
+    url: Annotated[SecretStr, Field(min_length=1)]
     name: Name | None = None
 
 
@@ -46,9 +73,19 @@ class IngestConfig(_Section):
     reconnect_first_s: PositiveSeconds = 1.0
     reconnect_cap_s: PositiveSeconds = 30.0
     allow_hosts: tuple[str, ...] = ()
-    max_pixels: Annotated[int, Field(ge=4096, le=268_435_456)] = 4096 * 2304
-    max_segment_mib: Annotated[int, Field(ge=1, le=1024)] = 64
-    decoder_memory_mib: Annotated[int, Field(ge=256, le=65_536)] = 1536
+    max_pixels: Annotated[Whole, Field(ge=4096, le=268_435_456)] = 4096 * 2304
+    max_segment_mib: Annotated[Whole, Field(ge=1, le=1024)] = 64
+    decoder_memory_mib: Annotated[Whole, Field(ge=256, le=65_536)] = 1536
+
+    @field_validator("allow_hosts", mode="before")
+    @classmethod
+    def _hosts_from_environment(cls, value: Any) -> Any:
+        return value.split() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _cap_is_highest(self) -> Self:
+        _at_most(self.reconnect_first_s, self.reconnect_cap_s)
+        return self
 
 
 class RedisConfig(_Section):
@@ -57,7 +94,7 @@ class RedisConfig(_Section):
     url: SecretStr | None = None
     prefix: Annotated[str, Field(min_length=1, max_length=100)] = "{streamguard}:"
     timeout_s: PositiveSeconds = 0.5
-    keep_signals_s: Annotated[float, Field(ge=60, le=31_536_000)] = 604_800.0
+    keep_signals_s: Annotated[Number, Field(ge=60, le=31_536_000)] = 604_800.0
 
 
 class SignalsConfig(_Section):
@@ -71,9 +108,10 @@ class SignalsConfig(_Section):
     retry_cap_s: PositiveSeconds = 15.0
 
     @model_validator(mode="after")
-    def _one_key(self) -> "SignalsConfig":
+    def _one_key(self) -> Self:
         if self.hmac_key is not None and self.hmac_key_file is not None:
-            raise ValueError("give hmac_key or hmac_key_file, not both")
+            raise PydanticCustomError("two_keys", "give hmac_key or hmac_key_file, not both")
+        _at_most(self.retry_first_s, self.retry_cap_s)
         return self
 
 
@@ -81,14 +119,14 @@ class HttpConfig(_Section):
     """Where /metrics, /livez, /readyz and /api/streams are served; port 0 turns it off."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65_535)] = 9464
+    port: Annotated[Whole, Field(ge=0, le=65_535)] = 9464
 
 
 class WorkerConfig(_Section):
     """The process itself."""
 
     name: Name = "worker-1"
-    drain_timeout_s: Annotated[float, Field(gt=0, le=60)] = 8.0
+    drain_timeout_s: Annotated[Number, Field(gt=0, le=60)] = 8.0
     hang_timeout_s: PositiveSeconds = 45.0
 
 
@@ -111,48 +149,87 @@ class Config(_Section):
     worker: WorkerConfig = WorkerConfig()
     log: LogConfig = LogConfig()
 
+    @field_validator("streams", mode="before")
+    @classmethod
+    def _streams_from_environment(cls, value: Any) -> Any:
+        return [{"url": url} for url in value.split()] if isinstance(value, str) else value
+
+    @field_validator("streams")
+    @classmethod
+    def _one_stream_a_name(cls, streams: tuple[StreamConfig, ...]) -> tuple[StreamConfig, ...]:
+        names = [stream.name for stream in streams if stream.name is not None]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise PydanticCustomError("name_twice", "two streams are called {name}", {"name": twice[0]})
+        return streams
+
 
 def load_config(
     path: Path | None, *, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
 ) -> Config:
     """The tree from a file, under the environment, under `overrides` (dotted paths, from the command line).
 
-    Raises ConfigError: unreadable file, TOML syntax, unknown key, bad value; the subject is the key's full path.
+    Raises ConfigError: unreadable file, TOML syntax, unknown key, bad value; it names the key's full path.
     """
-    tree: dict[str, Any] = {}
-    if path is not None:
-        try:
-            with path.open("rb") as file:
-                tree = tomllib.load(file)
-        except OSError as error:
-            raise ConfigError("read config", path, error.strerror or str(error), hint="check the path") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError("read config", path, f"not valid TOML: {error}") from error
-    for name, value in environ.items():
-        if name.startswith(ENV_PREFIX):
-            _set(tree, name.removeprefix(ENV_PREFIX).lower().split("__"), value, origin=name)
+    tree = {} if path is None else _read(path)
+    origins: dict[str, str] = {}
+    for variable, text in environ.items():
+        if variable.startswith(ENV_PREFIX) and text:
+            keys = variable.removeprefix(ENV_PREFIX).lower().split("__")
+            origins[".".join(keys)] = variable
+            _set(tree, keys, text, origin=variable)
     for dotted, value in (overrides or {}).items():
+        origins.pop(dotted, None)
         _set(tree, dotted.split("."), value, origin=dotted)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        where = str(path) if path is not None else "config"
-        raise ConfigError("check config", where, _problems(error), hint="see config/streamguard.toml") from None
+        where = "from environment and options" if path is None else path
+        raise ConfigError(
+            "check config", where, _problems(error, origins), hint="see config/streamguard.toml"
+        ) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError("read config", path, error.strerror or str(error), hint="check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("read config", path, f"not valid TOML: {error}") from error
 
 
 def _set(tree: dict[str, Any], keys: list[str], value: Any, *, origin: str) -> None:
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
-            raise ConfigError("check config", origin, f"{key} is not a section")
+            raise ConfigError("check config", origin, f"{key} is not a section", hint="see config/streamguard.toml")
     tree[keys[-1]] = value
 
 
-def _problems(error: ValidationError) -> str:
+def _problems(error: ValidationError, origins: Mapping[str, str]) -> str:
     """All problems on one line, each with the full path of its key; never the value, which may be a secret."""
     lines = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         path = ".".join(str(part) for part in problem["loc"])
-        words = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-        lines.append(f"{path}: {words}")
+        origin = f" ({origins[path]})" if path in origins else ""
+        lines.append(f"{path}{origin}: {_in_words(problem)}")
     return ", ".join(lines)
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    if problem["type"] == "extra_forbidden":
+        return _unknown(problem["loc"])
+    return "is a section, not a value" if problem["type"] == "model_type" else problem["msg"]
+
+
+def _unknown(location: tuple[int | str, ...]) -> str:
+    """Says what was probably meant: most unknown keys are known ones, misspelt or without their unit."""
+    section: Any = Config
+    for key in location[:-1]:
+        if isinstance(key, str):
+            kind = section.model_fields[key].annotation
+            section = next(iter(get_args(kind)), kind)  # streams are a tuple of sections
+    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
+    return f"unknown key, did you mean {near[0]}?" if near else "unknown key"

@@ -1,0 +1,226 @@
+"""streamguard/config.py: one file and the environment become one tree, or one line that says what is wrong."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from streamguard.config import Config, load_config
+from streamguard.errors import ConfigError
+
+SAMPLE = Path(__file__).parent.parent / "config" / "streamguard.toml"
+COMMENTED = re.compile(r"^# (?=(\[\[?\w+\]\]?|\w+ = .*)$)", re.MULTILINE)
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(text: str) -> Path:
+        path = tmp_path / "streamguard.toml"
+        path.write_text(text)
+        return path
+
+    return to_file
+
+
+def load(path: Path | None = None, **environ: str) -> Config:
+    return load_config(path, environ=environ)
+
+
+def keys_of(section: type[BaseModel], *, prefix: str = "") -> Iterator[str]:
+    for key, field in section.model_fields.items():
+        kind = next((kind for kind in get_args(field.annotation) if kind is not ...), field.annotation)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from keys_of(kind, prefix=f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def keys_in(tree: dict[str, Any], *, prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        inner = value[0] if isinstance(value, list) and value else value
+        if isinstance(inner, dict):
+            yield from keys_in(inner, prefix=f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def test_the_sample_is_the_defaults() -> None:
+    """Loading config/streamguard.toml changes nothing."""
+    assert load(SAMPLE) == Config()
+
+
+def test_the_sample_shows_every_option_and_no_other() -> None:
+    """An option that is new, gone or renamed must be so in the sample as well."""
+    shown = tomllib.loads(COMMENTED.sub("", SAMPLE.read_text()))
+    assert sorted(keys_in(shown)) == sorted(keys_of(Config))
+
+
+def test_the_commented_examples_of_the_sample_are_valid(write: Write) -> None:
+    """Each example can be taken as it stands (only one of the two ways to give a key, though)."""
+    text = COMMENTED.sub("", SAMPLE.read_text())
+    config = load(write(re.sub(r"^hmac_key_file.*", "", text, flags=re.MULTILINE)))
+    assert config.streams[0].name == "live/cam"
+    assert load(write(re.sub(r"^hmac_key .*", "", text, flags=re.MULTILINE))).signals.hmac_key_file is not None
+
+
+def test_each_option_of_the_sample_says_its_unit() -> None:
+    """A line with a value has a comment, and a time's comment says seconds."""
+    for line in SAMPLE.read_text().splitlines():
+        if match := re.match(r"(\w+) = [^#]*(#.*)?$", line):
+            comment = match[2] or ""
+            assert comment, line
+            assert not match[1].endswith("_s") or "seconds" in comment, line
+
+
+def test_without_file_and_environment_there_are_the_defaults() -> None:
+    """No file is needed; variables of others are none of ours."""
+    assert load(PATH="/usr/bin", SGX="1") == Config()
+
+
+def test_the_environment_wins_over_the_file(write: Write) -> None:
+    """`SG__HTTP__PORT` sets http.port, and leaves its neighbours alone."""
+    config = load(write('[http]\nport = 1\nhost = "::1"\n'), SG__HTTP__PORT="2")
+    assert (config.http.port, config.http.host) == (2, "::1")
+
+
+def test_the_command_line_wins_over_the_environment() -> None:
+    """Overrides come last."""
+    overrides = {"http.port": 3, "library.path": Path("lib"), "streams": ({"url": "a.mp4"},)}
+    config = load_config(None, environ={"SG__HTTP__PORT": "2"}, overrides=overrides)
+    assert (config.http.port, config.library.path, len(config.streams)) == (3, Path("lib"), 1)
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    """`SG__REDIS__URL=${REDIS_URL:-}` in a compose file names no Redis."""
+    assert load(SG__REDIS__URL="").redis.url is None
+
+
+def test_lists_in_the_environment_are_separated_by_spaces() -> None:
+    """So streams and hosts can be given without a file."""
+    config = load(SG__STREAMS="rtmp://a/1  rtmp://a/2,x", SG__INGEST__ALLOW_HOSTS="cdn-1 10.0.0.7")
+    assert [stream.url.get_secret_value() for stream in config.streams] == ["rtmp://a/1", "rtmp://a/2,x"]
+    assert config.ingest.allow_hosts == ("cdn-1", "10.0.0.7")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[ingest]\nopen_timeout = 3", "ingest.open_timeout: unknown key, did you mean open_timeout_s?"),
+        ("[reddis]\nurl = 'x'", "reddis: unknown key, did you mean redis?"),
+        ("[http]\nqqq = 1", "http.qqq: unknown key;"),
+        ("[[streams]]\nurl = 'a'\n[[streams]]\nurl = 'b'\nnam = 'b'", "streams.1.nam: unknown key, did you mean name?"),
+        ("[[streams]]\nname = 'a'", "streams.0.url: Field required"),
+        ("[[streams]]\nurl = ''", "streams.0.url: "),
+        ("[[streams]]\nurl = 'a'\nname = 'a b'", "streams.0.name: "),
+        (
+            "[[streams]]\nurl = 'a'\nname = 'n'\n[[streams]]\nurl = 'b'\nname = 'n'",
+            "streams: two streams are called n",
+        ),
+        ("http = 1", "http: is a section, not a value"),
+        ("[http]\nport = 'x'", "http.port: Input should be a valid integer"),
+        ("[http]\nport = true", "http.port: should be a number, not true or false"),
+        ("[http]\nport = 65536", "http.port: Input should be less than or equal to 65535"),
+        ("[ingest]\nread_timeout_s = 0", "ingest.read_timeout_s: Input should be greater than 0"),
+        ("[ingest]\nread_timeout_s = inf", "ingest.read_timeout_s: "),
+        ("[redis]\nkeep_signals_s = nan", "redis.keep_signals_s: "),
+        ("[ingest]\nreconnect_first_s = 60", "ingest: the first delay is longer than the cap"),
+        ("[signals]\nretry_cap_s = 0.1", "signals: the first delay is longer than the cap"),
+        ("[signals]\nhmac_key = 'k'\nhmac_key_file = 'f'", "signals: give hmac_key or hmac_key_file, not both"),
+        ("[log]\nlevel = 'loud'", "log.level: Input should be 'debug', 'info', 'warning' or 'error'"),
+    ],
+)
+def test_a_wrong_file_is_one_error_with_the_path_of_the_key(write: Write, text: str, problem: str) -> None:
+    """What is wrong, where, and what to look at next."""
+    path = write(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"check config {path}: {problem}")
+    assert "\n" not in str(caught.value)
+
+
+def test_all_problems_are_told_at_once(write: Write) -> None:
+    """Nobody mends a file one error at a time."""
+    with pytest.raises(ConfigError, match=r"http\.port: .*, log\.level: "):
+        load(write("[http]\nport = -1\n[log]\nlevel = 1\n"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "problem"),
+    [
+        ("SG__HTTP__PORT", r"http\.port \(SG__HTTP__PORT\): "),
+        ("SG__HTTP__PROT", r"http\.prot \(SG__HTTP__PROT\): unknown key, did you mean port\?"),
+        ("SG__NO", r"no \(SG__NO\): unknown key"),
+        ("SG__HTTP", r"http \(SG__HTTP\): is a section"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, problem: str) -> None:
+    """The operator sees which variable to mend, not only which key it stands for."""
+    with pytest.raises(ConfigError, match=f"from environment and options: {problem}"):
+        load_config(None, environ={variable: "x"})
+
+
+def test_a_variable_cannot_reach_into_what_is_no_section(write: Write) -> None:
+    """One stream of a list has no variable of its own."""
+    with pytest.raises(ConfigError, match="SG__STREAMS__0__URL: streams is not a section"):
+        load(write("[[streams]]\nurl = 'a'"), SG__STREAMS__0__URL="b")
+
+
+SECRET = "hunter2-correct-horse"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[redis]\nurl = ['{SECRET}']",
+        f"[redis]\nurl = {{ password = '{SECRET}' }}",
+        f"[redis]\nprefix = ''\nurl = '{SECRET}'",
+        f"[signals]\nhmac_key = ['{SECRET}']",
+        f"[signals]\nhmac_key = '{SECRET}'\nhmac_key_file = 'x'",
+        f"[[streams]]\nurl = 'rtmp://u:{SECRET}@h'\nname = ' '",
+        f"streams = 'rtmp://u:{SECRET}@h' x",
+        f"[redis]\nurl = '{SECRET}",
+        f"[redis]\nurl = '{SECRET}'\nurl = '{SECRET}'",
+    ],
+)
+def test_an_error_never_shows_a_value(write: Write, text: str) -> None:
+    """A bad value may be a secret, and errors end up in logs."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(text))
+    assert SECRET not in repr(caught.value)
+    assert SECRET not in repr(caught.value.__cause__)
+
+
+def test_the_tree_never_shows_a_secret() -> None:
+    """URLs may hold passwords and stream keys."""
+    config = load(SG__REDIS__URL=SECRET, SG__SIGNALS__HMAC_KEY=SECRET, SG__STREAMS=SECRET)
+    assert SECRET not in repr(config)
+    assert SECRET not in config.model_dump_json()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Missing, or a folder."""
+    with pytest.raises(ConfigError, match=r"read config .*nowhere\.toml: No such file or directory; check the path"):
+        load(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"[http\n", b"port 1", b"\xff\xfe", b"[http]\nport = 1\n[http]\n"])
+def test_a_file_that_is_no_toml_says_so(tmp_path: Path, content: bytes) -> None:
+    """With the line and column, where TOML's parser knows them."""
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="not valid TOML: "):
+        load(path)
+
+
+def test_the_tree_is_frozen() -> None:
+    """A running worker's configuration does not change under it."""
+    with pytest.raises(ValueError, match="frozen"):
+        Config().http.port = 1
