@@ -2,5 +2,6 @@
 
 import importlib.util
 
-# The real servers: nginx-rtmp with ffmpeg publishers, and Redis.
-pytest_plugins = [name for name in ("tests.servers", "tests.redis_servers") if importlib.util.find_spec(name)]
+# Clips, and the real servers: nginx-rtmp with ffmpeg publishers, and Redis.
+_PLUGINS = ("tests.scenes", "tests.servers", "tests.redis_servers")
+pytest_plugins = [name for name in _PLUGINS if importlib.util.find_spec(name)]

@@ -1,0 +1,151 @@
+"""Clips for the tests of every room, each made once a test session, when a test first asks for it.
+
+def test_something(clips: Clips) -> None:
+    clips.known      # 12 s of moving footage, 25 fps, 2 s GOP, 320x180, mp4
+    clips.mirrored   # the same, re-encoded mirrored
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path
+
+import pytest
+
+from streamguard.demo import edits
+from streamguard.demo.encode import Encoding, Segment, film, read_video, write_image, write_segments, write_video
+from streamguard.demo.scenes import Flat, Footage, Photo, Scene, StillScene, TextSlides, same_camera
+from streamguard.demo.textures import Picture
+
+KNOWN_SEED = 1
+UNRELATED_SEED = 2
+STILL_SEED = 4
+SECONDS = 12.0
+SIZE_PX = (320, 180)
+
+
+class Clips:
+    """Files in `folder`, made on first use. Treat them as read-only: other tests use the same ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def known(self) -> Path:
+        """Known footage: 12 s, four shots."""
+        return self.film("known.mp4", Scene(KNOWN_SEED))
+
+    @cached_property
+    def unrelated(self) -> Path:
+        """12 s of footage that has nothing in common with the known one."""
+        return self.film("unrelated.mp4", Scene(UNRELATED_SEED))
+
+    @cached_property
+    def recoded(self) -> Path:
+        """The known footage smaller, and at a fifth of the bit rate."""
+        smaller = partial(edits.resized, width_px=240, height_px=136)
+        return self.edited("recoded.mp4", smaller, encoding=Encoding(bit_rate_bps=300_000))
+
+    @cached_property
+    def mirrored(self) -> Path:
+        """The known footage, left and right exchanged."""
+        return self.edited("mirrored.mp4", edits.mirrored)
+
+    @cached_property
+    def disguised(self) -> Path:
+        """The known footage smaller, mirrored and in other colours, as in the demo."""
+        return self.edited("disguised.mp4", disguise)
+
+    @cached_property
+    def letterboxed(self) -> Path:
+        """The known footage between black bars at the top and at the bottom."""
+        return self.edited("letterboxed.mp4", edits.letterboxed)
+
+    @cached_property
+    def pillarboxed(self) -> Path:
+        """The known footage between black bars left and right."""
+        return self.edited("pillarboxed.mp4", edits.pillarboxed)
+
+    @cached_property
+    def negative(self) -> Path:
+        """The known footage as a negative."""
+        return self.edited("negative.mp4", edits.negative)
+
+    @cached_property
+    def sped_up(self) -> Path:
+        """The known footage at twice its speed: 6 s."""
+        return write_video(self.folder / "sped_up.mp4", edits.sped_up(read_video(self.known), factor=2))
+
+    @cached_property
+    def lead_in_then_known(self) -> Path:
+        """8 s of unrelated footage, then the known footage: a stream that turns bad."""
+        return write_video(self.folder / "lead_in_then_known.mp4", self.stream_pictures())
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The same stream as MPEG-TS segments of one 2 s GOP each."""
+        (self.folder / "segments").mkdir()
+        return write_segments(self.folder / "segments", self.stream_pictures())
+
+    @cached_property
+    def still(self) -> Path:
+        """A locked-off camera, 12 s: its own frames all look alike."""
+        return self.film("still.mp4", StillScene(STILL_SEED))
+
+    @cached_property
+    def same_camera(self) -> tuple[Path, Path]:
+        """One locked-off camera at two times: PDQ cannot tell them apart, the people in them differ."""
+        one, other = same_camera(STILL_SEED)
+        return self.film("camera_monday.mp4", one), self.film("camera_tuesday.mp4", other)
+
+    @cached_property
+    def black(self) -> Path:
+        """Nothing but black."""
+        return self.film("black.mp4", Flat())
+
+    @cached_property
+    def text(self) -> Path:
+        """Slides of text."""
+        return self.film("text.mp4", TextSlides(KNOWN_SEED))
+
+    @cached_property
+    def image(self) -> Path:
+        """One known picture, as PNG."""
+        return write_image(self.folder / "image.png", Photo(KNOWN_SEED + 100).frame(0.0))
+
+    @cached_property
+    def held_image(self) -> Path:
+        """A video that holds the known picture for 12 s."""
+        return self.film("held_image.mp4", Photo(KNOWN_SEED + 100))
+
+    @cached_property
+    def not_a_video(self) -> Path:
+        """A text file that is called .mp4."""
+        path = self.folder / "not_a_video.mp4"
+        path.write_text("This is no video at all.\n" * 40)
+        return path
+
+    def film(self, name: str, footage: Footage, *, seconds: float = SECONDS, encoding: Encoding | None = None) -> Path:
+        """Any other footage, under a name that no other test uses."""
+        encoding = encoding or Encoding()
+        pictures = film(footage, seconds=seconds, fps=encoding.fps, size_px=SIZE_PX)
+        return write_video(self.folder / name, pictures, encoding)
+
+    def edited(self, name: str, edit: Callable[[Picture], Picture], *, encoding: Encoding | None = None) -> Path:
+        """The known footage re-encoded with an edit, under a name that no other test uses."""
+        return write_video(self.folder / name, map(edit, read_video(self.known)), encoding)
+
+    def stream_pictures(self) -> Iterator[Picture]:
+        """8 s of unrelated footage, then the known footage, decoded from its file."""
+        yield from film(Scene(UNRELATED_SEED), seconds=8.0, size_px=SIZE_PX)
+        yield from read_video(self.known)
+
+
+def disguise(picture: Picture) -> Picture:
+    """Smaller, mirrored, in other colours."""
+    return edits.recoloured(edits.mirrored(edits.resized(picture, width_px=240, height_px=136)))
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    """The session's clips."""
+    return Clips(tmp_path_factory.mktemp("clips"))
