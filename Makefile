@@ -21,11 +21,13 @@ demo: $(VENV)/.runtime ## Make footage, serve it as a live stream, catch it; lea
 test: lint ## Lint, then run every test; what needs a server that is not installed is skipped
 	@$(BIN)/python -m pytest
 
-lint: $(VENV)/.dev ## Check style (ruff), types (mypy --strict) and the import rule (lint-imports)
+lint: $(VENV)/.dev ## Check style (ruff), types (mypy --strict), the import rule, scripts and Dockerfile
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@! test -x $(BIN)/shellcheck || $(BIN)/shellcheck .ci/run
+	@! test -x $(BIN)/hadolint || $(BIN)/hadolint Dockerfile
 
 format: $(VENV)/.dev ## Put the code in its usual form, and mend what ruff can mend safely
 	@$(BIN)/ruff check --fix --quiet
