@@ -172,7 +172,7 @@ class Reference:
         return self.kind is MediaKind.VIDEO and not any(tells_when(look.alike_share) for look in self.prints)
 
 
-MOST_ALIKE_SHARE = 0.10
+MOST_ALIKE_SHARE = 0.05
 """A look tells when we are in the footage while at most this share of the rest of the footage looks like it."""
 
 

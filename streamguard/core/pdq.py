@@ -1,11 +1,11 @@
 """PDQ, Meta's perceptual hash, exactly, as a linear map of the luma plane.
 
 The reference blurs with two box passes along each axis, takes 64x64 points, and keeps the 16x16 lowest frequencies of
-their DCT: all linear, so the whole is `C = D (A Y B') D'` with banded A and B, and one bit for each coefficient above
-the median. Only the rows that a point needs are ever touched; no RGB, no resize. Mirrored and turned pictures
+their DCT: all linear, so the whole is `C = D (A Y B') D'` with banded A and B, and a bit for each coefficient
+above the median. Only the rows that a point needs are ever touched; no RGB, no resize. Mirrored and turned pictures
 have the same coefficients up to sign and transposition, so their hashes cost no second transform.
 
-Source: "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", Facebook, 2019, and its C++ reference.
+Source: "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", Facebook, 2019, and its C++ code.
 """
 
 from functools import lru_cache
@@ -22,17 +22,20 @@ MIN_QUALITY = 50
 _POINTS = 64
 _COEFFICIENTS = 16
 _MIN_SIDE_PX = 5
+_PLANE_DIMENSIONS = 2
 _LOWER_MIDDLE = PDQ_BITS // 2 - 1
 _ZERO_CODE = bytes(PDQ_BITS // 8)
 
 # A picture flipped along an axis changes the sign of that axis' odd frequencies; the 16 kept ones are 1..16.
 _ODD_SIGNS = np.where(np.arange(1, _COEFFICIENTS + 1) % 2, -1.0, 1.0).astype(np.float32)
-_SIGNS = np.stack([
-    np.ones((_COEFFICIENTS, _COEFFICIENTS), np.float32),
-    np.broadcast_to(_ODD_SIGNS, (_COEFFICIENTS, _COEFFICIENTS)),
-    np.broadcast_to(_ODD_SIGNS[:, None], (_COEFFICIENTS, _COEFFICIENTS)),
-    np.outer(_ODD_SIGNS, _ODD_SIGNS),
-])
+_SIGNS = np.stack(
+    [
+        np.ones((_COEFFICIENTS, _COEFFICIENTS), np.float32),
+        np.broadcast_to(_ODD_SIGNS, (_COEFFICIENTS, _COEFFICIENTS)),
+        np.broadcast_to(_ODD_SIGNS[:, None], (_COEFFICIENTS, _COEFFICIENTS)),
+        np.outer(_ODD_SIGNS, _ODD_SIGNS),
+    ]
+)
 # Which sign pattern, and whether transposed, makes each dihedral view.
 _VIEWS: dict[View, tuple[int, bool]] = {
     View.UPRIGHT: (0, False),
@@ -47,7 +50,7 @@ _VIEWS: dict[View, tuple[int, bool]] = {
 
 
 def from_luma(luma: Luma, *, levels: Levels = FULL_RANGE) -> tuple[bytes, int]:
-    """The PDQ hash (32 bytes, bit 255 first, as its hex is printed) and quality (0-100) of a 2-D uint8 or float32 array.
+    """The PDQ hash (32 bytes, bit 255 first, as hex prints it) and quality (0-100) of a 2-D uint8 or float32 array.
 
     `levels` says which values are black and white; the hash does not depend on it, the quality does.
     A side under 5 px gives the zero hash and quality 0, as the reference does. Raises FingerprintError.
@@ -92,7 +95,7 @@ def crop(luma: Luma, region: Region) -> Luma:
 
 def _points(luma: Luma, levels: Levels) -> NDArray[np.float32] | None:
     """The picture blurred and taken at 64x64 points, 0 black to 255 white; None where it is too small."""
-    if luma.ndim != 2 or luma.dtype not in (np.uint8, np.float32):
+    if luma.ndim != _PLANE_DIMENSIONS or luma.dtype not in (np.uint8, np.float32):
         problem = f"want a 2-D uint8 or float32 array, got {luma.ndim}-D {luma.dtype}"
         raise FingerprintError("hash", "luma plane", problem)
     height, width = luma.shape
@@ -117,7 +120,7 @@ def _spectrum(points: NDArray[np.float32]) -> NDArray[np.float32]:
 def _code(spectrum: NDArray[np.float32]) -> bytes:
     values = spectrum.ravel()
     median = np.partition(values, _LOWER_MIDDLE)[_LOWER_MIDDLE]
-    return np.packbits((values > median)[::-1]).tobytes()
+    return bytes(np.packbits((values > median)[::-1]))
 
 
 def _quality(points: NDArray[np.float32]) -> int:
@@ -131,7 +134,7 @@ def _quality(points: NDArray[np.float32]) -> int:
 def _dct_rows() -> NDArray[np.float32]:
     i = np.arange(1, _COEFFICIENTS + 1)[:, None]
     j = np.arange(_POINTS)[None, :]
-    return (np.sqrt(2 / _POINTS) * np.cos(np.pi / (2 * _POINTS) * i * (2 * j + 1))).astype(np.float32)
+    return np.asarray(np.sqrt(2 / _POINTS) * np.cos(np.pi / (2 * _POINTS) * i * (2 * j + 1)), np.float32)
 
 
 _DCT = _dct_rows()
@@ -163,7 +166,7 @@ def _bands(length: int) -> tuple[tuple[int, NDArray[np.float32]], ...]:
 
 @lru_cache(maxsize=32)
 def _dense(length: int) -> NDArray[np.float32]:
-    """length x 64: the bands as one matrix, for the second axis, where little is left to multiply."""
+    """A length x 64 matrix: the bands as one matrix, for the second axis, where little is left to multiply."""
     matrix = np.zeros((length, _POINTS), np.float32)
     for i, (first, weights) in enumerate(_bands(length)):
         matrix[first : first + len(weights), i] = weights
