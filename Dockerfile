@@ -20,26 +20,22 @@ FROM python:3.11.14-slim-bookworm
 LABEL org.opencontainers.image.title="StreamGuard" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.description="Recognises known violent footage on live streams and has them cut within seconds"
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin streamguard \
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin streamguard \
  && install -d -o streamguard -g streamguard -m 0700 /var/lib/streamguard
+COPY config/container.toml /etc/streamguard/streamguard.toml
 COPY --from=build /opt/streamguard /opt/streamguard
 # Bytecode was written while building; at run time nothing is written outside the volume and /tmp.
 ENV PATH=/opt/streamguard/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
-    SG__LIBRARY__PATH=/var/lib/streamguard/library \
-    SG__SIGNALS__OUTBOX=/var/lib/streamguard/outbox.sqlite \
-    SG__HTTP__HOST=0.0.0.0 \
-    SG__HTTP__PORT=9464 \
-    SG__LOG__FORMAT=json
+    PYTHONUNBUFFERED=1
 USER 10001:10001
 WORKDIR /var/lib/streamguard
 VOLUME /var/lib/streamguard
 EXPOSE 9464
 # Alive, not ready: a worker whose Redis is away is not to be restarted.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['SG__HTTP__PORT'] + '/livez', timeout=2)"]
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/livez', timeout=2)"]
 # SIGTERM drains, within the 10 s that Docker leaves before it kills.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["streamguard"]
-CMD ["watch"]
+CMD ["watch", "--config", "/etc/streamguard/streamguard.toml"]

@@ -69,6 +69,14 @@ def test_the_commented_examples_of_the_sample_are_valid(write: Write) -> None:
     assert load(write(re.sub(r"^hmac_key .*", "", text, flags=re.MULTILINE))).signals.hmac_key_file is not None
 
 
+def test_the_image_keeps_its_state_on_its_volume() -> None:
+    """config/container.toml writes nowhere but to /var/lib/streamguard, and answers from outside the container."""
+    config = load(SAMPLE.with_name("container.toml"))
+    assert config.library.path is not None
+    assert {config.library.path.parent, config.signals.outbox.parent} == {Path("/var/lib/streamguard")}
+    assert config.http.host == "0.0.0.0"  # noqa: S104 - the one place where all interfaces are meant
+
+
 def test_each_option_of_the_sample_says_its_unit() -> None:
     """A line with a value has a comment, and a time's comment says seconds."""
     for line in SAMPLE.read_text().splitlines():
