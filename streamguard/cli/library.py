@@ -1,0 +1,222 @@
+"""`streamguard library`: the known footage."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from streamguard.cli.library_add import add
+from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.errors import UsageError
+from streamguard.library.catalogue import ItemRecord
+from streamguard.library.store import Library, Stats
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+@click.group()
+def library() -> None:
+    """Make and keep a library of known footage.
+
+    A library is a directory. Workers that watch with it see each change within a second.
+    """
+
+
+library.add_command(add)
+
+
+@library.command("list")
+@library_option
+@click.option("--removed", is_flag=True, help="List what was removed as well.")
+@_as_json
+def list_(path: Path, removed: bool, as_json: bool) -> None:
+    r"""List the items.
+
+    \b
+    Example:
+      streamguard library list --library known
+      streamguard library list --library known --json | jq -r .id
+    """
+    with Library.open(path, read_only=True) as opened:
+        items = opened.items(removed=removed)
+    if as_json:
+        for item in items:
+            click.echo(json.dumps(item_json(item)))
+    elif items:
+        _print_table(items)
+    else:
+        click.echo(f"the library is empty; add footage: streamguard library add --library {path} FILE", err=True)
+
+
+@library.command()
+@library_option
+@_as_json
+@click.argument("id_", metavar="ID")
+def show(path: Path, as_json: bool, id_: str) -> None:
+    r"""Show all that is known of an item, and its history.
+
+    \b
+    Example:
+      streamguard library show --library known attack-2019
+    """
+    with Library.open(path, read_only=True) as opened:
+        item = opened.item(id_)
+        history = opened.history(id_)
+    tree = item_json(item) | {"history": [{"at": _time(at_s), "action": action} for at_s, action in history]}
+    if as_json:
+        click.echo(json.dumps(tree))
+        return
+    click.echo(in_words(item))
+    for key in ("state", "sha256", "size_bytes", "source", "segment"):
+        click.echo(f"  {key.replace('_', ' ')}: {printable(str(tree[key]))}")
+    for at_s, action in history:
+        click.echo(f"  {_time(at_s)} {action}")
+
+
+@library.command()
+@library_option
+@_as_json
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+def disable(path: Path, as_json: bool, ids: tuple[str, ...]) -> None:
+    r"""Stop searching for items, until they are enabled again.
+
+    \b
+    Example:
+      streamguard library disable --library known attack-2019
+    """
+    _change(path, ids, as_json=as_json, done="disabled", change=Library.disable)
+
+
+@library.command()
+@library_option
+@_as_json
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+def enable(path: Path, as_json: bool, ids: tuple[str, ...]) -> None:
+    r"""Search for disabled items again.
+
+    \b
+    Example:
+      streamguard library enable --library known attack-2019
+    """
+    _change(path, ids, as_json=as_json, done="enabled", change=Library.enable)
+
+
+@library.command()
+@library_option
+@_as_json
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> None:
+    r"""Remove items for good. Asks nothing; the catalogue keeps the fact that they were there.
+
+    \b
+    Example:
+      streamguard library remove --library known attack-2019
+    """
+    _change(path, ids, as_json=as_json, done="removed", change=Library.remove)
+
+
+@library.command()
+@library_option
+@_as_json
+@click.pass_context
+def verify(context: click.Context, path: Path, as_json: bool) -> None:
+    r"""Check every file, every index, and that all agree. Exits with 1 when it finds damage.
+
+    \b
+    Example:
+      streamguard library verify --library known
+    """
+    with Library.open(path, read_only=True) as opened:
+        problems = opened.verify()
+        items = len(opened.items())
+    damaged = any(problem.damage for problem in problems)
+    if as_json:
+        found = [{"where": p.where, "what": p.what, "hint": p.hint, "damage": p.damage} for p in problems]
+        click.echo(json.dumps({"ok": not damaged, "items": items, "problems": found}))
+    else:
+        for problem in problems:
+            kind = "damaged" if problem.damage else "note"
+            click.echo(f"{kind}: {printable(problem.where)}: {problem.what}; {problem.hint}")
+        if not damaged:
+            click.echo(f"ok: {items} items")
+    context.exit(1 if damaged else 0)
+
+
+@library.command()
+@library_option
+@_as_json
+def stats(path: Path, as_json: bool) -> None:
+    r"""Say how much is in the library, and what it costs.
+
+    \b
+    Example:
+      streamguard library stats --library known
+    """
+    with Library.open(path, read_only=True) as opened:
+        figures = opened.stats()
+    if as_json:
+        click.echo(json.dumps(_stats_json(figures)))
+        return
+    for key, value in _stats_json(figures).items():
+        if isinstance(value, dict):
+            for label, count in value.items():
+                click.echo(f"label {label}: {count}")
+        else:
+            click.echo(f"{key.replace('_', ' ')}: {value}")
+
+
+def _change(
+    path: Path, ids: tuple[str, ...], *, as_json: bool, done: str, change: Callable[[Library, str], ItemRecord]
+) -> None:
+    """Each id is its own durable step; one that is not there does not keep the others from being done."""
+    missing: list[UsageError] = []
+    with Library.open(path) as opened:
+        for id_ in ids:
+            try:
+                item = change(opened, id_)
+            except UsageError as error:
+                missing.append(error)
+                continue
+            click.echo(json.dumps(item_json(item)) if as_json else f"{done} {item.id}")
+    for problem in missing:
+        click.echo(f"error: {printable(str(problem))}", err=True)
+    if missing:
+        click.get_current_context().exit(2)
+
+
+def _print_table(items: tuple[ItemRecord, ...]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        for item in items:
+            click.echo(f"{item.id}\t{item.label}\t{item.state.value}\t{in_words(item, named=False)}")
+        return
+    table = Table("id", "label", "state", "looks", "seconds", "blank", "")
+    for item in items:
+        note = "review only" if item.review_only else ""
+        seconds, blank = f"{item.duration_us / 1e6:.1f}", f"{item.blank_share:.0%}"
+        table.add_row(Text(item.id), Text(item.label), item.state.value, str(item.looks), seconds, blank, note)
+    console.print(table)
+
+
+def _stats_json(figures: Stats) -> dict[str, object]:
+    return {
+        "version": figures.version,
+        "changed": _time(figures.changed_unix_s),
+        "live_items": figures.live,
+        "disabled_items": figures.disabled,
+        "removed_items": figures.removed,
+        "looks": figures.looks,
+        "footage_seconds": round(figures.footage_s, 1),
+        "segments": figures.segments,
+        "bytes_on_disk": figures.bytes_on_disk,
+        "labels": dict(figures.labels),
+    }
+
+
+def _time(unix_s: float) -> str:
+    return dt.datetime.fromtimestamp(unix_s, tz=dt.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,180 @@
+"""`streamguard library add`."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.errors import UsageError
+from streamguard.library.store import Library
+from streamguard.types import AssetId
+from streamguard.worker import indexing
+from streamguard.worker.indexing import Added, Failed, Job, Known, Outcome
+from streamguard.worker.reference_child import Progress as FileProgress
+
+DEFAULT_LABEL = "unlabelled"
+
+
+@click.command()
+@library_option
+@click.option("--id", "id_", metavar="ID", help="Of the one file; otherwise ids come from the names of the files.")
+@click.option("--label", default=DEFAULT_LABEL, show_default=True, help="What kind of footage it is.")
+@click.option("--list", "list_file", type=click.File("r"), metavar="FILE", help="Paths, one a line; - for stdin.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+@click.pass_context
+def add(
+    context: click.Context,
+    *,
+    path: Path,
+    id_: str | None,
+    label: str,
+    list_file: TextIO | None,
+    as_json: bool,
+    paths: tuple[Path, ...],
+) -> None:
+    r"""Add videos and images: files, or folders with all that is in them.
+
+    Makes the library when there is none. Each file is durable when its line is printed, and may be interrupted at any
+    moment; run it again to go on: what is there already is recognised by its content. A file that fails does not
+    keep the others out, and makes the exit status 2.
+
+    \b
+    Example:
+      streamguard library add --library known --id attack-2019 attack.mp4
+      streamguard library add --library known --label terror footage/
+      find archive -name '*.mkv' | streamguard library add --library known --list -
+    """
+    wanted = [*paths, *_listed(list_file)]
+    if not wanted:
+        raise UsageError("library add", "", "no files named", hint="see `streamguard library add --help`")
+    if id_ is not None and (len(wanted) != 1 or wanted[0].is_dir()):
+        raise UsageError("library add", "--id", "goes with one file only", hint="otherwise ids come from the names")
+    said = _Said(as_json=as_json)
+    files = [file for one in wanted for file in _files(one, said)]
+    jobs = [Job(file, label, AssetId(id_) if id_ is not None else None) for file in files]
+    if jobs:
+        with Library.open(path, create=True) as opened, _Bar(len(jobs)) as bar:
+            for outcome in indexing.index(opened, jobs, limits=indexing.default_limits(), news=bar.news):
+                bar.done(outcome)
+                said.outcome(outcome)
+    elif not said.failed:
+        said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
+    context.exit(2 if said.failed else 0)
+
+
+def _listed(list_file: TextIO | None) -> Iterator[Path]:
+    if list_file is None:
+        return
+    try:
+        for line in list_file:
+            if name := line.rstrip("\r\n"):
+                yield Path(name)
+    except UnicodeDecodeError as error:
+        raise UsageError("read list", list_file.name, "it is not text", hint="one path a line") from error
+
+
+def _files(path: Path, said: "_Said") -> tuple[Path, ...]:
+    """What to add of one argument; what is passed over is named."""
+    if not path.is_dir():
+        if path.is_file():
+            return (path,)
+        problem = "not a file or folder" if os.path.lexists(path) else "no such file or folder"
+        said.error(str(path), UsageError("add", path, problem, hint="check the path"))
+        return ()
+    try:
+        media, others = indexing.media_in(path)
+    except UsageError as error:
+        said.error(str(path), error)
+        return ()
+    for other in others:
+        said.skipped(other)
+    return media
+
+
+class _Said:
+    """What was printed: results on standard output, errors on standard error as well when they are not JSON."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.failed = False
+        self._as_json = as_json
+
+    def outcome(self, outcome: Outcome) -> None:
+        path = outcome.job.path
+        match outcome:
+            case Added(item=item):
+                self._line(path, "added", words=in_words(item), tree=item_json(item))
+            case Known(item=item):
+                words = f"{path}: the library has it already, as {item.id}"
+                self._line(path, "duplicate", words=words, tree=item_json(item))
+            case Failed(error=error):
+                self.error(str(path), error)
+
+    def skipped(self, path: Path) -> None:
+        self._line(path, "skipped", words=f"{path}: neither a video nor an image, by its name", tree={})
+
+    def error(self, path: str, error: Exception) -> None:
+        self.failed = True
+        if self._as_json:
+            click.echo(json.dumps({"input": path, "status": "error", "error": str(error)}))
+        click.echo(f"error: {printable(str(error))}", err=True)
+
+    def _line(self, path: Path, status: str, *, words: str, tree: dict[str, object]) -> None:
+        told = json.dumps({"input": str(path), "status": status, **tree})
+        click.echo(told if self._as_json else f"{status} {printable(words)}")
+
+
+class _Bar:
+    """One bar for all files on standard error; without a terminal, a line for each file."""
+
+    def __init__(self, files: int) -> None:
+        self._files = files
+        self._done = 0
+        self._shares: dict[Path, float] = {}
+        console = Console(stderr=True)
+        self._plain = not console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.completed:.1f} of {task.total:.0f} files"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[name]}", markup=False),
+            console=console,
+            disable=self._plain,
+            transient=True,
+            # What goes to a file must not end up on the terminal.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        self._task: TaskID = self._progress.add_task("", total=files, name="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def news(self, job: Job, progress: FileProgress) -> None:
+        if progress.of_s > 0:
+            self._shares[job.path] = min(1.0, progress.at_s / progress.of_s)
+        self._draw(job.path)
+
+    def done(self, outcome: Outcome) -> None:
+        self._done += 1
+        self._shares.pop(outcome.job.path, None)
+        self._draw(outcome.job.path)
+        if self._plain:
+            click.echo(f"{self._done} of {self._files} files", err=True)
+
+    def _draw(self, path: Path) -> None:
+        completed = self._done + sum(self._shares.values())
+        self._progress.update(self._task, completed=completed, name=printable(path.name))

@@ -1,0 +1,55 @@
+"""How the library's commands say what an item is, to people and to machines."""
+
+import re
+from pathlib import Path
+
+import click
+
+from streamguard.library.catalogue import ItemRecord
+from streamguard.types import MediaKind
+
+library_option = click.option(
+    "--library",
+    "path",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The library's directory.",
+)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Without control characters: a hostile file's name must not drive the terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def item_json(item: ItemRecord) -> dict[str, object]:
+    return {
+        "id": item.id,
+        "label": item.label,
+        "state": item.state.value,
+        "kind": item.kind.value,
+        "looks": item.looks,
+        "seconds": item.duration_us / 1e6,
+        "blank_share": round(item.blank_share, 4),
+        "review_only": item.review_only,
+        "sha256": item.sha256,
+        "source": item.source,
+        "size_bytes": item.size_bytes,
+        "segment": item.segment,
+    }
+
+
+def in_words(item: ItemRecord, *, named: bool = True) -> str:
+    """`talk (unlabelled): video of 32.0 s, 210 looks; 4 % carried nothing to recognise`."""
+    what = "image" if item.kind is MediaKind.IMAGE else f"video of {item.duration_us / 1e6:.1f} s"
+    words = f"{what}, {item.looks} look{'s' if item.looks != 1 else ''}"
+    if item.blank_share:
+        # What is little is not nothing.
+        share = f"{item.blank_share:.0%}" if item.blank_share >= 0.01 else "under 1%"  # noqa: PLR2004
+        words += f"; {share} carried nothing to recognise"
+    if item.review_only:
+        words += "; review only: no look of it tells when in the footage we are"
+    return f"{item.id} ({item.label}): {words}" if named else words

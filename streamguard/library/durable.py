@@ -1,0 +1,164 @@
+"""Files that are whole or not there: written beside, synced, renamed; and the one lock that writers share."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryLocked, LibraryMissing
+
+FORMAT = 1
+"""Of everything in a library directory. A higher number on disk is refused, never guessed at."""
+
+NEW_PREFIX = ".new-"
+"""What a crash leaves behind starts with this, and the next writer removes it."""
+
+_LOCK_POLL_S = 0.05
+_HINTS = {
+    errno.ENOSPC: "free some space and run it again",
+    errno.EDQUOT: "free some space and run it again",
+    errno.EFBIG: "the limit on file sizes is too low (ulimit -f)",
+    errno.EROFS: "the disk is read-only; writing commands need a writable one",
+    errno.EACCES: "check who owns the directory; writing commands need write permission",
+    errno.EPERM: "check who owns the directory; writing commands need write permission",
+    errno.ENOTDIR: "name a directory",
+}
+
+
+def library_error(operation: str, subject: object, error: OSError) -> LibraryError:
+    """Ours for an OSError, with the next step where we know it."""
+    hint = _HINTS.get(error.errno or 0, "")
+    return LibraryError(operation, subject, error.strerror or str(error), hint=hint)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in the directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file that nobody reads yet, and sync it. Raises OSError."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Readers see the old bytes or the new ones, never a part. Raises OSError, and then leaves the old ones."""
+    beside = path.with_name(f"{NEW_PREFIX}{path.name}")
+    try:
+        write_synced(beside, data)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def publish_directory(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Make `directory` with these files appear at once. Raises OSError, and then leaves nothing.
+
+    Nothing may use the name yet: what is there under it was left by a writer that died before its catalogue knew.
+    """
+    beside = directory.with_name(f"{NEW_PREFIX}{directory.name}")
+    for leftover in (beside, directory):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        beside.mkdir()
+        for name, data in files.items():
+            write_synced(beside / name, data)
+        sync_directory(beside)
+        beside.rename(directory)
+    except OSError:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    sync_directory(directory.parent)
+
+
+def read_bounded(path: Path, *, most_bytes: int) -> bytes:
+    """A file of a library that may be hostile or cut short; a link is not followed, a pipe does not block.
+
+    Raises FileNotFoundError or NotADirectoryError when there is none, LibraryDamaged, LibraryError (no permission).
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except PermissionError as error:
+        hint = "check who may read the library"
+        raise LibraryError("read library file", path, error.strerror or str(error), hint=hint) from error
+    except OSError as error:
+        raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            data = file.read(most_bytes + 1)
+        except OSError as error:
+            raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
+    if len(data) > most_bytes:
+        raise LibraryDamaged("read library file", path, f"larger than {most_bytes} bytes")
+    return data
+
+
+def check_format(document: bytes, path: Path) -> None:
+    """Every JSON file says its format first of all, so that a newer library is called newer, and not damaged.
+
+    Raises LibraryFormatError, or LibraryDamaged when it is no JSON object with a format number.
+    """
+    try:
+        tree = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise LibraryDamaged("read library file", path, "not valid JSON, cut short or overwritten") from error
+    number = tree.get("format") if isinstance(tree, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise LibraryDamaged("read library file", path, "no format number in it")
+    refuse_newer(number, path)
+
+
+def refuse_newer(number: int, path: Path) -> None:
+    if number > FORMAT:
+        problem = f"format {number}, this StreamGuard reads up to {FORMAT}"
+        raise LibraryFormatError("read library file", path, problem, hint="use the StreamGuard that made it, or newer")
+
+
+@contextmanager
+def writer_lock(library: Path, *, wait_s: float) -> Iterator[None]:
+    """Hold the library for writing. The kernel lets go when the process dies, however it dies.
+
+    Raises LibraryLocked after `wait_s`, LibraryMissing, LibraryError.
+    """
+    try:
+        descriptor = os.open(library / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError as error:
+        raise LibraryMissing("open library", library, "no such directory", hint="check --library") from error
+    except OSError as error:
+        raise library_error("write library", library, error) from error
+    try:
+        _wait_for_lock(descriptor, library, deadline_s=time.monotonic() + wait_s)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, library: Path, *, deadline_s: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline_s:
+                hint = "another `streamguard library` command is writing; run it again when that one is done"
+                raise LibraryLocked("write library", library, "it is being written to", hint=hint) from error
+            time.sleep(_LOCK_POLL_S)
+        except OSError as error:
+            raise library_error("lock library", library, error) from error
+        else:
+            return

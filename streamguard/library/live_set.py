@@ -1,0 +1,84 @@
+"""`current.json`: the one file that says what is live. Workers read it and the segments that it names, nothing else.
+
+It is replaced whole by each change. Its version holds a hash of its content, and it holds each manifest's hash, which
+holds each file's, so that one short string names every byte that a decision was made with.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamguard.errors import LibraryDamaged, LibraryMissing
+from streamguard.library.durable import FORMAT, check_format, read_bounded, replace_file
+from streamguard.library.segments import ID_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN
+
+CURRENT = "current.json"
+SEGMENTS = "segments"
+
+_MOST_BYTES = 256 << 20
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LiveSegment(_Part):
+    """A segment with at least one live item; its items in `off` are disabled or removed and are not searched."""
+
+    id: Annotated[str, Field(pattern=SEGMENT_PATTERN)]
+    manifest_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
+    off: tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...] = ()
+
+
+class LiveSet(_Part):
+    """What is live. `generation` counts the library's changes."""
+
+    format: Annotated[int, Field(ge=1, le=FORMAT)] = FORMAT
+    generation: Annotated[int, Field(ge=0)]
+    changed_unix_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    segments: tuple[LiveSegment, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """Short; the same for the same content: `17-9f2c41aa`."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return f"{self.generation}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+class _Document(LiveSet):
+    """The file: the live set under its version, which doubles as its checksum."""
+
+    version_text: Annotated[str, Field(alias="version", max_length=64)]
+
+
+def to_bytes(live: LiveSet) -> bytes:
+    tree = live.model_dump(mode="json")
+    return (json.dumps({"format": tree.pop("format"), "version": live.version, **tree}, indent=1) + "\n").encode()
+
+
+def publish(library: Path, live: LiveSet) -> None:
+    """Make it the live set, durably and at once. Raises OSError, and then the old one stays."""
+    replace_file(library / CURRENT, to_bytes(live))
+
+
+def read_live_set(library: Path) -> LiveSet:
+    """Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError (no permission)."""
+    path = library / CURRENT
+    try:
+        document = read_bounded(path, most_bytes=_MOST_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        problem = "there is no library here" if library.is_dir() else "no such directory"
+        hint = f"make one: streamguard library add --library {library} FILE"
+        raise LibraryMissing("open library", library, problem, hint=hint) from error
+    check_format(document, path)
+    try:
+        read = _Document.model_validate_json(document)
+    except ValidationError as error:
+        raise LibraryDamaged("read library file", path, f"{error.error_count()} values are wrong") from error
+    live = LiveSet(**read.model_dump(exclude={"version_text"}))
+    if live.version != read.version_text:
+        raise LibraryDamaged("read library file", path, "its content does not belong to its version")
+    return live

@@ -1,0 +1,224 @@
+"""Immutable segments: `segments/<id>/` with `pdq.faiss`, `places.npy` and `manifest.json`, which has their SHA-256.
+
+A segment is written once and never edited. Every byte is checked before NumPy or FAISS look at it, because FAISS
+loads most single-bit flips without a word.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamguard.errors import LibraryDamaged, UsageError
+from streamguard.library import faiss_flat
+from streamguard.library.durable import FORMAT, check_format, publish_directory, read_bounded
+from streamguard.types import PDQ_BITS, PDQ_BYTES, AssetId, MediaKind, Reference, ReferencePrint
+
+MANIFEST = "manifest.json"
+INDEX: Final = "pdq.faiss"
+PLACES: Final = "places.npy"
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+SEGMENT_PATTERN = r"^[0-9]{8,}-[0-9a-f]{12}$"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+LABEL_PATTERN = r"^[^\x00-\x1f\x7f]{0,100}$"
+
+PLACE = np.dtype([("item", "<u4"), ("from_us", "<i8"), ("to_us", "<i8"), ("alike_share", "<f4"), ("quality", "u1")])
+"""One row a look, in the order of the index; `item` counts the manifest's items."""
+
+_MOST_MANIFEST_BYTES = 16 << 20
+_MOST_LOOKS = 50_000_000
+_MOST_US = 1 << 62
+_NPY_HEADER_BYTES = 4096
+_CANARY_FLIPPED_BITS = 8
+_BEST_QUALITY = 100
+
+Places = NDArray[np.void]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FileSum(_Part):
+    """What a file of the segment must be."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
+
+
+class SegmentItem(_Part):
+    """An item that has looks in the segment."""
+
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    label: Annotated[str, Field(pattern=LABEL_PATTERN)]
+    kind: Literal["video", "image"]
+
+
+class Canary(_Part):
+    """A query whose answer is known: asking it shows that the index answers at all, and rightly."""
+
+    query: Annotated[str, Field(pattern=SHA256_PATTERN)]
+    row: Annotated[int, Field(ge=0)]
+    distance_bits: Annotated[int, Field(ge=0, le=PDQ_BITS)]
+
+
+class Manifest(_Part):
+    """`manifest.json`."""
+
+    format: Annotated[int, Field(ge=1, le=FORMAT)]
+    looks: Annotated[int, Field(ge=1, le=_MOST_LOOKS)]
+    items: Annotated[tuple[SegmentItem, ...], Field(min_length=1)]
+    files: dict[Literal["pdq.faiss", "places.npy"], FileSum]
+    canary: Canary
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment that passed every check."""
+
+    items: tuple[SegmentItem, ...]
+    codes: faiss_flat.Codes
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRef:
+    """Names a segment, and ties down its content."""
+
+    id: str
+    manifest_sha256: str
+
+
+def check_new(id_: str, label: str, reference: Reference) -> None:
+    """Raises UsageError for an id, a label or a reference that cannot be written."""
+    if re.fullmatch(ID_PATTERN, id_) is None:
+        hint = "letters, digits, dot, dash and underscore, at most 128, the first a letter or digit"
+        raise UsageError("add", repr(id_), "not a possible id", hint=hint)
+    if re.fullmatch(LABEL_PATTERN, label) is None:
+        raise UsageError("add", id_, f"not a possible label: {label!r}", hint="at most 100 printable characters")
+    if not reference.prints:
+        blank = (
+            f"all {reference.frames_seen} frames are black, flat or fading" if reference.frames_seen else "no frames"
+        )
+        raise UsageError("add", id_, f"nothing in it can be recognised: {blank}", hint="is it the right file?")
+    if len(reference.prints) > _MOST_LOOKS or not all(map(_is_sound, reference.prints)):
+        raise UsageError("add", id_, "its reference has impossible values")
+
+
+def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Reference]], *, number: int) -> SegmentRef:
+    """Write (id, label, reference) of one or more items as a new segment in `directory`, durably. No `number` is used
+    twice in a library. Raises OSError, and then leaves nothing that anybody reads.
+    """
+    codes, places = _arrays([reference for _, _, reference in references])
+    buffer = io.BytesIO()
+    np.save(buffer, places, allow_pickle=False)
+    files = {INDEX: faiss_flat.to_bytes(codes), PLACES: buffer.getvalue()}
+    manifest = Manifest.model_validate(
+        {
+            "format": FORMAT,
+            "looks": len(codes),
+            "items": tuple({"id": id_, "label": label, "kind": ref.kind.value} for id_, label, ref in references),
+            "files": {
+                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+            },
+            "canary": _canary(codes),
+        }
+    )
+    document = manifest.model_dump_json(indent=1).encode()
+    digest = _sha256(document)
+    ref = SegmentRef(f"{number:08d}-{digest[:12]}", digest)
+    publish_directory(directory / ref.id, {**files, MANIFEST: document})
+    return ref
+
+
+def read_segment(directory: Path, ref: SegmentRef) -> Segment:
+    """Read and check all of a segment. Raises LibraryDamaged, LibraryFormatError, FileNotFoundError."""
+    if re.fullmatch(SEGMENT_PATTERN, ref.id) is None:
+        raise LibraryDamaged("read segment", repr(ref.id), "not a segment's name")
+    folder = directory / ref.id
+    document = read_bounded(folder / MANIFEST, most_bytes=_MOST_MANIFEST_BYTES)
+    if _sha256(document) != ref.manifest_sha256:
+        raise LibraryDamaged("check segment", folder / MANIFEST, "its SHA-256 is wrong")
+    check_format(document, folder / MANIFEST)
+    try:
+        manifest = Manifest.model_validate_json(document)
+    except ValidationError as error:
+        raise LibraryDamaged("check segment", folder / MANIFEST, f"{error.error_count()} values are wrong") from error
+    index = faiss_flat.from_bytes(_checked(folder, INDEX, manifest), rows=manifest.looks, path=folder / INDEX)
+    places = _read_places(_checked(folder, PLACES, manifest), manifest, folder / PLACES)
+    _ask_canary(index, manifest.canary, folder)
+    return Segment(manifest.items, index.codes(), places)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _is_sound(look: ReferencePrint) -> bool:
+    sound_place = 0 <= look.place.from_us <= look.place.to_us < _MOST_US
+    return (
+        sound_place
+        and len(look.code) == PDQ_BYTES
+        and 0 <= look.alike_share <= 1
+        and 0 <= look.quality <= _BEST_QUALITY
+    )
+
+
+def _arrays(references: Sequence[Reference]) -> tuple[faiss_flat.Codes, Places]:
+    looks = [(number, look) for number, reference in enumerate(references) for look in reference.prints]
+    codes = np.frombuffer(b"".join(look.code for _, look in looks), dtype=np.uint8).reshape(-1, PDQ_BYTES)
+    rows = [(number, look.place.from_us, look.place.to_us, look.alike_share, look.quality) for number, look in looks]
+    return codes, np.array(rows, dtype=PLACE)
+
+
+def _canary(codes: faiss_flat.Codes) -> dict[str, str | int]:
+    row = len(codes) // 2
+    query = codes[row].copy()
+    query[0] ^= (1 << _CANARY_FLIPPED_BITS) - 1
+    return {"query": query.tobytes().hex(), "row": row, "distance_bits": _CANARY_FLIPPED_BITS}
+
+
+def _checked(folder: Path, name: Literal["pdq.faiss", "places.npy"], manifest: Manifest) -> bytes:
+    known = manifest.files.get(name)
+    # Sizes follow from the number of looks: a hostile manifest cannot make us read more than its looks are worth.
+    most = _NPY_HEADER_BYTES + manifest.looks * max(PDQ_BYTES, PLACE.itemsize)
+    if known is None or known.bytes > most:
+        raise LibraryDamaged("check segment", folder / MANIFEST, f"no possible size of {name}")
+    data = read_bounded(folder / name, most_bytes=known.bytes)
+    if len(data) != known.bytes:
+        raise LibraryDamaged("check segment", folder / name, f"cut short: {len(data)} of {known.bytes} bytes")
+    if _sha256(data) != known.sha256:
+        raise LibraryDamaged("check segment", folder / name, "its SHA-256 is wrong")
+    return data
+
+
+def _read_places(data: bytes, manifest: Manifest, path: Path) -> Places:
+    try:
+        places = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
+        raise LibraryDamaged("read places", path, "NumPy cannot read it") from error
+    if not isinstance(places, np.ndarray) or places.dtype != PLACE or places.shape != (manifest.looks,):
+        raise LibraryDamaged("read places", path, f"not the places of {manifest.looks} looks")
+    alike = places["alike_share"]
+    sound = (places["item"] < len(manifest.items)) & (places["from_us"] >= 0) & (places["from_us"] <= places["to_us"])
+    if not bool(np.all(sound & (alike >= 0) & (alike <= 1))):
+        raise LibraryDamaged("read places", path, "impossible values")
+    return places
+
+
+def _ask_canary(index: faiss_flat.FlatIndex, canary: Canary, folder: Path) -> None:
+    query = np.frombuffer(bytes.fromhex(canary.query), dtype=np.uint8).reshape(1, PDQ_BYTES)
+    hits = index.within(query, radius_bits=canary.distance_bits)
+    if not bool(np.any((hits.rows == canary.row) & (hits.distances_bits == canary.distance_bits))):
+        raise LibraryDamaged("check segment", folder, "the canary query did not find its look")
+
+
+def kind_of(item: SegmentItem) -> MediaKind:
+    return MediaKind(item.kind)

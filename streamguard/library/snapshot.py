@@ -1,0 +1,209 @@
+"""What a worker matches against: everything live, in memory, checked, immutable, safe for any number of threads.
+
+Reads `current.json` and the segments that it names; needs no write permission and no SQLite.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.core import pdq
+from streamguard.errors import FingerprintError, LibraryDamaged
+from streamguard.library.faiss_flat import Codes, FlatIndex, Hits
+from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, read_live_set
+from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
+from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, AssetId, Candidate, Fingerprint, MediaKind, Place, Region, View
+
+MATCH_RADIUS_BITS = 31
+"""The industry's radius for PDQ: unrelated pictures are 106 bits apart or more, recoded ones under 31."""
+
+MOST_PLACES = 4
+MOST_CANDIDATES = 256
+"""However hostile the picture or degenerate the library, this is the most that one search returns."""
+
+_VIEWS = len(View)
+_LOADS_TRIED = 3
+_HINT = "`streamguard library verify` says what is damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An item that is searched."""
+
+    id: AssetId
+    label: str
+    kind: MediaKind
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """One segment's live looks; `places["item"]` counts `assets`."""
+
+    assets: tuple[Asset, ...]
+    codes: Codes
+    places: Places
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One version of the library. `load_snapshot` makes it."""
+
+    version: str
+    created_unix_s: float
+    assets: tuple[Asset, ...]
+    _index: FlatIndex = field(repr=False)
+    _places: Places = field(repr=False)
+    _place_numbers: NDArray[np.int64] = field(repr=False)
+    _spans: dict[LiveSegment, tuple[slice, slice]] = field(repr=False)
+
+    @property
+    def items(self) -> int:
+        return len(self.assets)
+
+    @property
+    def looks(self) -> int:
+        return self._index.rows
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return self.looks * PDQ_BYTES + self._places.nbytes + self._place_numbers.nbytes
+
+    def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int = MATCH_RADIUS_BITS) -> tuple[Candidate, ...]:
+        """Looks within the radius of any print of good quality, seen in any of the 16 views; nearest first.
+
+        At most 4 distinct places for each asset, view and print, and 256 candidates in all.
+        """
+        telling = [look for look in prints if look.quality >= pdq.MIN_QUALITY]
+        if not telling or not self.looks:
+            return ()
+        hits = self._index.within(_queries(telling), radius_bits=radius_bits)
+        queries = np.repeat(np.arange(len(hits.starts) - 1), np.diff(hits.starts))
+        items = self._places["item"][hits.rows].astype(np.int64)
+        kept = _nearest(hits, queries, items=items, places=self._place_numbers[hits.rows])
+        return tuple(
+            self._candidate(
+                int(hits.rows[hit]),
+                query=int(queries[hit]),
+                region=telling[int(queries[hit]) // _VIEWS].region,
+                distance_bits=int(hits.distances_bits[hit]),
+            )
+            for hit in kept
+        )
+
+    def _candidate(self, row: int, *, query: int, region: Region, distance_bits: int) -> Candidate:
+        place = self._places[row]
+        asset = self.assets[int(place["item"])]
+        return Candidate(
+            asset=asset.id,
+            label=asset.label,
+            kind=asset.kind,
+            place=Place(int(place["from_us"]), int(place["to_us"])),
+            alike_share=float(place["alike_share"]),
+            view=View(query % _VIEWS),
+            region=region,
+            distance_bits=distance_bits,
+        )
+
+    def _parts(self) -> dict[LiveSegment, _Loaded]:
+        """Its segments, for the next snapshot: no need to read and check them again."""
+        codes = self._index.codes()
+        parts = {}
+        for segment, (rows, assets) in self._spans.items():
+            places = self._places[rows].copy()
+            places["item"] -= assets.start
+            parts[segment] = _Loaded(self.assets[assets], codes[rows], places)
+        return parts
+
+
+def load_snapshot(library: Path, *, previous: Snapshot | None = None) -> Snapshot:
+    """Read and check everything live; segments that `previous` has are taken from it.
+
+    Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError.
+    """
+    for tried in range(1, _LOADS_TRIED + 1):
+        live = read_live_set(library)
+        try:
+            return _load(library, live, previous)
+        except FileNotFoundError as error:
+            # A writer may have removed a segment while we were reading; then current.json is a new one.
+            if tried == _LOADS_TRIED or read_live_set(library).version == live.version:
+                raise LibraryDamaged("load library", error.filename, "the file is missing", hint=_HINT) from error
+    raise LibraryDamaged("load library", library, "it keeps changing while it is read")
+
+
+def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
+    known = {} if previous is None else previous._parts()  # noqa: SLF001  (this module's own class)
+    parts = [known.get(segment) or _read(library, segment) for segment in live.segments]
+    assets: list[Asset] = []
+    rows = 0
+    places = []
+    spans = {}
+    for segment, part in zip(live.segments, parts, strict=True):
+        spans[segment] = slice(rows, rows + len(part.codes)), slice(len(assets), len(assets) + len(part.assets))
+        shifted = part.places.copy()
+        shifted["item"] += len(assets)
+        places.append(shifted)
+        rows += len(part.codes)
+        assets.extend(part.assets)
+    if len({asset.id for asset in assets}) != len(assets):
+        raise LibraryDamaged("load library", library, "two live items have one id", hint=_HINT)
+    all_places = np.concatenate(places) if places else np.empty(0, dtype=PLACE)
+    return Snapshot(
+        version=live.version,
+        created_unix_s=live.changed_unix_s,
+        assets=tuple(assets),
+        _index=FlatIndex(
+            np.concatenate([part.codes for part in parts]) if parts else np.empty((0, PDQ_BYTES), np.uint8)
+        ),
+        _places=all_places,
+        _place_numbers=_numbered(all_places),
+        _spans=spans,
+    )
+
+
+def _read(library: Path, live: LiveSegment) -> _Loaded:
+    segment = read_segment(library / SEGMENTS, SegmentRef(live.id, live.manifest_sha256))
+    off = set(live.off)
+    on = [number for number, item in enumerate(segment.items) if item.id not in off]
+    renumbered = np.full(len(segment.items), -1, dtype=np.int64)
+    renumbered[on] = np.arange(len(on))
+    kept = renumbered[segment.places["item"]] >= 0
+    places = segment.places[kept]
+    places["item"] = renumbered[places["item"]]
+    items = [segment.items[number] for number in on]
+    assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in items)
+    return _Loaded(assets, segment.codes[kept], places)
+
+
+def _numbered(places: Places) -> NDArray[np.int64]:
+    """For each look a number of its place, the same for all looks of that place (with and without black bars)."""
+    keys = places[["item", "from_us", "to_us"]]
+    _, numbers = np.unique(keys, return_inverse=True)
+    return numbers.astype(np.int64)
+
+
+def _queries(prints: list[Fingerprint]) -> Codes:
+    """All 16 views of each print, in the order of View: a negative's code is the complement."""
+    codes = [code for look in prints for code in look.codes]
+    if len(codes) != len(prints) * len(DIHEDRAL_VIEWS) or any(len(code) != PDQ_BYTES for code in codes):
+        raise FingerprintError("search library", "", f"a print needs {len(DIHEDRAL_VIEWS)} codes of {PDQ_BYTES} bytes")
+    upright = np.frombuffer(b"".join(codes), dtype=np.uint8).reshape(len(prints), len(DIHEDRAL_VIEWS), PDQ_BYTES)
+    return np.concatenate([upright, ~upright], axis=1).reshape(-1, PDQ_BYTES)
+
+
+def _nearest(
+    hits: Hits, queries: NDArray[np.int64], *, items: NDArray[np.int64], places: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Which hits to keep, nearest first: of each place the nearest look, of each query and item the nearest places."""
+    order = np.lexsort((places, queries, hits.distances_bits))
+    # np.unique keeps the first of each, which is the nearest, as the order is by distance.
+    order = order[np.sort(np.unique(np.stack([queries, places])[:, order], axis=1, return_index=True)[1])]
+    groups = np.stack([queries, items])[:, order]
+    by_group = np.lexsort((np.arange(len(order)), groups[1], groups[0]))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(groups[:, by_group], axis=1) != 0).any(axis=0)
+    first = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
+    near = by_group[np.arange(len(order)) - first < MOST_PLACES]
+    return order[np.sort(near)[:MOST_CANDIDATES]]

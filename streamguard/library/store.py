@@ -1,0 +1,247 @@
+"""The library as writers and people see it: every change is one durable step.
+
+A segment is written beside, synced and renamed; then the catalogue's transaction; then `current.json`. Killed at any
+point, the library is whole: what was not published yet is published by the next writer, what nothing uses is removed.
+"""
+
+import dataclasses
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, UsageError
+from streamguard.library import inspection
+from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState, NewItem
+from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
+from streamguard.library.inspection import Problem
+from streamguard.library.live_set import CURRENT, SEGMENTS, publish, read_live_set
+from streamguard.library.segments import SEGMENT_PATTERN, check_new, write_segment
+from streamguard.types import Reference
+
+_LOCK_WAIT_S = 10.0
+_OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What is in a library, and what it costs. `looks` are those that are searched."""
+
+    version: str
+    changed_unix_s: float
+    live: int
+    disabled: int
+    removed: int
+    looks: int
+    footage_s: float
+    segments: int
+    bytes_on_disk: int
+    labels: tuple[tuple[str, int], ...]
+
+
+class Library:
+    """Open one with `Library.open`, and close it. Locks only while it writes, so that a long `add` keeps nobody out."""
+
+    def __init__(self, path: Path, catalogue: Catalogue, *, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._catalogue = catalogue
+        self._clock = clock
+
+    @classmethod
+    def open(
+        cls, path: Path, *, create: bool = False, read_only: bool = False, clock: Callable[[], float] = time.time
+    ) -> Self:
+        """For writing it first finishes what a killed writer left; `create` makes the library when there is none.
+
+        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryLocked, LibraryError.
+        """
+        if read_only:
+            return cls(path, Catalogue.open(path, create=False), clock=clock)
+        if create:
+            _make_room(path)
+        elif not (path / CATALOGUE).is_file():
+            Catalogue.open(path, create=False).close()  # raises: there is none
+        with writer_lock(path, wait_s=_LOCK_WAIT_S):
+            library = cls(path, Catalogue.open(path, create=create), clock=clock)
+            try:
+                library._recover()
+            except BaseException:
+                library.close()
+                raise
+        return library
+
+    def close(self) -> None:
+        self._catalogue.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    def add(self, item: NewItem, reference: Reference) -> ItemRecord:
+        """Live and durable when it returns. Raises UsageError (nothing to recognise; the id or the content is there
+        already: see `with_content`) or LibraryError, and then nothing was added.
+        """
+        check_new(item.id, item.label, reference)
+        with self._writing():
+            if self._catalogue.with_id(item.id) or self._catalogue.with_content(item.sha256):
+                problem = "the library has an item of this id or content already"
+                raise UsageError("add", item.id, problem, hint="see `streamguard library list`")
+            number = self._catalogue.generation() + 1
+            ref = write_segment(self._path / SEGMENTS, [(item.id, item.label, reference)], number=number)
+            now = self._clock()
+            with self._catalogue.change(now_unix_s=now):
+                self._catalogue.add(item, reference, ref, now_unix_s=now)
+        return self.item(item.id)
+
+    def items(self, *, removed: bool = False) -> tuple[ItemRecord, ...]:
+        """Every item by id; `removed` ones only when asked for."""
+        return self._catalogue.items(removed=removed)
+
+    def item(self, id_: str) -> ItemRecord:
+        """Raises UsageError when there is none of that id."""
+        for record in self._catalogue.with_id(id_):
+            return record
+        raise UsageError("find item", id_, f"not in {self._path}", hint="see `streamguard library list`")
+
+    def has(self, id_: str) -> bool:
+        return bool(self._catalogue.with_id(id_))
+
+    def with_content(self, sha256: str) -> tuple[ItemRecord, ...]:
+        """The item made from a file of that SHA-256, or nothing."""
+        return self._catalogue.with_content(sha256)
+
+    def history(self, id_: str) -> tuple[tuple[float, str], ...]:
+        """(when, what was done) to an item, oldest first."""
+        return self._catalogue.audit(self.item(id_))
+
+    def disable(self, id_: str) -> ItemRecord:
+        """Not searched any more, until enabled. Doing it twice does no harm."""
+        return self._set_state(id_, ItemState.DISABLED, action="disable")
+
+    def enable(self, id_: str) -> ItemRecord:
+        """Searched again."""
+        return self._set_state(id_, ItemState.LIVE, action="enable")
+
+    def remove(self, id_: str) -> ItemRecord:
+        """Gone for good, but for the catalogue's record that it was there. Its id and content may be added again."""
+        record = self._set_state(id_, ItemState.REMOVED, action="remove")
+        with self._writing():
+            self._sweep()
+        return record
+
+    def verify(self) -> tuple[Problem, ...]:
+        """Everything that is wrong with the files; writes nothing."""
+        generation = -1
+        problems: tuple[Problem, ...] = ()
+        # A writer may change things under us; what is still wrong once it has rested is wrong.
+        while generation != (generation := self._catalogue.generation()):
+            problems = inspection.inspect(self._path, self._catalogue)
+        return problems
+
+    def stats(self) -> Stats:
+        live = self._catalogue.live_set()
+        items = self.items()
+        on = [item for item in items if item.state is ItemState.LIVE]
+        labels: dict[str, int] = {}
+        for item in on:
+            labels[item.label] = labels.get(item.label, 0) + 1
+        return Stats(
+            version=live.version,
+            changed_unix_s=live.changed_unix_s,
+            live=len(on),
+            disabled=len(items) - len(on),
+            removed=self._catalogue.removed_count(),
+            looks=sum(item.looks for item in on),
+            footage_s=sum(item.duration_us for item in on) / 1e6,
+            segments=len(live.segments),
+            bytes_on_disk=sum(file.stat().st_size for file in self._path.rglob("*") if file.is_file()),
+            labels=tuple(sorted(labels.items())),
+        )
+
+    def _set_state(self, id_: str, state: ItemState, *, action: str) -> ItemRecord:
+        record = self.item(id_)
+        with self._writing():
+            record = self.item(id_)
+            if record.state is not state:
+                now = self._clock()
+                with self._catalogue.change(now_unix_s=now):
+                    self._catalogue.set_state(record, state, action=action, now_unix_s=now)
+        return dataclasses.replace(record, state=state)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """The lock, then what is done under it, then publishing. OSError becomes ours."""
+        with writer_lock(self._path, wait_s=_LOCK_WAIT_S):
+            try:
+                yield
+            except OSError as error:
+                raise library_error("write library", error.filename or self._path, error) from error
+            self._publish()
+
+    def _publish(self) -> None:
+        live = self._catalogue.live_set()
+        try:
+            publish(self._path, live)
+        except OSError as error:
+            raise library_error("publish library", self._path / CURRENT, error) from error
+
+    def _recover(self) -> None:
+        """Under the lock: publish what is not published, remove what a killed writer left."""
+        try:
+            (self._path / SEGMENTS).mkdir(exist_ok=True)
+            (self._path / f"{NEW_PREFIX}{CURRENT}").unlink(missing_ok=True)
+        except OSError as error:
+            raise library_error("write library", self._path, error) from error
+        live = self._catalogue.live_set()
+        try:
+            published = read_live_set(self._path)
+        except (LibraryMissing, LibraryDamaged):
+            # Nothing is swept: without it we cannot tell an old catalogue, put back from a backup, from the right one.
+            self._publish()
+            return
+        if published.generation > live.generation:
+            problem = f"it is of generation {live.generation}, but {CURRENT} of {published.generation}: an old copy?"
+            hint = f"put both back from one backup, or delete {CURRENT} to go on with the catalogue as it is"
+            raise LibraryDamaged("open library", self._path / CATALOGUE, problem, hint=hint)
+        if published != live:
+            self._publish()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Under the lock: remove segments that no item uses, and those never finished."""
+        used = {ref.id for ref in self._catalogue.segments_in_use()}
+        try:
+            for folder in (self._path / SEGMENTS).iterdir():
+                name = folder.name.removeprefix(NEW_PREFIX)
+                if name != folder.name or (name not in used and re.fullmatch(SEGMENT_PATTERN, name)):
+                    shutil.rmtree(folder)
+        except OSError as error:
+            raise library_error("clean up library", error.filename or self._path, error) from error
+
+
+def _make_room(path: Path) -> None:
+    """A directory that is a library, or can become one. Raises LibraryError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        names = {entry.name for entry in path.iterdir()}
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise LibraryError("make library", path, problem, hint="check --library; a library is a directory") from error
+    if CATALOGUE not in names and names - _OWN_NAMES:
+        stranger = min(names - _OWN_NAMES)
+        raise LibraryError(
+            "make library", path, f"the directory holds other things ({stranger})", hint="name a new one"
+        )

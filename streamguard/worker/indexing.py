@@ -1,0 +1,250 @@
+"""Files into the library: each in its own child process and its own durable step, so that one bad file costs that file.
+
+A pool of workers breaks as a whole when one crashes; one process a file, at most one a core at once, does not.
+"""
+
+import multiprocessing
+import os
+import re
+import threading
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from streamguard.errors import StreamGuardError, UsageError
+from streamguard.library.catalogue import ItemRecord, NewItem
+from streamguard.library.store import Library
+from streamguard.types import AssetId, Reference
+from streamguard.worker import reference_child
+from streamguard.worker.reference_child import Content, Progress
+
+EVERY_S = 1 / 12
+"""How finely references are sampled: see benchmarks/reference_sampling.py."""
+
+MEDIA_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".f4v", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"),
+        *(".wmv", ".3gp", ".ogv", ".mxf", ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    }
+)
+
+_MOST_MESSAGE_BYTES = 512 << 20
+_MOST_ID_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A file to add. Without an id it gets one from its name."""
+
+    path: Path
+    label: str
+    id: AssetId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may cost: a child silent for `silence_s` hangs, and none may take longer than `total_s`."""
+
+    at_once: int
+    silence_s: float = 60.0
+    total_s: float = 6 * 3600.0
+    memory_mib: int = 4096
+    every_s: float = EVERY_S
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """In the library now, live and durable."""
+
+    job: Job
+    item: ItemRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The same bytes were in the library already, as `item`."""
+
+    job: Job
+    item: ItemRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Not added; the others go on."""
+
+    job: Job
+    error: StreamGuardError
+
+
+Outcome = Added | Known | Failed
+
+
+def default_limits() -> Limits:
+    return Limits(at_once=os.cpu_count() or 1)
+
+
+def media_in(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """(media, the rest): every file under a folder, by its extension, in order of name. Raises UsageError."""
+
+    def stop(error: OSError) -> None:
+        raise UsageError("read folder", error.filename, error.strerror or str(error)) from error
+
+    media: list[Path] = []
+    others: list[Path] = []
+    for where, folders, names in os.walk(folder, onerror=stop):
+        folders.sort()
+        for name in sorted(names):
+            (media if Path(name).suffix.lower() in MEDIA_SUFFIXES else others).append(Path(where, name))
+    return tuple(media), tuple(others)
+
+
+def id_from_name(path: Path, *, taken: Container[str]) -> AssetId:
+    """The file's name in safe characters, with a number when it is taken."""
+    plain = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:_MOST_ID_CHARACTERS] or "item"
+    number = 1
+    while (id_ := name if number == 1 else f"{name}-{number}") in taken:
+        number += 1
+    return AssetId(id_)
+
+
+def index(
+    library: Library, jobs: Sequence[Job], *, limits: Limits, news: Callable[[Job, Progress], None]
+) -> Iterator[Outcome]:
+    """Add files, several at once; yields each one's outcome when it is durable, in the order in which they end.
+
+    Raises LibraryError when the library itself fails: then no other file would fare better.
+    """
+    taken = {item.id for item in library.items()}
+    waiting = deque(jobs)
+    running: dict[Connection, _Child] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < limits.at_once:
+                job = waiting.popleft()
+                id_ = job.id or id_from_name(job.path, taken=taken)
+                taken.add(id_)
+                child = _Child(job, id_, limits)
+                running[child.connection] = child
+            for connection in wait(list(running)):
+                child = running[connection]  # type: ignore[index]  # only connections were given
+                outcome = _hear(library, child, news)
+                if outcome is not None:
+                    child.end()
+                    del running[child.connection]
+                    yield outcome
+    finally:
+        for child in running.values():
+            child.end()
+
+
+class _Child:
+    """One file's process, with the timer that ends it when it hangs."""
+
+    def __init__(self, job: Job, id_: AssetId, limits: Limits) -> None:
+        self.job = job
+        self.id = id_
+        self.content: Content | None = None
+        self.timed_out = False
+        self._limits = limits
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([reference_child.__name__])
+        self.connection, theirs = context.Pipe(duplex=False)
+        self._process: ForkServerProcess = context.Process(
+            target=reference_child.run,
+            args=(str(job.path), theirs),
+            kwargs={"every_s": limits.every_s, "memory_mib": limits.memory_mib},
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+        self._total = self._timer(limits.total_s)
+        self._silence = self._timer(limits.silence_s)
+
+    def receive(self) -> bytes:
+        """Its next message. Never waits longer than the limits. Raises EOFError, OSError."""
+        data = self.connection.recv_bytes(_MOST_MESSAGE_BYTES)
+        self._silence.cancel()
+        self._silence = self._timer(self._limits.silence_s)
+        return data
+
+    def why_it_ended(self) -> str:
+        if self.timed_out:
+            return f"decoding hung: nothing for {self._limits.silence_s:g} s, or over {self._limits.total_s:g} s in all"
+        self._process.join()
+        code = self._process.exitcode or 0
+        return f"decoding crashed (signal {-code})" if code < 0 else f"decoding failed (status {code})"
+
+    def end(self) -> None:
+        self._silence.cancel()
+        self._total.cancel()
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self.connection.close()
+
+    def _timer(self, after_s: float) -> threading.Timer:
+        timer = threading.Timer(after_s, self._hangs)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def _hangs(self) -> None:
+        self.timed_out = True
+        self._process.kill()
+
+
+def _hear(library: Library, child: _Child, news: Callable[[Job, Progress], None]) -> Outcome | None:
+    """Take one message; the outcome when that ends the file."""
+    job = child.job
+    try:
+        message = reference_child.understand(child.receive())
+    except EOFError:
+        hint = "the others are not affected; is the file damaged?"
+        return Failed(job, UsageError("add", job.path, child.why_it_ended(), hint=hint))
+    except (OSError, ValueError):
+        return _rubbish(job)
+    match message:
+        case Progress():
+            news(job, message)
+            return None
+        case UsageError():
+            return Failed(job, message)
+        case Content():
+            child.content = message
+            return _known(library, child, message)
+        case Reference():
+            return _add(library, child, message)
+
+
+def _rubbish(job: Job) -> Failed:
+    return Failed(job, UsageError("add", job.path, "its decoder sent rubbish", hint="is the file hostile?"))
+
+
+def _known(library: Library, child: _Child, content: Content) -> Outcome | None:
+    """The outcome when the file need not be decoded."""
+    job = child.job
+    for item in library.with_content(content.sha256):
+        return Known(job, item)
+    if library.has(child.id):
+        problem = f"the library has another item {child.id}"
+        return Failed(job, UsageError("add", job.path, problem, hint="name another --id, or remove that one"))
+    return None
+
+
+def _add(library: Library, child: _Child, reference: Reference) -> Outcome:
+    job, content = child.job, child.content
+    if content is None:
+        return _rubbish(job)
+    # Two copies may have been decoded side by side.
+    for item in library.with_content(content.sha256):
+        return Known(job, item)
+    new = NewItem(child.id, job.label, str(job.path), content.size_bytes, content.sha256)
+    try:
+        return Added(job, library.add(new, reference))
+    except UsageError as error:
+        return Failed(job, UsageError("add", job.path, error.problem, hint=error.hint))

@@ -1,0 +1,177 @@
+"""The child process that fingerprints one reference file, which may be hostile: it holds no library.
+
+It speaks to its parent in flat bytes, never in pickles: whoever takes it over can lie about this one file at most.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+from streamguard.core.fingerprints import fingerprints
+from streamguard.core.references import condense
+from streamguard.errors import StreamGuardError, UsageError
+from streamguard.ingest import files
+from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Reference, ReferencePrint
+
+PROGRESS_EVERY_S = 0.5
+_CHUNK_BYTES = 1 << 20
+_LOOK = np.dtype([
+    *(("from_us", "<i8"), ("to_us", "<i8"), ("alike_share", "<f8"), ("quality", "u1")),
+    ("code", "u1", (PDQ_BYTES,)),
+])  # fmt: skip
+
+
+class Said(Enum):
+    """The first byte of each message."""
+
+    CONTENT = b"c"
+    PROGRESS = b"p"
+    REFERENCE = b"r"
+    ERROR = b"e"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the file is, by its bytes."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is, in seconds of footage; `of_s` is 0 while that is unknown."""
+
+    at_s: float
+    of_s: float
+
+
+Message = Content | Progress | Reference | UsageError
+
+
+def run(path: str, connection: Connection, *, every_s: float, memory_mib: int) -> None:
+    """The child's main function: hash the file, then fingerprint it, then end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
+    try:
+        before = _identity(path)
+        _say(connection, Said.CONTENT, _content(path, connection))
+        reference = _reference(Path(path), every_s, connection)
+        if _identity(path) != before:
+            raise UsageError("add", path, "it changed while it was read", hint="add it again when it is complete")
+        connection.send_bytes(Said.REFERENCE.value + to_bytes(reference))
+    except MemoryError:
+        _say(connection, Said.ERROR, ["add", path, f"needs more than {memory_mib} MiB to decode", "is it hostile?"])
+    except OSError as error:
+        _say(connection, Said.ERROR, ["add", path, error.strerror or str(error), ""])
+    except StreamGuardError as error:
+        _say(connection, Said.ERROR, [error.operation, error.subject, error.problem, error.hint])
+
+
+def understand(data: bytes) -> Message:
+    """The parent's side. Raises ValueError for anything that `run` would not say."""
+    kind, body = Said(data[:1]), data[1:]
+    if kind is Said.REFERENCE:
+        return from_bytes(body)
+    said = json.loads(body)
+    match kind, said:
+        case Said.CONTENT, [str(sha256), int(size_bytes)]:
+            return Content(sha256, size_bytes)
+        case Said.PROGRESS, [float(at_s), float(of_s)]:
+            return Progress(at_s, of_s)
+        case Said.ERROR, [str(operation), str(subject), str(problem), str(hint)]:
+            return UsageError(operation, subject, problem, hint=hint)
+        case _:
+            raise ValueError(kind)
+
+
+def to_bytes(reference: Reference) -> bytes:
+    """A line of JSON, then the looks as an array."""
+    head = [reference.kind.value, reference.duration_us, reference.frames_seen, reference.blank_share]
+    looks = np.zeros(len(reference.prints), dtype=_LOOK)
+    looks["from_us"] = [look.place.from_us for look in reference.prints]
+    looks["to_us"] = [look.place.to_us for look in reference.prints]
+    looks["alike_share"] = [look.alike_share for look in reference.prints]
+    looks["quality"] = [look.quality for look in reference.prints]
+    codes = b"".join(look.code for look in reference.prints)
+    looks["code"] = np.frombuffer(codes, dtype=np.uint8).reshape(-1, PDQ_BYTES)
+    return json.dumps(head).encode() + b"\n" + looks.tobytes()
+
+
+def from_bytes(data: bytes) -> Reference:
+    """Raises ValueError. Only shapes are checked here: the library checks every value that it takes in."""
+    head, _, body = data.partition(b"\n")
+    match json.loads(head):
+        case [str(kind), int(duration_us), int(frames_seen), float(blank_share)]:
+            looks = np.frombuffer(body, dtype=_LOOK)
+        case _:
+            raise ValueError(head[:100])
+    prints = tuple(
+        ReferencePrint(
+            Place(int(look["from_us"]), int(look["to_us"])),
+            look["code"].tobytes(),
+            int(look["quality"]),
+            float(look["alike_share"]),
+        )
+        for look in looks
+    )
+    return Reference(MediaKind(kind), duration_us, frames_seen, blank_share, prints)
+
+
+def _reference(path: Path, every_s: float, connection: Connection) -> Reference:
+    info = files.describe(path)
+    looks = files.looks(path, every_s=None if info.kind is MediaKind.IMAGE else every_s)
+    of_s = info.duration_s or 0.0
+
+    def told() -> Iterator[Fingerprints]:
+        due_s = time.monotonic()
+        for frame in looks:
+            yield fingerprints(frame)
+            if time.monotonic() >= due_s:
+                due_s = time.monotonic() + PROGRESS_EVERY_S
+                _say(connection, Said.PROGRESS, [frame.at.pts_us / 1e6, float(of_s)])
+
+    return condense(told(), kind=info.kind)
+
+
+def _content(path: str, connection: Connection) -> list[str | int]:
+    digest, size, due_s = hashlib.sha256(), 0, 0.0
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            if time.monotonic() >= due_s:
+                due_s = time.monotonic() + PROGRESS_EVERY_S
+                _say(connection, Said.PROGRESS, [0.0, 0.0])
+    return [digest.hexdigest(), size]
+
+
+def _identity(path: str) -> tuple[int, int, int]:
+    status = Path(path).stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _say(connection: Connection, kind: Said, what: list[str | int] | list[str] | list[float]) -> None:
+    connection.send_bytes(kind.value + json.dumps(what).encode())
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end us."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
