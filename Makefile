@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Hashes pin every file that is installed; a second pip setting (user installs, say) must not bend that.
-INSTALL := PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+# Every file that is installed is pinned by its hash and comes ready built; no pip setting of the user's may bend that.
+PIP := PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+INSTALL := $(PIP) --only-binary :all: --require-hashes
 LOCKS := requirements/build.lock requirements/runtime.lock
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header
 
@@ -33,7 +34,7 @@ format: $(VENV)/.dev ## Put the code in its usual form, and mend what ruff can m
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
 
-bench: $(VENV)/.dev ## Measure: PDQ beside pdqhash, and whatever else stands in benchmarks/
+bench: $(VENV)/.bench ## Measure: PDQ beside pdqhash, and whatever else stands in benchmarks/
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit; done
 
 lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
@@ -41,6 +42,7 @@ lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	$(COMPILE) --upgrade pyproject.toml -o requirements/runtime.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock requirements/build.in -o requirements/build.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock pyproject.toml --group dev -o requirements/dev.lock
+	$(COMPILE) --upgrade -c requirements/runtime.lock --group bench -o requirements/bench.lock
 
 clean: ## Remove all that these commands made
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -54,12 +56,17 @@ $(BIN)/python:
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: pyproject.toml $(LOCKS) | $(BIN)/python
-	@echo "Installing StreamGuard into $(VENV) (once, about 200 MB)" >&2
-	@$(INSTALL) --require-hashes -r requirements/build.lock -r requirements/runtime.lock
-	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@echo "Installing StreamGuard into $(VENV) (once, 130 MB to fetch)" >&2
+	@$(INSTALL) -r requirements/build.lock -r requirements/runtime.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
-	@echo "Installing the development tools into $(VENV) (once)" >&2
-	@$(INSTALL) --require-hashes -r requirements/dev.lock
+	@echo "Installing the development tools into $(VENV) (once, 50 MB to fetch)" >&2
+	@$(INSTALL) -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.lock $(VENV)/.dev
+	@$(PIP) --require-hashes -r requirements/bench.lock || { \
+	  echo "pdqhash comes as source: building it takes g++ and Python's headers (Debian: apt-get install g++ python3-dev)" >&2; exit 2; }
 	@touch $@
