@@ -55,7 +55,7 @@ $(BIN)/python:
 	  echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 2; }
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: pyproject.toml $(LOCKS) | $(BIN)/python
+$(VENV)/.runtime: pyproject.toml $(LOCKS) $(BIN)/python
 	@echo "Installing StreamGuard into $(VENV) (once, 130 MB to fetch)" >&2
 	@$(INSTALL) -r requirements/build.lock -r requirements/runtime.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
