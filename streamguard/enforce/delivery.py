@@ -1,0 +1,256 @@
+"""The thread that brings kill-signals from the outbox to their transport, for as long as it takes."""
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+from streamguard.core.backoff import delay_s
+from streamguard.enforce.outbox import Outbox
+from streamguard.errors import OutboxError, SignalRefused, SignalsRejected, SignalsUnreachable, StreamGuardError
+from streamguard.types import KillSignal
+
+PAGE = 64
+MOST_SUSPECTS = 1024
+
+
+class Transport(Protocol):
+    """Where signals go. Every implementation passes tests/contract/test_transport.py."""
+
+    def deliver(self, signal: KillSignal) -> None:
+        """Returns when the signal has arrived; sending it again is harmless.
+
+        Raises SignalsUnreachable, SignalsRejected, or SignalRefused when this one signal is the trouble.
+        """
+
+    def check(self) -> None:
+        """Whether signals would arrive now. Raises SignalsUnreachable, SignalsRejected."""
+
+
+class DeliveryStatus(Enum):
+    OK = "ok"
+    UNREACHABLE = "unreachable"
+    REJECTED = "rejected"
+    OUTBOX = "outbox"
+    """The outbox itself fails: a full disk, say."""
+    FAILED = "failed"
+    """The thread is dead by a mistake of ours: restart the worker. Nothing is lost, the outbox keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How it goes; `problem` is empty while ok, and never holds credentials. Totals count from the start."""
+
+    status: DeliveryStatus
+    since_unix_s: float
+    problem: str = ""
+    delivered_total: int = 0
+    failed_attempts_total: int = 0
+    parked_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Waits between attempts, and how often an idle transport is checked, so that trouble shows before it matters."""
+
+    retry_first_s: float = 0.2
+    retry_cap_s: float = 15.0
+    check_every_s: float = 10.0
+
+
+class Delivery:
+    """`start()` it, `wake()` it after each append; `flush()`, then `stop()` it before the outbox is closed.
+
+    Signals go in the order in which they were appended, one at a time. A signal that alone is refused lets the others
+    pass, and is parked after some refusals. `on_change` is called by the thread when the status changes or a signal is
+    parked; it must not raise.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        transport: Transport,
+        *,
+        pace: Pace,
+        clock: Callable[[], float] = time.time,
+        on_change: Callable[[DeliveryState], None] = lambda _state: None,
+    ) -> None:
+        self._outbox = outbox
+        self._transport = transport
+        self._pace = pace
+        self._clock = clock
+        self._on_change = on_change
+        self._changed = threading.Condition()
+        self._woken = False
+        self._flushing = 0
+        self._stopping = False
+        self._failures_in_row = 0
+        self._suspects: set[str] = set()
+        self._unmarked: str | None = None
+        self._state = DeliveryState(DeliveryStatus.OK, clock())
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+
+    @property
+    def state(self) -> DeliveryState:
+        return self._state
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something new in the outbox."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until nothing is left to deliver, trying more often meanwhile. False: not all. Raises OutboxError."""
+        with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: self._outbox.depth() == 0 or not self._thread.is_alive(), timeout_s)
+            finally:
+                self._flushing -= 1
+        return self._outbox.depth() == 0
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ends the thread after the signal that it is busy with. False: it is still busy, and may be left behind."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        ended_well = False
+        try:
+            while not self._stopping:
+                self._rest(self._attempt())
+            ended_well = True
+        finally:
+            if not ended_well:
+                # An exception that nobody foresaw: Python's thread hook prints it, the state shows it.
+                problem = f"delivery ended by {type(sys.exception()).__name__}; this is a bug, restart the worker"
+                self._become(DeliveryStatus.FAILED, problem)
+
+    def _attempt(self) -> float:
+        """One round through the outbox; returns the seconds to rest afterwards (a wake ends the rest early)."""
+        try:
+            rest_s = self._round()
+        except SignalsUnreachable as error:
+            return self._troubled(DeliveryStatus.UNREACHABLE, error)
+        except SignalsRejected as error:
+            return self._troubled(DeliveryStatus.REJECTED, error)
+        except OutboxError as error:
+            return self._troubled(DeliveryStatus.OUTBOX, error)
+        self._become(DeliveryStatus.OK)
+        return rest_s
+
+    def _round(self) -> float:
+        page = self._page()
+        if not page:
+            self._failures_in_row = 0
+            self._transport.check()
+            self._outbox.prune(now_unix_s=self._clock())
+            return self._pace.check_every_s
+        others_pass = False
+        refused = 0
+        for signal in page:
+            if self._stopping:
+                return 0.0
+            try:
+                self._deliver(signal)
+            except SignalsRejected as error:
+                if not others_pass and not isinstance(error, SignalRefused):
+                    # Either nothing passes or this one doesn't: the next round begins with another one, and so tells.
+                    self._suspects.add(signal.id)
+                    raise
+                others_pass = False
+                refused += 1
+                self._refuse(signal, error)
+            else:
+                others_pass = True
+        self._outbox.prune(now_unix_s=self._clock())
+        if refused < len(page):
+            self._failures_in_row = 0
+            return 0.0
+        self._failures_in_row += 1
+        return self._backoff_s()
+
+    def _page(self) -> tuple[KillSignal, ...]:
+        """The oldest pending signals; those that may be the cause of a rejection come last."""
+        page = self._outbox.pending(PAGE + len(self._suspects))
+        trusted = [signal for signal in page if signal.id not in self._suspects]
+        if not trusted or len(self._suspects) > MOST_SUSPECTS:
+            # All were rejected, so it is none of them in particular: again from the oldest.
+            self._suspects.clear()
+            return page
+        return (*trusted, *(signal for signal in page if signal.id in self._suspects))
+
+    def _deliver(self, signal: KillSignal) -> None:
+        # When only the note of its arrival failed (a full disk), it is not sent again.
+        if self._unmarked != signal.id:
+            self._transport.deliver(signal)
+        self._unmarked = signal.id
+        self._outbox.delivered(signal.id, at_unix_s=self._clock())
+        self._unmarked = None
+        self._suspects.discard(signal.id)
+        with self._changed:
+            self._state = replace(self._state, delivered_total=self._state.delivered_total + 1)
+            self._changed.notify_all()
+        self._become(DeliveryStatus.OK)
+
+    def _refuse(self, signal: KillSignal, error: SignalsRejected) -> None:
+        parked = self._outbox.refused(signal.id, why=str(error), at_unix_s=self._clock())
+        state = self._state
+        self._state = replace(
+            state,
+            failed_attempts_total=state.failed_attempts_total + 1,
+            parked_total=state.parked_total + parked,
+        )
+        if parked:
+            self._suspects.discard(signal.id)
+            self._on_change(self._state)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _troubled(self, status: DeliveryStatus, error: StreamGuardError) -> float:
+        self._failures_in_row += 1
+        self._state = replace(self._state, failed_attempts_total=self._state.failed_attempts_total + 1)
+        self._become(status, str(error))
+        return self._backoff_s()
+
+    def _backoff_s(self) -> float:
+        jitter = random.random()  # noqa: S311 - spreads workers, guards nothing
+        pace = self._pace
+        return delay_s(self._failures_in_row, first_s=pace.retry_first_s, cap_s=pace.retry_cap_s, jitter=jitter)
+
+    def _become(self, status: DeliveryStatus, problem: str = "") -> None:
+        before = self._state
+        since_unix_s = before.since_unix_s if before.status is status else self._clock()
+        self._state = replace(before, status=status, since_unix_s=since_unix_s, problem=problem)
+        if before.status is not status:
+            self._on_change(self._state)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _rest(self, rest_s: float) -> None:
+        """Waits, until woken: but after a failure at least the first backoff, lest appending hammer a sick Redis.
+
+        A rejection is not tried again for a new signal's sake: it may be a wrong password, and logins are counted.
+        """
+        failing = self._failures_in_row > 0
+        least_s = min(self._pace.retry_first_s, rest_s) if failing else 0.0
+        patient = self._state.status is DeliveryStatus.REJECTED
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, least_s)
+            self._changed.wait_for(
+                lambda: self._stopping or self._flushing > 0 or (self._woken and not patient), rest_s - least_s
+            )
+            self._woken = False

@@ -1,0 +1,114 @@
+"""A decision as a kill-signal: one CloudEvents 1.0 JSON object. Pure; docs/signals.md shows an example."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from streamguard.types import Decision, Evidence, KillSignal, MediaTime, SessionId, StreamId
+
+EVENT_TYPE = "org.streamguard.{verdict}.v1"
+EVIDENCE_SHOWN = 64
+"""An event names at most so many keyframes, the newest: it must stay small whatever the rule collects."""
+
+_LARGEST = 1e12
+
+
+def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passed by name, used once
+    decision: Decision,
+    *,
+    stream: StreamId,
+    session: SessionId,
+    worker: str,
+    library_version: str,
+    now_unix_s: float,
+    expires_after_s: float,
+) -> KillSignal:
+    """The decision, addressed to whoever can cut `stream`. The same decision of a session always has the same id."""
+    # Milliseconds from here on: the event's `time` and the signature's timestamp must agree to the second.
+    decided_ms = int(now_unix_s * 1000)
+    expires_ms = decided_ms + int(expires_after_s * 1000)
+    signal_id = _signal_id(decision, session=session)
+    event = {
+        "specversion": "1.0",
+        "id": signal_id,
+        "source": f"/streamguard/{quote(_text(worker), safe='')}",
+        "type": EVENT_TYPE.format(verdict=decision.verdict.value),
+        "subject": _text(stream),
+        "time": _rfc3339(decided_ms),
+        "datacontenttype": "application/json",
+        "data": {
+            "stream": _text(stream),
+            "session_id": _text(session),
+            "verdict": decision.verdict.value,
+            "reference": _text(decision.asset),
+            "label": _text(decision.label),
+            "nats": _number(decision.nats),
+            "at_s": _seconds(decision.at),
+            "reference_at_s": decision.reference_us / 1e6,
+            "region": [[_number(x), _number(y)] for x, y in decision.region.corners()],
+            "view": decision.view.label,
+            "rule": _text(decision.rule),
+            "library_version": _text(library_version),
+            "evidence_id": _evidence_id(decision),
+            "evidence": [_keyframe(at, evidence) for at, evidence in decision.evidence[-EVIDENCE_SHOWN:]],
+            "expires_at": _rfc3339(expires_ms),
+        },
+    }
+    return KillSignal(
+        id=signal_id,
+        stream=StreamId(_text(stream)),
+        session=SessionId(_text(session)),
+        verdict=decision.verdict,
+        # ASCII only: what an operator's terminal or a log prints cannot be steered by a stream's name.
+        event=json.dumps(event, ensure_ascii=True, allow_nan=False, separators=(",", ":")),
+        decided_unix_s=decided_ms / 1000,
+        expires_unix_s=expires_ms / 1000,
+    )
+
+
+def _signal_id(decision: Decision, *, session: SessionId) -> str:
+    """Sessions are unique across workers and restarts: the id needs no more than what was decided in it, and when."""
+    parts = [_text(session), decision.verdict.value, _text(decision.asset), decision.at.session, decision.at.pts_us]
+    return _digest("sig", parts)
+
+
+def _evidence_id(decision: Decision) -> str:
+    """Names the whole evidence, also what the event has no room for."""
+    return _digest("ev", [_keyframe(at, evidence) for at, evidence in decision.evidence])
+
+
+def _digest(kind: str, value: object) -> str:
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return f"{kind}_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def _keyframe(at: MediaTime, evidence: Evidence) -> dict[str, object]:
+    return {
+        "at_s": _seconds(at),
+        "reference_at_s": evidence.place.middle_us / 1e6,
+        "distance_bits": evidence.distance_bits,
+        "nats": _number(evidence.nats),
+        "view": evidence.view.label,
+        "tells_when": evidence.tells_when,
+    }
+
+
+def _seconds(at: MediaTime) -> float:
+    return at.pts_us / 1e6
+
+
+def _number(value: float) -> float:
+    """JSON has no infinity and no NaN, and no decision may be lost for one. (`max` takes NaN only as its first.)"""
+    return round(min(_LARGEST, max(-_LARGEST, float(value))), 6)
+
+
+def _text(value: str) -> str:
+    """Names from the command line may hold bytes that are no UTF-8, as lone surrogates: SQLite takes none of them."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _rfc3339(unix_ms: int) -> str:
+    """UTC with milliseconds, cut off, not rounded: rounding up would change the second that is signed."""
+    moment = datetime.fromtimestamp(unix_ms // 1000, tz=UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"

@@ -1,0 +1,126 @@
+"""Reading the stream of kill-signals from Redis, as an enforcer would: from a place on, without an end."""
+
+import math
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from streamguard.core.backoff import delay_s
+from streamguard.enforce.redis_connect import Client, connect
+from streamguard.enforce.redis_errors import our_errors
+from streamguard.enforce.redis_url import RedisTarget
+from streamguard.errors import SignalsUnreachable, UsageError
+
+LONGEST_BLOCK_S = 2.0
+"""redis-py gives up on a blocking read at its socket timeout, so the one must stay below the other."""
+READ_TIMEOUT_S = LONGEST_BLOCK_S + 2.0
+ENTRIES_A_READ = 16
+RETRY_FIRST_S = 0.2
+RETRY_CAP_S = 5.0
+
+FIRST_ID = "0-0"
+LAST_ID = "$"
+_ENTRY_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as it lies in the stream; its fields are for `received.read_signal` to judge."""
+
+    id: str
+    fields: Mapping[bytes, bytes]
+
+
+class Follower:
+    """Reads entry after entry, and again from where it was after Redis went away and came back.
+
+    `since` is `$` (what comes from now on), `0` (all there is), or an entry's id (what came after it).
+    """
+
+    def __init__(self, target: RedisTarget, *, prefix: str, since: str) -> None:
+        """Raises UsageError."""
+        if since != LAST_ID and not _ENTRY_ID.fullmatch(since):
+            hint = "give $, 0, or an id like 1700000000000-0"
+            raise UsageError("follow signals since", since[:50], "no entry id", hint=hint)
+        self._target = target
+        self._stream = f"{prefix}signals"
+        self._last_id = since
+        self._client: Client | None = None
+
+    def read(self, *, at_most_s: float = LONGEST_BLOCK_S) -> tuple[Entry, ...]:
+        """The next entries; none when nothing came for a while. Raises SignalsUnreachable, SignalsRejected."""
+        try:
+            with our_errors("read signals from", self._target):
+                if self._client is None:
+                    self._client = connect(self._target, timeout_s=READ_TIMEOUT_S)
+                    self._find_place(self._client)
+                return self._next(self._client, block_ms=max(1, int(min(at_most_s, LONGEST_BLOCK_S) * 1000)))
+        except BaseException:
+            # Whatever broke in, a signal from the keyboard as well: half an answer may be in the socket.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(RedisError, OSError):
+                client.close()
+
+    def _find_place(self, client: Client) -> None:
+        newest = client.execute_command("XREVRANGE", self._stream, "+", "-", "COUNT", 1)
+        newest_id = newest[0][0].decode() if newest else FIRST_ID
+        # `$` becomes an id at once, or what comes between two reads is lost. And a Redis that lost its data while its
+        # clock went back would number below where we are: then it is a new stream, read from its start.
+        if self._last_id == LAST_ID:
+            self._last_id = newest_id
+        elif newest and _place(newest_id) < _place(self._last_id):
+            self._last_id = FIRST_ID
+
+    def _next(self, client: Client, *, block_ms: int) -> tuple[Entry, ...]:
+        place = ("STREAMS", self._stream, self._last_id)
+        answer = client.execute_command("XREAD", "COUNT", ENTRIES_A_READ, "BLOCK", block_ms, *place)
+        if not answer:
+            return ()
+        entries = tuple(Entry(id_.decode(), fields or {}) for _, found in answer for id_, fields in found)
+        if entries:
+            self._last_id = entries[-1].id
+        return entries
+
+
+def follow(
+    follower: Follower, *, ends_at_s: float | None, on_trouble: Callable[[SignalsUnreachable | None], None]
+) -> Iterator[Entry]:
+    """Entry after entry, through times without Redis, until `ends_at_s` of the monotonic clock (None: without an end).
+
+    `on_trouble` hears once when Redis goes away, with the error, and once, with None, when it is back.
+    Raises SignalsRejected.
+    """
+    failures = 0
+    while (left_s := _left_s(ends_at_s)) > 0:
+        try:
+            entries = follower.read(at_most_s=left_s)
+        except SignalsUnreachable as error:
+            failures += 1
+            if failures == 1:
+                on_trouble(error)
+            pause_s = delay_s(failures, first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S, jitter=random.random())  # noqa: S311
+            time.sleep(max(0.0, min(pause_s, _left_s(ends_at_s))))
+        else:
+            if failures:
+                on_trouble(None)
+            failures = 0
+            yield from entries
+
+
+def _left_s(ends_at_s: float | None) -> float:
+    return math.inf if ends_at_s is None else ends_at_s - time.monotonic()
+
+
+def _place(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)

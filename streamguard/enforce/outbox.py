@@ -1,0 +1,160 @@
+"""The one durable thing between deciding and cutting: an SQLite file of kill-signals, delivered and not.
+
+A signal is appended before anything else happens with it. Rows are pending, delivered, or parked (refused again and
+again while others passed: kept for a person, out of the others' way).
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streamguard.enforce.outbox_file import claim, open_database, outbox_error, release
+from streamguard.errors import OutboxError
+from streamguard.types import KillSignal, SessionId, StreamId, Verdict
+
+PARK_AFTER_REFUSALS = 5
+PRUNE_STEP = 200
+"""Settled rows go in small steps, so that no append waits behind a large DELETE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long settled rows (delivered or parked) are kept; the stricter bound wins. Pending rows are never dropped."""
+
+    age_s: float = 7 * 86_400.0
+    rows: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """Rows by state."""
+
+    pending: int
+    delivered: int
+    parked: int
+
+
+class Outbox:
+    """Open it with `Outbox.open`. Safe to use from several threads; one process at a time."""
+
+    def __init__(self, path: Path, *, db: sqlite3.Connection, claimed: int, retention: Retention) -> None:
+        self.path = path
+        self._db = db
+        self._claimed = claimed
+        self._retention = retention
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path, *, retention: Retention = Retention()) -> Self:
+        """The outbox at `path`, made when there is none. Raises OutboxError: in use, damaged, newer, no permission."""
+        claimed = claim(path)
+        try:
+            db = open_database(path)
+        except OutboxError:
+            release(claimed)
+            raise
+        return cls(path, db=db, claimed=claimed, retention=retention)
+
+    def append(self, signal: KillSignal) -> bool:
+        """Durable when it returns. False: one with this id was there, and that one stays. Raises OutboxError."""
+        row = (signal.id, signal.stream, signal.session, signal.verdict.value, signal.event)
+        times = (signal.decided_unix_s, signal.expires_unix_s)
+        with self._using("append to") as db:
+            insert = (
+                "INSERT INTO signals (id, stream, session, verdict, event, decided_unix_s, expires_unix_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            )
+            return db.execute(insert, row + times).rowcount == 1
+
+    def pending(self, limit: int) -> tuple[KillSignal, ...]:
+        """The oldest signals still to be delivered, in the order of appending; those refused before come last.
+
+        Expired ones as well: an enforcer judges by the session that a signal names and by its `expires_at`, so a stale
+        signal cannot cut a successor session, and whoever counts or audits kills still learns of it.
+        """
+        select = (
+            "SELECT id, stream, session, verdict, event, decided_unix_s, expires_unix_s FROM signals"
+            " WHERE state = 'pending' ORDER BY refusals, seq LIMIT ?"
+        )
+        with self._using("read") as db:
+            rows = db.execute(select, (limit,)).fetchall()
+        return tuple(
+            KillSignal(id_, StreamId(stream), SessionId(session), Verdict(verdict), event, decided, expires)
+            for id_, stream, session, verdict, event, decided, expires in rows
+        )
+
+    def delivered(self, signal_id: str, *, at_unix_s: float) -> None:
+        """The signal has arrived. Raises OutboxError."""
+        with self._using("write to") as db:
+            db.execute(
+                "UPDATE signals SET state = 'delivered', settled_unix_s = ? WHERE id = ? AND state = 'pending'",
+                (at_unix_s, signal_id),
+            )
+
+    def refused(self, signal_id: str, *, why: str, at_unix_s: float) -> bool:
+        """One refusal of this signal alone, while others pass. True: that was the last try, the row is parked now."""
+        with self._using("write to") as db:
+            parked = db.execute(
+                "UPDATE signals SET refusals = refusals + 1, last_refusal = ?,"
+                " state = CASE WHEN refusals + 1 >= ? THEN 'parked' ELSE state END,"
+                " settled_unix_s = CASE WHEN refusals + 1 >= ? THEN ? END"
+                " WHERE id = ? AND state = 'pending' RETURNING state = 'parked'",
+                (why, PARK_AFTER_REFUSALS, PARK_AFTER_REFUSALS, at_unix_s, signal_id),
+            ).fetchone()
+        return parked is not None and bool(parked[0])
+
+    def depth(self) -> int:
+        """Signals still to be delivered. Raises OutboxError."""
+        with self._using("read") as db:
+            row = db.execute("SELECT count(*) FROM signals WHERE state = 'pending'").fetchone()
+        return int(row[0])
+
+    def counts(self) -> OutboxCounts:
+        """Raises OutboxError."""
+        with self._using("read") as db:
+            by_state = dict(db.execute("SELECT state, count(*) FROM signals GROUP BY state").fetchall())
+        return OutboxCounts(by_state.get("pending", 0), by_state.get("delivered", 0), by_state.get("parked", 0))
+
+    def prune(self, *, now_unix_s: float) -> int:
+        """Drops settled rows, too old or too many, at most PRUNE_STEP a call; returns how many. Raises OutboxError."""
+        oldest_s = now_unix_s - self._retention.age_s
+        delete = (
+            "DELETE FROM signals WHERE seq IN (SELECT seq FROM signals WHERE settled_unix_s IS NOT NULL AND"
+            " (settled_unix_s < ? OR seq <= (SELECT seq FROM signals WHERE settled_unix_s IS NOT NULL"
+            " ORDER BY seq DESC LIMIT 1 OFFSET ?)) ORDER BY seq LIMIT ?)"
+        )
+        with self._using("write to") as db:
+            return db.execute(delete, (oldest_s, self._retention.rows, PRUNE_STEP)).rowcount
+
+    def close(self) -> None:
+        """Harmless when called twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._db.close()
+                release(self._claimed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _using(self, operation: str) -> Iterator[sqlite3.Connection]:
+        """The connection, for one statement (each is a transaction of its own), by one thread at a time."""
+        with self._lock:
+            if self._closed:
+                raise OutboxError(f"{operation} outbox", self.path, "it is closed")
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise outbox_error(operation, self.path, error) from error

@@ -1,0 +1,129 @@
+"""The outbox's file: who may open it, its schema, and SQLite's words for trouble turned into ours."""
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+from streamguard.errors import OutboxError
+
+APPLICATION_ID = 0x53474F42  # "SGOB", so that another program's SQLite file is not taken for an outbox
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE signals (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    stream TEXT NOT NULL,
+    session TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    event TEXT NOT NULL,
+    decided_unix_s REAL NOT NULL,
+    expires_unix_s REAL NOT NULL,
+    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'parked')),
+    refusals INTEGER NOT NULL DEFAULT 0,
+    last_refusal TEXT,
+    settled_unix_s REAL
+) STRICT;
+CREATE INDEX waiting ON signals (refusals, seq) WHERE state = 'pending';
+CREATE INDEX settled ON signals (seq, settled_unix_s) WHERE settled_unix_s IS NOT NULL;
+"""
+
+
+def claim(path: Path) -> int:
+    """Makes this process the outbox's only user; returns a file descriptor that `release` takes.
+
+    The lock is on a file beside it: SQLite has locks of its own on the database, which closing any other descriptor of
+    that file would drop. The kernel lets go of it however the process ends. Raises OutboxError.
+    """
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        hint = "signals.outbox must lie in a directory that exists and can be written to"
+        raise OutboxError("open outbox", path, problem, hint=hint) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        hint = "each worker needs an outbox of its own: see signals.outbox"
+        raise OutboxError("open outbox", path, "another process is using it", hint=hint) from error
+    return descriptor
+
+
+def release(descriptor: int) -> None:
+    os.close(descriptor)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """The outbox's database, ready to use; made when there is none. Raises OutboxError."""
+    try:
+        db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(db, path)
+        except (OutboxError, sqlite3.Error):
+            db.close()
+            raise
+    except sqlite3.Error as error:
+        raise outbox_error("open", path, error) from error
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    # Reads the whole file, 1 ms a MB: damage shows at the start, not in the middle of a night.
+    damage = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if damage != "ok":
+        raise _damaged(path, damage)
+    application_id = int(db.execute("PRAGMA application_id").fetchone()[0])
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    empty = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if not empty and application_id != APPLICATION_ID:
+        problem = "it is an SQLite file, but no outbox"
+        raise OutboxError("open outbox", path, problem, hint="name another file in signals.outbox")
+    if version > SCHEMA_VERSION:
+        problem = f"it was made by a newer StreamGuard (format {version}, this one knows {SCHEMA_VERSION})"
+        raise OutboxError("open outbox", path, problem, hint="update StreamGuard, or name another file")
+    db.execute("PRAGMA journal_mode = WAL")
+    # FULL: each commit is on the disk when it returns. NORMAL would lose the last ones with the power.
+    db.execute("PRAGMA synchronous = FULL")
+    if empty:
+        numbers = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+        db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {numbers} COMMIT;")
+        _sync_directory(path.parent)
+    else:
+        # A file that can only be read says so now, not at the first decision.
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ROLLBACK")
+
+
+def _sync_directory(directory: Path) -> None:
+    """So that the new file itself survives a power cut."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OutboxError("make outbox in", directory, error.strerror or str(error)) from error
+
+
+def outbox_error(operation: str, path: Path, error: sqlite3.Error) -> OutboxError:
+    """SQLite's trouble as ours, with the next step."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return _damaged(path, str(error))
+    hints = {
+        "SQLITE_FULL": "the disk is full: make room",
+        "SQLITE_READONLY": "make file and directory writable for StreamGuard's user",
+        "SQLITE_CANTOPEN": "the directory must exist and be writable for StreamGuard's user",
+        "SQLITE_IOERR": "the disk is failing, full, or gone",
+    }
+    hint = next((hint for start, hint in hints.items() if name.startswith(start)), "")
+    return OutboxError(f"{operation} outbox", path, str(error), hint=hint)
+
+
+def _damaged(path: Path, what: str) -> OutboxError:
+    hint = f"move it aside and start again; `sqlite3 {path.name} .recover` shows the signals that can be saved from it"
+    return OutboxError("open outbox", path, f"the file is damaged: {what}", hint=hint)

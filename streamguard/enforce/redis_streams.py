@@ -1,0 +1,94 @@
+"""Kill-signals to Redis Streams: each one once in the stream, however often it had to be sent."""
+
+import hashlib
+from contextlib import suppress
+from importlib import resources
+
+from redis.exceptions import NoScriptError, RedisError
+
+from streamguard.enforce.redis_connect import Client, connect
+from streamguard.enforce.redis_errors import our_errors
+from streamguard.enforce.redis_url import RedisKind, RedisTarget, parse_redis_url
+from streamguard.enforce.signing import sign
+from streamguard.errors import SignalRefused, SignalsError, UsageError
+from streamguard.types import KillSignal
+
+MAX_EVENT_BYTES = 262_144
+"""An event is 1 to 20 kB; consumers refuse anything above this unread."""
+
+_SCRIPT = resources.files("streamguard.enforce").joinpath("publish_signal.lua").read_text(encoding="utf-8")
+_SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisStreams:
+    """A Transport (see delivery.py). Connects when first used; one thread at a time.
+
+    A signal is known to have been sent for `keep_s`, so a signal that waits longer than that after its reply was lost
+    comes a second time: consumers tell by its id.
+    """
+
+    def __init__(
+        self, target: str | RedisTarget, *, prefix: str, timeout_s: float, keep_s: float, key: bytes | None = None
+    ) -> None:
+        """`key` signs; without one `sig` is empty. Raises UsageError: the URL, or a prefix that a Cluster splits."""
+        self.target = parse_redis_url(target) if isinstance(target, str) else target
+        if self.target.kind is RedisKind.CLUSTER and not has_hash_tag(prefix):
+            problem = "a Cluster may keep the keys on different nodes"
+            raise UsageError("use Redis prefix", prefix, problem, hint="put a part of it in braces: {streamguard}:")
+        self._prefix = prefix
+        self._timeout_s = timeout_s
+        self._keep_s = int(keep_s)
+        self._key = key
+        self._client: Client | None = None
+
+    def check(self) -> None:
+        """Asks Redis to take the script: shows an unreachable Redis, a wrong password, a certificate, no permission.
+
+        Raises SignalsUnreachable (at start that is no reason to stop) or SignalsRejected (that is one).
+        """
+        self._call("check Redis", "SCRIPT LOAD", _SCRIPT)
+
+    def deliver(self, signal: KillSignal) -> None:
+        """Returns when the signal is in the stream. Raises SignalsUnreachable, SignalsRejected, SignalRefused."""
+        size_bytes = len(signal.event.encode())
+        if size_bytes > MAX_EVENT_BYTES:
+            problem = f"its event has {size_bytes} bytes, {MAX_EVENT_BYTES} are the most"
+            raise SignalRefused("publish signal", signal.id, problem)
+        signature = ""
+        if self._key is not None:
+            signature = sign(self._key, id=signal.id, timestamp_s=int(signal.decided_unix_s), payload=signal.event)
+        keys = (f"{self._prefix}signals", f"{self._prefix}sent:{signal.id}")
+        arguments = (len(keys), *keys, signal.event, signature, self._keep_s)
+        # A Redis that was restarted has forgotten the script; EVAL teaches it again. NOSCRIPT means that nothing ran.
+        if self._call("publish signal", "EVALSHA", _SCRIPT_SHA, *arguments) is None:
+            self._call("publish signal", "EVAL", _SCRIPT, *arguments)
+
+    def close(self) -> None:
+        """Harmless when called twice, or before anything was sent."""
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(RedisError, OSError):
+                client.close()
+
+    def _call(self, operation: str, *command: str | int) -> object | None:
+        """Redis's answer; None: it does not know the script."""
+        try:
+            with our_errors(operation, self.target):
+                if self._client is None:
+                    self._client = connect(self.target, timeout_s=self._timeout_s)
+                try:
+                    answer: object = self._client.execute_command(*command)
+                except NoScriptError:
+                    return None
+                return answer
+        except SignalsError:
+            # A fresh start next time: a Cluster's map, a Sentinel's master or a login may have changed.
+            self.close()
+            raise
+
+
+def has_hash_tag(prefix: str) -> bool:
+    """Whether a Cluster puts all keys with this prefix in one slot: by the text in its first braces."""
+    _, brace, rest = prefix.partition("{")
+    tag, closing, _ = rest.partition("}")
+    return bool(brace and closing and tag)

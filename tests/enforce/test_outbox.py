@@ -1,0 +1,184 @@
+"""streamguard.enforce.outbox: decisions on the disk before anything else."""
+
+import signal as signals
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from streamguard.enforce.outbox import PARK_AFTER_REFUSALS, PRUNE_STEP, Outbox, OutboxCounts, Retention
+from streamguard.errors import OutboxError
+from tests.kill_signals import NOW_UNIX_S, a_decision, a_signal, addressed
+
+APPENDER = """
+import sys
+from pathlib import Path
+from streamguard.enforce.outbox import Outbox
+from tests.kill_signals import a_signal
+with Outbox.open(Path(sys.argv[1])) as outbox:
+    for number in range(100_000):
+        outbox.append(a_signal(number))
+        print(number, flush=True)
+"""
+
+FILLER = """
+import resource, sys
+from pathlib import Path
+from streamguard.enforce.outbox import Outbox
+from streamguard.errors import OutboxError
+from tests.kill_signals import a_signal
+outbox = Outbox.open(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+appended = 0
+try:
+    while True:
+        outbox.append(a_signal(appended))
+        appended += 1
+except OutboxError as error:
+    print(appended, error)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.sqlite"
+
+
+def test_a_signal_waits_until_it_is_delivered(path: Path) -> None:
+    """What was appended is pending, as it was, and is not when it was delivered."""
+    with Outbox.open(path) as outbox:
+        assert outbox.append(a_signal())
+        assert outbox.pending(10) == (a_signal(),)
+        assert outbox.depth() == 1
+        outbox.delivered(a_signal().id, at_unix_s=NOW_UNIX_S)
+        assert outbox.pending(10) == ()
+        assert outbox.counts() == OutboxCounts(pending=0, delivered=1, parked=0)
+
+
+def test_the_same_id_is_kept_once_also_after_delivery(path: Path) -> None:
+    """The first one stays; a second is no error."""
+    with Outbox.open(path) as outbox:
+        first, second = addressed(a_decision()), addressed(a_decision(), now_unix_s=NOW_UNIX_S + 5)
+        assert outbox.append(first)
+        assert not outbox.append(second)
+        assert outbox.pending(10) == (first,)
+        outbox.delivered(first.id, at_unix_s=NOW_UNIX_S)
+        assert not outbox.append(second)
+        assert outbox.depth() == 0
+
+
+def test_signals_come_in_the_order_of_appending_and_those_refused_last(path: Path) -> None:
+    """A refused row does not stand before the others."""
+    with Outbox.open(path) as outbox:
+        for number in range(4):
+            outbox.append(a_signal(number))
+        assert not outbox.refused(a_signal(0).id, why="too large", at_unix_s=NOW_UNIX_S)
+        assert outbox.pending(4) == tuple(a_signal(number) for number in (1, 2, 3, 0))
+        assert outbox.pending(2) == (a_signal(1), a_signal(2))
+
+
+def test_a_row_refused_again_and_again_is_parked(path: Path) -> None:
+    """The last refusal allowed says so; the row is counted and no longer pending."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal())
+        answers = [outbox.refused(a_signal().id, why="no", at_unix_s=NOW_UNIX_S) for _ in range(PARK_AFTER_REFUSALS)]
+        assert answers == [False] * (PARK_AFTER_REFUSALS - 1) + [True]
+        assert outbox.counts() == OutboxCounts(pending=0, delivered=0, parked=1)
+
+
+def test_it_is_all_there_after_opening_again(path: Path) -> None:
+    """Pending stays pending, delivered stays delivered."""
+    with Outbox.open(path) as outbox:
+        for number in range(3):
+            outbox.append(a_signal(number))
+        outbox.delivered(a_signal(1).id, at_unix_s=NOW_UNIX_S)
+    with Outbox.open(path) as outbox:
+        assert outbox.pending(10) == (a_signal(0), a_signal(2))
+
+
+def test_kill_9_loses_nothing_that_was_appended(path: Path) -> None:
+    """Killed three times in the middle of appending: every append that returned is there."""
+    known = 0
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", APPENDER, str(path)], stdout=subprocess.PIPE) as appender:
+            assert appender.stdout is not None
+            for _, line in zip(range(known + 100), appender.stdout, strict=False):
+                acknowledged = int(line)
+            appender.send_signal(signals.SIGKILL)
+            acknowledged = max([acknowledged, *(int(line) for line in appender.stdout if line.endswith(b"\n"))])
+        with Outbox.open(path) as outbox:
+            depth = outbox.depth()
+            ids = [signal.id for signal in outbox.pending(depth)]
+        assert depth >= acknowledged + 1
+        assert ids == [a_signal(number).id for number in range(depth)]
+        known = depth
+
+
+def test_a_full_disk_is_told_with_the_next_step_and_loses_nothing(path: Path) -> None:
+    """What was appended before stays, the outbox can be opened again, and appending works once there is room."""
+    done = subprocess.run([sys.executable, "-c", FILLER, str(path)], capture_output=True, text=True, check=True)
+    appended, _, error = done.stdout.partition(" ")
+    assert "append to outbox" in error
+    assert "disk" in error
+    with Outbox.open(path) as outbox:
+        assert outbox.depth() == int(appended) > 5
+        assert outbox.append(a_signal(100_000))
+
+
+def test_settled_rows_go_by_age_and_pending_rows_never(path: Path) -> None:
+    """Old delivered and parked rows are dropped; what waits stays, however old."""
+    with Outbox.open(path, retention=Retention(age_s=100, rows=1000)) as outbox:
+        for number in range(4):
+            outbox.append(a_signal(number))
+        outbox.delivered(a_signal(0).id, at_unix_s=NOW_UNIX_S)
+        outbox.delivered(a_signal(1).id, at_unix_s=NOW_UNIX_S + 50)
+        for _ in range(PARK_AFTER_REFUSALS):
+            outbox.refused(a_signal(2).id, why="no", at_unix_s=NOW_UNIX_S)
+        assert outbox.prune(now_unix_s=NOW_UNIX_S + 100) == 0
+        assert outbox.prune(now_unix_s=NOW_UNIX_S + 101) == 2
+        assert outbox.counts() == OutboxCounts(pending=1, delivered=1, parked=0)
+
+
+def test_settled_rows_go_by_number_the_oldest_first_in_small_steps(path: Path) -> None:
+    """Each call drops a bounded number, until as many are left as are wanted."""
+    with Outbox.open(path, retention=Retention(age_s=1e9, rows=10)) as outbox:
+        for number in range(PRUNE_STEP + 60):
+            outbox.append(a_signal(number))
+            outbox.delivered(a_signal(number).id, at_unix_s=NOW_UNIX_S)
+        assert [outbox.prune(now_unix_s=NOW_UNIX_S) for _ in range(3)] == [PRUNE_STEP, 50, 0]
+        assert outbox.counts().delivered == 10
+        assert not outbox.append(a_signal(PRUNE_STEP + 59))
+
+
+def test_two_threads_may_use_it(path: Path) -> None:
+    """One appends while the other delivers; in the end all are delivered."""
+    with Outbox.open(path) as outbox:
+        appender = threading.Thread(target=lambda: [outbox.append(a_signal(number)) for number in range(200)])
+        appender.start()
+        while appender.is_alive() or outbox.depth():
+            for signal in outbox.pending(16):
+                outbox.delivered(signal.id, at_unix_s=NOW_UNIX_S)
+        appender.join()
+        assert outbox.counts() == OutboxCounts(pending=0, delivered=200, parked=0)
+
+
+def test_what_breaks_while_it_is_open_is_our_error(path: Path) -> None:
+    """A table that somebody dropped under us is an OutboxError with the path, not SQLite's."""
+    with Outbox.open(path) as outbox:
+        with sqlite3.connect(path) as other:
+            other.execute("DROP TABLE signals")
+        other.close()
+        with pytest.raises(OutboxError, match=r"append to outbox .*outbox\.sqlite: no such table"):
+            outbox.append(a_signal())
+
+
+def test_a_closed_outbox_says_so(path: Path) -> None:
+    """Closing twice is harmless, using it is not silent."""
+    outbox = Outbox.open(path)
+    outbox.close()
+    outbox.close()
+    with pytest.raises(OutboxError, match="it is closed"):
+        outbox.append(a_signal())
