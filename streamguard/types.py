@@ -61,7 +61,9 @@ class Frame:
 class View(IntEnum):
     """How footage may be turned before it is shown again: the eight symmetries of a rectangle, then those as negatives.
 
-    The first eight are in the order of the PDQ reference's dihedral hashes.
+    The first eight are in the order of the PDQ reference's dihedral hashes. ROTATED_90 is a quarter turn
+    counterclockwise (np.rot90), MIRRORED exchanges left and right, FLIPPED top and bottom. A candidate's view is the
+    one in which the *stream's* picture is the footage: shown a quarter turn clockwise it is found as ROTATED_90.
     """
 
     UPRIGHT = 0
