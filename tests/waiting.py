@@ -1,14 +1,20 @@
-"""Waiting in tests: on a condition with a deadline, never for a time."""
+"""Waiting for what another thread or process does: on a condition, with a deadline, never for a fixed time."""
 
-import time
+import threading
 from collections.abc import Callable
+from time import monotonic
+from typing import TypeVar
 
-POLL_S = 0.01
+_T = TypeVar("_T")
+_LOOK_EVERY_S = 0.02
 
 
-def eventually(condition: Callable[[], bool], *, timeout_s: float = 10.0, what: str = "the condition") -> None:
-    """Returns once `condition()` is true; fails the test when that takes too long."""
-    ends_at_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < ends_at_s, f"{what} did not come true within {timeout_s} s"
-        time.sleep(POLL_S)
+def eventually(condition: Callable[[], _T], *, timeout_s: float = 10.0, what: str = "") -> _T:
+    """The condition's first truthy value. Fails the test when there is none in time."""
+    deadline_s = monotonic() + timeout_s
+    pause = threading.Event()
+    while not (value := condition()):
+        if monotonic() > deadline_s:
+            raise AssertionError(f"{what or condition} did not come true in {timeout_s:g} s")
+        pause.wait(_LOOK_EVERY_S)
+    return value

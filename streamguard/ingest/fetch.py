@@ -1,0 +1,208 @@
+"""HTTP for hostile servers: each fetch has one deadline, one size, and goes where the guard lets it go."""
+
+import ssl
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPException
+
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
+from urllib3.util import make_headers, parse_url
+
+from streamguard import __version__
+from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
+from streamguard.ingest.connections import Connection, ask, connection_to, tls_context
+from streamguard.ingest.guard import Guard, Target
+
+_MAX_REDIRECTS = 3
+_MAX_CONNECTIONS = 4
+_CHUNK_BYTES = 1 << 16
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FOREIGN = (HTTPError, HTTPException, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one fetch: seconds in all, and bytes of its body, decompressed."""
+
+    seconds: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """A part of a resource."""
+
+    first: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A body, and where it came from after redirects.
+
+    `whole`: nothing of it is missing. `unchanged`: it is as it was when the validator was given out.
+    """
+
+    url: str
+    body: bytes = b""
+    whole: bool = True
+    unchanged: bool = False
+    validator: Mapping[str, str] = field(default_factory=dict)
+
+
+class Fetcher:
+    """One session's connections, kept open between fetches. Close it."""
+
+    def __init__(self, guard: Guard, *, subject: str, credentials_url: str = "") -> None:
+        self._guard = guard
+        self._subject = subject
+        auth = parse_url(credentials_url).auth if credentials_url else None
+        self._credentials = make_headers(basic_auth=auth) if auth else {}
+        self._connections: dict[tuple[str, str, int], Connection] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def fetch(
+        self, url: str, limits: Limits, *, base: str = "", part: ByteRange | None = None,
+        validator: Mapping[str, str] | None = None,
+    ) -> Fetched:  # fmt: skip
+        """GET, following at most three redirects, each judged by the guard.
+
+        A body that is longer than `max_bytes`, or not all there at the deadline, comes cut, with `whole` false.
+        Raises SourceUnavailable, SourceRefused.
+        """
+        deadline_s = time.monotonic() + limits.seconds
+        for _ in range(_MAX_REDIRECTS + 1):
+            target = self._guard.target(url, base=base)
+            headers = self._headers(target, part) | dict(validator or {})
+            with self._answer(target, headers, deadline_s=deadline_s) as response:
+                if response.status not in _REDIRECTS:
+                    return self._fetched(target, response, limits, part=part)
+                url, base = response.headers.get("Location", ""), target.url
+        raise SourceRefused("fetch", self._subject, f"more than {_MAX_REDIRECTS} redirects")
+
+    def close(self) -> None:
+        """Drops every connection without a word to the servers: nothing here can block."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+    def _headers(self, target: Target, part: ByteRange | None) -> dict[str, str]:
+        headers = {"User-Agent": f"StreamGuard/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+        if target.trusted:
+            headers |= self._credentials
+        if part is not None:
+            headers["Range"] = f"bytes={part.first}-{part.first + part.length - 1}"
+        return headers
+
+    @contextmanager
+    def _answer(self, target: Target, headers: dict[str, str], *, deadline_s: float) -> Iterator[BaseHTTPResponse]:
+        """The answer's head; the body is the caller's to read. A connection whose answer was read whole is kept."""
+        key = (target.scheme, target.host, target.port)
+        connection = self._connections.pop(key, None)
+        try:
+            try:
+                connection, response = self._ask(connection, target, headers, deadline_s=deadline_s)
+                yield response
+            except _FOREIGN as error:
+                raise self._failed(error) from error
+            if response.closed and response.headers.get("Connection", "").lower() != "close":
+                self._keep(key, connection)
+                connection = None
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _ask(
+        self, connection: Connection | None, target: Target, headers: dict[str, str], *, deadline_s: float
+    ) -> tuple[Connection, BaseHTTPResponse]:
+        if connection is not None:
+            try:
+                return connection, ask(connection, target, headers, deadline_s=deadline_s)
+            except _FOREIGN:
+                # The server closed it while it idled, as servers do; once more on a new one.
+                connection.close()
+        if target.scheme == "https" and self._tls is None:
+            self._tls = tls_context()
+        context = self._tls if target.scheme == "https" else None
+        connection = connection_to(target, context=context)
+        try:
+            return connection, ask(connection, target, headers, deadline_s=deadline_s)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _keep(self, key: tuple[str, str, int], connection: Connection) -> None:
+        while len(self._connections) >= _MAX_CONNECTIONS:
+            self._connections.pop(next(iter(self._connections))).close()
+        self._connections[key] = connection
+
+    def _fetched(
+        self, target: Target, response: BaseHTTPResponse, limits: Limits, *, part: ByteRange | None
+    ) -> Fetched:
+        if response.status == HTTPStatus.NOT_MODIFIED:
+            response.read()
+            return Fetched(target.url, unchanged=True)
+        if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            raise self._refused(response.status)
+        # A server that knows no ranges sends everything: what comes before the part is read, and dropped.
+        skipped = part.first if part is not None and response.status == HTTPStatus.OK else 0
+        wanted = limits.max_bytes if part is None else min(limits.max_bytes, part.length)
+        body, whole = _body(response, max_bytes=min(limits.max_bytes, skipped + wanted))
+        if part is not None:
+            whole = len(body) - skipped == part.length
+        return Fetched(target.url, body[skipped:], whole, validator=_validator(response))
+
+    def _refused(self, status: int) -> SourceError:
+        if status in (401, 403, 407, 451):
+            return SourceRefused("fetch", self._subject, f"HTTP {status}", hint="are the credentials right?")
+        hint = "is the stream live, and its name right?" if status in (404, 410) else ""
+        return SourceUnavailable("fetch", self._subject, f"HTTP {status}", hint=hint)
+
+    def _failed(self, error: BaseException) -> SourceUnavailable:
+        """What went wrong in our own words: theirs may hold the URL."""
+        if isinstance(error, TimeoutError) or isinstance(error.__cause__ or error.__context__, TimeoutError):
+            return SourceUnavailable("fetch", self._subject, "no answer in time", hint="is the server up?")
+        if isinstance(error.__cause__, OSError):
+            error = error.__cause__
+        if isinstance(error, ssl.SSLError):
+            return SourceUnavailable("fetch", self._subject, f"TLS: {error.reason}", hint="is its certificate right?")
+        if isinstance(error, ConnectionError):
+            problem = "connection refused" if isinstance(error, ConnectionRefusedError) else "the server hung up"
+        else:
+            problem = error.strerror if isinstance(error, OSError) and error.strerror else "the answer is not HTTP"
+        return SourceUnavailable("fetch", self._subject, problem, hint="is the server up, and the address right?")
+
+
+def _body(response: BaseHTTPResponse, *, max_bytes: int) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it. What came before a deadline or a broken connection counts."""
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip", "deflate", ""):
+        raise HTTPError("compressed in a way that was not asked for")
+    # We ask for no compression; where it comes all the same, it is unpacked only up to the limit.
+    unpack = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
+    chunks: list[bytes] = []
+    left = max_bytes
+    try:
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
+            piece = unpack.decompress(chunk, max_length=left + 1) if unpack else chunk
+            chunks.append(piece[:left])
+            if len(piece) > left:
+                return b"".join(chunks), False
+            left -= len(piece)
+    except (HTTPError, HTTPException, OSError, zlib.error):
+        return b"".join(chunks), False
+    return b"".join(chunks), unpack is None or unpack.eof
+
+
+def _validator(response: BaseHTTPResponse) -> dict[str, str]:
+    """What to send next time to hear that nothing changed."""
+    if etag := response.headers.get("ETag"):
+        return {"If-None-Match": etag}
+    if modified := response.headers.get("Last-Modified"):
+        return {"If-Modified-Since": modified}
+    return {}

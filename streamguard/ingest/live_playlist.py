@@ -1,0 +1,150 @@
+"""Follows an HLS playlist: which segments are new, when to ask again, when it has gone stale."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from streamguard.errors import SourceStalled, SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.fetch import Fetcher, Limits
+from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.playlist import MAX_PLAYLIST_BYTES, MasterPlaylist, MediaPlaylist, MediaSegment, parse
+from streamguard.ingest.viewer import Viewer
+
+_POLL_S = 0.25
+_SLOW_POLL_S = 1.0
+_LONGEST_PAUSE_S = 2.0
+_TARGET_BOUNDS_S = (0.5, 15.0)
+_MAX_BACKLOG = 10
+_MAX_FAILURES_IN_A_ROW = 3
+_REMEMBERED = 64
+
+
+def pause_s(*, now_s: float, found_s: float, cadence_s: float) -> float:
+    """How long until the playlist is worth asking again.
+
+    A new segment is due one segment after the last was found. From a little before that on it is asked for every
+    quarter of a second: a wait here adds to every time to kill, and an unchanged playlist costs next to nothing.
+    """
+    due_in_s = found_s + cadence_s - _POLL_S - now_s
+    if due_in_s > 0:
+        return min(max(due_in_s, _POLL_S), _LONGEST_PAUSE_S)
+    return _POLL_S if -due_in_s <= 2 * cadence_s + 1.0 else _SLOW_POLL_S
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The segments that were not there before, oldest first, and how many more came too fast to be looked at."""
+
+    segments: tuple[MediaSegment, ...] = ()
+    skipped: int = 0
+
+
+class Tracker:
+    """Knows which segments were handed out. Begins at the newest."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._names: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def fresh(self, media: MediaPlaylist) -> Fresh:
+        """What is new in the playlist. Numbers that went back start over, unless it is an old copy from some cache."""
+        if not media.segments:
+            return Fresh()
+        newest = media.segments[-1]
+        if self._last is None or (newest.number < self._last and newest.source.uri not in self._names):
+            new = media.segments[-1:]
+        else:
+            last = self._last
+            new = tuple(segment for segment in media.segments if segment.number > last)
+        if not new:
+            return Fresh()
+        self._last = newest.number
+        kept = new[-_MAX_BACKLOG:]
+        self._names.extend(segment.source.uri for segment in kept)
+        return Fresh(kept, len(new) - len(kept))
+
+
+class Playlist:
+    """The media playlist of the chosen rendition, and its address."""
+
+    def __init__(self, fetcher: Fetcher, url: str, options: SourceOptions, *, subject: str) -> None:
+        self._fetcher = fetcher
+        self._options = options
+        self._validator: Mapping[str, str] = {}
+        self.subject = subject
+        self.url = url
+
+    def open(self) -> MediaPlaylist:
+        """The playlist for the first time, through a master playlist where there is one. Raises SourceError."""
+        found = self._fetched(self.url, timeout_s=self._options.open_timeout_s)
+        if isinstance(found, MasterPlaylist):
+            found = self._fetched(found.choice().uri, timeout_s=self._options.open_timeout_s)
+        return self._media(found)
+
+    def changed(self) -> MediaPlaylist | None:
+        """The playlist now; None: unchanged. Raises SourceError."""
+        found = self._fetched(self.url, timeout_s=self._options.read_timeout_s, validator=self._validator)
+        return None if found is None else self._media(found)
+
+    def _fetched(
+        self, url: str, *, timeout_s: float, validator: Mapping[str, str] | None = None
+    ) -> MasterPlaylist | MediaPlaylist | None:
+        fetched = self._fetcher.fetch(
+            url, Limits(timeout_s, MAX_PLAYLIST_BYTES), base=self.url, validator=validator
+        )  # fmt: skip
+        if fetched.unchanged:
+            return None
+        if not fetched.whole:
+            problem = f"the playlist is longer than {MAX_PLAYLIST_BYTES >> 20} MiB, or not all there in {timeout_s:g} s"
+            raise SourceUnavailable("read playlist of", self.subject, problem)
+        self.url, self._validator = fetched.url, fetched.validator
+        return parse(fetched.body, subject=self.subject)
+
+    def _media(self, found: MasterPlaylist | MediaPlaylist | None) -> MediaPlaylist:
+        if isinstance(found, MediaPlaylist):
+            return found
+        problem = "a master playlist leads to another one" if found else "nothing to begin with"
+        raise SourceUnwatchable("read playlist of", self.subject, problem)
+
+
+def live_segments(
+    playlist: Playlist, first: MediaPlaylist, options: SourceOptions, *, viewer: Viewer
+) -> Iterator[MediaSegment]:
+    """Each segment once, from the newest on, as the playlist comes to name it; ends with EXT-X-ENDLIST.
+
+    Raises SourceStalled when it names no new one for three target durations, or the read timeout if that is longer;
+    a playlist that cannot be had is passed over, and raises its SourceError after a few in a row.
+    """
+    tracker = Tracker()
+    target_s = min(max(first.target_s, _TARGET_BOUNDS_S[0]), _TARGET_BOUNDS_S[1])
+    stalled_after_s = max(3 * target_s, options.read_timeout_s)
+    # How old the newest segment is nobody says: the next may be due at once.
+    found_s, cadence_s = time.monotonic(), 0.0
+    media: MediaPlaylist | None = first
+    failures = 0
+    while True:
+        fresh = tracker.fresh(media) if media is not None else Fresh()
+        if fresh.segments:
+            now_s = time.monotonic()
+            # What the stream does counts, where that is faster than what it says.
+            cadence_s = min(fresh.segments[-1].duration_s, target_s, (now_s - found_s) / len(fresh.segments))
+            found_s = now_s
+            for _ in range(fresh.skipped):
+                viewer.damaged("segment too many at once")
+            yield from fresh.segments
+        if media is not None and media.ended:
+            return
+        now_s = time.monotonic()
+        if now_s - found_s >= stalled_after_s:
+            hint = "has the publisher gone?"
+            raise SourceStalled("watch", playlist.subject, f"no new segment for {stalled_after_s:.0f} s", hint=hint)
+        viewer.wait(position_s=now_s)
+        time.sleep(pause_s(now_s=now_s, found_s=found_s, cadence_s=cadence_s))
+        try:
+            media, failures = playlist.changed(), 0
+        except SourceUnavailable:
+            media, failures = None, failures + 1
+            viewer.damaged("playlist")
+            if failures >= _MAX_FAILURES_IN_A_ROW:
+                raise

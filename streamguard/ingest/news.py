@@ -1,0 +1,46 @@
+"""What a source tells besides frames: the values that an operator's view of a stream is made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Connected, and there is video. Sent again when it changes."""
+
+    codec: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The connection lives, but no keyframe came since the last word: at most once a second.
+
+    For HLS a playlist that was answered counts as well, so `packets` may be 0.
+    """
+
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """Connected, but nothing can be seen, and why. Ends with the next frame."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Something could not be used and was passed over: what, and how many since the last word."""
+
+    what: str
+    count: int = 1
+
+
+News = Opened | Alive | Blind | Damaged
+Tell = Callable[[News], None]
+
+
+def ignore(_: News) -> None:
+    """For callers that want frames only."""

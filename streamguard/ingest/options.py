@@ -1,0 +1,18 @@
+"""How a source is pulled: plain values, so that a decoder child needs no configuration."""
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """The limits of one connection. The defaults are those of the configuration's [ingest]."""
+
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 10.0
+    blind_after_s: float = 30.0
+    max_pixels: int = 4096 * 2304
+    max_segment_bytes: int = 64 * MIB
+    allow_hosts: tuple[str, ...] = ()
+    keyframe_spacing_s: float = 0.2

@@ -1,0 +1,183 @@
+"""HLS playlists into our own values, through `m3u8`, which trusts its input: here it gets no more than it can bear.
+
+Only the tags that we use reach it. Whatever is out of bounds is SourceUnwatchable with the reason.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import m3u8
+
+from streamguard.errors import SourceUnwatchable
+from streamguard.ingest.fetch import ByteRange
+
+MAX_PLAYLIST_BYTES = 4 << 20
+
+_MAX_LINES = 200_000
+_MAX_LINE_CHARS = 16_384
+_MAX_VARIANTS = 200
+_MAX_DURATION_S = 3600.0
+_GOOD_ENOUGH_LINES = 240
+_MAX_NUMBER = 1 << 62
+_TAGS = (
+    "#EXTM3U", "#EXTINF:", "#EXT-X-BYTERANGE:", "#EXT-X-KEY:", "#EXT-X-MAP:", "#EXT-X-STREAM-INF:", "#EXT-X-ENDLIST",
+    "#EXT-X-GAP",
+)  # fmt: skip
+_VIDEO_CODEC = re.compile(r"(avc|hvc|hev|av01|vp0?[89]|dvh|dva|vvc|vvi|mp4v)", re.IGNORECASE)
+# What m3u8 lets through of Python's own errors when a playlist is not one.
+_FOREIGN = (m3u8.ParseError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One rendition of a master playlist; 0 where it does not say."""
+
+    uri: str
+    height_px: int
+    bandwidth_bps: int
+    has_video: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something to fetch: all of it, or a range of it."""
+
+    uri: str
+    part: ByteRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSegment:
+    """One stretch of the stream. `encryption` is the method, "" for none; `init` comes before its bytes."""
+
+    number: int
+    duration_s: float
+    source: Part
+    init: Part | None = None
+    encryption: str = ""
+    is_gap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MasterPlaylist:
+    """The renditions that there are."""
+
+    variants: tuple[Variant, ...]
+
+    def choice(self) -> Variant:
+        """The cheapest rendition that is good enough: the lowest of 240 lines or more, else the highest."""
+        seen = [variant for variant in self.variants if variant.has_video] or list(self.variants)
+        enough = [variant for variant in seen if variant.height_px >= _GOOD_ENOUGH_LINES]
+        if enough:
+            return min(enough, key=lambda variant: (variant.height_px, variant.bandwidth_bps))
+        return max(seen, key=lambda variant: (variant.height_px, variant.bandwidth_bps))
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPlaylist:
+    """The segments that there are now, oldest first. `ended`: there will be no more."""
+
+    target_s: float
+    segments: tuple[MediaSegment, ...]
+    ended: bool
+
+
+def parse(body: bytes, *, subject: str) -> MasterPlaylist | MediaPlaylist:
+    """Raises SourceUnwatchable for anything that is no playlist, or one beyond our bounds."""
+    text = body.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
+    if not text.startswith("#EXTM3U"):
+        raise _unwatchable(subject, "the answer is not an HLS playlist")
+    lines = text.splitlines()
+    if len(lines) > _MAX_LINES or any(len(line) > _MAX_LINE_CHARS for line in lines):
+        raise _unwatchable(subject, "the playlist is too long")
+    try:
+        data = m3u8.parse("\n".join(lines), custom_tags_parser=_own_tags)
+        if data["is_variant"]:
+            return _master(data, subject=subject)
+        return _media(data, subject=subject)
+    except _FOREIGN as error:
+        raise _unwatchable(subject, "the playlist is malformed") from error
+
+
+def _own_tags(line: str, _: int, data: dict[str, Any], __: dict[str, Any]) -> bool:
+    """True keeps a line from m3u8: tags that we don't use, and two that it reads too strictly."""
+    for tag, key in (("#EXT-X-TARGETDURATION:", "targetduration"), ("#EXT-X-MEDIA-SEQUENCE:", "media_sequence")):
+        if line.startswith(tag):
+            data[key] = float(line[len(tag) :]) if key == "targetduration" else int(line[len(tag) :])
+            return True
+    return not line.startswith(_TAGS)
+
+
+def _master(data: dict[str, Any], *, subject: str) -> MasterPlaylist:
+    found = data["playlists"]
+    if not 0 < len(found) <= _MAX_VARIANTS:
+        problem = f"the playlist names {len(found)} renditions, where 1 to {_MAX_VARIANTS} make sense"
+        raise _unwatchable(subject, problem)
+    return MasterPlaylist(tuple(_variant(entry["uri"], entry["stream_info"]) for entry in found))
+
+
+def _variant(uri: str, info: dict[str, Any]) -> Variant:
+    size = re.fullmatch(r"\d{1,5}[xX](\d{1,5})", str(info.get("resolution", "")))
+    codecs = str(info.get("codecs", ""))
+    return Variant(
+        uri=uri,
+        height_px=int(size[1]) if size else 0,
+        bandwidth_bps=int(info.get("bandwidth", 0)),
+        has_video=size is not None or not codecs or _VIDEO_CODEC.search(codecs) is not None,
+    )
+
+
+def _media(data: dict[str, Any], *, subject: str) -> MediaPlaylist:
+    first_number = data["media_sequence"] or 0
+    if not 0 <= first_number <= _MAX_NUMBER:
+        raise _unwatchable(subject, "the playlist's media sequence number is out of range")
+    return MediaPlaylist(
+        target_s=_seconds(data.get("targetduration", 0.0)),
+        segments=tuple(_segments(data["segments"], first_number)),
+        ended=bool(data["is_endlist"]),
+    )
+
+
+def _segments(found: Iterable[dict[str, Any]], first_number: int) -> Iterable[MediaSegment]:
+    ends: dict[str, int] = {}  # where the last range of each resource ended: the next one may leave its start out
+    for number, entry in enumerate(found, first_number):
+        if "uri" not in entry:
+            continue  # tags at the end of the playlist with no segment after them
+        source = _part(entry["uri"], entry.get("byterange"), ends)
+        init = entry.get("init_section")
+        yield MediaSegment(
+            number=number,
+            duration_s=_seconds(entry.get("duration", 0.0)),
+            source=source,
+            init=_part(init["uri"], init.get("byterange"), {}) if init else None,
+            encryption=_encryption(entry.get("key")),
+            is_gap=bool(entry.get("gap_tag")),
+        )
+
+
+def _part(uri: str, byterange: str | None, ends: dict[str, int]) -> Part:
+    if byterange is None:
+        return Part(uri)
+    length_text, _, first_text = byterange.partition("@")
+    length = int(length_text)
+    first = int(first_text) if first_text else ends.get(uri, 0)
+    if not (0 < length <= _MAX_NUMBER and 0 <= first <= _MAX_NUMBER):
+        raise ValueError("byte range out of bounds")
+    ends[uri] = first + length
+    return Part(uri, ByteRange(first, length))
+
+
+def _encryption(key: dict[str, str] | None) -> str:
+    method = (key or {}).get("method", "NONE").upper()
+    return "" if method == "NONE" else re.sub(r"[^A-Z0-9-]", "", method)[:32] or "unknown method"
+
+
+def _seconds(value: float) -> float:
+    return min(value, _MAX_DURATION_S) if math.isfinite(value) and value > 0 else 0.0
+
+
+def _unwatchable(subject: str, problem: str) -> SourceUnwatchable:
+    return SourceUnwatchable("read playlist of", subject, problem, hint="does the address name an HLS playlist?")

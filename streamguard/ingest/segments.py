@@ -1,0 +1,62 @@
+"""One HLS segment's bytes to its keyframes. FFmpeg gets the bytes and a format, and may open nothing."""
+
+import io
+from collections.abc import Iterator
+
+import av
+
+from streamguard.ingest.files import refuse_nested
+from streamguard.ingest.viewer import Viewer
+from streamguard.types import Frame
+
+_TS_PACKET_BYTES = 188
+_TS_SYNC = 0x47
+_SYNC_WITHIN_BYTES = 4096
+_MP4_BOXES = (b"ftyp", b"styp", b"moof", b"moov", b"sidx", b"emsg", b"prft", b"free", b"mdat")
+_MAX_OFFSET_S = 60.0
+
+
+def segment_format(data: bytes) -> str | None:
+    """The demuxer for a segment's bytes: mpegts or mov; None for anything else, plain audio too."""
+    if data[4:8] in _MP4_BOXES:
+        return "mov"
+    return None if ts_start(data) is None else "mpegts"
+
+
+def ts_start(data: bytes) -> int | None:
+    """Where MPEG-TS begins: some servers put other bytes before it, and players don't mind."""
+    at = data.find(_TS_SYNC, 0, _SYNC_WITHIN_BYTES)
+    while at >= 0:
+        later = data[at : at + 3 * _TS_PACKET_BYTES : _TS_PACKET_BYTES]
+        if all(byte == _TS_SYNC for byte in later) and at + _TS_PACKET_BYTES <= len(data):
+            return at
+        at = data.find(_TS_SYNC, at + 1, _SYNC_WITHIN_BYTES)
+    return None
+
+
+def segment_frames(data: bytes, viewer: Viewer, *, arrived_s: float, position_s: float) -> Iterator[Frame]:
+    """The segment's keyframes in order. Raises PyAV's errors; SourceUnwatchable: no video, or no segment at all."""
+    format_name = segment_format(data)
+    if format_name is None:
+        raise viewer.unwatchable("segments that are neither MPEG-TS nor MP4")
+    start = ts_start(data) if format_name == "mpegts" else 0
+    options = {"fpsprobesize": "0", "analyzeduration": "1000000"}
+    with av.open(
+        io.BytesIO(memoryview(data)[start or 0 :]),
+        "r",
+        format=format_name,
+        options=options,
+        metadata_errors="replace",
+        io_open=refuse_nested,
+    ) as container:
+        video = viewer.open(container, position_s=position_s)
+        first_s: float | None = None
+        for packet in container.demux(video):
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if stamp is not None and packet.time_base is not None:
+                stamp_s = float(stamp * packet.time_base)
+                first_s = stamp_s if first_s is None else first_s
+                offset_s = min(max(stamp_s - first_s, 0.0), _MAX_OFFSET_S)
+            else:
+                offset_s = 0.0
+            yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s + offset_s)

@@ -1,0 +1,127 @@
+"""What one connection's packets become: frames with their times, and words where there are none.
+
+RTMP, files and HLS read differently and see alike; this is the part that is alike.
+"""
+
+import math
+from collections.abc import Iterator
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from streamguard.core.clock import MediaClock
+from streamguard.errors import SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, pick_video, why_blind
+from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Tell
+from streamguard.ingest.options import SourceOptions
+from streamguard.types import Frame
+
+_TELL_EVERY_S = 1.0
+
+
+class Viewer:
+    """One session's eye. `live`: the monotonic clock decides what is late; else the medium's own time does.
+
+    Times called `position_s` are on that clock, and on no other.
+    """
+
+    def __init__(self, subject: str, options: SourceOptions, *, session: int, tell: Tell, live: bool) -> None:
+        self._subject = subject
+        self._options = options
+        self._tell = tell
+        self._live = live
+        self._clock = MediaClock(session)
+        self._spacing = Spacing(options.keyframe_spacing_s)
+        self._decoder: KeyframeDecoder | None = None
+        self._opened: Opened | None = None
+        self._seen_s: float | None = None
+        self._told_s = -math.inf
+        self._packets = 0
+        self._damaged: dict[str, int] = {}
+        self._blind = False
+        self.pictures = 0
+
+    def open(self, container: InputContainer, *, position_s: float) -> VideoStream:
+        """The stream to demux; told as Opened when it is another than before. Raises SourceUnwatchable."""
+        video = pick_video(container)
+        reason = why_blind(container, video, max_pixels=self._options.max_pixels)
+        if reason is not None or video is None:
+            raise self.unwatchable(reason or "no video")
+        codec = video.codec_context
+        opened = Opened(codec.codec.canonical_name, codec.width, codec.height)
+        if opened != self._opened:
+            self._opened = opened
+            self._tell(opened)
+        self._decoder = KeyframeDecoder(video, max_pixels=self._options.max_pixels)
+        self.wait(position_s=position_s)
+        return video
+
+    def frames(self, packet: "Packet[VideoStream]", *, arrived_s: float, position_s: float) -> Iterator[Frame]:
+        """The frame of a keyframe, due and whole, else none. Raises SourceUnwatchable after a run of bad ones."""
+        if packet.size == 0:
+            return
+        self._packets += 1
+        if self._decoder is None or not packet.is_keyframe or not self._spacing.due(position_s):
+            self.wait(position_s=position_s)
+            return
+        for pts_s, luma, levels in self._decoder.pictures(packet):
+            at = self._clock.at(pts_s, arrived_s=arrived_s if self._live else position_s)
+            self._seen(position_s)
+            yield Frame(at, arrived_s, luma, levels)
+        if self._decoder.failures:
+            self.damaged("keyframe")
+            self.wait(position_s=position_s)
+        if self._decoder.hopeless:
+            raise self.unwatchable(f"{self._decoder.failures} keyframes in a row cannot be decoded")
+
+    def wait(self, *, position_s: float) -> None:
+        """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""
+        if self._seen_s is None:
+            self._seen_s = self._told_s = position_s
+        without_s = position_s - self._seen_s
+        if self._live and without_s >= 2 * self._options.blind_after_s:
+            # A codec that changed in mid-stream is only seen by opening anew.
+            raise self.unwatchable(self._reason(without_s))
+        if without_s >= self._options.blind_after_s and not self._blind:
+            self._blind = True
+            self._tell(Blind(self._reason(self._options.blind_after_s)))
+        if self._live and not 0 <= position_s - self._told_s < _TELL_EVERY_S:
+            self._told_s = position_s
+            self._flush()
+            self._tell(Alive(self._packets))
+            self._packets = 0
+
+    def damaged(self, what: str) -> None:
+        """Something was passed over; told with the next word."""
+        self._damaged[what] = self._damaged.get(what, 0) + 1
+
+    def ended(self) -> None:
+        """The end, fairly. Raises where nothing was ever seen: a source that showed nothing is not clear."""
+        self._flush()
+        if self.pictures:
+            return
+        if self._live:
+            raise SourceUnavailable("watch", self._subject, "it ended before the first picture", hint="is it live?")
+        raise self.unwatchable("no keyframe in it can be decoded")
+
+    def unwatchable(self, reason: str) -> SourceUnwatchable:
+        """The error to raise when nothing can be seen."""
+        self._flush()
+        return SourceUnwatchable("watch", self._subject, reason)
+
+    def _seen(self, position_s: float) -> None:
+        self.pictures += 1
+        self._seen_s = self._told_s = position_s
+        self._packets = 0
+        self._blind = False
+        self._flush()
+
+    def _flush(self) -> None:
+        for what, count in self._damaged.items():
+            self._tell(Damaged(what, count))
+        self._damaged.clear()
+
+    def _reason(self, without_s: float) -> str:
+        what = "no keyframe could be decoded" if self._decoder and self._decoder.failures else "no keyframe"
+        return f"{what} for {without_s:.0f} s"
