@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Connected, and there is video. Sent again when it changes."""
+    """Connected, and there is video. Sent again when it changes. A file says how long it is, where it knows."""
 
     codec: str
     width_px: int
     height_px: int
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

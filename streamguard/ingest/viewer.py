@@ -6,6 +6,7 @@ RTMP, files and HLS read differently and see alike; this is the part that is ali
 import math
 from collections.abc import Iterator
 
+import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -49,7 +50,8 @@ class Viewer:
         if reason is not None or video is None:
             raise self.unwatchable(reason or "no video")
         codec = video.codec_context
-        opened = Opened(codec.codec.canonical_name, codec.width, codec.height)
+        duration_s = None if self._live or container.duration is None else container.duration / av.time_base
+        opened = Opened(codec.codec.canonical_name, codec.width, codec.height, duration_s)
         if opened != self._opened:
             self._opened = opened
             self._tell(opened)

@@ -20,7 +20,7 @@ from streamguard.library.catalogue import ItemRecord, NewItem
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
-from streamguard.worker.reference_child import Content, Progress
+from streamguard.worker.reference_child import Content, Damage, Progress
 
 EVERY_S = 1 / 12
 """How finely references are sampled: see benchmarks/reference_sampling.py."""
@@ -62,6 +62,8 @@ class Added:
 
     job: Job
     item: ItemRecord
+    pictures_lost: int = 0
+    """Parts of the file that could not be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class _Child:
         self.job = job
         self.id = id_
         self.content: Content | None = None
+        self.pictures_lost = 0
         self.timed_out = False
         self._limits = limits
         context = multiprocessing.get_context("forkserver")
@@ -211,7 +214,8 @@ def _hear(library: Library, child: _Child, news: Callable[[Job, Progress], None]
     match message:
         case Progress():
             news(job, message)
-            return None
+        case Damage():
+            child.pictures_lost = message.pictures
         case UsageError():
             return Failed(job, message)
         case Content():
@@ -219,6 +223,7 @@ def _hear(library: Library, child: _Child, news: Callable[[Job, Progress], None]
             return _known(library, child, message)
         case Reference():
             return _add(library, child, message)
+    return None
 
 
 def _rubbish(job: Job) -> Failed:
@@ -245,6 +250,6 @@ def _add(library: Library, child: _Child, reference: Reference) -> Outcome:
         return Known(job, item)
     new = NewItem(child.id, job.label, str(job.path), content.size_bytes, content.sha256)
     try:
-        return Added(job, library.add(new, reference))
+        return Added(job, library.add(new, reference), child.pictures_lost)
     except UsageError as error:
         return Failed(job, UsageError("add", job.path, error.problem, hint=error.hint))

@@ -10,7 +10,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import parent_process
@@ -23,6 +23,7 @@ from streamguard.core.fingerprints import fingerprints
 from streamguard.core.references import condense
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.ingest import files
+from streamguard.ingest.news import Damaged, News
 from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Reference, ReferencePrint
 
 PROGRESS_EVERY_S = 0.5
@@ -38,6 +39,7 @@ class Said(Enum):
 
     CONTENT = b"c"
     PROGRESS = b"p"
+    DAMAGE = b"d"
     REFERENCE = b"r"
     ERROR = b"e"
 
@@ -58,7 +60,14 @@ class Progress:
     of_s: float
 
 
-Message = Content | Progress | Reference | UsageError
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Parts of the file that could not be decoded and were passed over."""
+
+    pictures: int
+
+
+Message = Content | Progress | Damage | Reference | UsageError
 
 
 def run(path: str, connection: Connection, *, every_s: float, memory_mib: int) -> None:
@@ -93,6 +102,8 @@ def understand(data: bytes) -> Message:
             return Content(sha256, size_bytes)
         case Said.PROGRESS, [float(at_s), float(of_s)]:
             return Progress(at_s, of_s)
+        case Said.DAMAGE, [int(pictures)]:
+            return Damage(pictures)
         case Said.ERROR, [str(operation), str(subject), str(problem), str(hint)]:
             return UsageError(operation, subject, problem, hint=hint)
         case _:
@@ -134,7 +145,12 @@ def from_bytes(data: bytes) -> Reference:
 
 def _reference(path: Path, every_s: float, connection: Connection) -> Reference:
     info = files.describe(path)
-    looks = files.looks(path, every_s=None if info.kind is MediaKind.IMAGE else every_s)
+
+    def tell(news: News) -> None:
+        if isinstance(news, Damaged):
+            _say(connection, Said.DAMAGE, [news.count])
+
+    looks = files.looks(path, every_s=None if info.kind is MediaKind.IMAGE else every_s, tell=tell)
     of_s = info.duration_s or 0.0
 
     def told() -> Iterator[Fingerprints]:
@@ -165,7 +181,7 @@ def _identity(path: str) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _say(connection: Connection, kind: Said, what: list[str | int] | list[str] | list[float]) -> None:
+def _say(connection: Connection, kind: Said, what: Sequence[str | float]) -> None:
     connection.send_bytes(kind.value + json.dumps(what).encode())
 
 

@@ -1,0 +1,146 @@
+"""`streamguard check`: the same pipeline as `watch`, offline."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from streamguard.cli.logs import set_up_logs
+from streamguard.config import LogConfig, load_config
+from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.evidence import PdqWeights
+from streamguard.ingest.urls import public_url
+from streamguard.types import Decision, StreamId
+from streamguard.worker.children import start_forkserver
+from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.service import open_library, supervisor_options
+from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamStatus
+from streamguard.worker.supervisor import Found, Supervisor
+
+EXIT_FOUND = 1
+EXIT_ERROR = 2
+
+
+class _Results:
+    """A watcher that prints each file's result, in the order of the command line, as soon as its turn has come."""
+
+    def __init__(self, inputs: tuple[str, ...], *, as_json: bool, progress: Progress) -> None:
+        self._inputs = inputs
+        self._as_json = as_json
+        self._progress = progress
+        self._task = progress.add_task("checking", total=len(inputs))
+        self._found: dict[StreamId, list[Found]] = {}
+        self._done: dict[StreamId, dict[str, object]] = {}
+        self._printed = 0
+        self.errors = 0
+        self.matches = 0
+
+    def found(self, found: Found) -> None:
+        self._found.setdefault(found.spec.stream, []).append(found)
+
+    def finished(self, stream: Stream) -> None:
+        self._done[stream.spec.stream] = self._result(stream)
+        self._progress.advance(self._task)
+        while (name := StreamId(str(self._printed))) in self._done:
+            result = self._done.pop(name)
+            self.errors += "error" in result
+            self.matches += bool(result["decisions"])
+            click.echo(json.dumps(result) if self._as_json else _sentence(result))
+            self._printed += 1
+
+    def keyframe(self, _stream: Stream, _matched: Matched, *, lag_s: float) -> None: ...
+
+    def state_changed(self, _stream: Stream) -> None: ...
+
+    def restarted(self, _stream: Stream, _why: Restart) -> None: ...
+
+    def tick(self, _statuses: tuple[StreamStatus, ...]) -> None: ...
+
+    def _result(self, stream: Stream) -> dict[str, object]:
+        found = self._found.pop(stream.spec.stream, [])
+        head: dict[str, object] = {
+            "input": self._inputs[int(stream.spec.stream)],
+            "seconds": round(stream.duration_s or stream.media_s, 3),
+            "keyframes": stream.keyframes,
+        }
+        # What could not be watched to its end is never called clear.
+        outcome = {"error": stream.reason} if stream.failed else {"verdict": stream.verdict.value}
+        return head | outcome | {"decisions": [_decision(one.decision, one.library_version) for one in found]}
+
+
+def _decision(decision: Decision, library_version: str) -> dict[str, object]:
+    return {
+        "verdict": decision.verdict.value,
+        "reference": decision.asset,
+        "label": decision.label,
+        "at_s": round(decision.at.pts_us / 1e6, 3),
+        "reference_at_s": round(decision.reference_us / 1e6, 3),
+        "region": [[round(x, 4), round(y, 4)] for x, y in decision.region.corners()],
+        "view": decision.view.label,
+        "nats": round(decision.nats, 1),
+        "rule": decision.rule,
+        "library_version": library_version,
+    }
+
+
+def _sentence(result: dict[str, object]) -> str:
+    if "error" in result:
+        return f"{result['input']}: error: {result['error']}"
+    lines = [f"{result['input']}: {result['verdict']} ({result['keyframes']} keyframes, {result['seconds']} s)"]
+    decisions = result["decisions"]
+    if isinstance(decisions, list):
+        lines += [
+            "  {verdict} at {at_s} s: {reference} [{label}] from {reference_at_s} s on, {view}, {nats} nats".format(
+                **one
+            )
+            for one in decisions
+        ]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
+@click.option("--library", "library_path", metavar="DIR", required=True, help="The library of known footage.")
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="One TOML file; see config/streamguard.toml."
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True, help="Files at once."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file, in order.")
+def check(inputs: tuple[str, ...], *, library_path: str, config_path: Path | None, jobs: int, as_json: bool) -> int:
+    r"""Look for known footage in files, by the same pipeline that watches live streams.
+
+    Exit status: 0 all clear, 1 something was found, 2 a file could not be read (the others are still checked).
+
+    \b
+    Examples:
+      streamguard check --library lib recording.mp4
+      streamguard check --library lib --json recordings/*.mp4 | jq 'select(.verdict == "kill")'
+    """
+    config = load_config(config_path, overrides={"library.path": library_path})
+    set_up_logs(LogConfig(level="error"))
+    start_forkserver()
+    library = open_library(config)
+    specs = tuple(_spec(i, given) for i, given in enumerate(inputs))
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        results = _Results(inputs, as_json=as_json, progress=progress)
+        Supervisor(
+            specs,
+            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
+            watchers=(results,),
+            options=supervisor_options(config, most_at_once=jobs),
+        ).run()
+    if results.errors:
+        return EXIT_ERROR
+    return EXIT_FOUND if results.matches else 0
+
+
+def _spec(index: int, given: str) -> StreamSpec:
+    """The n-th input is called n inside: the same file may be given twice. Live streams too are tried once."""
+    return StreamSpec(StreamId(str(index)), given, public_url(given), once=True)

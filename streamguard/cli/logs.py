@@ -1,0 +1,30 @@
+"""How log lines look: an event and its keys, on standard error, as text or JSON."""
+
+import logging
+import sys
+
+import structlog
+
+from streamguard.config import LogConfig
+
+
+def set_up_logs(config: LogConfig) -> None:
+    """Once, before anything logs."""
+    json_lines = config.format == "json"
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if json_lines
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=20)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([structlog.processors.format_exc_info] if json_lines else []),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[config.level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

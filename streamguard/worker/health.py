@@ -1,0 +1,149 @@
+"""HTTP for operators: /metrics, /livez, /readyz, /api/streams. Read only; bind it to an address of your own."""
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from streamguard.errors import UsageError
+from streamguard.worker.streams import StreamStatus
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_REQUEST_TIMEOUT_S = 5.0
+_MOST_CONNECTIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`alive`: the loop goes round. `ready`: it can do all of its job. The rest says why not, for people."""
+
+    alive: bool
+    ready: bool
+    detail: dict[str, object] = field(default_factory=dict)
+
+
+class HealthServer:
+    """Serves in threads of its own until `stop()`. A slow client costs one of a few connections, for seconds."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        registry: CollectorRegistry,
+        health: Callable[[], Health],
+        statuses: Callable[[], tuple[StreamStatus, ...]],
+    ) -> None:
+        """Raises UsageError where the port cannot be had."""
+        app = _App(registry, health=health, statuses=statuses)
+        try:
+            family = _ServerV6 if ":" in host else _Server
+            self._server = make_server(host, port, app, server_class=family, handler_class=_Handler)
+        except OSError as error:
+            problem = error.strerror or str(error)
+            raise UsageError(
+                "serve metrics on", f"{host}:{port}", problem, hint="choose another [http] port, or 0 to turn it off"
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    @property
+    def url(self) -> str:
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _App:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        health: Callable[[], Health],
+        statuses: Callable[[], tuple[StreamStatus, ...]],
+    ) -> None:
+        self._metrics: WSGIApplication = make_wsgi_app(registry)
+        self._health = health
+        self._statuses = statuses
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return _answer(start_response, HTTPStatus.METHOD_NOT_ALLOWED, {"error": "GET only"})
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                return self._metrics(environ, start_response)
+            case "/livez":
+                health = self._health()
+                return _answer(start_response, _status(ok=health.alive), {"alive": health.alive})
+            case "/readyz":
+                health = self._health()
+                return _answer(start_response, _status(ok=health.ready), {"ready": health.ready, **health.detail})
+            case "/api/streams":
+                return _answer(start_response, HTTPStatus.OK, {"streams": [s.as_json() for s in self._statuses()]})
+            case _:
+                known = ["/metrics", "/livez", "/readyz", "/api/streams"]
+                return _answer(start_response, HTTPStatus.NOT_FOUND, {"error": "not here", "paths": known})
+
+
+def _status(*, ok: bool) -> HTTPStatus:
+    return HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _answer(start_response: "StartResponse", status: HTTPStatus, body: dict[str, Any]) -> list[bytes]:
+    data = json.dumps(body).encode() + b"\n"
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(data))), ("Cache-Control", "no-store")]
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [data]
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+
+    def server_bind(self) -> None:
+        # The base class looks its own name up in DNS, which can hang for seconds.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+        self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has it
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """A client that went away in the middle is no news."""
+
+
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _REQUEST_TIMEOUT_S
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """One line a scrape would drown the log."""

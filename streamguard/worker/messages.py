@@ -1,0 +1,156 @@
+"""What a decoder child tells the worker, as datagrams: flat bytes, never pickles.
+
+A child meets hostile streams and may have been taken over, so the worker believes a message only as far as it can
+check it, and only about the child's own stream. One datagram is one whole message (SOCK_SEQPACKET): nothing
+that a child does can leave the worker waiting for the rest of one.
+"""
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+
+from streamguard.errors import (
+    SourceError,
+    SourceRefused,
+    SourceStalled,
+    SourceUnavailable,
+    SourceUnwatchable,
+    StreamGuardError,
+    UsageError,
+)
+from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
+from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, Fingerprint, Fingerprints, MediaTime, Region
+
+MAX_MESSAGE_BYTES = 16 * 1024
+"""Far above the largest message; a longer datagram is rubbish."""
+
+_MAX_TEXT = 1000
+_MAX_SIDE_PX = 1 << 16
+_MAX_PRINTS = 8
+_BEST_QUALITY = 100
+_KEYFRAME, _TOLD = b"k", b"t"
+_HEAD = struct.Struct("<qdIIB")
+_PRINT = struct.Struct(f"<4fB{len(DIHEDRAL_VIEWS) * PDQ_BYTES}s")
+
+_FAILURES: dict[str, type[StreamGuardError]] = {
+    kind.__name__: kind
+    for kind in (SourceError, SourceUnavailable, SourceStalled, SourceRefused, SourceUnwatchable, UsageError)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The source came to its end: a file's last frame, a stream's orderly close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The source raised, and what."""
+
+    error: StreamGuardError
+
+
+Message = Fingerprints | News | Ended | Failed
+
+
+def pack(message: Message) -> bytes:
+    """One datagram."""
+    match message:
+        case Fingerprints():
+            return _pack_keyframe(message)
+        case Opened(codec, width_px, height_px, duration_s):
+            told: list[object] = ["opened", codec[:_MAX_TEXT], width_px, height_px, duration_s or 0.0]
+        case Alive(packets):
+            told = ["alive", packets]
+        case Blind(reason):
+            told = ["blind", reason[:_MAX_TEXT]]
+        case Damaged(what, count):
+            told = ["damaged", what[:_MAX_TEXT], count]
+        case Ended():
+            told = ["ended"]
+        case Failed(error):
+            parts = (error.operation, error.subject, error.problem, error.hint)
+            told = ["failed", _failure_name(error), *(part[:_MAX_TEXT] for part in parts)]
+    return _TOLD + json.dumps(told).encode()
+
+
+def unpack(datagram: bytes, *, session: int) -> Message:
+    """The message, its time in `session`. Raises ValueError for anything that `pack` would not make."""
+    kind, body = datagram[:1], datagram[1:]
+    if len(datagram) > MAX_MESSAGE_BYTES:
+        raise ValueError("too long")
+    if kind == _KEYFRAME:
+        return _unpack_keyframe(body, session)
+    if kind != _TOLD:
+        raise ValueError(f"unknown kind {kind!r}")
+    try:
+        told = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return _understand(told)
+
+
+def _understand(told: object) -> Message:
+    match told:
+        case ["opened", str(codec), int(width_px), int(height_px), float(duration_s)] if _are_sides(
+            width_px, height_px
+        ):
+            return Opened(_clean(codec), width_px, height_px, duration_s if 0 < duration_s < math.inf else None)
+        case ["alive", int(packets)] if packets >= 0:
+            return Alive(packets)
+        case ["blind", str(reason)]:
+            return Blind(_clean(reason))
+        case ["damaged", str(what), int(count)] if count > 0:
+            return Damaged(_clean(what), count)
+        case ["ended"]:
+            return Ended()
+        case ["failed", str(name), str(operation), str(subject), str(problem), str(hint)] if name in _FAILURES:
+            error = _FAILURES[name](_clean(operation), _clean(subject), _clean(problem), hint=_clean(hint))
+            return Failed(error)
+        case _:
+            raise ValueError("not a message")
+
+
+def _pack_keyframe(frame: Fingerprints) -> bytes:
+    head = _HEAD.pack(frame.at.pts_us, frame.arrived_s, frame.width_px, frame.height_px, len(frame.prints))
+    return b"".join([_KEYFRAME, head, *(_pack_print(look) for look in frame.prints)])
+
+
+def _pack_print(look: Fingerprint) -> bytes:
+    region = look.region
+    return _PRINT.pack(region.left, region.top, region.right, region.bottom, look.quality, b"".join(look.codes))
+
+
+def _unpack_keyframe(body: bytes, session: int) -> Fingerprints:
+    if len(body) < _HEAD.size:
+        raise ValueError("keyframe cut short")
+    pts_us, arrived_s, width_px, height_px, count = _HEAD.unpack_from(body)
+    if len(body) != _HEAD.size + count * _PRINT.size or not 0 < count <= _MAX_PRINTS:
+        raise ValueError("keyframe of the wrong length")
+    if pts_us < 0 or not math.isfinite(arrived_s) or not _are_sides(width_px, height_px):
+        raise ValueError("keyframe with impossible numbers")
+    prints = tuple(_unpack_print(body, _HEAD.size + i * _PRINT.size) for i in range(count))
+    return Fingerprints(MediaTime(session, pts_us), arrived_s, width_px, height_px, prints)
+
+
+def _unpack_print(body: bytes, offset: int) -> Fingerprint:
+    left, top, right, bottom, quality, joined = _PRINT.unpack_from(body, offset)
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1 and quality <= _BEST_QUALITY):
+        raise ValueError("fingerprint with impossible numbers")
+    codes = tuple(joined[i : i + PDQ_BYTES] for i in range(0, len(joined), PDQ_BYTES))
+    return Fingerprint(Region(left, top, right, bottom), quality, codes)
+
+
+def _are_sides(width_px: int, height_px: int) -> bool:
+    return 0 < width_px < _MAX_SIDE_PX and 0 < height_px < _MAX_SIDE_PX
+
+
+def _failure_name(error: StreamGuardError) -> str:
+    """The nearest class that the other side knows."""
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _FAILURES), SourceError.__name__)
+
+
+def _clean(text: str) -> str:
+    """Text for a log line: no control characters, and not endless."""
+    return "".join(char if char.isprintable() else "?" for char in text[:_MAX_TEXT])

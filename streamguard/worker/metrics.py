@@ -1,0 +1,135 @@
+"""All metrics, in one place: base units, closed label sets. A stream or an asset is never a label."""
+
+from collections import Counter
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import Counter as TotalCounter
+
+from streamguard.worker.matcher import Matched
+from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
+from streamguard.worker.supervisor import Found
+
+MOST_LABELS = 50
+"""Library labels beyond so many are counted as `other`: labels come from operators, series must stay few."""
+
+_LAG_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SIGNAL_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0, 30.0)
+_LOOKUP_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+
+
+class Metrics:
+    """The worker's registry; a watcher of the supervisor, and what the signaller counts with."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry = registry or CollectorRegistry()
+        self._labels: set[str] = set()
+        self.streams = Gauge("streamguard_streams", "Streams by state.", ["state"], registry=registry)
+        self.keyframes = TotalCounter("streamguard_keyframes", "Keyframes looked at.", registry=registry)
+        self.damaged = Gauge(
+            "streamguard_damaged_items", "Packets, frames and segments passed over as unusable.",
+            registry=registry,
+        )  # fmt: skip
+        self.lag = Histogram(
+            "streamguard_keyframe_lag_seconds", "From a keyframe's arrival to its decision.",
+            buckets=_LAG_BUCKETS_S, registry=registry,
+        )  # fmt: skip
+        self.lookup = Histogram(
+            "streamguard_lookup_seconds", "One keyframe's look-up in the library.",
+            buckets=_LOOKUP_BUCKETS_S, registry=registry,
+        )  # fmt: skip
+        self.evidence = TotalCounter(
+            "streamguard_evidence_keyframes", "Keyframes with any evidence.", registry=registry
+        )
+        self.decisions = TotalCounter(
+            "streamguard_decisions", "Decisions by verdict and library label.", ["verdict", "label"], registry=registry
+        )
+        self.evidence_to_signal = Histogram(
+            "streamguard_evidence_to_signal_seconds", "From the first evidence of a decision to its durable signal.",
+            buckets=_SIGNAL_BUCKETS_S, registry=registry,
+        )  # fmt: skip
+        self.keyframe_to_signal = Histogram(
+            "streamguard_keyframe_to_signal_seconds", "From the deciding keyframe's arrival to the durable signal.",
+            buckets=_LAG_BUCKETS_S, registry=registry,
+        )  # fmt: skip
+        self.restarts = TotalCounter(
+            "streamguard_decoder_restarts", "Decoders started again, by reason.", ["reason"], registry=registry
+        )
+        self.waiting = Gauge(
+            "streamguard_signals_not_durable", "Signals waiting in memory because the outbox fails.", registry=registry
+        )
+        self.lost = TotalCounter(
+            "streamguard_signals_lost", "Signals dropped because too many waited for the outbox.", registry=registry
+        )
+        self.outbox_failures = TotalCounter(
+            "streamguard_outbox_failures", "Attempts to write the outbox that failed.", registry=registry
+        )
+        self.outbox_depth = Gauge("streamguard_outbox_depth", "Signals not delivered yet.", registry=registry)
+        self.outbox_parked = Gauge(
+            "streamguard_outbox_parked", "Signals put aside because they alone are refused.", registry=registry
+        )
+        self.redis_up = Gauge("streamguard_redis_up", "1 while kill-signals reach Redis, else 0.", registry=registry)
+        self.delivered = Gauge("streamguard_signals_delivered", "Signals delivered since the start.", registry=registry)
+        self.library_info = Gauge(
+            "streamguard_library_info", "1, with the library version that serves.", ["version"], registry=registry
+        )
+        self.library_items = Gauge("streamguard_library_items", "Items that are searched.", registry=registry)
+        self.library_looks = Gauge("streamguard_library_looks", "Fingerprints that are searched.", registry=registry)
+        self.library_bytes = Gauge("streamguard_library_memory_bytes", "Memory of the index.", registry=registry)
+        self.library_created = Gauge(
+            "streamguard_library_created_timestamp_seconds", "When the version that serves was made.", registry=registry
+        )
+        self.library_stale = Gauge(
+            "streamguard_library_reload_failing", "1 while a newer version is on disk that does not load.",
+            registry=registry,
+        )  # fmt: skip
+        for state in StreamState:
+            self.streams.labels(state.value).set(0)
+        for reason in Restart:
+            self.restarts.labels(reason.value)
+
+    def keyframe(self, _stream: Stream, matched: Matched, *, lag_s: float) -> None:
+        self.keyframes.inc()
+        self.lag.observe(lag_s)
+        self.lookup.observe(matched.lookup_s)
+        if matched.observation.evidence:
+            self.evidence.inc()
+
+    def found(self, found: Found) -> None:
+        self.decisions.labels(found.decision.verdict.value, self._label(found.decision.label)).inc()
+
+    def state_changed(self, _stream: Stream) -> None:
+        """States are counted once a second."""
+
+    def restarted(self, _stream: Stream, why: Restart) -> None:
+        self.restarts.labels(why.value).inc()
+
+    def finished(self, _stream: Stream) -> None:
+        """Not ours to count."""
+
+    def tick(self, statuses: tuple[StreamStatus, ...]) -> None:
+        count = Counter(status.state for status in statuses)
+        for state in StreamState:
+            self.streams.labels(state.value).set(count[state])
+        self.damaged.set(sum(status.damaged for status in statuses))
+
+    def signalled(self, _found: Found, *, after_evidence_s: float, after_keyframe_s: float) -> None:
+        self.waiting.set(0)
+        self.evidence_to_signal.observe(after_evidence_s)
+        self.keyframe_to_signal.observe(after_keyframe_s)
+
+    def outbox_failed(self, *, waiting: int, lost: bool) -> None:
+        self.waiting.set(waiting)
+        self.outbox_failures.inc()
+        if lost:
+            self.lost.inc()
+
+    def library_version(self, version: str) -> None:
+        """Only the version that serves is a series."""
+        self.library_info.clear()
+        self.library_info.labels(version).set(1)
+
+    def _label(self, label: str) -> str:
+        if label not in self._labels and len(self._labels) >= MOST_LABELS:
+            return "other"
+        self._labels.add(label)
+        return label

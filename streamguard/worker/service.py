@@ -1,0 +1,314 @@
+"""The worker as a service: library, outbox, delivery, metrics and health around the supervisor's loop."""
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+import structlog
+
+from streamguard.config import Config
+from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.evidence import PdqWeights
+from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
+from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.redis_streams import RedisStreams
+from streamguard.enforce.signing import key_from_bytes, key_from_file
+from streamguard.enforce.stdout_lines import StdoutLines
+from streamguard.errors import SignalsUnreachable, UsageError
+from streamguard.ingest.sources import SourceOptions
+from streamguard.library.watch import SnapshotHolder
+from streamguard.types import KillSignal
+from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.metrics import Metrics
+from streamguard.worker.signalling import Signaller
+from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamStatus
+from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
+
+_BEAT_S = 30.0
+_LAGS_KEPT = 100_000
+_MIB = 1 << 20
+
+log = structlog.get_logger()
+
+
+def supervisor_options(config: Config, *, most_at_once: int | None = None) -> SupervisorOptions:
+    """The part of the configuration that the supervisor and its decoders need."""
+    ingest = config.ingest
+    return SupervisorOptions(
+        source=SourceOptions(
+            open_timeout_s=ingest.open_timeout_s,
+            read_timeout_s=ingest.read_timeout_s,
+            blind_after_s=ingest.blind_after_s,
+            max_pixels=ingest.max_pixels,
+            max_segment_bytes=ingest.max_segment_mib * _MIB,
+            allow_hosts=ingest.allow_hosts,
+        ),
+        decoder_memory_mib=ingest.decoder_memory_mib,
+        hang_timeout_s=config.worker.hang_timeout_s,
+        reconnect_first_s=ingest.reconnect_first_s,
+        reconnect_cap_s=ingest.reconnect_cap_s,
+        most_at_once=most_at_once,
+    )
+
+
+def open_library(config: Config) -> SnapshotHolder:
+    """The library to match against. Raises UsageError where none is named or nothing is in it, LibraryError."""
+    if config.library.path is None:
+        raise UsageError("open library", "", "none is named", hint="give --library DIR, or library.path in the config")
+    holder = SnapshotHolder(config.library.path)
+    if not holder.snapshot.items:
+        problem = "nothing in it is enabled, so nothing could be found"
+        hint = f"streamguard library add --library {config.library.path} FILE..."
+        raise UsageError("open library", config.library.path, problem, hint=hint)
+    return holder
+
+
+def signing_key(config: Config) -> bytes | None:
+    """The HMAC key, from the configuration or its file. Raises UsageError for a key too short or not readable."""
+    if config.signals.hmac_key_file is not None:
+        return key_from_file(config.signals.hmac_key_file)
+    if config.signals.hmac_key is not None:
+        return key_from_bytes(config.signals.hmac_key.get_secret_value().encode(), origin="signals.hmac_key")
+    return None
+
+
+def transport(config: Config, stdout: TextIO) -> Transport:
+    """Redis where one is named, else JSON lines. Raises UsageError for a URL that names none."""
+    if config.redis.url is None:
+        return StdoutLines(stdout)
+    return RedisStreams(
+        config.redis.url.get_secret_value(),
+        prefix=config.redis.prefix,
+        timeout_s=config.redis.timeout_s,
+        keep_s=config.redis.keep_signals_s,
+        key=signing_key(config),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a watch went."""
+
+    seconds: float
+    streams: tuple[StreamStatus, ...]
+    lag_p50_s: float | None
+    lag_p99_s: float | None
+    lag_max_s: float | None
+    undelivered: int
+
+    @property
+    def never_watched(self) -> tuple[StreamStatus, ...]:
+        return tuple(status for status in self.streams if not status.keyframes)
+
+    def as_json(self) -> dict[str, object]:
+        def rounded(value: float | None) -> float | None:
+            return None if value is None else round(value, 4)
+
+        return {
+            "summary": True,
+            "seconds": round(self.seconds, 1),
+            "streams": len(self.streams),
+            "never_watched": len(self.never_watched),
+            "keyframes": sum(status.keyframes for status in self.streams),
+            "decisions": sum(status.decisions for status in self.streams),
+            "lag_s": {"p50": rounded(self.lag_p50_s), "p99": rounded(self.lag_p99_s), "max": rounded(self.lag_max_s)},
+            "restarts": sum(status.restarts for status in self.streams),
+            "reconnects": sum(max(0, status.sessions - 1) for status in self.streams),
+            "undelivered": self.undelivered,
+            "by_stream": [status.as_json() for status in self.streams],
+        }
+
+
+class _Lags:
+    """A watcher that keeps the last lags, for the summary."""
+
+    def __init__(self) -> None:
+        self._lags_s: deque[float] = deque(maxlen=_LAGS_KEPT)
+
+    def quantile(self, share: float) -> float | None:
+        ordered = sorted(self._lags_s)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+    def keyframe(self, _stream: Stream, _matched: Matched, *, lag_s: float) -> None:
+        self._lags_s.append(lag_s)
+
+    def found(self, _found: Found) -> None: ...
+
+    def state_changed(self, _stream: Stream) -> None: ...
+
+    def restarted(self, _stream: Stream, _why: Restart) -> None: ...
+
+    def finished(self, _stream: Stream) -> None: ...
+
+    def tick(self, _statuses: tuple[StreamStatus, ...]) -> None: ...
+
+
+class WatchService:
+    """Everything that `watch` runs. Built whole or not at all; `run()` once; `stop()` from a signal handler."""
+
+    def __init__(
+        self,
+        config: Config,
+        specs: Sequence[StreamSpec],
+        *,
+        stdout: TextIO = sys.stdout,
+        watchers: tuple[Watcher, ...] = (),
+        on_durable: Callable[[KillSignal], None] = lambda _signal: None,
+    ) -> None:
+        """Raises UsageError, LibraryError, OutboxError, SignalsRejected; an unreachable Redis is no reason to stop."""
+        self._config = config
+        self._library = open_library(config)
+        self._metrics = Metrics()
+        self._lags = _Lags()
+        self._asked_to_stop = self._draining = False
+        self._over = threading.Event()
+        self._transport = transport(config, stdout)
+        try:
+            self._transport.check()
+        except SignalsUnreachable as error:
+            log.warning("redis_unreachable", problem=str(error), note="watching goes on; the outbox keeps the signals")
+        if config.redis.url is not None and signing_key(config) is None:
+            log.warning("signals_unsigned", note="set signals.hmac_key_file, so that consumers can verify them")
+        self._outbox = Outbox.open(config.signals.outbox)
+        self._delivery = Delivery(
+            self._outbox,
+            self._transport,
+            pace=Pace(config.signals.retry_first_s, config.signals.retry_cap_s),
+            on_change=_log_delivery,
+        )
+        self._signaller = Signaller(
+            self._outbox,
+            worker=config.worker.name,
+            expires_after_s=config.signals.expires_after_s,
+            wake=self._delivery.wake,
+            counts=self._metrics,
+            on_durable=on_durable,
+        )
+        self._supervisor = Supervisor(
+            specs,
+            matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
+            watchers=(self._metrics, self._lags, self._signaller, *watchers),
+            options=supervisor_options(config),
+        )
+        self._http = self._health_server()
+        self._connect_gauges()
+
+    @property
+    def was_asked_to_stop(self) -> bool:
+        """Whether `stop()` ended it, and not its own end."""
+        return self._asked_to_stop
+
+    @property
+    def http_url(self) -> str | None:
+        """Where metrics and health are served, if anywhere."""
+        return None if self._http is None else self._http.url
+
+    def stop(self) -> None:
+        """Drain: no new streams, finish the frame, flush the outbox. `run` returns within the drain time-out."""
+        self._asked_to_stop = self._draining = True
+        self._supervisor.stop()
+
+    def run(self, *, stop_after_s: float | None = None) -> Summary:
+        """Watch until every stream is over, `stop()` is called, or the time is up."""
+        began_s = time.monotonic()
+        self._delivery.start()
+        if self._http is not None:
+            self._http.start()
+            log.info("serving", url=self._http.url)
+        follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
+        follower.start()
+        try:
+            statuses = self._supervisor.run(stop_after_s=stop_after_s)
+        finally:
+            # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
+            self._draining = True
+            self._over.set()
+            undelivered = self._flush()
+            self._close()
+        lags = self._lags
+        return Summary(
+            seconds=time.monotonic() - began_s,
+            streams=statuses,
+            lag_p50_s=lags.quantile(0.5),
+            lag_p99_s=lags.quantile(0.99),
+            lag_max_s=lags.quantile(1.0),
+            undelivered=undelivered,
+        )
+
+    def _flush(self) -> int:
+        self._signaller.last_words()
+        if not self._delivery.flush(self._config.worker.drain_timeout_s):
+            log.warning("undelivered", signals=self._outbox.depth(), note="the outbox keeps them for the next start")
+        return self._outbox.depth()
+
+    def _close(self) -> None:
+        self._delivery.stop(1.0)
+        self._outbox.close()
+        if self._http is not None:
+            self._http.stop()
+
+    def _follow_library(self) -> None:
+        self._metrics.library_version(self._library.snapshot.version)
+        while not self._over.wait(self._config.library.reload_every_s):
+            refreshed = self._library.refresh()
+            if refreshed.error is not None:
+                log.error("library_not_loaded", problem=str(refreshed.error), serving=self._library.snapshot.version)
+            if refreshed.changed:
+                snapshot = self._library.snapshot
+                self._metrics.library_version(snapshot.version)
+                log.info("library_loaded", version=snapshot.version, items=snapshot.items, looks=snapshot.looks)
+
+    def _health_server(self) -> HealthServer | None:
+        http = self._config.http
+        if not http.port:
+            return None
+        return HealthServer(
+            http.host,
+            http.port,
+            registry=self._metrics.registry,
+            health=self._health,
+            statuses=lambda: self._supervisor.statuses,
+        )
+
+    def _health(self) -> Health:
+        delivery = self._delivery.state
+        alive = time.monotonic() - self._supervisor.beat_at_s < _BEAT_S
+        broken = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX)
+        ready = alive and not self._draining and not self._signaller.waiting and delivery.status not in broken
+        return Health(
+            alive=alive,
+            ready=ready,
+            detail={
+                "draining": self._draining,
+                "library": self._library.snapshot.version,
+                "library_problem": str(self._library.error or ""),
+                "delivery": delivery.status.value,
+                "delivery_problem": delivery.problem,
+                "signals_not_durable": self._signaller.waiting,
+            },
+        )
+
+    def _connect_gauges(self) -> None:
+        metrics = self._metrics
+        metrics.outbox_depth.set_function(self._outbox.depth)
+        metrics.outbox_parked.set_function(lambda: self._delivery.state.parked_total)
+        metrics.delivered.set_function(lambda: self._delivery.state.delivered_total)
+        if self._config.redis.url is not None:
+            metrics.redis_up.set_function(lambda: self._delivery.state.status is DeliveryStatus.OK)
+        metrics.library_items.set_function(lambda: self._library.snapshot.items)
+        metrics.library_looks.set_function(lambda: self._library.snapshot.looks)
+        metrics.library_bytes.set_function(lambda: self._library.snapshot.bytes_in_memory)
+        metrics.library_created.set_function(lambda: self._library.snapshot.created_unix_s)
+        metrics.library_stale.set_function(lambda: self._library.error is not None)
+
+
+def _log_delivery(state: DeliveryState) -> None:
+    if state.status is DeliveryStatus.OK:
+        log.info("delivery", status=state.status.value, delivered=state.delivered_total)
+    else:
+        log.warning("delivery", status=state.status.value, problem=state.problem)

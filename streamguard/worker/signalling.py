@@ -1,0 +1,131 @@
+"""From decisions to durable kill-signals: into the outbox first, and then wake the delivery."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from streamguard.enforce.events import kill_signal
+from streamguard.errors import OutboxError
+from streamguard.types import KillSignal
+from streamguard.worker.matcher import Matched
+from streamguard.worker.streams import Restart, Stream, StreamStatus
+from streamguard.worker.supervisor import Found
+
+MOST_WAITING = 10_000
+
+log = structlog.get_logger()
+
+
+class DurableQueue(Protocol):
+    """The outbox, as far as it is filled here."""
+
+    def append(self, signal: KillSignal) -> bool: ...
+
+
+class SignalCounts(Protocol):
+    """What is counted of signals."""
+
+    def signalled(self, found: Found, *, after_evidence_s: float, after_keyframe_s: float) -> None: ...
+
+    def outbox_failed(self, *, waiting: int, lost: bool) -> None: ...
+
+
+class Signaller:
+    """A watcher of the supervisor that makes each decision durable.
+
+    While the outbox fails (a full disk), signals wait in memory, are counted, and are tried again every second:
+    watching goes on. They are not sent before they are durable, so that no signal can be sent twice with two ids.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts it joins, each passed by name
+        self,
+        outbox: DurableQueue,
+        *,
+        worker: str,
+        expires_after_s: float,
+        wake: Callable[[], None],
+        counts: SignalCounts,
+        on_durable: Callable[[KillSignal], None] = lambda _signal: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._outbox = outbox
+        self._worker = worker
+        self._expires_after_s = expires_after_s
+        self._wake = wake
+        self._counts = counts
+        self._on_durable = on_durable
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._waiting: deque[tuple[KillSignal, Found]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Signals that are not durable yet."""
+        return len(self._waiting)
+
+    def found(self, found: Found) -> None:
+        signal = kill_signal(
+            found.decision,
+            stream=found.spec.stream,
+            session=found.session_id,
+            worker=self._worker,
+            library_version=found.library_version,
+            now_unix_s=self._wall_clock(),
+            expires_after_s=self._expires_after_s,
+        )
+        if len(self._waiting) >= MOST_WAITING:
+            self._waiting.popleft()
+            self._counts.outbox_failed(waiting=self.waiting, lost=True)
+        self._waiting.append((signal, found))
+        self._make_durable()
+
+    def finished(self, _stream: Stream) -> None:
+        """Not ours to count."""
+
+    def tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
+        self._make_durable()
+
+    def keyframe(self, _stream: Stream, _matched: Matched, *, lag_s: float) -> None:
+        """Not ours to count."""
+
+    def state_changed(self, _stream: Stream) -> None:
+        """Not ours to count."""
+
+    def restarted(self, _stream: Stream, _why: Restart) -> None:
+        """Not ours to count."""
+
+    def last_words(self) -> None:
+        """Before the process ends: what still cannot be made durable goes into the log, whole."""
+        self._make_durable()
+        for signal, _ in self._waiting:
+            log.critical("signal_not_durable", event=signal.event)
+
+    def _make_durable(self) -> None:
+        while self._waiting:
+            signal, found = self._waiting[0]
+            try:
+                is_new = self._outbox.append(signal)
+            except OutboxError as error:
+                self._counts.outbox_failed(waiting=self.waiting, lost=False)
+                log.critical("outbox_failed", problem=str(error), waiting=self.waiting)
+                return
+            self._waiting.popleft()
+            self._wake()
+            if is_new:
+                self._signalled(signal, found)
+
+    def _signalled(self, signal: KillSignal, found: Found) -> None:
+        decision = found.decision
+        after_keyframe_s = max(0.0, self._clock() - found.arrived_s)
+        evidence_s = (decision.at.pts_us - decision.first_evidence.pts_us) / 1e6
+        self._counts.signalled(found, after_evidence_s=evidence_s + after_keyframe_s, after_keyframe_s=after_keyframe_s)
+        log.warning(
+            "signal", verdict=signal.verdict.value, stream=signal.stream, session_id=signal.session, id=signal.id,
+            reference=decision.asset, label=decision.label, at_s=round(decision.at.pts_us / 1e6, 3),
+            reference_at_s=round(decision.reference_us / 1e6, 3), nats=round(decision.nats, 1),
+        )  # fmt: skip
+        self._on_durable(signal)

@@ -1,0 +1,131 @@
+"""What the worker knows of each stream, and how an operator sees it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+
+from streamguard.core.decide import DecisionState
+from streamguard.types import SessionId, StreamId, Verdict
+from streamguard.worker.children import Decoder
+
+
+class StreamState(Enum):
+    """Nothing is ever "clear" because it could not be watched: only `watching` means that somebody looks."""
+
+    CONNECTING = "connecting"
+    """Not seen yet in this session: no answer, or no picture so far."""
+    WATCHING = "watching"
+    STALLED = "stalled"
+    """Connected, but nothing new comes."""
+    BLIND = "blind"
+    """Connected, but nothing can be decoded; the reason says why."""
+    ENDED = "ended"
+    """The publisher left, or the file is over."""
+
+
+class Restart(Enum):
+    """Why a decoder was started again although its source did not end by itself."""
+
+    CRASH = "crash"
+    HANG = "hang"
+    RUBBISH = "rubbish"
+    FAULT = "fault"
+    """The worker's own code failed on this stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream to watch. `url` may hold credentials, `stream` and `public_url` never. `once`: a file, not retried."""
+
+    stream: StreamId
+    url: str
+    public_url: str
+    once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """A stream as `/api/streams`, the log and the summary show it."""
+
+    stream: StreamId
+    url: str
+    state: StreamState
+    reason: str
+    session_id: SessionId | None
+    sessions: int
+    codec: str
+    width_px: int
+    height_px: int
+    keyframes: int
+    damaged: int
+    seconds: float
+    lag_s: float | None
+    since_last_keyframe_s: float | None
+    restarts: int
+    verdict: Verdict
+    decisions: int
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        rounded = {
+            "seconds": round(self.seconds, 3),
+            "lag_s": None if self.lag_s is None else round(self.lag_s, 4),
+            "since_last_keyframe_s": None
+            if self.since_last_keyframe_s is None
+            else round(self.since_last_keyframe_s, 3),
+        }
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return plain | {"state": self.state.value, "verdict": self.verdict.value} | rounded
+
+
+@dataclass(slots=True)
+class Stream:
+    """The supervisor's own record of a stream. Only its loop changes it."""
+
+    spec: StreamSpec
+    state: StreamState = StreamState.CONNECTING
+    reason: str = ""
+    decoder: Decoder | None = None
+    session: int = 0
+    session_id: SessionId | None = None
+    sessions: int = 0
+    decision_state: DecisionState = field(default_factory=DecisionState)
+    session_keyframes: int = 0
+    failures_in_row: int = 0
+    start_at_s: float = 0.0
+    heard_at_s: float = 0.0
+    codec: str = ""
+    width_px: int = 0
+    height_px: int = 0
+    keyframes: int = 0
+    damaged: int = 0
+    media_s: float = 0.0
+    duration_s: float | None = None
+    lag_s: float | None = None
+    keyframe_at_s: float | None = None
+    restarts: Counter[Restart] = field(default_factory=Counter)
+    verdict: Verdict = Verdict.CLEAR
+    decisions: int = 0
+    finished: bool = False
+    failed: bool = False
+
+    def status(self, *, now_s: float) -> StreamStatus:
+        return StreamStatus(
+            stream=self.spec.stream,
+            url=self.spec.public_url,
+            state=self.state,
+            reason=self.reason,
+            session_id=self.session_id,
+            sessions=self.sessions,
+            codec=self.codec,
+            width_px=self.width_px,
+            height_px=self.height_px,
+            keyframes=self.keyframes,
+            damaged=self.damaged,
+            seconds=self.media_s,
+            lag_s=self.lag_s,
+            since_last_keyframe_s=None if self.keyframe_at_s is None else now_s - self.keyframe_at_s,
+            restarts=self.restarts.total(),
+            verdict=self.verdict,
+            decisions=self.decisions,
+        )

@@ -1,0 +1,307 @@
+"""One loop for all streams: start a decoder for each, believe what it says about its own stream, match, decide.
+
+A stream's trouble stays that stream's: whatever its decoder does, it is ended, counted and started again
+after a pause, and the others do not notice.
+"""
+
+import contextlib
+import random
+import selectors
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from streamguard.core.backoff import delay_s
+from streamguard.core.decide import DecisionState
+from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError, UsageError
+from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, SourceOptions
+from streamguard.types import Decision, Fingerprints, SessionId
+from streamguard.worker.children import Decoder, Rubbish
+from streamguard.worker.decoder import DecoderJob
+from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.messages import Ended, Failed, Message
+from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
+
+_MESSAGES_A_TURN = 8
+_STARTS_A_TURN = 4
+_IDLE_S = 0.25
+_STATUS_EVERY_S = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A decision, with all that is needed to address it."""
+
+    spec: StreamSpec
+    session_id: SessionId
+    decision: Decision
+    library_version: str
+    arrived_s: float
+
+
+class Watcher(Protocol):
+    """Who wants to know: metrics, the outbox, the demo. Called in the loop, so it must be quick; it must not raise."""
+
+    def keyframe(self, stream: Stream, matched: Matched, *, lag_s: float) -> None: ...
+
+    def found(self, found: Found) -> None: ...
+
+    def state_changed(self, stream: Stream) -> None: ...
+
+    def restarted(self, stream: Stream, why: Restart) -> None: ...
+
+    def finished(self, stream: Stream) -> None: ...
+
+    def tick(self, statuses: tuple[StreamStatus, ...]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorOptions:
+    """How streams are run. `most_at_once` bounds the decoders; None: as many as there are streams."""
+
+    source: SourceOptions
+    decoder_memory_mib: int = 1536
+    hang_timeout_s: float = 45.0
+    reconnect_first_s: float = 1.0
+    reconnect_cap_s: float = 30.0
+    most_at_once: int | None = None
+
+
+class Supervisor:
+    """`run()` returns when every stream is finished, or after `stop()`."""
+
+    def __init__(
+        self,
+        specs: Iterable[StreamSpec],
+        *,
+        matcher: Matcher,
+        watchers: tuple[Watcher, ...],
+        options: SupervisorOptions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._streams = [Stream(spec) for spec in specs]
+        self._matcher = matcher
+        self._watchers = watchers
+        self._options = options
+        self._clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._run_id = uuid.uuid4().hex[:12]
+        self._session = 0
+        self._stopping = False
+        self._status_at_s = -_STATUS_EVERY_S
+        self.statuses: tuple[StreamStatus, ...] = ()
+        """As of the last second; other threads may read it."""
+        self.beat_at_s = clock()
+        """When the loop last went round; other threads may read it."""
+
+    def stop(self) -> None:
+        """Ask `run` to return soon. Safe in a signal handler."""
+        self._stopping = True
+
+    def run(self, *, stop_after_s: float | None = None) -> tuple[StreamStatus, ...]:
+        """Watch until all is over, and tell how each stream stands then."""
+        stop_at_s = None if stop_after_s is None else self._clock() + stop_after_s
+        try:
+            while not self._stopping and not all(stream.finished for stream in self._streams):
+                if stop_at_s is not None and self._clock() >= stop_at_s:
+                    break
+                self._turn(stop_at_s)
+            self._finish_frames()
+        finally:
+            for stream in self._streams:
+                self._end_decoder(stream)
+            self._selector.close()
+        self._publish_statuses(self._clock())
+        return self.statuses
+
+    def _turn(self, stop_at_s: float | None) -> None:
+        self._start_due()
+        wait_s = _IDLE_S if stop_at_s is None else max(0.0, min(_IDLE_S, stop_at_s - self._clock()))
+        for key, _ in self._selector.select(wait_s):
+            self._listen(key.data)
+        now_s = self.beat_at_s = self._clock()
+        for stream in self._streams:
+            if stream.decoder is not None and now_s - stream.heard_at_s > self._options.hang_timeout_s:
+                silent_s = self._options.hang_timeout_s
+                self._restart(stream, Restart.HANG, f"its decoder said nothing for {silent_s:.0f} s")
+        if now_s - self._status_at_s >= _STATUS_EVERY_S:
+            self._publish_statuses(now_s)
+
+    def _finish_frames(self) -> None:
+        """What decoders have already sent is still decided on; nothing new is waited for."""
+        for key, _ in self._selector.select(0):
+            self._listen(key.data)
+
+    def _start_due(self) -> None:
+        now_s = self._clock()
+        running = sum(stream.decoder is not None for stream in self._streams)
+        most = self._options.most_at_once or len(self._streams)
+        due = (s for s in self._streams if s.decoder is None and not s.finished and s.start_at_s <= now_s)
+        for stream, _ in zip(due, range(min(_STARTS_A_TURN, most - running)), strict=False):
+            self._start(stream)
+
+    def _start(self, stream: Stream) -> None:
+        self._session += 1
+        stream.session = self._session
+        stream.session_id = SessionId(f"{self._run_id}-{self._session}")
+        stream.sessions += 1
+        stream.session_keyframes = 0
+        stream.decision_state = DecisionState()
+        stream.heard_at_s = self._clock()
+        options = self._options
+        spec = stream.spec
+        job = DecoderJob(spec.stream, spec.url, self._session, options.source, options.decoder_memory_mib)
+        try:
+            stream.decoder = Decoder(job)
+        except OSError as error:  # out of processes or files: as good as a crash, and worth the same pause
+            self._restart(stream, Restart.CRASH, f"no decoder could be started: {error}")
+            return
+        self._selector.register(stream.decoder, selectors.EVENT_READ, stream)
+
+    def _listen(self, stream: Stream) -> None:
+        decoder = stream.decoder
+        if decoder is None:
+            return
+        try:
+            for message in decoder.received(most=_MESSAGES_A_TURN):
+                self._heard(stream, message)
+                if stream.decoder is not decoder:  # that was its last word
+                    return
+        except Exception:  # the one place where a stream's fault, whatever it is, must not become the others'
+            log.exception("stream_fault", stream=stream.spec.stream, session_id=stream.session_id)
+            self._restart(stream, Restart.FAULT, "the worker failed on this stream: see the log")
+
+    def _heard(self, stream: Stream, message: Message | Rubbish | None) -> None:
+        stream.heard_at_s = self._clock()
+        match message:
+            case Fingerprints():
+                self._keyframe(stream, message)
+            case Opened(codec, width_px, height_px, duration_s):
+                stream.codec, stream.width_px, stream.height_px = codec, width_px, height_px
+                stream.duration_s = duration_s
+            case Blind(reason):
+                self._become(stream, StreamState.BLIND, reason)
+            case Damaged(what, count):
+                stream.damaged += count
+                log.info("passed_over", stream=stream.spec.stream, what=what, count=count)
+            case Alive():
+                pass
+            case Ended():
+                self._source_ended(stream)
+            case Failed(error):
+                self._source_failed(stream, error)
+            case Rubbish(problem):
+                self._restart(stream, Restart.RUBBISH, f"its decoder sent rubbish: {problem}")
+            case None:
+                self._decoder_gone(stream)
+
+    def _keyframe(self, stream: Stream, keyframe: Fingerprints) -> None:
+        matched = self._matcher.observe(stream.decision_state, keyframe)
+        stream.decision_state = matched.state
+        stream.keyframes += 1
+        stream.session_keyframes += 1
+        stream.failures_in_row = 0
+        stream.media_s = keyframe.at.pts_us / 1e6
+        # A decoder that lies about its time can spoil its own figures only.
+        stream.keyframe_at_s = self._clock()
+        stream.lag_s = max(0.0, stream.keyframe_at_s - keyframe.arrived_s)
+        self._become(stream, StreamState.WATCHING)
+        for decision in matched.decisions:
+            self._found(stream, decision, library_version=matched.library_version, arrived_s=keyframe.arrived_s)
+        for watcher in self._watchers:
+            watcher.keyframe(stream, matched, lag_s=stream.lag_s)
+
+    def _found(self, stream: Stream, decision: Decision, *, library_version: str, arrived_s: float) -> None:
+        stream.decisions += 1
+        stream.verdict = max(stream.verdict, decision.verdict, key=lambda verdict: verdict.severity)
+        session_id = stream.session_id or SessionId("")
+        found = Found(stream.spec, session_id, decision, library_version, arrived_s)
+        for watcher in self._watchers:
+            watcher.found(found)
+
+    def _source_ended(self, stream: Stream) -> None:
+        self._end_decoder(stream)
+        if stream.spec.once:
+            if stream.session_keyframes:
+                self._finish(stream, StreamState.ENDED, "", failed=False)
+            else:
+                self._finish(stream, StreamState.BLIND, "it holds no keyframe that can be decoded", failed=True)
+        else:
+            self._again_later(stream, StreamState.ENDED, "the publisher left")
+
+    def _source_failed(self, stream: Stream, error: StreamGuardError) -> None:
+        self._end_decoder(stream)
+        match error:
+            case SourceStalled():
+                state = StreamState.STALLED
+            case SourceUnwatchable():
+                state = StreamState.BLIND
+            case _:
+                state = StreamState.CONNECTING
+        if stream.spec.once or isinstance(error, UsageError):
+            self._finish(stream, StreamState.BLIND, str(error), failed=True)
+        else:
+            self._again_later(stream, state, str(error))
+
+    def _decoder_gone(self, stream: Stream) -> None:
+        code = stream.decoder.exit_code() if stream.decoder is not None else None
+        how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
+        self._restart(stream, Restart.CRASH, f"its decoder {how}")
+
+    def _restart(self, stream: Stream, why: Restart, reason: str) -> None:
+        self._end_decoder(stream)
+        stream.restarts[why] += 1
+        for watcher in self._watchers:
+            watcher.restarted(stream, why)
+        if stream.spec.once:
+            self._finish(stream, StreamState.BLIND, reason, failed=True)
+        else:
+            self._again_later(stream, StreamState.BLIND, reason)
+
+    def _finish(self, stream: Stream, state: StreamState, reason: str, *, failed: bool) -> None:
+        stream.finished, stream.failed = True, failed
+        self._become(stream, state, reason)
+        for watcher in self._watchers:
+            watcher.finished(stream)
+
+    def _again_later(self, stream: Stream, state: StreamState, reason: str) -> None:
+        stream.failures_in_row += 1
+        options = self._options
+        pause_s = delay_s(
+            stream.failures_in_row,
+            first_s=options.reconnect_first_s,
+            cap_s=options.reconnect_cap_s,
+            jitter=random.random(),  # noqa: S311 - spreads reconnects, keeps no secret
+        )
+        stream.start_at_s = self._clock() + pause_s
+        self._become(stream, state, reason)
+
+    def _end_decoder(self, stream: Stream) -> None:
+        if stream.decoder is None:
+            return
+        with contextlib.suppress(KeyError):  # it was never registered: it could not be started
+            self._selector.unregister(stream.decoder)
+        stream.decoder.end()
+        stream.decoder = None
+
+    def _become(self, stream: Stream, state: StreamState, reason: str = "") -> None:
+        if (state, reason) == (stream.state, stream.reason):
+            return
+        stream.state, stream.reason = state, reason
+        log.info(
+            "stream_state", stream=stream.spec.stream, session_id=stream.session_id, state=state.value, reason=reason
+        )
+        for watcher in self._watchers:
+            watcher.state_changed(stream)
+
+    def _publish_statuses(self, now_s: float) -> None:
+        self._status_at_s = now_s
+        self.statuses = tuple(stream.status(now_s=now_s) for stream in self._streams)
+        for watcher in self._watchers:
+            watcher.tick(self.statuses)
