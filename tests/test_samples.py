@@ -64,3 +64,11 @@ def test_no_alert_is_left_untested() -> None:
 def test_alerts_look_at_metrics_that_exist() -> None:
     """A metric that is renamed must be renamed in the alerts and in their test as well."""
     assert set(METRIC.findall(RULES.read_text() + RULES_TEST.read_text())) <= exported()
+
+
+def test_operators_find_every_metric_in_the_manual() -> None:
+    """docs/operations.md lists exactly the metrics that a worker exports."""
+    text = generate_latest(Metrics().registry).decode()
+    families = re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)
+    listed = METRIC.findall((TOP / "docs" / "operations.md").read_text())
+    assert {name for name in families if not name.endswith("_created")} == set(listed)
