@@ -26,8 +26,9 @@ class RedisServer:
     ) -> None:
         self.url = url
         self.directory = directory
+        self.password = password
+        self._admin_url = url.partition("?")[0]
         self._options = options
-        self._password = password
         self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,8 +65,7 @@ class RedisServer:
 
     def admin(self) -> redis.Redis:
         tls = {"ssl_ca_certs": str(self._tls)} if self._tls is not None else {}
-        url = self.url.partition("?")[0]
-        return redis.Redis.from_url(url, password=self._password, socket_timeout=5.0, protocol=2, **tls)
+        return redis.Redis.from_url(self._admin_url, password=self.password, socket_timeout=5.0, protocol=2, **tls)
 
     def run(self, *command: str | int | bytes) -> object:
         """One command by an administrator."""
@@ -179,6 +179,8 @@ def redis_sentinel(redis_server: RedisServer, tmp_path: Path) -> Iterator[RedisS
     )
     sentinel = RedisServer(directory, "sentinel.conf", "--sentinel", url=f"redis://127.0.0.1:{port}")
     sentinel.start()
+    # It asks its servers for their replicas every 10 s otherwise.
+    sentinel.run("SENTINEL DEBUG", "info-period", 200)
     sentinel.url = f"redis+sentinel://127.0.0.1:{port}/{SERVICE}"
     yield sentinel
     sentinel.kill()
@@ -203,4 +205,5 @@ def free_port() -> int:
 
 
 def _common(port: int) -> tuple[str, ...]:
-    return ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no")
+    nothing_kept = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
+    return ("--port", str(port), "--bind", "127.0.0.1", "--daemonize", "no", *nothing_kept)

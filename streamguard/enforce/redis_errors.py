@@ -106,11 +106,14 @@ def _ours(error: Exception, *, operation: str, target: RedisTarget) -> SignalsEr
     causes = tuple(_chain(error))
     for cause in causes:
         rule = _first(_REJECTIONS, cause)
+        if target.tls and isinstance(cause, FileNotFoundError):
+            rule = _Rule(FileNotFoundError, "a file named by ssl_ca_certs, ssl_certfile or ssl_keyfile is missing")
         if rule is None and isinstance(cause, ResponseError) and not _not_now(cause):
             rule = _Rule(ResponseError, "redis said no: {reply}", hint="see docs/signals.md")
         if rule is not None:
             return SignalsRejected(operation, target, _problem(rule, cause, target), hint=rule.hint)
-    for cause in causes:
+    # The innermost tells most: a refused connection, say, under redis-py's ConnectionError.
+    for cause in reversed(causes):
         rule = _first(_DELAYS, cause)
         if rule is not None:
             return SignalsUnreachable(operation, target, _problem(rule, cause, target))

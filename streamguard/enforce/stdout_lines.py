@@ -1,6 +1,7 @@
 """Kill-signals as JSON lines on standard output, when no Redis is named."""
 
 import threading
+from contextlib import AbstractContextManager
 from typing import TextIO
 
 from streamguard.errors import SignalsRejected
@@ -13,7 +14,7 @@ class StdoutLines:
     Unsigned: whoever reads the pipe is whom the operator gave it to. `lock` is for sharing the stream with others.
     """
 
-    def __init__(self, stream: TextIO, *, lock: threading.Lock | None = None) -> None:
+    def __init__(self, stream: TextIO, *, lock: AbstractContextManager[object] | None = None) -> None:
         self._stream = stream
         self._lock = lock or threading.Lock()
 
