@@ -19,11 +19,14 @@ _STREAM_PX = (480, 270)
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """How much footage there is, and how much of it the stream shows, from `shown_from_s` on: not from its first frame,
-    and none of the stream's keyframes is a keyframe of the file's."""
+    """How much footage there is, and how much of it the stream shows, from `shown_from_s` on.
+
+    Nothing is made easy: the stream's keyframes are none of the file's, and the lead-in ends in the middle of a GOP, so
+    that the first segment with known footage in it has no keyframe of it.
+    """
 
     known_s: float = 20.0
-    lead_in_s: float = 8.0
+    lead_in_s: float = 9.0
     shown_s: float = 12.0
     shown_from_s: float = 2.6
 

@@ -263,11 +263,15 @@ def _affine(window: tuple[float, float, float], width_px: int, height_px: int) -
 
 
 def _lay_over(picture: Picture, layer: Sprite, matrix: NDArray[np.float32]) -> None:
-    """Draw a layer the size of the canvas over the whole picture, in place."""
-    size = (picture.shape[1], picture.shape[0])
-    colours = cv2.warpAffine(layer.colours, matrix, size, borderMode=cv2.BORDER_REFLECT)
-    mask = cv2.warpAffine(layer.mask, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    cv2.copyTo(colours, mask, picture)
+    """Draw a skyline, the size of the canvas, over the lower part of the picture, in place."""
+    top = max(0, int(matrix[1, 1] * textures.HIGHEST_ROOF * _CANVAS_PX[1] + matrix[1, 2]))
+    size = (picture.shape[1], picture.shape[0] - top)
+    if size[1] <= 0:
+        return
+    lower = matrix - np.array([[0, 0, 0], [0, 0, top]], np.float32)
+    colours = cv2.warpAffine(layer.colours, lower, size, borderMode=cv2.BORDER_REFLECT)
+    mask = cv2.warpAffine(layer.mask, lower, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    cv2.copyTo(colours, mask, picture[top:])
 
 
 def _put(picture: Picture, actor: _Actor, *, t_s: float) -> None:

@@ -15,6 +15,9 @@ Picture = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 """255 where there is something, else 0; height x width."""
 
+HIGHEST_ROOF = 0.62
+"""No skyline reaches above this share of the canvas, counted from its top."""
+
 _BIG_SHAPES = 16
 _SMALL_SHAPES = 260
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
@@ -44,7 +47,7 @@ def skyline(rng: np.random.Generator, width_px: int, height_px: int) -> Sprite:
     x = 0
     while x < width_px:
         step = int(rng.integers(60, 190))
-        roof = int(height_px * rng.uniform(0.62, 0.9))
+        roof = int(height_px * rng.uniform(HIGHEST_ROOF, 0.9))
         cv2.rectangle(mask, (x, roof), (x + step, height_px), 255, cv2.FILLED)
         x += step
     return Sprite(canvas(rng, width_px, height_px), mask)

@@ -12,7 +12,6 @@ from streamguard.demo.encode import read_video
 from streamguard.demo.footage import DemoFootage, DemoPlan
 from streamguard.demo.textures import Picture
 
-
 PLAN = DemoPlan(known_s=7.0, lead_in_s=4.0, shown_s=4.0)
 
 

@@ -1,0 +1,135 @@
+"""`streamguard demo`: all of it on one machine, from made-up footage to a kill-signal."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import structlog
+from rich.console import Console
+from rich.text import Text
+
+from streamguard.demo import show
+from streamguard.demo.footage import DemoPlan
+from streamguard.demo.show import Caught
+from streamguard.types import Evidence, KillSignal, Verdict
+from streamguard.worker.streams import Stream
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Where footage, library, outbox and evidence.png go.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Tell the story on standard error; the last line is JSON.")
+@click.pass_context
+def demo(context: click.Context, folder: Path, as_json: bool) -> None:
+    r"""See it work: a live stream turns into known footage, and is caught.
+
+    Makes all the footage itself, builds a library of it, serves a live HLS stream on this machine, watches it as
+    `watch` does, and ends within a minute. No Redis, no ffmpeg, no network. Exit status 1 when nothing was caught.
+
+    \b
+    Example:
+      streamguard demo
+      streamguard demo --dir /tmp/demo --json | tail -1 | jq .time_to_kill_s
+    """
+    # The story tells what happens; only what goes wrong is logged.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    story = Story(Console(stderr=as_json, highlight=False, soft_wrap=True))
+    story.line("StreamGuard demo: everything happens on this machine, and all footage is made up.", style="bold")
+    caught = show.run(folder, story, plan=context.find_object(DemoPlan) or DemoPlan())
+    for one in caught:
+        story.caught(one, outbox=folder / "outbox.sqlite")
+    click.echo(last_line(caught, as_json=as_json))
+    context.exit(0 if caught else 1)
+
+
+def last_line(caught: tuple[Caught, ...], *, as_json: bool) -> str:
+    """How it went, for scripts."""
+    if not caught:
+        return json.dumps({"caught": False}) if as_json else "nothing was caught: the stream is over"
+    if not as_json:
+        return f"time to kill: {caught[0].time_to_kill_s:.1f} s"
+    tree = {
+        "caught": True,
+        "time_to_kill_s": round(caught[0].time_to_kill_s, 3),
+        "keyframes": caught[0].keyframes,
+        "evidence": str(caught[0].evidence),
+        "signal": json.loads(caught[0].signal.event),
+    }
+    return json.dumps(tree)
+
+
+class Story:
+    """A `Teller` for people: colours and a spinner on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._steps = 0
+
+    def line(self, text: str, *, style: str = "") -> None:
+        """One line, however long: what is piped into a file must not be broken up."""
+        self._console.print(Text(text, style=style))
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """A numbered line when it is done, with the seconds that it took; a spinner meanwhile."""
+        self._steps += 1
+        began_s = time.monotonic()
+        with self._console.status(title):
+            yield
+        self.line(f"{self._steps}. {title} ({time.monotonic() - began_s:.1f} s)")
+
+    def live(self, url: str) -> None:
+        self.line(f"{self._steps + 1}. Watch it live at {url}")
+
+    def state(self, at_s: float, stream: Stream) -> None:
+        size = f" {stream.codec} {stream.width_px}x{stream.height_px}" if stream.width_px else ""
+        reason = f": {stream.reason}" if stream.reason else ""
+        self._moment(at_s, f"{stream.state.value}{size}{reason}", style="cyan")
+
+    def keyframe(self, at_s: float, *, stream_s: float, evidence: tuple[Evidence, ...]) -> None:
+        best = max(evidence, key=lambda item: item.nats, default=None)
+        if best is None:
+            self._moment(at_s, f"keyframe at {stream_s:.1f} s: nothing known", style="dim")
+            return
+        self._moment(
+            at_s,
+            f"keyframe at {stream_s:.1f} s: {best.asset} at {best.place.middle_us / 1e6:.1f} s, {best.view.label},"
+            f" {best.distance_bits} of 256 bits differ, {best.nats:.1f} nats",
+            style="yellow",
+        )
+
+    def on_air(self, at_s: float) -> None:
+        self._moment(at_s, "the footage is on air: smaller, mirrored, in other colours", style="bold")
+
+    def signal(self, at_s: float, signal: KillSignal) -> None:
+        style = "bold red" if signal.verdict is Verdict.KILL else "bold yellow"
+        self._moment(at_s, f"{signal.verdict.value.upper()} {signal.stream}: durable in the outbox", style=style)
+
+    def caught(self, caught: Caught, *, outbox: Path) -> None:
+        """The kill-signal itself, in words and as it is sent."""
+        data = json.loads(caught.signal.event)["data"]
+        self.line(
+            f"Kill-signal: {data['stream']} shows {data['reference']} (label {data['label']}), {data['view']};"
+            f" {data['nats']:.1f} nats from {len(data['evidence'])} keyframes, rule {data['rule']}",
+            style="bold",
+        )
+        self.line(caught.signal.event)
+        self.line(f"Kept in {outbox}; with --redis, `streamguard watch` sends it to Redis.")
+        self.line(f"Evidence: {caught.evidence} (the stream's frame beside the reference frame)")
+
+    def _moment(self, at_s: float, text: str, *, style: str) -> None:
+        self.line(f"   {at_s:5.1f} s  {text}", style=style)
