@@ -8,17 +8,25 @@ without that (the same camera at another time, a held title card) earns a review
 `step` is pure: the same observations give the same decisions, however they are batched, so every one can be replayed.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from streamguard.types import AssetId, Decision, Evidence, MediaKind, MediaTime, Observation, Verdict
+from streamguard.types import AssetId, Decision, Evidence, MediaKind, MediaTime, Observation, Place, Verdict, View
 
 _PER_SECOND_US = 1_000_000
+
+_MOST_A_TRACK = 8
+"""Of one keyframe's evidence for one asset in one view, this much is looked at, the strongest first."""
+
+Track = tuple[AssetId, View]
+"""Only evidence for the same footage, seen the same way, can agree."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """When evidence is enough. Nats halve every `half_life_s`; what is older than `window_s` is forgotten."""
+    """When evidence is enough. Nats halve every `half_life_s`; what is older than `window_s` is forgotten, and what
+    came before the last `most_keyframes` with evidence: that bounds the work where every picture is a keyframe.
+    """
 
     name: str = "built-in-1"
     review_nats: float = 9.0
@@ -26,6 +34,7 @@ class DecisionRule:
     min_keyframes: int = 2
     half_life_s: float = 10.0
     window_s: float = 30.0
+    most_keyframes: int = 32
     max_speed: float = 2.2
     place_slack_s: float = 0.5
     moving_speed: float = 0.25
@@ -36,12 +45,42 @@ BUILT_IN_RULE = DecisionRule()
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionState:
-    """What one session has shown: recent observations with evidence, oldest first, and what was already decided."""
+class Sighting:
+    """One keyframe's evidence on one track, the strongest first, and the stretch of footage with all its places."""
 
-    recent: tuple[Observation, ...] = ()
+    evidence: tuple[Evidence, ...]
+    reach: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The evidence of one keyframe by track."""
+
+    at: MediaTime
+    tracks: Mapping[Track, Sighting]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionState:
+    """What one session has shown: recent keyframes with evidence, oldest first, and each asset's standing verdict."""
+
+    recent: tuple[Seen, ...] = ()
     newest: MediaTime | None = None
-    decided: tuple[tuple[AssetId, Verdict, MediaTime], ...] = ()
+    decided: Mapping[AssetId, tuple[Verdict, MediaTime]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """An earlier keyframe from now: what is left of its nats, and how far the footage can and must have gone since."""
+
+    seen: Seen
+    fading: float
+    most_us: float
+    least_us: float
+
+
+_Trace = Sequence[tuple[_Past, Sighting]]
+"""What earlier keyframes say of one track, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +90,6 @@ class _Support:
     nats: float
     chain: tuple[tuple[MediaTime, Evidence], ...]
 
-    @property
-    def keyframes(self) -> int:
-        return len(self.chain)
-
-
-_NO_SUPPORT = _Support(0.0, ())
-
 
 def step(
     state: DecisionState, observations: Iterable[Observation], rule: DecisionRule
@@ -65,7 +97,7 @@ def step(
     """The state after these observations (in order of time) and the decisions that fell on the way.
 
     An asset's verdict is decided once, and again after `repeat_after_s` while evidence lasts. A new session begins
-    afresh. Raises ValueError where time goes back within a session: the caller's clock is broken.
+    afresh. Raises ValueError where time does not go on within a session: the caller's clock is broken.
     """
     decisions: list[Decision] = []
     for observation in observations:
@@ -80,77 +112,126 @@ def _observe(
     now = observation.at
     if state.newest is not None and state.newest.session != now.session:
         state = DecisionState()
-    if state.newest is not None and now < state.newest:
-        raise ValueError(f"observation at {now} comes after one at {state.newest}")
-    recent = tuple(past for past in state.recent if _seconds(past.at, now) <= rule.window_s)
-    decided = tuple(done for done in state.decided if _seconds(done[2], now) < rule.repeat_after_s)
+    if state.newest is not None and now <= state.newest:
+        # A keyframe told twice would agree with itself.
+        raise ValueError(f"observation at {now} does not come after the one at {state.newest}")
+    recent = tuple(past for past in state.recent if _seconds(past.at, now) <= rule.window_s)[-rule.most_keyframes :]
+    decided = {asset: done for asset, done in state.decided.items() if _seconds(done[1], now) < rule.repeat_after_s}
+    seen = _seen(observation)
+    pasts = [_past(past, now=now, rule=rule) for past in reversed(recent)] if seen.tracks else []
     decisions = []
-    for asset in sorted({evidence.asset for evidence in observation.evidence}):
-        # A sorted order makes the decision independent of the order in which the library was searched.
-        mine = sorted((evidence for evidence in observation.evidence if evidence.asset == asset), key=_order)
-        decision = _decide(mine, recent, now=now, rule=rule)
-        if decision is not None and not _already(decision, decided):
+    for asset, tracks in sorted(_by_asset(seen).items()):
+        standing, _ = decided.get(asset, (Verdict.CLEAR, now))
+        decision = _decide(tracks, seen=seen, pasts=pasts, rule=rule, standing=standing)
+        if decision is not None:
             decisions.append(decision)
-            decided = (*decided, (asset, decision.verdict, now))
-    if observation.evidence:
-        recent = (*recent, observation)
+            decided[asset] = decision.verdict, now
+    if seen.tracks:
+        recent = (*recent, seen)
     return DecisionState(recent, now, decided), decisions
 
 
+def _seen(observation: Observation) -> Seen:
+    """Sorted, so that the decision does not hang on the order in which the library was searched."""
+    tracks: dict[Track, list[Evidence]] = {}
+    for item in observation.evidence:
+        tracks.setdefault((item.asset, item.view), []).append(item)
+    return Seen(observation.at, {track: _sighting(items) for track, items in tracks.items()})
+
+
+def _sighting(items: list[Evidence]) -> Sighting:
+    strongest = tuple(sorted(items, key=_order)[:_MOST_A_TRACK])
+    reach = Place(min(item.place.from_us for item in strongest), max(item.place.to_us for item in strongest))
+    return Sighting(strongest, reach)
+
+
+def _by_asset(seen: Seen) -> dict[AssetId, list[Track]]:
+    assets: dict[AssetId, list[Track]] = {}
+    for track in sorted(seen.tracks):
+        assets.setdefault(track[0], []).append(track)
+    return assets
+
+
+def _past(seen: Seen, *, now: MediaTime, rule: DecisionRule) -> _Past:
+    elapsed_s = _seconds(seen.at, now)
+    return _Past(
+        seen=seen,
+        fading=0.5 ** (elapsed_s / rule.half_life_s),
+        most_us=(rule.max_speed * elapsed_s + rule.place_slack_s) * _PER_SECOND_US,
+        least_us=rule.moving_speed * elapsed_s * _PER_SECOND_US,
+    )
+
+
 def _decide(
-    evidence: list[Evidence], recent: tuple[Observation, ...], *, now: MediaTime, rule: DecisionRule
+    tracks: Sequence[Track], *, seen: Seen, pasts: Sequence[_Past], rule: DecisionRule, standing: Verdict
 ) -> Decision | None:
-    """The verdict on one asset: a kill where telling, moving agreement is enough, else a review where any is."""
-    telling = max((_support(item, recent, now=now, rule=rule, telling_only=True) for item in evidence), key=_worth)
-    if telling.keyframes >= rule.min_keyframes and telling.nats >= rule.kill_nats:
-        return _decision(Verdict.KILL, telling, now=now, rule=rule)
-    anyhow = max((_support(item, recent, now=now, rule=rule, telling_only=False) for item in evidence), key=_worth)
-    if anyhow.keyframes >= rule.min_keyframes and anyhow.nats >= rule.review_nats:
-        return _decision(Verdict.REVIEW, anyhow, now=now, rule=rule)
-    return None
+    """A verdict above the standing one: a kill where telling, moving agreement is enough, else a review."""
+    if standing is Verdict.KILL:
+        return None
+    traced = [
+        (seen.tracks[track], [(past, past.seen.tracks[track]) for past in pasts if track in past.seen.tracks])
+        for track in tracks
+    ]
+    killing = _strongest(traced, now=seen.at, rule=rule, for_kill=True)
+    if killing is not None:
+        return _decision(Verdict.KILL, killing, now=seen.at, rule=rule)
+    if standing is not Verdict.CLEAR:
+        return None
+    any_kind = _strongest(traced, now=seen.at, rule=rule, for_kill=False)
+    return None if any_kind is None else _decision(Verdict.REVIEW, any_kind, now=seen.at, rule=rule)
 
 
-def _support(
-    item: Evidence, recent: tuple[Observation, ...], *, now: MediaTime, rule: DecisionRule, telling_only: bool
-) -> _Support:
+def _strongest(
+    traced: Sequence[tuple[Sighting, _Trace]], *, now: MediaTime, rule: DecisionRule, for_kill: bool
+) -> _Support | None:
+    """The evidence with the most support, if that is keyframes and nats enough. Ties go to the first in order."""
+    best = None
+    enough = rule.kill_nats if for_kill else rule.review_nats
+    for sighting, trace in traced:
+        # No item can be worth more than if the strongest of every keyframe agreed: most searches end here.
+        most = sum((earlier.evidence[0].nats * past.fading for past, earlier in trace), sighting.evidence[0].nats)
+        if len(trace) + 1 < rule.min_keyframes or most < enough:
+            continue
+        for item in sighting.evidence:
+            if item.tells_when or not for_kill:
+                support = _support(item, trace, now=now, for_kill=for_kill)
+                if len(support.chain) >= rule.min_keyframes and support.nats >= enough:
+                    best = support if best is None or support.nats > best.nats else best
+    return best
+
+
+def _support(item: Evidence, trace: _Trace, *, now: MediaTime, for_kill: bool) -> _Support:
     """The item with, from each earlier keyframe, the most that agrees with it."""
-    if telling_only and not item.tells_when:
-        return _NO_SUPPORT
     nats = item.nats
     chain = [(now, item)]
-    for past in reversed(recent):
-        elapsed_s = _seconds(past.at, now)
-        agreeing = [
-            other
-            for other in past.evidence
-            if _agree(other, item, elapsed_s=elapsed_s, rule=rule)
-            and (not telling_only or (other.tells_when and _moved(other, item, elapsed_s=elapsed_s, rule=rule)))
-        ]
-        if agreeing:
-            best = min(agreeing, key=_order)
-            nats += best.nats * 0.5 ** (elapsed_s / rule.half_life_s)
-            chain.append((past.at, best))
+    for past, earlier in trace:
+        if not _reachable(earlier.reach, item.place, past):
+            continue
+        for other in earlier.evidence:
+            if _agree(other, item, past, for_kill=for_kill):
+                nats += other.nats * past.fading
+                chain.append((past.seen.at, other))
+                break
     return _Support(nats, tuple(reversed(chain)))
 
 
-def _agree(earlier: Evidence, later: Evidence, *, elapsed_s: float, rule: DecisionRule) -> bool:
-    """Both name the same footage, seen the same way, at places that the time between them can explain."""
-    if (earlier.asset, earlier.view) != (later.asset, later.view):
+def _agree(earlier: Evidence, later: Evidence, past: _Past, *, for_kill: bool) -> bool:
+    """The time between them can explain both places; and for a kill, both tell when, and the footage moved."""
+    if not _reachable(earlier.place, later.place, past):
         return False
-    return _gap_s(earlier, later) <= rule.max_speed * elapsed_s + rule.place_slack_s
+    return not for_kill or (earlier.tells_when and _moved(earlier, later, past))
 
 
-def _moved(earlier: Evidence, later: Evidence, *, elapsed_s: float, rule: DecisionRule) -> bool:
+def _reachable(one: Place, other: Place, past: _Past) -> bool:
+    return one.from_us - other.to_us <= past.most_us and other.from_us - one.to_us <= past.most_us
+
+
+def _moved(earlier: Evidence, later: Evidence, past: _Past) -> bool:
     """The footage went on (or back) between the two; a known image needs only be held."""
     if later.kind is MediaKind.IMAGE:
         return True
-    middle_s = abs(later.place.middle_us - earlier.place.middle_us) / _PER_SECOND_US
-    return middle_s >= rule.moving_speed * elapsed_s and earlier.place != later.place
-
-
-def _gap_s(one: Evidence, other: Evidence) -> float:
-    """How far apart two places are at the least, in seconds of reference time."""
-    return max(0, one.place.from_us - other.place.to_us, other.place.from_us - one.place.to_us) / _PER_SECOND_US
+    gone_us = abs(later.place.middle_us - earlier.place.middle_us)
+    return gone_us >= past.least_us and earlier.place != later.place
 
 
 def _decision(verdict: Verdict, support: _Support, *, now: MediaTime, rule: DecisionRule) -> Decision:
@@ -170,27 +251,19 @@ def _decision(verdict: Verdict, support: _Support, *, now: MediaTime, rule: Deci
     )
 
 
-def _already(decision: Decision, decided: tuple[tuple[AssetId, Verdict, MediaTime], ...]) -> bool:
-    return any(
-        asset == decision.asset and verdict.severity >= decision.verdict.severity for asset, verdict, _ in decided
-    )
-
-
-def _worth(support: _Support) -> tuple[float, int]:
-    return support.nats, support.keyframes
-
-
-def _order(evidence: Evidence) -> tuple[float, int, int, int, int, float, float]:
+def _order(evidence: Evidence) -> tuple[float, bool, int, int, int, float, float, float, float]:
     """Most nats first; ties in an order that no search order can change."""
-    region = evidence.region
+    place, region = evidence.place, evidence.region
     return (
         -evidence.nats,
         not evidence.tells_when,
-        evidence.place.from_us,
-        evidence.place.to_us,
-        evidence.view,
+        place.from_us,
+        place.to_us,
+        evidence.distance_bits,
         region.left,
         region.top,
+        region.right,
+        region.bottom,
     )
 
 
