@@ -1,7 +1,9 @@
-"""The rule for programs that a test needs and that are not installed: skipped on a laptop, failed in CI."""
+"""The rule for what a test needs and is not installed: skipped on a laptop, failed in CI."""
 
+import importlib
 import os
 import shutil
+from types import ModuleType
 
 import pytest
 
@@ -16,6 +18,15 @@ def need(*programs: str) -> tuple[str, ...]:
     if missing:
         skip_or_fail(f"not installed: {', '.join(missing)}")
     return tuple(path for path in found.values() if path is not None)
+
+
+def need_module(name: str) -> ModuleType:
+    """A module that only some machines can have, because building it takes a compiler."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        skip_or_fail(f"not installed: {name} (`make .venv/.bench` builds it)")
+        raise
 
 
 def skip_or_fail(reason: str) -> None:
