@@ -15,17 +15,17 @@ from streamguard.core.evidence import PdqWeights
 from streamguard.ingest.urls import public_url
 from streamguard.types import Decision, StreamId
 from streamguard.worker.children import start_forkserver
-from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.matcher import Matcher
 from streamguard.worker.service import open_library, supervisor_options
-from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamStatus
-from streamguard.worker.supervisor import Found, Supervisor
+from streamguard.worker.streams import Stream, StreamSpec
+from streamguard.worker.supervisor import Found, Supervisor, Watcher
 
 EXIT_FOUND = 1
 EXIT_ERROR = 2
 
 
 class _Results:
-    """A watcher that prints each file's result, in the order of the command line, as soon as its turn has come."""
+    """Prints each file's result, in the order of the command line, as soon as its turn has come."""
 
     def __init__(self, inputs: tuple[str, ...], *, as_json: bool, progress: Progress) -> None:
         self._inputs = inputs
@@ -50,14 +50,6 @@ class _Results:
             self.matches += bool(result["decisions"])
             click.echo(json.dumps(result) if self._as_json else _sentence(result))
             self._printed += 1
-
-    def keyframe(self, _stream: Stream, _matched: Matched, *, lag_s: float) -> None: ...
-
-    def state_changed(self, _stream: Stream) -> None: ...
-
-    def restarted(self, _stream: Stream, _why: Restart) -> None: ...
-
-    def tick(self, _statuses: tuple[StreamStatus, ...]) -> None: ...
 
     def _result(self, stream: Stream) -> dict[str, object]:
         found = self._found.pop(stream.spec.stream, [])
@@ -133,7 +125,7 @@ def check(inputs: tuple[str, ...], *, library_path: str, config_path: Path | Non
         Supervisor(
             specs,
             matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
-            watchers=(results,),
+            watchers=(Watcher(found=results.found, finished=results.finished),),
             options=supervisor_options(config, most_at_once=jobs),
         ).run()
     if results.errors:

@@ -24,8 +24,8 @@ from streamguard.worker import indexing
 from streamguard.worker.children import start_forkserver
 from streamguard.worker.matcher import Matched
 from streamguard.worker.service import WatchService
-from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
-from streamguard.worker.supervisor import Found
+from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus
+from streamguard.worker.supervisor import Watcher
 
 STREAM = StreamId("live/demo")
 ASSET = AssetId("known-footage")
@@ -68,7 +68,7 @@ class Caught:
 
 
 class _Watch:
-    """A watcher of the supervisor that passes on what it sees, and notes when the kill-signal was durable."""
+    """Passes on what the supervisor sees, and notes when the kill-signal was durable."""
 
     def __init__(self, teller: Teller, broadcast: Broadcast, *, first_segment: int) -> None:
         self.stop: Callable[[], None] = lambda: None
@@ -88,31 +88,25 @@ class _Watch:
             self.stop()
         self._untold.append((now_s - self.began_s, signal))
 
-    def keyframe(self, stream: Stream, matched: Matched, *, lag_s: float) -> None:
-        del stream, lag_s
+    @property
+    def watcher(self) -> Watcher:
+        """What the supervisor tells it."""
+        return Watcher(keyframe=self._keyframe, state_changed=self._state_changed, tick=self._tick)
+
+    def _keyframe(self, _stream: Stream, matched: Matched) -> None:
         self.keyframes += 1
         stream_s = matched.observation.at.pts_us / 1e6
         self._teller.keyframe(self._now_s(), stream_s=stream_s, evidence=matched.observation.evidence)
         self._tell_signals()
 
-    def state_changed(self, stream: Stream) -> None:
+    def _state_changed(self, stream: Stream) -> None:
         self._teller.state(self._now_s(), stream)
         if stream.state is StreamState.ENDED:
             self.stop()
 
-    def tick(self, statuses: tuple[StreamStatus, ...]) -> None:
-        del statuses
+    def _tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
         self._now_s()
         self._tell_signals()
-
-    def found(self, found: Found) -> None:
-        """`durable` tells of it."""
-
-    def restarted(self, stream: Stream, why: Restart) -> None:
-        """`state_changed` tells of it."""
-
-    def finished(self, stream: Stream) -> None:
-        """Only files are ever finished."""
 
     def _tell_signals(self) -> None:
         """After the keyframe that they come from, which the supervisor tells of last."""
@@ -156,7 +150,7 @@ def _watch(folder: Path, made: DemoFootage, teller: Teller) -> tuple[Caught, ...
             _config(folder),
             [StreamSpec(stream=STREAM, url=server.url, public_url=server.url, once=False)],
             stdout=io.StringIO(),  # the teller tells of signals
-            watchers=(watch,),
+            watchers=(watch.watcher,),
             on_durable=watch.durable,
         )
         watch.stop = service.stop

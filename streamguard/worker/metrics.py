@@ -7,7 +7,7 @@ from prometheus_client import Counter as TotalCounter
 
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
-from streamguard.worker.supervisor import Found
+from streamguard.worker.supervisor import Found, Watcher
 
 MOST_LABELS = 50
 """Library labels beyond so many are counted as `other`: labels come from operators, series must stay few."""
@@ -18,7 +18,7 @@ _LOOKUP_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
 
 class Metrics:
-    """The worker's registry; a watcher of the supervisor, and what the signaller counts with."""
+    """The worker's registry; the supervisor's watcher, and what the signaller counts with."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry = registry or CollectorRegistry()
@@ -87,26 +87,24 @@ class Metrics:
         for reason in Restart:
             self.restarts.labels(reason.value)
 
-    def keyframe(self, _stream: Stream, matched: Matched, *, lag_s: float) -> None:
+    @property
+    def watcher(self) -> Watcher:
+        return Watcher(keyframe=self._keyframe, found=self._found, restarted=self._restarted, tick=self._tick)
+
+    def _keyframe(self, stream: Stream, matched: Matched) -> None:
         self.keyframes.inc()
-        self.lag.observe(lag_s)
+        self.lag.observe(stream.lag_s or 0.0)
         self.lookup.observe(matched.lookup_s)
         if matched.observation.evidence:
             self.evidence.inc()
 
-    def found(self, found: Found) -> None:
+    def _found(self, found: Found) -> None:
         self.decisions.labels(found.decision.verdict.value, self._label(found.decision.label)).inc()
 
-    def state_changed(self, _stream: Stream) -> None:
-        """States are counted once a second."""
-
-    def restarted(self, _stream: Stream, why: Restart) -> None:
+    def _restarted(self, why: Restart) -> None:
         self.restarts.labels(why.value).inc()
 
-    def finished(self, _stream: Stream) -> None:
-        """Not ours to count."""
-
-    def tick(self, statuses: tuple[StreamStatus, ...]) -> None:
+    def _tick(self, statuses: tuple[StreamStatus, ...]) -> None:
         count = Counter(status.state for status in statuses)
         for state in StreamState:
             self.streams.labels(state.value).set(count[state])

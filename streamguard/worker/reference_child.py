@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -24,7 +24,7 @@ from streamguard.core.references import condense
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.ingest import files
 from streamguard.ingest.news import Damaged, News
-from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Reference, ReferencePrint
+from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Reference, ReferencePrint, View
 
 PROGRESS_EVERY_S = 0.5
 _CHUNK_BYTES = 1 << 20
@@ -70,7 +70,7 @@ class Damage:
 Message = Content | Progress | Damage | Reference | UsageError
 
 
-def run(path: str, connection: Connection, *, every_s: float, memory_mib: int) -> None:
+def run(path: str, connection: Connection, *, every_s: float | None, memory_mib: int) -> None:
     """The child's main function: hash the file, then fingerprint it, then end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -143,7 +143,7 @@ def from_bytes(data: bytes) -> Reference:
     return Reference(MediaKind(kind), duration_us, frames_seen, blank_share, prints)
 
 
-def _reference(path: Path, every_s: float, connection: Connection) -> Reference:
+def _reference(path: Path, every_s: float | None, connection: Connection) -> Reference:
     info = files.describe(path)
 
     def tell(news: News) -> None:
@@ -156,12 +156,17 @@ def _reference(path: Path, every_s: float, connection: Connection) -> Reference:
     def told() -> Iterator[Fingerprints]:
         due_s = time.monotonic()
         for frame in looks:
-            yield fingerprints(frame)
+            yield _upright(fingerprints(frame))
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + PROGRESS_EVERY_S
                 _say(connection, Said.PROGRESS, [frame.at.pts_us / 1e6, float(of_s)])
 
     return condense(told(), kind=info.kind)
+
+
+def _upright(prints: Fingerprints) -> Fingerprints:
+    """Only the view that a reference keeps: a long film has a million frames."""
+    return replace(prints, prints=tuple(replace(look, codes=look.codes[: View.UPRIGHT + 1]) for look in prints.prints))
 
 
 def _content(path: str, connection: Connection) -> list[str | int]:

@@ -26,8 +26,8 @@ from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.signalling import Signaller
-from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamStatus
-from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
+from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
+from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
 
 _BEAT_S = 30.0
 _LAGS_KEPT = 100_000
@@ -125,7 +125,7 @@ class Summary:
 
 
 class _Lags:
-    """A watcher that keeps the last lags, for the summary."""
+    """The last lags, for the summary."""
 
     def __init__(self) -> None:
         self._lags_s: deque[float] = deque(maxlen=_LAGS_KEPT)
@@ -134,18 +134,8 @@ class _Lags:
         ordered = sorted(self._lags_s)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
-    def keyframe(self, _stream: Stream, _matched: Matched, *, lag_s: float) -> None:
-        self._lags_s.append(lag_s)
-
-    def found(self, _found: Found) -> None: ...
-
-    def state_changed(self, _stream: Stream) -> None: ...
-
-    def restarted(self, _stream: Stream, _why: Restart) -> None: ...
-
-    def finished(self, _stream: Stream) -> None: ...
-
-    def tick(self, _statuses: tuple[StreamStatus, ...]) -> None: ...
+    def keep(self, stream: Stream, _matched: Matched) -> None:
+        self._lags_s.append(stream.lag_s or 0.0)
 
 
 class WatchService:
@@ -192,7 +182,7 @@ class WatchService:
         self._supervisor = Supervisor(
             specs,
             matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
-            watchers=(self._metrics, self._lags, self._signaller, *watchers),
+            watchers=(self._signaller.watcher, self._metrics.watcher, Watcher(keyframe=self._lags.keep), *watchers),
             options=supervisor_options(config),
         )
         self._http = self._health_server()

@@ -10,9 +10,7 @@ import structlog
 from streamguard.enforce.events import kill_signal
 from streamguard.errors import OutboxError
 from streamguard.types import KillSignal
-from streamguard.worker.matcher import Matched
-from streamguard.worker.streams import Restart, Stream, StreamStatus
-from streamguard.worker.supervisor import Found
+from streamguard.worker.supervisor import Found, Watcher
 
 MOST_WAITING = 10_000
 
@@ -34,7 +32,7 @@ class SignalCounts(Protocol):
 
 
 class Signaller:
-    """A watcher of the supervisor that makes each decision durable.
+    """Makes each of the supervisor's decisions durable.
 
     While the outbox fails (a full disk), signals wait in memory, are counted, and are tried again every second:
     watching goes on. They are not sent before they are durable, so that no signal can be sent twice with two ids.
@@ -67,7 +65,11 @@ class Signaller:
         """Signals that are not durable yet."""
         return len(self._waiting)
 
-    def found(self, found: Found) -> None:
+    @property
+    def watcher(self) -> Watcher:
+        return Watcher(found=self._found, tick=lambda _statuses: self._make_durable())
+
+    def _found(self, found: Found) -> None:
         signal = kill_signal(
             found.decision,
             stream=found.spec.stream,
@@ -82,21 +84,6 @@ class Signaller:
             self._counts.outbox_failed(waiting=self.waiting, lost=True)
         self._waiting.append((signal, found))
         self._make_durable()
-
-    def finished(self, _stream: Stream) -> None:
-        """Not ours to count."""
-
-    def tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
-        self._make_durable()
-
-    def keyframe(self, _stream: Stream, _matched: Matched, *, lag_s: float) -> None:
-        """Not ours to count."""
-
-    def state_changed(self, _stream: Stream) -> None:
-        """Not ours to count."""
-
-    def restarted(self, _stream: Stream, _why: Restart) -> None:
-        """Not ours to count."""
 
     def last_words(self) -> None:
         """Before the process ends: what still cannot be made durable goes into the log, whole."""

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
@@ -45,20 +44,20 @@ class Found:
     arrived_s: float
 
 
-class Watcher(Protocol):
-    """Who wants to know: metrics, the outbox, the demo. Called in the loop, so it must be quick; it must not raise."""
+def _ignore(*_: object, **__: object) -> None:
+    """For those who do not want to know."""
 
-    def keyframe(self, stream: Stream, matched: Matched, *, lag_s: float) -> None: ...
 
-    def found(self, found: Found) -> None: ...
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Who wants to know what: metrics, the outbox, the demo. Called in the loop: must be quick, and must not raise."""
 
-    def state_changed(self, stream: Stream) -> None: ...
-
-    def restarted(self, stream: Stream, why: Restart) -> None: ...
-
-    def finished(self, stream: Stream) -> None: ...
-
-    def tick(self, statuses: tuple[StreamStatus, ...]) -> None: ...
+    keyframe: Callable[[Stream, Matched], None] = _ignore
+    found: Callable[[Found], None] = _ignore
+    state_changed: Callable[[Stream], None] = _ignore
+    restarted: Callable[[Restart], None] = _ignore
+    finished: Callable[[Stream], None] = _ignore
+    tick: Callable[[tuple[StreamStatus, ...]], None] = _ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +214,7 @@ class Supervisor:
         for decision in matched.decisions:
             self._found(stream, decision, library_version=matched.library_version, arrived_s=keyframe.arrived_s)
         for watcher in self._watchers:
-            watcher.keyframe(stream, matched, lag_s=stream.lag_s)
+            watcher.keyframe(stream, matched)
 
     def _found(self, stream: Stream, decision: Decision, *, library_version: str, arrived_s: float) -> None:
         stream.decisions += 1
@@ -258,7 +257,7 @@ class Supervisor:
         self._end_decoder(stream)
         stream.restarts[why] += 1
         for watcher in self._watchers:
-            watcher.restarted(stream, why)
+            watcher.restarted(why)
         if stream.spec.once:
             self._finish(stream, StreamState.BLIND, reason, failed=True)
         else:
