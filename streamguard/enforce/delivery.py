@@ -16,6 +16,7 @@ from streamguard.types import KillSignal
 
 PAGE = 64
 MOST_SUSPECTS = 1024
+PATIENCE = 5
 
 
 class Transport(Protocol):
@@ -197,13 +198,11 @@ class Delivery:
         # When only the note of its arrival failed (a full disk), it is not sent again.
         if self._unmarked != signal.id:
             self._transport.deliver(signal)
+            self._state = replace(self._state, delivered_total=self._state.delivered_total + 1)
         self._unmarked = signal.id
         self._outbox.delivered(signal.id, at_unix_s=self._clock())
         self._unmarked = None
         self._suspects.discard(signal.id)
-        with self._changed:
-            self._state = replace(self._state, delivered_total=self._state.delivered_total + 1)
-            self._changed.notify_all()
         self._become(DeliveryStatus.OK)
 
     def _refuse(self, signal: KillSignal, error: SignalsRejected) -> None:
@@ -243,14 +242,13 @@ class Delivery:
     def _rest(self, rest_s: float) -> None:
         """Waits, until woken: but after a failure at least the first backoff, lest appending hammer a sick Redis.
 
-        A rejection is not tried again for a new signal's sake: it may be a wrong password, and logins are counted.
+        After a rejection longer: it may be a wrong password, and logins are counted.
         """
-        failing = self._failures_in_row > 0
-        least_s = min(self._pace.retry_first_s, rest_s) if failing else 0.0
-        patient = self._state.status is DeliveryStatus.REJECTED
+        least_s = self._pace.retry_first_s if self._failures_in_row > 0 else 0.0
+        if self._state.status is DeliveryStatus.REJECTED:
+            least_s *= PATIENCE
+        least_s = min(least_s, rest_s)
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, least_s)
-            self._changed.wait_for(
-                lambda: self._stopping or self._flushing > 0 or (self._woken and not patient), rest_s - least_s
-            )
+            self._changed.wait_for(lambda: self._stopping or self._flushing > 0 or self._woken, rest_s - least_s)
             self._woken = False

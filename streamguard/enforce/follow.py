@@ -85,6 +85,8 @@ class Follower:
         place = ("STREAMS", self._stream, self._last_id)
         answer = client.execute_command("XREAD", "COUNT", ENTRIES_A_READ, "BLOCK", block_ms, *place)
         if not answer:
+            # redis-py may have connected anew without a word, to a Redis that is another one now.
+            self._find_place(client)
             return ()
         entries = tuple(Entry(id_.decode(), fields or {}) for _, found in answer for id_, fields in found)
         if entries:

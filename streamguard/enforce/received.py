@@ -127,12 +127,9 @@ def _number(fields: dict[str, Any], name: str) -> float:
 def _time(fields: dict[str, Any], name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(_text(fields, name))
-        offset = moment.utcoffset()
-        # Years 1 and 9999 overflow when moved to another zone.
-        moment.timestamp()
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise _not_understood(f"`{name}` is no time") from error
-    if offset is None:
+    if moment.utcoffset() is None:
         raise _not_understood(f"`{name}` names no time zone")
     return moment
 

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from pathlib import Path
 
+from streamguard.config import SignalsConfig
 from streamguard.errors import UsageError
 
 SCHEME = "v1"
@@ -38,6 +39,15 @@ def key_from_bytes(raw: bytes, *, origin: str) -> bytes:
         problem = f"a key has {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes, this one has {len(key)}"
         raise UsageError("read signing key", origin, problem, hint="make one with: openssl rand -hex 32")
     return key
+
+
+def signing_key(config: SignalsConfig) -> bytes | None:
+    """The key that the configuration names; None: signals are not signed. Raises UsageError."""
+    if config.hmac_key_file is not None:
+        return key_from_file(config.hmac_key_file)
+    if config.hmac_key is not None:
+        return key_from_bytes(config.hmac_key.get_secret_value().encode(), origin="signals.hmac_key")
+    return None
 
 
 def key_from_file(path: Path) -> bytes:

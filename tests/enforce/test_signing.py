@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
-from streamguard.enforce.signing import key_from_bytes, key_from_file, sign, verify
+from streamguard.config import SignalsConfig
+from streamguard.enforce.signing import key_from_bytes, key_from_file, sign, signing_key, verify
 from streamguard.errors import UsageError
 from tests.kill_signals import KEY
 
@@ -70,6 +72,14 @@ def test_a_useless_key_is_refused_without_being_shown(raw: bytes) -> None:
         key_from_bytes(raw, origin="somewhere")
     assert b"x" * 20 not in str(caught.value).encode()
     assert "too short" not in str(caught.value)
+
+
+def test_the_configuration_names_the_key_or_none(tmp_path: Path) -> None:
+    """In itself, in a file, or not at all."""
+    (tmp_path / "key").write_bytes(KEY)
+    assert signing_key(SignalsConfig()) is None
+    assert signing_key(SignalsConfig(hmac_key=SecretStr("sixteen bytes..."))) == b"sixteen bytes..."
+    assert signing_key(SignalsConfig(hmac_key_file=tmp_path / "key")) == KEY
 
 
 def test_a_missing_key_file_is_a_usage_error(tmp_path: Path) -> None:

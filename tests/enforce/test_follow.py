@@ -1,0 +1,147 @@
+"""streamguard.enforce.follow: reading the stream from a place on, whatever Redis goes through."""
+
+import contextlib
+import time
+
+import pytest
+
+from streamguard.enforce.follow import Entry, Follower, follow
+from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
+from tests.redis_servers import PASSWORD, RedisServer
+from tests.waiting import eventually
+
+STREAM = "{streamguard}:signals"
+
+
+def follower_of(server: RedisServer, since: str, *, url: str | None = None) -> Follower:
+    return Follower(parse_redis_url(url or server.url), prefix="{streamguard}:", since=since)
+
+
+def add(server: RedisServer, event: str, *, entry_id: str = "*") -> str:
+    added = server.run("XADD", STREAM, entry_id, "event", event)
+    assert isinstance(added, bytes)
+    return added.decode()
+
+
+def read_if_there(follower: Follower) -> list[bytes]:
+    with contextlib.suppress(SignalsUnreachable):
+        return events(follower.read(at_most_s=0.01))
+    return []
+
+
+def events(entries: tuple[Entry, ...]) -> list[bytes]:
+    return [entry.fields[b"event"] for entry in entries]
+
+
+def test_it_reads_all_there_is_or_what_came_after_an_entry(redis_server: RedisServer) -> None:
+    """From 0 everything, from an id what follows, both more than one read's worth."""
+    ids = [add(redis_server, str(number)) for number in range(40)]
+    for since, first in (("0", 0), (ids[9], 10)):
+        follower = follower_of(redis_server, since)
+        read: list[bytes] = []
+        while got := follower.read(at_most_s=0.01):
+            read += events(got)
+        assert read == [str(number).encode() for number in range(first, 40)]
+        follower.close()
+
+
+def test_from_now_on_nothing_is_lost_between_two_reads(redis_server: RedisServer) -> None:
+    """`$` is the moment of the first read; what comes while nobody reads is read next."""
+    add(redis_server, "old")
+    follower = follower_of(redis_server, "$")
+    assert follower.read(at_most_s=0.01) == ()
+    add(redis_server, "new")
+    assert events(follower.read()) == [b"new"]
+    follower.close()
+
+
+def test_from_now_on_works_before_there_is_a_stream(redis_server: RedisServer) -> None:
+    """The first signal ever is read."""
+    follower = follower_of(redis_server, "$")
+    assert follower.read(at_most_s=0.01) == ()
+    add(redis_server, "first")
+    assert events(follower.read()) == [b"first"]
+    follower.close()
+
+
+def test_a_restarted_redis_is_read_from_its_start_also_when_its_clock_went_back(redis_server: RedisServer) -> None:
+    """Numbers below where we were mean a new stream, of which nothing was read yet."""
+    follower = follower_of(redis_server, "$")
+    far = str(int(time.time() * 1000) + 10_000_000)
+    follower.read(at_most_s=0.01)
+    add(redis_server, "before", entry_id=f"{far}-0")
+    assert events(follower.read()) == [b"before"]
+    redis_server.restart()
+    add(redis_server, "after")
+    assert eventually(lambda: read_if_there(follower)) == [b"after"]
+    follower.close()
+
+
+def test_following_outlasts_redis_and_tells_once(redis_server: RedisServer) -> None:
+    """Down and up again: one call when it goes, one when it is back, and every entry in between them."""
+    add(redis_server, "one")
+    told: list[bool] = []
+
+    def on_trouble(error: SignalsUnreachable | None) -> None:
+        told.append(error is not None)
+        if error is not None:
+            redis_server.start()
+            add(redis_server, "two")
+
+    follower = follower_of(redis_server, "0")
+    entries = follow(follower, ends_at_s=time.monotonic() + 30, on_trouble=on_trouble)
+    assert next(entries).fields == {b"event": b"one"}
+    redis_server.kill()
+    assert next(entries).fields == {b"event": b"two"}
+    assert told == [True, False]
+    follower.close()
+
+
+def test_following_ends_in_time(redis_server: RedisServer) -> None:
+    """With nothing to read it ends at the moment asked for, not a blocking read later."""
+    began_s = time.monotonic()
+    follower = follower_of(redis_server, "$")
+    assert list(follow(follower, ends_at_s=began_s + 0.1, on_trouble=lambda _error: None)) == []
+    assert time.monotonic() - began_s < 1.0
+    follower.close()
+
+
+def test_a_wrong_password_ends_it(redis_with_password: RedisServer) -> None:
+    """Waiting would not help."""
+    follower = follower_of(redis_with_password, "$", url=redis_with_password.url.replace("//", "//:wrong@"))
+    with pytest.raises(SignalsRejected, match="wrong password") as caught:
+        list(follow(follower, ends_at_s=None, on_trouble=lambda _error: None))
+    assert ":wrong@" not in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+
+
+def test_sentinel_and_cluster_can_be_followed(
+    redis_sentinel: RedisServer, redis_server: RedisServer, redis_cluster: RedisServer
+) -> None:
+    """The same reads over both kinds of client."""
+    for server, url in (
+        (redis_server, redis_sentinel.url),
+        (redis_cluster, redis_cluster.url.replace("redis:", "redis+cluster:")),
+    ):
+        add(server, "one")
+        follower = follower_of(server, "0", url=url)
+        assert events(follower.read()) == [b"one"]
+        assert follower.read(at_most_s=0.01) == ()
+        follower.close()
+
+
+def test_a_consumer_needs_two_commands(redis_server: RedisServer) -> None:
+    """The ACL line of docs/signals.md is enough."""
+    redis_server.run("ACL SETUSER", "enforcer", "on", f">{PASSWORD}", "~{streamguard}:signals", "+xread", "+xrevrange")
+    add(redis_server, "one")
+    follower = follower_of(redis_server, "0", url=redis_server.url.replace("//", f"//enforcer:{PASSWORD}@"))
+    assert events(follower.read()) == [b"one"]
+    follower.close()
+
+
+@pytest.mark.parametrize("since", ["", "now", "1-2-3", "-1", "1" * 30])
+def test_a_place_that_is_none_is_a_usage_error(since: str) -> None:
+    """Said before anything is connected."""
+    with pytest.raises(UsageError, match=r"give \$, 0, or an id"):
+        Follower(parse_redis_url("redis://"), prefix="p:", since=since)
