@@ -1,18 +1,17 @@
 """`streamguard demo`: all of it on one machine, from made-up footage to a kill-signal."""
 
 import json
-import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import structlog
 from rich.console import Console
 from rich.text import Text
 
+from streamguard.cli.logs import set_up_logs
+from streamguard.config import LogConfig
 from streamguard.demo import show
 from streamguard.demo.footage import DemoPlan
 from streamguard.demo.show import Caught
@@ -42,11 +41,7 @@ def demo(context: click.Context, folder: Path, as_json: bool) -> None:
       streamguard demo
       streamguard demo --dir /tmp/demo --json | tail -1 | jq .time_to_kill_s
     """
-    # The story tells what happens; only what goes wrong is logged.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    set_up_logs(LogConfig(level="error"))  # the story tells what happens; only what goes wrong is logged
     story = Story(Console(stderr=as_json, highlight=False, soft_wrap=True))
     story.line("StreamGuard demo: everything happens on this machine, and all footage is made up.", style="bold")
     caught = show.run(folder, story, plan=context.find_object(DemoPlan) or DemoPlan())

@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -36,6 +37,12 @@ SIGNAL = KillSignal(
     expires_unix_s=301.0,
 )
 CAUGHT = Caught(SIGNAL, time_to_kill_s=4.24, keyframes=7, evidence=Path("demo/evidence.png"))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs are set up once a process: later tests must not log into this one's closed output."""
+    monkeypatch.setattr("streamguard.cli.demo.set_up_logs", lambda _config: None)
 
 
 def test_nothing_caught(tmp_path: Path) -> None:
