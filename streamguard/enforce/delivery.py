@@ -180,7 +180,7 @@ class Delivery:
         self._outbox.prune(now_unix_s=self._clock())
         if refused < len(page):
             self._failures_in_row = 0
-            return 0.0
+            return 0.0 if len(page) >= PAGE else self._pace.check_every_s
         self._failures_in_row += 1
         return self._backoff_s()
 

@@ -100,14 +100,15 @@ class Outbox:
     def refused(self, signal_id: str, *, why: str, at_unix_s: float) -> bool:
         """One refusal of this signal alone, while others pass. True: that was the last try, the row is parked now."""
         with self._using("write to") as db:
-            parked = db.execute(
+            db.execute(
                 "UPDATE signals SET refusals = refusals + 1, last_refusal = ?,"
                 " state = CASE WHEN refusals + 1 >= ? THEN 'parked' ELSE state END,"
                 " settled_unix_s = CASE WHEN refusals + 1 >= ? THEN ? END"
-                " WHERE id = ? AND state = 'pending' RETURNING state = 'parked'",
+                " WHERE id = ? AND state = 'pending'",
                 (why, PARK_AFTER_REFUSALS, PARK_AFTER_REFUSALS, at_unix_s, signal_id),
-            ).fetchone()
-        return parked is not None and bool(parked[0])
+            )
+            parked = db.execute("SELECT 1 FROM signals WHERE id = ? AND state = 'parked'", (signal_id,)).fetchone()
+        return parked is not None
 
     def depth(self) -> int:
         """Signals still to be delivered. Raises OutboxError."""

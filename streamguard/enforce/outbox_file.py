@@ -24,7 +24,7 @@ CREATE TABLE signals (
     refusals INTEGER NOT NULL DEFAULT 0,
     last_refusal TEXT,
     settled_unix_s REAL
-) STRICT;
+);
 CREATE INDEX waiting ON signals (refusals, seq) WHERE state = 'pending';
 CREATE INDEX settled ON signals (seq, settled_unix_s) WHERE settled_unix_s IS NOT NULL;
 """

@@ -11,7 +11,7 @@
 --
 -- A worker needs no more than this (it can neither read the stream nor touch another key; <prefix> is `{streamguard}:`):
 --
---   ACL SETUSER worker on >PASSWORD ~{streamguard}:signals ~{streamguard}:sent:* +eval +evalsha +script|load +ping +time
+--   ACL SETUSER worker on >PASSWORD ~{streamguard}:signals ~{streamguard}:sent:* +eval +evalsha +script|load +time
 --     (~{streamguard}:signals +xadd) (~{streamguard}:sent:* +set)
 --
 -- Redis asks for read and write on the keys of EVAL itself; what the script may do with them is what the two selectors

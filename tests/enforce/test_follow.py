@@ -133,7 +133,9 @@ def test_sentinel_and_cluster_can_be_followed(
 
 def test_a_consumer_needs_two_commands(redis_server: RedisServer) -> None:
     """The ACL line of docs/signals.md is enough."""
-    redis_server.run("ACL SETUSER", "enforcer", "on", f">{PASSWORD}", "~{streamguard}:signals", "+xread", "+xrevrange")
+    redis_server.run(
+        "ACL SETUSER", "enforcer", "on", f">{PASSWORD}", "%R~{streamguard}:signals", "+xread", "+xrevrange"
+    )
     add(redis_server, "one")
     follower = follower_of(redis_server, "0", url=redis_server.url.replace("//", f"//enforcer:{PASSWORD}@"))
     assert events(follower.read()) == [b"one"]

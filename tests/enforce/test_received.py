@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,16 @@ def test_a_signal_is_read_and_its_signature_checked() -> None:
     assert read.checked(KEY) is Signature.GOOD
     assert read.checked(b"another key, as long as it gets") is Signature.BAD
     assert read.checked(None) is Signature.UNCHECKED
+
+
+def test_the_documented_example_is_a_signal() -> None:
+    """docs/signals.md shows what our own consumer understands, with the fields that we send."""
+    text = (Path(__file__).parents[2] / "docs/signals.md").read_text()
+    example = text.partition("```json\n")[2].partition("```")[0]
+    assert read_signal({b"event": example.encode()}).verdict == "kill"
+    ours = json.loads(a_signal().event)
+    assert json.loads(example).keys() == ours.keys()
+    assert json.loads(example)["data"].keys() == ours["data"].keys()
 
 
 def test_a_missing_signature_is_not_a_good_one() -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,14 @@ def test_every_key_has_the_prefix_and_the_marks_expire(redis_server: RedisServer
     mark = f"other:sent:{a_signal().id}".encode()
     assert set(redis_server.admin().keys("*")) == {b"other:signals", mark}
     assert 0 < redis_server.admin().ttl(mark) <= 120
+
+
+def test_the_documented_acl_is_the_tested_one() -> None:
+    """In the script's header and in docs/signals.md, where it is broken into two lines."""
+    root = Path(__file__).parents[2]
+    for path in ("streamguard/enforce/publish_signal.lua", "docs/signals.md"):
+        text = " ".join((root / path).read_text().replace("--", "").split())
+        assert f"ACL SETUSER worker on >PASSWORD {ACL}" in text
 
 
 def test_a_worker_needs_no_more_than_the_acl_that_is_documented(redis_server: RedisServer) -> None:
