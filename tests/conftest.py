@@ -3,5 +3,5 @@
 import importlib.util
 
 # Clips, and the real servers: nginx-rtmp with ffmpeg publishers, and Redis.
-_PLUGINS = ("tests.scenes", "tests.servers", "tests.redis_servers")
+_PLUGINS = ("tests.scenes", "tests.servers", "tests.http_server", "tests.redis_servers")
 pytest_plugins = [name for name in _PLUGINS if importlib.util.find_spec(name)]
