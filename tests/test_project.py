@@ -1,0 +1,124 @@
+"""The project as a whole: every command helps, the manuals name what there is, files stay short, locks are whole."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import streamguard
+from streamguard.cli.main import cli
+
+TOP = Path(__file__).parent.parent
+MANUALS = ("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/signals.md")
+LOCKS = ("runtime", "build", "dev", "bench")
+MOST_LINES = 450
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None
+        yield from commands(inner, (*path, name))
+
+
+COMMANDS = dict(commands(cli))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_helps_with_an_example(path: tuple[str, ...]) -> None:
+    """`--help` exits with 0 and shows a call of the command beside its usage line."""
+    result = CliRunner().invoke(cli, [*path, "--help"], prog_name="streamguard")
+    call = " ".join(["streamguard", *path])
+    assert result.exit_code == 0
+    assert result.output.count(call) > 1, f"no example of `{call}` in its help"
+
+
+@pytest.mark.parametrize("manual", MANUALS)
+def test_commands_in_the_manuals_exist(manual: str) -> None:
+    """Each `streamguard ...` in the manuals is a command, with options that it has."""
+    text = (TOP / manual).read_text().replace("\\|", "|").replace("\\\n", " ")
+    calls = re.findall(r"(?m)(?:^\s*|[`$]\s*)streamguard +([a-z][^`\n]*)", text)
+    for call in calls:
+        words = call.split()
+        # "library add|list|..." stands for several; what comes before it is common to all.
+        variants = (
+            [[*words[:1], word, *words[2:]] for word in words[1].split("|")] if "|" in call.split(" --")[0] else [words]
+        )
+        for variant in variants:
+            assert_is_a_command(variant, manual)
+
+
+def assert_is_a_command(words: list[str], manual: str) -> None:
+    path = tuple(words[:2]) if tuple(words[:2]) in COMMANDS else tuple(words[:1])
+    assert path in COMMANDS, f"{manual}: no command `streamguard {' '.join(words)}`"
+    known = {option for parameter in COMMANDS[path].params for option in parameter.opts}
+    named = set(re.findall(r"(?<!\S)\[?(--[a-z-]+)", " ".join(words)))
+    assert named <= known | {"--help"}, f"{manual}: `streamguard {' '.join(path)}` has no {named - known}"
+
+
+@pytest.mark.parametrize("manual", [*MANUALS, "CHANGELOG.md"])
+def test_links_in_the_manuals_lead_somewhere(manual: str) -> None:
+    """A relative link names a file of the project."""
+    path = TOP / manual
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+        assert (path.parent / link).exists(), link
+
+
+def test_make_targets_in_the_manuals_exist() -> None:
+    """`make x` in README and CONTRIBUTING is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
+    for manual in ("README.md", "CONTRIBUTING.md"):
+        named = re.findall(r"(?:^ +|`)make ([a-z]+)", (TOP / manual).read_text(), re.MULTILINE)
+        assert named
+        assert set(named) <= targets
+
+
+def test_files_stay_short() -> None:
+    """A file of more than 450 lines is split first, by what its parts do."""
+    folders = ("streamguard", "tests", "benchmarks")
+    lengths = {path: len(path.read_text().splitlines()) for name in folders for path in (TOP / name).rglob("*.py")}
+    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_the_version_is_said_once() -> None:
+    """What `--version` prints is what pyproject.toml says."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    assert project["version"] == streamguard.__version__
+
+
+def pins(lock: str) -> dict[str, str]:
+    text = (TOP / "requirements" / f"{lock}.lock").read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE))
+
+
+def test_every_dependency_is_locked() -> None:
+    """Whoever adds one to pyproject.toml runs `make lock`."""
+    tree = tomllib.loads((TOP / "pyproject.toml").read_text())
+    wanted = {
+        "runtime": tree["project"]["dependencies"],
+        "build": tree["build-system"]["requires"],
+        "dev": tree["dependency-groups"]["dev"],
+        "bench": tree["dependency-groups"]["bench"],
+    }
+    for lock, requirements in wanted.items():
+        names = {re.split(r"[^a-z0-9-]", requirement, maxsplit=1)[0] for requirement in requirements}
+        assert names <= set(pins(lock)), f"requirements/{lock}.lock: run `make lock`"
+
+
+def test_the_locks_agree_and_name_no_registry() -> None:
+    """One version of a package in all locks, each pinned by hashes, wherever it is fetched from."""
+    merged: dict[str, str] = {}
+    for lock in LOCKS:
+        text = (TOP / "requirements" / f"{lock}.lock").read_text()
+        assert "://" not in text
+        assert text.count("==") <= text.count("--hash=sha256:")
+        for name, version in pins(lock).items():
+            assert merged.setdefault(name, version) == version, name
