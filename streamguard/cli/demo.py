@@ -80,12 +80,17 @@ class Story:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A numbered line when it is done, with the seconds that it took; a spinner meanwhile."""
+        """A spinner, and then a line with the seconds that it took; without a terminal, the line at once."""
         self._steps += 1
-        began_s = time.monotonic()
-        with self._console.status(title):
+        line = f"{self._steps}. {title}"
+        if not self._console.is_terminal:
+            self.line(line)
             yield
-        self.line(f"{self._steps}. {title} ({time.monotonic() - began_s:.1f} s)")
+            return
+        began_s = time.monotonic()
+        with self._console.status(line):
+            yield
+        self.line(f"{line} ({time.monotonic() - began_s:.1f} s)")
 
     def live(self, url: str) -> None:
         self.line(f"{self._steps + 1}. Watch it live at {url}")
@@ -108,7 +113,11 @@ class Story:
         )
 
     def on_air(self, at_s: float) -> None:
-        self._moment(at_s, "the footage is on air: smaller, mirrored, in other colours", style="bold")
+        self._moment(
+            at_s,
+            "the footage is on air, from the middle of a segment on: smaller, mirrored, in other colours",
+            style="bold",
+        )
 
     def signal(self, at_s: float, signal: KillSignal) -> None:
         style = "bold red" if signal.verdict is Verdict.KILL else "bold yellow"

@@ -107,3 +107,14 @@ def test_story_tells_the_best_evidence_of_a_keyframe() -> None:
     Story(Console(file=text, width=40, soft_wrap=True)).keyframe(2.04, stream_s=6.0, evidence=(far, near))
     line = "     2.0 s  keyframe at 6.0 s: talk at 4.5 s, mirrored, 8 of 256 bits differ, 9.0 nats\n"
     assert text.getvalue() == line
+
+
+def test_a_step_is_told_at_once_without_a_terminal() -> None:
+    """Whoever reads a log sees what is going on while it goes on; a terminal gets the seconds as well."""
+    text = io.StringIO()
+    with Story(Console(file=text)).step("Film"):
+        assert text.getvalue() == "1. Film\n"
+    terminal = io.StringIO()
+    with Story(Console(file=terminal, force_terminal=True)).step("Film"):
+        pass
+    assert "1. Film (0.0 s)" in terminal.getvalue()
