@@ -110,8 +110,9 @@ class _Said:
     def outcome(self, outcome: Outcome) -> None:
         path = outcome.job.path
         match outcome:
-            case Added(item=item):
-                self._line(path, "added", words=in_words(item), tree=item_json(item))
+            case Added(item=item, pictures_lost=lost):
+                words = f"{in_words(item)}; {lost} pictures could not be decoded" if lost else in_words(item)
+                self._line(path, "added", words=words, tree=item_json(item) | {"pictures_lost": lost})
             case Known(item=item):
                 words = f"{path}: the library has it already, as {item.id}"
                 self._line(path, "duplicate", words=words, tree=item_json(item))

@@ -99,11 +99,14 @@ def read_bounded(path: Path, *, most_bytes: int) -> bytes:
         raise LibraryError("read library file", path, error.strerror or str(error), hint=hint) from error
     except OSError as error:
         raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        try:
+    try:
+        # A directory opens; only reading it fails.
+        with os.fdopen(os.dup(descriptor), "rb") as file:
             data = file.read(most_bytes + 1)
-        except OSError as error:
-            raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
+    except OSError as error:
+        raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
+    finally:
+        os.close(descriptor)
     if len(data) > most_bytes:
         raise LibraryDamaged("read library file", path, f"larger than {most_bytes} bytes")
     return data

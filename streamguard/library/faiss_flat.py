@@ -59,8 +59,8 @@ def to_bytes(codes: Codes) -> bytes:
 
 
 def from_bytes(data: bytes, *, rows: int, path: object) -> FlatIndex:
-    """Raises LibraryDamaged. FAISS reads only what already is, byte for byte, the flat index that we expect: its reader
-    was not made for hostile files (https://github.com/facebookresearch/faiss/wiki/Index-IO,-cloning-and-hyper-parameter-tuning).
+    """Raises LibraryDamaged. FAISS's reader was not made for hostile files, so it is given only what has the type and
+    the counts of the flat index that we expect, and exactly its length.
     """
     shape = np.array([PDQ_BITS, PDQ_BYTES], dtype="<i4").tobytes() + np.array([rows], dtype="<i8").tobytes()
     length = np.array([rows * PDQ_BYTES], dtype="<u8").tobytes()

@@ -1,0 +1,245 @@
+"""streamguard library: the commands, as an operator calls them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streamguard.cli.library import library
+from streamguard.errors import LibraryMissing, StreamGuardError
+from streamguard.library.live_set import SEGMENTS
+from streamguard.library.snapshot import load_snapshot
+from streamguard.library.store import Library
+from tests.library.made import library_of, new_item, reference
+from tests.scenes import Clips
+from tests.waiting import eventually
+
+COMMAND = [sys.executable, "-m", "streamguard", "library"]
+
+
+def _run(*arguments: object, text: str | None = None) -> Result:
+    return CliRunner().invoke(library, [str(argument) for argument in arguments], input=text)
+
+
+def _lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    """A library of the items a and b."""
+    library_of(tmp_path / "known", "ab")
+    return tmp_path / "known"
+
+
+def test_add_one_file(tmp_path: Path, clips: Clips) -> None:
+    """A file goes in under the id and label asked for; its looks, seconds and blank part are said."""
+    result = _run("add", "--library", tmp_path / "new" / "lib", "--id", "it", "--label", "terror", clips.known)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("added it (terror): video of 1")
+    assert "looks" in result.stdout
+    assert "1 of 1 files" in result.stderr
+    assert [asset.label for asset in load_snapshot(tmp_path / "new" / "lib").assets] == ["terror"]
+
+
+def test_add_says_what_carried_nothing_and_what_is_for_review_only(tmp_path: Path, clips: Clips) -> None:
+    """A locked-off camera is said to be good for a review only."""
+    result = _run("add", "--library", tmp_path / "lib", "--json", clips.still)
+    (line,) = _lines(result)
+    assert (line["status"], line["id"], line["review_only"], line["blank_share"]) == ("added", "still", True, 0.0)
+    shown = _run("show", "--library", tmp_path / "lib", "still")
+    assert "review only" in shown.stdout
+
+
+def test_add_a_folder_a_list_and_files(tmp_path: Path, clips: Clips) -> None:
+    """A folder is searched, a list is read, what is no media is named, what fails does not stop the rest: status 2."""
+    folder = tmp_path / "films"
+    (folder / "deep").mkdir(parents=True)
+    shutil.copy(clips.image, folder / "deep" / "one.png")
+    shutil.copy(clips.not_a_video, folder / "text.mp4")
+    (folder / "notes.txt").write_text("about")
+    listed = f"{clips.image}\n\n{tmp_path / 'missing.mp4'}\n"
+    result = _run("add", "--library", tmp_path / "lib", "--json", folder, "--list", "-", text=listed)
+    assert result.exit_code == 2
+    status = {Path(line["input"]).name: line["status"] for line in _lines(result)}
+    added = {status.pop("one.png"), status.pop(clips.image.name)}
+    assert added == {"added", "duplicate"}
+    assert status == {"text.mp4": "error", "notes.txt": "skipped", "missing.mp4": "error"}
+    assert "no such file" in result.stderr
+    assert load_snapshot(tmp_path / "lib").items == 1
+
+
+def test_a_duplicate_is_no_error(tmp_path: Path, clips: Clips) -> None:
+    """Adding the same file again says as what it is known, and ends with 0."""
+    _run("add", "--library", tmp_path / "lib", "--id", "first", clips.image)
+    again = _run("add", "--library", tmp_path / "lib", "--id", "second", clips.image)
+    assert again.exit_code == 0
+    assert "has it already, as first" in again.stdout
+
+
+def test_a_black_clip_is_an_error(tmp_path: Path, clips: Clips) -> None:
+    """A clip with nothing to recognise is an error with its reason, not an item."""
+    result = _run("add", "--library", tmp_path / "lib", clips.black)
+    assert result.exit_code == 2
+    assert "nothing in it can be recognised" in result.stderr
+    assert load_snapshot(tmp_path / "lib").items == 0
+
+
+def test_wrong_calls(tmp_path: Path, clips: Clips) -> None:
+    """No files, an id for two files, and an empty folder are told, and no library is made for them."""
+    (tmp_path / "empty").mkdir()
+    for arguments in ([], ["--id", "x", clips.image, clips.known], ["--id", "x", tmp_path]):
+        assert isinstance(_run("add", "--library", tmp_path / "lib", *arguments).exception, StreamGuardError)
+    for path in (tmp_path / "empty", tmp_path / "nowhere.mp4"):
+        assert _run("add", "--library", tmp_path / "lib", path).exit_code == 2
+    assert not (tmp_path / "lib").exists()
+
+
+def test_list(known: Path) -> None:
+    """Items are listed, for people and for machines; removed ones only when asked for."""
+    _run("remove", "--library", known, "a")
+    assert _run("list", "--library", known).stdout.startswith("b\ttest\tlive\tvideo of 1.0 s, 10 looks")
+    assert [line["id"] for line in _lines(_run("list", "--library", known, "--json"))] == ["b"]
+    assert [line["state"] for line in _lines(_run("list", "--library", known, "--json", "--removed"))] == [
+        "removed",
+        "live",
+    ]
+
+
+def test_an_empty_library(tmp_path: Path) -> None:
+    """An empty library lists nothing, says how to fill it, and is whole."""
+    Library.open(tmp_path / "lib", create=True).close()
+    listed = _run("list", "--library", tmp_path / "lib")
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert "streamguard library add" in listed.stderr
+    assert _run("verify", "--library", tmp_path / "lib").exit_code == 0
+    assert _run("stats", "--library", tmp_path / "lib").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "stats", "disable", "show", "enable", "remove"])
+def test_no_library(tmp_path: Path, command: str) -> None:
+    """Every command but `add` says that there is no library there, and makes none."""
+    ids = ["a"] if command in {"disable", "show", "enable", "remove"} else []
+    assert isinstance(_run(command, "--library", tmp_path / "lib", *ids).exception, LibraryMissing)
+    assert not (tmp_path / "lib").exists()
+
+
+def test_disable_enable_and_remove(known: Path) -> None:
+    """Each takes several ids; one that is not there is an error, and the others are done."""
+    result = _run("disable", "--library", known, "a", "nobody", "b")
+    assert result.exit_code == 2
+    assert result.stdout == "disabled a\ndisabled b\n"
+    assert "find item nobody" in result.stderr
+    assert load_snapshot(known).items == 0
+    assert [line["state"] for line in _lines(_run("enable", "--library", known, "--json", "a"))] == ["live"]
+    assert _run("remove", "--library", known, "b").stdout == "removed b\n"
+    assert [asset.id for asset in load_snapshot(known).assets] == ["a"]
+
+
+def test_show(known: Path) -> None:
+    """All of an item and its history."""
+    _run("disable", "--library", known, "a")
+    (tree,) = _lines(_run("show", "--library", known, "--json", "a"))
+    assert (tree["id"], tree["state"], tree["looks"]) == ("a", "disabled", 10)
+    assert [line["action"] for line in tree["history"]] == ["add", "disable"]
+    assert "state: disabled" in _run("show", "--library", known, "a").stdout
+
+
+def test_verify_finds_damage(known: Path) -> None:
+    """A cut index makes verify end with 1, naming the file and the next step."""
+    assert _run("verify", "--library", known).stdout == "ok: 2 items\n"
+    index = next((known / SEGMENTS).glob("*/pdq.faiss"))
+    index.write_bytes(index.read_bytes()[:100])
+    result = _run("verify", "--library", known)
+    assert result.exit_code == 1
+    assert "cut short" in result.stdout
+    assert "add it again" in result.stdout
+    (tree,) = _lines(_run("verify", "--library", known, "--json"))
+    assert tree["ok"] is False
+    assert len(tree["problems"]) == 1
+
+
+def test_stats(known: Path) -> None:
+    """The figures, with the version that workers report."""
+    (tree,) = _lines(_run("stats", "--library", known, "--json"))
+    assert (tree["live_items"], tree["looks"], tree["labels"]) == (2, 20, {"test": 2})
+    assert tree["version"] == load_snapshot(known).version
+    assert f"version: {tree['version']}" in _run("stats", "--library", known).stdout
+
+
+def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    """Control characters in a file's name are printed as numbers."""
+    bad = tmp_path / "a\x1b[2J.mp4"
+    bad.write_text("no video")
+    result = _run("add", "--library", tmp_path / "lib", bad)
+    assert "\x1b" not in result.output
+    assert "\\x1b[2J" in result.stderr
+
+
+def _children(pid: int) -> Iterator[int]:
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            child = int(status.parent.name)
+            yield child
+            yield from _children(child)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Signals) -> None:
+    """Killed, or stopped by Ctrl-C, in mid-file: what was said to be added is there, no decoder goes on, and the next
+    run goes on from there.
+    """
+    path = tmp_path / "lib"
+    files = [clips.image, clips.known, clips.unrelated]
+    command = [*COMMAND, "add", "--library", str(path), "--json", *map(str, files)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as adding:
+        assert adding.stdout is not None
+        first = json.loads(adding.stdout.readline())
+        helpers = list(_children(adding.pid))
+        adding.send_signal(how)
+        status = adding.wait(timeout=20)
+    assert first["status"] == "added"
+    assert status == (-signal.SIGKILL if how is signal.SIGKILL else 130)
+    eventually(lambda: not any(_runs(pid) for pid in helpers), what="the end of every helper")
+    assert first["id"] in {asset.id for asset in load_snapshot(path).assets}
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert {json.loads(line)["status"] for line in again.stdout.splitlines()} <= {"added", "duplicate"}
+    assert {asset.id for asset in load_snapshot(path).assets} == {file.stem for file in files}
+    assert subprocess.run([*COMMAND, "verify", "--library", str(path)], check=False).returncode == 0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_worker_needs_no_write_permission(tmp_path: Path) -> None:
+    """Loading a snapshot opens nothing for writing, and no catalogue."""
+    library_of(tmp_path / "lib", "ab")
+    with Library.open(tmp_path / "lib") as opened:
+        opened.add(new_item("c"), reference(3))
+    code = (
+        "import sys; from pathlib import Path; from streamguard.library.snapshot import load_snapshot\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, args: opened.append(args) if event == 'open' else None)\n"
+        "load_snapshot(Path(sys.argv[1]))\n"
+        "assert opened and not any(args[2] & 3 for args in opened if isinstance(args[2], int)), opened\n"
+        "assert not any('catalogue' in str(args[0]) for args in opened)\n"
+        "assert 'sqlite3' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "lib")], check=True, timeout=30)

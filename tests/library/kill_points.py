@@ -1,0 +1,128 @@
+"""Adds, disables and removes in a child that is killed at its n-th dealing with the disk, for every n there is.
+
+Run as a program by test_crashes: `python -m tests.library.kill_points DIR`. Prints how many points it killed at.
+A point is a file opened, synced, renamed, made or removed, or a statement given to SQLite.
+"""
+
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from streamguard.library.snapshot import load_snapshot
+from streamguard.library.store import Library
+from tests.library.made import new_item, reference
+
+_EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
+_MOST_POINTS = 400
+
+
+class _Killer:
+    """Counts dealings with the disk, and kills this process at the one before which it should die."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def point(self, *_: object) -> None:
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._left -= 1
+
+    def hook(self, event: str, _: tuple[object, ...]) -> None:
+        if event in _EVENTS:
+            self.point()
+
+    def install(self) -> None:
+        fsync, connect = os.fsync, sqlite3.connect
+
+        def fsync_counted(descriptor: int) -> None:
+            self.point()
+            fsync(descriptor)
+
+        def connect_counted(database: str, *, uri: bool, timeout: float, isolation_level: None) -> sqlite3.Connection:
+            connection = connect(database, uri=uri, timeout=timeout, isolation_level=isolation_level)
+            connection.set_trace_callback(self.point)
+            return connection
+
+        setattr(os, "fsync", fsync_counted)  # noqa: B010  (what is put in its place takes less)
+        setattr(sqlite3, "connect", connect_counted)  # noqa: B010  (the same)
+        sys.addaudithook(self.hook)
+
+
+def _first(path: Path) -> None:
+    Library.open(path, create=True).close()
+
+
+def _add(path: Path) -> None:
+    with Library.open(path, create=True) as library:
+        if not library.has("new"):
+            library.add(new_item("new"), reference(3))
+
+
+def _disable(path: Path) -> None:
+    with Library.open(path) as library:
+        library.disable("old")
+
+
+def _remove(path: Path) -> None:
+    with Library.open(path) as library:
+        if library.has("old"):
+            library.remove("old")
+
+
+def _killed_at(point: int, work: Callable[[Path], None], path: Path) -> bool:
+    """Do the work in a forked child that dies at that point; False when it was done before."""
+    child = os.fork()
+    if child == 0:
+        _Killer(point).install()
+        work(path)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.WEXITSTATUS(status) == 0, f"failed at point {point} of {work.__name__}"
+    return False
+
+
+def _check_whole(path: Path, work: Callable[[Path], None]) -> None:
+    """Whatever was there is there, readers see the old state or the new one, and the next writer gets through."""
+    with Library.open(path, read_only=True) as library:
+        damage = [problem for problem in library.verify() if problem.damage]
+        assert not damage, damage
+        before = {item.id for item in library.items()}
+    seen = {asset.id for asset in load_snapshot(path).assets}
+    assert seen in ({"old"}, {"old", "new"}, {"new"}, set()), seen
+    with Library.open(path) as library:
+        assert library.verify() == ()
+        assert {item.id for item in library.items()} == before
+        live = {item.id for item in library.items() if item.state.value == "live"}
+    assert {asset.id for asset in load_snapshot(path).assets} == live
+    used = {entry.name for entry in (path / "segments").iterdir()}
+    assert len(used) == len(before), (used, before)
+    assert not list(path.glob(".new-*"))
+    work(path)
+
+
+def main(base: Path) -> None:
+    points = 0
+    for work in (_first, _add, _disable, _remove):
+        for point in range(_MOST_POINTS):
+            path = base / f"{work.__name__}-{point}"
+            if work is not _first:
+                with Library.open(path, create=True) as library:
+                    library.add(new_item("old"), reference(2))
+            if not _killed_at(point, work, path):
+                break
+            points += 1
+            if work is _first:
+                _add(path)
+            _check_whole(path, work)
+        else:
+            raise AssertionError("never got through")
+    print(points)  # noqa: T201  (a program of its own)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

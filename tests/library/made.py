@@ -1,0 +1,63 @@
+"""References, items and fingerprints for the library's tests, from a seed: no clip is needed."""
+
+import hashlib
+import random
+from pathlib import Path
+
+from streamguard.library.catalogue import NewItem
+from streamguard.library.store import Library
+from streamguard.types import (
+    DIHEDRAL_VIEWS,
+    WHOLE_PICTURE,
+    AssetId,
+    Fingerprint,
+    MediaKind,
+    Place,
+    Reference,
+    ReferencePrint,
+    Region,
+    View,
+)
+
+STEP_US = 100_000
+
+
+def reference(seed: int, *, looks: int = 10, kind: MediaKind = MediaKind.VIDEO) -> Reference:
+    """Looks that have nothing in common with each other."""
+    rng = random.Random(seed)  # noqa: S311  (repeatable, not secret)
+    prints = tuple(
+        ReferencePrint(Place(number * STEP_US, (number + 1) * STEP_US - 1), rng.randbytes(32), 90, 0.01 * (number % 10))
+        for number in range(looks)
+    )
+    return Reference(kind, looks * STEP_US, looks, 0.0, prints)
+
+
+def new_item(id_: str, *, label: str = "test", content: str | None = None) -> NewItem:
+    """An item whose content is its id, unless said otherwise."""
+    sha256 = hashlib.sha256((content or id_).encode()).hexdigest()
+    return NewItem(AssetId(id_), label, f"/films/{id_}.mp4", 1000, sha256)
+
+
+def library_of(path: Path, ids: str) -> tuple[Reference, ...]:
+    """A library with an item for each letter; their references."""
+    references = tuple(reference(ord(id_)) for id_ in ids)
+    with Library.open(path, create=True) as library:
+        for id_, made in zip(ids, references, strict=True):
+            library.add(new_item(id_), made)
+    return references
+
+
+def seen(code: bytes, *, view: View = View.UPRIGHT, quality: int = 90, region: Region = WHOLE_PICTURE) -> Fingerprint:
+    """A stream's look that has `code` in one view, and noise in the others."""
+    rng = random.Random(code)  # noqa: S311  (repeatable, not secret)
+    codes = [rng.randbytes(32) for _ in DIHEDRAL_VIEWS]
+    if view in DIHEDRAL_VIEWS:
+        codes[view] = code
+    else:
+        codes[view - len(DIHEDRAL_VIEWS)] = bytes(byte ^ 0xFF for byte in code)
+    return Fingerprint(region, quality, tuple(codes))
+
+
+def flipped(code: bytes, bits: int) -> bytes:
+    """The code with that many of its bits changed."""
+    return (int.from_bytes(code, "big") ^ ((1 << bits) - 1)).to_bytes(32, "big")

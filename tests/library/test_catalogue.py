@@ -1,0 +1,81 @@
+"""streamguard.library.catalogue: what is in the library, in SQLite."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
+from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState
+from tests.library.made import library_of
+
+
+def _ask(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path / CATALOGUE)
+    with connection:
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE items SET id = '../../x'",
+        "UPDATE items SET segment = '../../../etc'",
+        "UPDATE items SET looks = 'many'",
+        "UPDATE items SET kind = 'sound'",
+        "UPDATE items SET blank_share = 'x'",
+        "UPDATE labels SET name = char(27) || '[2J'",
+        "UPDATE items SET sha256 = 'short'",
+    ],
+)
+def test_impossible_values_are_damage(tmp_path: Path, change: str) -> None:
+    """A catalogue that somebody else wrote cannot name paths outside the library, nor drive the terminal."""
+    library_of(tmp_path, "a")
+    _ask(tmp_path, change)
+    catalogue = Catalogue.open(tmp_path, create=False)
+    with pytest.raises(LibraryDamaged, match="impossible value"):
+        catalogue.items()
+    catalogue.close()
+
+
+def _remove_and_fail(catalogue: Catalogue, item: ItemRecord) -> None:
+    catalogue.set_state(item, ItemState.REMOVED, action="remove", now_unix_s=9.0)
+    raise LibraryError("write library", "x", "disk full")
+
+
+def test_a_failed_change_changes_nothing(tmp_path: Path) -> None:
+    """What is done within a change that fails is undone, the generation too."""
+    library_of(tmp_path, "a")
+    catalogue = Catalogue.open(tmp_path, create=False)
+    (item,) = catalogue.with_id("a")
+    with pytest.raises(LibraryError), catalogue.change(now_unix_s=9.0):
+        _remove_and_fail(catalogue, item)
+    assert catalogue.with_id("a") == (item,)
+    assert catalogue.generation() == 1
+    assert catalogue.problem() == ""
+    catalogue.close()
+
+
+def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
+    """Another program's database, a text file and a missing one are each told from a catalogue."""
+    with pytest.raises(LibraryMissing):
+        Catalogue.open(tmp_path, create=False)
+    _ask(tmp_path, "CREATE TABLE other (x)")
+    for create in (False, True):
+        with pytest.raises(LibraryDamaged, match="not a catalogue"):
+            Catalogue.open(tmp_path, create=create)
+    (tmp_path / CATALOGUE).write_text("this is a letter, and not a database of any kind" * 20)
+    with pytest.raises(LibraryDamaged, match="not a database"):
+        Catalogue.open(tmp_path, create=False)
+
+
+def test_a_catalogue_that_is_locked_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that holds the database is waited for, and then named as the reason."""
+    monkeypatch.setattr("streamguard.library.catalogue._BUSY_TIMEOUT_S", 0.05)
+    library_of(tmp_path, "a")
+    other = sqlite3.connect(tmp_path / CATALOGUE, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LibraryError, match="another `streamguard library` command is writing"):
+        Catalogue.open(tmp_path, create=False).items()
+    other.close()

@@ -1,0 +1,64 @@
+"""Killed at any moment, the library is whole."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamguard.library.snapshot import load_snapshot
+from streamguard.library.store import Library
+from tests.library.made import library_of
+
+_WRITER = """
+import sys
+from pathlib import Path
+from streamguard.library.store import Library
+from tests.library.made import new_item, reference
+with Library.open(Path(sys.argv[1])) as library:
+    for number in range(10_000):
+        library.add(new_item(f"{sys.argv[2]}-{number}"), reference(hash((sys.argv[2], number))))
+        print(f"{sys.argv[2]}-{number}", flush=True)
+"""
+
+
+@pytest.fixture
+def quick_disk(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is such a place: hundreds of syncs take a minute on a busy disk."""
+    memory = Path("/dev/shm")  # noqa: S108  (the folder in it is made safely)
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as name:
+        yield Path(name)
+
+
+def test_killed_at_every_point(quick_disk: Path) -> None:
+    """Killed before any one dealing with the disk, a writer leaves a library that is whole, and nothing else behind."""
+    command = [sys.executable, "-m", "tests.library.kill_points", str(quick_disk)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) > 80
+
+
+def test_killed_in_the_middle_of_writing(quick_disk: Path) -> None:
+    """A writer killed while it writes, as its files come and go, loses nothing that it said was added."""
+    path = quick_disk / "lib"
+    library_of(path, "a")
+    said = {"a"}
+    # What it is in the middle of differs from turn to turn.
+    for turn, moment in enumerate(("catalogue.sqlite-journal", ".new-current.json", "segments/.new-*")):
+        command = [sys.executable, "-c", _WRITER, str(path), str(turn)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            said |= {writer.stdout.readline().strip() for _ in range(turn * 3 + 1)}
+            while not any(path.glob(moment)) and writer.poll() is None:
+                pass
+            writer.kill()
+            said |= {line.strip() for line in writer.stdout if line.endswith("\n")}
+        load_snapshot(path)
+        with Library.open(path, read_only=True) as library:
+            assert not [problem for problem in library.verify() if problem.damage]
+    with Library.open(path) as library:
+        assert library.verify() == ()
+        assert said <= {item.id for item in library.items()} == {asset.id for asset in load_snapshot(path).assets}

@@ -1,0 +1,117 @@
+"""streamguard.library.durable: whole or not there."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamguard.errors import LibraryDamaged, LibraryFormatError, LibraryLocked, LibraryMissing
+from streamguard.library.durable import (
+    check_format,
+    library_error,
+    publish_directory,
+    read_bounded,
+    replace_file,
+    writer_lock,
+)
+
+
+def test_publishing_over_leftovers_works(tmp_path: Path) -> None:
+    """What a killed writer left under a name does not keep the name from being used."""
+    (tmp_path / ".new-x").mkdir()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "old").write_text("old")
+    publish_directory(tmp_path / "x", {"new": b"new"})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x" / "new").read_bytes() == b"new"
+
+
+def test_a_file_that_cannot_be_written_keeps_its_old_bytes(tmp_path: Path) -> None:
+    """A write that hits the limit on file sizes leaves the old file and nothing beside it."""
+    path = tmp_path / "file"
+    replace_file(path, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="large") as caught:
+            replace_file(path, bytes(8192))
+        with pytest.raises(OSError, match="large"):
+            publish_directory(tmp_path / "folder", {"part": bytes(8192)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    assert "ulimit" in str(library_error("write", path, caught.value))
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "read-only"), (errno.EACCES, "permission")],
+)
+def test_errors_name_the_next_step(code: int, hint: str) -> None:
+    """A full disk, a read-only one and a lack of permission each say what to do."""
+    assert hint in str(library_error("write library", "known", OSError(code, os.strerror(code))))
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    """A second writer is told that somebody writes, and gets in once the first is done."""
+    with (
+        writer_lock(tmp_path, wait_s=0),
+        pytest.raises(LibraryLocked, match="another"),
+        writer_lock(tmp_path, wait_s=0),
+    ):
+        pass
+    with writer_lock(tmp_path, wait_s=0):
+        pass
+
+
+def test_the_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
+    """The kernel lets go of a dead process' lock, so nobody has to remove a stale one."""
+    code = (
+        "import sys, time; from pathlib import Path; from streamguard.library.durable import writer_lock\n"
+        "with writer_lock(Path(sys.argv[1]), wait_s=0):\n    print('locked', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(LibraryLocked), writer_lock(tmp_path, wait_s=0.1):
+            pass
+        holder.kill()
+    with writer_lock(tmp_path, wait_s=0):
+        pass
+
+
+def test_no_lock_where_there_is_no_library(tmp_path: Path) -> None:
+    """A missing directory is said to be missing, and is not made."""
+    with pytest.raises(LibraryMissing), writer_lock(tmp_path / "nowhere", wait_s=0):
+        pass
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_reads_are_bounded(tmp_path: Path) -> None:
+    """A file that is too large, a link, a folder and a pipe without a writer are each refused at once."""
+    (tmp_path / "large").write_bytes(bytes(101))
+    (tmp_path / "link").symlink_to(tmp_path / "large")
+    (tmp_path / "folder").mkdir()
+    assert read_bounded(tmp_path / "large", most_bytes=101) == bytes(101)
+    with pytest.raises(LibraryDamaged, match="larger"):
+        read_bounded(tmp_path / "large", most_bytes=100)
+    for name in ("link", "folder"):
+        with pytest.raises(LibraryDamaged):
+            read_bounded(tmp_path / name, most_bytes=1000)
+    os.mkfifo(tmp_path / "pipe")
+    assert read_bounded(tmp_path / "pipe", most_bytes=10) == b""
+
+
+def test_formats(tmp_path: Path) -> None:
+    """A newer format is called newer; what has no format is damaged."""
+    check_format(b'{"format": 1}', tmp_path)
+    with pytest.raises(LibraryFormatError, match="use the StreamGuard that made it"):
+        check_format(b'{"format": 7}', tmp_path)
+    for text in (b"", b"{}", b'{"format": 0}', b'{"format": 1.5}', b"\xff\xfe", b"[" * 9999):
+        with pytest.raises(LibraryDamaged):
+            check_format(text, tmp_path)

@@ -1,0 +1,46 @@
+"""streamguard.library.faiss_flat: exact search in 256-bit codes."""
+
+import numpy as np
+import pytest
+
+from streamguard.errors import LibraryDamaged
+from streamguard.library.faiss_flat import Codes, FlatIndex, from_bytes, to_bytes
+
+
+@pytest.fixture
+def codes() -> Codes:
+    """Five codes from a seed."""
+    return np.random.default_rng(3).integers(0, 256, (5, 32), dtype=np.uint8)
+
+
+def test_the_radius_is_inclusive(codes: Codes) -> None:
+    """FAISS leaves out what lies exactly on the radius; we do not."""
+    query = codes[2:3].copy()
+    query[0, 0] ^= 0b111
+    assert FlatIndex(codes).within(query, radius_bits=3).rows.tolist() == [2]
+    assert FlatIndex(codes).within(query, radius_bits=2).rows.tolist() == []
+
+
+def test_hits_are_told_apart_by_query(codes: Codes) -> None:
+    """Each query has its own stretch of the hits, empty when nothing is near."""
+    hits = FlatIndex(codes).within(np.stack([codes[4], ~codes[4], codes[0]]), radius_bits=0)
+    assert hits.starts.tolist() == [0, 1, 1, 2]
+    assert hits.rows.tolist() == [4, 0]
+    assert hits.distances_bits.tolist() == [0, 0]
+
+
+def test_an_empty_index_finds_nothing(codes: Codes) -> None:
+    """No codes, no hits, no error."""
+    index = FlatIndex(codes[:0])
+    assert index.rows == 0
+    assert index.within(codes, radius_bits=256).rows.tolist() == []
+    assert index.codes().shape == (0, 32)
+
+
+def test_bytes_there_and_back(codes: Codes) -> None:
+    """What is written is read; a wrong count, a cut and an extra byte are damage."""
+    data = to_bytes(codes)
+    assert np.array_equal(from_bytes(data, rows=5, path="x").codes(), codes)
+    for bad, rows in ((data, 4), (data, 6), (data[:-1], 5), (data + b"\0", 5), (b"", 5), (b"", 0), (b"IBxF", 0)):
+        with pytest.raises(LibraryDamaged):
+            from_bytes(bad, rows=rows, path="x")

@@ -1,0 +1,52 @@
+"""streamguard.library.live_set: the one file that says what is live."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streamguard.errors import LibraryDamaged, LibraryError
+from streamguard.library.live_set import CURRENT, LiveSegment, LiveSet, publish, read_live_set, to_bytes
+
+_LIVE = LiveSet(
+    generation=17,
+    changed_unix_s=1234.25,
+    segments=(LiveSegment(id="00000003-0123456789ab", manifest_sha256="ab" * 32, off=("x", "y")),),
+)
+
+
+def test_what_is_published_is_read(tmp_path: Path) -> None:
+    """The live set comes back as it was, and its version is short."""
+    publish(tmp_path, _LIVE)
+    assert read_live_set(tmp_path) == _LIVE
+    assert [path.name for path in tmp_path.iterdir()] == [CURRENT]
+    assert _LIVE.version.startswith("17-")
+    assert len(_LIVE.version) == 11
+
+
+@pytest.mark.parametrize("change", [{"generation": 18}, {"changed_unix_s": 1.0}, {"segments": ()}])
+def test_the_version_covers_everything(change: dict[str, object]) -> None:
+    """Whatever differs makes another version."""
+    assert LiveSet.model_validate(_LIVE.model_dump() | change).version != _LIVE.version
+
+
+def test_content_of_another_version_is_refused(tmp_path: Path) -> None:
+    """A live set that was edited by hand is damage."""
+    tree = json.loads(to_bytes(_LIVE))
+    tree["segments"][0]["off"] = []
+    (tmp_path / CURRENT).write_text(json.dumps(tree))
+    with pytest.raises(LibraryDamaged, match="does not belong to its version"):
+        read_live_set(tmp_path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(at=st.integers(0, 1000), new=st.binary(max_size=40))
+def test_any_other_bytes_are_an_error_of_ours(tmp_path: Path, at: int, new: bytes) -> None:
+    """Whatever replaces the end of the file, reading it gives the same live set or an error that we know."""
+    data = to_bytes(_LIVE)
+    (tmp_path / CURRENT).write_bytes(data[: at % len(data)] + new)
+    with contextlib.suppress(LibraryError):
+        assert read_live_set(tmp_path) == _LIVE

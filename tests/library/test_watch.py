@@ -1,0 +1,67 @@
+"""streamguard.library.watch: following a library that others change."""
+
+from pathlib import Path
+
+import pytest
+
+from streamguard.errors import LibraryDamaged, LibraryMissing
+from streamguard.library.live_set import CURRENT
+from streamguard.library.store import Library
+from streamguard.library.watch import Refreshed, SnapshotHolder
+from tests.library.made import library_of, new_item, reference, seen
+
+
+class _Clock:
+    """A clock that goes when told."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_change_is_live_after_the_next_refresh(tmp_path: Path) -> None:
+    """Without a change nothing is loaded; after one the new version serves."""
+    library_of(tmp_path / "lib", "a")
+    holder = SnapshotHolder(tmp_path / "lib")
+    before = holder.snapshot
+    assert holder.refresh() == Refreshed(changed=False)
+    assert holder.snapshot is before
+    with Library.open(tmp_path / "lib") as library:
+        library.add(new_item("b"), reference(5))
+    assert holder.refresh() == Refreshed(changed=True)
+    assert [found.asset for found in holder.snapshot.search((seen(reference(5).prints[0].code),))] == ["b"]
+    assert holder.error is None
+
+
+def test_a_broken_version_leaves_the_last_good_one(tmp_path: Path) -> None:
+    """Damage is reported once and tried again now and then, while the last good version goes on answering."""
+    (made,) = library_of(tmp_path / "lib", "a")
+    clock = _Clock()
+    holder = SnapshotHolder(tmp_path / "lib", clock=clock)
+    good = (tmp_path / "lib" / CURRENT).read_bytes()
+    (tmp_path / "lib" / CURRENT).write_bytes(good[:50])
+    assert isinstance(holder.refresh().error, LibraryDamaged)
+    for _ in range(3):
+        assert holder.refresh() == Refreshed(changed=False)
+        clock.now_s += 31
+    assert isinstance(holder.error, LibraryDamaged)
+    assert holder.snapshot.search((seen(made.prints[0].code),))
+    (tmp_path / "lib" / CURRENT).write_bytes(good)
+    assert holder.refresh() == Refreshed(changed=False)
+    assert holder.error is None
+
+
+def test_a_library_that_vanishes_goes_on_serving(tmp_path: Path) -> None:
+    """A disk that is unmounted under the worker is an error to see, not an end to watching."""
+    (made,) = library_of(tmp_path / "lib", "a")
+    holder = SnapshotHolder(tmp_path / "lib")
+    (tmp_path / "lib").rename(tmp_path / "gone")
+    assert isinstance(holder.refresh().error, LibraryMissing)
+    assert holder.snapshot.search((seen(made.prints[0].code),))
+
+
+def test_nothing_good_to_begin_with(tmp_path: Path) -> None:
+    """A worker does not start without a library."""
+    with pytest.raises(LibraryMissing):
+        SnapshotHolder(tmp_path / "nowhere")

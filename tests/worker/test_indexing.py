@@ -1,0 +1,210 @@
+"""streamguard.worker.indexing: files into the library, each on its own."""
+
+import hashlib
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from streamguard.errors import UsageError
+from streamguard.library.snapshot import load_snapshot
+from streamguard.library.store import Library
+from streamguard.types import AssetId, MediaKind
+from streamguard.worker import reference_child
+from streamguard.worker.indexing import Added, Failed, Job, Known, Limits, Outcome, id_from_name, index, media_in
+from streamguard.worker.reference_child import Content, Progress, Said
+from tests.library.made import reference
+from tests.scenes import Clips
+from tests.waiting import eventually
+
+LIMITS = Limits(at_once=2)
+
+
+def _index(library: Path, jobs: list[Job], limits: Limits = LIMITS) -> dict[str, Outcome]:
+    with Library.open(library, create=True) as opened:
+        return {outcome.job.path.name: outcome for outcome in index(opened, jobs, limits=limits, news=_no_news)}
+
+
+def _no_news(_: Job, __: Progress) -> None:
+    pass
+
+
+def test_videos_and_images_are_added(tmp_path: Path, clips: Clips) -> None:
+    """A video and an image become items, with their content's hash, and an id from their name unless one is given."""
+    jobs = [Job(clips.known, "terror"), Job(clips.image, "still", AssetId("the-image"))]
+    outcomes = _index(tmp_path / "lib", jobs)
+    video, image = outcomes[clips.known.name], outcomes[clips.image.name]
+    assert isinstance(video, Added)
+    assert isinstance(image, Added)
+    assert (video.item.id, video.item.kind, video.item.label) == ("known", MediaKind.VIDEO, "terror")
+    assert (image.item.id, image.item.kind, image.item.looks) == ("the-image", MediaKind.IMAGE, 1)
+    assert video.item.sha256 == hashlib.sha256(clips.known.read_bytes()).hexdigest()
+    assert video.item.duration_us == pytest.approx(12e6, abs=0.1e6)
+    assert video.item.looks > 12
+    assert video.pictures_lost == 0
+    assert load_snapshot(tmp_path / "lib").items == 2
+
+
+def test_a_bad_file_costs_that_file_only(tmp_path: Path, clips: Clips) -> None:
+    """No video, a missing file and a black clip fail with a reason each; the good one between them is added."""
+    bad = [clips.not_a_video, tmp_path / "missing.mp4", clips.black]
+    outcomes = _index(tmp_path / "lib", [Job(path, "x") for path in (*bad, clips.image)])
+    assert isinstance(outcomes[clips.image.name], Added)
+    for path, reason in zip(bad, ("no audio or video", "No such file", "black, flat or fading"), strict=True):
+        failed = outcomes[path.name]
+        assert isinstance(failed, Failed)
+        assert reason in str(failed.error)
+        assert str(path) in str(failed.error)
+
+
+def test_a_truncated_file_gives_what_it_has(tmp_path: Path, clips: Clips) -> None:
+    """A recording that was cut off is added as far as it goes, or refused: never a crash."""
+    cut = tmp_path / "cut.ts"
+    whole = clips.segments[0].path.read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    (outcome,) = _index(tmp_path / "lib", [Job(cut, "x")]).values()
+    assert isinstance(outcome, Added)
+    assert 0 < outcome.item.duration_us < 2e6
+
+
+def test_the_same_content_is_added_once(tmp_path: Path, clips: Clips) -> None:
+    """A copy under another name, in one go or later, is known by its content, whatever id is asked for."""
+    copy = tmp_path / "copy.png"
+    shutil.copy(clips.image, copy)
+    first = _index(tmp_path / "lib", [Job(clips.image, "x"), Job(copy, "x")])
+    assert sorted(type(outcome).__name__ for outcome in first.values()) == ["Added", "Known"]
+    (again,) = _index(tmp_path / "lib", [Job(copy, "x", AssetId("other"))]).values()
+    assert isinstance(again, Known)
+    assert load_snapshot(tmp_path / "lib").items == 1
+
+
+def test_an_id_that_is_taken_is_refused(tmp_path: Path, clips: Clips) -> None:
+    """Another content cannot take an id that is there; a name gets a number instead."""
+    _index(tmp_path / "lib", [Job(clips.image, "x", AssetId("held_image"))])
+    (refused,) = _index(tmp_path / "lib", [Job(clips.held_image, "x", AssetId("held_image"))]).values()
+    assert isinstance(refused, Failed)
+    assert "another item held_image" in str(refused.error)
+    (named,) = _index(tmp_path / "lib", [Job(clips.held_image, "x")]).values()
+    assert isinstance(named, Added)
+    assert named.item.id == "held_image-2"
+
+
+def test_ids_come_from_names() -> None:
+    """Names become safe characters, and unique."""
+    assert id_from_name(Path("/a/Straße 7 (final).MP4"), taken=set()) == "Strae-7-final"
+    assert id_from_name(Path("../-..mp4"), taken=set()) == "item"
+    assert id_from_name(Path("映画.mp4"), taken={"item"}) == "item-2"
+    assert id_from_name(Path("a.mp4"), taken={"a", "a-2"}) == "a-3"
+    assert len(id_from_name(Path("x" * 250), taken=set())) == 100
+
+
+def test_folders_are_searched_by_extension(tmp_path: Path) -> None:
+    """Media are found at any depth, whatever the case of their extension; all else is named."""
+    for name in ("b/two.MKV", "b/c/three.jpeg", "one.mp4", "notes.txt", "b/none"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    media, others = media_in(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in media] == ["one.mp4", "b/two.MKV", "b/c/three.jpeg"]
+    assert [path.name for path in others] == ["notes.txt", "none"]
+    with pytest.raises(UsageError):
+        media_in(tmp_path / "nowhere")
+
+
+def _crash(_: str, connection: Connection, **__: object) -> None:
+    reference_child._say(connection, Said.PROGRESS, [1.0, 2.0])
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _hang(_: str, connection: Connection, **__: object) -> None:
+    reference_child._say(connection, Said.PROGRESS, [1.0, 2.0])
+    signal.pause()
+
+
+def _half_a_message(_: str, connection: Connection, **__: object) -> None:
+    os.write(connection.fileno(), (1000).to_bytes(4, "big") + b"p")
+    signal.pause()
+
+
+def _rubbish(_: str, connection: Connection, **__: object) -> None:
+    connection.send_bytes(b"r\x80\x04nonsense")
+
+
+def _no_content(_: str, connection: Connection, **__: object) -> None:
+    connection.send_bytes(Said.REFERENCE.value + reference_child.to_bytes(reference(1)))
+
+
+@pytest.mark.parametrize(
+    ("child", "silence_s", "reason"),
+    [
+        (_crash, 60.0, "decoding crashed (signal 11)"),
+        (_hang, 1.0, "decoding hung: nothing for 1 s"),
+        (_half_a_message, 1.0, "decoding hung"),
+        (_rubbish, 60.0, "its decoder sent rubbish"),
+        (_no_content, 60.0, "its decoder sent rubbish"),
+    ],
+)
+def test_a_decoder_that_misbehaves_costs_its_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, child: Callable[..., None], silence_s: float, reason: str
+) -> None:
+    """A decoder that crashes, hangs, stops in mid-message or sends rubbish is ended in time, and the file is named."""
+    monkeypatch.setattr(reference_child, "run", child)
+    (tmp_path / "bad.mp4").touch()
+    limits = Limits(at_once=2, silence_s=silence_s)
+    (outcome,) = _index(tmp_path / "lib", [Job(tmp_path / "bad.mp4", "x")], limits).values()
+    assert isinstance(outcome, Failed)
+    assert reason in str(outcome.error)
+    assert load_snapshot(tmp_path / "lib").items == 0
+
+
+def test_no_file_takes_for_ever(tmp_path: Path, clips: Clips) -> None:
+    """A file that takes longer than it may in all is given up."""
+    limits = Limits(at_once=1, total_s=0.01)
+    (outcome,) = _index(tmp_path / "lib", [Job(clips.known, "x")], limits).values()
+    assert isinstance(outcome, Failed)
+    assert "decoding hung" in str(outcome.error)
+
+
+def test_a_file_too_large_for_memory_is_refused(tmp_path: Path, clips: Clips) -> None:
+    """The decoder's memory is bounded; a file that needs more fails, and nothing else does."""
+    limits = Limits(at_once=1, memory_mib=64)
+    (outcome,) = _index(tmp_path / "lib", [Job(clips.known, "x")], limits).values()
+    assert isinstance(outcome, Failed)
+
+
+def test_giving_up_ends_the_decoders(tmp_path: Path, clips: Clips) -> None:
+    """When the caller stops in the middle, as on Ctrl-C, no decoder goes on."""
+    with Library.open(tmp_path / "lib", create=True) as library:
+        outcomes = index(library, [Job(clips.image, "x"), Job(clips.known, "x")], limits=LIMITS, news=_no_news)
+        next(outcomes)
+        outcomes.close()  # type: ignore[attr-defined]  # it is a generator
+    eventually(lambda: str(clips.known) not in _open_files_of_all())
+
+
+def _open_files_of_all() -> set[str]:
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            found.add(str(link.readlink()))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b"c[]", b'c["a"]', b'c["a", "b"]', b"p[1, 2]", b"r", b"r[]\n", b"e[1]", b"p{"]
+)
+def test_what_a_decoder_would_not_say_is_refused(data: bytes) -> None:
+    """A message of any other shape is a ValueError."""
+    with pytest.raises(ValueError):  # noqa: PT011  (any will do)
+        reference_child.understand(data)
+
+
+def test_messages_survive_the_way() -> None:
+    """A reference and a content come out as they went in."""
+    made = reference(4)
+    assert reference_child.from_bytes(reference_child.to_bytes(made)) == made
+    assert reference_child.understand(b'c["ab", 5]') == Content("ab", 5)
