@@ -178,8 +178,8 @@ MOST_ALIKE_SHARE = 0.05
 """A look tells when we are in the footage while at most this share of the rest of the footage looks like it."""
 
 
-def tells_when(alike_share: float) -> bool:
-    return alike_share <= MOST_ALIKE_SHARE
+def tells_when(alike_share: float, *, most_alike_share: float = MOST_ALIKE_SHARE) -> bool:
+    return alike_share <= most_alike_share
 
 
 @dataclass(frozen=True, slots=True)

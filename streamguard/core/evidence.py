@@ -8,16 +8,20 @@ it is. No single keyframe may be worth a kill.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from streamguard.types import Candidate, Evidence, MediaKind, tells_when
+from streamguard.types import MOST_ALIKE_SHARE, Candidate, Evidence, MediaKind, tells_when
 
 
 @dataclass(frozen=True, slots=True)
 class PdqWeights:
-    """Nats of one PDQ match: `nats_at_zero` at 0 bits, in a straight line down to `nats_at_radius` at `radius_bits`."""
+    """Nats of one PDQ match: `nats_at_zero` at 0 bits, in a straight line down to `nats_at_radius` at `radius_bits`.
+
+    A look tells when while at most `most_alike_share` of its own footage, elsewhere, looks like it.
+    """
 
     radius_bits: int = 31
     nats_at_zero: float = 10.0
     nats_at_radius: float = 6.0
+    most_alike_share: float = MOST_ALIKE_SHARE
 
 
 def weigh(candidates: Iterable[Candidate], weights: PdqWeights) -> tuple[Evidence, ...]:
@@ -32,7 +36,8 @@ def weigh(candidates: Iterable[Candidate], weights: PdqWeights) -> tuple[Evidenc
             region=candidate.region,
             nats=_nats(candidate.distance_bits, weights),
             distance_bits=candidate.distance_bits,
-            tells_when=candidate.kind is MediaKind.IMAGE or tells_when(candidate.alike_share),
+            tells_when=candidate.kind is MediaKind.IMAGE
+            or tells_when(candidate.alike_share, most_alike_share=weights.most_alike_share),
         )
         for candidate in candidates
         if candidate.distance_bits <= weights.radius_bits

@@ -11,8 +11,8 @@ def fingerprints(frame: Frame) -> Fingerprints:
     Both are kept: a dark scene may look like bars, and then only the whole tells.
     Raises FingerprintError where the luma plane is no picture.
     """
-    height, width = frame.luma.shape
     prints = [pdq.fingerprint(frame.luma, levels=frame.levels)]
+    height, width = frame.luma.shape
     inside = without_bars(frame.luma, levels=frame.levels)
     if inside is not None:
         prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside))
