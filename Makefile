@@ -11,13 +11,15 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo install test lint format bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.runtime ## Make footage, serve it as a live stream, catch it; leaves demo/evidence.png
 	@$(BIN)/streamguard demo
+
+install: $(VENV)/.runtime ## Install StreamGuard into .venv: then `. .venv/bin/activate`
 
 test: lint ## Lint, then run every test; what needs a server that is not installed is skipped
 	@$(BIN)/python -m pytest
