@@ -65,7 +65,8 @@ _TABLE = (
     # nginx-rtmp says this of an application it does not have, and so does any server that hangs up.
     _Row(
         (av.error.OSError, OSError),
-        SourceUnavailable, SourceUnavailable, "the connection broke or there is no such application or stream", _LIVE,
+        SourceUnavailable, SourceUnavailable, "the connection broke, or there is no such application or stream",
+        "are its names right, is the stream live, and with rtmps the certificate good?",
     ),
     _Row((av.FFmpegError, ValueError), SourceUnavailable, SourceUnavailable, "FFmpeg could not go on"),
 )  # fmt: skip

@@ -4,17 +4,21 @@ The options and both kinds of timeout are measured: `timeout` sees stalls, silen
 `rw_timeout` bounds closing. RTMP's own option `timeout` means *listen* and is never passed.
 """
 
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.files import as_path, opened_file
+from streamguard.ingest.keyframes import PARSE_ONLY
 from streamguard.ingest.news import Tell
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.urls import SourceKind, file_path, public_url, scheme_of, source_kind
@@ -22,8 +26,9 @@ from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 
 # Opening takes 1.2-1.6 s with these, 2.3-5.9 s without: a stream that has no audio is not waited for.
-_PROBING = {"analyzeduration": "1000000", "probesize": "1000000", "fpsprobesize": "0"}
+_PROBING = {"analyzeduration": "1000000", "probesize": "1000000", "fpsprobesize": "0", **PARSE_ONLY}
 _PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,rtmp,tls,tcp"}
+_CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _MAX_BAD_READS_IN_A_ROW = 20
 
 
@@ -38,7 +43,7 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Ite
     viewer = Viewer(subject, options, session=session, tell=tell, live=live)
     with _opened(url, options) as container:
         position_s = time.monotonic() if live else 0.0
-        video = viewer.open(container, position_s=position_s)
+        video = viewer.open(container, position_s=position_s, duration_s=None if live else _duration_s(container))
         for packet in _packets(container, video, subject=subject, viewer=viewer):
             arrived_s = time.monotonic()
             position_s = arrived_s if live else _media_s(packet, otherwise=position_s)
@@ -61,7 +66,7 @@ def _opened(url: str, options: SourceOptions) -> Iterator[InputContainer]:
                 **_PROBING,
                 "rw_timeout": str(round(options.read_timeout_s * 1_000_000)),
                 "protocol_whitelist": _PROTOCOLS[scheme_of(url)],
-                "max_pixels": str(options.max_pixels),
+                **(_tls_options(url) if scheme_of(url) == "rtmps" else {}),
             },
             metadata_errors="replace",
             # The open timeout is counted twice: for the connection, then for probing.
@@ -71,6 +76,16 @@ def _opened(url: str, options: SourceOptions) -> Iterator[InputContainer]:
         yield container
     finally:
         container.close()
+
+
+def _tls_options(url: str) -> dict[str, str]:
+    """FFmpeg checks no certificate unless told to, and PyAV's build knows no authorities of its own."""
+    found = (ssl.get_default_verify_paths().cafile, *_CA_FILES)
+    ca_file = next((path for path in found if path and Path(path).is_file()), None)
+    if ca_file is None:
+        problem = "there are no certificates of authorities on this machine to check the server's with"
+        raise SourceRefused("open stream", public_url(url), problem, hint="name a file with them in SSL_CERT_FILE")
+    return {"tls_verify": "1", "ca_file": ca_file}
 
 
 def _packets(
@@ -89,6 +104,10 @@ def _packets(
             if not isinstance(error, av.error.InvalidDataError) or bad_reads >= _MAX_BAD_READS_IN_A_ROW:
                 raise ours(error, operation="read stream", subject=subject, opening=False) from error
             viewer.damaged("read")
+
+
+def _duration_s(container: InputContainer) -> float | None:
+    return None if container.duration is None else container.duration / av.time_base
 
 
 def _media_s(packet: "Packet[VideoStream]", *, otherwise: float) -> float:

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from streamguard.errors import SourceRefused, SourceUnavailable
+from streamguard.errors import SourceRefused, SourceUnavailable, UsageError
 from streamguard.ingest.urls import public_url, scheme_of
 
 Resolve = Callable[[str, int], tuple[str, ...]]
@@ -47,14 +47,17 @@ def resolve(host: str, port: int) -> tuple[str, ...]:
 
 
 class Guard:
-    """One session's judgement, and its memory of what each host resolved to."""
+    """One session's judgement, and its memory of what each host resolved to. Raises UsageError: no URL to begin with."""
 
     def __init__(self, origin_url: str, *, allow_hosts: tuple[str, ...] = (), resolve: Resolve = resolve) -> None:
         self._allowed = frozenset(host.lower().strip("[]") for host in allow_hosts)
         self._resolve = resolve
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._subject = public_url(origin_url)
-        self._origin = self._key(self._parsed(origin_url))
+        try:
+            self._origin = self._key(self._parsed(origin_url))
+        except SourceRefused:
+            raise UsageError("open stream", self._subject, "not a URL", hint="check its host and port") from None
 
     def target(self, url: str, *, base: str = "") -> Target:
         """What to connect to for a URL, relative to `base`. Raises SourceRefused; SourceUnavailable: no such host."""

@@ -18,6 +18,10 @@ from streamguard.types import Levels, Luma
 Picture = tuple[float | None, Luma, Levels]
 """A decoded keyframe: its time stamp in seconds, if it has one, its luma, and what is black and white in it."""
 
+PARSE_ONLY = {"codec_whitelist": "none"}
+"""Opens a container without decoding its first picture to find out about it: the parsers know enough. That saves half
+the work of a short segment, and a picture of hostile size never gets past `max_pixels`."""
+
 _MAX_FAILURES_IN_A_ROW = 5
 
 

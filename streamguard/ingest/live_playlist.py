@@ -20,16 +20,17 @@ _MAX_FAILURES_IN_A_ROW = 3
 _REMEMBERED = 64
 
 
-def pause_s(*, now_s: float, found_s: float, cadence_s: float) -> float:
+def pause_s(*, now_s: float, found_s: float, cadence_s: float, target_s: float) -> float:
     """How long until the playlist is worth asking again.
 
-    A new segment is due one segment after the last was found. From a little before that on it is asked for every
+    A new segment is due `cadence_s` after the last was found. From a little before that on it is asked for every
     quarter of a second: a wait here adds to every time to kill, and an unchanged playlist costs next to nothing.
+    Only when two segments (of `target_s`) are overdue it is asked for less often.
     """
     due_in_s = found_s + cadence_s - _POLL_S - now_s
     if due_in_s > 0:
         return min(max(due_in_s, _POLL_S), _LONGEST_PAUSE_S)
-    return _POLL_S if -due_in_s <= 2 * cadence_s + 1.0 else _SLOW_POLL_S
+    return _POLL_S if -due_in_s <= 2 * target_s else _SLOW_POLL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def live_segments(
             hint = "has the publisher gone?"
             raise SourceStalled("watch", playlist.subject, f"no new segment for {stalled_after_s:.0f} s", hint=hint)
         viewer.wait(position_s=now_s)
-        time.sleep(pause_s(now_s=now_s, found_s=found_s, cadence_s=cadence_s))
+        time.sleep(pause_s(now_s=now_s, found_s=found_s, cadence_s=cadence_s, target_s=target_s))
         try:
             media, failures = playlist.changed(), 0
         except SourceUnavailable:

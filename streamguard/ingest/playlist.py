@@ -16,16 +16,20 @@ from streamguard.ingest.fetch import ByteRange
 
 MAX_PLAYLIST_BYTES = 4 << 20
 
-_MAX_LINES = 200_000
+_MAX_LINES = 60_000
+_LIVE_SEGMENTS = 64
 _MAX_LINE_CHARS = 16_384
 _MAX_VARIANTS = 200
 _MAX_DURATION_S = 3600.0
 _GOOD_ENOUGH_LINES = 240
 _MAX_NUMBER = 1 << 62
 _TAGS = (
-    "#EXTM3U", "#EXTINF:", "#EXT-X-BYTERANGE:", "#EXT-X-KEY:", "#EXT-X-MAP:", "#EXT-X-STREAM-INF:", "#EXT-X-ENDLIST",
-    "#EXT-X-GAP",
+    "#EXTM3U", "#EXTINF:", "#EXT-X-BYTERANGE:", "#EXT-X-MAP:", "#EXT-X-STREAM-INF:", "#EXT-X-ENDLIST", "#EXT-X-GAP",
 )  # fmt: skip
+# Playlists with one of these are read from start to end.
+_WHOLE_TAGS = ("#EXT-X-ENDLIST", "#EXT-X-STREAM-INF:")
+# These hold from where they stand on, so the last of each is kept of what is cut away.
+_STANDING_TAGS = ("#EXTM3U", "#EXT-X-TARGETDURATION:", "#EXT-X-MEDIA-SEQUENCE:", "#EXT-X-MAP:", "#EXT-X-KEY:")
 _VIDEO_CODEC = re.compile(r"(avc|hvc|hev|av01|vp0?[89]|dvh|dva|vvc|vvi|mp4v)", re.IGNORECASE)
 # What m3u8 lets through of Python's own errors when a playlist is not one.
 _FOREIGN = (m3u8.ParseError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
@@ -90,20 +94,38 @@ def parse(body: bytes, *, subject: str) -> MasterPlaylist | MediaPlaylist:
     text = body.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
     if not text.startswith("#EXTM3U"):
         raise _unwatchable(subject, "the answer is not an HLS playlist")
-    lines = text.splitlines()
+    lines, dropped = _newest(text.splitlines())
     if len(lines) > _MAX_LINES or any(len(line) > _MAX_LINE_CHARS for line in lines):
         raise _unwatchable(subject, "the playlist is too long")
     try:
         data = m3u8.parse("\n".join(lines), custom_tags_parser=_own_tags)
         if data["is_variant"]:
             return _master(data, subject=subject)
-        return _media(data, subject=subject)
+        return _media(data, dropped=dropped, subject=subject)
     except _FOREIGN as error:
         raise _unwatchable(subject, "the playlist is malformed") from error
 
 
-def _own_tags(line: str, _: int, data: dict[str, Any], __: dict[str, Any]) -> bool:
-    """True keeps a line from m3u8: tags that we don't use, and two that it reads too strictly."""
+def _newest(lines: list[str]) -> tuple[list[str], int]:
+    """A live playlist that goes back for hours, without the hours: what is left of its lines, and how many segments are not.
+
+    m3u8 takes half a second for ten thousand segments, and a live playlist is read every other second.
+    """
+    uris = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
+    if len(uris) <= _LIVE_SEGMENTS or any(line.startswith(_WHOLE_TAGS) for line in lines):
+        return lines, 0
+    cut = uris[-_LIVE_SEGMENTS - 1] + 1
+    head = {line.partition(":")[0]: line for line in lines[:cut] if line.startswith(_STANDING_TAGS)}
+    return [*head.values(), *lines[cut:]], len(uris) - _LIVE_SEGMENTS
+
+
+def _own_tags(line: str, _: int, data: dict[str, Any], state: dict[str, Any]) -> bool:
+    """True keeps a line from m3u8: tags that we don't use, and those that it reads too strictly or too slowly."""
+    if line.startswith("#EXT-X-KEY:"):
+        # m3u8 compares every key with all others. Only whether there is one matters here.
+        method = re.search(r"METHOD=([^,]*)", line)
+        state["current_key"] = {"method": method[1] if method else "unknown method"}
+        return True
     for tag, key in (("#EXT-X-TARGETDURATION:", "targetduration"), ("#EXT-X-MEDIA-SEQUENCE:", "media_sequence")):
         if line.startswith(tag):
             data[key] = float(line[len(tag) :]) if key == "targetduration" else int(line[len(tag) :])
@@ -130,10 +152,11 @@ def _variant(uri: str, info: dict[str, Any]) -> Variant:
     )
 
 
-def _media(data: dict[str, Any], *, subject: str) -> MediaPlaylist:
+def _media(data: dict[str, Any], *, dropped: int, subject: str) -> MediaPlaylist:
     first_number = data["media_sequence"] or 0
     if not 0 <= first_number <= _MAX_NUMBER:
         raise _unwatchable(subject, "the playlist's media sequence number is out of range")
+    first_number += dropped
     return MediaPlaylist(
         target_s=_seconds(data.get("targetduration", 0.0)),
         segments=tuple(_segments(data["segments"], first_number)),

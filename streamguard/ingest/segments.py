@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import av
 
 from streamguard.ingest.files import refuse_nested
+from streamguard.ingest.keyframes import PARSE_ONLY
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 
@@ -40,7 +41,7 @@ def segment_frames(data: bytes, viewer: Viewer, *, arrived_s: float, position_s:
     if format_name is None:
         raise viewer.unwatchable("segments that are neither MPEG-TS nor MP4")
     start = ts_start(data) if format_name == "mpegts" else 0
-    options = {"fpsprobesize": "0", "analyzeduration": "1000000"}
+    options = {"fpsprobesize": "0", "analyzeduration": "1000000", **PARSE_ONLY}
     with av.open(
         io.BytesIO(memoryview(data)[start or 0 :]),
         "r",

@@ -6,7 +6,6 @@ RTMP, files and HLS read differently and see alike; this is the part that is ali
 import math
 from collections.abc import Iterator
 
-import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -43,14 +42,13 @@ class Viewer:
         self._blind = False
         self.pictures = 0
 
-    def open(self, container: InputContainer, *, position_s: float) -> VideoStream:
+    def open(self, container: InputContainer, *, position_s: float, duration_s: float | None = None) -> VideoStream:
         """The stream to demux; told as Opened when it is another than before. Raises SourceUnwatchable."""
         video = pick_video(container)
         reason = why_blind(container, video, max_pixels=self._options.max_pixels)
         if reason is not None or video is None:
             raise self.unwatchable(reason or "no video")
         codec = video.codec_context
-        duration_s = None if self._live or container.duration is None else container.duration / av.time_base
         opened = Opened(codec.codec.canonical_name, codec.width, codec.height, duration_s)
         if opened != self._opened:
             self._opened = opened

@@ -1,0 +1,295 @@
+import gzip
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
+from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
+from streamguard.ingest.guard import Guard
+from tests.http_server import Answer, Web
+from tests.programs import need
+
+SECONDS = 0.5
+LIMITS = Limits(SECONDS, 100_000)
+
+
+def fetch(web: Web, path: str, limits: Limits = LIMITS, *, part: ByteRange | None = None) -> Fetched:
+    url = web.url(path)
+    with closing(Fetcher(Guard(url), subject="cam")) as fetcher:
+        return fetcher.fetch(url, limits, part=part)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fails when what is inside takes longer."""
+    started_s = time.monotonic()
+    yield
+    assert time.monotonic() - started_s < seconds
+
+
+def test_body(web: Web) -> None:
+    """A body comes whole, with the address that it came from."""
+    web.pages["/a"] = b"x" * 70_000
+    assert fetch(web, "/a") == Fetched(web.url("/a"), b"x" * 70_000)
+
+
+def test_connection_is_used_again(web: Web) -> None:
+    """Polling costs one request, not one connection, each."""
+    connections = set()
+    web.pages["/a"] = lambda answer: (connections.add(answer.client), answer.send(b"x"))[0]
+    url = web.url("/a")
+    with closing(Fetcher(Guard(url), subject="cam")) as fetcher:
+        for _ in range(3):
+            fetcher.fetch(url, LIMITS)
+    assert len(connections) == 1
+
+
+def test_connection_that_was_closed_meanwhile(web: Web) -> None:
+    """A server that closes an idle connection costs nothing but a new one."""
+    url = web.url("/a")
+    web.pages["/a"] = lambda answer: answer.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+    with closing(Fetcher(Guard(url), subject="cam")) as fetcher:
+        assert [fetcher.fetch(url, LIMITS).body for _ in range(3)] == [b"x"] * 3
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_unchanged(web: Web, header: str) -> None:
+    """With the validator of the last answer, an unchanged body is not sent again."""
+
+    def page(answer: Answer) -> None:
+        asked = answer.headers.get("If-None-Match") or answer.headers.get("If-Modified-Since")
+        answer.send(b"" if asked == "v1" else b"x", status=304 if asked == "v1" else 200, headers={header: "v1"})
+
+    web.pages["/a"] = page
+    url = web.url("/a")
+    with closing(Fetcher(Guard(url), subject="cam")) as fetcher:
+        first = fetcher.fetch(url, LIMITS)
+        assert fetcher.fetch(url, LIMITS, validator=first.validator).unchanged
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+def test_byte_range(web: Web, *, knows_ranges: bool) -> None:
+    """A part is asked for as a range, and cut out where the server sends everything."""
+    body = bytes(range(100))
+
+    def page(answer: Answer) -> None:
+        assert answer.headers["Range"] == "bytes=10-14"
+        answer.send(body[10:15] if knows_ranges else body, status=206 if knows_ranges else 200)
+
+    web.pages["/a"] = page
+    fetched = fetch(web, "/a", part=ByteRange(10, 5))
+    assert (fetched.body, fetched.whole) == (body[10:15], True)
+
+
+def test_credentials_stay_with_their_origin(web: Web) -> None:
+    """The URL's user and password go to its own origin, and nowhere else."""
+    seen: dict[str, str | None] = {}
+    web.pages["/a"] = lambda answer: (seen.update(a=answer.headers["Authorization"]), answer.send())[0]
+    web.pages["/b"] = lambda answer: (seen.update(b=answer.headers["Authorization"]), answer.send())[0]
+    url = web.url("/a").replace("://", "://user:hunter2@")
+    guard = Guard(url, allow_hosts=("localhost",))
+    with closing(Fetcher(guard, subject="cam", credentials_url=url)) as fetcher:
+        fetcher.fetch(url, LIMITS)
+        fetcher.fetch(web.url("/b", host="localhost"), LIMITS)
+    assert seen == {"a": "Basic dXNlcjpodW50ZXIy", "b": None}
+
+
+class TestRedirects:
+    def test_followed(self, web: Web) -> None:
+        """A redirect on the same origin is followed, and what it leads to is the new address."""
+        web.pages |= {"/a": lambda answer: answer.redirect("/b"), "/b": b"x"}
+        assert fetch(web, "/a").url == web.url("/b")
+
+    def test_not_for_ever(self, web: Web) -> None:
+        """Four in a row are one too many."""
+        web.pages["/a"] = lambda answer: answer.redirect("/a")
+        with pytest.raises(SourceRefused, match="more than 3 redirects"):
+            fetch(web, "/a")
+        assert len(web.asked) == 4
+
+    @pytest.mark.parametrize("to", ["http://localhost:1/x", "http://169.254.169.254/latest", "file:///etc/passwd"])
+    def test_not_inside(self, web: Web, to: str) -> None:
+        """A redirect into the operator's network, or to another kind of thing, is refused."""
+        web.pages["/a"] = lambda answer: answer.redirect(to)
+        with pytest.raises(SourceRefused, match="leads to"):
+            fetch(web, "/a")
+
+
+class TestTimeLimits:
+    @pytest.mark.parametrize(
+        "page",
+        [
+            Answer.hang,
+            Answer.drip,
+            lambda answer: answer.drip(b"HTTP/1.1 200 OK\r\nX-Long: "),
+            lambda answer: answer.flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n", every_s=0.01),
+        ],
+        ids=["silence", "status line", "headers", "interim answers"],
+    )
+    def test_head(self, web: Web, page: object) -> None:
+        """However an answer's head fails to come, the deadline ends it."""
+        web.pages["/a"] = page  # type: ignore[assignment]  # methods are pages too
+        with within(4 * SECONDS), pytest.raises(SourceUnavailable, match="in time"):
+            fetch(web, "/a")
+
+    @pytest.mark.parametrize("head", [b"Content-Length: 1000", b"X-None: 1"])
+    def test_dripped_body(self, web: Web, head: bytes) -> None:
+        """A body that drips is cut at the deadline, and what came is there."""
+        web.pages["/a"] = lambda answer: answer.drip(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
+        with within(4 * SECONDS):
+            fetched = fetch(web, "/a")
+        assert set(fetched.body) == {ord("0")}
+        assert not fetched.whole
+
+    def test_dripped_chunks(self, web: Web) -> None:
+        """Nor do chunks of one byte hold us."""
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        web.pages["/a"] = lambda answer: answer.flood(head, b"1\r\nx\r\n", every_s=0.02)
+        with within(4 * SECONDS):
+            assert not fetch(web, "/a").whole
+
+    def test_unreachable_address(self) -> None:
+        """A host that answers nothing at all is given up at the deadline."""
+        with closing(socket.socket()) as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            url = f"http://127.0.0.1:{full.getsockname()[1]}/a"
+            with closing(Fetcher(Guard(url), subject="cam")) as fetcher, within(4 * SECONDS):
+                with pytest.raises(SourceUnavailable, match="in time"):
+                    fetcher.fetch(url, LIMITS)
+
+
+class TestSizes:
+    def test_too_long(self, web: Web) -> None:
+        """A body longer than the limit is cut there, however much the server would send."""
+        web.pages["/a"] = lambda answer: answer.flood(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536)
+        fetched = fetch(web, "/a", Limits(5.0, 100_000))
+        assert (len(fetched.body), fetched.whole) == (100_000, False)
+
+    def test_gzip_bomb(self, web: Web) -> None:
+        """Compression that nobody asked for is unpacked up to the limit."""
+        bomb = gzip.compress(bytes(50_000_000))
+        web.pages["/a"] = lambda answer: answer.send(bomb, headers={"Content-Encoding": "gzip"})
+        fetched = fetch(web, "/a", Limits(5.0, 100_000))
+        assert (len(fetched.body), fetched.whole) == (100_000, False)
+
+    def test_gzip(self, web: Web) -> None:
+        """Honest compression is unpacked."""
+        web.pages["/a"] = lambda answer: answer.send(gzip.compress(b"#EXTM3U"), headers={"Content-Encoding": "gzip"})
+        assert fetch(web, "/a").body == b"#EXTM3U"
+
+    def test_other_compression(self, web: Web) -> None:
+        """Other compression is an error, not garbage."""
+        web.pages["/a"] = lambda answer: answer.send(b"x", headers={"Content-Encoding": "br"})
+        with pytest.raises(SourceUnavailable, match="not HTTP"):
+            fetch(web, "/a")
+
+    def test_cut_short(self, web: Web) -> None:
+        """A connection that breaks in the middle of a body is told."""
+        web.pages["/a"] = lambda answer: answer.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        fetched = fetch(web, "/a")
+        assert (fetched.body, fetched.whole) == (b"half", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, SourceRefused), (403, SourceRefused), (404, SourceUnavailable), (429, SourceUnavailable), (500, SourceUnavailable)],
+)
+def test_status(web: Web, status: int, kind: type[SourceError]) -> None:
+    """A server that says no is told apart from one that has nothing yet."""
+    web.pages["/a"] = lambda answer: answer.send(b"sorry", status=status)
+    with pytest.raises(kind, match=f"cam: HTTP {status}"):
+        fetch(web, "/a")
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x00\xff" * 100, b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 xyz\r\n\r\n", b"\n" * 9])
+def test_not_http(web: Web, garbage: bytes) -> None:
+    """What is no HTTP server is an error with a reason."""
+    web.pages["/a"] = lambda answer: answer.raw(garbage)
+    with pytest.raises(SourceUnavailable, match=r"fetch cam: (the server hung up|the answer is not HTTP)"):
+        fetch(web, "/a")
+
+
+def test_refused_connection(web: Web) -> None:
+    """Nobody listening is told as that."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as sock:
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}/"
+    with closing(Fetcher(Guard(url), subject="cam")) as fetcher, pytest.raises(SourceUnavailable, match="refused"):
+        fetcher.fetch(url, LIMITS)
+
+
+class TestTls:
+    @pytest.fixture
+    def certificate(self, tmp_path: Path) -> Path:
+        """A certificate for `localhost`, with its key."""
+        (openssl,) = need("openssl")
+        path = tmp_path / "both.pem"
+        subprocess.run(
+            [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        with path.open("wb") as both:
+            for name in ("key.pem", "cert.pem"):
+                with (tmp_path / name).open("rb") as one:
+                    shutil.copyfileobj(one, both)
+        return path
+
+    @pytest.fixture
+    def port(self, certificate: Path) -> Iterator[int]:
+        """A TLS server that answers once with one byte a read, then drips."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        stopping = threading.Event()
+
+        def serve(listener: socket.socket) -> None:
+            while not stopping.is_set():
+                with suppress(OSError):
+                    sock, _ = listener.accept()
+                    with context.wrap_socket(sock, server_side=True) as tls:
+                        slow = b"/slow" in tls.recv(4096)
+                        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + (b"" if slow else b"hello"))
+                        while slow and not stopping.wait(0.05):
+                            tls.sendall(b"")
+
+        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+            thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+            thread.start()
+            yield listener.getsockname()[1]
+            stopping.set()
+            listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+    def test_checked(self, port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A certificate of a known authority with the right name is good, whatever address was vetted."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.with_name("cert.pem")))
+        assert self._get(f"https://localhost:{port}/").body == b"hello"
+
+    def test_deadline(self, port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """TLS does not hide a server that stalls."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.with_name("cert.pem")))
+        with within(4 * SECONDS):
+            assert not self._get(f"https://localhost:{port}/slow").whole
+
+    def test_wrong_name(self, port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A certificate of another name is none."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.with_name("cert.pem")))
+        with pytest.raises(SourceUnavailable, match="TLS: CERTIFICATE_VERIFY_FAILED"):
+            self._get(f"https://127.0.0.1:{port}/")
+
+    def test_unknown_authority(self, port: int) -> None:
+        """A certificate that nobody vouches for is none."""
+        with pytest.raises(SourceUnavailable, match="TLS: CERTIFICATE_VERIFY_FAILED"):
+            self._get(f"https://localhost:{port}/")
+
+    def _get(self, url: str) -> Fetched:
+        with closing(Fetcher(Guard(url), subject="cam")) as fetcher:
+            return fetcher.fetch(url, LIMITS)

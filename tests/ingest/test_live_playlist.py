@@ -1,0 +1,87 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamguard.ingest.live_playlist import Tracker, pause_s
+from streamguard.ingest.playlist import MediaPlaylist, MediaSegment, Part
+
+
+def playlist(first: int, *, count: int = 5, name: str = "s") -> MediaPlaylist:
+    segments = (MediaSegment(number, 2.0, Part(f"{name}-{number}.ts")) for number in range(first, first + count))
+    return MediaPlaylist(2.0, tuple(segments), ended=False)
+
+
+def numbers(tracker: Tracker, media: MediaPlaylist) -> list[int]:
+    return [segment.number for segment in tracker.fresh(media).segments]
+
+
+class TestTracker:
+    def test_begins_at_the_newest(self) -> None:
+        """What is live is what counts: of the first playlist only the last segment is new."""
+        tracker = Tracker()
+        assert numbers(tracker, playlist(10)) == [14]
+        assert numbers(tracker, playlist(10)) == []
+        assert numbers(tracker, playlist(12)) == [15, 16]
+
+    def test_empty(self) -> None:
+        """A playlist without segments yet has nothing new."""
+        assert numbers(Tracker(), playlist(0, count=0)) == []
+
+    def test_missed_some(self) -> None:
+        """Segments that left the playlist before we saw them are gone; the rest is taken in order."""
+        tracker = Tracker()
+        numbers(tracker, playlist(0))
+        assert numbers(tracker, playlist(20, count=3)) == [20, 21, 22]
+
+    def test_too_many_at_once(self) -> None:
+        """Of a flood of new segments the newest are taken, and the others counted."""
+        tracker = Tracker()
+        numbers(tracker, playlist(0, count=1))
+        fresh = tracker.fresh(playlist(1, count=1000))
+        assert ([fresh.segments[0].number, fresh.segments[-1].number], fresh.skipped) == ([991, 1000], 990)
+
+    def test_numbers_start_over(self) -> None:
+        """A publisher that came back may count from 0 again: that is no standstill."""
+        tracker = Tracker()
+        numbers(tracker, playlist(100))
+        assert numbers(tracker, playlist(0, name="again")) == [4]
+        assert numbers(tracker, playlist(1, name="again")) == [5]
+
+    def test_old_copy(self) -> None:
+        """A cache that hands out an older copy makes nothing be seen twice."""
+        tracker = Tracker()
+        numbers(tracker, playlist(10))
+        numbers(tracker, playlist(11))
+        assert numbers(tracker, playlist(10)) == []
+        assert numbers(tracker, playlist(12)) == [16]
+
+    @given(st.lists(st.integers(0, 60), max_size=40))
+    def test_no_segment_twice_while_numbers_grow(self, firsts: list[int]) -> None:
+        """In a playlist that only grows, each segment is handed out at most once, in order."""
+        tracker = Tracker()
+        seen = [number for first in sorted(firsts) for number in numbers(tracker, playlist(first))]
+        assert seen == sorted(set(seen))
+
+
+class TestPause:
+    def test_never_late(self) -> None:
+        """From a little before a segment is due until it is there, the playlist is asked for at least twice a second."""
+        for since_found_s in (1.75, 1.9, 2.0, 2.5, 4.0, 5.7):
+            assert pause_s(now_s=100 + since_found_s, found_s=100, cadence_s=2.0, target_s=2.0) <= 0.5
+
+    def test_not_before_it_can_be_there(self) -> None:
+        """Right after a segment there is nothing to ask for."""
+        assert pause_s(now_s=100, found_s=100, cadence_s=2.0, target_s=2.0) == pytest.approx(1.75)
+
+    def test_slower_when_overdue(self) -> None:
+        """A stream that stands still is asked for less often."""
+        assert pause_s(now_s=110, found_s=100, cadence_s=2.0, target_s=2.0) == 1.0
+
+    def test_first_segment(self) -> None:
+        """How old the first segment is nobody says: the next is asked for at once."""
+        assert pause_s(now_s=100.5, found_s=100, cadence_s=0.0, target_s=2.0) == 0.25
+
+    @given(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 3600))
+    def test_bounded(self, now_s: float, since_s: float, cadence_s: float) -> None:
+        """Whatever a playlist says of itself, no pause is longer than two seconds, and none is none."""
+        assert 0.25 <= pause_s(now_s=now_s + since_s, found_s=now_s, cadence_s=cadence_s, target_s=2.0) <= 2.0
