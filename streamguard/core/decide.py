@@ -26,12 +26,14 @@ Track = tuple[AssetId, View]
 class DecisionRule:
     """When evidence is enough. Nats halve every `half_life_s`; what is older than `window_s` is forgotten, and what
     came before the last `most_keyframes` with evidence: that bounds the work where every picture is a keyframe.
+    Of keyframes nearer than `apart_s` one counts: pictures so close in time are one picture, and agree with themselves.
     """
 
     name: str = "built-in-1"
     review_nats: float = 9.0
     kill_nats: float = 13.0
     min_keyframes: int = 2
+    apart_s: float = 0.8
     half_life_s: float = 10.0
     window_s: float = 30.0
     most_keyframes: int = 32
@@ -194,18 +196,19 @@ def _strongest(
             continue
         for item in sighting.evidence:
             if item.tells_when or not for_kill:
-                support = _support(item, trace, now=now, for_kill=for_kill)
+                support = _support(item, trace, now=now, apart_s=rule.apart_s, for_kill=for_kill)
                 if len(support.chain) >= rule.min_keyframes and support.nats >= enough:
                     best = support if best is None or support.nats > best.nats else best
     return best
 
 
-def _support(item: Evidence, trace: _Trace, *, now: MediaTime, for_kill: bool) -> _Support:
-    """The item with, from each earlier keyframe, the most that agrees with it."""
+def _support(item: Evidence, trace: _Trace, *, now: MediaTime, apart_s: float, for_kill: bool) -> _Support:
+    """The item with, from each earlier keyframe that is not too near to one counted, the most that agrees with it."""
     nats = item.nats
     chain = [(now, item)]
     for past, earlier in trace:
-        if not _reachable(earlier.reach, item.place, past):
+        too_near = _seconds(past.seen.at, chain[-1][0]) < apart_s
+        if too_near or not _reachable(earlier.reach, item.place, past):
             continue
         for other in earlier.evidence:
             if _agree(other, item, past, for_kill=for_kill):
