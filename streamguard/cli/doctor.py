@@ -18,10 +18,11 @@ from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
 from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.signing import signing_key
 from streamguard.errors import StreamGuardError
 from streamguard.worker.children import start_forkserver
 from streamguard.worker.matcher import Matched, Matcher
-from streamguard.worker.service import open_library, signing_key, supervisor_options, transport
+from streamguard.worker.service import open_library, supervisor_options, transport
 from streamguard.worker.streams import Stream, StreamSpec
 from streamguard.worker.supervisor import Supervisor, Watcher
 
@@ -100,7 +101,7 @@ def check_config(path: Path) -> None:
     """
     config = load_config(path)
     stream_specs((), config)
-    signing_key(config)
+    signing_key(config.signals)
     click.echo(f"{path}: good; {len(config.streams)} streams")
 
 
@@ -149,7 +150,7 @@ def _redis(config: Config) -> str:
 
 
 def _signing(config: Config) -> str:
-    if signing_key(config) is None:
+    if signing_key(config.signals) is None:
         return "none: signals go unsigned, consumers cannot verify them; set signals.hmac_key_file"
     return "good"
 

@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import av
 import cv2
@@ -29,7 +29,7 @@ class DecoderJob:
     """All that a child is told."""
 
     name: str
-    url: str
+    url: str = field(repr=False)
     session: int
     options: SourceOptions
     memory_mib: int

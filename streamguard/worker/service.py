@@ -16,7 +16,7 @@ from streamguard.core.evidence import PdqWeights
 from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.signing import key_from_bytes, key_from_file
+from streamguard.enforce.signing import signing_key
 from streamguard.enforce.stdout_lines import StdoutLines
 from streamguard.errors import SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
@@ -68,15 +68,6 @@ def open_library(config: Config) -> SnapshotHolder:
     return holder
 
 
-def signing_key(config: Config) -> bytes | None:
-    """The HMAC key, from the configuration or its file. Raises UsageError for a key too short or not readable."""
-    if config.signals.hmac_key_file is not None:
-        return key_from_file(config.signals.hmac_key_file)
-    if config.signals.hmac_key is not None:
-        return key_from_bytes(config.signals.hmac_key.get_secret_value().encode(), origin="signals.hmac_key")
-    return None
-
-
 def transport(config: Config, stdout: TextIO) -> Transport:
     """Redis where one is named, else JSON lines. Raises UsageError for a URL that names none."""
     if config.redis.url is None:
@@ -86,7 +77,7 @@ def transport(config: Config, stdout: TextIO) -> Transport:
         prefix=config.redis.prefix,
         timeout_s=config.redis.timeout_s,
         keep_s=config.redis.keep_signals_s,
-        key=signing_key(config),
+        key=signing_key(config.signals),
     )
 
 
@@ -162,14 +153,14 @@ class WatchService:
             self._transport.check()
         except SignalsUnreachable as error:
             log.warning("redis_unreachable", problem=str(error), note="watching goes on; the outbox keeps the signals")
-        if config.redis.url is not None and signing_key(config) is None:
+        if config.redis.url is not None and signing_key(config.signals) is None:
             log.warning("signals_unsigned", note="set signals.hmac_key_file, so that consumers can verify them")
         self._outbox = Outbox.open(config.signals.outbox)
         self._delivery = Delivery(
             self._outbox,
             self._transport,
             pace=Pace(config.signals.retry_first_s, config.signals.retry_cap_s),
-            on_change=_log_delivery,
+            on_change=_DeliveryLog(),
         )
         self._signaller = Signaller(
             self._outbox,
@@ -297,8 +288,17 @@ class WatchService:
         metrics.library_stale.set_function(lambda: self._library.error is not None)
 
 
-def _log_delivery(state: DeliveryState) -> None:
-    if state.status is DeliveryStatus.OK:
-        log.info("delivery", status=state.status.value, delivered=state.delivered_total)
-    else:
-        log.warning("delivery", status=state.status.value, problem=state.problem)
+class _DeliveryLog:
+    """One line for each change of the delivery's state, and for each signal put aside."""
+
+    def __init__(self) -> None:
+        self._parked_total = 0
+
+    def __call__(self, state: DeliveryState) -> None:
+        if state.parked_total > self._parked_total:
+            self._parked_total = state.parked_total
+            log.error("signal_parked", parked=state.parked_total, note="Redis refuses it alone; see docs/operations.md")
+        elif state.status is DeliveryStatus.OK:
+            log.info("delivery", status=state.status.value, delivered=state.delivered_total)
+        else:
+            log.warning("delivery", status=state.status.value, problem=state.problem)

@@ -38,7 +38,7 @@ class StreamSpec:
     """One stream to watch. `url` may hold credentials, `stream` and `public_url` never. `once`: a file, not retried."""
 
     stream: StreamId
-    url: str
+    url: str = field(repr=False)
     public_url: str
     once: bool
 
