@@ -11,6 +11,7 @@ from typing import Self, TextIO
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import UsageError
@@ -63,6 +64,7 @@ def add(
     jobs = [Job(file, label, AssetId(id_) if id_ is not None else None) for file in files]
     if jobs:
         with Library.open(path, create=True) as opened, _Bar(len(jobs)) as bar:
+            said.above = bar.console
             for outcome in indexing.index(opened, jobs, limits=indexing.default_limits(), news=bar.news):
                 bar.done(outcome)
                 said.outcome(outcome)
@@ -105,6 +107,7 @@ class _Said:
 
     def __init__(self, *, as_json: bool) -> None:
         self.failed = False
+        self.above: Console | None = None
         self._as_json = as_json
 
     def outcome(self, outcome: Outcome) -> None:
@@ -125,12 +128,19 @@ class _Said:
     def error(self, path: str, error: Exception) -> None:
         self.failed = True
         if self._as_json:
-            click.echo(json.dumps({"input": path, "status": "error", "error": str(error)}))
-        click.echo(f"error: {printable(str(error))}", err=True)
+            self._echo(json.dumps({"input": path, "status": "error", "error": str(error)}))
+        self._echo(f"error: {printable(str(error))}", err=True)
 
     def _line(self, path: Path, status: str, *, words: str, tree: dict[str, object]) -> None:
         told = json.dumps({"input": str(path), "status": status, **tree})
-        click.echo(told if self._as_json else f"{status} {printable(words)}")
+        self._echo(told if self._as_json else f"{status} {printable(words)}")
+
+    def _echo(self, text: str, *, err: bool = False) -> None:
+        """Above the bar, when both are on the terminal."""
+        if self.above is not None and (err or sys.stdout.isatty()):
+            self.above.print(Text(text), soft_wrap=True)
+        else:
+            click.echo(text, err=err)
 
 
 class _Bar:
@@ -142,6 +152,7 @@ class _Bar:
         self._shares: dict[Path, float] = {}
         console = Console(stderr=True)
         self._plain = not console.is_terminal
+        self.console = None if self._plain else console
         self._progress = Progress(
             TextColumn("{task.completed:.1f} of {task.total:.0f} files"),
             BarColumn(),
@@ -150,8 +161,7 @@ class _Bar:
             console=console,
             disable=self._plain,
             transient=True,
-            # What goes to a file must not end up on the terminal.
-            redirect_stdout=sys.stdout.isatty(),
+            redirect_stdout=False,  # what goes to a file must not end up on the terminal
         )
         self._task: TaskID = self._progress.add_task("", total=files, name="")
 

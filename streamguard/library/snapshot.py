@@ -44,6 +44,7 @@ class _Loaded:
     assets: tuple[Asset, ...]
     codes: Codes
     places: Places
+    place_numbers: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +114,9 @@ class Snapshot:
         for segment, (rows, assets) in self._spans.items():
             places = self._places[rows].copy()
             places["item"] -= assets.start
-            parts[segment] = _Loaded(self.assets[assets], codes[rows], places)
+            # Places of a segment are numbered from its first row's number on: see _load.
+            numbers = self._place_numbers[rows] - rows.start
+            parts[segment] = _Loaded(self.assets[assets], codes[rows], places, numbers)
         return parts
 
 
@@ -138,27 +141,27 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
     parts = [known.get(segment) or _read(library, segment) for segment in live.segments]
     assets: list[Asset] = []
     rows = 0
-    places = []
+    places = [np.empty(0, dtype=PLACE)]
+    numbers = [np.empty(0, dtype=np.int64)]
     spans = {}
     for segment, part in zip(live.segments, parts, strict=True):
         spans[segment] = slice(rows, rows + len(part.codes)), slice(len(assets), len(assets) + len(part.assets))
         shifted = part.places.copy()
         shifted["item"] += len(assets)
         places.append(shifted)
+        # A segment has at most as many places as rows, so numbers of different segments never meet.
+        numbers.append(part.place_numbers + rows)
         rows += len(part.codes)
         assets.extend(part.assets)
     if len({asset.id for asset in assets}) != len(assets):
         raise LibraryDamaged("load library", library, "two live items have one id", hint=_HINT)
-    all_places = np.concatenate(places) if places else np.empty(0, dtype=PLACE)
     return Snapshot(
         version=live.version,
         created_unix_s=live.changed_unix_s,
         assets=tuple(assets),
-        _index=FlatIndex(
-            np.concatenate([part.codes for part in parts]) if parts else np.empty((0, PDQ_BYTES), np.uint8)
-        ),
-        _places=all_places,
-        _place_numbers=_numbered(all_places),
+        _index=FlatIndex(np.concatenate([np.empty((0, PDQ_BYTES), np.uint8), *(part.codes for part in parts)])),
+        _places=np.concatenate(places),
+        _place_numbers=np.concatenate(numbers),
         _spans=spans,
     )
 
@@ -174,14 +177,17 @@ def _read(library: Path, live: LiveSegment) -> _Loaded:
     places["item"] = renumbered[places["item"]]
     items = [segment.items[number] for number in on]
     assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in items)
-    return _Loaded(assets, segment.codes[kept], places)
+    return _Loaded(assets, segment.codes[kept], places, _numbered(places))
 
 
 def _numbered(places: Places) -> NDArray[np.int64]:
-    """For each look a number of its place, the same for all looks of that place (with and without black bars)."""
-    keys = places[["item", "from_us", "to_us"]]
-    _, numbers = np.unique(keys, return_inverse=True)
-    return numbers.astype(np.int64)
+    """For each look a number of its place, from 0, the same for all looks of that place (with and without bars)."""
+    keys = np.stack([places["item"].astype(np.int64), places["from_us"], places["to_us"]])
+    order = np.lexsort(keys)
+    new = (np.diff(keys[:, order], axis=1) != 0).any(axis=0)
+    numbers = np.zeros(len(places), dtype=np.int64)
+    numbers[order[1:]] = np.cumsum(new)
+    return numbers
 
 
 def _queries(prints: list[Fingerprint]) -> Codes:
