@@ -114,7 +114,7 @@ class SignalsRejected(SignalsError):
 
 
 class SignalRefused(SignalsRejected):
-    """This one kill-signal cannot be delivered; others may pass."""
+    """One kill-signal cannot be delivered, though others may pass."""
 
 
 class SignalNotUnderstood(SignalsError):

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import streamguard
+from streamguard import errors
 from streamguard.cli.main import cli
 
 TOP = Path(__file__).parent.parent
@@ -79,6 +80,15 @@ def test_make_targets_in_the_manuals_exist() -> None:
         named = re.findall(r"(?:^ +|`)make ([a-z]+)", (TOP / manual).read_text(), re.MULTILINE)
         assert named
         assert set(named) <= targets
+
+
+def test_operators_find_every_error_in_the_manual() -> None:
+    """docs/operations.md says the next step for each error that can reach an operator."""
+    text = (TOP / "docs" / "operations.md").read_text()
+    groups = {errors.StreamGuardError, errors.LibraryError, errors.SourceError, errors.SignalsError}
+    for error in vars(errors).values():
+        if isinstance(error, type) and issubclass(error, errors.StreamGuardError) and error not in groups:
+            assert f"`{error.__name__}`" in text
 
 
 def test_files_stay_short() -> None:
