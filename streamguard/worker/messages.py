@@ -25,13 +25,19 @@ from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, Fingerprint, Fingerprin
 MAX_MESSAGE_BYTES = 16 * 1024
 """Far above the largest message; a longer datagram is rubbish."""
 
-_MAX_TEXT = 1000
+_MAX_TEXT = 300
+"""Four of them, every character escaped as two surrogates, still fit into a message."""
+
 _MAX_SIDE_PX = 1 << 16
 _MAX_PRINTS = 8
+_MAX_COUNT = 1_000_000
+_MAX_PTS_US = 1 << 53
+"""Far beyond any session, and exact as a float."""
+
 _BEST_QUALITY = 100
 _KEYFRAME, _TOLD = b"k", b"t"
 _HEAD = struct.Struct("<qdIIB")
-_PRINT = struct.Struct(f"<4fB{len(DIHEDRAL_VIEWS) * PDQ_BYTES}s")
+_PRINT = struct.Struct(f"<4dB{len(DIHEDRAL_VIEWS) * PDQ_BYTES}s")
 
 _FAILURES: dict[str, type[StreamGuardError]] = {
     kind.__name__: kind
@@ -60,13 +66,13 @@ def pack(message: Message) -> bytes:
         case Fingerprints():
             return _pack_keyframe(message)
         case Opened(codec, width_px, height_px, duration_s):
-            told: list[object] = ["opened", codec[:_MAX_TEXT], width_px, height_px, duration_s or 0.0]
+            told: list[object] = ["opened", codec[:_MAX_TEXT], width_px, height_px, float(duration_s or 0.0)]
         case Alive(packets):
-            told = ["alive", packets]
+            told = ["alive", min(packets, _MAX_COUNT)]
         case Blind(reason):
             told = ["blind", reason[:_MAX_TEXT]]
         case Damaged(what, count):
-            told = ["damaged", what[:_MAX_TEXT], count]
+            told = ["damaged", what[:_MAX_TEXT], min(count, _MAX_COUNT)]
         case Ended():
             told = ["ended"]
         case Failed(error):
@@ -97,11 +103,11 @@ def _understand(told: object) -> Message:
             width_px, height_px
         ):
             return Opened(_clean(codec), width_px, height_px, duration_s if 0 < duration_s < math.inf else None)
-        case ["alive", int(packets)] if packets >= 0:
+        case ["alive", int(packets)] if _is_count(packets):
             return Alive(packets)
         case ["blind", str(reason)]:
             return Blind(_clean(reason))
-        case ["damaged", str(what), int(count)] if count > 0:
+        case ["damaged", str(what), int(count)] if _is_count(count):
             return Damaged(_clean(what), count)
         case ["ended"]:
             return Ended()
@@ -128,7 +134,7 @@ def _unpack_keyframe(body: bytes, session: int) -> Fingerprints:
     pts_us, arrived_s, width_px, height_px, count = _HEAD.unpack_from(body)
     if len(body) != _HEAD.size + count * _PRINT.size or not 0 < count <= _MAX_PRINTS:
         raise ValueError("keyframe of the wrong length")
-    if pts_us < 0 or not math.isfinite(arrived_s) or not _are_sides(width_px, height_px):
+    if not 0 <= pts_us <= _MAX_PTS_US or not math.isfinite(arrived_s) or not _are_sides(width_px, height_px):
         raise ValueError("keyframe with impossible numbers")
     prints = tuple(_unpack_print(body, _HEAD.size + i * _PRINT.size) for i in range(count))
     return Fingerprints(MediaTime(session, pts_us), arrived_s, width_px, height_px, prints)
@@ -142,8 +148,13 @@ def _unpack_print(body: bytes, offset: int) -> Fingerprint:
     return Fingerprint(Region(left, top, right, bottom), quality, codes)
 
 
+def _is_count(value: int) -> bool:
+    """What is added up must stay small; and JSON's `true` is no number."""
+    return not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
+
+
 def _are_sides(width_px: int, height_px: int) -> bool:
-    return 0 < width_px < _MAX_SIDE_PX and 0 < height_px < _MAX_SIDE_PX
+    return all(_is_count(side) and 0 < side < _MAX_SIDE_PX for side in (width_px, height_px))
 
 
 def _failure_name(error: StreamGuardError) -> str:

@@ -1,12 +1,19 @@
 """What the worker knows of each stream, and how an operator sees it."""
 
+import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from streamguard.core.decide import DecisionState
 from streamguard.types import SessionId, StreamId, Verdict
-from streamguard.worker.children import Decoder
+from streamguard.worker.children import Rubbish
+from streamguard.worker.messages import Message
+
+MOST_LINES = 20
+LINES_PERIOD_S = 60.0
 
 
 class StreamState(Enum):
@@ -45,7 +52,7 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A stream as `/api/streams`, the log and the summary show it."""
+    """A stream as `/api/streams`, the log and the summary show it. `failed`: given up, before its end."""
 
     stream: StreamId
     url: str
@@ -64,6 +71,7 @@ class StreamStatus:
     restarts: int
     verdict: Verdict
     decisions: int
+    failed: bool
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -78,6 +86,44 @@ class StreamStatus:
         return plain | {"state": self.state.value, "verdict": self.verdict.value} | rounded
 
 
+class RunningDecoder(Protocol):
+    """A decoder child, as far as the supervisor uses it; see worker.children."""
+
+    def fileno(self) -> int: ...
+
+    def received(self, *, most: int) -> Iterator[Message | Rubbish | None]: ...
+
+    def exit_code(self) -> int | None: ...
+
+    def end(self) -> None: ...
+
+    def gone(self, *, within_s: float) -> bool: ...
+
+
+@dataclass(slots=True)
+class LineLimit:
+    """So that one stream that flutters cannot flood the log: so many lines in a period, and the rest are counted."""
+
+    began_s: float = -math.inf
+    lines: int = 0
+    left_out: int = 0
+
+    def passes(self, now_s: float) -> bool:
+        """Whether there may be another line now."""
+        if now_s - self.began_s >= LINES_PERIOD_S:
+            self.began_s, self.lines = now_s, 0
+        if self.lines >= MOST_LINES:
+            self.left_out += 1
+            return False
+        self.lines += 1
+        return True
+
+    def left_out_before(self) -> dict[str, int]:
+        """What the next line must say of those before it."""
+        left_out, self.left_out = self.left_out, 0
+        return {"lines_left_out": left_out} if left_out else {}
+
+
 @dataclass(slots=True)
 class Stream:
     """The supervisor's own record of a stream. Only its loop changes it."""
@@ -85,15 +131,17 @@ class Stream:
     spec: StreamSpec
     state: StreamState = StreamState.CONNECTING
     reason: str = ""
-    decoder: Decoder | None = None
+    decoder: RunningDecoder | None = None
     session: int = 0
     session_id: SessionId | None = None
     sessions: int = 0
     decision_state: DecisionState = field(default_factory=DecisionState)
     session_keyframes: int = 0
     failures_in_row: int = 0
-    start_at_s: float = 0.0
+    start_at_s: float = -math.inf
+    began_at_s: float = 0.0
     heard_at_s: float = 0.0
+    seen_at_s: float = 0.0
     codec: str = ""
     width_px: int = 0
     height_px: int = 0
@@ -108,6 +156,7 @@ class Stream:
     decisions: int = 0
     finished: bool = False
     failed: bool = False
+    line_limit: LineLimit = field(default_factory=LineLimit)
 
     def status(self, *, now_s: float) -> StreamStatus:
         return StreamStatus(
@@ -128,4 +177,5 @@ class Stream:
             restarts=self.restarts.total(),
             verdict=self.verdict,
             decisions=self.decisions,
+            failed=self.failed,
         )

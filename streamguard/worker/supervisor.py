@@ -16,19 +16,24 @@ import structlog
 
 from streamguard.core.backoff import delay_s
 from streamguard.core.decide import DecisionState
-from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError, UsageError
+from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.messages import Ended, Failed, Message
-from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
+from streamguard.worker.streams import Restart, RunningDecoder, Stream, StreamSpec, StreamState, StreamStatus
 
 _MESSAGES_A_TURN = 8
+_LISTENING_A_TURN_S = 0.02
+"""A decoder that floods costs the others no more than this, and one look-up, in each turn."""
+
 _STARTS_A_TURN = 4
 _IDLE_S = 0.25
 _STATUS_EVERY_S = 1.0
+_LAST_FRAMES_S = 0.5
+_LAST_DECODERS_S = 1.0
 
 log = structlog.get_logger()
 
@@ -82,13 +87,17 @@ class Supervisor:
         matcher: Matcher,
         watchers: tuple[Watcher, ...],
         options: SupervisorOptions,
+        start: Callable[[DecoderJob], RunningDecoder] = Decoder,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`start` may raise OSError."""
         self._streams = [Stream(spec) for spec in specs]
         self._matcher = matcher
         self._watchers = watchers
         self._options = options
+        self._new_decoder = start
         self._clock = clock
+        self._ended_decoders: list[RunningDecoder] = []
         self._selector = selectors.DefaultSelector()
         self._run_id = uuid.uuid4().hex[:12]
         self._session = 0
@@ -115,35 +124,57 @@ class Supervisor:
         finally:
             for stream in self._streams:
                 self._end_decoder(stream)
+            self._await_decoders()
             self._selector.close()
         self._publish_statuses(self._clock())
         return self.statuses
 
     def _turn(self, stop_at_s: float | None) -> None:
-        self._start_due()
+        more_to_start = self._start_due()
         wait_s = _IDLE_S if stop_at_s is None else max(0.0, min(_IDLE_S, stop_at_s - self._clock()))
-        for key, _ in self._selector.select(wait_s):
+        for key, _ in self._selector.select(0.0 if more_to_start else wait_s):
             self._listen(key.data)
         now_s = self.beat_at_s = self._clock()
         for stream in self._streams:
-            if stream.decoder is not None and now_s - stream.heard_at_s > self._options.hang_timeout_s:
-                silent_s = self._options.hang_timeout_s
-                self._restart(stream, Restart.HANG, f"its decoder said nothing for {silent_s:.0f} s")
+            if stream.decoder is not None:
+                self._check_on(stream, now_s)
+        self._ended_decoders = [decoder for decoder in self._ended_decoders if not decoder.gone(within_s=0.0)]
         if now_s - self._status_at_s >= _STATUS_EVERY_S:
             self._publish_statuses(now_s)
 
+    def _check_on(self, stream: Stream, now_s: float) -> None:
+        """A decoder that says nothing hangs. So does one that only ever says that all is well and shows nothing."""
+        silent_s = self._options.hang_timeout_s
+        unseen_s = silent_s + 2 * self._options.source.blind_after_s
+        if now_s - stream.heard_at_s > silent_s:
+            self._restart(stream, Restart.HANG, f"its decoder said nothing for {silent_s:.0f} s")
+        elif now_s - stream.seen_at_s > unseen_s:
+            self._restart(stream, Restart.HANG, f"its decoder showed nothing for {unseen_s:.0f} s, and did not say why")
+
     def _finish_frames(self) -> None:
         """What decoders have already sent is still decided on; nothing new is waited for."""
-        for key, _ in self._selector.select(0):
-            self._listen(key.data)
+        until_s = self._clock() + _LAST_FRAMES_S
+        while (ready := self._selector.select(0)) and self._clock() < until_s:
+            for key, _ in ready:
+                self._listen(key.data)
 
-    def _start_due(self) -> None:
+    def _await_decoders(self) -> None:
+        """All were killed at once; each is given the rest of the same second to be gone."""
+        until_s = self._clock() + _LAST_DECODERS_S
+        left = [d for d in self._ended_decoders if not d.gone(within_s=max(0.0, until_s - self._clock()))]
+        self._ended_decoders.clear()
+        if left:
+            log.warning("decoders_left", count=len(left), note="the kernel has not ended them yet")
+
+    def _start_due(self) -> bool:
+        """Starts a few of the streams whose time has come. True: there is another one to start."""
         now_s = self._clock()
+        due = [s for s in self._streams if s.decoder is None and not s.finished and s.start_at_s <= now_s]
         running = sum(stream.decoder is not None for stream in self._streams)
-        most = self._options.most_at_once or len(self._streams)
-        due = (s for s in self._streams if s.decoder is None and not s.finished and s.start_at_s <= now_s)
-        for stream, _ in zip(due, range(min(_STARTS_A_TURN, most - running)), strict=False):
+        free = min(len(due), (self._options.most_at_once or len(self._streams)) - running)
+        for stream in due[: min(_STARTS_A_TURN, free)]:
             self._start(stream)
+        return free > _STARTS_A_TURN
 
     def _start(self, stream: Stream) -> None:
         self._session += 1
@@ -152,12 +183,12 @@ class Supervisor:
         stream.sessions += 1
         stream.session_keyframes = 0
         stream.decision_state = DecisionState()
-        stream.heard_at_s = self._clock()
+        stream.began_at_s = stream.heard_at_s = stream.seen_at_s = self._clock()
         options = self._options
         spec = stream.spec
         job = DecoderJob(spec.stream, spec.url, self._session, options.source, options.decoder_memory_mib)
         try:
-            stream.decoder = Decoder(job)
+            stream.decoder = self._new_decoder(job)
         except OSError as error:  # out of processes or files: as good as a crash, and worth the same pause
             self._restart(stream, Restart.CRASH, f"no decoder could be started: {error}")
             return
@@ -167,10 +198,11 @@ class Supervisor:
         decoder = stream.decoder
         if decoder is None:
             return
+        until_s = self._clock() + _LISTENING_A_TURN_S
         try:
             for message in decoder.received(most=_MESSAGES_A_TURN):
                 self._heard(stream, message)
-                if stream.decoder is not decoder:  # that was its last word
+                if stream.decoder is not decoder or self._clock() >= until_s:  # its last word, or enough for now
                     return
         except Exception:  # the one place where a stream's fault, whatever it is, must not become the others'
             log.exception("stream_fault", stream=stream.spec.stream, session_id=stream.session_id)
@@ -188,7 +220,7 @@ class Supervisor:
                 self._become(stream, StreamState.BLIND, reason)
             case Damaged(what, count):
                 stream.damaged += count
-                log.info("passed_over", stream=stream.spec.stream, what=what, count=count)
+                self._log(stream, "passed_over", what=what, count=count)
             case Alive():
                 pass
             case Ended():
@@ -201,18 +233,23 @@ class Supervisor:
                 self._decoder_gone(stream)
 
     def _keyframe(self, stream: Stream, keyframe: Fingerprints) -> None:
+        newest = stream.decision_state.newest
+        if newest is not None and keyframe.at <= newest:
+            self._restart(stream, Restart.RUBBISH, "its decoder sent rubbish: a keyframe that is not after the last")
+            return
         matched = self._matcher.observe(stream.decision_state, keyframe)
         stream.decision_state = matched.state
         stream.keyframes += 1
         stream.session_keyframes += 1
         stream.failures_in_row = 0
         stream.media_s = keyframe.at.pts_us / 1e6
-        # A decoder that lies about its time can spoil its own figures only.
-        stream.keyframe_at_s = self._clock()
-        stream.lag_s = max(0.0, stream.keyframe_at_s - keyframe.arrived_s)
+        stream.keyframe_at_s = stream.seen_at_s = self._clock()
+        # A decoder that lies about its clock must not spoil figures that all streams share.
+        arrived_s = min(max(keyframe.arrived_s, stream.began_at_s), stream.keyframe_at_s)
+        stream.lag_s = stream.keyframe_at_s - arrived_s
         self._become(stream, StreamState.WATCHING)
         for decision in matched.decisions:
-            self._found(stream, decision, library_version=matched.library_version, arrived_s=keyframe.arrived_s)
+            self._found(stream, decision, library_version=matched.library_version, arrived_s=arrived_s)
         for watcher in self._watchers:
             watcher.keyframe(stream, matched)
 
@@ -243,15 +280,14 @@ class Supervisor:
                 state = StreamState.BLIND
             case _:
                 state = StreamState.CONNECTING
-        if stream.spec.once or isinstance(error, UsageError):
+        if stream.spec.once:
             self._finish(stream, StreamState.BLIND, str(error), failed=True)
         else:
             self._again_later(stream, state, str(error))
 
     def _decoder_gone(self, stream: Stream) -> None:
         code = stream.decoder.exit_code() if stream.decoder is not None else None
-        how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
-        self._restart(stream, Restart.CRASH, f"its decoder {how}")
+        self._restart(stream, Restart.CRASH, f"its decoder {_how_it_ended(code)}")
 
     def _restart(self, stream: Stream, why: Restart, reason: str) -> None:
         self._end_decoder(stream)
@@ -287,20 +323,30 @@ class Supervisor:
         with contextlib.suppress(KeyError):  # it was never registered: it could not be started
             self._selector.unregister(stream.decoder)
         stream.decoder.end()
+        self._ended_decoders.append(stream.decoder)
         stream.decoder = None
 
     def _become(self, stream: Stream, state: StreamState, reason: str = "") -> None:
         if (state, reason) == (stream.state, stream.reason):
             return
         stream.state, stream.reason = state, reason
-        log.info(
-            "stream_state", stream=stream.spec.stream, session_id=stream.session_id, state=state.value, reason=reason
-        )
+        self._log(stream, "stream_state", state=state.value, reason=reason)
         for watcher in self._watchers:
             watcher.state_changed(stream)
+
+    def _log(self, stream: Stream, event: str, **keys: object) -> None:
+        if stream.line_limit.passes(self._clock()):
+            keys |= stream.line_limit.left_out_before()
+            log.info(event, stream=stream.spec.stream, session_id=stream.session_id, **keys)
 
     def _publish_statuses(self, now_s: float) -> None:
         self._status_at_s = now_s
         self.statuses = tuple(stream.status(now_s=now_s) for stream in self._streams)
         for watcher in self._watchers:
             watcher.tick(self.statuses)
+
+
+def _how_it_ended(code: int | None) -> str:
+    if code is None:
+        return "hung up"
+    return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
