@@ -2,22 +2,26 @@
 
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from streamguard.cli.library_items import printable
 from streamguard.cli.logs import set_up_logs
+from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
-from streamguard.ingest.urls import public_url
 from streamguard.types import Decision, StreamId
 from streamguard.worker.children import start_forkserver
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.service import open_library, supervisor_options
-from streamguard.worker.streams import Stream, StreamSpec
+from streamguard.worker.streams import Stream
 from streamguard.worker.supervisor import Found, Supervisor, Watcher
 
 EXIT_FOUND = 1
@@ -28,6 +32,9 @@ class _Results:
     """Prints each file's result, in the order of the command line, as soon as its turn has come."""
 
     def __init__(self, inputs: tuple[str, ...], *, as_json: bool, progress: Progress) -> None:
+        self.stop: Callable[[], None] = lambda: None
+        self.broken: BrokenPipeError | None = None
+        """Nobody reads the results any more."""
         self._inputs = inputs
         self._as_json = as_json
         self._progress = progress
@@ -48,8 +55,18 @@ class _Results:
             result = self._done.pop(name)
             self.errors += "error" in result
             self.matches += bool(result["decisions"])
-            click.echo(json.dumps(result) if self._as_json else _sentence(result))
+            self._print(json.dumps(result) if self._as_json else _sentence(result))
             self._printed += 1
+
+    def _print(self, text: str) -> None:
+        if not self._progress.disable and sys.stdout.isatty():
+            self._progress.console.print(Text(text), soft_wrap=True)  # above the bar
+            return
+        try:
+            click.echo(text)
+        except BrokenPipeError as error:  # we are in the supervisor's loop, which takes it for a stream's fault
+            self.broken = error
+            self.stop()
 
     def _result(self, stream: Stream) -> dict[str, object]:
         found = self._found.pop(stream.spec.stream, [])
@@ -79,9 +96,10 @@ def _decision(decision: Decision, library_version: str) -> dict[str, object]:
 
 
 def _sentence(result: dict[str, object]) -> str:
+    name = printable(str(result["input"]))
     if "error" in result:
-        return f"{result['input']}: error: {result['error']}"
-    lines = [f"{result['input']}: {result['verdict']} ({result['keyframes']} keyframes, {result['seconds']} s)"]
+        return f"{name}: error: {printable(str(result['error']))}"
+    lines = [f"{name}: {result['verdict']} ({result['keyframes']} keyframes, {result['seconds']} s)"]
     decisions = result["decisions"]
     if isinstance(decisions, list):
         lines += [
@@ -117,22 +135,30 @@ def check(inputs: tuple[str, ...], *, library_path: str, config_path: Path | Non
     set_up_logs(LogConfig(level="error"))
     start_forkserver()
     library = open_library(config)
-    specs = tuple(_spec(i, given) for i, given in enumerate(inputs))
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        results = _Results(inputs, as_json=as_json, progress=progress)
-        Supervisor(
+    # The n-th input is called n inside: the same file may be given twice. Live streams too are tried once.
+    specs = tuple(once_spec(given, name=str(i)) for i, given in enumerate(inputs))
+    with _progress() as progress:
+        shown = tuple(
+            given if "://" not in given else spec.public_url for given, spec in zip(inputs, specs, strict=True)
+        )
+        results = _Results(shown, as_json=as_json, progress=progress)
+        supervisor = Supervisor(
             specs,
             matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
             watchers=(Watcher(found=results.found, finished=results.finished),),
             options=supervisor_options(config, most_at_once=jobs),
-        ).run()
+        )
+        results.stop = supervisor.stop
+        supervisor.run()
+    if results.broken is not None:
+        raise results.broken
     if results.errors:
         return EXIT_ERROR
     return EXIT_FOUND if results.matches else 0
 
 
-def _spec(index: int, given: str) -> StreamSpec:
-    """The n-th input is called n inside: the same file may be given twice. Live streams too are tried once."""
-    return StreamSpec(StreamId(str(index)), given, public_url(given), once=True)
+def _progress() -> Progress:
+    """On standard error, where that is a terminal. What goes to standard output must stay there."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False)

@@ -106,7 +106,7 @@ def check_config(path: Path) -> None:
 
 
 def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) -> Iterator[Finding]:
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     yield Finding("packages", Outcome.OK, f"Python {platform.python_version()}, {versions}")
     if config.library.path is None:
         yield Finding("library", Outcome.NOTE, "none is named; give --library DIR")
@@ -122,6 +122,13 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
         yield _tried("http port", lambda: _port(config))
     if specs:
         yield from _streams(config, specs, wait_s=wait_s)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(not by this name)"
 
 
 def _tried(what: str, look: Callable[[], str]) -> Finding:

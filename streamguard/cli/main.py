@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -75,5 +76,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); a closed stdout must not complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_ERROR
+    except Exception:  # noqa: BLE001 - a bug: Python's own status for it is 1, and that says "something was found"
+        traceback.print_exc()
         status = EXIT_ERROR
     sys.exit(status if isinstance(status, int) else 0)

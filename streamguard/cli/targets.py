@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 from streamguard.config import Config
 from streamguard.errors import UsageError
-from streamguard.ingest.urls import SourceKind, public_url, source_kind
+from streamguard.ingest.urls import SourceKind, public_url, scheme_of, source_kind
 from streamguard.types import StreamId
 from streamguard.worker.streams import StreamSpec
 
-_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w./:-]*)=(?P<url>[a-z]+://.+)")
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*([/:][\w.-]+)*)=(?P<url>[A-Za-z][A-Za-z0-9+.-]*://.+)")
 
 
 def stream_specs(urls: Iterable[str], config: Config) -> tuple[StreamSpec, ...]:
@@ -30,7 +30,21 @@ def stream_specs(urls: Iterable[str], config: Config) -> tuple[StreamSpec, ...]:
     return specs
 
 
+def once_spec(target: str, *, name: str) -> StreamSpec:
+    """A file or a stream that is looked at once, whatever it is. Raises UsageError for what is neither."""
+    _refuse_riddles(target)
+    return StreamSpec(StreamId(name), target, public_url(target), once=True)
+
+
 def _spec(name: str | None, url: str) -> StreamSpec:
+    _refuse_riddles(url)
     kind = source_kind(url)
-    shown = public_url(url)
-    return StreamSpec(StreamId(name or shown), url, shown, once=kind is SourceKind.FILE)
+    public = public_url(url)
+    return StreamSpec(StreamId(name or public), url, public, once=kind is SourceKind.FILE)
+
+
+def _refuse_riddles(target: str) -> None:
+    """A URL somewhere in what is no URL would be taken for a path, and shown with its password."""
+    if "://" in target and not scheme_of(target):
+        problem = "one is given that is neither a path nor a URL (not shown: it may hold a password)"
+        raise UsageError("open stream", "", problem, hint="NAME=URL? A NAME has letters, digits, and . _ - / : between")

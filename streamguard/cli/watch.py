@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 from pathlib import Path
 from types import FrameType
 
@@ -51,7 +50,8 @@ def watch(
     r"""Watch streams, and send a kill-signal for each that shows known footage.
 
     Streams are rtmp://, rtmps://, http(s)://...m3u8 (HLS) and files. SIGTERM or Ctrl-C drains: what was decided is
-    delivered, then it exits with 0. Ended by --stop-after, it exits with 2 if a stream was never watched.
+    delivered, then it exits with 0. Ended by --stop-after, or when all files are over, it exits with 2 if a stream was
+    never watched or a file not to its end.
 
     \b
     Examples:
@@ -94,8 +94,9 @@ def _drain_on_signals(service: WatchService) -> None:
 def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:
     if was_asked_to_stop:
         return 0
-    for status in summary.never_watched:
+    not_watched = [status for status in summary.streams if status.failed or not status.keyframes]
+    for status in not_watched:
+        how = "not watched to its end" if status.keyframes else "never watched"
         reason = f": {status.reason}" if status.reason else ""
-        click.echo(f"error: never watched {status.stream} ({status.state.value}){reason}", err=True)
-    sys.stderr.flush()
-    return EXIT_ERROR if summary.never_watched else 0
+        click.echo(f"error: {how} {status.stream} ({status.state.value}){reason}", err=True)
+    return EXIT_ERROR if not_watched else 0

@@ -4,7 +4,9 @@ import json
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _REQUEST_TIMEOUT_S = 5.0
 _MOST_CONNECTIONS = 16
+_LOOK_UP_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +51,35 @@ class HealthServer:
         try:
             family = _ServerV6 if ":" in host else _Server
             self._server = make_server(host, port, app, server_class=family, handler_class=_Handler)
-        except OSError as error:
-            problem = error.strerror or str(error)
+        except (OSError, UnicodeError) as error:  # the second is a host that no name can be
+            problem = getattr(error, "strerror", None) or str(error)
             raise UsageError(
-                "serve metrics on", f"{host}:{port}", problem, hint="choose another [http] port, or 0 to turn it off"
+                "serve metrics on",
+                _authority(host, port),
+                problem,
+                hint="choose another [http] port, or 0 to turn it off",
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_LOOK_UP_EVERY_S,), name="health", daemon=True
+        )
 
     @property
     def url(self) -> str:
         host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return f"http://{_authority(str(host), int(port))}"
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._server.shutdown()
+        """Also one that was never started."""
+        if self._thread.ident is not None:
+            self._server.shutdown()
         self._server.server_close()
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class _App:
@@ -81,8 +95,16 @@ class _App:
         self._statuses = statuses
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _answer(start_response, HTTPStatus.METHOD_NOT_ALLOWED, {"error": "GET only"})
+        match environ["REQUEST_METHOD"]:
+            case "GET":
+                return self._get(environ, start_response)
+            case "HEAD":
+                self._get({**environ, "REQUEST_METHOD": "GET"}, start_response)
+                return []
+            case _:
+                return _answer(start_response, HTTPStatus.METHOD_NOT_ALLOWED, {"error": "GET only"})
+
+    def _get(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
                 return self._metrics(environ, start_response)
@@ -121,18 +143,28 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._due_s: dict[socket.socket, float] = {}
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has it
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        self._due_s[request] = time.monotonic() + _REQUEST_TIMEOUT_S
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._due_s.pop(request, None)
             self._free.release()
+
+    def service_actions(self) -> None:
+        """Hang up on clients that take too long: one that drips bytes never runs into the time-out of a read."""
+        now_s = time.monotonic()
+        for request in [request for request, due_s in list(self._due_s.items()) if due_s <= now_s]:
+            with suppress(OSError):  # it has just been closed
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """A client that went away in the middle is no news."""

@@ -1,5 +1,6 @@
 """All metrics, in one place: base units, closed label sets. A stream or an asset is never a label."""
 
+import math
 from collections import Counter
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
@@ -67,7 +68,11 @@ class Metrics:
         self.outbox_parked = Gauge(
             "streamguard_outbox_parked", "Signals put aside because they alone are refused.", registry=registry
         )
-        self.redis_up = Gauge("streamguard_redis_up", "1 while kill-signals reach Redis, else 0.", registry=registry)
+        self.redis_up = Gauge(
+            "streamguard_redis_up", "1 while kill-signals reach Redis, else 0; NaN where no Redis is named.",
+            registry=registry,
+        )  # fmt: skip
+        self.redis_up.set(math.nan)
         self.delivered = Gauge("streamguard_signals_delivered", "Signals delivered since the start.", registry=registry)
         self.library_info = Gauge(
             "streamguard_library_info", "1, with the library version that serves.", ["version"], registry=registry
@@ -111,15 +116,14 @@ class Metrics:
         self.damaged.set(sum(status.damaged for status in statuses))
 
     def signalled(self, _found: Found, *, after_evidence_s: float, after_keyframe_s: float) -> None:
-        self.waiting.set(0)
         self.evidence_to_signal.observe(after_evidence_s)
         self.keyframe_to_signal.observe(after_keyframe_s)
 
-    def outbox_failed(self, *, waiting: int, lost: bool) -> None:
-        self.waiting.set(waiting)
+    def outbox_failed(self) -> None:
         self.outbox_failures.inc()
-        if lost:
-            self.lost.inc()
+
+    def signal_lost(self) -> None:
+        self.lost.inc()
 
     def library_version(self, version: str) -> None:
         """Only the version that serves is a series."""

@@ -1,10 +1,12 @@
 """The worker as a service: library, outbox, delivery, metrics and health around the supervisor's loop."""
 
+import math
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -18,7 +20,7 @@ from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
 from streamguard.enforce.stdout_lines import StdoutLines
-from streamguard.errors import SignalsUnreachable, UsageError
+from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.types import KillSignal
@@ -30,6 +32,8 @@ from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
 
 _BEAT_S = 30.0
+_LAST_DELIVERY_S = 0.5
+_BETWEEN_TIMEOUTS_S = 5.0
 _LAGS_KEPT = 100_000
 _MIB = 1 << 20
 
@@ -49,7 +53,10 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
             allow_hosts=ingest.allow_hosts,
         ),
         decoder_memory_mib=ingest.decoder_memory_mib,
-        hang_timeout_s=config.worker.hang_timeout_s,
+        # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs.
+        hang_timeout_s=max(
+            config.worker.hang_timeout_s, ingest.open_timeout_s + ingest.read_timeout_s + _BETWEEN_TIMEOUTS_S
+        ),
         reconnect_first_s=ingest.reconnect_first_s,
         reconnect_cap_s=ingest.reconnect_cap_s,
         most_at_once=most_at_once,
@@ -83,14 +90,14 @@ def transport(config: Config, stdout: TextIO) -> Transport:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a watch went."""
+    """How a watch went. `undelivered` is None where the outbox failed."""
 
     seconds: float
     streams: tuple[StreamStatus, ...]
     lag_p50_s: float | None
     lag_p99_s: float | None
     lag_max_s: float | None
-    undelivered: int
+    undelivered: int | None
 
     @property
     def never_watched(self) -> tuple[StreamStatus, ...]:
@@ -146,43 +153,60 @@ class WatchService:
         self._library = open_library(config)
         self._metrics = Metrics()
         self._lags = _Lags()
-        self._asked_to_stop = self._draining = False
+        self._asked_to_stop_at_s: float | None = None
+        self._draining = False
         self._over = threading.Event()
-        self._transport = transport(config, stdout)
+        self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
+        with ExitStack() as parts:
+            self._transport = transport(config, stdout)
+            if isinstance(self._transport, RedisStreams):
+                parts.callback(self._transport.close)
+            self._check_transport()
+            self._outbox = parts.enter_context(Outbox.open(config.signals.outbox))
+            self._delivery = self._make_delivery()
+            self._signaller = self._make_signaller(on_durable)
+            self._supervisor = self._make_supervisor(specs, watchers)
+            self._http = self._health_server()
+            if self._http is not None:
+                parts.callback(self._http.stop)
+            self._connect_gauges()
+            self._parts = parts.pop_all()
+
+    def _check_transport(self) -> None:
         try:
             self._transport.check()
         except SignalsUnreachable as error:
             log.warning("redis_unreachable", problem=str(error), note="watching goes on; the outbox keeps the signals")
-        if config.redis.url is not None and signing_key(config.signals) is None:
+        if self._config.redis.url is not None and signing_key(self._config.signals) is None:
             log.warning("signals_unsigned", note="set signals.hmac_key_file, so that consumers can verify them")
-        self._outbox = Outbox.open(config.signals.outbox)
-        self._delivery = Delivery(
+
+    def _make_delivery(self) -> Delivery:
+        signals = self._config.signals
+        pace = Pace(signals.retry_first_s, signals.retry_cap_s)
+        return Delivery(self._outbox, self._transport, pace=pace, on_change=_DeliveryLog())
+
+    def _make_signaller(self, on_durable: Callable[[KillSignal], None]) -> Signaller:
+        return Signaller(
             self._outbox,
-            self._transport,
-            pace=Pace(config.signals.retry_first_s, config.signals.retry_cap_s),
-            on_change=_DeliveryLog(),
-        )
-        self._signaller = Signaller(
-            self._outbox,
-            worker=config.worker.name,
-            expires_after_s=config.signals.expires_after_s,
+            worker=self._config.worker.name,
+            expires_after_s=self._config.signals.expires_after_s,
             wake=self._delivery.wake,
             counts=self._metrics,
             on_durable=on_durable,
         )
-        self._supervisor = Supervisor(
+
+    def _make_supervisor(self, specs: Sequence[StreamSpec], watchers: tuple[Watcher, ...]) -> Supervisor:
+        return Supervisor(
             specs,
             matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
             watchers=(self._signaller.watcher, self._metrics.watcher, Watcher(keyframe=self._lags.keep), *watchers),
-            options=supervisor_options(config),
+            options=supervisor_options(self._config),
         )
-        self._http = self._health_server()
-        self._connect_gauges()
 
     @property
     def was_asked_to_stop(self) -> bool:
         """Whether `stop()` ended it, and not its own end."""
-        return self._asked_to_stop
+        return self._asked_to_stop_at_s is not None
 
     @property
     def http_url(self) -> str | None:
@@ -191,26 +215,30 @@ class WatchService:
 
     def stop(self) -> None:
         """Drain: no new streams, finish the frame, flush the outbox. `run` returns within the drain time-out."""
-        self._asked_to_stop = self._draining = True
+        if self._asked_to_stop_at_s is None:
+            self._asked_to_stop_at_s = time.monotonic()
+        self._draining = True
         self._supervisor.stop()
 
     def run(self, *, stop_after_s: float | None = None) -> Summary:
         """Watch until every stream is over, `stop()` is called, or the time is up."""
         began_s = time.monotonic()
-        self._delivery.start()
-        if self._http is not None:
-            self._http.start()
-            log.info("serving", url=self._http.url)
-        follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
-        follower.start()
         try:
+            self._delivery.start()
+            self._follower.start()
+            if self._http is not None:
+                self._http.start()
+                log.info("serving", url=self._http.url)
             statuses = self._supervisor.run(stop_after_s=stop_after_s)
         finally:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
             self._draining = True
             self._over.set()
-            undelivered = self._flush()
-            self._close()
+            try:
+                undelivered = self._flush()
+            finally:
+                self._delivery.stop(_LAST_DELIVERY_S)
+                self._parts.close()
         lags = self._lags
         return Summary(
             seconds=time.monotonic() - began_s,
@@ -221,17 +249,24 @@ class WatchService:
             undelivered=undelivered,
         )
 
-    def _flush(self) -> int:
+    def _flush(self) -> int | None:
+        """How many signals stay undelivered; None: the outbox does not say."""
         self._signaller.last_words()
-        if not self._delivery.flush(self._config.worker.drain_timeout_s):
-            log.warning("undelivered", signals=self._outbox.depth(), note="the outbox keeps them for the next start")
-        return self._outbox.depth()
+        try:
+            if not self._delivery.flush(self._time_to_drain_s()):
+                note = "the outbox keeps them for the next start"
+                log.warning("undelivered", signals=self._outbox.depth(), note=note)
+            return self._outbox.depth()
+        except OutboxError as error:
+            log.critical("outbox_failed", problem=str(error))
+            return None
 
-    def _close(self) -> None:
-        self._delivery.stop(1.0)
-        self._outbox.close()
-        if self._http is not None:
-            self._http.stop()
+    def _time_to_drain_s(self) -> float:
+        """The time-out counts from the moment of being asked."""
+        timeout_s = self._config.worker.drain_timeout_s
+        if self._asked_to_stop_at_s is None:
+            return timeout_s
+        return max(0.0, timeout_s - (time.monotonic() - self._asked_to_stop_at_s))
 
     def _follow_library(self) -> None:
         self._metrics.library_version(self._library.snapshot.version)
@@ -258,16 +293,18 @@ class WatchService:
 
     def _health(self) -> Health:
         delivery = self._delivery.state
-        alive = time.monotonic() - self._supervisor.beat_at_s < _BEAT_S
-        broken = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX)
-        ready = alive and not self._draining and not self._signaller.waiting and delivery.status not in broken
+        library_problem = str(self._library.error or "")
+        if not self._follower.is_alive() and not self._draining:
+            library_problem = "nobody looks for new versions any more; this is a bug, restart the worker"
+        alive = self._draining or time.monotonic() - self._supervisor.beat_at_s < _BEAT_S
+        broken = delivery.status in (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX) or self._signaller.waiting
         return Health(
             alive=alive,
-            ready=ready,
+            ready=alive and not self._draining and not broken and self._follower.is_alive(),
             detail={
                 "draining": self._draining,
                 "library": self._library.snapshot.version,
-                "library_problem": str(self._library.error or ""),
+                "library_problem": library_problem,
                 "delivery": delivery.status.value,
                 "delivery_problem": delivery.problem,
                 "signals_not_durable": self._signaller.waiting,
@@ -276,7 +313,8 @@ class WatchService:
 
     def _connect_gauges(self) -> None:
         metrics = self._metrics
-        metrics.outbox_depth.set_function(self._outbox.depth)
+        metrics.outbox_depth.set_function(self._outbox_depth)
+        metrics.waiting.set_function(lambda: self._signaller.waiting)
         metrics.outbox_parked.set_function(lambda: self._delivery.state.parked_total)
         metrics.delivered.set_function(lambda: self._delivery.state.delivered_total)
         if self._config.redis.url is not None:
@@ -286,6 +324,13 @@ class WatchService:
         metrics.library_bytes.set_function(lambda: self._library.snapshot.bytes_in_memory)
         metrics.library_created.set_function(lambda: self._library.snapshot.created_unix_s)
         metrics.library_stale.set_function(lambda: self._library.error is not None)
+
+    def _outbox_depth(self) -> float:
+        """A gauge that raised would take the whole scrape with it, just when it is needed."""
+        try:
+            return self._outbox.depth()
+        except OutboxError:
+            return math.nan
 
 
 class _DeliveryLog:

@@ -1,5 +1,6 @@
 """From decisions to durable kill-signals: into the outbox first, and then wake the delivery."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from streamguard.types import KillSignal
 from streamguard.worker.supervisor import Found, Watcher
 
 MOST_WAITING = 10_000
+_COMPLAIN_EVERY_S = 30.0
 
 log = structlog.get_logger()
 
@@ -28,7 +30,9 @@ class SignalCounts(Protocol):
 
     def signalled(self, found: Found, *, after_evidence_s: float, after_keyframe_s: float) -> None: ...
 
-    def outbox_failed(self, *, waiting: int, lost: bool) -> None: ...
+    def outbox_failed(self) -> None: ...
+
+    def signal_lost(self) -> None: ...
 
 
 class Signaller:
@@ -59,6 +63,8 @@ class Signaller:
         self._clock = clock
         self._wall_clock = wall_clock
         self._waiting: deque[tuple[KillSignal, Found]] = deque()
+        self._failures = 0
+        self._complain_at_s = -math.inf
 
     @property
     def waiting(self) -> int:
@@ -80,8 +86,9 @@ class Signaller:
             expires_after_s=self._expires_after_s,
         )
         if len(self._waiting) >= MOST_WAITING:
-            self._waiting.popleft()
-            self._counts.outbox_failed(waiting=self.waiting, lost=True)
+            lost, _ = self._waiting.popleft()
+            self._counts.signal_lost()
+            log.critical("signal_lost", signal=lost.event)
         self._waiting.append((signal, found))
         self._make_durable()
 
@@ -89,21 +96,31 @@ class Signaller:
         """Before the process ends: what still cannot be made durable goes into the log, whole."""
         self._make_durable()
         for signal, _ in self._waiting:
-            log.critical("signal_not_durable", event=signal.event)
+            log.critical("signal_not_durable", signal=signal.event)
 
     def _make_durable(self) -> None:
         while self._waiting:
             signal, found = self._waiting[0]
             try:
-                is_new = self._outbox.append(signal)
+                # It may be there already, when an earlier attempt failed only after it was written.
+                self._outbox.append(signal)
             except OutboxError as error:
-                self._counts.outbox_failed(waiting=self.waiting, lost=False)
-                log.critical("outbox_failed", problem=str(error), waiting=self.waiting)
+                self._complain(error)
                 return
             self._waiting.popleft()
             self._wake()
-            if is_new:
-                self._signalled(signal, found)
+            self._signalled(signal, found)
+        if self._failures:
+            log.warning("outbox_recovered", failures=self._failures)
+            self._failures, self._complain_at_s = 0, -math.inf
+
+    def _complain(self, error: OutboxError) -> None:
+        """At once, and from then on now and again."""
+        self._counts.outbox_failed()
+        self._failures += 1
+        if self._clock() >= self._complain_at_s:
+            self._complain_at_s = self._clock() + _COMPLAIN_EVERY_S
+            log.critical("outbox_failed", problem=str(error), waiting=self.waiting, failures=self._failures)
 
     def _signalled(self, signal: KillSignal, found: Found) -> None:
         decision = found.decision
