@@ -143,14 +143,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ReferencePrint:
-    """One look of known footage. `alike_share` (0 to 1) is how much of the footage, elsewhere, looks the same:
-    near 0 the look tells *when* in the footage we are, near 1 it tells nothing.
+    """One look of known footage. `nearest_elsewhere_bits` is how far the most similar other moment of the same footage
+    is: far, and the look tells *when* in the footage we are; near, and it only tells where the camera stood.
     """
 
     place: Place
     code: bytes
     quality: int
-    alike_share: float
+    nearest_elsewhere_bits: int
 
 
 class MediaKind(Enum):
@@ -170,16 +170,16 @@ class Reference:
 
     @property
     def review_only(self) -> bool:
-        """No look of it tells when in the footage we are, so it can earn a review but no kill."""
-        return self.kind is MediaKind.VIDEO and not any(tells_when(look.alike_share) for look in self.prints)
+        """No look of it is likely to tell when in the footage we are, so it can earn a review but hardly a kill."""
+        needed_bits = TELLS_WHEN_BITS + USUAL_COPY_BITS
+        return not any(look.nearest_elsewhere_bits >= needed_bits for look in self.prints)
 
 
-MOST_ALIKE_SHARE = 0.05
-"""A look tells when we are in the footage while at most this share of the rest of the footage looks like it."""
+TELLS_WHEN_BITS = 16
+"""A match tells when we are in the footage if it is nearer than any other moment of that footage by so many bits."""
 
-
-def tells_when(alike_share: float, *, most_alike_share: float = MOST_ALIKE_SHARE) -> bool:
-    return alike_share <= most_alike_share
+USUAL_COPY_BITS = 8
+"""How far a recoded copy usually is from its original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Candidate:
     label: str
     kind: MediaKind
     place: Place
-    alike_share: float
+    nearest_elsewhere_bits: int
     view: View
     region: Region
     distance_bits: int

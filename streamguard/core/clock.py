@@ -10,40 +10,55 @@ from streamguard.types import MediaTime
 MAX_STEP_S = 60.0
 """A longer step between two keyframes is taken for a jump of the stream's clock."""
 
+MOST_DRIFT_S = 10.0
+"""How far a live stream's own time may run ahead of or behind its arrival: a long HLS segment, and not much more.
+Whoever stretches or squeezes the time stamps would otherwise hide footage from a rule that thinks in seconds."""
+
 _MIN_STEP_US = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ClockState:
-    """Where the session's time stands: the last frame's time stamp, arrival and repaired time."""
+    """Where the session's time stands: the last frame's time stamp, arrival and repaired time.
+
+    `live`: arrivals are real time, and the stream's time must keep up with them.
+    """
 
     session: int
+    live: bool
     last_pts_s: float | None = None
     last_arrived_s: float = 0.0
     last_us: int | None = None
+    drift_s: float = 0.0
 
 
 def advance(state: ClockState, *, pts_s: float | None, arrived_s: float) -> tuple[ClockState, MediaTime]:
     """The time of the next frame: from 0 on, as the stream's time stamps go where they make sense, else by arrival.
 
-    A step back, a step of more than a minute, or a missing time stamp is replaced by the time that passed on
-    the monotonic clock (`arrived_s`); from there on the stream's own steps count again.
+    A step back, a step of more than a minute, a missing time stamp, or a step that takes a live stream still farther
+    than `MOST_DRIFT_S` from its arrivals is replaced by the time that passed on the monotonic clock (`arrived_s`); from
+    there on the stream's own steps count again.
     """
     if state.last_us is None:
-        at_us = 0
-    else:
-        step_s = None if pts_s is None or state.last_pts_s is None else pts_s - state.last_pts_s
-        if step_s is None or not 0 < step_s <= MAX_STEP_S:
-            step_s = min(max(arrived_s - state.last_arrived_s, 0.0), MAX_STEP_S)
-        at_us = state.last_us + max(_MIN_STEP_US, round(step_s * 1_000_000))
-    return ClockState(state.session, pts_s, arrived_s, at_us), MediaTime(state.session, at_us)
+        return ClockState(state.session, state.live, pts_s, arrived_s, 0), MediaTime(state.session, 0)
+    passed_s = min(max(arrived_s - state.last_arrived_s, 0.0), MAX_STEP_S)
+    step_s = None if pts_s is None or state.last_pts_s is None else pts_s - state.last_pts_s
+    if step_s is None or not 0 < step_s <= MAX_STEP_S or (state.live and _runs_away(state.drift_s, step_s - passed_s)):
+        step_s = passed_s
+    at_us = state.last_us + max(_MIN_STEP_US, round(step_s * 1_000_000))
+    drift_s = state.drift_s + step_s - passed_s
+    return ClockState(state.session, state.live, pts_s, arrived_s, at_us, drift_s), MediaTime(state.session, at_us)
+
+
+def _runs_away(drift_s: float, more_s: float) -> bool:
+    return abs(drift_s + more_s) > max(MOST_DRIFT_S, abs(drift_s))
 
 
 class MediaClock:
     """`advance` with its state kept, for one session's loop."""
 
-    def __init__(self, session: int) -> None:
-        self._state = ClockState(session)
+    def __init__(self, session: int, *, live: bool) -> None:
+        self._state = ClockState(session, live)
 
     def at(self, pts_s: float | None, *, arrived_s: float) -> MediaTime:
         """The repaired time of the next frame; see `advance`."""

@@ -31,16 +31,17 @@ class DecisionRule:
 
     name: str = "built-in-1"
     review_nats: float = 9.0
-    kill_nats: float = 13.0
+    kill_nats: float = 12.0
     min_keyframes: int = 2
     apart_s: float = 0.8
-    half_life_s: float = 10.0
-    window_s: float = 30.0
+    half_life_s: float = 30.0
+    window_s: float = 60.0
     most_keyframes: int = 32
     max_speed: float = 2.2
     place_slack_s: float = 0.5
     moving_speed: float = 0.25
     repeat_after_s: float = 300.0
+    most_of_a_verdict: int = 16
 
 
 BUILT_IN_RULE = DecisionRule()
@@ -98,8 +99,9 @@ def step(
 ) -> tuple[DecisionState, tuple[Decision, ...]]:
     """The state after these observations (in order of time) and the decisions that fell on the way.
 
-    An asset's verdict is decided once, and again after `repeat_after_s` while evidence lasts. A new session begins
-    afresh. Raises ValueError where time does not go on within a session: the caller's clock is broken.
+    An asset's verdict is decided once, and again after `repeat_after_s` while evidence lasts; of a library full of
+    near copies at most `most_of_a_verdict` speak, as one is enough to act on. A new session begins afresh.
+    Raises ValueError where time does not go on within a session: the caller's clock is broken.
     """
     decisions: list[Decision] = []
     for observation in observations:
@@ -125,12 +127,16 @@ def _observe(
     for asset, tracks in sorted(_by_asset(seen).items()):
         standing, _ = decided.get(asset, (Verdict.CLEAR, now))
         decision = _decide(tracks, seen=seen, pasts=pasts, rule=rule, standing=standing)
-        if decision is not None:
+        if decision is not None and _count(decided, decision.verdict) < rule.most_of_a_verdict:
             decisions.append(decision)
             decided[asset] = decision.verdict, now
     if seen.tracks:
         recent = (*recent, seen)
     return DecisionState(recent, now, decided), decisions
+
+
+def _count(decided: Mapping[AssetId, tuple[Verdict, MediaTime]], verdict: Verdict) -> int:
+    return sum(standing is verdict for standing, _ in decided.values())
 
 
 def _seen(observation: Observation) -> Seen:

@@ -8,20 +8,21 @@ it is. No single keyframe may be worth a kill.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from streamguard.types import MOST_ALIKE_SHARE, Candidate, Evidence, MediaKind, tells_when
+from streamguard.types import TELLS_WHEN_BITS, Candidate, Evidence
 
 
 @dataclass(frozen=True, slots=True)
 class PdqWeights:
     """Nats of one PDQ match: `nats_at_zero` at 0 bits, in a straight line down to `nats_at_radius` at `radius_bits`.
 
-    A look tells when while at most `most_alike_share` of its own footage, elsewhere, looks like it.
+    A match tells when if it is nearer, by `tells_when_bits`, than the most similar other moment of the same footage:
+    the same camera at another time is about as near as its own other moments are, a copy much nearer.
     """
 
     radius_bits: int = 31
     nats_at_zero: float = 10.0
     nats_at_radius: float = 6.0
-    most_alike_share: float = MOST_ALIKE_SHARE
+    tells_when_bits: int = TELLS_WHEN_BITS
 
 
 def weigh(candidates: Iterable[Candidate], weights: PdqWeights) -> tuple[Evidence, ...]:
@@ -36,8 +37,7 @@ def weigh(candidates: Iterable[Candidate], weights: PdqWeights) -> tuple[Evidenc
             region=candidate.region,
             nats=_nats(candidate.distance_bits, weights),
             distance_bits=candidate.distance_bits,
-            tells_when=candidate.kind is MediaKind.IMAGE
-            or tells_when(candidate.alike_share, most_alike_share=weights.most_alike_share),
+            tells_when=candidate.nearest_elsewhere_bits - candidate.distance_bits >= weights.tells_when_bits,
         )
         for candidate in candidates
         if candidate.distance_bits <= weights.radius_bits

@@ -31,7 +31,7 @@ class Viewer:
         self._options = options
         self._tell = tell
         self._live = live
-        self._clock = MediaClock(session)
+        self._clock = MediaClock(session, live=live)
         self._spacing = Spacing(options.keyframe_spacing_s)
         self._decoder: KeyframeDecoder | None = None
         self._opened: Opened | None = None

@@ -29,7 +29,9 @@ SEGMENT_PATTERN = r"^[0-9]{8,}-[0-9a-f]{12}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 LABEL_PATTERN = r"^[^\x00-\x1f\x7f]{0,100}$"
 
-PLACE = np.dtype([("item", "<u4"), ("from_us", "<i8"), ("to_us", "<i8"), ("alike_share", "<f4"), ("quality", "u1")])
+PLACE = np.dtype(
+    [("item", "<u4"), ("from_us", "<i8"), ("to_us", "<i8"), ("nearest_elsewhere_bits", "<u2"), ("quality", "u1")]
+)
 """One row a look, in the order of the index; `item` counts the manifest's items."""
 
 _MOST_MANIFEST_BYTES = 16 << 20
@@ -166,7 +168,7 @@ def _is_sound(look: ReferencePrint) -> bool:
     return (
         sound_place
         and len(look.code) == PDQ_BYTES
-        and 0 <= look.alike_share <= 1
+        and 0 <= look.nearest_elsewhere_bits <= PDQ_BITS
         and 0 <= look.quality <= _BEST_QUALITY
     )
 
@@ -174,7 +176,10 @@ def _is_sound(look: ReferencePrint) -> bool:
 def _arrays(references: Sequence[Reference]) -> tuple[faiss_flat.Codes, Places]:
     looks = [(number, look) for number, reference in enumerate(references) for look in reference.prints]
     codes = np.frombuffer(b"".join(look.code for _, look in looks), dtype=np.uint8).reshape(-1, PDQ_BYTES)
-    rows = [(number, look.place.from_us, look.place.to_us, look.alike_share, look.quality) for number, look in looks]
+    rows = [
+        (number, look.place.from_us, look.place.to_us, look.nearest_elsewhere_bits, look.quality)
+        for number, look in looks
+    ]
     return codes, np.array(rows, dtype=PLACE)
 
 
@@ -206,9 +211,8 @@ def _read_places(data: bytes, manifest: Manifest, path: Path) -> Places:
         raise LibraryDamaged("read places", path, "NumPy cannot read it") from error
     if not isinstance(places, np.ndarray) or places.dtype != PLACE or places.shape != (manifest.looks,):
         raise LibraryDamaged("read places", path, f"not the places of {manifest.looks} looks")
-    alike = places["alike_share"]
     sound = (places["item"] < len(manifest.items)) & (places["from_us"] >= 0) & (places["from_us"] <= places["to_us"])
-    if not bool(np.all(sound & (alike >= 0) & (alike <= 1))):
+    if not bool(np.all(sound & (places["nearest_elsewhere_bits"] <= PDQ_BITS))):
         raise LibraryDamaged("read places", path, "impossible values")
     return places
 

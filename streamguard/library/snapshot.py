@@ -101,7 +101,7 @@ class Snapshot:
             label=asset.label,
             kind=asset.kind,
             place=Place(int(place["from_us"]), int(place["to_us"])),
-            alike_share=float(place["alike_share"]),
+            nearest_elsewhere_bits=int(place["nearest_elsewhere_bits"]),
             view=View(query % _VIEWS),
             region=region,
             distance_bits=distance_bits,

@@ -29,7 +29,7 @@ from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Referen
 PROGRESS_EVERY_S = 0.5
 _CHUNK_BYTES = 1 << 20
 _LOOK = np.dtype([
-    *(("from_us", "<i8"), ("to_us", "<i8"), ("alike_share", "<f8"), ("quality", "u1")),
+    *(("from_us", "<i8"), ("to_us", "<i8"), ("nearest_elsewhere_bits", "<u2"), ("quality", "u1")),
     ("code", "u1", (PDQ_BYTES,)),
 ])  # fmt: skip
 
@@ -116,7 +116,7 @@ def to_bytes(reference: Reference) -> bytes:
     looks = np.zeros(len(reference.prints), dtype=_LOOK)
     looks["from_us"] = [look.place.from_us for look in reference.prints]
     looks["to_us"] = [look.place.to_us for look in reference.prints]
-    looks["alike_share"] = [look.alike_share for look in reference.prints]
+    looks["nearest_elsewhere_bits"] = [look.nearest_elsewhere_bits for look in reference.prints]
     looks["quality"] = [look.quality for look in reference.prints]
     codes = b"".join(look.code for look in reference.prints)
     looks["code"] = np.frombuffer(codes, dtype=np.uint8).reshape(-1, PDQ_BYTES)
@@ -136,7 +136,7 @@ def from_bytes(data: bytes) -> Reference:
             Place(int(look["from_us"]), int(look["to_us"])),
             look["code"].tobytes(),
             int(look["quality"]),
-            float(look["alike_share"]),
+            int(look["nearest_elsewhere_bits"]),
         )
         for look in looks
     )
