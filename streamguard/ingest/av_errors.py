@@ -48,6 +48,10 @@ _TABLE = (
         SourceRefused, SourceRefused, "this protocol or format is not allowed here", "see the README for what is",
     ),
     _Row(
+        (av.error.ArgumentError,),
+        SourceUnwatchable, SourceUnwatchable, "this is of a format that is not read here",
+    ),
+    _Row(
         (av.error.InvalidDataError, UnicodeDecodeError),
         SourceUnwatchable, SourceUnwatchable, "this is no audio or video that can be read",
     ),

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamguard.core.clock import MediaClock
 from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.files import as_path, opened_file
@@ -43,10 +44,11 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Ite
     viewer = Viewer(subject, options, session=session, tell=tell, live=live)
     with _opened(url, options) as container:
         position_s = time.monotonic() if live else 0.0
+        media_clock = MediaClock(session, live=False)
         video = viewer.open(container, position_s=position_s, duration_s=None if live else _duration_s(container))
         for packet in _packets(container, video, subject=subject, viewer=viewer):
             arrived_s = time.monotonic()
-            position_s = arrived_s if live else _media_s(packet, otherwise=position_s)
+            position_s = arrived_s if live else _media_s(packet, media_clock)
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s)
         viewer.ended()
 
@@ -64,13 +66,14 @@ def _opened(url: str, options: SourceOptions) -> Iterator[InputContainer]:
             format="flv",
             options={
                 **_PROBING,
-                "rw_timeout": str(round(options.read_timeout_s * 1_000_000)),
+                "rw_timeout": str(round(max(options.open_timeout_s, options.read_timeout_s) * 1_000_000)),
                 "protocol_whitelist": _PROTOCOLS[scheme_of(url)],
                 **(_tls_options(url) if scheme_of(url) == "rtmps" else {}),
             },
             metadata_errors="replace",
-            # The open timeout is counted twice: for the connection, then for probing.
-            timeout=(options.open_timeout_s / 2, options.read_timeout_s),
+            # The first is counted twice, for the connection and for probing; and a server may wait for a keyframe
+            # in either, so half of it each would lose streams with long groups of pictures.
+            timeout=(options.open_timeout_s, options.read_timeout_s),
         )
     try:
         yield container
@@ -110,9 +113,8 @@ def _duration_s(container: InputContainer) -> float | None:
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _media_s(packet: "Packet[VideoStream]", *, otherwise: float) -> float:
-    """Where in the file we are: decoding order only goes forward."""
+def _media_s(packet: "Packet[VideoStream]", clock: MediaClock) -> float:
+    """Where in the file we are, in decoding order; parts that were joined and count from 0 again go on."""
     stamp = packet.dts if packet.dts is not None else packet.pts
-    if stamp is None or packet.time_base is None:
-        return otherwise
-    return max(otherwise, float(stamp * packet.time_base))
+    stamp_s = None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
+    return clock.at(stamp_s, arrived_s=0.0).pts_us / 1_000_000

@@ -22,7 +22,9 @@ _RGB_TO_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _Sample = TypeVar("_Sample", np.uint8, np.uint16)
 
 # Formats whose samples stand in the upper bits of 16: P010 and its kin.
-_UPPER_BITS = frozenset({"p010", "p012", "p210", "p212", "p410", "p412"})
+_UPPER_BITS = frozenset({"p010", "p012", "p210", "p212", "p410", "p412", "yuv444p10msb", "yuv444p12msb"})
+# FFmpeg has no way from these and ends the whole process over it (8.1).
+_FATAL = frozenset({"yaf16", "yaf32"})
 # Y and chroma, or grey and alpha, interleaved in one plane: the nearest format that keeps them apart.
 _UNPACKED = {
     "yuyv422": "yuv422p",
@@ -59,6 +61,8 @@ def luma_of(frame: av.VideoFrame) -> tuple[Luma, Levels]:
 
 def _converted(frame: av.VideoFrame, format_name: str) -> av.VideoFrame:
     try:
+        if _without_endianness(frame.format.name) in _FATAL:
+            raise ValueError(frame.format.name)
         return frame.reformat(format=format_name)
     except (av.FFmpegError, ValueError) as error:
         problem = "there is no way from this pixel format to luma"
@@ -106,7 +110,7 @@ def _has_y_plane(format_name: str) -> bool:
         and not layout.is_bit_stream
         and len(alone) == 1
         and _BYTE_BITS <= components[0].bits <= 2 * _BYTE_BITS
-        and not format_name.startswith(("xyz", "gbr"))
+        and not format_name.startswith(("xyz", "gbr", "grayf"))
     )
 
 

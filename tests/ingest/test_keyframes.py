@@ -1,0 +1,131 @@
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+from av.container import InputContainer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamguard.demo.encode import Encoding
+from streamguard.demo.scenes import Scene
+from streamguard.ingest.keyframes import PARSE_ONLY, KeyframeDecoder, Spacing, pick_video, why_blind
+from tests.scenes import Clips
+
+MAX_PIXELS = 1_000_000
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    with av.open(str(path), options=PARSE_ONLY) as container:
+        yield container
+
+
+@pytest.fixture(scope="module", params=["libx264", "libx265", "mpeg2video", "mpeg4"])
+def clip(request: pytest.FixtureRequest, clips: Clips) -> Path:
+    """6 s of footage with keyframes two seconds apart, in a codec that shows pictures in another order than it sends them."""
+    codec = str(request.param)
+    return clips.film(f"keyframes_{codec}.ts", Scene(7), seconds=6.0, encoding=Encoding(codec=codec, bframes=2))
+
+
+def test_each_keyframe_at_once(clip: Path) -> None:
+    """Each keyframe's picture is out before the next packet is read, whatever order the codec shows pictures in."""
+    with opened(clip) as container:
+        video = pick_video(container)
+        assert video is not None
+        decoder = KeyframeDecoder(video, max_pixels=MAX_PIXELS)
+        stamps = []
+        for packet in container.demux(video):
+            if packet.is_keyframe and packet.size:
+                assert packet.pts is not None
+                assert packet.time_base is not None
+                ((stamp_s, luma, _),) = decoder.pictures(packet)
+                assert luma.shape == (180, 320)
+                assert stamp_s == pytest.approx(float(packet.pts * packet.time_base))
+                stamps.append(stamp_s)
+    assert [stamp - stamps[0] for stamp in stamps[:3]] == pytest.approx([0.0, 2.0, 4.0], abs=0.1)
+
+
+def test_one_thread(clips: Clips) -> None:
+    """A decoder starts no threads: a worker has one for each stream."""
+    with opened(clips.known) as container:
+        video = pick_video(container)
+        assert video is not None
+        before = set(os.listdir("/proc/self/task"))
+        decoder = KeyframeDecoder(video, max_pixels=MAX_PIXELS)
+        for packet in container.demux(video):
+            if packet.is_keyframe and packet.size:
+                list(decoder.pictures(packet))
+        assert set(os.listdir("/proc/self/task")) <= before
+
+
+def test_bad_packets_are_counted(clips: Clips) -> None:
+    """A packet that cannot be decoded gives nothing; a run of them is hopeless, and one good one ends the run."""
+    with opened(clips.known) as container:
+        video = pick_video(container)
+        assert video is not None
+        decoder = KeyframeDecoder(video, max_pixels=MAX_PIXELS)
+        good = next(packet for packet in container.demux(video) if packet.is_keyframe)
+        bad = av.Packet(b"\x00\x00\x00\x04\x65\xff\xff\xff" * 20)
+        bad.is_keyframe = True
+        for _ in range(4):
+            assert list(decoder.pictures(bad)) == []
+        assert (decoder.failures, decoder.hopeless) == (4, False)
+        assert len(list(decoder.pictures(good))) == 1
+        for _ in range(5):
+            assert list(decoder.pictures(bad)) == []
+        assert decoder.hopeless
+
+
+def test_larger_than_allowed(clips: Clips) -> None:
+    """A picture of more pixels than allowed makes the stream blind, and would not be decoded either."""
+    with opened(clips.known) as container:
+        video = pick_video(container)
+        assert video is not None
+        reason = why_blind(container, video, max_pixels=320 * 180 - 1)
+        assert reason == "its picture of 320x180 is larger than ingest.max_pixels allows"
+        assert why_blind(container, video, max_pixels=320 * 180) is None
+        decoder = KeyframeDecoder(video, max_pixels=320 * 180 - 1)
+        packet = next(packet for packet in container.demux(video) if packet.is_keyframe)
+        assert list(decoder.pictures(packet)) == []
+
+
+def test_only_audio() -> None:
+    """A file with sound alone has no video to pick, and says so."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=44100, layout="mono")
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame.sample_rate = 44100
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        for _ in range(20):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(io.BytesIO(buffer.getvalue())) as found:
+        video = pick_video(found)
+        assert video is None
+        assert why_blind(found, video, max_pixels=1) == "only audio"
+
+
+class TestSpacing:
+    def test_all_intra(self) -> None:
+        """Of a stream whose every picture is a keyframe a few a second are looked at."""
+        spacing = Spacing(0.2)
+        assert sum(spacing.due(number / 50) for number in range(100)) == 10
+
+    def test_clock_goes_back(self) -> None:
+        """A clock that goes back makes the next one due."""
+        spacing = Spacing(0.2)
+        assert [spacing.due(at_s) for at_s in (10.0, 10.1, 3.0, 3.1, 3.3)] == [True, False, True, False, True]
+
+    @given(st.lists(st.floats(0, 100), max_size=50).map(sorted))
+    def test_never_denser(self, times: list[float]) -> None:
+        """On a clock that goes forward, two looks are never closer than the spacing, and never far apart for no reason."""
+        spacing = Spacing(0.5)
+        due = [at_s for at_s in times if spacing.due(at_s)]
+        assert all(later - earlier >= 0.5 for earlier, later in zip(due, due[1:], strict=False))
+        assert not times or due[0] == times[0]
