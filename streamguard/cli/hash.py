@@ -27,18 +27,20 @@ class _Hash:
 
 
 @click.command("hash")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: input, at_s (videos only), pdq, quality.")
 @click.option(
-    "--every", "every_s", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, metavar="SECONDS",
-    help="Of videos, hash the first frame of each so many seconds.",
+    "--json", "as_json", is_flag=True, help="One JSON object a line: input, at_s (videos only), pdq, quality."
+)
+@click.option(
+    "--every", "every_s", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=1.0,
+    show_default=True, help="Of videos, hash the first frame of each so many seconds.",
 )  # fmt: skip
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.pass_context
 def hash_(context: click.Context, *, as_json: bool, every_s: float, inputs: tuple[Path, ...]) -> None:
     """Print the PDQ hash and the quality (0 to 100) of images, and of videos' frames with their times.
 
-    Hashes are printed as the PDQ reference prints them, and may be compared with any PDQ list. Two pictures count as the
-    same within 31 of 256 bits; below a quality of 50 a picture carries too little to be compared.
+    Hashes are printed as the PDQ reference prints them, and may be compared with any PDQ list. Two pictures count as
+    the same within 31 of 256 bits; below a quality of 50 a picture carries too little to be compared.
 
     A file that cannot be read costs one line on standard error, the others are still hashed, and the exit status is 2.
 

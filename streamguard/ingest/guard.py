@@ -47,7 +47,7 @@ def resolve(host: str, port: int) -> tuple[str, ...]:
 
 
 class Guard:
-    """One session's judgement, and its memory of what each host resolved to. Raises UsageError: no URL to begin with."""
+    """One session's judgement, and its memory of what each host resolved to. Raises UsageError for no URL at all."""
 
     def __init__(self, origin_url: str, *, allow_hosts: tuple[str, ...] = (), resolve: Resolve = resolve) -> None:
         self._allowed = frozenset(host.lower().strip("[]") for host in allow_hosts)

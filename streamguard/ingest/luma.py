@@ -60,13 +60,13 @@ def luma_of(frame: av.VideoFrame) -> tuple[Luma, Levels]:
 
 
 def _converted(frame: av.VideoFrame, format_name: str) -> av.VideoFrame:
+    no_way = SourceUnwatchable("read picture", frame.format.name, "there is no way from this pixel format to luma")
+    if _without_endianness(frame.format.name) in _FATAL:
+        raise no_way
     try:
-        if _without_endianness(frame.format.name) in _FATAL:
-            raise ValueError(frame.format.name)
         return frame.reformat(format=format_name)
     except (av.FFmpegError, ValueError) as error:
-        problem = "there is no way from this pixel format to luma"
-        raise SourceUnwatchable("read picture", frame.format.name, problem) from error
+        raise no_way from error
 
 
 def _y_plane(frame: av.VideoFrame, *, range_flag: int) -> tuple[Luma, Levels]:

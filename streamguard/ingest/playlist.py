@@ -107,7 +107,7 @@ def parse(body: bytes, *, subject: str) -> MasterPlaylist | MediaPlaylist:
 
 
 def _newest(lines: list[str]) -> tuple[list[str], int]:
-    """A live playlist that goes back for hours, without the hours: what is left of its lines, and how many segments are not.
+    """A live playlist that goes back for hours, without the hours: its lines, and how many segments are not in them.
 
     m3u8 takes half a second for ten thousand segments, and a live playlist is read every other second.
     """

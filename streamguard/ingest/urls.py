@@ -54,7 +54,7 @@ def public_url(url: str) -> str:
     rest = re.split(r"[?#\s]", url[match.end() :], maxsplit=1)[0]
     authority, slash, path = rest.partition("/")
     authority = authority.rpartition("@")[2]
-    if slash and "@" in path and not _is_host_and_port(authority):
+    if "@" in path and (not _is_host_and_port(authority) or ":" in path.rpartition("@")[0]):
         # A password with a slash in it, not encoded: what looks like the path begins in its middle.
         authority, slash, path = path.rpartition("@")[2].partition("/")
     if not _is_host_and_port(authority):

@@ -50,7 +50,8 @@ class Viewer:
             raise self.unwatchable(reason or "no video")
         codec = video.codec_context
         opened = Opened(codec.codec.canonical_name, codec.width, codec.height, duration_s)
-        if opened != self._opened:
+        # Without a packet there is no size yet: a publisher that left, or froze, as we came.
+        if opened != self._opened and codec.width and codec.height:
             self._opened = opened
             self._tell(opened)
         self._decoder = KeyframeDecoder(video, max_pixels=self._options.max_pixels)

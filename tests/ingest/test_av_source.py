@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ class TestRtmp:
         ):
             seen = [next(stream) for _ in range(4)]
         assert [frame.at.pts_us for frame in seen] == pytest.approx([0, 2e6, 4e6, 6e6], abs=50_000)
-        beats = [later.arrived_s - earlier.arrived_s for earlier, later in zip(seen[1:], seen[2:], strict=False)]
+        beats = [later.arrived_s - earlier.arrived_s for earlier, later in pairwise(seen[1:])]
         assert beats == pytest.approx([2.0, 2.0], abs=0.4)
         assert news[0] == Opened("h264", 320, 180)
         assert any(isinstance(word, Alive) for word in news)
@@ -71,7 +72,7 @@ class TestRtmp:
         assert time.monotonic() - killed_s < 1.5
         assert len(rest) <= 3
         with rtmp_server.publish("vanishing", clips.known):
-            assert next(live(rtmp_server.rtmp_url("vanishing")))
+            next(live(rtmp_server.rtmp_url("vanishing")))
 
     def test_publisher_freezes(self, rtmp_server: RtmpServer, clips: Clips) -> None:
         """A publisher that keeps its connection and sends nothing has stalled, by the read timeout."""
@@ -80,7 +81,7 @@ class TestRtmp:
             next(stream)
             publisher.freeze()
             frozen_s = time.monotonic()
-            with pytest.raises(SourceStalled, match="read stream rtmp://.*/frozen: no answer in time"):
+            with pytest.raises(SourceStalled, match=r"read stream rtmp://.*/frozen: no answer in time"):
                 list(stream)
             assert time.monotonic() - frozen_s < 2 * QUICK.read_timeout_s + 1
 
@@ -101,7 +102,7 @@ class TestRtmp:
 
     def test_not_live(self, rtmp_server: RtmpServer) -> None:
         """A stream that nobody publishes may be there later."""
-        with pytest.raises(SourceUnavailable, match="open stream rtmp://.*is the stream live"):
+        with pytest.raises(SourceUnavailable, match=r"open stream rtmp://.*is the stream live"):
             list(frames(rtmp_server.rtmp_url("nobody"), QUICK, session=1))
 
     def test_waiting_for_a_publisher(self, rtmp_server: RtmpServer) -> None:
@@ -172,18 +173,20 @@ class TestRtmps:
             listener.shutdown(socket.SHUT_RDWR)
         thread.join(5)
 
-    def test_checked(
-        self, rtmp_server: RtmpServer, clips: Clips, port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A stream over TLS is watched when its certificate is good for its name, and not otherwise."""
+    @pytest.fixture(autouse=True)
+    def _published(self, rtmp_server: RtmpServer, clips: Clips) -> Iterator[None]:
         with rtmp_server.publish("tls", clips.known):
             next(live(rtmp_server.rtmp_url("tls")))
-            with pytest.raises(SourceUnavailable, match="certificate"):
-                list(frames(f"rtmps://localhost:{port}/live/tls", QUICK, session=1))
-            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-            with pytest.raises(SourceUnavailable, match="certificate"):
-                list(frames(f"rtmps://127.0.0.1:{port}/live/tls", QUICK, session=1))
-            assert next(live(f"rtmps://localhost:{port}/live/tls"))
+            yield
+
+    def test_checked(self, port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stream over TLS is watched when its certificate is good for its name, and not otherwise."""
+        with pytest.raises(SourceUnavailable, match="certificate"):
+            list(frames(f"rtmps://localhost:{port}/live/tls", QUICK, session=1))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with pytest.raises(SourceUnavailable, match="certificate"):
+            list(frames(f"rtmps://127.0.0.1:{port}/live/tls", QUICK, session=1))
+        next(live(f"rtmps://localhost:{port}/live/tls"))
 
 
 def _terminate_tls(listener: socket.socket, context: ssl.SSLContext, port: int) -> None:

@@ -44,7 +44,12 @@ def test_body(web: Web) -> None:
 def test_connection_is_used_again(web: Web) -> None:
     """Polling costs one request, not one connection, each."""
     connections = set()
-    web.pages["/a"] = lambda answer: (connections.add(answer.client), answer.send(b"x"))[0]
+
+    def page(answer: Answer) -> None:
+        connections.add(answer.client)
+        answer.send(b"x")
+
+    web.pages["/a"] = page
     url = web.url("/a")
     with closing(Fetcher(Guard(url), subject="cam")) as fetcher:
         for _ in range(3):
@@ -92,14 +97,18 @@ def test_byte_range(web: Web, *, knows_ranges: bool) -> None:
 def test_credentials_stay_with_their_origin(web: Web) -> None:
     """The URL's user and password go to its own origin, and nowhere else."""
     seen: dict[str, str | None] = {}
-    web.pages["/a"] = lambda answer: (seen.update(a=answer.headers["Authorization"]), answer.send())[0]
-    web.pages["/b"] = lambda answer: (seen.update(b=answer.headers["Authorization"]), answer.send())[0]
+
+    def page(answer: Answer) -> None:
+        seen[web.asked[-1]] = answer.headers["Authorization"]
+        answer.send()
+
+    web.pages |= {"/a": page, "/b": page}
     url = web.url("/a").replace("://", "://user:hunter2@")
     guard = Guard(url, allow_hosts=("localhost",))
     with closing(Fetcher(guard, subject="cam", credentials_url=url)) as fetcher:
         fetcher.fetch(url, LIMITS)
         fetcher.fetch(web.url("/b", host="localhost"), LIMITS)
-    assert seen == {"a": "Basic dXNlcjpodW50ZXIy", "b": None}
+    assert seen == {"/a": "Basic dXNlcjpodW50ZXIy", "/b": None}
 
 
 class TestRedirects:
@@ -162,9 +171,12 @@ class TestTimeLimits:
             full.bind(("127.0.0.1", 0))
             full.listen(0)
             url = f"http://127.0.0.1:{full.getsockname()[1]}/a"
-            with closing(Fetcher(Guard(url), subject="cam")) as fetcher, within(4 * SECONDS):
-                with pytest.raises(SourceUnavailable, match="in time"):
-                    fetcher.fetch(url, LIMITS)
+            with (
+                closing(Fetcher(Guard(url), subject="cam")) as fetcher,
+                within(4 * SECONDS),
+                pytest.raises(SourceUnavailable, match="in time"),
+            ):
+                fetcher.fetch(url, LIMITS)
 
 
 class TestSizes:
@@ -201,7 +213,13 @@ class TestSizes:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(401, SourceRefused), (403, SourceRefused), (404, SourceUnavailable), (429, SourceUnavailable), (500, SourceUnavailable)],
+    [
+        (401, SourceRefused),
+        (403, SourceRefused),
+        (404, SourceUnavailable),
+        (429, SourceUnavailable),
+        (500, SourceUnavailable),
+    ],
 )
 def test_status(web: Web, status: int, kind: type[SourceError]) -> None:
     """A server that says no is told apart from one that has nothing yet."""
@@ -210,7 +228,9 @@ def test_status(web: Web, status: int, kind: type[SourceError]) -> None:
         fetch(web, "/a")
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\x00\xff" * 100, b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 xyz\r\n\r\n", b"\n" * 9])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\x00\xff" * 100, b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 xyz\r\n\r\n", b"\n" * 9]
+)
 def test_not_http(web: Web, garbage: bytes) -> None:
     """What is no HTTP server is an error with a reason."""
     web.pages["/a"] = lambda answer: answer.raw(garbage)
@@ -218,7 +238,7 @@ def test_not_http(web: Web, garbage: bytes) -> None:
         fetch(web, "/a")
 
 
-def test_refused_connection(web: Web) -> None:
+def test_refused_connection() -> None:
     """Nobody listening is told as that."""
     with closing(socket.create_server(("127.0.0.1", 0))) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}/"

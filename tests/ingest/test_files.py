@@ -1,4 +1,5 @@
 import shutil
+import wave
 from pathlib import Path
 
 import av
@@ -35,11 +36,11 @@ def image(folder: Path, suffix: str, *, called: str = "") -> Path:
 def _animation(path: Path, *, count: int) -> Path:
     with av.open(str(path), "w", format="gif") as container:
         stream = container.add_stream("gif", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 322, 181, "rgb8"  # type: ignore[attr-defined]  # a video stream
+        stream.width, stream.height, stream.pix_fmt = 322, 181, "rgb8"
         for number in range(count):
             frame = av.VideoFrame.from_ndarray(np.roll(PICTURE, number * 9, axis=1), format="rgb24")
-            container.mux(stream.encode(frame.reformat(format="rgb8")))  # type: ignore[attr-defined]
-        container.mux(stream.encode(None))  # type: ignore[attr-defined]
+            container.mux(stream.encode(frame.reformat(format="rgb8")))
+        container.mux(stream.encode(None))
     return path
 
 
@@ -128,7 +129,9 @@ class TestBadFiles:
         with pytest.raises(UsageError):
             list(looks(path))
 
-    @pytest.mark.parametrize("content", [b"", b"This is no video at all.\n" * 40, b"\x00" * 4096, bytes(range(256)) * 64])
+    @pytest.mark.parametrize(
+        "content", [b"", b"This is no video at all.\n" * 40, b"\x00" * 4096, bytes(range(256)) * 64]
+    )
     def test_no_media(self, tmp_path: Path, content: bytes) -> None:
         """A file that is no video and no image is told as that, whatever it is called."""
         path = tmp_path / "text.mp4"
@@ -142,11 +145,13 @@ class TestBadFiles:
         shutil.copy(clips.known, tmp_path / "secret.mp4")
         secret = tmp_path / "secret.mp4"
         hostile = {
-            "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{web.url('/x.ts')}\n#EXTINF:2,\n{secret}\n#EXT-X-ENDLIST\n",
+            "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{web.url('/x.ts')}\n"
+            f"#EXTINF:2,\n{secret}\n#EXT-X-ENDLIST\n",
             "concat": f"ffconcat version 1.0\nfile '{secret}'\nfile '{web.url('/x.ts')}'\n",
             "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
             "dash": f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period><AdaptationSet>'
-            f'<Representation id="1"><BaseURL>{web.url("/x.mp4")}</BaseURL></Representation></AdaptationSet></Period></MPD>',
+            f'<Representation id="1"><BaseURL>{web.url("/x.mp4")}</BaseURL></Representation>'
+            "</AdaptationSet></Period></MPD>",
             "svg": f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{web.url("/x.png")}"/></svg>',
             "imf": f'<?xml version="1.0"?><CompositionPlaylist><a>{web.url("/x")}</a></CompositionPlaylist>',
         }
@@ -160,6 +165,8 @@ class TestBadFiles:
     def test_only_sound(self, tmp_path: Path) -> None:
         """Sound alone is nothing to look at."""
         path = tmp_path / "sound.wav"
-        path.write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x44\xac\x00\x00\x88X\x01\x00\x02\x00\x10\x00data\x00\x00\x00\x00")
+        with wave.open(str(path), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(bytes(8000))
         with pytest.raises(SourceUnwatchable):
             describe(path)

@@ -107,7 +107,7 @@ def test_number_of_hosts_is_bounded() -> None:
 
 def test_unknown_host() -> None:
     """A name that nobody knows may be known later."""
-    with pytest.raises(SourceUnavailable, match="nowhere.example is not known"):
+    with pytest.raises(SourceUnavailable, match=r"nowhere\.example is not known"):
         guard().target("http://nowhere.example/a.ts")
 
 

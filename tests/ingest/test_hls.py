@@ -1,8 +1,10 @@
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
+import av
 import pytest
 
 from streamguard.errors import SourceError, SourceRefused, SourceStalled, SourceUnavailable, SourceUnwatchable
@@ -12,6 +14,7 @@ from streamguard.ingest.sources import frames
 from streamguard.types import Frame
 from tests.http_server import Answer, Web
 from tests.scenes import Clips
+from tests.servers import RtmpServer
 
 QUICK = SourceOptions(open_timeout_s=1.0, read_timeout_s=1.0, blind_after_s=10.0, max_segment_bytes=4_000_000)
 
@@ -86,7 +89,11 @@ class TestEnded:
         """Segments that are parts of one file are cut out of it."""
         bodies = [segment.path.read_bytes() for segment in clips.segments[:3]]
         web.pages["/all.ts"] = b"".join(bodies)
-        lines = [f"#EXTINF:2.0,\n#EXT-X-BYTERANGE:{len(body)}{'@0' if not n else ''}\nall.ts" for n, body in enumerate(bodies)]
+        starts = ("@0", "", "")
+        lines = [
+            f"#EXTINF:2.0,\n#EXT-X-BYTERANGE:{len(body)}{start}\nall.ts"
+            for body, start in zip(bodies, starts, strict=True)
+        ]
         assert len(list(watch(vod(web, *lines)))) == 3
 
     def test_fragmented_mp4(self, web: Web, clips: Clips) -> None:
@@ -300,6 +307,19 @@ class TestHostile:
         assert time.monotonic() - started_s < 4
 
 
+class TestRealServer:
+    def test_nginx(self, rtmp_server: RtmpServer, clips: Clips) -> None:
+        """nginx-rtmp's own HLS is watched, and told as stalled when it leaves a stale playlist behind."""
+        with rtmp_server.publish("hls", clips.known) as publisher:
+            stream = watch(rtmp_server.wait_for_hls("hls"))
+            seen = [next(stream) for _ in range(3)]
+            publisher.kill()
+            with pytest.raises(SourceStalled):
+                list(stream)
+        steps = [later.at.pts_us - earlier.at.pts_us for earlier, later in pairwise(seen)]
+        assert steps == pytest.approx([2e6, 2e6], abs=50_000)
+
+
 def test_no_credentials_anywhere(web: Web, clips: Clips) -> None:
     """Neither the user nor the token of a URL is in any error, its causes included."""
     web.pages["/a.m3u8"] = b"#EXTM3U\n#EXTINF:2,\nhttp://u:hunter2@nowhere.invalid/x?hunter2\n#EXT-X-ENDLIST"
@@ -325,10 +345,6 @@ def test_closing_is_quick(channel: Channel) -> None:
 
 def fragmented(clips: Clips) -> tuple[bytes, list[bytes]]:
     """The known clip as fragmented MP4: what comes before the first fragment, and each fragment."""
-    import io
-
-    import av
-
     buffer = io.BytesIO()
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     with av.open(str(clips.known)) as source, av.open(buffer, "w", format="mp4", options=options) as target:

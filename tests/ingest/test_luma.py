@@ -19,13 +19,15 @@ CODE, QUALITY = pdq.from_luma(LUMA)
 
 YUV = (
     "yuv420p", "yuv422p", "yuv444p", "yuv411p", "yuv410p", "yuv440p", "yuva420p", "nv12", "nv21", "nv16", "nv24",
-    "p010le", "p010be", "p012le", "p016le", "p210le", "p410le", "yuv420p10le", "yuv420p10be", "yuv422p10le", "yuv444p10le",
+    "p010le", "p010be", "p012le", "p016le", "p210le", "p410le",
+    "yuv420p10le", "yuv420p10be", "yuv422p10le", "yuv444p10le",
     "yuv420p12le", "yuv422p12le", "yuv444p12le", "yuv420p14le", "yuv420p16le", "yuva444p10le",
     "yuyv422", "uyvy422", "yvyu422", "y210le", "y212le", "xv30le", "vuya", "vuyx", "ayuv", "ayuv64le",
 )  # fmt: skip
 OTHERS = (
-    "yuvj420p", "yuvj422p", "yuvj444p", "rgb24", "bgr24", "rgba", "bgra", "argb", "abgr", "rgb0", "0bgr", "rgb48le", "rgba64be",
-    "gbrp", "gbrp10le", "gbrp12le", "gbrap", "gbrpf32le", "x2rgb10le", "gray", "gray10le", "gray12le", "gray16le", "gray16be",
+    "yuvj420p", "yuvj422p", "yuvj444p", "rgb24", "bgr24", "rgba", "bgra", "argb", "abgr", "rgb0", "0bgr",
+    "rgb48le", "rgba64be", "gbrp", "gbrp10le", "gbrp12le", "gbrap", "gbrpf32le", "x2rgb10le",
+    "gray", "gray10le", "gray12le", "gray16le", "gray16be",
     "grayf32le", "ya8", "ya16le",
 )  # fmt: skip
 
@@ -100,7 +102,7 @@ def test_no_copy_and_no_danger() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (5, 3), (65, 5), (1919, 3)])
 def test_small_and_odd(size: tuple[int, int]) -> None:
     """No size is too small or too odd to have a luma plane."""
-    picture = np.ascontiguousarray(cv2.resize(RGB, size))
+    picture = np.asarray(cv2.resize(RGB, size), np.uint8)
     for name in ("yuv420p", "yuv420p10le", "rgb24", "gray"):
         luma, _ = luma_of(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=name))
         assert luma.shape == (size[1], size[0])

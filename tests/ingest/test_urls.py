@@ -11,7 +11,10 @@ from streamguard.ingest.urls import SourceKind, file_path, public_url, source_ki
     [
         ("rtmp://host/live/cam", "rtmp://host/live/cam"),
         ("rtmp://user:hunter2@host:1935/live/cam?key=hunter2", "rtmp://host:1935/live/cam"),
-        ("HTTPS://user:hunter2@[2001:db8::1]:8443/a/b.m3u8?token=hunter2#hunter2", "https://[2001:db8::1]:8443/a/b.m3u8"),
+        (
+            "HTTPS://user:hunter2@[2001:db8::1]:8443/a/b.m3u8?token=hunter2#hunter2",
+            "https://[2001:db8::1]:8443/a/b.m3u8",
+        ),
         ("http://user:hunt@er2@host/x.m3u8", "http://host/x.m3u8"),
         ("rtmp://user:hunt/er2@host/live/cam", "rtmp://host/live/cam"),
         ("rtmp://user:hunt/er/2@host:1935", "rtmp://host:1935"),
@@ -53,7 +56,9 @@ def test_source_kind(url: str, kind: SourceKind) -> None:
     assert source_kind(url) is kind
 
 
-@pytest.mark.parametrize("url", ["srt://h:9000", "rtsp://h/a", "http://h/a.mp4", "udp://@239.0.0.1:1234", "concat://a|b"])
+@pytest.mark.parametrize(
+    "url", ["srt://h:9000", "rtsp://h/a", "http://h/a.mp4", "udp://@239.0.0.1:1234", "concat://a|b"]
+)
 def test_unsupported(url: str) -> None:
     """Anything else is the operator's error, and says what is supported."""
     with pytest.raises(UsageError, match=r"rtmp://.*m3u8"):

@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pdqhash
+import pytest
+from click.testing import CliRunner, Result
+
+from streamguard.cli.hash import hash_
+from streamguard.core import pdq
+from streamguard.ingest.files import looks
+from tests.scenes import Clips
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(hash_, [str(argument) for argument in arguments])
+
+
+def test_image(clips: Clips) -> None:
+    """An image is one line: its hash in hex, and its quality."""
+    result = run(clips.image)
+    code, quality = pdq.from_luma(next(looks(clips.image)).luma)
+    assert (result.exit_code, result.output) == (0, f"{code.hex()}  {quality:3d}\n")
+
+
+def test_video(clips: Clips) -> None:
+    """A video is one line a second, each with its time."""
+    lines = run(clips.known).output.splitlines()
+    assert [line.split()[0] for line in lines] == [f"{second}.000" for second in range(12)]
+    assert all(len(line.split()[1]) == 64 for line in lines)
+
+
+def test_every(clips: Clips) -> None:
+    """Or as often as is asked for."""
+    assert len(run("--every", "4", clips.known).output.splitlines()) == 3
+
+
+def test_json(clips: Clips) -> None:
+    """As JSON each line says which file it is of; an image has no time."""
+    result = run("--json", "--every", 6, clips.image, clips.known)
+    objects = [json.loads(line) for line in result.output.splitlines()]
+    assert [(entry["input"], entry.get("at_s")) for entry in objects] == [
+        (str(clips.image), None),
+        (str(clips.known), 0.0),
+        (str(clips.known), 6.0),
+    ]
+    assert all(set(entry) - {"at_s"} == {"input", "pdq", "quality"} for entry in objects)
+
+
+def test_several_files(clips: Clips) -> None:
+    """With several files each line says which it is of."""
+    result = run(clips.image, clips.image)
+    assert result.output.count(str(clips.image)) == 2
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_bad_files(clips: Clips, tmp_path: Path, *, as_json: bool) -> None:
+    """A file that cannot be read costs one line on standard error and exit status 2; the others are hashed."""
+    options = ["--json"] if as_json else []
+    result = run(*options, tmp_path / "gone.png", clips.not_a_video, clips.image)
+    assert result.exit_code == 2
+    assert len(result.stdout.splitlines()) == 1
+    gone, text = result.stderr.splitlines()
+    assert gone.startswith("error: open ")
+    assert "no such file" in gone
+    assert "no audio or video" in text
+
+
+def test_nothing_given() -> None:
+    """Without a file there is nothing to do."""
+    assert run().exit_code == 2
+
+
+def test_bad_interval(clips: Clips) -> None:
+    """An interval of nothing would never end."""
+    assert run("--every", "0", clips.known).exit_code == 2
+
+
+def test_as_the_reference_prints_it(clips: Clips) -> None:
+    """The hash of a lossless image is the C++ reference's, in its own order of bits."""
+    picture = cv2.imread(str(clips.image))
+    assert picture is not None
+    picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    bits, quality = pdqhash.compute(picture)
+    assert run(clips.image).output.split() == [np.packbits(bits).tobytes().hex(), str(quality)]

@@ -1,0 +1,152 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from streamguard.errors import SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.keyframes import PARSE_ONLY
+from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
+from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.viewer import Viewer
+from tests.scenes import Clips
+
+OPTIONS = SourceOptions(blind_after_s=30.0)
+
+
+class Screening:
+    """A viewer in front of the known clip, with a clock that the test sets."""
+
+    def __init__(self, path: Path, *, live: bool) -> None:
+        self.news: list[News] = []
+        self.viewer = Viewer("cam", OPTIONS, session=7, tell=self.news.append, live=live)
+        self._container = av.open(str(path), options=PARSE_ONLY)
+        video = self.viewer.open(self._container, position_s=100.0)
+        packets = list(self._container.demux(video))
+        self.key = next(packet for packet in packets if packet.is_keyframe)
+        self.other = next(packet for packet in packets if packet.size and not packet.is_keyframe)
+        self.news.clear()
+
+    def show(self, packet: "Packet[VideoStream]", *, at_s: float) -> int:
+        """How many frames it gave."""
+        return len(list(self.viewer.frames(packet, arrived_s=at_s, position_s=at_s)))
+
+    def close(self) -> None:
+        self._container.close()
+
+
+@pytest.fixture
+def live(clips: Clips) -> Iterator[Screening]:
+    screening = Screening(clips.known, live=True)
+    yield screening
+    screening.close()
+
+
+@pytest.fixture
+def recorded(clips: Clips) -> Iterator[Screening]:
+    screening = Screening(clips.known, live=False)
+    yield screening
+    screening.close()
+
+
+def bad_keyframe() -> "Packet[VideoStream]":
+    packet: Packet[VideoStream] = Packet(b"\x00\x00\x00\x04\x65\xff\xff\xff" * 20)  # type: ignore[assignment]
+    packet.is_keyframe = True
+    return packet
+
+
+def test_alive_once_a_second(live: Screening) -> None:
+    """While packets come and no keyframe does, that is told once a second, with their number."""
+    for number in range(75):
+        assert live.show(live.other, at_s=100 + number / 25) == 0
+    assert live.news == [Alive(26), Alive(25)]
+
+
+def test_keyframe(live: Screening) -> None:
+    """A keyframe gives its frame, with the session and the time that its packet was in."""
+    (frame,) = live.viewer.frames(live.key, arrived_s=123.5, position_s=123.5)
+    assert (frame.at.session, frame.at.pts_us, frame.arrived_s, frame.luma.shape) == (7, 0, 123.5, (180, 320))
+
+
+def test_blind_once(live: Screening) -> None:
+    """After half a minute without a keyframe the stream is blind; that is told once, and ends with the next frame."""
+    for at_s in range(100, 140):
+        live.show(live.other, at_s=at_s)
+    assert [word for word in live.news if isinstance(word, Blind)] == [Blind("no keyframe for 30 s")]
+    assert live.show(live.key, at_s=140) == 1
+    live.news.clear()
+    for at_s in range(141, 175):
+        live.show(live.other, at_s=at_s)
+    assert Blind("no keyframe for 30 s") in live.news
+
+
+def test_gives_up(live: Screening) -> None:
+    """After a minute it has to be opened anew: a codec that changed is not seen otherwise."""
+    live.show(live.other, at_s=100)
+    with pytest.raises(SourceUnwatchable, match="watch cam: no keyframe for 60 s"):
+        live.show(live.other, at_s=160)
+
+
+def test_undecodable_keyframes(live: Screening) -> None:
+    """Keyframes that cannot be decoded are told as such, and five in a row end the connection."""
+    for at_s in (100, 101, 102, 103):
+        live.show(bad_keyframe(), at_s=at_s)
+    assert Damaged("keyframe") in live.news
+    with pytest.raises(SourceUnwatchable, match="5 keyframes in a row cannot be decoded"):
+        live.show(bad_keyframe(), at_s=104)
+
+
+def test_blind_says_which(live: Screening) -> None:
+    """Blind because of keyframes that cannot be decoded is another reason than blind without any."""
+    live.show(bad_keyframe(), at_s=100)
+    live.show(live.other, at_s=131)
+    assert Blind("no keyframe could be decoded for 30 s") in live.news
+
+
+def test_recording_is_not_alive(recorded: Screening) -> None:
+    """A file is read as fast as it can be: only what could not be seen of it is told."""
+    for at_s in range(100, 200):
+        recorded.show(recorded.other, at_s=at_s)
+    assert recorded.news == [Blind("no keyframe for 30 s")]
+
+
+def test_end_without_a_picture(live: Screening, recorded: Screening) -> None:
+    """A source that ended before anything was seen is never a plain end."""
+    with pytest.raises(SourceUnavailable, match="ended before the first picture"):
+        live.viewer.ended()
+    with pytest.raises(SourceUnwatchable, match="no keyframe in it can be decoded"):
+        recorded.viewer.ended()
+    recorded.show(recorded.key, at_s=100)
+    recorded.viewer.ended()
+
+
+def test_opened_again(live: Screening, clips: Clips) -> None:
+    """What is opened anew, as each HLS segment is, is told only when it is another."""
+    for path, told in ((clips.known, []), (clips.recoded, [Opened("h264", 240, 136)])):
+        with av.open(str(path)) as container:
+            live.viewer.open(container, position_s=100)
+        assert [word for word in live.news if isinstance(word, Opened)] in ([], told)
+    assert Opened("h264", 240, 136) in live.news
+
+
+def test_no_size_yet(clips: Clips, tmp_path: Path) -> None:
+    """A stream whose publisher left before the first packet is not told as opened: its size is not known."""
+    whole = tmp_path / "whole.flv"
+    with av.open(str(clips.known)) as source, av.open(str(whole), "w") as target:
+        out = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = out
+                target.mux(packet)
+    flv = whole.read_bytes()
+    end = 13
+    for _ in ("metadata", "decoder configuration"):
+        end += 11 + int.from_bytes(flv[end + 1 : end + 4]) + 4
+    (tmp_path / "head.flv").write_bytes(flv[:end])
+    news: list[News] = []
+    viewer = Viewer("cam", OPTIONS, session=7, tell=news.append, live=True)
+    with av.open(str(tmp_path / "head.flv"), options=PARSE_ONLY) as container:
+        viewer.open(container, position_s=100.0)
+    assert news == []
