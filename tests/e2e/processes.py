@@ -1,0 +1,53 @@
+"""What /proc says of processes: whose children they are, and whether they still run."""
+
+from pathlib import Path
+
+_FORKSERVER = b"forkserver"
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """The processes whose parent this one is."""
+    return tuple(child for child, (parent, state) in _all().items() if parent == pid and state != "Z")
+
+
+def descendants(pid: int) -> tuple[int, ...]:
+    """Its children, and theirs."""
+    below = children(pid)
+    return (*below, *(deeper for child in below for deeper in descendants(child)))
+
+
+def forkservers(worker: int) -> tuple[int, ...]:
+    """The process that a worker's decoders are forked from."""
+    return tuple(child for child in children(worker) if _is_forkserver(child))
+
+
+def decoders(worker: int) -> tuple[int, ...]:
+    """A worker's decoder children."""
+    return tuple(decoder for server in forkservers(worker) for decoder in children(server))
+
+
+def still_running(*pids: int) -> tuple[int, ...]:
+    """Those that have not ended. A zombie has: only its parent has not noticed."""
+    states = _all()
+    return tuple(pid for pid in pids if pid in states and states[pid][1] != "Z")
+
+
+def _is_forkserver(pid: int) -> bool:
+    try:
+        return _FORKSERVER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _all() -> dict[int, tuple[int, str]]:
+    """Parent and state of every process."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            stat = path.read_text()
+        except OSError:  # it ended while we looked
+            continue
+        # The name stands in parentheses, and may hold anything.
+        state, parent = stat.rpartition(")")[2].split()[:2]
+        found[int(path.parent.name)] = int(parent), state
+    return found
