@@ -19,7 +19,7 @@ from streamguard.core.clock import MediaClock
 from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.files import as_path, opened_file
-from streamguard.ingest.keyframes import PARSE_ONLY
+from streamguard.ingest.keyframes import PARSE_ONLY, stamp_s
 from streamguard.ingest.news import Tell
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.urls import SourceKind, file_path, public_url, scheme_of, source_kind
@@ -115,6 +115,4 @@ def _duration_s(container: InputContainer) -> float | None:
 
 def _media_s(packet: "Packet[VideoStream]", clock: MediaClock) -> float:
     """Where in the file we are, in decoding order; parts that were joined and count from 0 again go on."""
-    stamp = packet.dts if packet.dts is not None else packet.pts
-    stamp_s = None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
-    return clock.at(stamp_s, arrived_s=0.0).pts_us / 1_000_000
+    return clock.at(stamp_s(packet), arrived_s=0.0).pts_us / 1_000_000

@@ -85,18 +85,30 @@ class KeyframeDecoder:
 
 
 class Spacing:
-    """Some encoders make every picture a keyframe; a few a second are enough to look at."""
+    """Some encoders make every picture a keyframe; a few a second are enough to look at.
+
+    Only what is close to the last one both in arrival and by the stream's own time is left out: a stream that comes in
+    bursts, by accident or to hide something, is looked at like any other.
+    """
 
     def __init__(self, spacing_s: float) -> None:
         self._spacing_s = spacing_s
-        self._last_s: float | None = None
+        self._last_s: tuple[float, float] | None = None
 
-    def due(self, at_s: float) -> bool:
+    def due(self, at_s: float, *, stamp_s: float | None = None) -> bool:
         """Whether a keyframe at this time is to be looked at. A clock that went back makes it due."""
-        if self._last_s is not None and 0 <= at_s - self._last_s < self._spacing_s:
+        times = (at_s, at_s if stamp_s is None else stamp_s)
+        last = self._last_s
+        if last is not None and all(0 <= now - then < self._spacing_s for now, then in zip(times, last, strict=True)):
             return False
-        self._last_s = at_s
+        self._last_s = times
         return True
+
+
+def stamp_s(packet: "Packet[VideoStream]") -> float | None:
+    """A packet's own time, in decoding order where it says so."""
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
 
 
 def _pixels(video: VideoStream) -> int:

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
 from streamguard.errors import SourceUnavailable, SourceUnwatchable
-from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, pick_video, why_blind
+from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, pick_video, stamp_s, why_blind
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Tell
 from streamguard.ingest.options import SourceOptions
 from streamguard.types import Frame
@@ -63,7 +63,11 @@ class Viewer:
         if packet.size == 0:
             return
         self._packets += 1
-        if self._decoder is None or not packet.is_keyframe or not self._spacing.due(position_s):
+        if (
+            self._decoder is None
+            or not packet.is_keyframe
+            or not self._spacing.due(position_s, stamp_s=stamp_s(packet))
+        ):
             self.wait(position_s=position_s)
             return
         for pts_s, luma, levels in self._decoder.pictures(packet):

@@ -123,6 +123,11 @@ class TestSpacing:
         spacing = Spacing(0.2)
         assert sum(spacing.due(number / 50) for number in range(100)) == 10
 
+    def test_bursts(self) -> None:
+        """Keyframes that come all at once, seconds apart by the stream's own time, are all looked at."""
+        spacing = Spacing(0.2)
+        assert all(spacing.due(100 + number / 1000, stamp_s=2.0 * number) for number in range(5))
+
     def test_clock_goes_back(self) -> None:
         """A clock that goes back makes the next one due."""
         spacing = Spacing(0.2)
