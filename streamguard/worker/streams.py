@@ -137,6 +137,8 @@ class Stream:
     sessions: int = 0
     decision_state: DecisionState = field(default_factory=DecisionState)
     session_keyframes: int = 0
+    unseen: str = ""
+    """Why a part of it could not be watched, if so: such a file is not clear, whatever the rest shows."""
     failures_in_row: int = 0
     start_at_s: float = -math.inf
     began_at_s: float = 0.0

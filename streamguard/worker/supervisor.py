@@ -217,6 +217,7 @@ class Supervisor:
                 stream.codec, stream.width_px, stream.height_px = codec, width_px, height_px
                 stream.duration_s = duration_s
             case Blind(reason):
+                stream.unseen = stream.unseen or reason
                 self._become(stream, StreamState.BLIND, reason)
             case Damaged(what, count):
                 stream.damaged += count
@@ -264,10 +265,11 @@ class Supervisor:
     def _source_ended(self, stream: Stream) -> None:
         self._end_decoder(stream)
         if stream.spec.once:
-            if stream.session_keyframes:
-                self._finish(stream, StreamState.ENDED, "", failed=False)
-            else:
-                self._finish(stream, StreamState.BLIND, "it holds no keyframe that can be decoded", failed=True)
+            unseen = stream.unseen if stream.session_keyframes else "it holds no keyframe that can be decoded"
+            state = StreamState.BLIND if unseen else StreamState.ENDED
+            self._finish(
+                stream, state, f"not all of it could be watched: {unseen}" if unseen else "", failed=bool(unseen)
+            )
         else:
             self._again_later(stream, StreamState.ENDED, "the publisher left")
 
