@@ -1,0 +1,198 @@
+"""Decoders that play a script on a clock of their own, for a supervisor that never waits."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.evidence import PdqWeights
+from streamguard.ingest.sources import SourceOptions
+from streamguard.types import (
+    PDQ_BITS,
+    WHOLE_PICTURE,
+    AssetId,
+    Candidate,
+    Fingerprint,
+    Fingerprints,
+    MediaKind,
+    MediaTime,
+    Place,
+    StreamId,
+    View,
+)
+from streamguard.worker.children import Rubbish
+from streamguard.worker.decoder import DecoderJob
+from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.messages import Message
+from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
+from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
+
+STEP_S = 0.05
+LAST_FRAMES_S = 0.5
+"""The metronome never has nothing to say, so stopping takes as long as it may."""
+
+METRONOME = StreamId("metronome")
+OPTIONS = SupervisorOptions(SourceOptions(blind_after_s=30.0), hang_timeout_s=45.0)
+
+Line = tuple[float, Message | Rubbish | None]
+"""What a decoder says, and how many seconds after its start. None: it is gone."""
+
+Script = Sequence[Line] | OSError
+"""One session. An OSError: it cannot even be started."""
+
+
+def keyframe(at_s: float, *, known_s: int | None = None, arrived_s: float = 0.0, poison: bool = False) -> Fingerprints:
+    """A keyframe that shows second `known_s` of the known footage, or nothing that is known."""
+    head = bytes([2]) if poison else bytes([0, 0]) if known_s is None else bytes([1, known_s])
+    look = Fingerprint(WHOLE_PICTURE, 90, tuple(head.ljust(32, b"\0") for _ in range(8)))
+    return Fingerprints(MediaTime(0, round(at_s * 1e6)), arrived_s, 320, 180, (look,))
+
+
+class FakeLibrary:
+    """Knows the footage `clip`, second by second."""
+
+    version = "v1"
+
+    def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:  # noqa: ARG002 - Searchable's
+        mark, second, *_ = prints[0].codes[0]
+        if mark == 2:
+            raise RuntimeError("poisoned")
+        if mark == 0:
+            return ()
+        place = Place(second * 1_000_000, second * 1_000_000 + 400_000)
+        return (Candidate(AssetId("clip"), "terror", MediaKind.VIDEO, place, PDQ_BITS, View.UPRIGHT, WHOLE_PICTURE, 0),)
+
+
+@dataclass(slots=True)
+class FakeClock:
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class FakeDecoder:
+    """Plays one script; always readable, so that nobody waits for it."""
+
+    def __init__(self, job: DecoderJob, script: Sequence[Line], clock: FakeClock) -> None:
+        self.job = job
+        self.code: int | None = -11
+        self.immortal = False
+        self.ended = False
+        self.started_s = clock()
+        self._clock = clock
+        self._lines = list(script)
+        self._file = os.eventfd(1)
+
+    def fileno(self) -> int:
+        return self._file
+
+    def received(self, *, most: int) -> Iterator[Message | Rubbish | None]:
+        for _ in range(most):
+            if not self._lines or self._lines[0][0] > self._clock() - self.started_s:
+                return
+            message = self._lines.pop(0)[1]
+            if isinstance(message, Fingerprints):
+                at = MediaTime(self.job.session, message.at.pts_us)
+                message = Fingerprints(at, message.arrived_s, message.width_px, message.height_px, message.prints)
+            yield message
+
+    def exit_code(self) -> int | None:
+        return self.code
+
+    def end(self) -> None:
+        assert not self.ended, "ended twice"
+        self.ended = True
+
+    def gone(self, *, within_s: float) -> bool:  # noqa: ARG002 - RunningDecoder's
+        assert self.ended
+        if not self.immortal:
+            os.close(self._file)
+        return not self.immortal
+
+
+class Metronome(FakeDecoder):
+    """Turns the clock a step each time it is listened to, and shows something unknown meanwhile."""
+
+    def received(self, *, most: int) -> Iterator[Message | Rubbish | None]:  # noqa: ARG002 - RunningDecoder's
+        self._clock.now_s += STEP_S
+        seen = keyframe(self._clock() - 1000.0)
+        yield Fingerprints(MediaTime(self.job.session, seen.at.pts_us), self._clock(), 320, 180, seen.prints)
+
+
+@dataclass(slots=True)
+class Stage:
+    """A supervisor with streams that play their scripts, one after the other, the last one again and again."""
+
+    scripts: Mapping[str, Sequence[Script]]
+    once: bool = False
+    options: SupervisorOptions = OPTIONS
+    clock: FakeClock = field(default_factory=FakeClock)
+    decoders: dict[str, list[FakeDecoder]] = field(default_factory=dict)
+    starts: list[tuple[float, str, int]] = field(default_factory=list)
+    states: list[tuple[float, str, StreamState, str]] = field(default_factory=list)
+    keyframes: list[tuple[str, int]] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
+    restarted: list[Restart] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    ticks: list[float] = field(default_factory=list)
+    most_running: int = 0
+    watchers: tuple[Watcher, ...] = ()
+    exit_code: int | None = -11
+    immortal: bool = False
+    library: FakeLibrary = field(default_factory=FakeLibrary)
+
+    def supervisor(self) -> Supervisor:
+        names = [*self.scripts, METRONOME] if not self.once else list(self.scripts)
+        specs = [StreamSpec(StreamId(name), f"rtmp://u:p@h/{name}", f"rtmp://h/{name}", self.once) for name in names]
+        own = Watcher(
+            keyframe=self._keyframe, found=self.found.append, state_changed=self._state_changed,
+            restarted=self.restarted.append, finished=lambda stream: self.finished.append(stream.spec.stream),
+            tick=lambda _statuses: self.ticks.append(self.clock()),
+        )  # fmt: skip
+        return Supervisor(
+            specs,
+            matcher=Matcher(lambda: self.library, rule=BUILT_IN_RULE, weights=PdqWeights()),
+            watchers=(own, *self.watchers),
+            options=self.options,
+            start=self._start,
+            clock=self.clock,
+        )
+
+    def run(self, seconds: float) -> dict[str, StreamStatus]:
+        """How each stream stands after so many seconds."""
+        statuses = self.supervisor().run(stop_after_s=seconds)
+        return {status.stream: status for status in statuses if status.stream != METRONOME}
+
+    def start_times(self, name: str) -> list[float]:
+        """Of its sessions, from 0."""
+        return [at_s - 1000.0 for at_s, started, _ in self.starts if started == name]
+
+    def states_of(self, name: str) -> list[tuple[str, str]]:
+        return [(state.value, reason) for _, stream, state, reason in self.states if stream == name]
+
+    def _start(self, job: DecoderJob) -> FakeDecoder:
+        number = sum(name == job.name for _, name, _ in self.starts)
+        self.starts.append((self.clock(), job.name, job.session))
+        if job.name == METRONOME:
+            decoder: FakeDecoder = Metronome(job, (), self.clock)
+        else:
+            scripts = self.scripts[job.name]
+            script = scripts[min(number, len(scripts) - 1)]
+            if isinstance(script, OSError):
+                raise script
+            decoder = FakeDecoder(job, script, self.clock)
+        decoder.code, decoder.immortal = self.exit_code, self.immortal
+        self.decoders.setdefault(job.name, []).append(decoder)
+        running = sum(not one.ended for one in self.all_decoders())
+        self.most_running = max(self.most_running, running)
+        return decoder
+
+    def all_decoders(self) -> list[FakeDecoder]:
+        return [one for decoders in self.decoders.values() for one in decoders]
+
+    def _keyframe(self, stream: Stream, matched: Matched) -> None:
+        self.keyframes.append((stream.spec.stream, matched.observation.at.session))
+
+    def _state_changed(self, stream: Stream) -> None:
+        self.states.append((self.clock(), stream.spec.stream, stream.state, stream.reason))

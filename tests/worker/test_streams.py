@@ -1,0 +1,28 @@
+"""streamguard.worker.streams: how much of one stream may stand in the log."""
+
+from streamguard.types import StreamId
+from streamguard.worker.streams import LINES_PERIOD_S, MOST_LINES, LineLimit, StreamSpec
+
+
+def test_a_stream_that_flutters_fills_its_lines_and_no_more() -> None:
+    """Beyond so many a minute they are left out, and the next line says how many."""
+    limit = LineLimit()
+    passed = sum(limit.passes(n / 100) for n in range(500))
+    assert passed == MOST_LINES
+    assert not limit.passes(LINES_PERIOD_S - 0.1)
+    assert limit.passes(LINES_PERIOD_S)
+    assert limit.left_out_before() == {"lines_left_out": 500 - MOST_LINES + 1}
+    assert limit.left_out_before() == {}
+
+
+def test_a_few_lines_pass_unmarked() -> None:
+    """An ordinary stream's changes are all there."""
+    limit = LineLimit()
+    assert all(limit.passes(10.0 * n) for n in range(100))
+    assert limit.left_out_before() == {}
+
+
+def test_a_spec_does_not_show_its_url() -> None:
+    """It may stand in a trace."""
+    spec = StreamSpec(StreamId("cam"), "rtmp://user:secret@host/live", "rtmp://host/live", once=False)
+    assert "secret" not in repr(spec)
