@@ -136,6 +136,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+    request_queue_size = 64
 
     def server_bind(self) -> None:
         # The base class looks its own name up in DNS, which can hang for seconds.

@@ -1,0 +1,38 @@
+"""streamguard.worker.matcher: one keyframe in, decisions out."""
+
+from streamguard.core.decide import BUILT_IN_RULE, DecisionState
+from streamguard.core.evidence import PdqWeights
+from streamguard.types import Fingerprints, MediaTime, Verdict
+from streamguard.worker.matcher import Matcher
+from tests.worker.fake_decoders import FakeLibrary, keyframe
+
+
+class _NextVersion(FakeLibrary):
+    version = "v2"
+
+
+def _seen(second: int) -> Fingerprints:
+    made = keyframe(second, known_s=second)
+    return Fingerprints(MediaTime(1, second * 1_000_000), 0.0, 320, 180, made.prints)
+
+
+def test_each_keyframe_asks_for_the_library_anew() -> None:
+    """A new version counts at once, and a decision names the one that it was made with."""
+    libraries = iter([FakeLibrary(), _NextVersion()])
+    matcher = Matcher(lambda: next(libraries), rule=BUILT_IN_RULE, weights=PdqWeights())
+    first = matcher.observe(DecisionState(), _seen(0))
+    second = matcher.observe(first.state, _seen(2))
+    assert (first.library_version, first.decisions) == ("v1", ())
+    assert second.library_version == "v2"
+    assert [decision.verdict for decision in second.decisions] == [Verdict.KILL]
+
+
+def test_what_it_rests_on_is_returned() -> None:
+    """The observation and the look-up's time, and no other state than the one that is handed on."""
+    times_s = iter([10.0, 10.25])
+    matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, weights=PdqWeights(), clock=lambda: next(times_s))
+    matched = matcher.observe(DecisionState(), _seen(4))
+    assert matched.lookup_s == 0.25
+    assert matched.observation.at == MediaTime(1, 4_000_000)
+    assert [evidence.asset for evidence in matched.observation.evidence] == ["clip"]
+    assert matcher.rule is BUILT_IN_RULE

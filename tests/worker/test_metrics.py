@@ -1,0 +1,147 @@
+"""streamguard.worker.metrics: names that dashboards rely on, few series, and a scrape that never fails."""
+
+import subprocess
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from streamguard.types import Decision, SessionId, StreamId, Verdict
+from streamguard.worker.metrics import MOST_LABELS, Metrics
+from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState
+from streamguard.worker.supervisor import Found
+from tests.kill_signals import a_decision
+from tests.programs import need
+from tests.worker.fake_decoders import Stage, keyframe
+
+NAMES = {
+    "streamguard_decisions": ("counter", {"verdict", "label"}),
+    "streamguard_damaged_items": ("gauge", set()),
+    "streamguard_decoder_restarts": ("counter", {"reason"}),
+    "streamguard_evidence_keyframes": ("counter", set()),
+    "streamguard_evidence_to_signal_seconds": ("histogram", set()),
+    "streamguard_keyframe_lag_seconds": ("histogram", set()),
+    "streamguard_keyframe_to_signal_seconds": ("histogram", set()),
+    "streamguard_keyframes": ("counter", set()),
+    "streamguard_library_created_timestamp_seconds": ("gauge", set()),
+    "streamguard_library_info": ("gauge", {"version"}),
+    "streamguard_library_items": ("gauge", set()),
+    "streamguard_library_looks": ("gauge", set()),
+    "streamguard_library_memory_bytes": ("gauge", set()),
+    "streamguard_library_reload_failing": ("gauge", set()),
+    "streamguard_lookup_seconds": ("histogram", set()),
+    "streamguard_outbox_depth": ("gauge", set()),
+    "streamguard_outbox_failures": ("counter", set()),
+    "streamguard_outbox_parked": ("gauge", set()),
+    "streamguard_redis_up": ("gauge", set()),
+    "streamguard_signals_delivered": ("gauge", set()),
+    "streamguard_signals_lost": ("counter", set()),
+    "streamguard_signals_not_durable": ("gauge", set()),
+    "streamguard_streams": ("gauge", {"state"}),
+}
+"""Names the outside sees: dashboards and alerts rely on them."""
+
+SPEC = StreamSpec(StreamId("cam"), "rtmp://user:secret@host/live?token=1", "rtmp://host/live", once=False)
+
+
+def _found(label: str, verdict: Verdict = Verdict.KILL) -> Found:
+    decision = a_decision(verdict=verdict)
+    fields = {name: getattr(decision, name) for name in Decision.__slots__} | {"label": label}
+    return Found(SPEC, SessionId("s-1"), Decision(**fields), "v1", 0.0)
+
+
+def _lived() -> Metrics:
+    """Metrics of a worker that has seen everything once."""
+    metrics = Metrics()
+    stage = Stage(
+        {"cam": [[(0.0, keyframe(0.0, known_s=0)), (1.0, keyframe(2.0, known_s=2)), (2.0, None)], [(99, None)]]},
+        watchers=(metrics.watcher,),
+    )
+    stage.run(3)
+    metrics.signalled(stage.found[0], after_evidence_s=2.0, after_keyframe_s=0.1)
+    metrics.outbox_failed()
+    metrics.signal_lost()
+    metrics.library_version("v1")
+    return metrics
+
+
+def test_names_and_labels_are_pinned() -> None:
+    """A name, kind or label that changes breaks somebody's dashboard."""
+    families = {}
+    for family in text_string_to_metric_families(generate_latest(_lived().registry).decode()):
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        families[family.name] = (family.type, labels)
+    created = {name for name in families if name.endswith("_created")}
+    assert {name: kind for name, kind in families.items() if name not in created} == NAMES
+
+
+def test_promtool_finds_nothing_wrong() -> None:
+    """`promtool check metrics` on a real exposition."""
+    (promtool,) = need("promtool")
+    text = generate_latest(_lived().registry)
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_what_is_counted() -> None:
+    """Keyframes, evidence, decisions by verdict and label, restarts by reason, streams by state."""
+    value = _lived().registry.get_sample_value
+    assert value("streamguard_evidence_keyframes_total") == 2
+    assert value("streamguard_decisions_total", {"verdict": "kill", "label": "terror"}) == 1
+    assert value("streamguard_decoder_restarts_total", {"reason": "crash"}) == 1
+    assert value("streamguard_decoder_restarts_total", {"reason": "hang"}) == 0
+    by_state = {state: value("streamguard_streams", {"state": state.value}) for state in StreamState}
+    assert sum(by_state.values()) == 2  # type: ignore[arg-type]  # each state has a series
+    assert by_state[StreamState.WATCHING] == 1
+    assert value("streamguard_keyframe_lag_seconds_count") == value("streamguard_keyframes_total")
+
+
+def test_series_exist_before_anything_happened() -> None:
+    """An alert on a counter's increase needs its zero."""
+    value = Metrics().registry.get_sample_value
+    assert all(value("streamguard_streams", {"state": state.value}) == 0 for state in StreamState)
+    assert all(value("streamguard_decoder_restarts_total", {"reason": why.value}) == 0 for why in Restart)
+
+
+def test_labels_are_bounded() -> None:
+    """Whatever operators call their footage, series stay few; the known labels go on."""
+    metrics = Metrics()
+    for number in range(3 * MOST_LABELS):
+        metrics.watcher.found(_found(f"label-{number}"))
+    metrics.watcher.found(_found("label-0"))
+    value = metrics.registry.get_sample_value
+    assert value("streamguard_decisions_total", {"verdict": "kill", "label": "other"}) == 2 * MOST_LABELS
+    assert value("streamguard_decisions_total", {"verdict": "kill", "label": "label-0"}) == 2
+
+
+def test_only_the_version_that_serves_is_a_series() -> None:
+    """Versions come and go."""
+    metrics = Metrics()
+    for number in range(20):
+        metrics.library_version(f"v{number}")
+    text = generate_latest(metrics.registry).decode()
+    assert text.count("streamguard_library_info{") == 1
+
+
+def test_no_redis_is_no_redis_down() -> None:
+    """Where none is named the gauge is no number: an alert on 0 must not fire."""
+    assert str(Metrics().registry.get_sample_value("streamguard_redis_up")) == "nan"
+
+
+def test_no_stream_and_no_secret_is_in_a_scrape() -> None:
+    """Streams are not labels, and what they are called and where they come from stays out."""
+    metrics = Metrics()
+    metrics.watcher.tick((Stream(SPEC).status(now_s=0.0),))
+    text = generate_latest(metrics.registry).decode()
+    for word in ("secret", "token", "cam", "host"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_every_verdict_can_be_counted(verdict: Verdict) -> None:
+    """Also those that no rule gives yet."""
+    metrics = Metrics()
+    metrics.watcher.found(_found("x", verdict))
+    assert (
+        metrics.registry.get_sample_value("streamguard_decisions_total", {"verdict": verdict.value, "label": "x"}) == 1
+    )
