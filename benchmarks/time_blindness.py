@@ -1,13 +1,13 @@
-"""How wide must "looks the same" be, so that the same camera at another time is not taken for the footage?
+"""How much nearer than the footage's own other moments must a match be, so that another time is not taken for it?
 
 Each clip's first half is the library, its second half the stream: the same camera, people and place, another time. So
 every kill is a false one. The halves go through the product's own steps (condense, nearest looks, weigh, step), for a
-grid of AlikeRule.alike_bits x PdqWeights.most_alike_share, with a keyframe every 1 and 2 s at three phases each.
+grid of PdqWeights.tells_when_bits x DecisionRule.kill_nats, with a keyframe every 0.5, 1, 2, 3 and 5 s at five phases.
 
-Printed for each: kills, clips with a kill, clips with a review, and the share of looks that tell when (what remains
-to kill by). Clips of moving footage that comes back on itself count as well; those of one shot matter most.
+Printed for each: kills, clips with a kill, clips with a review, and the share of looks by which a usual copy would tell
+when (what remains to kill by). Clips whose moving footage comes back on itself count too; one shot matters most.
 
-    python benchmarks/time_blindness.py [CLIP...] [--alike-bits 36 44 ...] [--shares 0.05 0.1 ...] [--json]
+    python benchmarks/time_blindness.py [CLIP...] [--tells-when-bits 8 16 ...] [--kill-nats 10 12 ...] [--json]
 
 Without clips: cameras of our own that stand still or move, which shows the working and decides nothing.
 """
@@ -15,8 +15,8 @@ Without clips: cameras of our own that stand still or move, which shows the work
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,13 @@ from streamguard.core import pdq
 from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
 from streamguard.core.evidence import PdqWeights, weigh
 from streamguard.core.fingerprints import fingerprints
-from streamguard.core.references import AlikeRule, condense
+from streamguard.core.references import condense
 from streamguard.demo import encode
 from streamguard.demo.scenes import Footage, Scene, StillScene
 from streamguard.ingest import files
 from streamguard.types import (
     DIHEDRAL_VIEWS,
+    USUAL_COPY_BITS,
     AssetId,
     Candidate,
     Fingerprint,
@@ -42,26 +43,40 @@ from streamguard.types import (
     ReferencePrint,
     Verdict,
     View,
-    tells_when,
 )
 
-ALIKE_BITS = (36, 40, 44, 52)
-SHARES = (0.02, 0.05, 0.10)
-SAMPLE_EVERY_S = 1 / 12
-GOPS_S = (1.0, 2.0)
-PHASES = 3
+TELLS_WHEN_BITS = (0, 4, 8, 12, 16, 20, 24)
+GOPS_S = (0.5, 1.0, 2.0, 3.0, 5.0)
+PHASES = 5
 APART_S = 1.5
+MATCH_BITS = 31
 PLACES_A_VIEW = 4
 
 Keyframe = tuple[Fingerprints, tuple[Candidate, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """What is tried."""
+
+    tells_when_bits: int
+    kill_nats: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One stream of one clip under one setting."""
+
+    clip: str
+    verdicts: frozenset[Verdict]
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """What one setting does over all clips. Every kill is a false one."""
 
-    alike_bits: int
-    share: float
+    tells_when_bits: int
+    kill_nats: float
     streams: int
     kills: int
     killed_clips: tuple[str, ...]
@@ -79,58 +94,57 @@ class Halves:
 
 
 def halves(clip: Path) -> Halves:
-    """The two halves, a breath apart."""
-    frames = [fingerprints(frame) for frame in files.looks(clip, every_s=SAMPLE_EVERY_S)]
+    """The two halves, a breath apart, of every frame, as `library add` looks at them."""
+    frames = [fingerprints(frame) for frame in files.looks(clip, every_s=None)]
     middle_us = frames[-1].at.pts_us // 2
     known = [frame for frame in frames if frame.at.pts_us <= middle_us]
     return Halves(clip.stem, known, [frame for frame in frames if frame.at.pts_us > middle_us + APART_S * 1e6])
 
 
-def measure(clips: Sequence[Halves], *, alike_bits: int, shares: Sequence[float]) -> list[Figure]:
-    """One width of "alike" over all clips, at each share."""
-    verdicts: dict[float, list[tuple[str, Verdict]]] = {share: [] for share in shares}
-    telling: dict[float, list[float]] = {share: [] for share in shares}
-    streams = 0
+def measure(clips: Iterable[Halves], settings: Sequence[Setting]) -> list[Figure]:
+    """Every setting over all clips."""
+    outcomes: dict[Setting, list[Outcome]] = {setting: [] for setting in settings}
+    nearest_elsewhere: list[NDArray[np.int64]] = []
     for clip in clips:
-        reference = condense(clip.known, kind=MediaKind.VIDEO, alike=AlikeRule(alike_bits=alike_bits))
+        reference = condense(clip.known, kind=MediaKind.VIDEO)
         if not reference.prints:
             continue
-        for share in shares:
-            telling[share].append(telling_share(reference, share=share))
+        nearest_elsewhere.append(np.array([look.nearest_elsewhere_bits for look in reference.prints]))
         for keyframes in streams_of(clip.stream, reference):
-            streams += 1
-            for share in shares:
-                verdicts[share] += [(clip.name, verdict) for verdict in decided(keyframes, share=share)]
-    return [
-        Figure(
-            alike_bits=alike_bits,
-            share=share,
-            streams=streams,
-            kills=sum(verdict is Verdict.KILL for _, verdict in verdicts[share]),
-            killed_clips=tuple(sorted({name for name, verdict in verdicts[share] if verdict is Verdict.KILL})),
-            review_clips=len({name for name, verdict in verdicts[share] if verdict is Verdict.REVIEW}),
-            telling_share=float(np.mean(telling[share])) if telling[share] else 0.0,
-        )
-        for share in shares
-    ]
+            for setting in settings:
+                outcomes[setting].append(Outcome(clip.name, decided(keyframes, setting)))
+    return [summed(setting, outcomes[setting], nearest_elsewhere) for setting in settings]
 
 
-def telling_share(reference: Reference, *, share: float) -> float:
-    """How many of its looks tell when."""
-    return float(np.mean([tells_when(look.alike_share, most_alike_share=share) for look in reference.prints]))
+def summed(setting: Setting, outcomes: Sequence[Outcome], nearest_elsewhere: Sequence[NDArray[np.int64]]) -> Figure:
+    """The sum of it. A look tells when to a copy that is a few bits away from it."""
+    killed = [outcome.clip for outcome in outcomes if Verdict.KILL in outcome.verdicts]
+    telling = [np.mean(bits >= setting.tells_when_bits + USUAL_COPY_BITS) for bits in nearest_elsewhere]
+    return Figure(
+        tells_when_bits=setting.tells_when_bits,
+        kill_nats=setting.kill_nats,
+        streams=len(outcomes),
+        kills=len(killed),
+        killed_clips=tuple(sorted(set(killed))),
+        review_clips=len({outcome.clip for outcome in outcomes if Verdict.REVIEW in outcome.verdicts}),
+        telling_share=float(np.mean(telling)) if telling else 0.0,
+    )
 
 
 def streams_of(frames: list[Fingerprints], reference: Reference) -> Iterator[list[Keyframe]]:
     """The stream's keyframes with their candidates, for each GOP length and phase."""
     known = _words(look.code for look in reference.prints)
+    found: dict[int, tuple[Candidate, ...]] = {}
     for gop_s in GOPS_S:
         for phase in range(PHASES):
             due_us = (frames[0].at.pts_us if frames else 0) + phase * gop_s * 1e6 / PHASES
             keyframes = []
-            for frame in frames:
+            for index, frame in enumerate(frames):
                 if frame.at.pts_us >= due_us:
                     due_us += gop_s * 1e6
-                    keyframes.append((frame, tuple(nearest(frame, reference.prints, known))))
+                    if index not in found:
+                        found[index] = tuple(nearest(frame, reference.prints, known))
+                    keyframes.append((frame, found[index]))
             yield keyframes
 
 
@@ -141,26 +155,28 @@ def nearest(frame: Fingerprints, looks: Sequence[ReferencePrint], known: NDArray
             continue
         for view in View:
             bits = np.bitwise_count(known ^ _words([_code(look, view)])).sum(axis=1)
-            for index in np.argsort(bits, kind="stable")[:PLACES_A_VIEW]:
+            within = np.flatnonzero(bits <= MATCH_BITS)
+            for index in within[np.argsort(bits[within], kind="stable")[:PLACES_A_VIEW]]:
                 near = looks[int(index)]
                 yield Candidate(
                     asset=AssetId("first half"),
                     label="",
                     kind=MediaKind.VIDEO,
                     place=near.place,
-                    alike_share=near.alike_share,
+                    nearest_elsewhere_bits=near.nearest_elsewhere_bits,
                     view=view,
                     region=look.region,
                     distance_bits=int(bits[index]),
                 )
 
 
-def decided(keyframes: list[Keyframe], *, share: float) -> list[Verdict]:
+def decided(keyframes: list[Keyframe], setting: Setting) -> frozenset[Verdict]:
     """The verdicts that fall on a stream of the second half."""
-    weights = PdqWeights(most_alike_share=share)
+    weights = PdqWeights(tells_when_bits=setting.tells_when_bits)
+    rule = replace(BUILT_IN_RULE, kill_nats=setting.kill_nats)
     observations = [Observation(frame.at, weigh(candidates, weights)) for frame, candidates in keyframes]
-    _, decisions = step(DecisionState(), observations, BUILT_IN_RULE)
-    return [decision.verdict for decision in decisions]
+    _, decisions = step(DecisionState(), observations, rule)
+    return frozenset(decision.verdict for decision in decisions)
 
 
 def made_clips(folder: Path) -> Iterator[Path]:
@@ -176,7 +192,7 @@ def _code(look: Fingerprint, view: View) -> bytes:
     return code if view in DIHEDRAL_VIEWS else pdq.negative(code)
 
 
-def _words(codes: Iterator[bytes] | list[bytes]) -> NDArray[np.uint64]:
+def _words(codes: Iterable[bytes]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(codes), np.uint64).reshape(-1, 4)
 
 
@@ -184,24 +200,25 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="*", type=Path)
-    parser.add_argument("--alike-bits", nargs="+", type=int, default=ALIKE_BITS)
-    parser.add_argument("--shares", nargs="+", type=float, default=SHARES)
+    parser.add_argument("--tells-when-bits", nargs="+", type=int, default=TELLS_WHEN_BITS)
+    parser.add_argument("--kill-nats", nargs="+", type=float, default=(BUILT_IN_RULE.kill_nats,))
     parser.add_argument("--json", action="store_true", help="print one JSON object a setting")
     options = parser.parse_args()
+    settings = [Setting(bits, nats) for nats in options.kill_nats for bits in options.tells_when_bits]
     with tempfile.TemporaryDirectory() as name:
-        clips = [halves(clip) for clip in options.clips or made_clips(Path(name))]
-    if not options.json:
-        print(f"{len(clips)} clips, the first half as the library, the second as the stream: every kill is a false one")
-        print(f"{'bits':>4} {'share':>6} {'streams':>8} {'kills':>6} {'review clips':>13} {'telling':>8}  killed clips")
-    for alike_bits in options.alike_bits:
-        for figure in measure(clips, alike_bits=alike_bits, shares=options.shares):
-            if options.json:
-                print(json.dumps(asdict(figure)))
-                continue
-            print(
-                f"{figure.alike_bits:>4} {figure.share:>6.2f} {figure.streams:>8} {figure.kills:>6} "
-                f"{figure.review_clips:>13} {figure.telling_share:>8.1%}  {', '.join(figure.killed_clips)}"
-            )
+        clips = options.clips or list(made_clips(Path(name)))
+        figures = measure(map(halves, clips), settings)
+    if options.json:
+        for figure in figures:
+            print(json.dumps(asdict(figure)))
+        return
+    print(f"{len(clips)} clips, the first half as the library, the second as the stream: every kill is a false one")
+    print(f"{'bits':>4} {'nats':>5} {'streams':>8} {'kills':>6} {'review clips':>13} {'telling':>8}  killed clips")
+    for figure in figures:
+        print(
+            f"{figure.tells_when_bits:>4} {figure.kill_nats:>5.1f} {figure.streams:>8} {figure.kills:>6} "
+            f"{figure.review_clips:>13} {figure.telling_share:>8.1%}  {', '.join(figure.killed_clips)}"
+        )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ from streamguard.types import MediaTime
 MAX_STEP_S = 60.0
 """A longer step between two keyframes is taken for a jump of the stream's clock."""
 
-MOST_DRIFT_S = 10.0
-"""How far a live stream's own time may run ahead of or behind its arrival: a long HLS segment, and not much more.
+MOST_AHEAD_S = 20.0
+"""How far a live stream's own time may run ahead of its arrivals: two long HLS segments, which come at once each."""
+
+MOST_BEHIND_S = 5.0
+"""How far it may fall behind them. Less, as a stream that stalled and catches up runs ahead again, not behind.
 Whoever stretches or squeezes the time stamps would otherwise hide footage from a rule that thinks in seconds."""
 
 _MIN_STEP_US = 1
@@ -21,7 +24,7 @@ _MIN_STEP_US = 1
 class ClockState:
     """Where the session's time stands: the last frame's time stamp, arrival and repaired time.
 
-    `live`: arrivals are real time, and the stream's time must keep up with them.
+    `live`: arrivals are real time, and the stream's time must keep up with them; `ahead_s` is how far it ran ahead.
     """
 
     session: int
@@ -29,29 +32,33 @@ class ClockState:
     last_pts_s: float | None = None
     last_arrived_s: float = 0.0
     last_us: int | None = None
-    drift_s: float = 0.0
+    ahead_s: float = 0.0
 
 
 def advance(state: ClockState, *, pts_s: float | None, arrived_s: float) -> tuple[ClockState, MediaTime]:
     """The time of the next frame: from 0 on, as the stream's time stamps go where they make sense, else by arrival.
 
-    A step back, a step of more than a minute, a missing time stamp, or a step that takes a live stream still farther
-    than `MOST_DRIFT_S` from its arrivals is replaced by the time that passed on the monotonic clock (`arrived_s`); from
-    there on the stream's own steps count again.
+    A step back, a step of more than a minute, a missing time stamp, or a step by which a live stream would be more than
+    `MOST_AHEAD_S` ahead of its arrivals is replaced by the time that passed on the monotonic clock (`arrived_s`); from
+    there on the stream's own steps count again. A step that would leave it too far behind is as much longer as needed.
     """
     if state.last_us is None:
         return ClockState(state.session, state.live, pts_s, arrived_s, 0), MediaTime(state.session, 0)
     passed_s = min(max(arrived_s - state.last_arrived_s, 0.0), MAX_STEP_S)
     step_s = None if pts_s is None or state.last_pts_s is None else pts_s - state.last_pts_s
-    if step_s is None or not 0 < step_s <= MAX_STEP_S or (state.live and _runs_away(state.drift_s, step_s - passed_s)):
+    if step_s is None or not 0 < step_s <= MAX_STEP_S:
         step_s = passed_s
+    elif state.live:
+        step_s = _kept_near(step_s, passed_s, ahead_s=state.ahead_s)
     at_us = state.last_us + max(_MIN_STEP_US, round(step_s * 1_000_000))
-    drift_s = state.drift_s + step_s - passed_s
-    return ClockState(state.session, state.live, pts_s, arrived_s, at_us, drift_s), MediaTime(state.session, at_us)
+    ahead_s = state.ahead_s + step_s - passed_s
+    return ClockState(state.session, state.live, pts_s, arrived_s, at_us, ahead_s), MediaTime(state.session, at_us)
 
 
-def _runs_away(drift_s: float, more_s: float) -> bool:
-    return abs(drift_s + more_s) > max(MOST_DRIFT_S, abs(drift_s))
+def _kept_near(step_s: float, passed_s: float, *, ahead_s: float) -> float:
+    if ahead_s + step_s - passed_s > MOST_AHEAD_S:
+        return passed_s
+    return max(step_s, passed_s - ahead_s - MOST_BEHIND_S)
 
 
 class MediaClock:

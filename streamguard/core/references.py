@@ -29,7 +29,9 @@ APART_S = 1.5
 APART_SHARE = 0.15
 """Moments nearer than 1.5 s, or 15 % of a short clip, are neighbours, and always look alike."""
 
-_MOMENTS = 512
+_MOMENTS = 16_384
+"""Of footage with more frames (nine minutes at 30 a second), so many at even steps are compared. Few will not do: a
+title that comes back for three seconds an hour would be passed over, and tell when in every stream that shows it."""
 
 Look = tuple[int, Fingerprint]
 
@@ -94,14 +96,26 @@ def _nearest_elsewhere(runs: list[tuple[Place, Fingerprint]], track: list[Look],
     """
     sampled = [track[i] for i in np.unique(np.linspace(0, len(track) - 1, _MOMENTS).astype(int))]
     moments_us = np.array([at_us for at_us, _ in sampled])
-    moments = _words([look.codes[View.UPRIGHT] for _, look in sampled])
+    moments = np.ascontiguousarray(_words([look.codes[View.UPRIGHT] for _, look in sampled]).T)
     apart_us = min(APART_S * 1e6, APART_SHARE * duration_us)
     nearest = []
     for place, look in runs:
-        elsewhere = moments[np.abs(moments_us - place.middle_us) > apart_us]
-        bits = np.bitwise_count(elsewhere ^ _words([look.codes[View.UPRIGHT]])).sum(axis=1)
-        nearest.append(int(bits.min(initial=PDQ_BITS)) if len(bits) else 0)
+        until = np.searchsorted(moments_us, place.middle_us - apart_us, side="left")
+        since = np.searchsorted(moments_us, place.middle_us + apart_us, side="right")
+        code = _words([look.codes[View.UPRIGHT]])[0]
+        bits = [_least_bits(moments[:, :until], code), _least_bits(moments[:, since:], code)]
+        nearest.append(min((least for least in bits if least is not None), default=0))
     return nearest
+
+
+def _least_bits(moments: NDArray[np.uint64], code: NDArray[np.uint64]) -> int | None:
+    """How far the nearest of the moments (a column each) is; word by word, which is ten times as fast as by moment."""
+    if not moments.shape[1]:
+        return None
+    bits = np.zeros(moments.shape[1], np.uint16)
+    for words, word in zip(moments, code, strict=True):
+        bits += np.bitwise_count(words ^ word)
+    return int(bits.min())
 
 
 def _words(codes: list[bytes]) -> NDArray[np.uint64]:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.evidence import PdqWeights
 from streamguard.types import (
     WHOLE_PICTURE,
     AssetId,
@@ -164,7 +165,30 @@ def test_footage_that_goes_on_kills() -> None:
     assert (decision.asset, decision.label, decision.rule) == (FIGHT, "violence", BUILT_IN_RULE.name)
     assert decision.reference_us == 5_040_000
     assert decision.first_evidence == MediaTime(1, 10_000_000)
-    assert decision.nats == pytest.approx(8.0 + 8.0 * 0.5**0.2)
+    assert decision.nats == pytest.approx(8.0 + 8.0 * 0.5 ** (2 / 30))
+
+
+@pytest.mark.parametrize(("gop_s", "verdicts"), [(0.2, []), (0.75, []), (0.8, [Verdict.KILL]), (1.0, [Verdict.KILL])])
+def test_keyframes_close_in_time_count_once(gop_s: float, verdicts: list[Verdict]) -> None:
+    """Two keyframes that are nearer than 0.8 s are one picture, however good the match; a second apart they are two."""
+    assert _verdicts(_seen(10.0, _evidence(3.0, nats=10.0)), _seen(10.0 + gop_s, _evidence(3.0 + gop_s))) == verdicts
+
+
+def test_dense_keyframes_add_up_over_time() -> None:
+    """Where every fifth of a second is a keyframe, those that are far enough apart are counted, and no others."""
+    (decision,) = _decisions(*(_seen(0.2 * i, _evidence(3.0 + 0.2 * i)) for i in range(10)))
+    assert decision.verdict is Verdict.KILL
+    assert [at.pts_us for at, _ in decision.evidence] == [0, 800_000]
+
+
+@pytest.mark.parametrize("gop_s", [8.0, 10.0, 12.0, 15.0, 20.0])
+@pytest.mark.parametrize(("distance_bits", "keyframes"), [(0, 2), (8, 2), (15, 2), (31, 4)])
+def test_sparse_keyframes_add_up(gop_s: float, distance_bits: int, keyframes: int) -> None:
+    """With up to 20 s between keyframes two good matches kill, and four of the poorest."""
+    nats = PdqWeights().nats_at_zero - distance_bits * 4 / 31
+    seen = [_seen(gop_s * i, _evidence(gop_s * i, nats=nats)) for i in range(keyframes)]
+    assert _verdicts(*seen)[-1] is Verdict.KILL
+    assert Verdict.KILL not in _verdicts(seen[0])
 
 
 @pytest.mark.parametrize("speed", [-1.0, 0.5, 1.0, 2.0])
@@ -234,6 +258,41 @@ def test_assets_are_decided_apart() -> None:
     assert [(decision.asset, decision.verdict) for decision in both] == [(FIGHT, Verdict.KILL), (other, Verdict.KILL)]
 
 
+def _near_copies(at_s: float, *, copies: int, moves: bool) -> Observation:
+    """A keyframe that matches many items: all at the place where time would have it, or all held."""
+    place_s = at_s if moves else 3.0
+    return _seen(at_s, *(replace(_evidence(place_s), asset=AssetId(f"copy-{number:03}")) for number in range(copies)))
+
+
+@pytest.mark.parametrize(("moves", "verdict"), [(True, Verdict.KILL), (False, Verdict.REVIEW)])
+def test_many_near_copies_speak_sixteen_times(verdict: Verdict, *, moves: bool) -> None:
+    """However many items are copies of one another, 16 say so, until their verdicts are repeated."""
+    verdicts = _verdicts(*(_near_copies(2.0 * i, copies=20, moves=moves) for i in range(140)))
+    assert verdicts == [verdict] * BUILT_IN_RULE.most_of_a_verdict
+    again = _verdicts(*(_near_copies(2.0 * i, copies=20, moves=moves) for i in range(160)))
+    assert again == [verdict] * 2 * BUILT_IN_RULE.most_of_a_verdict
+
+
+def test_reviews_do_not_crowd_out_a_kill() -> None:
+    """When all reviews that may fall have fallen, the kill still does, at the moment at which it always would."""
+    held = [_near_copies(2.0 * i, copies=60, moves=False) for i in range(4)]
+    footage = [_evidence(2.0 * i) for i in range(4)]
+    footage = [replace(item, asset=AssetId("zebra")) for item in footage]
+    both = [replace(seen, evidence=(*seen.evidence, item)) for seen, item in zip(held, footage, strict=True)]
+    (kill,) = [decision for decision in _decisions(*both) if decision.verdict is Verdict.KILL]
+    assert (kill.asset, kill.at.pts_us) == (AssetId("zebra"), 2_000_000)
+
+
+@_PATIENT
+@given(_streams())
+def test_the_bound_hides_no_first_kill(observations: list[Observation]) -> None:
+    """If but one decision of each kind could fall, the first kill would still fall, at the same moment."""
+    tight = replace(BUILT_IN_RULE, most_of_a_verdict=1)
+    first = [decision for decision in _decisions(*observations) if decision.verdict is Verdict.KILL][:1]
+    _, bounded = step(DecisionState(), observations, tight)
+    assert [decision for decision in bounded if decision.verdict is Verdict.KILL][:1] == first
+
+
 def test_sessions_do_not_mix() -> None:
     """Half of the agreement before a reconnect and half after it is none."""
     before, after = _seen(10.0, _evidence(3.0)), _seen(0.0, _evidence(5.0), session=2)
@@ -292,7 +351,7 @@ def _cost_s(observations: Sequence[Observation]) -> float:
 def test_hostile_sizes_are_cheap(assets: int) -> None:
     """256 candidates in each of a window's keyframes cost milliseconds, and not the seconds that all pairs would."""
     chance = random.Random(1)  # noqa: S311 - a repeatable test, no secret
-    assert _cost_s([_hostile(2.0 * i, chance=chance, assets=assets) for i in range(16)]) < 0.1
+    assert _cost_s([_hostile(2.0 * i, chance=chance, assets=assets) for i in range(32)]) < 0.1
 
 
 @_PATIENT

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights, weigh
-from streamguard.types import MOST_ALIKE_SHARE, AssetId, Candidate, MediaKind, Place, Region, View
+from streamguard.types import PDQ_BITS, TELLS_WHEN_BITS, AssetId, Candidate, MediaKind, Place, Region, View
 
 CANDIDATE = Candidate(
     asset=AssetId("fight"),
     label="violence",
     kind=MediaKind.VIDEO,
     place=Place(3_000_000, 3_080_000),
-    alike_share=0.0,
+    nearest_elsewhere_bits=100,
     view=View.MIRRORED,
     region=Region(0.0, 0.1, 1.0, 0.9),
     distance_bits=10,
@@ -51,16 +51,30 @@ def test_beyond_the_radius_is_left_out() -> None:
     assert weigh([], PdqWeights()) == ()
 
 
-def test_alike_looks_tell_no_time() -> None:
-    """A look that more than the allowed share of its footage has does not tell when; the share is the weights'."""
-    shares = [0.0, MOST_ALIKE_SHARE, MOST_ALIKE_SHARE + 0.01, 1.0]
-    candidates = [replace(CANDIDATE, alike_share=share) for share in shares]
-    assert [evidence.tells_when for evidence in weigh(candidates, PdqWeights())] == [True, True, False, False]
-    strict = PdqWeights(most_alike_share=0.0)
-    assert [evidence.tells_when for evidence in weigh(candidates, strict)] == [True, False, False, False]
+@pytest.mark.parametrize("distance_bits", [0, 5, 31])
+def test_tells_when_by_the_margin(distance_bits: int) -> None:
+    """At exactly 16 bits nearer than any other moment of the footage a match tells when, at 15 it does not."""
+    margins_bits = (-distance_bits, 0, TELLS_WHEN_BITS - 1, TELLS_WHEN_BITS, 128)
+    candidates = [
+        replace(CANDIDATE, distance_bits=distance_bits, nearest_elsewhere_bits=distance_bits + margin_bits)
+        for margin_bits in margins_bits
+    ]
+    assert TELLS_WHEN_BITS == 16
+    assert [evidence.tells_when for evidence in weigh(candidates, PdqWeights())] == [False, False, False, True, True]
+    strict = PdqWeights(tells_when_bits=TELLS_WHEN_BITS + 1)
+    assert [evidence.tells_when for evidence in weigh(candidates, strict)] == [False, False, False, False, True]
 
 
-def test_images_have_no_when() -> None:
-    """An image is told by being seen."""
-    (evidence,) = weigh([replace(CANDIDATE, kind=MediaKind.IMAGE, alike_share=1.0)], PdqWeights())
+@given(st.integers(0, 31))
+def test_images_have_no_when(distance_bits: int) -> None:
+    """An image has no other moment, and is told by being seen, however far off."""
+    image = replace(CANDIDATE, kind=MediaKind.IMAGE, nearest_elsewhere_bits=PDQ_BITS, distance_bits=distance_bits)
+    (evidence,) = weigh([image], PdqWeights())
     assert evidence.tells_when
+
+
+@given(st.integers(0, 31))
+def test_video_without_another_moment_tells_nothing(distance_bits: int) -> None:
+    """Where there is no other moment to be nearer than, not even an exact match tells when."""
+    (evidence,) = weigh([replace(CANDIDATE, nearest_elsewhere_bits=0, distance_bits=distance_bits)], PdqWeights())
+    assert not evidence.tells_when

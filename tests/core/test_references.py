@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from streamguard.core import pdq
-from streamguard.core.references import AlikeRule, condense
+from streamguard.core.references import condense
 from streamguard.types import (
-    MOST_ALIKE_SHARE,
+    PDQ_BITS,
     PDQ_BYTES,
+    TELLS_WHEN_BITS,
     WHOLE_PICTURE,
     Fingerprint,
     Fingerprints,
@@ -19,7 +20,6 @@ from streamguard.types import (
     Reference,
     Region,
     View,
-    tells_when,
 )
 
 FPS = 12
@@ -42,6 +42,10 @@ def _frames(looks: Iterable[Fingerprint | tuple[Fingerprint, ...]], *, fps: floa
 
 def _video(looks: Iterable[Fingerprint | tuple[Fingerprint, ...]], *, fps: float = FPS) -> Reference:
     return condense(_frames(looks, fps=fps), kind=MediaKind.VIDEO)
+
+
+def _nearest_bits(reference: Reference) -> list[int]:
+    return [look.nearest_elsewhere_bits for look in reference.prints]
 
 
 def test_a_look_is_kept_each_time_the_picture_moves_on() -> None:
@@ -76,7 +80,7 @@ def test_places_cover_the_footage() -> None:
 def test_moving_footage_tells_when() -> None:
     """Where every moment looks different, every look tells when."""
     reference = _video(_look(i // 6) for i in range(20 * FPS))
-    assert {look.alike_share for look in reference.prints} == {0.0}
+    assert min(_nearest_bits(reference)) > 80
     assert not reference.review_only
 
 
@@ -85,7 +89,7 @@ def test_still_camera_tells_nothing() -> None:
     rng = np.random.default_rng(3)
     reference = _video(_look(1, turned_bits=int(rng.integers(0, 40))) for _ in range(20 * FPS))
     assert len(reference.prints) > 10
-    assert min(look.alike_share for look in reference.prints) > 0.9
+    assert max(_nearest_bits(reference)) < TELLS_WHEN_BITS
     assert reference.review_only
 
 
@@ -93,26 +97,42 @@ def test_shot_that_comes_back_tells_nothing() -> None:
     """A camera that the footage cuts back to every few seconds is known by its look, but not when; the others tell."""
     shots = [0, 1, 0, 2, 0, 3, 0, 4]
     reference = _video(_look(shot) for shot in shots for _ in range(2 * FPS))
-    tells = {look.code: tells_when(look.alike_share) for look in reference.prints}
-    assert not tells[_look(0).codes[View.UPRIGHT]]
-    assert sum(tells.values()) == 4
+    nearest_bits = dict(zip((look.code for look in reference.prints), _nearest_bits(reference), strict=True))
+    assert nearest_bits.pop(_look(0).codes[View.UPRIGHT]) == 0
+    assert len(nearest_bits) == 4
+    assert min(nearest_bits.values()) > 80
 
 
 def test_held_shots_tell_nothing() -> None:
     """Two cameras that stand still, one after the other: both looks are held too long to tell when."""
     reference = _video(_look(shot) for shot in (0, 1) for _ in range(10 * FPS))
-    assert len(reference.prints) == 2
-    assert min(look.alike_share for look in reference.prints) > MOST_ALIKE_SHARE
+    assert _nearest_bits(reference) == [0, 0]
     assert reference.review_only
 
 
-def test_alike_is_wider_than_a_match() -> None:
-    """Moments beyond the match radius but within `alike_bits` still count as alike; the rule is the caller's."""
-    frames = _frames(_look(1, turned_bits=0 if i < 10 * FPS else 40) for i in range(20 * FPS))
-    narrow = condense(frames, kind=MediaKind.VIDEO, alike=AlikeRule(alike_bits=31))
-    wide = condense(frames, kind=MediaKind.VIDEO, alike=AlikeRule(alike_bits=44))
-    assert all(look.alike_share < 0.5 for look in narrow.prints)
-    assert all(look.alike_share == 1.0 for look in wide.prints)
+def test_counts_the_bits_to_the_nearest_other_moment() -> None:
+    """The most similar other moment counts, however many others are far, and whether it comes before or after."""
+    shots = [_look(1), _look(2), _look(1, turned_bits=30), _look(3), _look(1, turned_bits=50)]
+    reference = _video(shot for shot in shots for _ in range(FPS))
+    nearest_bits = _nearest_bits(reference)
+    assert [nearest_bits[i] for i in (0, 2, 4)] == [30, 20, 20]
+    assert min(nearest_bits[1], nearest_bits[3]) > 80
+
+
+def test_neighbours_are_no_other_moments() -> None:
+    """What lies within 1.5 s of a look's middle is the same moment; a frame beyond, and it is another."""
+    within, beyond = (
+        _video([_look(1)] * frames + [_look(2 + i // FPS) for i in range(10 * FPS)]) for frames in (37, 38)
+    )
+    assert within.prints[0].nearest_elsewhere_bits > 80
+    assert beyond.prints[0].nearest_elsewhere_bits == 0
+
+
+def test_a_negative_is_as_far_as_can_be() -> None:
+    """All 256 bits differ, and are counted as 256."""
+    code = _look(1).codes[View.UPRIGHT]
+    negative = Fingerprint(WHOLE_PICTURE, 90, (pdq.negative(code),) * 8)
+    assert _nearest_bits(_video([_look(1), negative], fps=1)) == [PDQ_BITS, PDQ_BITS]
 
 
 def test_blank_frames_are_counted_and_not_kept() -> None:
@@ -143,7 +163,7 @@ def test_nothing_to_keep(looks: list[Fingerprint]) -> None:
 def test_video_of_one_frame_tells_nothing() -> None:
     """There is no other moment to be different from."""
     reference = _video([_look(1)])
-    assert [look.alike_share for look in reference.prints] == [1.0]
+    assert _nearest_bits(reference) == [0]
     assert (reference.duration_us, reference.review_only) == (0, True)
 
 
@@ -174,20 +194,16 @@ def test_image_is_one_look() -> None:
     """An image has the place 0-0, tells by being seen, and is never for review alone."""
     reference = condense(_frames([_look(1)]), kind=MediaKind.IMAGE)
     (look,) = reference.prints
-    assert (look.place.from_us, look.place.to_us, look.alike_share) == (0, 0, 0.0)
+    assert (look.place.from_us, look.place.to_us, look.nearest_elsewhere_bits) == (0, 0, PDQ_BITS)
     assert (reference.duration_us, reference.review_only) == (0, False)
 
 
-def test_shares_survive_the_library() -> None:
-    """Shares are kept as 32-bit floats there, and are such floats from the start: no look changes sides on the way."""
-    reference = _video(_look(0 if i % 7 == 0 else i) for i in range(30 * FPS))
-    shares = [look.alike_share for look in reference.prints]
-    assert len(set(shares)) > 1
-    assert shares == [float(np.float32(share)) for share in shares]
-
-
-def test_long_footage_is_sampled() -> None:
-    """An hour is compared at a few hundred moments, and still tells its looks apart."""
-    reference = _video((_look(i // 2) for i in range(3600)), fps=1)
-    assert len(reference.prints) == 1800
-    assert max(look.alike_share for look in reference.prints) == 0.0
+def test_long_footage_is_compared_finely() -> None:
+    """A title of three seconds that comes back once in an hour and a half does not tell when; all else does."""
+    fps, title, back = 4, 1001, 20_001
+    shots = [i // 8 + 1 for i in range(90 * 60 * fps)]
+    for at in (title, back):
+        shots[at : at + 3 * fps] = [0] * 3 * fps
+    reference = _video(map(_look, shots), fps=fps)
+    untold = [look.place for look in reference.prints if look.nearest_elsewhere_bits < TELLS_WHEN_BITS]
+    assert [place.from_us / 1e6 * fps for place in untold] == [title, back]

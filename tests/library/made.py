@@ -26,7 +26,7 @@ def reference(seed: int, *, looks: int = 10, kind: MediaKind = MediaKind.VIDEO) 
     """Looks that have nothing in common with each other."""
     rng = random.Random(seed)  # noqa: S311  (repeatable, not secret)
     prints = tuple(
-        ReferencePrint(Place(number * STEP_US, (number + 1) * STEP_US - 1), rng.randbytes(32), 90, 0.01 * (number % 10))
+        ReferencePrint(Place(number * STEP_US, (number + 1) * STEP_US - 1), rng.randbytes(32), 90, 100 + number % 10)
         for number in range(looks)
     )
     return Reference(kind, looks * STEP_US, looks, 0.0, prints)

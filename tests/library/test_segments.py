@@ -68,13 +68,13 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
         np.zeros(12, PLACE),
         np.zeros((13, 1), PLACE),
         np.zeros(13, np.int64),
-        np.array([(9, 0, 0, 0.0, 50)] * 13, PLACE),
-        np.array([(0, 5, 4, 0.0, 50)] * 13, PLACE),
-        np.array([(0, 0, 0, np.nan, 50)] * 13, PLACE),
+        np.array([(9, 0, 0, 0, 50)] * 13, PLACE),
+        np.array([(0, 5, 4, 0, 50)] * 13, PLACE),
+        np.array([(0, 0, 0, 257, 50)] * 13, PLACE),
     ],
 )
 def test_hostile_places_are_refused(tmp_path: Path, ref: SegmentRef, array: np.ndarray) -> None:
-    """Places of another shape or type, of items that are not there, or that end before they begin, are damage."""
+    """Places of another shape or type, of items not there, that end before they begin, or 257 bits off, are damage."""
     bad = _resigned(tmp_path / ref.id, {PLACES: _npy(array)}, _nothing)
     with pytest.raises(LibraryDamaged):
         read_segment(tmp_path, bad)

@@ -23,7 +23,7 @@ _PARTS = ["current.json", "manifest.json", "pdq.faiss", "places.npy"]
 
 def _alike(code: bytes, *, looks: int) -> Reference:
     """Footage of which every look, at its own place, has the same code."""
-    prints = tuple(ReferencePrint(Place(n * 1000, n * 1000), code, 90, 1.0) for n in range(looks))
+    prints = tuple(ReferencePrint(Place(n * 1000, n * 1000), code, 90, 0) for n in range(looks))
     return Reference(MediaKind.VIDEO, looks * 1000, looks, 0.0, prints)
 
 
@@ -50,7 +50,7 @@ def test_finds_a_look_in_every_view(tmp_path: Path, view: View) -> None:
     (found,) = load_snapshot(tmp_path / "lib").search((seen(look.code, view=view),))
     assert (found.asset, found.label, found.kind) == ("b", "test", MediaKind.VIDEO)
     assert (found.view, found.place, found.distance_bits) == (view, look.place, 0)
-    assert found.alike_share == pytest.approx(look.alike_share)
+    assert found.nearest_elsewhere_bits == look.nearest_elsewhere_bits == 103
 
 
 def test_the_radius_is_inclusive(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_at_most_four_places_an_item_and_view(tmp_path: Path) -> None:
 def test_one_place_is_named_once(tmp_path: Path) -> None:
     """A place that is kept with and without its black bars is one candidate, the nearer."""
     code = b"\x5a\x0f" * 16
-    looks = tuple(ReferencePrint(Place(0, 9), flipped(code, bits), 90, 0.0) for bits in (3, 1, 2))
+    looks = tuple(ReferencePrint(Place(0, 9), flipped(code, bits), 90, 128) for bits in (3, 1, 2))
     with Library.open(tmp_path / "lib", create=True) as library:
         library.add(new_item("barred"), Reference(MediaKind.VIDEO, 10, 1, 0.0, looks))
     assert [one.distance_bits for one in load_snapshot(tmp_path / "lib").search((seen(code),))] == [1]
@@ -146,7 +146,7 @@ def test_search_agrees_with_counting_bits(
 ) -> None:
     """For any codes and any radius the nearest look of each view is what counting bits says it is."""
     path = tmp_path_factory.mktemp("libs") / "lib"
-    looks = tuple(ReferencePrint(Place(n, n), code, 90, 0.0) for n, code in enumerate(codes))
+    looks = tuple(ReferencePrint(Place(n, n), code, 90, 128) for n, code in enumerate(codes))
     with Library.open(path, create=True) as library:
         library.add(new_item("a"), Reference(MediaKind.VIDEO, 99, 9, 0.0, looks))
     look = seen(asked)

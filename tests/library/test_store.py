@@ -24,12 +24,16 @@ from streamguard.library.durable import writer_lock
 from streamguard.library.live_set import CURRENT, SEGMENTS
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
-from streamguard.types import MediaKind, Place, Reference, ReferencePrint
+from streamguard.types import TELLS_WHEN_BITS, USUAL_COPY_BITS, MediaKind, Place, Reference, ReferencePrint
 from tests.library.made import library_of, new_item, reference
 
 
 def _found(path: Path) -> set[str]:
     return {asset.id for asset in load_snapshot(path).assets}
+
+
+def _look(*, bits: int) -> ReferencePrint:
+    return ReferencePrint(Place(bits, bits), bytes([bits % 256] * 32), 90, bits)
 
 
 def _segments(path: Path) -> list[str]:
@@ -51,10 +55,12 @@ def test_an_item_is_live_when_add_returns(tmp_path: Path) -> None:
 
 
 def test_what_tells_nothing_about_when_is_marked(tmp_path: Path) -> None:
-    """An item whose looks all look alike is kept as good for a review only."""
-    same = tuple(ReferencePrint(Place(n, n), bytes([n] * 32), 90, 0.9) for n in range(3))
+    """An item whose looks are all near other moments of it is kept as good for a review only; one far look saves it."""
+    edge_bits = TELLS_WHEN_BITS + USUAL_COPY_BITS
+    near, far = ([_look(bits=bits) for bits in (0, 7, most)] for most in (edge_bits - 1, edge_bits))
     with Library.open(tmp_path / "lib", create=True) as library:
-        assert library.add(new_item("still"), Reference(MediaKind.VIDEO, 9, 9, 0.0, same)).review_only
+        assert library.add(new_item("still"), Reference(MediaKind.VIDEO, 9, 9, 0.0, tuple(near))).review_only
+        assert not library.add(new_item("moving"), Reference(MediaKind.VIDEO, 9, 9, 0.0, tuple(far))).review_only
 
 
 def test_disable_enable_remove(tmp_path: Path) -> None:
@@ -109,12 +115,13 @@ def test_an_id_and_a_content_are_there_once(tmp_path: Path, item: object) -> Non
 
 
 _BAD_LOOKS = [
-    ReferencePrint(Place(0, 0), bytes(31), 90, 0.0),
-    ReferencePrint(Place(5, 4), bytes(32), 90, 0.0),
-    ReferencePrint(Place(-1, 4), bytes(32), 90, 0.0),
-    ReferencePrint(Place(0, 1 << 63), bytes(32), 90, 0.0),
-    ReferencePrint(Place(0, 0), bytes(32), 900, 0.0),
-    ReferencePrint(Place(0, 0), bytes(32), 90, float("nan")),
+    ReferencePrint(Place(0, 0), bytes(31), 90, 0),
+    ReferencePrint(Place(5, 4), bytes(32), 90, 0),
+    ReferencePrint(Place(-1, 4), bytes(32), 90, 0),
+    ReferencePrint(Place(0, 1 << 63), bytes(32), 90, 0),
+    ReferencePrint(Place(0, 0), bytes(32), 900, 0),
+    ReferencePrint(Place(0, 0), bytes(32), 90, -1),
+    ReferencePrint(Place(0, 0), bytes(32), 90, 257),
 ]
 
 

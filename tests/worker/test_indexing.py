@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from streamguard.errors import UsageError
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
-from streamguard.types import AssetId, MediaKind
+from streamguard.types import PDQ_BITS, AssetId, MediaKind
 from streamguard.worker import reference_child
 from streamguard.worker.indexing import Added, Failed, Job, Known, Limits, Outcome, id_from_name, index, media_in
 from streamguard.worker.reference_child import Content, Progress, Said
@@ -205,6 +206,9 @@ def test_what_a_decoder_would_not_say_is_refused(data: bytes) -> None:
 
 def test_messages_survive_the_way() -> None:
     """A reference and a content come out as they went in."""
-    made = reference(4)
+    nearest_bits = (0, 1, 255, PDQ_BITS)
+    looks = reference(4).prints
+    edges = tuple(replace(look, nearest_elsewhere_bits=bits) for look, bits in zip(looks, nearest_bits, strict=False))
+    made = replace(reference(4), prints=edges)
     assert reference_child.from_bytes(reference_child.to_bytes(made)) == made
     assert reference_child.understand(b'c["ab", 5]') == Content("ab", 5)
