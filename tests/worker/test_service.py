@@ -1,0 +1,295 @@
+"""streamguard.worker.service: the parts together, with real decoders, a real outbox and a real library."""
+
+import http.client
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+
+from streamguard.config import Config, load_config
+from streamguard.demo.live import Broadcast, LiveServer
+from streamguard.enforce.outbox import Outbox
+from streamguard.errors import LibraryMissing, OutboxError, SignalsRejected, UsageError
+from streamguard.types import StreamId
+from streamguard.worker.children import start_forkserver
+from streamguard.worker.service import Summary, WatchService, open_library, supervisor_options
+from streamguard.worker.streams import StreamSpec, StreamState
+from tests.kill_signals import a_signal
+from tests.known_library import LABEL, make_library
+from tests.redis_servers import RedisServer
+from tests.scenes import Clips
+from tests.servers import free_ports
+from tests.waiting import eventually
+from tests.worker.conftest import Logs
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory, clips: Clips) -> Path:
+    """One with the known clip. Read-only."""
+    return make_library(tmp_path_factory.mktemp("service") / "library", clips.known)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forkserver() -> None:
+    start_forkserver()
+
+
+def config(library: Path, folder: Path, **options: object) -> Config:
+    """Without HTTP, unless options say otherwise; `a__b=1` sets a.b."""
+    overrides = {
+        "library.path": library,
+        "library.reload_every_s": 0.1,
+        "signals.outbox": folder / "outbox.sqlite",
+        "http.port": 0,
+        "worker.drain_timeout_s": 2.0,
+        **{name.replace("__", "."): value for name, value in options.items()},
+    }
+    return load_config(None, environ={}, overrides=overrides)
+
+
+def a_file(path: Path, name: str = "file") -> StreamSpec:
+    return StreamSpec(StreamId(name), str(path), str(path), once=True)
+
+
+def nobody() -> StreamSpec:
+    """A stream that is tried again and again, in vain."""
+    (port,) = free_ports(1)
+    url = f"rtmp://127.0.0.1:{port}/live/x"
+    return StreamSpec(StreamId("nobody"), url, url, once=False)
+
+
+class Running:
+    """A service in a thread of its own, with its pages."""
+
+    def __init__(self, service: WatchService) -> None:
+        self.service = service
+        self.summary: Summary | None = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        self.summary = self.service.run()
+
+    def get(self, path: str) -> tuple[int, str]:
+        assert self.service.http_url is not None
+        address = self.service.http_url.removeprefix("http://")
+        with closing(http.client.HTTPConnection(address, timeout=10)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def readiness(self) -> dict[str, Any]:
+        tree: dict[str, Any] = json.loads(self.get("/readyz")[1])
+        return tree
+
+
+@contextmanager
+def running(service: WatchService) -> Iterator[Running]:
+    """Runs within the block, and is drained at its end."""
+    run = Running(service)
+    run.thread.start()
+    try:
+        yield run
+    finally:
+        service.stop()
+        run.thread.join(15)
+        assert not run.thread.is_alive()
+
+
+def test_a_clip_is_watched_from_end_to_end(library: Path, tmp_path: Path, clips: Clips) -> None:
+    """One kill-signal as a JSON line, durable and delivered; the summary tells of all, and nothing is left running."""
+    before = threading.active_count()
+    out = io.StringIO()
+    service = WatchService(
+        config(library, tmp_path), [a_file(clips.disguised), a_file(clips.unrelated, "other")], stdout=out
+    )
+    summary = service.run()
+    (line,) = out.getvalue().splitlines()
+    event = json.loads(line)
+    assert (event["type"], event["subject"]) == ("org.streamguard.kill.v1", "file")
+    data = event["data"]
+    assert (data["reference"], data["label"], data["view"]) == ("known", LABEL, "mirrored")
+    assert data["library_version"] == service._library.snapshot.version
+    tree = json.loads(json.dumps(summary.as_json()))
+    by_stream = {stream.pop("stream"): stream for stream in tree.pop("by_stream")}
+    assert (by_stream["file"]["verdict"], by_stream["other"]["verdict"]) == ("kill", "clear")
+    assert by_stream["file"]["session_id"] == data["session_id"]
+    lag_s = tree.pop("lag_s")
+    assert 0 <= lag_s["p50"] <= lag_s["p99"] <= lag_s["max"] < tree.pop("seconds")
+    assert tree == {
+        "summary": True, "streams": 2, "never_watched": 0, "keyframes": 12, "decisions": 1, "restarts": 0,
+        "reconnects": 0, "undelivered": 0,
+    }  # fmt: skip
+    with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
+        assert (outbox.counts().delivered, outbox.depth()) == (1, 0)
+    assert threading.active_count() == before
+
+
+def test_a_live_stream_is_recognised_by_an_item_added_while_it_runs(tmp_path: Path, clips: Clips) -> None:
+    """The library may change at any time: what is added counts for the next keyframe, within a second."""
+    library = make_library(tmp_path / "library", clips.text)
+    lead_in_s = 8.0
+    broadcast = Broadcast(clips.segments, started_s=time.monotonic() - lead_in_s + 3.0)
+    out = io.StringIO()
+    (port,) = free_ports(1)
+    with LiveServer(broadcast) as server:
+        spec = StreamSpec(StreamId("cam"), server.url, server.url, once=False)
+        service = WatchService(config(library, tmp_path, http__port=port), [spec], stdout=out)
+        with running(service) as run:
+            before = eventually(lambda: run.readiness()["library"], what="readiness")
+            make_library(library, clips.known)
+            added_s = time.monotonic()
+            eventually(lambda: run.readiness()["library"] != before, timeout_s=3, what="the new version")
+            assert time.monotonic() - added_s < 1.0
+            assert "streamguard_library_items 2.0\n" in run.get("/metrics")[1]
+            eventually(out.getvalue, timeout_s=15, what="a kill-signal")
+            status = json.loads(run.get("/api/streams")[1])["streams"][0]
+    assert (status["state"], status["restarts"]) == ("watching", 0)
+    assert json.loads(out.getvalue())["data"]["reference"] == "known"
+    assert run.summary is not None
+    assert run.summary.as_json()["reconnects"] == 0
+
+
+def test_a_library_that_is_damaged_meanwhile_keeps_serving(tmp_path: Path, clips: Clips, logs: Logs) -> None:
+    """The old version goes on, and everybody can see that a newer one does not load; mended, it is taken."""
+    library = make_library(tmp_path / "library", clips.image)
+    (port,) = free_ports(1)
+    current = library / "current.json"
+    good = current.read_bytes()
+    with running(WatchService(config(library, tmp_path, http__port=port), [nobody()])) as run:
+        version = eventually(lambda: run.readiness()["library"], what="readiness")
+        current.write_bytes(good[:40])
+        eventually(lambda: run.readiness()["library_problem"], what="the problem")
+        assert run.get("/readyz")[0] == 200
+        assert run.readiness()["library"] == version
+        scrape = run.get("/metrics")[1]
+        assert "streamguard_library_reload_failing 1.0\n" in scrape
+        assert "streamguard_library_items 1.0\n" in scrape
+        current.write_bytes(good)
+        eventually(lambda: not run.readiness()["library_problem"], what="its end")
+    assert len([line for line in logs if line["event"] == "library_not_loaded"]) == 1
+
+
+def test_a_drain_shows_and_ends_in_time(library: Path, tmp_path: Path, clips: Clips) -> None:
+    """While the last signals are tried, it is alive but not ready; then they stay in the outbox for the next start."""
+    closed = io.StringIO()
+    closed.close()
+    (port,) = free_ports(1)
+    service = WatchService(config(library, tmp_path, http__port=port), [a_file(clips.known), nobody()], stdout=closed)
+    with running(service) as run:
+        eventually(lambda: "streamguard_outbox_depth 1.0\n" in run.get("/metrics")[1], what="a signal that stays")
+        assert run.readiness()["delivery"] == "rejected"
+        began_s = time.monotonic()
+        service.stop()
+        eventually(lambda: run.readiness()["draining"], what="the drain")
+        status, body = run.get("/readyz")
+        assert (status, json.loads(body)["ready"]) == (503, False)
+        assert run.get("/livez")[0] == 200
+        run.thread.join(10)
+    assert time.monotonic() - began_s < 5
+    assert run.summary is not None
+    assert run.summary.undelivered == 1
+    assert service.was_asked_to_stop
+
+
+def test_an_unreachable_redis_is_no_reason_not_to_watch(
+    *, library: Path, tmp_path: Path, clips: Clips, logs: Logs
+) -> None:
+    """It shows, and the signals wait in the outbox."""
+    (port,) = free_ports(1)
+    url = f"redis://user:open-sesame@127.0.0.1:{port}/0"
+    service = WatchService(config(library, tmp_path, redis__url=url), [a_file(clips.known)])
+    summary = service.run()
+    assert summary.undelivered == 1
+    assert summary.streams[0].state is StreamState.ENDED
+    assert [line["event"] for line in logs[:2]] == ["redis_unreachable", "signals_unsigned"]
+    assert "open-sesame" not in str(logs)
+    assert "streamguard_redis_up 0.0\n" in generate_latest(service._metrics.registry).decode()
+
+
+def test_a_wrong_password_is(redis_with_password: RedisServer, library: Path, tmp_path: Path) -> None:
+    """It will not mend itself; and it is not shown."""
+    url = redis_with_password.url.replace("redis://", "redis://:not-the-password@")
+    with pytest.raises(SignalsRejected, match="wrong password") as raised:
+        WatchService(config(library, tmp_path, redis__url=url), [nobody()])
+    assert "not-the-password" not in str(raised.value)
+    Outbox.open(tmp_path / "outbox.sqlite").close()
+
+
+def test_an_outbox_that_cannot_be_written_stops_the_start(library: Path, tmp_path: Path) -> None:
+    """A watch whose decisions could not be durable must not look like one."""
+    (tmp_path / "a-file").touch()
+    (port,) = free_ports(1)
+    before = threading.active_count()
+    with pytest.raises(OutboxError, match="must lie in a directory"):
+        WatchService(config(library, tmp_path / "a-file", http__port=port), [nobody()])
+    assert threading.active_count() == before
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_a_service_that_cannot_be_built_lets_go_of_its_outbox(library: Path, tmp_path: Path) -> None:
+    """As when its port is in use: the error is kept here, and with it everything it refers to."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match="Address already in use") as raised:
+            WatchService(config(library, tmp_path, http__port=port), [nobody()])
+        Outbox.open(tmp_path / "outbox.sqlite").close()
+    assert raised.value.hint
+
+
+def test_a_failing_outbox_does_not_fail_the_scrape(library: Path, tmp_path: Path) -> None:
+    """Metrics are needed most when something is broken."""
+    service = WatchService(config(library, tmp_path), [nobody()])
+    service._outbox.close()
+    scrape = generate_latest(service._metrics.registry).decode()
+    assert "streamguard_outbox_depth NaN\n" in scrape
+    assert "streamguard_redis_up NaN\n" in scrape
+
+
+def test_an_outbox_that_fails_while_draining_is_said_and_everything_ends(
+    library: Path, tmp_path: Path, logs: Logs
+) -> None:
+    """The summary does not claim that all was delivered."""
+    service = WatchService(config(library, tmp_path), [nobody()])
+    with running(service) as run:
+        eventually(lambda: service._supervisor.statuses, what="the first second")
+        service._outbox.close()
+    assert run.summary is not None
+    assert run.summary.as_json()["undelivered"] is None
+    assert "outbox_failed" in [line["event"] for line in logs]
+
+
+def test_what_an_earlier_worker_left_is_delivered(library: Path, tmp_path: Path) -> None:
+    """Signals outlive the process that decided them."""
+    with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
+        outbox.append(a_signal())
+    out = io.StringIO()
+    with running(WatchService(config(library, tmp_path), [nobody()], stdout=out)):
+        eventually(out.getvalue, what="the signal")
+    assert json.loads(out.getvalue())["id"] == a_signal().id
+
+
+def test_no_library_is_an_error(tmp_path: Path, clips: Clips) -> None:
+    """None named, none there, and one with nothing in it: each says what to do."""
+    with pytest.raises(UsageError, match="give --library DIR"):
+        open_library(load_config(None, environ={}))
+    with pytest.raises(LibraryMissing):
+        open_library(config(tmp_path / "none", tmp_path))
+    make_library(tmp_path / "empty")
+    with pytest.raises(UsageError, match="streamguard library add"):
+        open_library(config(tmp_path / "empty", tmp_path))
+    assert open_library(config(make_library(tmp_path / "one", clips.image), tmp_path)).snapshot.items == 1
+
+
+def test_a_source_may_be_silent_as_long_as_its_timeouts_let_it(tmp_path: Path) -> None:
+    """A decoder that waits for a slow server does not hang."""
+    slow = config(tmp_path, tmp_path, ingest__open_timeout_s=60, ingest__read_timeout_s=30)
+    assert supervisor_options(slow).hang_timeout_s > 90
+    assert supervisor_options(config(tmp_path, tmp_path)).hang_timeout_s == 45
