@@ -1,0 +1,92 @@
+"""streamguard.cli.main: errors become one line and an exit status that says what it means."""
+
+import subprocess
+
+import click
+import pytest
+
+import streamguard
+from streamguard.cli import main as module
+from streamguard.errors import LibraryMissing
+from tests.cli.calling import COMMAND, TIMEOUT_S, Run, ended, runner, started
+
+run = pytest.fixture(runner)
+
+
+@click.command()
+@click.argument("how")
+def fail(how: str) -> int:
+    """Ends in the way that it is told."""
+    match how:
+        case "ours":
+            raise LibraryMissing("open library", "lib", "there is none", hint="make one")
+        case "bug":
+            raise ZeroDivisionError("a mistake")
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "pipe":
+            raise BrokenPipeError
+        case "found":
+            return module.EXIT_FOUND
+    return 0
+
+
+@pytest.fixture(autouse=True)
+def _a_command_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module._COMMANDS, "fail", f"{__name__}:fail")
+
+
+@pytest.mark.parametrize(("how", "status"), [("well", 0), ("found", 1), ("interrupt", 130)])
+def test_exit_statuses(run: Run, how: str, status: int) -> None:
+    """What a command returns is the exit status; Ctrl-C is 130."""
+    assert run("fail", how).status == status
+
+
+def test_an_error_of_ours_is_one_line(run: Run) -> None:
+    """On standard error, with the next step, and 2."""
+    done = run("fail", "ours")
+    assert (done.status, done.out, done.err) == (2, "", "error: open library lib: there is none; make one\n")
+
+
+def test_a_bug_is_not_taken_for_a_finding(run: Run) -> None:
+    """Its trace is shown, and the status is 2: Python's own, 1, means that something was found."""
+    done = run("fail", "bug")
+    assert done.status == 2
+    assert "ZeroDivisionError: a mistake" in done.err
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["check"], ["watch", "--no-such-option"]])
+def test_wrong_calls(run: Run, arguments: list[str]) -> None:
+    """Exit 2, with the usage."""
+    done = run(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert "Usage: streamguard" in done.err
+
+
+def test_version(run: Run) -> None:
+    """Of the package."""
+    assert run("--version").out == f"streamguard, version {streamguard.__version__}\n"
+
+
+def test_a_reader_that_goes_away_is_no_trace() -> None:
+    """`streamguard --help | head -0` says nothing."""
+    process = started("--help")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(TIMEOUT_S), err) == (2, "")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Only the command that is called is imported."""
+    code = "import sys\nfrom streamguard.cli.main import main\ntry: main(['--version'])\nfinally: print(*sys.modules)"
+    done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+    assert not {"av", "faiss", "cv2", "redis", "sqlite3", "numpy"} & set(done.stdout.split())
+
+
+def test_python_m() -> None:
+    """`python -m streamguard` is the same command."""
+    done = ended(started("--version"))
+    assert (done.status, done.out) == (0, f"streamguard, version {streamguard.__version__}\n")

@@ -1,0 +1,78 @@
+"""streamguard.cli.targets: what the operator calls a stream."""
+
+import pytest
+
+from streamguard.cli.targets import once_spec, stream_specs
+from streamguard.config import load_config
+from streamguard.errors import UsageError
+
+EMPTY = load_config(None, environ={})
+
+
+def _names(*urls: str) -> list[tuple[str, str, bool]]:
+    return [(spec.stream, spec.public_url, spec.once) for spec in stream_specs(urls, EMPTY)]
+
+
+def test_a_stream_is_called_by_its_name_else_by_its_url() -> None:
+    """A URL's credentials, query and fragment are in neither; files are watched once."""
+    assert _names(
+        "rtmp://user:secret@host:1935/live/x?token=1#y",
+        "cam-7=rtmp://user:secret@host/live/x?token=2",
+        "site/a:b=https://host/live/index.m3u8?key=3",
+        "UP=RTMP://user:secret@host/live/y",
+        "recordings/a=b.mp4",
+    ) == [
+        ("rtmp://host:1935/live/x", "rtmp://host:1935/live/x", False),
+        ("cam-7", "rtmp://host/live/x", False),
+        ("site/a:b", "https://host/live/index.m3u8", False),
+        ("UP", "rtmp://host/live/y", False),
+        ("recordings/a=b.mp4", "recordings/a=b.mp4", True),
+    ]
+
+
+def test_a_url_with_a_url_in_it_is_no_name() -> None:
+    """A path or a query may hold "=": what comes before is not taken for a name."""
+    url = "https://host/proxy/u=https://user:secret@other/x.m3u8"
+    (spec,) = stream_specs([url], EMPTY)
+    assert spec.url == url
+    assert spec.stream.startswith("https://")
+    assert "secret" not in spec.stream
+
+
+def test_the_configs_streams_come_first() -> None:
+    """Then those of the command line."""
+    config = load_config(None, environ={"SG__STREAMS": "rtmp://a/live/1 rtmp://a/live/2"})
+    specs = stream_specs(["x=rtmp://a/live/3"], config)
+    assert [spec.stream for spec in specs] == ["rtmp://a/live/1", "rtmp://a/live/2", "x"]
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        ["cam=rtmp://a/live/1", "cam=rtmp://a/live/2"],
+        ["rtmp://a/live/1?token=1", "rtmp://a/live/1?token=2"],
+    ],
+)
+def test_two_streams_of_one_name_are_refused(urls: list[str]) -> None:
+    """A kill-signal names a stream: it must be one."""
+    with pytest.raises(UsageError, match="two streams have this name; give them names: NAME=URL"):
+        stream_specs(urls, EMPTY)
+
+
+@pytest.mark.parametrize("url", ["srt://user:secret@host/x", "https://user:secret@host/x.mp4", "x=ftp://u:secret@h/x"])
+def test_what_cannot_be_watched_is_refused(url: str) -> None:
+    """At once, naming what can be; without credentials."""
+    with pytest.raises(UsageError, match="rtmp://") as raised:
+        stream_specs([url], EMPTY)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "target", ["my cam=rtmp://user:secret@host/x", "=rtmp://user:secret@h/x", " rtmp://u:secret@h"]
+)
+def test_a_url_that_is_hidden_in_something_else_is_not_shown(target: str) -> None:
+    """It is no path, and nobody knows where its password stands."""
+    for make in (lambda: stream_specs([target], EMPTY), lambda: once_spec(target, name="0")):
+        with pytest.raises(UsageError, match="NAME=URL") as raised:
+            make()
+        assert "secret" not in str(raised.value)
