@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
-from click.utils import PacifyFlushWrapper
 
 from streamguard import __version__
 from streamguard.errors import StreamGuardError
@@ -76,7 +75,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         status = EXIT_INTERRUPTED
     except SystemExit as exit_:
         # Where our reader has gone in the middle Click exits with 1, and that would say that something was found.
-        status = EXIT_ERROR if isinstance(sys.stdout, PacifyFlushWrapper) else exit_.code
+        status = EXIT_ERROR if isinstance(exit_.__context__, BrokenPipeError) else exit_.code
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); a closed stdout must not complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
