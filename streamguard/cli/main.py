@@ -59,6 +59,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run, and exit. Errors that we know are one line on standard error; others are bugs, and show their trace."""
+    stdout = sys.stdout
     try:
         status: Any = cli.main(arguments, prog_name="streamguard", standalone_mode=False)
         sys.stdout.flush()
@@ -74,8 +75,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         click.echo("interrupted", err=True)
         status = EXIT_INTERRUPTED
     except SystemExit as exit_:
-        # Where our reader has gone in the middle Click exits with 1, and that would say that something was found.
-        status = EXIT_ERROR if isinstance(exit_.__context__, BrokenPipeError) else exit_.code
+        # When the reader of our output has gone, Click muffles it and exits with 1: that says "something was found".
+        status = EXIT_ERROR if sys.stdout is not stdout else exit_.code
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); a closed stdout must not complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
