@@ -262,8 +262,8 @@ class WatchService:
             return None
 
     def _time_to_drain_s(self) -> float:
-        """The time-out counts from the moment of being asked."""
-        timeout_s = self._config.worker.drain_timeout_s
+        """The time-out counts from the moment of being asked, and all that comes after the flush is in it."""
+        timeout_s = max(0.0, self._config.worker.drain_timeout_s - _LAST_DELIVERY_S)
         if self._asked_to_stop_at_s is None:
             return timeout_s
         return max(0.0, timeout_s - (time.monotonic() - self._asked_to_stop_at_s))

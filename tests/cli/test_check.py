@@ -1,0 +1,155 @@
+"""`streamguard check`: the same pipeline as `watch`, offline."""
+
+import json
+import os
+import pty
+import shutil
+from pathlib import Path
+
+import pytest
+
+from streamguard.library.snapshot import load_snapshot
+from tests.cli.calling import TIMEOUT_S, Run, ended, runner, started
+from tests.known_library import LABEL, make_library
+from tests.scenes import Clips
+
+run = pytest.fixture(runner)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory, clips: Clips) -> Path:
+    """One with the known clip and the known image. Read-only."""
+    return make_library(tmp_path_factory.mktemp("check") / "library", clips.known, clips.image)
+
+
+def test_json_is_one_line_a_file_in_order(run: Run, library: Path, clips: Clips) -> None:
+    """In the shape that scripts rely on; what cannot be read is a line with its error, and 2 in the end."""
+    missing = clips.folder / "missing.mp4"
+    inputs = [clips.disguised, clips.not_a_video, clips.unrelated, missing, clips.disguised]
+    done = run("check", "--library", library, "--json", "--jobs", "3", *inputs)
+    assert (done.status, done.err) == (2, "")
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert [line["input"] for line in lines] == [str(path) for path in inputs]
+    found, text, clear, nowhere, again = lines
+    assert list(found) == ["input", "seconds", "keyframes", "verdict", "decisions"]
+    assert (found["seconds"], found["keyframes"], found["verdict"]) == (pytest.approx(12, abs=0.1), 6, "kill")
+    (decision,) = found["decisions"]
+    assert decision.pop("at_s") == pytest.approx(2, abs=0.1)
+    assert decision.pop("reference_at_s") == pytest.approx(2, abs=0.6)
+    assert decision.pop("nats") >= 13
+    assert decision.pop("rule")
+    assert decision == {
+        "verdict": "kill", "reference": "known", "label": LABEL, "view": "mirrored",
+        "region": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]],
+        "library_version": load_snapshot(library).version,
+    }  # fmt: skip
+    assert again == lines[0] | {"decisions": again["decisions"]}
+    assert len(again["decisions"]) == 1
+    assert (clear["verdict"], clear["decisions"], clear["keyframes"]) == ("clear", [], 6)
+    assert "no audio or video" in text.pop("error")
+    assert text == {"input": str(clips.not_a_video), "seconds": 0, "keyframes": 0, "decisions": []}
+    assert "no such file" in nowhere["error"]
+    assert "verdict" not in nowhere
+
+
+@pytest.mark.parametrize(("name", "status"), [("unrelated", 0), ("held_image", 1), ("black", 0)])
+def test_exit_statuses(run: Run, library: Path, *, clips: Clips, name: str, status: int) -> None:
+    """0 all clear, 1 something was found."""
+    assert run("check", "--library", library, getattr(clips, name)).status == status
+
+
+def test_for_people(run: Run, library: Path, clips: Clips) -> None:
+    """A line for each file, and one for each decision."""
+    done = run("check", "--library", library, clips.known, clips.not_a_video)
+    assert done.status == 2
+    verdict, decision, error = done.out.splitlines()
+    assert verdict.startswith(f"{clips.known}: kill (6 keyframes, 12")
+    assert decision.startswith("  kill at 2.0 s: known [terror] from ")
+    assert error.startswith(f"{clips.not_a_video}: error: ")
+
+
+def test_names_do_not_drive_the_terminal(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
+    """Control characters, and bytes that are no text, are printed as numbers; JSON has them as they are."""
+    bad = tmp_path / "a\x1b[2J\udcff.mp4"
+    shutil.copy(clips.unrelated, bad)
+    done = run("check", "--library", library, bad)
+    assert (done.status, "\x1b" in done.out) == (0, False)
+    assert "a\\x1b[2J\\xdcff.mp4: clear" in done.out
+    (line,) = run("check", "--library", library, "--json", bad).out.splitlines()
+    assert json.loads(line)["input"] == str(bad)
+
+
+@pytest.mark.parametrize("target", ["rtmp://user:secret@127.0.0.1:1/live/x?token=secret", "srt://user:secret@host/x"])
+def test_credentials_are_not_printed(run: Run, library: Path, target: str) -> None:
+    """A stream may be checked as well, once; its URL is shown without them."""
+    done = run("check", "--library", library, "--json", target)
+    assert done.status == 2
+    assert "secret" not in done.out + done.err
+    assert json.loads(done.out)["input"] == target.partition("?")[0].replace("user:secret@", "")
+
+
+def test_a_url_in_a_riddle_is_refused(run: Run, library: Path) -> None:
+    """Before anything is looked at, and without showing it."""
+    done = run("check", "--library", library, "cam 1=rtmp://user:secret@host/live")
+    assert (done.status, done.out) == (2, "")
+    assert "secret" not in done.err
+
+
+def test_libraries_that_cannot_be_used(run: Run, tmp_path: Path, clips: Clips) -> None:
+    """None there, nothing in it, made by a newer StreamGuard, cut short: one line each, and 2."""
+    newer = make_library(tmp_path / "newer", clips.image)
+    current = json.loads((newer / "current.json").read_text())
+    (newer / "current.json").write_text(json.dumps(current | {"format": 99}))
+    cut = make_library(tmp_path / "cut", clips.image)
+    (index,) = cut.glob("segments/*/pdq.faiss")
+    index.write_bytes(index.read_bytes()[:-5])
+    make_library(tmp_path / "empty")
+    words = {"none": "no such directory", "empty": "library add", "newer": "newer", "cut": "pdq.faiss"}
+    for name, word in words.items():
+        done = run("check", "--library", tmp_path / name, clips.image)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1), done
+        assert done.err.startswith("error: ")
+        assert word in done.err, done.err
+
+
+def test_an_unknown_key_in_the_config(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
+    """Its path, and what was probably meant."""
+    (tmp_path / "sg.toml").write_text("[ingest]\nmax_pixel = 1\n")
+    done = run("check", "--library", library, "--config", tmp_path / "sg.toml", clips.known)
+    assert done.status == 2
+    assert "ingest.max_pixel: unknown key, did you mean max_pixels?" in done.err
+
+
+def test_limits_of_the_config_count(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
+    """A picture that is larger than allowed is an error, never clear."""
+    (tmp_path / "sg.toml").write_text("[ingest]\nmax_pixels = 4096\n")
+    done = run("check", "--library", library, "--config", tmp_path / "sg.toml", "--json", clips.known)
+    assert done.status == 2
+    assert "larger than ingest.max_pixels" in json.loads(done.out)["error"]
+
+
+def test_results_go_to_standard_output_while_the_bar_goes_to_the_terminal(library: Path, clips: Clips) -> None:
+    """`check --json ... > results` on a terminal."""
+    ours, theirs = pty.openpty()
+    try:
+        process = started("check", "--library", library, "--json", clips.known, stderr=theirs)
+        done = ended(process)
+        os.set_blocking(ours, False)
+        shown = os.read(ours, 100_000)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert json.loads(done.out)["verdict"] == "kill"
+    assert b"checking" in shown
+    assert b"verdict" not in shown
+
+
+def test_a_reader_that_goes_away_ends_it(library: Path, clips: Clips) -> None:
+    """`check FILE... | head -1`: no trace, no fault of a stream, and not the status of a finding."""
+    process = started("check", "--library", library, clips.unrelated, clips.known, clips.unrelated)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(TIMEOUT_S), err) == (2, "")

@@ -1,0 +1,116 @@
+"""`streamguard doctor` and `check-config`: would it work here, and if not, what next."""
+
+import json
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.calling import Run, runner
+from tests.known_library import make_library
+from tests.redis_servers import PASSWORD, RedisServer
+from tests.scenes import Clips
+from tests.servers import free_ports
+
+run = pytest.fixture(runner)
+
+
+@pytest.fixture
+def options(tmp_path: Path, clips: Clips) -> list[object]:
+    """With which all is well."""
+    (port,) = free_ports(1)
+    (tmp_path / "sg.toml").write_text(f"[http]\nport = {port}\n")
+    library = make_library(tmp_path / "library", clips.image)
+    return ["--library", library, "--outbox", tmp_path / "outbox.sqlite", "--config", tmp_path / "sg.toml"]
+
+
+def _findings(out: str) -> dict[str, tuple[str, str]]:
+    return {one["what"]: (one["outcome"], one["detail"]) for one in json.loads(out)}
+
+
+def test_all_is_well(run: Run, options: list[object]) -> None:
+    """A line for each thing, and 0."""
+    done = run("doctor", *options)
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert [line.split(":")[0].split(None, 1)[1] for line in lines] == [
+        "packages", "library", "outbox", "redis", "http port",
+    ]  # fmt: skip
+    assert lines[1].startswith("ok       library: ")
+    assert "1 items" in lines[1]
+    assert lines[3].startswith("note     redis: none is named")
+
+
+def test_what_is_wrong_is_a_problem_each(run: Run, tmp_path: Path) -> None:
+    """Every one is looked at, not the first alone; exit 1."""
+    (tmp_path / "a-file").touch()
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / "sg.toml").write_text(
+            f'[http]\nport = {port}\n[signals]\nhmac_key_file = "{tmp_path / "no-key"}"\n'
+            f'[redis]\nurl = "redis://:open-sesame@127.0.0.1:{free_ports(1)[0]}/0"\n'
+        )
+        done = run(
+            "doctor", "--json", "--config", tmp_path / "sg.toml", "--library", tmp_path / "none",
+            "--outbox", tmp_path / "a-file" / "outbox.sqlite",
+        )  # fmt: skip
+    assert done.status == 1
+    found = _findings(done.out)
+    assert {what for what, (outcome, _) in found.items() if outcome == "problem"} == {
+        "library", "outbox", "redis", "signing key", "http port",
+    }  # fmt: skip
+    assert "Address already in use" in found["http port"][1]
+    assert "no-key" in found["signing key"][1]
+    assert "open-sesame" not in done.out + done.err
+
+
+@pytest.mark.parametrize(("password", "outcome"), [(PASSWORD, "ok"), ("not-the-password", "problem")])
+def test_redis(
+    *, run: Run, options: list[object], redis_with_password: RedisServer, password: str, outcome: str
+) -> None:
+    """Whether signals would be taken; without a key they go unsigned, and that is said."""
+    url = redis_with_password.url.replace("redis://", f"redis://:{password}@")
+    done = run("doctor", "--json", *options, "--redis", url)
+    found = _findings(done.out)
+    assert found["redis"][0] == outcome
+    assert done.status == (outcome == "problem")
+    assert "unsigned" in found["signing key"][1]
+    assert password not in done.out + done.err
+
+
+def test_streams_are_looked_at(run: Run, options: list[object], clips: Clips) -> None:
+    """A picture of each; one that shows none within the time is a problem, with its state and reason."""
+    (port,) = free_ports(1)
+    dark = f"cam=rtmp://user:secret@127.0.0.1:{port}/live/x?token=secret"
+    done = run("doctor", "--json", "--wait", "1", *options, dark, clips.known)
+    found = _findings(done.out)
+    assert found[f"stream {clips.known}"] == ("ok", "h264 320x180")
+    outcome, detail = found["stream cam"]
+    assert outcome == "problem"
+    assert detail.startswith("connecting: open stream rtmp://127.0.0.1")
+    assert done.status == 1
+    assert "secret" not in done.out + done.err
+
+
+def test_it_does_not_wait_longer_than_it_must(run: Run, options: list[object], clips: Clips) -> None:
+    """It ends when every stream was seen."""
+    assert run("doctor", "--wait", "300", *options, clips.known).status == 0
+
+
+def test_check_config(run: Run, tmp_path: Path) -> None:
+    """Good ones are said to be; wrong ones are an error with the key's path, and no value is shown."""
+    config = tmp_path / "sg.toml"
+    config.write_text('[[streams]]\nurl = "rtmp://user:secret@host/live/x"\n')
+    assert run("check-config", config).out == f"{config}: good; 1 streams\n"
+    for text, word in (
+        ('[redis]\nurls = "redis://:secret@host"\n', "redis.urls: unknown key, did you mean url?"),
+        ('[[streams]]\nurl = "srt://user:secret@host/x"\n', "not a kind of source that can be watched"),
+        (f'[signals]\nhmac_key_file = "{tmp_path / "none"}"\n', "none"),
+        ("[http\n", "not valid TOML"),
+    ):
+        config.write_text(text)
+        done = run("check-config", config)
+        assert (done.status, done.out) == (2, "")
+        assert word in done.err
+        assert "secret" not in done.err
