@@ -18,7 +18,7 @@ from streamguard.config import LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
 from streamguard.types import Decision, StreamId
-from streamguard.worker.children import start_forkserver
+from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.service import open_library, supervisor_options
 from streamguard.worker.streams import Stream

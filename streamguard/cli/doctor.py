@@ -20,7 +20,7 @@ from streamguard.core.evidence import PdqWeights
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.signing import signing_key
 from streamguard.errors import StreamGuardError
-from streamguard.worker.children import start_forkserver
+from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.service import open_library, supervisor_options, transport
 from streamguard.worker.streams import Stream, StreamSpec

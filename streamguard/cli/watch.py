@@ -11,7 +11,7 @@ from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import stream_specs
 from streamguard.config import load_config
 from streamguard.errors import UsageError
-from streamguard.worker.children import start_forkserver
+from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import Summary, WatchService
 
 EXIT_ERROR = 2

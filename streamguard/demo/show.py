@@ -21,7 +21,7 @@ from streamguard.library.catalogue import ItemRecord
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Evidence, KillSignal, StreamId, Verdict
 from streamguard.worker import indexing
-from streamguard.worker.children import start_forkserver
+from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matched
 from streamguard.worker.service import WatchService
 from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus

@@ -5,7 +5,8 @@ import sys
 import threading
 
 from streamguard.ingest.news import Alive, Blind
-from streamguard.worker.children import Decoder, start_forkserver
+from streamguard.worker.children import Decoder
+from streamguard.worker.forkserver import start_forkserver
 from tests.worker import works
 from tests.worker.works import job
 

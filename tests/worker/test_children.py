@@ -15,8 +15,9 @@ import pytest
 from streamguard.errors import SourceUnwatchable, UsageError
 from streamguard.ingest.news import Alive, Blind, Opened
 from streamguard.types import Fingerprints
-from streamguard.worker.children import Decoder, Rubbish, start_forkserver
+from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob, Work, watch
+from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.messages import Ended, Failed, Message
 from tests.e2e.processes import children, descendants, still_running
 from tests.programs import need

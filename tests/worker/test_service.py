@@ -19,7 +19,7 @@ from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.enforce.outbox import Outbox
 from streamguard.errors import LibraryMissing, OutboxError, SignalsRejected, UsageError
 from streamguard.types import StreamId
-from streamguard.worker.children import start_forkserver
+from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import Summary, WatchService, open_library, supervisor_options
 from streamguard.worker.streams import StreamSpec, StreamState
 from tests.kill_signals import a_signal

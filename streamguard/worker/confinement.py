@@ -1,0 +1,75 @@
+"""What a child that decodes hostile bytes gives up before the first of them.
+
+Whoever takes it over can still do what its user may: send signals, delete files, open connections. It cannot
+write files, grow without bound, gain rights, read the worker's secrets or outlive it. For more, give the worker a user
+of its own that owns nothing but the outbox (the library needs to be readable only); docs/operations.md says how.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+from pathlib import Path
+
+import av
+import cv2
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_MIB = 1 << 20
+_STDOUT, _LAST_STANDARD = 1, 2
+_KEPT_ENVIRONMENT = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Whom to trust is no secret, and a source over TLS needs it."""
+
+
+def hide_from_children() -> None:
+    """Close this process's memory and first environment, which hold passwords and keys, to others of the same user.
+
+    Linux shows them in /proc to every process of that user, root excepted; so do core dumps, which end with this too.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def confine(channel_fd: int, *, memory_mib: int) -> None:
+    """Give up what decoding does not need, before the first hostile byte; `channel_fd` is its line to its parent."""
+    # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Die with the forkserver, which dies with the worker, however that ends.
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _keep_open(channel_fd)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    _lower(resource.RLIMIT_AS, memory_mib * _MIB)
+    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    os.environ.clear()
+    os.environ.update(kept)
+    av.logging.set_level(None)
+    cv2.setNumThreads(1)
+
+
+def _keep_open(channel_fd: int) -> None:
+    """Nothing else. Above all not multiprocessing's pipe by which the forkserver learns that the worker is dead, nor
+    the one to its tracker, which deletes what it is told to; nor the worker's standard output, where kill-signals go.
+    """
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if descriptor > _LAST_STANDARD and descriptor != channel_fd:
+            with contextlib.suppress(OSError):  # the one that listed them
+                os.close(descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDOUT)
+    os.close(nowhere)
+
+
+def _lower(limit: int, value: int) -> None:
+    """Never above what the process was given."""
+    _, hard = resource.getrlimit(limit)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
