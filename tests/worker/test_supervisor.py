@@ -101,7 +101,7 @@ def test_a_keyframe_ends_the_backing_off() -> None:
     refused = failing(SourceUnavailable("open", "cam", "refused"))
     seen: list[Line] = [(0.0, keyframe(0.0)), (0.1, Ended())]
     stage = Stage({"cam": [refused, refused, refused, refused, seen, [(99, None)]]})
-    stage.run(60)
+    stage.run(40)
     *_, seen_s, again_s = stage.start_times("cam")
     assert again_s - seen_s <= 1.0 + 0.1 + 3 * STEP_S
 
@@ -273,7 +273,16 @@ def test_all_streams_are_started_without_a_pause() -> None:
     ("script", "state", "reason"),
     [
         ([(0.0, keyframe(0.0)), (0.0, Ended())], StreamState.ENDED, ""),
-        ([(0.0, Ended())], StreamState.BLIND, "it holds no keyframe that can be decoded"),
+        (
+            [(0.0, Ended())],
+            StreamState.BLIND,
+            "not all of it could be watched: it holds no keyframe that can be decoded",
+        ),
+        (
+            [(0.0, keyframe(0.0)), (0.0, Blind("no keyframe for 30 s")), (0.0, keyframe(40.0)), (0.0, Ended())],
+            StreamState.BLIND,
+            "not all of it could be watched: no keyframe for 30 s",
+        ),
         ([(0.0, Failed(UsageError("open", "x.mp4", "no such file")))], StreamState.BLIND, "open x.mp4: no such file"),
         ([(0.0, keyframe(0.0)), (0.0, None)], StreamState.BLIND, "its decoder was ended by signal 11"),
         ([(0.0, keyframe(0.0)), (0.0, Rubbish("no"))], StreamState.BLIND, "its decoder sent rubbish: no"),
