@@ -75,9 +75,10 @@ class _Results:
             "seconds": round(stream.duration_s or stream.media_s, 3),
             "keyframes": stream.keyframes,
         }
-        # What could not be watched to its end is never called clear.
-        outcome = {"error": stream.reason} if stream.failed else {"verdict": stream.verdict.value}
-        return head | outcome | {"decisions": [_decision(one.decision, one.library_version) for one in found]}
+        # What could not be watched to its end is never called clear; what was found before that still counts.
+        outcome = {"verdict": stream.verdict.value} if found or not stream.failed else {}
+        error = {"error": stream.reason} if stream.failed else {}
+        return head | outcome | error | {"decisions": [_decision(one.decision, one.library_version) for one in found]}
 
 
 def _decision(decision: Decision, library_version: str) -> dict[str, object]:
@@ -97,9 +98,9 @@ def _decision(decision: Decision, library_version: str) -> dict[str, object]:
 
 def _sentence(result: dict[str, object]) -> str:
     name = printable(str(result["input"]))
-    if "error" in result:
-        return f"{name}: error: {printable(str(result['error']))}"
-    lines = [f"{name}: {result['verdict']} ({result['keyframes']} keyframes, {result['seconds']} s)"]
+    lines = [f"{name}: error: {printable(str(result['error']))}"] if "error" in result else []
+    if "verdict" in result:
+        lines.append(f"{name}: {result['verdict']} ({result['keyframes']} keyframes, {result['seconds']} s)")
     decisions = result["decisions"]
     if isinstance(decisions, list):
         lines += [
@@ -113,7 +114,7 @@ def _sentence(result: dict[str, object]) -> str:
 
 @click.command()
 @click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
-@click.option("--library", "library_path", metavar="DIR", required=True, help="The library of known footage.")
+@click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path), help="One TOML file; see config/streamguard.toml."
 )
@@ -121,7 +122,9 @@ def _sentence(result: dict[str, object]) -> str:
     "--jobs", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True, help="Files at once."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file, in order.")
-def check(inputs: tuple[str, ...], *, library_path: str, config_path: Path | None, jobs: int, as_json: bool) -> int:
+def check(
+    inputs: tuple[str, ...], *, library_path: str | None, config_path: Path | None, jobs: int, as_json: bool
+) -> int:
     r"""Look for known footage in files, by the same pipeline that watches live streams.
 
     Exit status: 0 all clear, 1 something was found, 2 a file could not be read (the others are still checked).
@@ -131,7 +134,7 @@ def check(inputs: tuple[str, ...], *, library_path: str, config_path: Path | Non
       streamguard check --library lib recording.mp4
       streamguard check --library lib --json recordings/*.mp4 | jq 'select(.verdict == "kill")'
     """
-    config = load_config(config_path, overrides={"library.path": library_path})
+    config = load_config(config_path, overrides={} if library_path is None else {"library.path": library_path})
     set_up_logs(LogConfig(level="error"))
     start_forkserver()
     library = open_library(config)

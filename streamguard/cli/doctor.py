@@ -18,6 +18,7 @@ from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
 from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
 from streamguard.errors import StreamGuardError
 from streamguard.worker.forkserver import start_forkserver
@@ -117,7 +118,11 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
         yield Finding("redis", Outcome.NOTE, "none is named: kill-signals go to standard output")
     else:
         yield _tried("redis", lambda: _redis(config))
-        yield _tried("signing key", lambda: _signing(config))
+        key = _tried("signing key", lambda: _signing(config))
+        if key.outcome is Outcome.OK and signing_key(config.signals) is None:
+            unsigned = "none: signals go unsigned, consumers cannot verify them; set signals.hmac_key_file"
+            key = Finding(key.what, Outcome.NOTE, unsigned)
+        yield key
     if config.http.port:
         yield _tried("http port", lambda: _port(config))
     if specs:
@@ -152,13 +157,17 @@ def _outbox(config: Config) -> str:
 
 
 def _redis(config: Config) -> str:
-    transport(config, sys.stdout).check()
-    return "answers, and takes signals"
+    redis = transport(config, sys.stdout)
+    try:
+        redis.check()
+    finally:
+        if isinstance(redis, RedisStreams):
+            redis.close()
+    return "answers, and takes the script that publishes"
 
 
 def _signing(config: Config) -> str:
-    if signing_key(config.signals) is None:
-        return "none: signals go unsigned, consumers cannot verify them; set signals.hmac_key_file"
+    signing_key(config.signals)
     return "good"
 
 

@@ -18,18 +18,15 @@ _SIGNAL_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0, 30.0)
 _LOOKUP_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
 
-class Metrics:
-    """The worker's registry; the supervisor's watcher, and what the signaller counts with."""
+class _StreamMetrics:
+    """What is seen and decided."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry = registry or CollectorRegistry()
-        self._labels: set[str] = set()
-        self.streams = Gauge("streamguard_streams", "Streams by state.", ["state"], registry=registry)
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.by_state = Gauge("streamguard_streams", "Streams by state.", ["state"], registry=registry)
         self.keyframes = TotalCounter("streamguard_keyframes", "Keyframes looked at.", registry=registry)
-        self.damaged = Gauge(
-            "streamguard_damaged_items", "Packets, frames and segments passed over as unusable.",
-            registry=registry,
-        )  # fmt: skip
+        self.damaged = TotalCounter(
+            "streamguard_damaged_items", "Packets, frames and segments passed over as unusable.", registry=registry
+        )
         self.lag = Histogram(
             "streamguard_keyframe_lag_seconds", "From a keyframe's arrival to its decision.",
             buckets=_LAG_BUCKETS_S, registry=registry,
@@ -44,18 +41,28 @@ class Metrics:
         self.decisions = TotalCounter(
             "streamguard_decisions", "Decisions by verdict and library label.", ["verdict", "label"], registry=registry
         )
-        self.evidence_to_signal = Histogram(
-            "streamguard_evidence_to_signal_seconds", "From the first evidence of a decision to its durable signal.",
-            buckets=_SIGNAL_BUCKETS_S, registry=registry,
-        )  # fmt: skip
-        self.keyframe_to_signal = Histogram(
-            "streamguard_keyframe_to_signal_seconds", "From the deciding keyframe's arrival to the durable signal.",
-            buckets=_LAG_BUCKETS_S, registry=registry,
-        )  # fmt: skip
         self.restarts = TotalCounter(
             "streamguard_decoder_restarts", "Decoders started again, by reason.", ["reason"], registry=registry
         )
-        self.waiting = Gauge(
+        for state in StreamState:
+            self.by_state.labels(state.value).set(0)
+        for reason in Restart:
+            self.restarts.labels(reason.value)
+
+
+class _SignalMetrics:
+    """From a decision to Redis."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.after_evidence = Histogram(
+            "streamguard_evidence_to_signal_seconds", "From the first evidence of a decision to its durable signal.",
+            buckets=_SIGNAL_BUCKETS_S, registry=registry,
+        )  # fmt: skip
+        self.after_keyframe = Histogram(
+            "streamguard_keyframe_to_signal_seconds", "From the deciding keyframe's arrival to the durable signal.",
+            buckets=_LAG_BUCKETS_S, registry=registry,
+        )  # fmt: skip
+        self.not_durable = Gauge(
             "streamguard_signals_not_durable", "Signals waiting in memory because the outbox fails.", registry=registry
         )
         self.lost = TotalCounter(
@@ -73,62 +80,83 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.redis_up.set(math.nan)
-        self.delivered = Gauge("streamguard_signals_delivered", "Signals delivered since the start.", registry=registry)
-        self.library_info = Gauge(
+        self.delivered = TotalCounter("streamguard_signals_delivered", "Signals delivered.", registry=registry)
+
+
+class _LibraryMetrics:
+    """What is matched against."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.info = Gauge(
             "streamguard_library_info", "1, with the library version that serves.", ["version"], registry=registry
         )
-        self.library_items = Gauge("streamguard_library_items", "Items that are searched.", registry=registry)
-        self.library_looks = Gauge("streamguard_library_looks", "Fingerprints that are searched.", registry=registry)
-        self.library_bytes = Gauge("streamguard_library_memory_bytes", "Memory of the index.", registry=registry)
-        self.library_created = Gauge(
+        self.items = Gauge("streamguard_library_items", "Items that are searched.", registry=registry)
+        self.looks = Gauge("streamguard_library_looks", "Fingerprints that are searched.", registry=registry)
+        self.memory = Gauge("streamguard_library_memory_bytes", "Memory of the index.", registry=registry)
+        self.created = Gauge(
             "streamguard_library_created_timestamp_seconds", "When the version that serves was made.", registry=registry
         )
-        self.library_stale = Gauge(
+        self.stale = Gauge(
             "streamguard_library_reload_failing", "1 while a newer version is on disk that does not load.",
             registry=registry,
         )  # fmt: skip
-        for state in StreamState:
-            self.streams.labels(state.value).set(0)
-        for reason in Restart:
-            self.restarts.labels(reason.value)
+
+
+class Metrics:
+    """The worker's registry; the supervisor's watcher, and what the signaller counts with."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.streams = _StreamMetrics(self.registry)
+        self.signals = _SignalMetrics(self.registry)
+        self.library = _LibraryMetrics(self.registry)
+        self._labels: set[str] = set()
+        self._damaged = self._delivered = 0
 
     @property
     def watcher(self) -> Watcher:
         return Watcher(keyframe=self._keyframe, found=self._found, restarted=self._restarted, tick=self._tick)
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
-        self.keyframes.inc()
-        self.lag.observe(stream.lag_s or 0.0)
-        self.lookup.observe(matched.lookup_s)
+        self.streams.keyframes.inc()
+        self.streams.lag.observe(stream.lag_s or 0.0)
+        self.streams.lookup.observe(matched.lookup_s)
         if matched.observation.evidence:
-            self.evidence.inc()
+            self.streams.evidence.inc()
 
     def _found(self, found: Found) -> None:
-        self.decisions.labels(found.decision.verdict.value, self._label(found.decision.label)).inc()
+        self.streams.decisions.labels(found.decision.verdict.value, self._label(found.decision.label)).inc()
 
     def _restarted(self, why: Restart) -> None:
-        self.restarts.labels(why.value).inc()
+        self.streams.restarts.labels(why.value).inc()
 
     def _tick(self, statuses: tuple[StreamStatus, ...]) -> None:
         count = Counter(status.state for status in statuses)
         for state in StreamState:
-            self.streams.labels(state.value).set(count[state])
-        self.damaged.set(sum(status.damaged for status in statuses))
+            self.streams.by_state.labels(state.value).set(count[state])
+        damaged = sum(status.damaged for status in statuses)
+        self.streams.damaged.inc(damaged - self._damaged)
+        self._damaged = damaged
 
     def signalled(self, _found: Found, *, after_evidence_s: float, after_keyframe_s: float) -> None:
-        self.evidence_to_signal.observe(after_evidence_s)
-        self.keyframe_to_signal.observe(after_keyframe_s)
+        self.signals.after_evidence.observe(after_evidence_s)
+        self.signals.after_keyframe.observe(after_keyframe_s)
 
     def outbox_failed(self) -> None:
-        self.outbox_failures.inc()
+        self.signals.outbox_failures.inc()
 
     def signal_lost(self) -> None:
-        self.lost.inc()
+        self.signals.lost.inc()
+
+    def delivered(self, total: int) -> None:
+        """How many signals were delivered since the start."""
+        self.signals.delivered.inc(total - self._delivered)
+        self._delivered = total
 
     def library_version(self, version: str) -> None:
         """Only the version that serves is a series."""
-        self.library_info.clear()
-        self.library_info.labels(version).set(1)
+        self.library.info.clear()
+        self.library.info.labels(version).set(1)
 
     def _label(self, label: str) -> str:
         if label not in self._labels and len(self._labels) >= MOST_LABELS:

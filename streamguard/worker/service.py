@@ -123,17 +123,20 @@ class Summary:
 
 
 class _Lags:
-    """The last lags, for the summary."""
+    """The last lags, and the longest of all, for the summary."""
 
     def __init__(self) -> None:
         self._lags_s: deque[float] = deque(maxlen=_LAGS_KEPT)
+        self.most_s: float | None = None
 
     def quantile(self, share: float) -> float | None:
         ordered = sorted(self._lags_s)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
     def keep(self, stream: Stream, _matched: Matched) -> None:
-        self._lags_s.append(stream.lag_s or 0.0)
+        lag_s = stream.lag_s or 0.0
+        self._lags_s.append(lag_s)
+        self.most_s = max(lag_s, self.most_s or 0.0)
 
 
 class WatchService:
@@ -199,9 +202,17 @@ class WatchService:
         return Supervisor(
             specs,
             matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
-            watchers=(self._signaller.watcher, self._metrics.watcher, Watcher(keyframe=self._lags.keep), *watchers),
+            watchers=(
+                self._signaller.watcher,
+                self._metrics.watcher,
+                Watcher(keyframe=self._lags.keep, tick=self._count_delivered),
+                *watchers,
+            ),
             options=supervisor_options(self._config),
         )
+
+    def _count_delivered(self, _statuses: tuple[StreamStatus, ...]) -> None:
+        self._metrics.delivered(self._delivery.state.delivered_total)
 
     @property
     def was_asked_to_stop(self) -> bool:
@@ -245,7 +256,7 @@ class WatchService:
             streams=statuses,
             lag_p50_s=lags.quantile(0.5),
             lag_p99_s=lags.quantile(0.99),
-            lag_max_s=lags.quantile(1.0),
+            lag_max_s=lags.most_s,
             undelivered=undelivered,
         )
 
@@ -312,23 +323,22 @@ class WatchService:
         )
 
     def _connect_gauges(self) -> None:
-        metrics = self._metrics
-        metrics.outbox_depth.set_function(self._outbox_depth)
-        metrics.waiting.set_function(lambda: self._signaller.waiting)
-        metrics.outbox_parked.set_function(lambda: self._delivery.state.parked_total)
-        metrics.delivered.set_function(lambda: self._delivery.state.delivered_total)
+        signals, library = self._metrics.signals, self._metrics.library
+        signals.outbox_depth.set_function(lambda: self._outbox_number(self._outbox.depth))
+        signals.not_durable.set_function(lambda: self._signaller.waiting)
+        signals.outbox_parked.set_function(lambda: self._outbox_number(lambda: self._outbox.counts().parked))
         if self._config.redis.url is not None:
-            metrics.redis_up.set_function(lambda: self._delivery.state.status is DeliveryStatus.OK)
-        metrics.library_items.set_function(lambda: self._library.snapshot.items)
-        metrics.library_looks.set_function(lambda: self._library.snapshot.looks)
-        metrics.library_bytes.set_function(lambda: self._library.snapshot.bytes_in_memory)
-        metrics.library_created.set_function(lambda: self._library.snapshot.created_unix_s)
-        metrics.library_stale.set_function(lambda: self._library.error is not None)
+            signals.redis_up.set_function(lambda: self._delivery.state.status is DeliveryStatus.OK)
+        library.items.set_function(lambda: self._library.snapshot.items)
+        library.looks.set_function(lambda: self._library.snapshot.looks)
+        library.memory.set_function(lambda: self._library.snapshot.bytes_in_memory)
+        library.created.set_function(lambda: self._library.snapshot.created_unix_s)
+        library.stale.set_function(lambda: self._library.error is not None)
 
-    def _outbox_depth(self) -> float:
+    def _outbox_number(self, read: Callable[[], int]) -> float:
         """A gauge that raised would take the whole scrape with it, just when it is needed."""
         try:
-            return self._outbox.depth()
+            return read()
         except OutboxError:
             return math.nan
 

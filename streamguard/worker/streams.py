@@ -20,7 +20,7 @@ class StreamState(Enum):
     """Nothing is ever "clear" because it could not be watched: only `watching` means that somebody looks."""
 
     CONNECTING = "connecting"
-    """Not seen yet in this session: no answer, or no picture so far."""
+    """No answer yet, or no picture so far. Until a new connection stands, the last one's end shows."""
     WATCHING = "watching"
     STALLED = "stalled"
     """Connected, but nothing new comes."""

@@ -18,7 +18,7 @@ from streamguard.core.backoff import delay_s
 from streamguard.core.decide import DecisionState
 from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, SourceOptions
-from streamguard.types import Decision, Fingerprints, SessionId
+from streamguard.types import Decision, Fingerprints, SessionId, Verdict
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.matcher import Matched, Matcher
@@ -183,6 +183,7 @@ class Supervisor:
         stream.sessions += 1
         stream.session_keyframes = 0
         stream.decision_state = DecisionState()
+        stream.verdict = Verdict.CLEAR
         stream.began_at_s = stream.heard_at_s = stream.seen_at_s = self._clock()
         options = self._options
         spec = stream.spec
@@ -213,9 +214,8 @@ class Supervisor:
         match message:
             case Fingerprints():
                 self._keyframe(stream, message)
-            case Opened(codec, width_px, height_px, duration_s):
-                stream.codec, stream.width_px, stream.height_px = codec, width_px, height_px
-                stream.duration_s = duration_s
+            case Opened():
+                self._opened(stream, message)
             case Blind(reason):
                 stream.unseen = stream.unseen or reason
                 self._become(stream, StreamState.BLIND, reason)
@@ -232,6 +232,12 @@ class Supervisor:
                 self._restart(stream, Restart.RUBBISH, f"its decoder sent rubbish: {problem}")
             case None:
                 self._decoder_gone(stream)
+
+    def _opened(self, stream: Stream, opened: Opened) -> None:
+        stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px
+        stream.duration_s = opened.duration_s
+        if stream.state is not StreamState.WATCHING:
+            self._become(stream, StreamState.CONNECTING, "connected, no picture yet")
 
     def _keyframe(self, stream: Stream, keyframe: Fingerprints) -> None:
         newest = stream.decision_state.newest

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from streamguard.demo.encode import Encoding, read_video, write_video
+from streamguard.demo.scenes import Scene
 from streamguard.library.snapshot import load_snapshot
 from tests.cli.calling import TIMEOUT_S, Run, ended, runner, started
 from tests.known_library import LABEL, make_library
@@ -50,6 +52,21 @@ def test_json_is_one_line_a_file_in_order(run: Run, library: Path, clips: Clips)
     assert text == {"input": str(clips.not_a_video), "seconds": 0, "keyframes": 0, "decisions": []}
     assert "no such file" in nowhere["error"]
     assert "verdict" not in nowhere
+
+
+def test_what_was_found_counts_although_the_rest_cannot_be_watched(
+    run: Run, library: Path, clips: Clips, *, tmp_path: Path
+) -> None:
+    """Known footage, then 40 s without a keyframe: a verdict and an error in one line, and 2 in the end."""
+    seen = write_video(tmp_path / "seen.ts", read_video(clips.known))
+    still = [Scene(7).frame(0.0, width_px=320, height_px=180)] * 80
+    unseen = write_video(tmp_path / "unseen.ts", still, Encoding(fps=2.0, gop_s=100.0))
+    both = tmp_path / "both.ts"
+    both.write_bytes(seen.read_bytes() + unseen.read_bytes())
+    done = run("check", "--library", library, "--json", both)
+    result = json.loads(done.out)
+    assert (done.status, result["verdict"], len(result["decisions"])) == (2, "kill", 1)
+    assert "no keyframe for 30 s" in result["error"]
 
 
 @pytest.mark.parametrize(("name", "status"), [("unrelated", 0), ("held_image", 1), ("black", 0)])

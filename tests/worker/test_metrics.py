@@ -16,7 +16,7 @@ from tests.worker.fake_decoders import Stage, keyframe
 
 NAMES = {
     "streamguard_decisions": ("counter", {"verdict", "label"}),
-    "streamguard_damaged_items": ("gauge", set()),
+    "streamguard_damaged_items": ("counter", set()),
     "streamguard_decoder_restarts": ("counter", {"reason"}),
     "streamguard_evidence_keyframes": ("counter", set()),
     "streamguard_evidence_to_signal_seconds": ("histogram", set()),
@@ -34,7 +34,7 @@ NAMES = {
     "streamguard_outbox_failures": ("counter", set()),
     "streamguard_outbox_parked": ("gauge", set()),
     "streamguard_redis_up": ("gauge", set()),
-    "streamguard_signals_delivered": ("gauge", set()),
+    "streamguard_signals_delivered": ("counter", set()),
     "streamguard_signals_lost": ("counter", set()),
     "streamguard_signals_not_durable": ("gauge", set()),
     "streamguard_streams": ("gauge", {"state"}),

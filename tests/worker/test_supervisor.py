@@ -44,7 +44,9 @@ def test_a_stream_that_shows_known_footage_is_found() -> None:
 
 
 def test_states_follow_what_the_decoder_says() -> None:
-    """Connecting until something is seen, then watching, blind with its reason, and watching again."""
+    """Connecting until something is seen, then watching, blind with its reason, and watching again; the end of a
+    session shows until the next one has a connection.
+    """
     script: list[Line] = [
         (1.0, Opened("h264", 320, 180)),
         (2.0, keyframe(0.0)),
@@ -55,14 +57,25 @@ def test_states_follow_what_the_decoder_says() -> None:
     ]
     stage = Stage({"cam": [script, [(99, None)]]})
     assert stage.run(0.9)["cam"].state is StreamState.CONNECTING
-    stage = Stage({"cam": [script, [(99, None)]]})
+    stage = Stage({"cam": [script, [(5.0, Opened("h264", 320, 180)), (99, None)]]})
     stage.run(20)
+    no_picture = ("connecting", "connected, no picture yet")
     assert stage.states_of("cam") == [
+        no_picture,
         ("watching", ""),
         ("blind", "only audio"),
         ("watching", ""),
         ("ended", "the publisher left"),
+        no_picture,
     ]
+
+
+def test_a_verdict_is_the_sessions_own() -> None:
+    """Whoever publishes under the same name after a kill has not been killed."""
+    stage = Stage({"cam": [[*KNOWN, (5.0, Ended())], UNKNOWN]})
+    status = stage.run(30)["cam"]
+    assert [found.decision.verdict for found in stage.found] == [Verdict.KILL]
+    assert (status.sessions, status.verdict, status.decisions) == (2, Verdict.CLEAR, 1)
 
 
 @pytest.mark.parametrize(
