@@ -24,7 +24,7 @@ def test_a_decoder_that_is_killed_is_started_again(
         victim = decoders(worker.pid)[0]
         os.kill(victim, signal.SIGKILL)
         worker.until_metric('streamguard_decoder_restarts_total{reason="crash"}', 1)
-        assert not still_running(victim)
+        eventually(lambda: not still_running(victim), what="its end")
         hit = eventually(lambda: next((n for n in names if worker.stream(n)["restarts"]), ""), what="its stream")
         spared = next(name for name in names if name != hit)
         again = worker.until(hit, state="watching", sessions=before[hit]["sessions"] + 1)
