@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.config import LogConfig
 from streamguard.demo import show
@@ -30,7 +31,7 @@ from streamguard.worker.streams import Stream
 )
 @click.option("--json", "as_json", is_flag=True, help="Tell the story on standard error; the last line is JSON.")
 @click.pass_context
-def demo(context: click.Context, folder: Path, as_json: bool) -> None:
+def demo(context: click.Context, folder: Path, as_json: bool) -> int:
     r"""See it work: a live stream turns into known footage, and is caught.
 
     Makes all the footage itself, builds a library of it, serves a live HLS stream on this machine, watches it as
@@ -48,7 +49,7 @@ def demo(context: click.Context, folder: Path, as_json: bool) -> None:
     for one in caught:
         story.caught(one, outbox=folder / "outbox.sqlite")
     click.echo(last_line(caught, as_json=as_json))
-    context.exit(0 if caught else 1)
+    return EXIT_OK if caught else EXIT_FOUND
 
 
 def last_line(caught: tuple[Caught, ...], *, as_json: bool) -> str:

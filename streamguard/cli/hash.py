@@ -8,13 +8,12 @@ from pathlib import Path
 
 import click
 
+from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.core import pdq
 from streamguard.errors import StreamGuardError
 from streamguard.ingest import files
 from streamguard.ingest.news import News
 from streamguard.types import MediaKind
-
-_EXIT_ERROR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,7 @@ class _Hash:
     show_default=True, help="Of videos, hash the first frame of each so many seconds.",
 )  # fmt: skip
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.pass_context
-def hash_(context: click.Context, *, as_json: bool, every_s: float, inputs: tuple[Path, ...]) -> None:
+def hash_(*, as_json: bool, every_s: float, inputs: tuple[Path, ...]) -> int:
     """Print the PDQ hash and the quality (0 to 100) of images, and of videos' frames with their times.
 
     Hashes are printed as the PDQ reference prints them, and may be compared with any PDQ list. Two pictures count as
@@ -59,8 +57,7 @@ def hash_(context: click.Context, *, as_json: bool, every_s: float, inputs: tupl
             failed = True
             sys.stdout.flush()
             click.echo(f"error: {error}", err=True)
-    if failed:
-        context.exit(_EXIT_ERROR)
+    return EXIT_ERROR if failed else EXIT_OK
 
 
 def _hashes(path: Path, *, every_s: float) -> Iterator[_Hash]:

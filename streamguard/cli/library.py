@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import UsageError
@@ -82,49 +83,48 @@ def show(path: Path, as_json: bool, id_: str) -> None:
 @library_option
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def disable(path: Path, as_json: bool, ids: tuple[str, ...]) -> None:
+def disable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
     r"""Stop searching for items, until they are enabled again.
 
     \b
     Example:
       streamguard library disable --library known attack-2019
     """
-    _change(path, ids, as_json=as_json, done="disabled", change=Library.disable)
+    return _change(path, ids, as_json=as_json, done="disabled", change=Library.disable)
 
 
 @library.command()
 @library_option
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def enable(path: Path, as_json: bool, ids: tuple[str, ...]) -> None:
+def enable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
     r"""Search for disabled items again.
 
     \b
     Example:
       streamguard library enable --library known attack-2019
     """
-    _change(path, ids, as_json=as_json, done="enabled", change=Library.enable)
+    return _change(path, ids, as_json=as_json, done="enabled", change=Library.enable)
 
 
 @library.command()
 @library_option
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> None:
+def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
     r"""Remove items for good. Asks nothing; the catalogue keeps the fact that they were there.
 
     \b
     Example:
       streamguard library remove --library known attack-2019
     """
-    _change(path, ids, as_json=as_json, done="removed", change=Library.remove)
+    return _change(path, ids, as_json=as_json, done="removed", change=Library.remove)
 
 
 @library.command()
 @library_option
 @_as_json
-@click.pass_context
-def verify(context: click.Context, path: Path, as_json: bool) -> None:
+def verify(path: Path, as_json: bool) -> int:
     r"""Check every file, every index, and that all agree. Exits with 1 when it finds damage.
 
     \b
@@ -144,7 +144,7 @@ def verify(context: click.Context, path: Path, as_json: bool) -> None:
             click.echo(f"{kind}: {printable(problem.where)}: {problem.what}; {problem.hint}")
         if not damaged:
             click.echo(f"ok: {items} items")
-    context.exit(1 if damaged else 0)
+    return EXIT_FOUND if damaged else EXIT_OK
 
 
 @library.command()
@@ -172,7 +172,7 @@ def stats(path: Path, as_json: bool) -> None:
 
 def _change(
     path: Path, ids: tuple[str, ...], *, as_json: bool, done: str, change: Callable[[Library, str], ItemRecord]
-) -> None:
+) -> int:
     """Each id is its own durable step; one that is not there does not keep the others from being done."""
     missing: list[UsageError] = []
     with Library.open(path) as opened:
@@ -185,8 +185,7 @@ def _change(
             click.echo(json.dumps(item_json(item)) if as_json else f"{done} {item.id}")
     for problem in missing:
         click.echo(f"error: {printable(str(problem))}", err=True)
-    if missing:
-        click.get_current_context().exit(2)
+    return EXIT_ERROR if missing else EXIT_OK
 
 
 def _print_table(items: tuple[ItemRecord, ...]) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import UsageError
 from streamguard.library.store import Library
@@ -31,9 +32,7 @@ DEFAULT_LABEL = "unlabelled"
 @click.option("--list", "list_file", type=click.File("r"), metavar="FILE", help="Paths, one a line; - for stdin.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
-@click.pass_context
 def add(
-    context: click.Context,
     *,
     path: Path,
     id_: str | None,
@@ -41,7 +40,7 @@ def add(
     list_file: TextIO | None,
     as_json: bool,
     paths: tuple[Path, ...],
-) -> None:
+) -> int:
     r"""Add videos and images: files, or folders with all that is in them.
 
     Makes the library when there is none. Each file is durable when its line is printed, and may be interrupted at any
@@ -70,7 +69,7 @@ def add(
                 said.outcome(outcome)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
-    context.exit(2 if said.failed else 0)
+    return EXIT_ERROR if said.failed else EXIT_OK
 
 
 def _listed(list_file: TextIO | None) -> Iterator[Path]:

@@ -9,11 +9,8 @@ from typing import Any, NoReturn
 import click
 
 from streamguard import __version__
+from streamguard.cli.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
 from streamguard.errors import StreamGuardError
-
-EXIT_FOUND = 1
-EXIT_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 _COMMANDS = {
     "demo": "streamguard.cli.demo:demo",
@@ -58,13 +55,12 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run, and exit. Errors that we know are one line on standard error; others are bugs, and show their trace."""
-    stdout = sys.stdout
+    """Run, and exit with what the command returns (None is 0). Errors that we know are one line on standard error;
+    others are bugs, and show their trace.
+    """
     try:
         status: Any = cli.main(arguments, prog_name="streamguard", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as exit_:
-        status = exit_.exit_code
     except click.ClickException as error:
         error.show()
         status = EXIT_ERROR
@@ -74,9 +70,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         status = EXIT_INTERRUPTED
-    except SystemExit as exit_:
-        # When the reader of our output has gone, Click muffles it and exits with 1: that says "something was found".
-        status = EXIT_ERROR if sys.stdout is not stdout else exit_.code
+    except SystemExit:
+        # No command exits; Click does, with 1, when the reader of our output has gone: that says "something was found".
+        status = EXIT_ERROR
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); a closed stdout must not complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,4 +80,4 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception:  # noqa: BLE001 - a bug: Python's own status for it is 1, and that says "something was found"
         traceback.print_exc()
         status = EXIT_ERROR
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(EXIT_OK if status is None else status)

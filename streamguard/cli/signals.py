@@ -7,6 +7,7 @@ what was there before, skip what has expired, and only then act on the stream an
 import json
 import time
 from collections import Counter
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import click
 
+from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.config import Config, load_config
 from streamguard.enforce.follow import Entry, Follower, follow
 from streamguard.enforce.received import ReceivedSignal, Signature, read_signal
@@ -54,7 +56,7 @@ def tail(
     count: int | None,
     stop_after: float | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Follow kill-signals as they come, one line each.
 
     Nothing that stands in the stream is trusted: what is no signal costs a line "not understood". Redis may go away
@@ -70,24 +72,15 @@ def tail(
     Exit status: 0, or with --verify 1 when a signature was bad or missing or a message was not understood, 2 on errors.
     """
     config = _config(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file)
-    if config.redis.url is None:
-        raise UsageError("follow signals", "", "no Redis named", hint="give --redis URL, or set SG__REDIS__URL")
-    key = _key(config) if verify else None
-    follower = Follower(parse_redis_url(config.redis.url.get_secret_value()), prefix=config.redis.prefix, since=since)
+    follower = _follower(config, since=since)
+    tally = Tally(_key(config) if verify else None)
     ends_at_s = None if stop_after is None else time.monotonic() + stop_after
-    tally = Tally(key)
-    try:
+    with closing(follower), suppress(KeyboardInterrupt):  # Ctrl-C is the usual way to end it, so no error
         for entry in islice(follow(follower, ends_at_s=ends_at_s, on_trouble=_tell_trouble), count):
             seen = tally.see(entry, now_unix_s=time.time())
             click.echo(seen.as_json() if as_json else seen.as_text())
-    except KeyboardInterrupt:
-        # The usual way to end it, so no error.
-        pass
-    finally:
-        follower.close()
     click.echo(tally.summary(), err=True)
-    if verify and tally.doubtful:
-        raise SystemExit(1)
+    return EXIT_FOUND if verify and tally.doubtful else EXIT_OK
 
 
 def _config(path: Path | None, *, redis_url: str | None, prefix: str | None, key_file: Path | None) -> Config:
@@ -96,6 +89,12 @@ def _config(path: Path | None, *, redis_url: str | None, prefix: str | None, key
     if key_file is not None:
         overrides["signals.hmac_key"] = None
     return load_config(path, overrides=overrides)
+
+
+def _follower(config: Config, *, since: str) -> Follower:
+    if config.redis.url is None:
+        raise UsageError("follow signals", "", "no Redis named", hint="give --redis URL, or set SG__REDIS__URL")
+    return Follower(parse_redis_url(config.redis.url.get_secret_value()), prefix=config.redis.prefix, since=since)
 
 
 def _key(config: Config) -> bytes:

@@ -1,12 +1,16 @@
-"""Calling `streamguard` from tests: in this process where it returns, as a process where signals and pipes matter."""
+"""Calling `streamguard` from tests: in this process where it returns, as a process where signals and pipes matter;
+or one of its commands alone, where its errors are looked at as they are raised.
+"""
 
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import click
 import pytest
 import structlog
+from click.testing import CliRunner, Result
 
 from streamguard.cli.main import main
 
@@ -40,6 +44,15 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     yield run
     # Logs are set up once a process, but this one goes on.
     structlog.reset_defaults()
+
+
+def invoke(command: click.Command, *arguments: object, text: str | None = None, obj: object = None) -> Result:
+    """One command, with `text` as its standard input. What it returns is its status, as main() has it."""
+    words = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(command, words, input=text, obj=obj, standalone_mode=False)
+    if result.exception is None:
+        result.exit_code = result.return_value or 0
+    return result
 
 
 def started(*arguments: object, **options: object) -> "subprocess.Popen[str]":

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from rich.console import Console
 
 from streamguard.cli.demo import Story, demo, last_line
@@ -24,6 +23,7 @@ from streamguard.types import (
     Verdict,
     View,
 )
+from tests.cli.calling import invoke
 
 OVER_TOO_SOON = DemoPlan(known_s=4.0, lead_in_s=3.0, shown_s=1.4)
 DATA = {"stream": "live/demo", "reference": "talk", "label": "demo", "view": "mirrored", "nats": 15.8, "rule": "r"}
@@ -47,7 +47,7 @@ def _logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_caught(tmp_path: Path) -> None:
     """A stream that is over too soon: exit 1, plain lines without a terminal, and a last line that says so."""
-    result = CliRunner().invoke(demo, ["--dir", str(tmp_path / "demo")], obj=OVER_TOO_SOON)
+    result = invoke(demo, "--dir", tmp_path / "demo", obj=OVER_TOO_SOON)
     assert result.exit_code == 1, result.output
     assert result.stdout.splitlines()[-1] == "nothing was caught: the stream is over"
     assert "keyframe" in result.stdout
@@ -57,7 +57,7 @@ def test_nothing_caught(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
     """A folder with other things in it is refused before anything is made."""
     (tmp_path / "precious").touch()
-    result = CliRunner().invoke(demo, ["--dir", str(tmp_path)])
+    result = invoke(demo, "--dir", tmp_path)
     assert isinstance(result.exception, UsageError)
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
@@ -82,7 +82,7 @@ def test_story_shows_the_kill_signal_as_it_is_sent() -> None:
 
 def test_help_names_examples() -> None:
     """The help shows how it is used."""
-    result = CliRunner().invoke(demo, ["--help"])
+    result = invoke(demo, "--help")
     assert result.exit_code == 0
     assert "streamguard demo --dir /tmp/demo --json" in result.output
 

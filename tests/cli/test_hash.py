@@ -1,20 +1,22 @@
 import json
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 import pdqhash
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from streamguard.cli.hash import hash_
 from streamguard.core import pdq
 from streamguard.ingest.files import looks
+from tests.cli.calling import invoke
 from tests.scenes import Clips
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(hash_, [str(argument) for argument in arguments])
+    return invoke(hash_, *arguments)
 
 
 def test_image(clips: Clips) -> None:
@@ -69,12 +71,12 @@ def test_bad_files(clips: Clips, tmp_path: Path, *, as_json: bool) -> None:
 
 def test_nothing_given() -> None:
     """Without a file there is nothing to do."""
-    assert run().exit_code == 2
+    assert isinstance(run().exception, click.UsageError)
 
 
 def test_bad_interval(clips: Clips) -> None:
     """An interval of nothing would never end."""
-    assert run("--every", "0", clips.known).exit_code == 2
+    assert isinstance(run("--every", "0", clips.known).exception, click.UsageError)
 
 
 def test_as_the_reference_prints_it(clips: Clips) -> None:

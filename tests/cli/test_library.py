@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from streamguard.cli.library import library
 from streamguard.errors import LibraryMissing, StreamGuardError
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
+from tests.cli.calling import invoke
 from tests.library.made import library_of, new_item, reference
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -26,7 +27,7 @@ COMMAND = [sys.executable, "-m", "streamguard", "library"]
 
 
 def _run(*arguments: object, text: str | None = None) -> Result:
-    return CliRunner().invoke(library, [str(argument) for argument in arguments], input=text)
+    return invoke(library, *arguments, text=text)
 
 
 def _lines(result: Result) -> list[dict[str, Any]]:

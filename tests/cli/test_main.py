@@ -7,6 +7,7 @@ import pytest
 
 import streamguard
 from streamguard.cli import main as module
+from streamguard.cli.exits import EXIT_FOUND
 from streamguard.errors import LibraryMissing
 from tests.cli.calling import COMMAND, TIMEOUT_S, Run, ended, runner, started
 
@@ -27,7 +28,7 @@ def fail(how: str) -> int:
         case "pipe":
             raise BrokenPipeError
         case "found":
-            return module.EXIT_FOUND
+            return EXIT_FOUND
     return 0
 
 

@@ -1,16 +1,12 @@
 """streamguard.cli.signals: `signals tail`, the operators' example consumer."""
 
 import json
-import os
 import signal as signals
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from streamguard.cli.signals import Tally, shown
 from streamguard.cli.signals import signals as command
@@ -18,6 +14,7 @@ from streamguard.enforce.follow import Entry
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import sign
 from streamguard.errors import SignalsRejected, UsageError
+from tests.cli.calling import invoke, started
 from tests.kill_signals import KEY, a_decision, a_signal, addressed
 from tests.redis_servers import PASSWORD, RedisServer
 
@@ -40,9 +37,9 @@ def key_file(tmp_path: Path) -> Path:
 
 def tail(server: RedisServer, *options: str | Path) -> Done:
     """Runs it to its end; errors come through."""
-    arguments = ["tail", "--redis", server.url, "--since", "0", "--stop-after", "0.3", *map(str, options)]
-    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
+    arguments = ["tail", "--redis", server.url, "--since", "0", "--stop-after", "0.3", *options]
+    result = invoke(command, *arguments)
+    if result.exception is not None:
         raise result.exception
     return Done(result.exit_code, result.stdout.splitlines(), result.stderr.splitlines()[-1])
 
@@ -185,15 +182,16 @@ def test_redis_and_key_may_come_from_the_environment(
     monkeypatch.setenv("SG__REDIS__URL", redis_server.url)
     monkeypatch.setenv("SG__SIGNALS__HMAC_KEY", KEY.decode())
     publish(redis_server)
-    result = CliRunner().invoke(command, ["tail", "--verify", "--since", "0", "--count", "1", "--stop-after", "30"])
+    result = invoke(command, "tail", "--verify", "--since", "0", "--count", "1", "--stop-after", "30")
     assert result.exit_code == 0, result.output
     assert "[signature good]" in result.stdout
 
 
 def test_no_redis_and_a_wrong_password_are_clear_errors(redis_with_password: RedisServer) -> None:
     """A usage error, and one that says what Redis said, without the password."""
-    with pytest.raises(UsageError, match="no Redis named; give --redis URL"):
-        CliRunner().invoke(command, ["tail"], catch_exceptions=False, env={"SG__REDIS__URL": None})
+    nowhere = invoke(command, "tail").exception
+    assert isinstance(nowhere, UsageError)
+    assert "no Redis named; give --redis URL" in str(nowhere)
     redis_with_password.url = redis_with_password.url.replace("//", "//:wrong@")
     with pytest.raises(SignalsRejected, match="redis said no: wrong password") as caught:
         tail(redis_with_password)
@@ -203,21 +201,13 @@ def test_no_redis_and_a_wrong_password_are_clear_errors(redis_with_password: Red
 
 def test_the_help_has_examples_on_lines_of_their_own() -> None:
     """Ready to be copied."""
-    help_text = CliRunner().invoke(command, ["tail", "--help"]).output
+    help_text = invoke(command, "tail", "--help").output
     assert "\n    streamguard signals tail --redis redis://localhost:6379\n" in help_text
 
 
 def test_ctrl_c_ends_it_with_the_summary(redis_server: RedisServer) -> None:
     """No traceback, exit 0: it is the usual way to end it. And it outlasts a restart of Redis."""
-    run = "from streamguard.cli.signals import signals; signals()"
-    arguments = ["tail", "--redis", redis_server.url, "--since", "0"]
-    with subprocess.Popen(
-        [sys.executable, "-u", "-c", run, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:
+    with started("signals", "tail", "--redis", redis_server.url, "--since", "0") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         publish(redis_server)
