@@ -17,7 +17,9 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |-- OutboxError                  page someone: decisions cannot be made durable
 `-- SignalsError                 kill-signals cannot be delivered or read now; the outbox keeps them
     |-- SignalsUnreachable       try again: connection refused, timed out, failing over
-    `-- SignalsRejected          fix it: wrong password, no permission, wrong type of key
+    |-- SignalsRejected          fix it: wrong password, no permission, wrong type of key
+    |   `-- SignalRefused        one kill-signal cannot be delivered; others may pass
+    `-- SignalNotUnderstood      skip it: what was received is no kill-signal
 """
 
 from functools import partial

@@ -91,6 +91,27 @@ def test_operators_find_every_error_in_the_manual() -> None:
             assert f"`{error.__name__}`" in text
 
 
+def test_one_way_to_end() -> None:
+    """A command returns its exit status; only main() exits."""
+    exits = re.compile(r"\b_?exit\(|raise SystemExit")
+    found = {path.name for path in (TOP / "streamguard" / "cli").glob("*.py") if exits.search(path.read_text())}
+    assert found == {"main.py"}
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+    """The docstring of errors.py shows every class, each under its parent, in the order of the file."""
+    drawn: list[tuple[str, str]] = []
+    parents: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.fullmatch(r"((?:[|`]-- |[|] {3}| {4})*)([A-Z]\w+) {2,}\S.*", line)
+        if match:
+            depth = len(match[1]) // 4
+            parents[depth:] = [match[2]]
+            drawn.append((match[2], parents[depth - 1] if depth else "Exception"))
+    classes = [error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, Exception)]
+    assert drawn == [(error.__name__, error.__bases__[0].__name__) for error in classes]
+
+
 def test_files_stay_short() -> None:
     """A file of more than 450 lines is split first, by what its parts do."""
     folders = ("streamguard", "tests", "benchmarks")
