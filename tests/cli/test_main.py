@@ -1,6 +1,8 @@
 """streamguard.cli.main: errors become one line and an exit status that says what it means."""
 
+import os
 import subprocess
+import sys
 
 import click
 import pytest
@@ -91,3 +93,13 @@ def test_python_m() -> None:
     """`python -m streamguard` is the same command."""
     done = ended(started("--version"))
     assert (done.status, done.out) == (0, f"streamguard, version {streamguard.__version__}\n")
+
+
+def test_faiss_is_told_not_to_spin() -> None:
+    """A command finds OMP_WAIT_POLICY set before FAISS is imported, unless the operator set it."""
+    code = "import os, sys; from streamguard.cli.main import main; early = 'faiss' in sys.modules\n"
+    code += "try: main(['--version'])\nexcept SystemExit: print(os.environ['OMP_WAIT_POLICY'], early)"
+    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        environ = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+        done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == f"{expected} False"
