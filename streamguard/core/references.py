@@ -4,7 +4,7 @@ The industry's rule matches one frame against one frame, and so takes the same c
 A look that another moment of its own footage shares says where the camera stood, not what it filmed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,14 @@ title that comes back for three seconds an hour would be passed over, and tell w
 Look = tuple[int, Fingerprint]
 
 
-def condense(frames: Iterable[Fingerprints], *, kind: MediaKind) -> Reference:
+def condense(
+    frames: Iterable[Fingerprints], *, kind: MediaKind, on_look: Callable[[], None] = lambda: None
+) -> Reference:
     """All that the library keeps of a clip, from its frames in order: every frame, so that no keyframe falls between.
 
     Frames below the least quality (black, flat, fades) are not kept; `blank_share` says how many those were.
-    Footage between black bars is kept with and without them.
+    Footage between black bars is kept with and without them. After the last frame each look is compared with all other
+    moments, which takes minutes for hours of footage: `on_look` is called after each.
     """
     whole: list[Look] = []
     inside: list[Look] = []
@@ -53,7 +56,9 @@ def condense(frames: Iterable[Fingerprints], *, kind: MediaKind) -> Reference:
         for look in telling:
             (whole if look.region == WHOLE_PICTURE else inside).append((last_us, look))
     duration_us = 0 if kind is MediaKind.IMAGE else last_us
-    prints = [look for track in (whole, inside) for look in _condense_track(track, duration_us, kind=kind)]
+    prints = [
+        look for track in (whole, inside) for look in _condense_track(track, duration_us, kind=kind, on_look=on_look)
+    ]
     return Reference(
         kind=kind,
         duration_us=duration_us,
@@ -63,12 +68,17 @@ def condense(frames: Iterable[Fingerprints], *, kind: MediaKind) -> Reference:
     )
 
 
-def _condense_track(track: list[Look], duration_us: int, *, kind: MediaKind) -> list[ReferencePrint]:
+def _condense_track(
+    track: list[Look], duration_us: int, *, kind: MediaKind, on_look: Callable[[], None]
+) -> list[ReferencePrint]:
     if not track:
         return []
     runs = _runs(track)
-    # An image has no other moments, so it can be taken for none of them.
-    nearest = [PDQ_BITS] * len(runs) if kind is MediaKind.IMAGE else _nearest_elsewhere(runs, track, duration_us)
+    if kind is MediaKind.IMAGE:
+        # It has no other moments, so it can be taken for none of them.
+        nearest = [PDQ_BITS] * len(runs)
+    else:
+        nearest = _nearest_elsewhere(runs, track, duration_us, on_look=on_look)
     return [
         ReferencePrint(place, look.codes[View.UPRIGHT], look.quality, bits)
         for (place, look), bits in zip(runs, nearest, strict=True)
@@ -89,7 +99,9 @@ def _runs(track: list[Look]) -> list[tuple[Place, Fingerprint]]:
     return runs
 
 
-def _nearest_elsewhere(runs: list[tuple[Place, Fingerprint]], track: list[Look], duration_us: int) -> list[int]:
+def _nearest_elsewhere(
+    runs: list[tuple[Place, Fingerprint]], track: list[Look], duration_us: int, *, on_look: Callable[[], None]
+) -> list[int]:
     """For each run, how many bits away the most similar other moment is; 0 where there is no other.
 
     Others are counted from the middle of the run: a look that is held long has seen its own time pass, and tells less.
@@ -105,6 +117,7 @@ def _nearest_elsewhere(runs: list[tuple[Place, Fingerprint]], track: list[Look],
         code = _words([look.codes[View.UPRIGHT]])[0]
         bits = [_least_bits(moments[:, :until], code), _least_bits(moments[:, since:], code)]
         nearest.append(min((least for least in bits if least is not None), default=0))
+        on_look()
     return nearest
 
 

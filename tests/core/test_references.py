@@ -48,6 +48,14 @@ def _nearest_bits(reference: Reference) -> list[int]:
     return [look.nearest_elsewhere_bits for look in reference.prints]
 
 
+def test_each_look_that_is_compared_is_told() -> None:
+    """Comparing takes minutes for hours of footage; whoever waits for it hears of each look, with and without bars."""
+    told: list[None] = []
+    frames = _frames((_look(shot), _look(shot, region=INSIDE)) for shot in range(5))
+    reference = condense(frames, kind=MediaKind.VIDEO, on_look=lambda: told.append(None))
+    assert len(told) == len(reference.prints) == 10
+
+
 def test_a_look_is_kept_each_time_the_picture_moves_on() -> None:
     """Frames near the last look kept stretch its place; a frame that is farther is a new look."""
     reference = _video(_look(shot, turned_bits=i % 9) for shot in range(3) for i in range(FPS))
