@@ -16,9 +16,11 @@ from rich.text import Text
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import UsageError
+from streamguard.library.catalogue import ItemState
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 from streamguard.worker import indexing
+from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Added, Failed, Job, Known, Outcome
 from streamguard.worker.reference_child import Progress as FileProgress
 
@@ -58,10 +60,11 @@ def add(
         raise UsageError("library add", "", "no files named", hint="see `streamguard library add --help`")
     if id_ is not None and (len(wanted) != 1 or wanted[0].is_dir()):
         raise UsageError("library add", "--id", "goes with one file only", hint="otherwise ids come from the names")
-    said = _Said(as_json=as_json)
+    said = _Said(path, as_json=as_json)
     files = [file for one in wanted for file in _files(one, said)]
     jobs = [Job(file, label, AssetId(id_) if id_ is not None else None) for file in files]
     if jobs:
+        start_forkserver()
         with Library.open(path, create=True) as opened, _Bar(len(jobs)) as bar:
             said.above = bar.console
             for outcome in indexing.index(opened, jobs, limits=indexing.default_limits(), news=bar.news):
@@ -104,8 +107,9 @@ def _files(path: Path, said: "_Said") -> tuple[Path, ...]:
 class _Said:
     """What was printed: results on standard output, errors on standard error as well when they are not JSON."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, library: Path, *, as_json: bool) -> None:
         self.failed = False
+        self._library = library
         self.above: Console | None = None
         self._as_json = as_json
 
@@ -117,6 +121,9 @@ class _Said:
                 self._line(path, "added", words=words, tree=item_json(item) | {"pictures_lost": lost})
             case Known(item=item):
                 words = f"{path}: the library has it already, as {item.id}"
+                if item.state is ItemState.DISABLED:
+                    enable = f"streamguard library enable --library {self._library} {item.id}"
+                    words += f", which is disabled; to have it searched again: {enable}"
                 self._line(path, "duplicate", words=words, tree=item_json(item))
             case Failed(error=error):
                 self.error(str(path), error)

@@ -20,6 +20,7 @@ from streamguard.library.catalogue import ItemRecord, NewItem
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
+from streamguard.worker.forkserver import telling_nothing
 from streamguard.worker.reference_child import Content, Damage, Progress
 
 MEDIA_SUFFIXES = frozenset(
@@ -50,9 +51,6 @@ class Limits:
     silence_s: float = 60.0
     total_s: float = 6 * 3600.0
     memory_mib: int = 4096
-    every_s: float | None = None
-    """None takes every frame. At 12 a second, 6 % of the frames of real clips have no neighbour within a match, and
-    40 % of a skateboard's; decoding costs the same either way: see benchmarks/reference_sampling.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +115,7 @@ def index(
     library: Library, jobs: Sequence[Job], *, limits: Limits, news: Callable[[Job, Progress], None]
 ) -> Iterator[Outcome]:
     """Add files, several at once; yields each one's outcome when it is durable, in the order in which they end.
+    Call `forkserver.start_forkserver` first, so that no child inherits our secrets.
 
     Raises LibraryError when the library itself fails: then no other file would fare better.
     """
@@ -154,16 +153,15 @@ class _Child:
         self.timed_out = False
         self._limits = limits
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([reference_child.__name__])
         self.connection, theirs = context.Pipe(duplex=False)
         self._process: ForkServerProcess = context.Process(
             target=reference_child.run,
             args=(str(job.path), theirs),
-            kwargs={"every_s": limits.every_s, "memory_mib": limits.memory_mib},
+            kwargs={"memory_mib": limits.memory_mib},
             daemon=True,
         )
-        self._process.start()
-        theirs.close()
+        with theirs, telling_nothing():
+            self._process.start()
         self._total = self._timer(limits.total_s)
         self._silence = self._timer(limits.silence_s)
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,24 @@ from streamguard.errors import LibraryMissing, StreamGuardError
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
-from tests.cli.calling import invoke
+from tests.cli.calling import COMMAND as STREAMGUARD
+from tests.cli.calling import invoke, started
+from tests.e2e.processes import decoders, descendants, still_running
 from tests.library.made import library_of, new_item, reference
 from tests.scenes import Clips
 from tests.waiting import eventually
 
-COMMAND = [sys.executable, "-m", "streamguard", "library"]
+COMMAND = [*STREAMGUARD, "library"]
+SECRETS = {"SG__REDIS__URL": "redis://:open-sesame@127.0.0.1/0", "SG__SIGNALS__HMAC_KEY": "open-sesame-open-sesame"}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Processes in the middle of adding a file."""
+
+    adding: int
+    decoder: int
+    file: Path
 
 
 def _run(*arguments: object, text: str | None = None) -> Result:
@@ -84,6 +98,19 @@ def test_a_duplicate_is_no_error(tmp_path: Path, clips: Clips) -> None:
     again = _run("add", "--library", tmp_path / "lib", "--id", "second", clips.image)
     assert again.exit_code == 0
     assert "has it already, as first" in again.stdout
+
+
+def test_a_duplicate_that_is_disabled_is_said_to_be_so(tmp_path: Path, clips: Clips) -> None:
+    """Whoever adds footage wants it found: what is known of it but not searched is told, with the way to mend it."""
+    _run("add", "--library", tmp_path / "lib", "--id", "first", clips.image)
+    _run("disable", "--library", tmp_path / "lib", "first")
+    again = _run("add", "--library", tmp_path / "lib", clips.image)
+    assert again.exit_code == 0
+    assert (
+        "as first, which is disabled; to have it searched again: streamguard library enable --library" in again.stdout
+    )
+    (line,) = _lines(_run("add", "--library", tmp_path / "lib", "--json", clips.image))
+    assert (line["status"], line["state"]) == ("duplicate", "disabled")
 
 
 def test_a_black_clip_is_an_error(tmp_path: Path, clips: Clips) -> None:
@@ -185,16 +212,43 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
     assert "\\x1b[2J" in result.stderr
 
 
-def _children(pid: int) -> Iterator[int]:
-    for status in Path("/proc").glob("[0-9]*/stat"):
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    """`library add`, with our settings around it, in the middle of a file that takes hours to read."""
+    large = tmp_path / "large.mp4"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)
+    with started("library", "add", "--library", tmp_path / "lib", large, env=os.environ | SECRETS) as adding:
         try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            child = int(status.parent.name)
-            yield child
-            yield from _children(child)
+            eventually(lambda: any(large in _open_files(pid) for pid in decoders(adding.pid)), timeout_s=20)
+            (decoder,) = decoders(adding.pid)
+            yield Held(adding.pid, decoder, large)
+        finally:
+            adding.kill()
+
+
+def _open_files(pid: int) -> set[Path]:
+    try:
+        return {link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir() if int(link.name) > 2}
+    except FileNotFoundError:  # it was closed while we looked
+        return set()
+
+
+def test_no_decoder_inherits_a_secret(held: Held) -> None:
+    """Neither the process that they are forked from nor they hold what our settings say: files may be hostile."""
+    environs = {pid: Path(f"/proc/{pid}/environ").read_bytes() for pid in descendants(held.adding)}
+    assert len(environs) == 3  # multiprocessing's tracker, the forkserver, the decoder
+    assert b"PATH=" in b"".join(environs.values())
+    assert [pid for pid, environ in environs.items() if b"SG__" in environ or b"open-sesame" in environ] == []
+
+
+def test_a_decoder_is_confined(held: Held) -> None:
+    """It can write no file, take so much memory and no more, and has nothing open but the file and its channel."""
+    limits = Path(f"/proc/{held.decoder}/limits").read_text()
+    assert re.search(r"Max file size +0 +0 ", limits)
+    assert re.search(rf"Max address space +{4096 << 20} ", limits)
+    (channel,) = _open_files(held.decoder) - {held.file}
+    assert channel.name.startswith("pipe:")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
@@ -208,25 +262,17 @@ def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Sig
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as adding:
         assert adding.stdout is not None
         first = json.loads(adding.stdout.readline())
-        helpers = list(_children(adding.pid))
+        helpers = descendants(adding.pid)
         adding.send_signal(how)
         status = adding.wait(timeout=20)
     assert first["status"] == "added"
     assert status == (-signal.SIGKILL if how is signal.SIGKILL else 130)
-    eventually(lambda: not any(_runs(pid) for pid in helpers), what="the end of every helper")
+    eventually(lambda: not still_running(*helpers), what="the end of every helper")
     assert first["id"] in {asset.id for asset in load_snapshot(path).assets}
     again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert {json.loads(line)["status"] for line in again.stdout.splitlines()} <= {"added", "duplicate"}
     assert {asset.id for asset in load_snapshot(path).assets} == {file.stem for file in files}
     assert subprocess.run([*COMMAND, "verify", "--library", str(path)], check=False).returncode == 0
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_worker_needs_no_write_permission(tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ import hashlib
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -16,13 +19,20 @@ from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import PDQ_BITS, AssetId, MediaKind
 from streamguard.worker import reference_child
+from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Added, Failed, Job, Known, Limits, Outcome, id_from_name, index, media_in
 from streamguard.worker.reference_child import Content, Progress, Said
 from tests.library.made import reference
 from tests.scenes import Clips
 from tests.waiting import eventually
 
+TOP = Path(__file__).parent.parent.parent
 LIMITS = Limits(at_once=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forkserver() -> None:
+    start_forkserver()
 
 
 def _index(library: Path, jobs: list[Job], limits: Limits = LIMITS) -> dict[str, Outcome]:
@@ -193,6 +203,38 @@ def _open_files_of_all() -> set[str]:
         except OSError:
             continue
     return found
+
+
+def test_a_long_comparison_is_not_taken_for_a_hang(monkeypatch: pytest.MonkeyPatch, clips: Clips) -> None:
+    """After the last frame, which is no news any more, the child goes on saying that it lives: for each look."""
+    monkeypatch.setattr(reference_child, "PROGRESS_EVERY_S", 0.0)
+    ours, theirs = Pipe(duplex=False)
+    with ours, theirs:
+        made = reference_child._reference(clips.known, theirs)
+        told = [reference_child.understand(ours.recv_bytes()) for _ in range(made.frames_seen + len(made.prints))]
+    last = told[made.frames_seen - 1]
+    assert isinstance(last, Progress)
+    assert last.at_s == made.duration_us / 1e6
+    assert told[made.frames_seen :] == [last] * len(made.prints)
+
+
+def test_a_script_that_adds_files_is_not_run_again_in_each_child(tmp_path: Path, clips: Clips) -> None:
+    """Multiprocessing would do that, for what the script might define."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from streamguard.library.store import Library\n"
+        "from streamguard.worker.indexing import Job, Limits, index\n"
+        "with open('runs', 'a') as runs: runs.write('x')\n"
+        "if __name__ == '__main__':\n"
+        "    with Library.open(Path('lib'), create=True) as library:\n"
+        "        list(index(library, [Job(Path(sys.argv[1]), 'x')], limits=Limits(1), news=lambda *_: None))\n"
+    )
+    command = [sys.executable, str(script), str(clips.image)]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(TOP)}, timeout=60, check=True)
+    assert load_snapshot(tmp_path / "lib").items == 1
+    assert (tmp_path / "runs").read_text() == "x"
 
 
 @pytest.mark.parametrize(
