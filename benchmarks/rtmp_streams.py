@@ -3,7 +3,8 @@
 A real nginx-rtmp gets N publishers, each an ffmpeg that copies made footage (1080p30, 6 Mb/s, a keyframe every 2 s) in
 real time; one `streamguard watch --json` watches them all. One stream in four shows footage of the library. Once all
 are watched, and have settled, its processes (parent, forkserver, decoders) are sampled every few seconds; PSS is memory
-with what is shared counted once. Lag, reconnects and restarts are the worker's own summary, from its start to its end.
+with what is shared counted once. Lag, reconnects and restarts are the worker's own summary, from its start to its end,
+so they hold the rush of the start as well: `late` counts the keyframes with more than a second of lag after that.
 
     python benchmarks/rtmp_streams.py [--streams 20] [--seconds 120] [--looks 5000] [--in-step] [--json]
 
@@ -86,6 +87,7 @@ class Sample:
     forkserver_pss_mib: float
     decoders_pss_mib: float
     anonymous_mib: float
+    late_keyframes: int
 
     @property
     def pss_mib(self) -> float:
@@ -102,6 +104,7 @@ class Report:
     lag_p50_s: float
     lag_p99_s: float
     lag_max_s: float
+    late_keyframes: int
     reconnects: int
     restarts: int
     keyframes: int
@@ -128,8 +131,9 @@ class Report:
 class Family:
     """A worker and its processes, as /proc has them."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, port: int) -> None:
         self._pid = pid
+        self._port = port
         self._cpu_s: dict[int, float] = {}
 
     def sample(self) -> Sample:
@@ -148,6 +152,7 @@ class Family:
             forkserver_pss_mib=shared,
             decoders_pss_mib=sum(pss_mib.values()),
             anonymous_mib=sum(both[1] for both in memory.values()),
+            late_keyframes=_late_keyframes(self._port),
         )
 
 
@@ -213,7 +218,7 @@ def measure(folder: Path, plan: Plan) -> Report:
         _say(f"all are watched; {SETTLING_S:.0f} s to settle, then {plan.seconds:.0f} s")
         time.sleep(SETTLING_S)
         load_at_start = os.getloadavg()[0]
-        samples = steady(Family(worker.pid), seconds=plan.seconds)
+        samples = steady(Family(worker.pid, port=port), seconds=plan.seconds)
         load = load_at_start, os.getloadavg()[0]
         worker.send_signal(signal.SIGTERM)
         status = worker.wait(START_TIMEOUT_S)
@@ -247,6 +252,7 @@ def _report(
         lag_p50_s=summary["lag_s"]["p50"],
         lag_p99_s=summary["lag_s"]["p99"],
         lag_max_s=summary["lag_s"]["max"],
+        late_keyframes=last.late_keyframes - first.late_keyframes,
         reconnects=summary["reconnects"],
         restarts=summary["restarts"],
         keyframes=summary["keyframes"],
@@ -276,6 +282,15 @@ def _watched(port: int) -> int:
     except OSError:
         return 0
     return sum(stream["state"] == "watching" for stream in streams)
+
+
+def _late_keyframes(port: int) -> int:
+    """Those that were decided on more than MOST_LAG_S after they arrived."""
+    metrics = _get(port, "/metrics")
+    name = "streamguard_keyframe_lag_seconds"
+    all_of_them = re.search(rf"^{name}_count (\S+)", metrics, re.MULTILINE)
+    in_time = re.search(rf'^{name}_bucket{{le="{MOST_LAG_S}"}} (\S+)', metrics, re.MULTILINE)
+    return round(float(all_of_them[1]) - float(in_time[1])) if all_of_them and in_time else 0
 
 
 def _get(port: int, path: str) -> str:
@@ -309,7 +324,8 @@ def _say(text: str) -> None:
 def _print(report: Report) -> None:
     memory = f"{report.anonymous_mib_at_start:.0f} MiB at the start, {report.anonymous_mib_at_end:.0f} MiB at the end"
     print(f"{report.streams} streams for {report.steady_s:.0f} s, {report.looks} looks, {report.keyframes} keyframes")
-    print(f"lag       p50 {report.lag_p50_s} s, p99 {report.lag_p99_s} s, max {report.lag_max_s} s")
+    lag = f"p50 {report.lag_p50_s} s, p99 {report.lag_p99_s} s, max {report.lag_max_s} s"
+    print(f"lag       {lag}; {report.late_keyframes} late")
     print(f"trouble   {report.reconnects} reconnects, {report.restarts} restarts")
     print(f"kills     {report.kills} of {report.kills_wanted}")
     parent = report.parent_cpu_percent_a_stream
