@@ -20,6 +20,7 @@ class PdqWeights:
     """
 
     radius_bits: int = 31
+    """The industry's for PDQ: unrelated pictures are 106 bits apart or more, recoded ones under 31."""
     nats_at_zero: float = 10.0
     nats_at_radius: float = 6.0
     tells_when_bits: int = TELLS_WHEN_BITS

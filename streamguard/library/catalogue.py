@@ -18,6 +18,7 @@ from streamguard.types import AssetId, MediaKind, Reference
 
 CATALOGUE = "catalogue.sqlite"
 
+_RESTORE = "put it back from a backup; workers go on with what is published"
 _BUSY_TIMEOUT_S = 5.0
 _SCHEMA = (
     """CREATE TABLE library (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL,
@@ -91,8 +92,7 @@ class Catalogue:
         """Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError."""
         path = library / CATALOGUE
         if not (path.is_file() and path.stat().st_size) and _is_in_use(library):
-            hint = "put it back from a backup; workers go on with what is published"
-            raise LibraryDamaged("open library", path, "it is missing or empty", hint=hint)
+            raise LibraryDamaged("open library", path, "it is missing or empty", hint=_RESTORE)
         if not create and not path.is_file():
             problem = "there is no library here" if library.is_dir() else "no such directory"
             hint = f"make one: streamguard library add --library {library} FILE"
@@ -243,7 +243,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
     if version == FORMAT:
         return
     if not create or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        raise LibraryDamaged("open library", path, "not a catalogue of StreamGuard")
+        hint = "is --library right? Otherwise put it back from a backup"
+        raise LibraryDamaged("open library", path, "not a catalogue of StreamGuard", hint=hint)
     connection.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA:
         connection.execute(statement)
@@ -271,7 +272,7 @@ def _record(row: sqlite3.Row, path: Path) -> ItemRecord:
             size_bytes=_whole(row["size_bytes"]),
         )
     except (TypeError, ValueError) as error:
-        raise LibraryDamaged("read catalogue", path, f"impossible value {error}") from error
+        raise LibraryDamaged("read catalogue", path, f"impossible value {error}", hint=_RESTORE) from error
 
 
 def _whole(value: object) -> int:
@@ -294,8 +295,7 @@ def _ours(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise LibraryError("use catalogue", path, str(error), hint=_hint(error)) from error
     except sqlite3.DatabaseError as error:
-        hint = "restore it from a backup; workers go on with what is published"
-        raise LibraryDamaged("read catalogue", path, str(error), hint=hint) from error
+        raise LibraryDamaged("read catalogue", path, str(error), hint=_RESTORE) from error
 
 
 def _hint(error: sqlite3.OperationalError) -> str:

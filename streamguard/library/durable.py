@@ -31,8 +31,8 @@ _HINTS = {
 
 
 def library_error(operation: str, subject: object, error: OSError) -> LibraryError:
-    """Ours for an OSError, with the next step where we know it."""
-    hint = _HINTS.get(error.errno or 0, "")
+    """Ours for an OSError, with the next step."""
+    hint = _HINTS.get(error.errno or 0, "is the disk failing, or gone?")
     return LibraryError(operation, subject, error.strerror or str(error), hint=hint)
 
 

@@ -16,16 +16,12 @@ from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, read_li
 from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
 from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, AssetId, Candidate, Fingerprint, MediaKind, Place, Region, View
 
-MATCH_RADIUS_BITS = 31
-"""The industry's radius for PDQ: unrelated pictures are 106 bits apart or more, recoded ones under 31."""
-
 MOST_PLACES = 4
 MOST_CANDIDATES = 256
 """However hostile the picture or degenerate the library, this is the most that one search returns."""
 
 _VIEWS = len(View)
 _LOADS_TRIED = 3
-_HINT = "`streamguard library verify` says what is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class Snapshot:
     def bytes_in_memory(self) -> int:
         return self.looks * PDQ_BYTES + self._places.nbytes + self._place_numbers.nbytes
 
-    def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int = MATCH_RADIUS_BITS) -> tuple[Candidate, ...]:
+    def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:
         """Looks within the radius of any print of good quality, seen in any of the 16 views; nearest first.
 
         At most 4 distinct places for each asset, view and print, and 256 candidates in all.
@@ -125,6 +121,16 @@ def load_snapshot(library: Path, *, previous: Snapshot | None = None) -> Snapsho
 
     Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError.
     """
+    try:
+        return _load_live(library, previous)
+    except LibraryDamaged as error:
+        if error.hint:
+            raise
+        hint = f"what to do: streamguard library verify --library {library}"
+        raise LibraryDamaged(error.operation, error.subject, error.problem, hint=hint) from error
+
+
+def _load_live(library: Path, previous: Snapshot | None) -> Snapshot:
     for tried in range(1, _LOADS_TRIED + 1):
         live = read_live_set(library)
         try:
@@ -132,8 +138,9 @@ def load_snapshot(library: Path, *, previous: Snapshot | None = None) -> Snapsho
         except FileNotFoundError as error:
             # A writer may have removed a segment while we were reading; then current.json is a new one.
             if tried == _LOADS_TRIED or read_live_set(library).version == live.version:
-                raise LibraryDamaged("load library", error.filename, "the file is missing", hint=_HINT) from error
-    raise LibraryDamaged("load library", library, "it keeps changing while it is read")
+                raise LibraryDamaged("load library", error.filename, "the file is missing") from error
+    hint = "try again when nothing writes to it"
+    raise LibraryDamaged("load library", library, "it keeps changing while it is read", hint=hint)
 
 
 def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
@@ -154,7 +161,7 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
         rows += len(part.codes)
         assets.extend(part.assets)
     if len({asset.id for asset in assets}) != len(assets):
-        raise LibraryDamaged("load library", library, "two live items have one id", hint=_HINT)
+        raise LibraryDamaged("load library", library, "two live items have one id")
     return Snapshot(
         version=live.version,
         created_unix_s=live.changed_unix_s,

@@ -92,7 +92,8 @@ class Library:
 
     def add(self, item: NewItem, reference: Reference) -> ItemRecord:
         """Live and durable when it returns. Raises UsageError (nothing to recognise; the id or the content is there
-        already: see `with_content`) or LibraryError, and then nothing was added.
+        already: see `with_content`) or LibraryError, and then nothing was added; but where only publishing failed, the
+        item is in the catalogue, and the next writer publishes it.
         """
         check_new(item.id, item.label, reference)
         with self._writing():

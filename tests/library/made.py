@@ -4,6 +4,7 @@ import hashlib
 import random
 from pathlib import Path
 
+from streamguard.core.evidence import PdqWeights
 from streamguard.library.catalogue import NewItem
 from streamguard.library.store import Library
 from streamguard.types import (
@@ -20,6 +21,7 @@ from streamguard.types import (
 )
 
 STEP_US = 100_000
+RADIUS_BITS = PdqWeights().radius_bits
 
 
 def reference(seed: int, *, looks: int = 10, kind: MediaKind = MediaKind.VIDEO) -> Reference:

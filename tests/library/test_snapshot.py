@@ -16,7 +16,7 @@ from streamguard.library.segments import write_segment
 from streamguard.library.snapshot import MOST_CANDIDATES, load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Fingerprint, MediaKind, Place, Reference, ReferencePrint, Region, View
-from tests.library.made import flipped, library_of, new_item, reference, seen
+from tests.library.made import RADIUS_BITS, flipped, library_of, new_item, reference, seen
 
 _PARTS = ["current.json", "manifest.json", "pdq.faiss", "places.npy"]
 
@@ -47,7 +47,7 @@ def test_finds_a_look_in_every_view(tmp_path: Path, view: View) -> None:
     """All eight symmetries, and the negatives of all eight, find the look and say which one it was."""
     references = library_of(tmp_path / "lib", "ab")
     look = references[1].prints[3]
-    (found,) = load_snapshot(tmp_path / "lib").search((seen(look.code, view=view),))
+    (found,) = load_snapshot(tmp_path / "lib").search((seen(look.code, view=view),), radius_bits=RADIUS_BITS)
     assert (found.asset, found.label, found.kind) == ("b", "test", MediaKind.VIDEO)
     assert (found.view, found.place, found.distance_bits) == (view, look.place, 0)
     assert found.nearest_elsewhere_bits == look.nearest_elsewhere_bits == 103
@@ -57,8 +57,10 @@ def test_the_radius_is_inclusive(tmp_path: Path) -> None:
     """31 bits away is found, 32 bits away is not."""
     code = library_of(tmp_path / "lib", "a")[0].prints[0].code
     snapshot = load_snapshot(tmp_path / "lib")
-    assert [found.distance_bits for found in snapshot.search((seen(flipped(code, 31)),))] == [31]
-    assert snapshot.search((seen(flipped(code, 32)),)) == ()
+    assert [found.distance_bits for found in snapshot.search((seen(flipped(code, 31)),), radius_bits=RADIUS_BITS)] == [
+        31
+    ]
+    assert snapshot.search((seen(flipped(code, 32)),), radius_bits=RADIUS_BITS) == ()
     assert snapshot.search((seen(flipped(code, 5)),), radius_bits=4) == ()
 
 
@@ -66,8 +68,8 @@ def test_poor_prints_are_not_asked(tmp_path: Path) -> None:
     """A print below quality 50 finds nothing, whatever its code."""
     code = library_of(tmp_path / "lib", "a")[0].prints[0].code
     snapshot = load_snapshot(tmp_path / "lib")
-    assert snapshot.search((seen(code, quality=49),)) == ()
-    assert len(snapshot.search((seen(code, quality=50),))) == 1
+    assert snapshot.search((seen(code, quality=49),), radius_bits=RADIUS_BITS) == ()
+    assert len(snapshot.search((seen(code, quality=50),), radius_bits=RADIUS_BITS)) == 1
 
 
 def test_each_candidate_names_its_region(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_each_candidate_names_its_region(tmp_path: Path) -> None:
         seen(references[0].prints[0].code),
         seen(flipped(references[1].prints[9].code, 2), region=inner),
     )
-    found = load_snapshot(tmp_path / "lib").search(prints)
+    found = load_snapshot(tmp_path / "lib").search(prints, radius_bits=RADIUS_BITS)
     assert [(one.asset, one.region, one.distance_bits) for one in found] == [
         ("a", prints[1].region, 0),
         ("b", inner, 2),
@@ -91,8 +93,8 @@ def test_an_empty_library_finds_nothing(tmp_path: Path) -> None:
     Library.open(tmp_path / "lib", create=True).close()
     snapshot = load_snapshot(tmp_path / "lib")
     assert (snapshot.items, snapshot.looks, snapshot.bytes_in_memory) == (0, 0, 0)
-    assert snapshot.search((seen(bytes(32)),)) == ()
-    assert snapshot.search(()) == ()
+    assert snapshot.search((seen(bytes(32)),), radius_bits=RADIUS_BITS) == ()
+    assert snapshot.search((), radius_bits=RADIUS_BITS) == ()
 
 
 def test_disabled_and_removed_items_are_not_searched(tmp_path: Path) -> None:
@@ -100,8 +102,12 @@ def test_disabled_and_removed_items_are_not_searched(tmp_path: Path) -> None:
     references, _ = _multi_item(tmp_path / "lib", off=("a", "c"))
     snapshot = load_snapshot(tmp_path / "lib")
     assert (snapshot.items, snapshot.looks) == (1, 10)
-    assert [bool(snapshot.search((seen(ref.prints[2].code),))) for ref in references] == [False, True, False]
-    assert snapshot.search((seen(references[1].prints[2].code),))[0].asset == "b"
+    assert [bool(snapshot.search((seen(ref.prints[2].code),), radius_bits=RADIUS_BITS)) for ref in references] == [
+        False,
+        True,
+        False,
+    ]
+    assert snapshot.search((seen(references[1].prints[2].code),), radius_bits=RADIUS_BITS)[0].asset == "b"
 
 
 def test_at_most_four_places_an_item_and_view(tmp_path: Path) -> None:
@@ -109,7 +115,7 @@ def test_at_most_four_places_an_item_and_view(tmp_path: Path) -> None:
     code = b"\x5a\x0f" * 16
     with Library.open(tmp_path / "lib", create=True) as library:
         library.add(new_item("same"), _alike(code, looks=300))
-    found = load_snapshot(tmp_path / "lib").search((seen(code),))
+    found = load_snapshot(tmp_path / "lib").search((seen(code),), radius_bits=RADIUS_BITS)
     assert len(found) == 4
     assert len({one.place for one in found}) == 4
 
@@ -120,7 +126,9 @@ def test_one_place_is_named_once(tmp_path: Path) -> None:
     looks = tuple(ReferencePrint(Place(0, 9), flipped(code, bits), 90, 128) for bits in (3, 1, 2))
     with Library.open(tmp_path / "lib", create=True) as library:
         library.add(new_item("barred"), Reference(MediaKind.VIDEO, 10, 1, 0.0, looks))
-    assert [one.distance_bits for one in load_snapshot(tmp_path / "lib").search((seen(code),))] == [1]
+    assert [
+        one.distance_bits for one in load_snapshot(tmp_path / "lib").search((seen(code),), radius_bits=RADIUS_BITS)
+    ] == [1]
 
 
 def test_candidates_are_bounded(tmp_path: Path) -> None:
@@ -129,7 +137,7 @@ def test_candidates_are_bounded(tmp_path: Path) -> None:
     with Library.open(tmp_path / "lib", create=True) as library:
         for number in range(100):
             library.add(new_item(f"same-{number}"), _alike(flipped(code, number % 8), looks=5))
-    found = load_snapshot(tmp_path / "lib").search((seen(code),))
+    found = load_snapshot(tmp_path / "lib").search((seen(code),), radius_bits=RADIUS_BITS)
     assert len(found) == MOST_CANDIDATES
     assert [one.distance_bits for one in found] == sorted(one.distance_bits for one in found)
     assert found[-1].distance_bits <= 5
@@ -163,9 +171,9 @@ def test_a_print_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
     library_of(tmp_path / "lib", "a")
     snapshot = load_snapshot(tmp_path / "lib")
     with pytest.raises(FingerprintError):
-        snapshot.search((Fingerprint(Region(0, 0, 1, 1), 90, (bytes(31),) * 8),))
+        snapshot.search((Fingerprint(Region(0, 0, 1, 1), 90, (bytes(31),) * 8),), radius_bits=RADIUS_BITS)
     with pytest.raises(FingerprintError):
-        snapshot.search((Fingerprint(Region(0, 0, 1, 1), 90, (bytes(32),) * 7),))
+        snapshot.search((Fingerprint(Region(0, 0, 1, 1), 90, (bytes(32),) * 7),), radius_bits=RADIUS_BITS)
 
 
 def test_many_threads_search_one_snapshot(tmp_path: Path) -> None:
@@ -173,9 +181,9 @@ def test_many_threads_search_one_snapshot(tmp_path: Path) -> None:
     references = library_of(tmp_path / "lib", "abcd")
     snapshot = load_snapshot(tmp_path / "lib")
     looks = [seen(flipped(look.code, 7)) for ref in references for look in ref.prints]
-    alone = [snapshot.search((look,)) for look in looks]
+    alone = [snapshot.search((look,), radius_bits=RADIUS_BITS) for look in looks]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda look: snapshot.search((look,)), looks * 5)) == alone * 5
+        assert list(pool.map(lambda look: snapshot.search((look,), radius_bits=RADIUS_BITS), looks * 5)) == alone * 5
 
 
 def test_a_new_version_takes_over_what_it_knows(tmp_path: Path) -> None:
@@ -190,9 +198,14 @@ def test_a_new_version_takes_over_what_it_knows(tmp_path: Path) -> None:
         shutil.rmtree(path)
     after = load_snapshot(tmp_path / "lib", previous=before)
     assert (after.items, after.looks) == (3, 30)
-    answers = [[found.asset for found in after.search((seen(ref.prints[5].code),))] for ref in references]
+    answers = [
+        [found.asset for found in after.search((seen(ref.prints[5].code),), radius_bits=RADIUS_BITS)]
+        for ref in references
+    ]
     assert answers == [[], ["b"], ["c"]]
-    assert [found.asset for found in after.search((seen(reference(7).prints[0].code),))] == ["d"]
+    assert [found.asset for found in after.search((seen(reference(7).prints[0].code),), radius_bits=RADIUS_BITS)] == [
+        "d"
+    ]
 
 
 def test_no_library_is_told_from_a_damaged_one(tmp_path: Path) -> None:
@@ -227,7 +240,9 @@ def test_a_file_cut_short_is_seen(tmp_path: Path, name: str, share: float) -> No
     path = _part(tmp_path / "lib", name)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(LibraryDamaged, match=name):
+    with pytest.raises(
+        LibraryDamaged, match=rf"{name}: .*; what to do: streamguard library verify --library {tmp_path}"
+    ):
         load_snapshot(tmp_path / "lib")
 
 

@@ -1,5 +1,6 @@
 """streamguard.library.store: every change is one durable step."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -8,6 +9,7 @@ import sys
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,7 +23,7 @@ from streamguard.errors import (
 )
 from streamguard.library.catalogue import CATALOGUE, ItemState
 from streamguard.library.durable import writer_lock
-from streamguard.library.live_set import CURRENT, SEGMENTS
+from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSet
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import TELLS_WHEN_BITS, USUAL_COPY_BITS, MediaKind, Place, Reference, ReferencePrint
@@ -245,6 +247,24 @@ def test_a_writer_publishes_what_was_not_published(tmp_path: Path) -> None:
     assert len(_segments(tmp_path / "lib")) == 2
 
 
+def test_an_item_that_could_not_be_published_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`add` says that publishing failed; the item is in the catalogue, and the next writer publishes it."""
+    library_of(tmp_path / "lib", "a")
+    with Library.open(tmp_path / "lib") as library:
+        with monkeypatch.context() as broken:
+            broken.setattr("streamguard.library.store.publish", _disk_full)
+            with pytest.raises(LibraryError, match="publish library"):
+                library.add(new_item("b"), reference(2))
+        assert library.item("b").state is ItemState.LIVE
+    assert _found(tmp_path / "lib") == {"a"}
+    Library.open(tmp_path / "lib").close()
+    assert _found(tmp_path / "lib") == {"a", "b"}
+
+
+def _disk_full(library: Path, _live: LiveSet) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device", str(library))
+
+
 def test_a_broken_live_set_is_published_anew(tmp_path: Path) -> None:
     """The next writer makes a current.json that was cut short whole again, from the catalogue."""
     library_of(tmp_path / "lib", "ab")
@@ -296,6 +316,7 @@ def test_stats(tmp_path: Path) -> None:
 _FILL = """
 import os, resource, sys
 from pathlib import Path
+from typing import NoReturn
 from streamguard.errors import LibraryError
 from streamguard.library.store import Library
 from tests.library.made import new_item, reference

@@ -8,7 +8,7 @@ from streamguard.errors import LibraryDamaged, LibraryMissing
 from streamguard.library.live_set import CURRENT
 from streamguard.library.store import Library
 from streamguard.library.watch import Refreshed, SnapshotHolder
-from tests.library.made import library_of, new_item, reference, seen
+from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
 
 
 class _Clock:
@@ -30,7 +30,9 @@ def test_a_change_is_live_after_the_next_refresh(tmp_path: Path) -> None:
     with Library.open(tmp_path / "lib") as library:
         library.add(new_item("b"), reference(5))
     assert holder.refresh() == Refreshed(changed=True)
-    assert [found.asset for found in holder.snapshot.search((seen(reference(5).prints[0].code),))] == ["b"]
+    assert [
+        found.asset for found in holder.snapshot.search((seen(reference(5).prints[0].code),), radius_bits=RADIUS_BITS)
+    ] == ["b"]
     assert holder.error is None
 
 
@@ -46,7 +48,7 @@ def test_a_broken_version_leaves_the_last_good_one(tmp_path: Path) -> None:
         assert holder.refresh() == Refreshed(changed=False)
         clock.now_s += 31
     assert isinstance(holder.error, LibraryDamaged)
-    assert holder.snapshot.search((seen(made.prints[0].code),))
+    assert holder.snapshot.search((seen(made.prints[0].code),), radius_bits=RADIUS_BITS)
     (tmp_path / "lib" / CURRENT).write_bytes(good)
     assert holder.refresh() == Refreshed(changed=False)
     assert holder.error is None
@@ -58,7 +60,7 @@ def test_a_library_that_vanishes_goes_on_serving(tmp_path: Path) -> None:
     holder = SnapshotHolder(tmp_path / "lib")
     (tmp_path / "lib").rename(tmp_path / "gone")
     assert isinstance(holder.refresh().error, LibraryMissing)
-    assert holder.snapshot.search((seen(made.prints[0].code),))
+    assert holder.snapshot.search((seen(made.prints[0].code),), radius_bits=RADIUS_BITS)
 
 
 def test_nothing_good_to_begin_with(tmp_path: Path) -> None:
