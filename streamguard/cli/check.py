@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import once_spec
@@ -23,9 +24,6 @@ from streamguard.worker.matcher import Matcher
 from streamguard.worker.service import open_library, supervisor_options
 from streamguard.worker.streams import Stream
 from streamguard.worker.supervisor import Found, Supervisor, Watcher
-
-EXIT_FOUND = 1
-EXIT_ERROR = 2
 
 
 class _Results:
@@ -157,7 +155,7 @@ def check(
         raise results.broken
     if results.errors:
         return EXIT_ERROR
-    return EXIT_FOUND if results.matches else 0
+    return EXIT_FOUND if results.matches else EXIT_OK
 
 
 def _progress() -> Progress:

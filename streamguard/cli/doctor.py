@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import stream_specs
 from streamguard.config import Config, LogConfig, load_config
@@ -27,7 +28,6 @@ from streamguard.worker.service import open_library, supervisor_options, transpo
 from streamguard.worker.streams import Stream, StreamSpec
 from streamguard.worker.supervisor import Supervisor, Watcher
 
-EXIT_PROBLEM = 1
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "faiss-cpu", "redis", "prometheus-client")
 
 
@@ -88,7 +88,7 @@ def doctor(
             click.echo(f"{finding.outcome.value:8} {finding.what}: {finding.detail}")
     if as_json:
         click.echo(json.dumps([asdict(one) | {"outcome": one.outcome.value} for one in findings], indent=2))
-    return EXIT_PROBLEM if any(one.outcome is Outcome.PROBLEM for one in findings) else 0
+    return EXIT_FOUND if any(one.outcome is Outcome.PROBLEM for one in findings) else EXIT_OK
 
 
 @click.command("check-config")

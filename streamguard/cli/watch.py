@@ -7,14 +7,13 @@ from types import FrameType
 
 import click
 
+from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import stream_specs
 from streamguard.config import load_config
 from streamguard.errors import UsageError
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import Summary, WatchService
-
-EXIT_ERROR = 2
 
 
 @click.command()
@@ -99,4 +98,4 @@ def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:
         how = "not watched to its end" if status.keyframes else "never watched"
         reason = f": {status.reason}" if status.reason else ""
         click.echo(f"error: {how} {status.stream} ({status.state.value}){reason}", err=True)
-    return EXIT_ERROR if not_watched else 0
+    return EXIT_ERROR if not_watched else EXIT_OK
