@@ -10,6 +10,9 @@ from streamguard.errors import OutboxError
 APPLICATION_ID = 0x53474F42  # "SGOB", so that another program's SQLite file is not taken for an outbox
 SCHEMA_VERSION = 1
 
+_BUSY_TIMEOUT_S = 0.1
+"""Only a person's tool can hold a lock on it, maybe for hours; the worker's loop waits with each append meanwhile."""
+
 _SCHEMA = """
 CREATE TABLE signals (
     seq INTEGER PRIMARY KEY,
@@ -59,7 +62,7 @@ def release(descriptor: int) -> None:
 def open_database(path: Path) -> sqlite3.Connection:
     """The outbox's database, ready to use; made when there is none. Raises OutboxError."""
     try:
-        db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             _prepare(db, path)
         except (OutboxError, sqlite3.Error):
@@ -119,6 +122,7 @@ def outbox_error(operation: str, path: Path, error: sqlite3.Error) -> OutboxErro
         "SQLITE_READONLY": "make file and directory writable for StreamGuard's user",
         "SQLITE_CANTOPEN": "the directory must exist and be writable for StreamGuard's user",
         "SQLITE_IOERR": "the disk is failing, full, or gone",
+        "SQLITE_BUSY": "another process has the outbox open, an sqlite3 shell for example: close it",
     }
     hint = next((hint for start, hint in hints.items() if name.startswith(start)), "")
     return OutboxError(f"{operation} outbox", path, str(error), hint=hint)

@@ -3,6 +3,8 @@
 import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,18 @@ def test_a_second_process_is_told_that_the_outbox_is_in_use(path: Path) -> None:
             Outbox.open(path)
         holder.kill()
     Outbox.open(path).close()
+
+
+def test_a_shell_that_holds_a_lock_is_named_at_once(path: Path) -> None:
+    """All streams wait while one signal is appended; when the shell is closed, the next one goes through."""
+    with Outbox.open(path) as outbox, closing(sqlite3.connect(path, isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        began_s = time.monotonic()
+        with pytest.raises(OutboxError, match="locked; another process has the outbox open, an sqlite3 shell"):
+            outbox.append(a_signal())
+        assert time.monotonic() - began_s < 1
+        shell.execute("ROLLBACK")
+        assert outbox.append(a_signal())
 
 
 def test_a_failed_opening_lets_go_of_the_lock(path: Path) -> None:
