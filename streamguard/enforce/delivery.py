@@ -29,7 +29,10 @@ class Transport(Protocol):
         """
 
     def check(self) -> None:
-        """Whether signals would arrive now. Raises SignalsUnreachable, SignalsRejected."""
+        """What can be told without sending a signal, which is less than whether the next one arrives.
+
+        Raises SignalsUnreachable, SignalsRejected.
+        """
 
 
 class DeliveryStatus(Enum):

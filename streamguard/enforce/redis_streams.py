@@ -42,7 +42,8 @@ class RedisStreams:
         self._client: Client | None = None
 
     def check(self) -> None:
-        """Asks Redis to take the script: shows an unreachable Redis, a wrong password, a certificate, no permission.
+        """Asks Redis to take the script: shows an unreachable Redis, a wrong password, a certificate, no permission for
+        scripts. Which keys may be written, and whether `signals` is a stream, only a signal shows: we may not look.
 
         Raises SignalsUnreachable (at start that is no reason to stop) or SignalsRejected (that is one).
         """

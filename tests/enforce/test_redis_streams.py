@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,6 +196,16 @@ def test_a_password_that_nobody_asked_for_is_told(redis_server: RedisServer) -> 
     url = with_login(redis_server.url, f":{PASSWORD}")
     with streams_to(url) as streams, pytest.raises(SignalsRejected, match="it has no password, and the URL gives one"):
         streams.check()
+
+
+def test_a_check_promises_no_more_than_it_sees(redis_server: RedisServer) -> None:
+    """With another prefix than the user may write to, all is well until the first signal, which says so."""
+    redis_server.run("ACL SETUSER", "worker", "on", f">{PASSWORD}", *acl_words())
+    url = with_login(redis_server.url, f"worker:{PASSWORD}")
+    with closing(RedisStreams(url, prefix="{elsewhere}:", timeout_s=2, keep_s=60)) as streams:
+        streams.check()
+        with pytest.raises(SignalsRejected, match="NOPERM"):
+            streams.deliver(a_signal())
 
 
 def test_a_missing_permission_is_told_and_leaves_no_mark(redis_server: RedisServer) -> None:
