@@ -5,9 +5,8 @@ import json
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from streamguard.types import Decision, Evidence, KillSignal, MediaTime, SessionId, StreamId
+from streamguard.types import Decision, Evidence, KillSignal, MediaTime, SessionId, StreamId, Verdict
 
-EVENT_TYPE = "org.streamguard.{verdict}.v1"
 EVIDENCE_SHOWN = 64
 """An event names at most so many keyframes, the newest: it must stay small whatever the rule collects."""
 
@@ -33,25 +32,15 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
         "specversion": "1.0",
         "id": signal_id,
         "source": f"/streamguard/{quote(_text(worker), safe='')}",
-        "type": EVENT_TYPE.format(verdict=decision.verdict.value),
+        "type": event_type(decision.verdict),
         "subject": _text(stream),
         "time": _rfc3339(decided_ms),
         "datacontenttype": "application/json",
         "data": {
             "stream": _text(stream),
             "session_id": _text(session),
-            "verdict": decision.verdict.value,
-            "reference": _text(decision.asset),
-            "label": _text(decision.label),
-            "nats": _number(decision.nats),
-            "at_s": _seconds(decision.at),
-            "reference_at_s": decision.reference_us / 1e6,
-            "region": [[_number(x), _number(y)] for x, y in decision.region.corners()],
-            "view": decision.view.label,
-            "rule": _text(decision.rule),
+            **_decided(decision),
             "library_version": _text(library_version),
-            "evidence_id": _evidence_id(decision),
-            "evidence": [_keyframe(at, evidence) for at, evidence in decision.evidence[-EVIDENCE_SHOWN:]],
             "expires_at": _rfc3339(expires_ms),
         },
     }
@@ -65,6 +54,28 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
         decided_unix_s=decided_ms / 1000,
         expires_unix_s=expires_ms / 1000,
     )
+
+
+def event_type(verdict: Verdict) -> str:
+    """The `type` of an event that says this."""
+    return f"org.streamguard.{verdict.value}.v1"
+
+
+def _decided(decision: Decision) -> dict[str, object]:
+    """What was decided, by which rule, on what."""
+    return {
+        "verdict": decision.verdict.value,
+        "reference": _text(decision.asset),
+        "label": _text(decision.label),
+        "nats": _number(decision.nats),
+        "at_s": _seconds(decision.at),
+        "reference_at_s": decision.reference_us / 1e6,
+        "region": [[_number(x), _number(y)] for x, y in decision.region.corners()],
+        "view": decision.view.label,
+        "rule": _text(decision.rule),
+        "evidence_id": _evidence_id(decision),
+        "evidence": [_keyframe(at, evidence) for at, evidence in decision.evidence[-EVIDENCE_SHOWN:]],
+    }
 
 
 def _signal_id(decision: Decision, *, session: SessionId) -> str:

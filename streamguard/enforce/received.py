@@ -8,11 +8,13 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NoReturn
 
+from streamguard.enforce.events import event_type
 from streamguard.enforce.redis_streams import MAX_EVENT_BYTES
 from streamguard.enforce.signing import verify
 from streamguard.errors import SignalNotUnderstood
+from streamguard.types import Verdict
 
-_EVENT_TYPES = {f"org.streamguard.{verdict}.v1": verdict for verdict in ("kill", "review", "limit")}
+_VERDICTS = {event_type(verdict): verdict.value for verdict in Verdict if verdict is not Verdict.CLEAR}
 _LONGEST_NAME = 1000
 
 
@@ -84,7 +86,7 @@ def _signal(event: dict[str, Any], *, payload: str, signature: str) -> ReceivedS
     data = event.get("data")
     if not isinstance(data, dict):
         raise _not_understood("`data` is no object")
-    verdict = _EVENT_TYPES.get(_text(event, "type"))
+    verdict = _VERDICTS.get(_text(event, "type"))
     if verdict is None or data.get("verdict") != verdict:
         raise _not_understood("an unknown type, or another verdict than its type says")
     return ReceivedSignal(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from streamguard.enforce.received import Signature, read_signal
 from streamguard.enforce.signing import sign
 from streamguard.errors import SignalNotUnderstood
-from tests.kill_signals import KEY, NOW_UNIX_S, a_signal
+from streamguard.types import Verdict
+from tests.kill_signals import KEY, NOW_UNIX_S, a_decision, a_signal, addressed
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -50,6 +51,18 @@ def test_the_documented_example_is_a_signal() -> None:
     ours = json.loads(a_signal().event)
     assert json.loads(example).keys() == ours.keys()
     assert json.loads(example)["data"].keys() == ours["data"].keys()
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_each_verdict_has_its_type(verdict: Verdict) -> None:
+    """What we send is understood as what it says; `clear` is the absence of a decision, and no signal."""
+    event = addressed(a_decision(verdict=verdict)).event
+    assert json.loads(event)["type"] == f"org.streamguard.{verdict.value}.v1"
+    if verdict is Verdict.CLEAR:
+        with pytest.raises(SignalNotUnderstood, match="unknown type"):
+            read_signal({b"event": event.encode()})
+    else:
+        assert read_signal({b"event": event.encode()}).verdict == verdict.value
 
 
 def test_a_missing_signature_is_not_a_good_one() -> None:
