@@ -11,6 +11,9 @@ from pydantic import BaseModel
 
 from streamguard.config import Config, load_config
 from streamguard.errors import ConfigError
+from streamguard.ingest.options import SourceOptions
+from streamguard.worker.service import supervisor_options
+from streamguard.worker.supervisor import SupervisorOptions
 
 SAMPLE = Path(__file__).parent.parent / "config" / "streamguard.toml"
 COMMENTED = re.compile(r"^# (?=(\[\[?\w+\]\]?|\w+ = .*)$)", re.MULTILINE)
@@ -84,6 +87,11 @@ def test_each_option_of_the_sample_says_its_unit() -> None:
             comment = match[2] or ""
             assert comment, line
             assert not match[1].endswith("_s") or "seconds" in comment, line
+
+
+def test_the_defaults_are_the_same_where_they_are_said_twice() -> None:
+    """Decoders and the supervisor take plain values; left out, those are the configuration's."""
+    assert supervisor_options(Config()) == SupervisorOptions(SourceOptions())
 
 
 def test_without_file_and_environment_there_are_the_defaults() -> None:
