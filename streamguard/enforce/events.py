@@ -39,8 +39,7 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
         "data": {
             "stream": _text(stream),
             "session_id": _text(session),
-            **_decided(decision),
-            "library_version": _text(library_version),
+            **_decided(decision, library_version=library_version),
             "expires_at": _rfc3339(expires_ms),
         },
     }
@@ -61,8 +60,8 @@ def event_type(verdict: Verdict) -> str:
     return f"org.streamguard.{verdict.value}.v1"
 
 
-def _decided(decision: Decision) -> dict[str, object]:
-    """What was decided, by which rule, on what."""
+def _decided(decision: Decision, *, library_version: str) -> dict[str, object]:
+    """What was decided, by what, and on what."""
     return {
         "verdict": decision.verdict.value,
         "reference": _text(decision.asset),
@@ -73,6 +72,7 @@ def _decided(decision: Decision) -> dict[str, object]:
         "region": [[_number(x), _number(y)] for x, y in decision.region.corners()],
         "view": decision.view.label,
         "rule": _text(decision.rule),
+        "library_version": _text(library_version),
         "evidence_id": _evidence_id(decision),
         "evidence": [_keyframe(at, evidence) for at, evidence in decision.evidence[-EVIDENCE_SHOWN:]],
     }
