@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 
 from streamguard.worker.decoder import DecoderJob, Work, run, watch
-from streamguard.worker.forkserver import telling_nothing
+from streamguard.worker.forkserver import forkserver_must_answer, telling_nothing
 from streamguard.worker.messages import MAX_MESSAGE_BYTES, Message, unpack
 
 _SEND_BUFFER_BYTES = 32 * 1024
 _EXIT_STATUS_S = 0.1
+_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Rubbish:
 class Decoder:
     """One running child. `fileno` is readable when it said something, or is gone."""
 
-    def __init__(self, job: DecoderJob, *, work: Work = watch) -> None:
+    def __init__(self, job: DecoderJob, *, work: Work = watch, start_within_s: float = _START_S) -> None:
         """Raises OSError where no process can be had."""
         self.session = job.session
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -34,7 +35,7 @@ class Decoder:
         context = multiprocessing.get_context("forkserver")
         self._process: ForkServerProcess = context.Process(target=run, args=(theirs, job, work), daemon=True)
         try:
-            with theirs, telling_nothing():
+            with theirs, telling_nothing(), forkserver_must_answer(start_within_s):
                 self._process.start()
         except (OSError, EOFError) as error:
             self._channel.close()

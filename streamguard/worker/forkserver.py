@@ -5,10 +5,10 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from multiprocessing.forkserver import ensure_running
+from multiprocessing import forkserver, resource_tracker
 from types import ModuleType
 
 from streamguard.config import ENV_PREFIX
@@ -34,7 +34,7 @@ def start_forkserver() -> None:
     # First, for it undoes the signal mask that the forkserver is to inherit.
     resource_tracker.ensure_running()
     with telling_nothing():
-        ensure_running()
+        forkserver.ensure_running()
     hide_from_children()
 
 
@@ -44,6 +44,25 @@ def _allow_many_files() -> None:
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+@contextmanager
+def forkserver_must_answer(within_s: float) -> Iterator[None]:
+    """End a forkserver that does not answer in time, with its children: the next start makes a new one.
+
+    multiprocessing waits for it without a limit, and with it waits the loop that watches every stream.
+    """
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - there is no public way to it
+    if pid is None:
+        yield
+        return
+    timer = threading.Timer(within_s, os.kill, (pid, signal.SIGKILL))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

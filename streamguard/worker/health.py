@@ -107,7 +107,8 @@ class _App:
     def _get(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
-                return self._metrics(environ, start_response)
+                # What a client says that it accepts is not worth a parser's traceback: text is what all of them take.
+                return self._metrics(environ | {"HTTP_ACCEPT": "text/plain"}, start_response)
             case "/livez":
                 health = self._health()
                 return _answer(start_response, _status(ok=health.alive), {"alive": health.alive})

@@ -52,7 +52,10 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A stream as `/api/streams`, the log and the summary show it. `failed`: given up, before its end."""
+    """A stream as `/api/streams`, the log and the summary show it. `failed`: given up, before its end.
+
+    `verdict` is the session's; None while nobody sees it: that is not the same as clear.
+    """
 
     stream: StreamId
     url: str
@@ -69,7 +72,7 @@ class StreamStatus:
     lag_s: float | None
     since_last_keyframe_s: float | None
     restarts: int
-    verdict: Verdict
+    verdict: Verdict | None
     decisions: int
     failed: bool
 
@@ -83,7 +86,7 @@ class StreamStatus:
             else round(self.since_last_keyframe_s, 3),
         }
         plain = {name: getattr(self, name) for name in self.__slots__}
-        return plain | {"state": self.state.value, "verdict": self.verdict.value} | rounded
+        return plain | {"state": self.state.value, "verdict": self.verdict and self.verdict.value} | rounded
 
 
 class RunningDecoder(Protocol):
@@ -177,7 +180,11 @@ class Stream:
             lag_s=self.lag_s,
             since_last_keyframe_s=None if self.keyframe_at_s is None else now_s - self.keyframe_at_s,
             restarts=self.restarts.total(),
-            verdict=self.verdict,
+            verdict=self._verdict_to_show(),
             decisions=self.decisions,
             failed=self.failed,
         )
+
+    def _verdict_to_show(self) -> Verdict | None:
+        is_seen = self.session_keyframes and self.state in (StreamState.WATCHING, StreamState.ENDED)
+        return self.verdict if is_seen or self.verdict is not Verdict.CLEAR else None

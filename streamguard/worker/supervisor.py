@@ -150,6 +150,9 @@ class Supervisor:
             self._restart(stream, Restart.HANG, f"its decoder said nothing for {silent_s:.0f} s")
         elif now_s - stream.seen_at_s > unseen_s:
             self._restart(stream, Restart.HANG, f"its decoder showed nothing for {unseen_s:.0f} s, and did not say why")
+        elif stream.state is StreamState.WATCHING and now_s - stream.seen_at_s > self._options.source.blind_after_s:
+            # Whatever the decoder believes, nobody has seen this stream for a while.
+            self._become(stream, StreamState.BLIND, f"no picture for {self._options.source.blind_after_s:.0f} s")
 
     def _finish_frames(self) -> None:
         """What decoders have already sent is still decided on; nothing new is waited for."""

@@ -287,6 +287,17 @@ def test_a_forkserver_that_died_is_replaced() -> None:
         assert worker.process.stderr.readline() == "running 1\n"
 
 
+def test_a_forkserver_that_stands_still_is_replaced(clips: Clips) -> None:
+    """It holds the loop up for so long and no longer, and the next decoder starts a new one."""
+    start_forkserver()
+    (stopped,) = {pid for pid in children(os.getpid()) if "forkserver" in _read(pid, "cmdline")}
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(ChildProcessError, match="forkserver"):
+        Decoder(job(str(clips.known)), start_within_s=0.1)
+    with running(job(str(clips.known))) as decoder:
+        assert heard(decoder)
+
+
 def test_what_a_child_is_told_does_not_show_its_url() -> None:
     """A trace that shows it shows no password."""
     assert "secret" not in repr(job("rtmp://user:secret@host/live"))

@@ -141,6 +141,15 @@ def _drip(slow: socket.socket) -> None:
         return
 
 
+def test_an_odd_accept_header_gets_text() -> None:
+    """What a client claims to accept cannot make the page fail."""
+    with serving() as address, closing(http.client.HTTPConnection(*address, timeout=5)) as connection:
+        connection.request(
+            "GET", "/metrics", headers={"Accept": "application/openmetrics-text; version=zzz; escaping=foo"}
+        )
+        assert connection.getresponse().status == 200
+
+
 def test_rubbish_does_not_hurt() -> None:
     """Bytes that are no request, and clients that vanish, cost nothing."""
     with serving() as address:

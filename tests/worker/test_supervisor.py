@@ -78,6 +78,15 @@ def test_a_verdict_is_the_sessions_own() -> None:
     assert (status.sessions, status.verdict, status.decisions) == (2, Verdict.CLEAR, 1)
 
 
+def test_what_nobody_sees_is_not_clear() -> None:
+    """No verdict before the first picture, nor while it is blind."""
+    script: list[Line] = [(2.0, keyframe(0.0)), (4.0, Blind("no keyframe"))]
+    for seconds, verdict in ((1.0, None), (3.0, Verdict.CLEAR), (5.0, None)):
+        stage = Stage({"cam": [script]})
+        status = stage.run(seconds)["cam"]
+        assert (status.verdict, status.as_json()["verdict"]) == (verdict, verdict and verdict.value)
+
+
 @pytest.mark.parametrize(
     ("kind", "state"),
     [
@@ -169,12 +178,15 @@ def test_how_a_decoder_went_is_said(code: int | None, how: str) -> None:
 
 
 def test_a_silent_decoder_hangs() -> None:
-    """After the time-out it is ended and started again."""
+    """Nobody has seen the stream for a while, so it is blind; after the time-out its decoder is started again."""
     stage = Stage({"cam": [[(0.0, keyframe(0.0))], [(99, None)]]})
     stage.run(60)
     assert stage.restarted == [Restart.HANG]
     assert stage.start_times("cam")[1] == pytest.approx(45.0 + 0.75, abs=0.4)
-    assert stage.states_of("cam")[1] == ("blind", "its decoder said nothing for 45 s")
+    assert stage.states_of("cam")[1:3] == [
+        ("blind", "no picture for 30 s"),
+        ("blind", "its decoder said nothing for 45 s"),
+    ]
 
 
 def test_a_decoder_that_only_says_that_it_lives_hangs() -> None:
