@@ -20,10 +20,10 @@ _EXIT_ERROR = 2
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """12 s of a tone, and no picture."""
+    """A minute of a tone, and no picture: longer than the test, for ffmpeg cannot loop it."""
     (ffmpeg,) = need("ffmpeg")
     path = tmp_path_factory.mktemp("sound") / "sound.m4a"
-    source = ("-f", "lavfi", "-i", "sine=frequency=440:duration=12")
+    source = ("-f", "lavfi", "-i", "sine=frequency=440:duration=60")
     subprocess.run([ffmpeg, "-nostdin", "-loglevel", "error", *source, "-c:a", "aac", str(path)], check=True)
     return path
 
