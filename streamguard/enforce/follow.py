@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from streamguard.core.backoff import delay_s
-from streamguard.enforce.redis_connect import Client, connect
+from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
+from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
 from streamguard.enforce.redis_url import RedisTarget
 from streamguard.errors import SignalsUnreachable, UsageError
 
@@ -60,6 +61,9 @@ class Follower:
                     self._client = connect(self._target, timeout_s=READ_TIMEOUT_S)
                     self._find_place(self._client)
                 return self._next(self._client, block_ms=max(1, int(min(at_most_s, LONGEST_BLOCK_S) * 1000)))
+        except UNREADABLE as error:
+            self.close()
+            raise SignalsUnreachable("read signals from", self._target, str(no_redis())) from error
         except BaseException:
             # Whatever broke in, a signal from the keyboard as well: half an answer may be in the socket.
             self.close()

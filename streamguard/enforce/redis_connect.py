@@ -4,7 +4,7 @@ They never retry by themselves: redis-py's default (10 retries) sends XADD again
 blocks for 4 s when Redis is down. The outbox retries.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -13,37 +13,50 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from streamguard.enforce.redis_errors import our_errors
+from streamguard.enforce.redis_limits import UNREADABLE, Allowance, Client, LimitedClient, limit, no_redis
 from streamguard.enforce.redis_url import Credentials, RedisKind, RedisTarget, parse_redis_url
-
-
-class Client(Protocol):
-    """What we ask of redis.Redis and of RedisCluster alike."""
-
-    def execute_command(self, *args: Any, **options: Any) -> Any: ...  # noqa: ANN401 - Redis answers with anything
-
-    def close(self) -> None: ...
 
 
 def connect(url: str | RedisTarget, *, timeout_s: float) -> Client:
     """A client that never retries and decodes nothing. Only a Cluster is asked for something at once: its map.
 
-    `timeout_s` bounds connecting and each reply. Raises UsageError (the URL), SignalsUnreachable, SignalsRejected.
+    `timeout_s` bounds connecting and each reply, STEPS times that a command with everything that it takes.
+    Raises UsageError (the URL), SignalsUnreachable, SignalsRejected.
     """
     target = parse_redis_url(url) if isinstance(url, str) else url
-    settings = _settings(target, timeout_s)
+    allowance = Allowance(timeout_s=timeout_s)
     with our_errors("connect to", target):
-        match target.kind:
-            case RedisKind.SERVER:
-                host, port = target.nodes[0]
-                return Redis(host=host, port=port, db=target.db, **settings, **_login(target.login))
-            case RedisKind.UNIX:
-                return Redis(unix_socket_path=target.path, db=target.db, **settings, **_login(target.login))
-            case RedisKind.SENTINEL:
-                return _sentinel(target, settings)
-            case RedisKind.CLUSTER:
-                # redis-py's classes for Cluster and Sentinel are only half typed.
-                nodes = [ClusterNode(host, port) for host, port in target.nodes]  # type: ignore[no-untyped-call]
-                return RedisCluster(startup_nodes=nodes, **settings, **_login(target.login))
+        return LimitedClient(_client(target, _settings(target, allowance), allowance), allowance)
+
+
+def _client(target: RedisTarget, settings: dict[str, Any], allowance: Allowance) -> Client:
+    match target.kind:
+        case RedisKind.SERVER:
+            host, port = target.nodes[0]
+            return Redis(host=host, port=port, db=target.db, **settings, **_login(target.login))
+        case RedisKind.UNIX:
+            return Redis(unix_socket_path=target.path, db=target.db, **settings, **_login(target.login))
+        case RedisKind.SENTINEL:
+            return _sentinel(target, settings)
+        case RedisKind.CLUSTER:
+            return _Cluster(target, settings, allowance)
+
+
+class _Cluster(RedisCluster):
+    """redis-py's classes for Cluster and Sentinel are only half typed."""
+
+    def __init__(self, target: RedisTarget, settings: dict[str, Any], allowance: Allowance) -> None:
+        self._allowance = allowance
+        nodes = [ClusterNode(host, port) for host, port in target.nodes]  # type: ignore[no-untyped-call]
+        try:
+            super().__init__(startup_nodes=nodes, **settings, **_login(target.login))
+        except UNREADABLE as error:
+            raise no_redis() from error
+
+    def on_connect(self, connection: Any) -> None:  # noqa: ANN401 - as in redis-py
+        # A Cluster puts this in the place of redis_connect_func, and calls that one after the login.
+        limit(connection, self._allowance)
+        super().on_connect(connection)  # type: ignore[no-untyped-call]
 
 
 def _sentinel(target: RedisTarget, settings: dict[str, Any]) -> Client:
@@ -59,10 +72,15 @@ def _sentinel(target: RedisTarget, settings: dict[str, Any]) -> Client:
     return client
 
 
-def _settings(target: RedisTarget, timeout_s: float) -> dict[str, Any]:
+def _settings(target: RedisTarget, allowance: Allowance) -> dict[str, Any]:
+    def on_connect(connection: Any) -> None:  # noqa: ANN401 - redis-py's connections share no public type
+        limit(connection, allowance)
+        connection.on_connect()
+
     settings: dict[str, Any] = {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
+        "socket_timeout": allowance.timeout_s,
+        "socket_connect_timeout": allowance.timeout_s,
+        "redis_connect_func": on_connect,
         "retry": Retry(NoBackoff(), 0),
         # RESP2 and no CLIENT SETINFO: nothing that an ACL or an older server could refuse.
         "protocol": 2,

@@ -24,6 +24,7 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import MasterNotFoundError
 
+from streamguard.enforce.redis_limits import UnreadableReply
 from streamguard.enforce.redis_url import RedisTarget
 from streamguard.errors import SignalsError, SignalsRejected, SignalsUnreachable
 
@@ -79,6 +80,7 @@ _REJECTIONS = (
 )
 
 _DELAYS = (
+    _Rule(UnreadableReply, "{reply}"),
     _Rule(OutOfMemoryError, "redis is full (maxmemory)"),
     _Rule(ReadOnlyError, "this Redis is a read-only replica now"),
     _Rule(MasterNotFoundError, "the Sentinels name no master"),

@@ -6,8 +6,9 @@ from importlib import resources
 
 from redis.exceptions import NoScriptError, RedisError
 
-from streamguard.enforce.redis_connect import Client, connect
+from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
+from streamguard.enforce.redis_limits import Client
 from streamguard.enforce.redis_url import RedisKind, RedisTarget, parse_redis_url
 from streamguard.enforce.signing import sign
 from streamguard.errors import SignalRefused, SignalsError, UsageError
