@@ -25,10 +25,16 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 from functools import partial
 
 
+def one_line(text: str) -> str:
+    """Without what drives a terminal or forges another line: names of files and words of servers may be hostile."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 class StreamGuardError(Exception):
     """`StreamGuardError("open stream", "cam-7", "no answer in 10 s", hint="is the ingest server up?")`
 
-    Reads as `open stream cam-7: no answer in 10 s; is the ingest server up?`. None of the parts may hold credentials.
+    Reads as `open stream cam-7: no answer in 10 s; is the ingest server up?`: one line, whatever names are in it. None
+    of the parts may hold credentials.
     """
 
     def __init__(self, operation: str, subject: object = "", problem: str = "", *, hint: str = "") -> None:
@@ -41,7 +47,7 @@ class StreamGuardError(Exception):
     def __str__(self) -> str:
         head = f"{self.operation} {self.subject}".strip()
         text = f"{head}: {self.problem}" if self.problem else head
-        return f"{text}; {self.hint}" if self.hint else text
+        return one_line(f"{text}; {self.hint}" if self.hint else text)
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), hint=self.hint), (self.operation, self.subject, self.problem)

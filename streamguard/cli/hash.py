@@ -10,7 +10,7 @@ import click
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.core import pdq
-from streamguard.errors import StreamGuardError
+from streamguard.errors import StreamGuardError, one_line
 from streamguard.ingest import files
 from streamguard.ingest.news import News
 from streamguard.types import MediaKind
@@ -62,7 +62,7 @@ def hash_(*, as_json: bool, every_s: float, inputs: tuple[Path, ...]) -> int:
 
 def _hashes(path: Path, *, every_s: float) -> Iterator[_Hash]:
     def tell(news: News) -> None:
-        click.echo(f"warning: {path}: passed over what could not be decoded ({news})", err=True)
+        click.echo(f"warning: {one_line(str(path))}: passed over what could not be decoded ({news})", err=True)
 
     is_image = files.describe(path).kind is MediaKind.IMAGE
     for frame in files.looks(path, every_s=every_s, tell=tell):
@@ -80,5 +80,5 @@ def _json(path: Path, found: _Hash) -> str:
 def _text(path: Path, found: _Hash, *, several: bool) -> str:
     """Time of a video's frame, hash, quality; with several files, which one."""
     time = "" if found.at_s is None else f"{found.at_s:10.3f}  "
-    name = f"  {click.format_filename(path)}" if several else ""
+    name = f"  {one_line(str(path))}" if several else ""
     return f"{time}{found.hex}  {found.quality:3d}{name}"

@@ -86,3 +86,12 @@ def test_as_the_reference_prints_it(clips: Clips) -> None:
     picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     bits, quality = pdqhash.compute(picture)
     assert run(clips.image).output.split() == [np.packbits(bits).tobytes().hex(), str(quality)]
+
+
+def test_hostile_names_do_not_reach_the_terminal(clips: Clips, tmp_path: Path) -> None:
+    """Neither a result's name nor an error's can be a line of its own or drive the terminal."""
+    hostile = tmp_path / "a\nforged\x1b]0;x\x07.png"
+    hostile.write_bytes(clips.image.read_bytes())
+    result = run(hostile, tmp_path / "none\x1b[2J")
+    assert len(result.stdout.splitlines()) == len(result.stderr.splitlines()) == 1
+    assert "\x1b" not in result.output

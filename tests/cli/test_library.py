@@ -204,12 +204,12 @@ def test_stats(known: Path) -> None:
 
 
 def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
-    """Control characters in a file's name are printed as numbers."""
+    """Control characters in a file's name are not printed."""
     bad = tmp_path / "a\x1b[2J.mp4"
     bad.write_text("no video")
     result = _run("add", "--library", tmp_path / "lib", bad)
     assert "\x1b" not in result.output
-    assert "\\x1b[2J" in result.stderr
+    assert "a?[2J.mp4" in result.stderr
 
 
 @pytest.fixture
