@@ -56,7 +56,7 @@ def _published(library: Path, catalogue: Catalogue) -> list[Problem]:
 def _segment(library: Path, ref: SegmentRef, items: list[ItemRecord]) -> list[Problem]:
     try:
         segment = read_segment(library / SEGMENTS, ref)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         return [_lost(library / SEGMENTS / ref.id, items, what=f"missing: {Path(error.filename).name}")]
     except LibraryError as error:
         return [_lost(library / SEGMENTS / ref.id, items, what=f"{error.problem} ({Path(error.subject).name})")]

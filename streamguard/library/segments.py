@@ -141,7 +141,9 @@ def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Refe
 
 
 def read_segment(directory: Path, ref: SegmentRef) -> Segment:
-    """Read and check all of a segment. Raises LibraryDamaged, LibraryFormatError, FileNotFoundError."""
+    """Read and check all of a segment. Raises LibraryDamaged, LibraryFormatError, LibraryError; FileNotFoundError or
+    NotADirectoryError when a file of it is not there.
+    """
     if re.fullmatch(SEGMENT_PATTERN, ref.id) is None:
         raise LibraryDamaged("read segment", repr(ref.id), "not a segment's name")
     folder = directory / ref.id

@@ -135,7 +135,7 @@ def _load_live(library: Path, previous: Snapshot | None) -> Snapshot:
         live = read_live_set(library)
         try:
             return _load(library, live, previous)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             # A writer may have removed a segment while we were reading; then current.json is a new one.
             if tried == _LOADS_TRIED or read_live_set(library).version == live.version:
                 raise LibraryDamaged("load library", error.filename, "the file is missing") from error

@@ -26,6 +26,12 @@ def _lose_segment(path: Path) -> None:
     shutil.rmtree(path / SEGMENTS / _segments(path)[0])
 
 
+def _file_for_segment(path: Path) -> None:
+    folder = path / SEGMENTS / _segments(path)[0]
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+
+
 def _cut_live_set(path: Path) -> None:
     (path / CURRENT).write_text("{")
 
@@ -37,9 +43,9 @@ def _other_label(path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("damage", [_damage_index, _lose_segment, _cut_live_set, _other_label])
+@pytest.mark.parametrize("damage", [_damage_index, _lose_segment, _file_for_segment, _cut_live_set, _other_label])
 def test_verify_finds_damage(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """A flipped byte, a lost segment, a broken live set and a catalogue that disagrees are each found and explained."""
+    """Flipped bytes, a lost segment, a file for one, a broken live set, a catalogue that disagrees: each is explained."""
     library_of(tmp_path / "lib", "a")
     damage(tmp_path / "lib")
     with Library.open(tmp_path / "lib", read_only=True) as library:

@@ -255,6 +255,16 @@ def test_a_missing_file_is_seen(tmp_path: Path, name: str) -> None:
         load_snapshot(tmp_path / "lib")
 
 
+def test_a_file_in_the_place_of_a_segment_is_seen(tmp_path: Path) -> None:
+    """It is damage like any other, not the end of the thread that follows the library."""
+    library_of(tmp_path / "lib", "a")
+    folder = _part(tmp_path / "lib", "manifest.json").parent
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    with pytest.raises(LibraryDamaged, match="missing"):
+        load_snapshot(tmp_path / "lib")
+
+
 @pytest.mark.parametrize(
     "text",
     [
