@@ -24,8 +24,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from streamguard.errors import ConfigError
+from streamguard.regular_files import open_regular
 
 ENV_PREFIX = "SG__"
+_MOST_BYTES = 4 << 20
 
 
 def _no_switch(value: Any) -> Any:
@@ -192,11 +194,15 @@ def load_config(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        with open_regular(path) as file:
+            text = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError("read config", path, error.strerror or str(error), hint="check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    if len(text) > _MOST_BYTES:
+        raise ConfigError("read config", path, f"larger than {_MOST_BYTES} bytes", hint="check the path")
+    try:
+        return tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:  # also what is no UTF-8, and a number of thousands of digits
         raise ConfigError("read config", path, f"not valid TOML: {error}") from error
 
 

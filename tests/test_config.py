@@ -1,5 +1,6 @@
 """streamguard/config.py: one file and the environment become one tree, or one line that says what is wrong."""
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -234,6 +235,25 @@ def test_a_file_that_is_no_toml_says_so(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="not valid TOML: "):
         load(path)
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 300_000, "x = " + "9" * 5000], ids=["deep", "long number"])
+def test_a_file_that_overwhelms_the_parser_says_so(write: Write, text: str) -> None:
+    """Python's own limits become the same error."""
+    with pytest.raises(ConfigError, match="not valid TOML: "):
+        load(write(text))
+
+
+def test_only_a_regular_file_of_sane_size_is_read(tmp_path: Path) -> None:
+    """Neither a pipe nor a device is waited for, and no disk is read into memory."""
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 40)
+    for path, problem in ((tmp_path / "pipe", "not a regular"), (Path("/dev/zero"), "not a regular")):
+        with pytest.raises(ConfigError, match=problem):
+            load(path)
+    with pytest.raises(ConfigError, match="larger than"):
+        load(tmp_path / "large")
 
 
 def test_the_tree_is_frozen() -> None:

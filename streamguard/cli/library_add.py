@@ -4,6 +4,8 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -18,6 +20,7 @@ from streamguard.cli.library_items import in_words, item_json, library_option, p
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemState
 from streamguard.library.store import Library
+from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
 from streamguard.worker import indexing
 from streamguard.worker.forkserver import start_forkserver
@@ -31,7 +34,7 @@ DEFAULT_LABEL = "unlabelled"
 @library_option
 @click.option("--id", "id_", metavar="ID", help="Of the one file; otherwise ids come from the names of the files.")
 @click.option("--label", default=DEFAULT_LABEL, show_default=True, help="What kind of footage it is.")
-@click.option("--list", "list_file", type=click.File("r"), metavar="FILE", help="Paths, one a line; - for stdin.")
+@click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 def add(
@@ -39,7 +42,7 @@ def add(
     path: Path,
     id_: str | None,
     label: str,
-    list_file: TextIO | None,
+    list_file: str | None,
     as_json: bool,
     paths: tuple[Path, ...],
 ) -> int:
@@ -75,15 +78,25 @@ def add(
     return EXIT_ERROR if said.failed else EXIT_OK
 
 
-def _listed(list_file: TextIO | None) -> Iterator[Path]:
+def _listed(list_file: str | None) -> Iterator[Path]:
     if list_file is None:
         return
     try:
-        for line in list_file:
-            if name := line.rstrip("\r\n"):
-                yield Path(name)
+        with _opened(list_file) as lines:
+            for line in lines:
+                if name := line.rstrip("\r\n"):
+                    yield Path(name)
     except UnicodeDecodeError as error:
-        raise UsageError("read list", list_file.name, "it is not text", hint="one path a line") from error
+        raise UsageError("read list", list_file, "it is not text", hint="one path a line") from error
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise UsageError("read list", list_file, problem, hint="a file, or - for standard input") from error
+
+
+def _opened(list_file: str) -> AbstractContextManager[TextIO]:
+    if list_file == "-":
+        return nullcontext(sys.stdin)
+    return TextIOWrapper(open_regular(Path(list_file)), encoding="utf-8")
 
 
 def _files(path: Path, said: "_Said") -> tuple[Path, ...]:

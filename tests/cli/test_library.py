@@ -16,7 +16,7 @@ import pytest
 from click.testing import Result
 
 from streamguard.cli.library import library
-from streamguard.errors import LibraryMissing, StreamGuardError
+from streamguard.errors import LibraryMissing, StreamGuardError, UsageError
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
@@ -90,6 +90,22 @@ def test_add_a_folder_a_list_and_files(tmp_path: Path, clips: Clips) -> None:
     assert status == {"text.mp4": "error", "notes.txt": "skipped", "missing.mp4": "error"}
     assert "no such file" in result.stderr
     assert load_snapshot(tmp_path / "lib").items == 1
+
+
+def test_a_list_that_may_never_end_is_refused(tmp_path: Path) -> None:
+    """A pipe, a device, a missing file and what is no text are each one line, at once."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "latin").write_bytes(b"\xff.mp4\n")
+    problems = {
+        tmp_path / "pipe": "not a regular file",
+        Path("/dev/zero"): "not a regular file",
+        tmp_path / "none": "No such file",
+        tmp_path / "latin": "it is not text",
+    }
+    for path, problem in problems.items():
+        error = _run("add", "--library", tmp_path / "lib", "--list", path).exception
+        assert isinstance(error, UsageError)
+        assert problem in str(error)
 
 
 def test_a_duplicate_is_no_error(tmp_path: Path, clips: Clips) -> None:

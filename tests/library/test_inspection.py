@@ -45,7 +45,7 @@ def _other_label(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [_damage_index, _lose_segment, _file_for_segment, _cut_live_set, _other_label])
 def test_verify_finds_damage(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """Flipped bytes, a lost segment, a file for one, a broken live set, a catalogue that disagrees: each is explained."""
+    """Flipped bytes, a lost segment, a file for one, a broken live set, a catalogue that disagrees: all are told."""
     library_of(tmp_path / "lib", "a")
     damage(tmp_path / "lib")
     with Library.open(tmp_path / "lib", read_only=True) as library:
