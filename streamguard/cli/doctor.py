@@ -103,6 +103,7 @@ def check_config(path: Path) -> None:
     config = load_config(path)
     stream_specs((), config)
     signing_key(config.signals)
+    transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
     click.echo(f"{path}: good; {len(config.streams)} streams")
 
 

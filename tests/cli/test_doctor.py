@@ -107,6 +107,10 @@ def test_check_config(run: Run, tmp_path: Path) -> None:
         ('[redis]\nurls = "redis://:secret@host"\n', "redis.urls: unknown key, did you mean url?"),
         ('[[streams]]\nurl = "srt://user:secret@host/x"\n', "not a kind of source that can be watched"),
         (f'[signals]\nhmac_key_file = "{tmp_path / "none"}"\n', "none"),
+        ('[redis]\nurl = "secret"\n', "not a Redis URL"),
+        ('[redis]\nurl = "redis://:secret@host:99999"\n', "a port or address that cannot be read"),
+        ('[redis]\nurl = "redis://:secret@host:abc"\n', "a port or address that cannot be read"),
+        ('[redis]\nurl = "redis+cluster://:secret@host"\nprefix = "x:"\n', "on different nodes"),
         ("[http\n", "not valid TOML"),
     ):
         config.write_text(text)
