@@ -15,11 +15,10 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from streamguard.core.clock import MediaClock
 from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.files import as_path, opened_file
-from streamguard.ingest.keyframes import PARSE_ONLY, stamp_s
+from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
 from streamguard.ingest.news import Tell
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.urls import SourceKind, file_path, public_url, scheme_of, source_kind
@@ -44,11 +43,11 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Ite
     viewer = Viewer(subject, options, session=session, tell=tell, live=live)
     with _opened(url, options) as container:
         position_s = time.monotonic() if live else 0.0
-        media_clock = MediaClock(session, live=False)
+        position = Position()
         video = viewer.open(container, position_s=position_s, duration_s=None if live else _duration_s(container))
         for packet in _packets(container, video, subject=subject, viewer=viewer):
             arrived_s = time.monotonic()
-            position_s = arrived_s if live else _media_s(packet, media_clock)
+            position_s = arrived_s if live else position.at_s(Stamps.of(packet))
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s)
         viewer.ended()
 
@@ -111,8 +110,3 @@ def _packets(
 
 def _duration_s(container: InputContainer) -> float | None:
     return None if container.duration is None else container.duration / av.time_base
-
-
-def _media_s(packet: "Packet[VideoStream]", clock: MediaClock) -> float:
-    """Where in the file we are, in decoding order; parts that were joined and count from 0 again go on."""
-    return clock.at(stamp_s(packet), arrived_s=0.0).pts_us / 1_000_000

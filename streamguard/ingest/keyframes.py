@@ -5,6 +5,7 @@ keyframes late, seconds that a stream stays up. So it is drained after every key
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import av
 from av.container import InputContainer
@@ -12,6 +13,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
+from streamguard.core.clock import MediaClock
 from streamguard.ingest.luma import luma_of
 from streamguard.types import Levels, Luma
 
@@ -23,6 +25,7 @@ PARSE_ONLY = {"codec_whitelist": "none"}
 the work of a short segment, and a picture of hostile size never gets past `max_pixels`."""
 
 _MAX_FAILURES_IN_A_ROW = 5
+_MOST_REORDERED_S = 10.0
 
 
 def pick_video(container: InputContainer) -> VideoStream | None:
@@ -84,31 +87,69 @@ class KeyframeDecoder:
             self._codec.flush_buffers()
 
 
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """A packet's own times, as far as it has them. Whoever makes the stream sets each as they like."""
+
+    dts_s: float | None
+    pts_s: float | None
+
+    @classmethod
+    def of(cls, packet: "Packet[VideoStream]") -> "Stamps":
+        """In seconds."""
+        base = packet.time_base
+        dts, pts = (
+            None if stamp is None or base is None else float(stamp * base) for stamp in (packet.dts, packet.pts)
+        )
+        return cls(dts, pts)
+
+
+class Position:
+    """Where in a recording we are, from 0 and only forward: as far as either of its clocks says.
+
+    Parts that were joined and count from 0 again go on. Presentation times are not in order, which is no step back.
+    """
+
+    def __init__(self) -> None:
+        self._decoding = MediaClock(0, live=False)
+        self._presenting = MediaClock(0, live=False)
+        self._shown_s: float | None = None
+        self._at_s = 0.0
+
+    def at_s(self, stamps: Stamps) -> float:
+        """The position when this packet has been read."""
+        shown_s = stamps.pts_s
+        if shown_s is not None and (self._shown_s is None or not 0 <= self._shown_s - shown_s < _MOST_REORDERED_S):
+            self._shown_s = shown_s
+            self._at_s = max(self._at_s, self._presenting.at(shown_s, arrived_s=0.0).pts_us / 1_000_000)
+        if stamps.dts_s is not None:
+            self._at_s = max(self._at_s, self._decoding.at(stamps.dts_s, arrived_s=0.0).pts_us / 1_000_000)
+        return self._at_s
+
+
 class Spacing:
     """Some encoders make every picture a keyframe; a few a second are enough to look at.
 
-    Only what is close to the last one both in arrival and by the stream's own time is left out: a stream that comes in
-    bursts, by accident or to hide something, is looked at like any other.
+    Only what is close to the last one in arrival, in decoding time and in presentation time is left out: a stream that
+    comes in bursts, or whose times are squeezed, by accident or to hide something, is looked at like any other.
     """
 
     def __init__(self, spacing_s: float) -> None:
         self._spacing_s = spacing_s
-        self._last_s: tuple[float, float] | None = None
+        self._last_s: tuple[float | None, ...] | None = None
 
-    def due(self, at_s: float, *, stamp_s: float | None = None) -> bool:
+    def due(self, at_s: float, *, stamps: Stamps = Stamps(None, None)) -> bool:
         """Whether a keyframe at this time is to be looked at. A clock that went back makes it due."""
-        times = (at_s, at_s if stamp_s is None else stamp_s)
-        last = self._last_s
-        if last is not None and all(0 <= now - then < self._spacing_s for now, then in zip(times, last, strict=True)):
+        times = (at_s, stamps.dts_s, stamps.pts_s)
+        if self._last_s is not None and all(map(self._near, times, self._last_s)):
             return False
         self._last_s = times
         return True
 
-
-def stamp_s(packet: "Packet[VideoStream]") -> float | None:
-    """A packet's own time, in decoding order where it says so."""
-    stamp = packet.dts if packet.dts is not None else packet.pts
-    return None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
+    def _near(self, now_s: float | None, then_s: float | None) -> bool:
+        if now_s is None or then_s is None:
+            return now_s is then_s
+        return 0 <= now_s - then_s < self._spacing_s
 
 
 def _pixels(video: VideoStream) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import av
 
 from streamguard.ingest.files import refuse_nested
-from streamguard.ingest.keyframes import PARSE_ONLY, stamp_s
+from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 
@@ -51,9 +51,7 @@ def segment_frames(data: bytes, viewer: Viewer, *, arrived_s: float, position_s:
         io_open=refuse_nested,
     ) as container:
         video = viewer.open(container, position_s=position_s)
-        first_s: float | None = None
+        position = Position()
         for packet in container.demux(video):
-            now_s = stamp_s(packet)
-            first_s = now_s if first_s is None else first_s
-            offset_s = 0.0 if now_s is None or first_s is None else min(max(now_s - first_s, 0.0), _MAX_OFFSET_S)
+            offset_s = min(position.at_s(Stamps.of(packet)), _MAX_OFFSET_S)
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s + offset_s)

@@ -12,12 +12,15 @@ from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
 from streamguard.errors import SourceUnavailable, SourceUnwatchable
-from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, pick_video, stamp_s, why_blind
+from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, Stamps, pick_video, why_blind
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Tell
 from streamguard.ingest.options import SourceOptions
 from streamguard.types import Frame
 
 _TELL_EVERY_S = 1.0
+_WINDOW_S = 10.0
+_MOST_LOOKS = 600
+"""Two minutes of footage at the usual spacing: more than one long HLS segment, or a catch-up after a stall, brings."""
 
 
 class Viewer:
@@ -40,6 +43,8 @@ class Viewer:
         self._packets = 0
         self._damaged: dict[str, int] = {}
         self._blind = False
+        self._window_s = -math.inf
+        self._looks = 0
         self.pictures = 0
 
     def open(self, container: InputContainer, *, position_s: float, duration_s: float | None = None) -> VideoStream:
@@ -66,10 +71,11 @@ class Viewer:
         if (
             self._decoder is None
             or not packet.is_keyframe
-            or not self._spacing.due(position_s, stamp_s=stamp_s(packet))
+            or not self._spacing.due(position_s, stamps=Stamps.of(packet))
         ):
             self.wait(position_s=position_s)
             return
+        self._bounded(arrived_s)
         for pts_s, luma, levels in self._decoder.pictures(packet):
             at = self._clock.at(pts_s, arrived_s=arrived_s if self._live else position_s)
             self._seen(position_s)
@@ -114,6 +120,16 @@ class Viewer:
         """The error to raise when nothing can be seen."""
         self._flush()
         return SourceUnwatchable("watch", self._subject, reason)
+
+    def _bounded(self, arrived_s: float) -> None:
+        """Raises when a live stream's time stamps make us look at more than it can honestly have."""
+        if not self._live:
+            return
+        if not 0 <= arrived_s - self._window_s < _WINDOW_S:
+            self._window_s, self._looks = arrived_s, 0
+        self._looks += 1
+        if self._looks > _MOST_LOOKS:
+            raise self.unwatchable(f"over {_MOST_LOOKS} keyframes in {_WINDOW_S:.0f} s, apart by its own time stamps")
 
     def _seen(self, position_s: float) -> None:
         self.pictures += 1

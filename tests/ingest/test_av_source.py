@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 
 from streamguard.demo.encode import Encoding, film, write_video
@@ -233,6 +234,20 @@ class TestFiles:
         times = [frame.at.pts_us / 1e6 for frame in frames(str(clips.known), QUICK, session=1, news=news.append)]
         assert times == [0, 2, 4, 6, 8, 10]
         assert news == [Opened("h264", 320, 180, 12.0)]
+
+    @pytest.mark.parametrize("suffix", ["mp4", "ts"])
+    def test_squeezed_decoding_times(self, clips: Clips, tmp_path: Path, suffix: str) -> None:
+        """Decoding times that step by one tick hide no keyframe."""
+        clip = clips.film("no_bframes.mp4", Scene(9), seconds=6.0, encoding=Encoding(bframes=0))
+        squeezed = tmp_path / f"squeezed.{suffix}"
+        with av.open(str(clip)) as source, av.open(str(squeezed), "w") as target:
+            out = target.add_stream_from_template(source.streams.video[0])
+            for number, packet in enumerate(source.demux(video=0)):
+                if packet.size:
+                    packet.stream, packet.dts, packet.pts = out, number, max(packet.pts or 0, number)
+                    target.mux(packet)
+        times = [frame.at.pts_us / 1e6 for frame in frames(str(squeezed), QUICK, session=1)]
+        assert times == pytest.approx([0, 2, 4], abs=0.1)
 
     def test_long_group(self, clips: Clips) -> None:
         """A file with a long stretch without keyframes says that it was not seen."""

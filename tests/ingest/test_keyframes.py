@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from streamguard.demo.encode import Encoding
 from streamguard.demo.scenes import Scene
-from streamguard.ingest.keyframes import PARSE_ONLY, KeyframeDecoder, Spacing, pick_video, why_blind
+from streamguard.ingest.keyframes import PARSE_ONLY, KeyframeDecoder, Position, Spacing, Stamps, pick_video, why_blind
 from tests.scenes import Clips
 
 MAX_PIXELS = 1_000_000
@@ -117,6 +117,30 @@ def test_only_audio() -> None:
         assert why_blind(found, video, max_pixels=1) == "only audio"
 
 
+class TestPosition:
+    def test_reordered(self) -> None:
+        """Presentation times out of order are no step back."""
+        position = Position()
+        shown = (0.0, 0.12, 0.04, 0.08, 0.24)
+        assert [position.at_s(Stamps(0.04 * number, pts_s)) for number, pts_s in enumerate(shown)] == pytest.approx(
+            [0.0, 0.12, 0.12, 0.12, 0.24]
+        )
+
+    def test_either_clock(self) -> None:
+        """A clock that is squeezed does not hold back the other."""
+        assert [Position().at_s(one) for one in (Stamps(None, None),)] == [0.0]
+        for names in (("dts_s", "pts_s"), ("pts_s", "dts_s")):
+            position = Position()
+            seen = [position.at_s(Stamps(**dict(zip(names, (n / 90_000, 2.0 * n), strict=True)))) for n in range(4)]
+            assert seen == pytest.approx([0.0, 2.0, 4.0, 6.0])
+
+    def test_joined(self) -> None:
+        """Parts that count from 0 again go on."""
+        position = Position()
+        seen = [position.at_s(Stamps(one, one)) for one in (0.0, 20.0, 40.0, 0.0, 20.0)]
+        assert seen == pytest.approx([0.0, 20.0, 40.0, 40.0, 60.0])
+
+
 class TestSpacing:
     def test_all_intra(self) -> None:
         """Of a stream whose every picture is a keyframe a few a second are looked at."""
@@ -126,7 +150,14 @@ class TestSpacing:
     def test_bursts(self) -> None:
         """Keyframes that come all at once, seconds apart by the stream's own time, are all looked at."""
         spacing = Spacing(0.2)
-        assert all(spacing.due(100 + number / 1000, stamp_s=2.0 * number) for number in range(5))
+        assert all(spacing.due(100 + number / 1000, stamps=Stamps(2.0 * number, None)) for number in range(5))
+
+    def test_squeezed_decoding_times(self) -> None:
+        """Keyframes that are decoded at once but shown seconds apart are all looked at, and the other way round."""
+        for squeezed in (Stamps(None, 1.0), Stamps(1.0, None)):
+            spacing = Spacing(0.2)
+            stamps = (Stamps(squeezed.dts_s or 2.0 * number, squeezed.pts_s or 2.0 * number) for number in range(5))
+            assert all(spacing.due(100.0, stamps=one) for one in stamps)
 
     def test_clock_goes_back(self) -> None:
         """A clock that goes back makes the next one due."""

@@ -112,6 +112,19 @@ def test_recording_is_not_alive(recorded: Screening) -> None:
     assert recorded.news == [Blind("no keyframe for 30 s")]
 
 
+def test_too_many_looks(live: Screening) -> None:
+    """Time stamps that make every picture worth a look end the connection before they cost more than is honest."""
+    live.key.dts = None
+
+    def shown(number: int) -> int:
+        live.key.pts = 90_000 * number
+        return live.show(live.key, at_s=100.0)
+
+    assert sum(shown(number) for number in range(600)) == 600
+    with pytest.raises(SourceUnwatchable, match="over 600 keyframes in 10 s"):
+        shown(600)
+
+
 def test_end_without_a_picture(live: Screening, recorded: Screening) -> None:
     """A source that ended before anything was seen is never a plain end."""
     with pytest.raises(SourceUnavailable, match="ended before the first picture"):
