@@ -224,6 +224,11 @@ def _hear(library: Library, child: _Child, news: Callable[[Job, Progress], None]
     return None
 
 
+def _as_text(path: Path) -> str:
+    """Linux takes any bytes for a name, the catalogue text only."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def _rubbish(job: Job) -> Failed:
     return Failed(job, UsageError("add", job.path, "its decoder sent rubbish", hint="is the file hostile?"))
 
@@ -246,7 +251,7 @@ def _add(library: Library, child: _Child, reference: Reference) -> Outcome:
     # Two copies may have been decoded side by side.
     for item in library.with_content(content.sha256):
         return Known(job, item)
-    new = NewItem(child.id, job.label, str(job.path), content.size_bytes, content.sha256)
+    new = NewItem(child.id, job.label, _as_text(job.path), content.size_bytes, content.sha256)
     try:
         return Added(job, library.add(new, reference), child.pictures_lost)
     except UsageError as error:

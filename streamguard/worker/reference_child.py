@@ -5,12 +5,14 @@ It speaks to its parent in flat bytes, never in pickles: whoever takes it over c
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from streamguard.core.references import condense
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.ingest import files
 from streamguard.ingest.news import Damaged, News
+from streamguard.regular_files import open_regular
 from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Reference, ReferencePrint, View
 from streamguard.worker.confinement import confine
 
@@ -67,14 +70,17 @@ Message = Content | Progress | Damage | Reference | UsageError
 
 
 def run(path: str, connection: Connection, *, memory_mib: int) -> None:
-    """The child's main function: hash the file, then fingerprint it, then end."""
+    """The child's main function: see whether the file is footage, hash it, fingerprint it, end."""
     confine(connection.fileno(), memory_mib=memory_mib)
     try:
-        before = _identity(path)
+        with open_regular(Path(path)) as file:
+            before = _identity(file)
+        info = files.describe(path)  # before hashing: a disk's image may be no footage, and as large as the disk
         _say(connection, Said.CONTENT, _content(path, _Pulse(connection)))
-        reference = _reference(Path(path), connection)
-        if _identity(path) != before:
-            raise UsageError("add", path, "it changed while it was read", hint="add it again when it is complete")
+        reference = _reference(Path(path), info, connection)
+        with open_regular(Path(path)) as file:
+            if _identity(file) != before:
+                raise UsageError("add", path, "it changed while it was read", hint="add it again when it is complete")
         connection.send_bytes(Said.REFERENCE.value + to_bytes(reference))
     except MemoryError:
         _say(connection, Said.ERROR, ["add", path, f"needs more than {memory_mib} MiB to decode", "is it hostile?"])
@@ -156,8 +162,7 @@ class _Pulse:
             _say(self._connection, Said.PROGRESS, [self._at_s, self._of_s])
 
 
-def _reference(path: Path, connection: Connection) -> Reference:
-    info = files.describe(path)
+def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Reference:
     pulse = _Pulse(connection, of_s=float(info.duration_s or 0.0))
 
     def tell(news: News) -> None:
@@ -181,7 +186,7 @@ def _upright(prints: Fingerprints) -> Fingerprints:
 
 def _content(path: str, pulse: _Pulse) -> list[str | int]:
     digest, size = hashlib.sha256(), 0
-    with Path(path).open("rb") as file:
+    with open_regular(Path(path)) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)
@@ -189,8 +194,8 @@ def _content(path: str, pulse: _Pulse) -> list[str | int]:
     return [digest.hexdigest(), size]
 
 
-def _identity(path: str) -> tuple[int, int, int]:
-    status = Path(path).stat()
+def _identity(file: BinaryIO) -> tuple[int, int, int]:
+    status = os.fstat(file.fileno())
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import UsageError
+from streamguard.ingest.files import describe
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import PDQ_BITS, AssetId, MediaKind
@@ -70,6 +71,31 @@ def test_a_bad_file_costs_that_file_only(tmp_path: Path, clips: Clips) -> None:
         assert isinstance(failed, Failed)
         assert reason in str(failed.error)
         assert str(path) in str(failed.error)
+
+
+def test_what_may_never_end_costs_that_file_only(tmp_path: Path, clips: Clips) -> None:
+    """A pipe, a device and a huge file that is no footage fail at once: nothing is hashed before it is looked at."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+    with (tmp_path / "disk.mp4").open("wb") as file:
+        file.truncate(1 << 40)
+    reasons = {"pipe.mp4": "not a regular file", "zero.mp4": "not a regular file", "disk.mp4": "no audio or video"}
+    jobs = [Job(tmp_path / name, "x") for name in reasons]
+    outcomes = _index(tmp_path / "lib", [*jobs, Job(clips.image, "x")], replace(LIMITS, total_s=20.0))
+    assert isinstance(outcomes[clips.image.name], Added)
+    for name, reason in reasons.items():
+        failed = outcomes[name]
+        assert isinstance(failed, Failed)
+        assert reason in str(failed.error)
+
+
+def test_a_name_that_is_no_text_is_kept_readable(tmp_path: Path, clips: Clips) -> None:
+    """The catalogue holds the bytes that are no UTF-8 as numbers."""
+    odd = tmp_path / os.fsdecode(b"caf\xe9.png")
+    shutil.copy(clips.image, odd)
+    (outcome,) = _index(tmp_path / "lib", [Job(odd, "x")]).values()
+    assert isinstance(outcome, Added)
+    assert outcome.item.source == f"{tmp_path}/caf\\xe9.png"
 
 
 def test_a_truncated_file_gives_what_it_has(tmp_path: Path, clips: Clips) -> None:
@@ -210,7 +236,7 @@ def test_a_long_comparison_is_not_taken_for_a_hang(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(reference_child, "PROGRESS_EVERY_S", 0.0)
     ours, theirs = Pipe(duplex=False)
     with ours, theirs:
-        made = reference_child._reference(clips.known, theirs)
+        made = reference_child._reference(clips.known, describe(clips.known), theirs)
         told = [reference_child.understand(ours.recv_bytes()) for _ in range(made.frames_seen + len(made.prints))]
     last = told[made.frames_seen - 1]
     assert isinstance(last, Progress)
