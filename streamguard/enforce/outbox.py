@@ -13,13 +13,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamguard.enforce.outbox_file import claim, open_database, outbox_error, release
+from streamguard.enforce.outbox_file import claim, identity, is_claimed, open_database, outbox_error, release
 from streamguard.errors import OutboxError
 from streamguard.types import KillSignal, SessionId, StreamId, Verdict
 
 PARK_AFTER_REFUSALS = 5
 PRUNE_STEP = 200
 """Settled rows go in small steps, so that no append waits behind a large DELETE."""
+
+_INSERT = (
+    "INSERT INTO signals (id, stream, session, verdict, event, decided_unix_s, expires_unix_s)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+)
+_PENDING = (
+    "SELECT id, stream, session, verdict, event, decided_unix_s, expires_unix_s FROM signals"
+    " WHERE state = 'pending' ORDER BY refusals, seq LIMIT ?"
+)
+_ALL = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +50,19 @@ class OutboxCounts:
 
 
 class Outbox:
-    """Open it with `Outbox.open`. Safe to use from several threads; one process at a time."""
+    """Open it with `Outbox.open`. Safe to use from several threads; one process at a time.
+
+    Whoever deletes or replaces the file meanwhile costs one OutboxError: the next try finds a new file at the path,
+    with all that waited in the old one.
+    """
 
     def __init__(self, path: Path, *, db: sqlite3.Connection, claimed: int, retention: Retention) -> None:
         self.path = path
         self._db = db
         self._claimed = claimed
         self._retention = retention
+        self._file = identity(path)
+        self._rescued: list[tuple[str | float, ...]] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -66,11 +82,7 @@ class Outbox:
         row = (signal.id, signal.stream, signal.session, signal.verdict.value, signal.event)
         times = (signal.decided_unix_s, signal.expires_unix_s)
         with self._using("append to") as db:
-            insert = (
-                "INSERT INTO signals (id, stream, session, verdict, event, decided_unix_s, expires_unix_s)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-            )
-            return db.execute(insert, row + times).rowcount == 1
+            return db.execute(_INSERT, row + times).rowcount == 1
 
     def pending(self, limit: int) -> tuple[KillSignal, ...]:
         """The oldest signals still to be delivered, in the order of appending; those refused before come last.
@@ -78,12 +90,8 @@ class Outbox:
         Expired ones as well: an enforcer judges by the session that a signal names and by its `expires_at`, so a stale
         signal cannot cut a successor session, and whoever counts or audits kills still learns of it.
         """
-        select = (
-            "SELECT id, stream, session, verdict, event, decided_unix_s, expires_unix_s FROM signals"
-            " WHERE state = 'pending' ORDER BY refusals, seq LIMIT ?"
-        )
         with self._using("read") as db:
-            rows = db.execute(select, (limit,)).fetchall()
+            rows = db.execute(_PENDING, (limit,)).fetchall()
         return tuple(
             KillSignal(id_, StreamId(stream), SessionId(session), Verdict(verdict), event, decided, expires)
             for id_, stream, session, verdict, event, decided, expires in rows
@@ -156,6 +164,34 @@ class Outbox:
             if self._closed:
                 raise OutboxError(f"{operation} outbox", self.path, "it is closed")
             try:
+                if self._file is None or self._file != identity(self.path):
+                    rescued = self._start_again()
+                    hint = f"a new one was made, {rescued} waiting signals are in it; leave it to the worker"
+                    raise OutboxError(f"{operation} outbox", self.path, "the file was deleted or replaced", hint=hint)
                 yield self._db
             except sqlite3.Error as error:
                 raise outbox_error(operation, self.path, error) from error
+
+    def _start_again(self) -> int:
+        """What is written into a file without a name is lost. Returns how many signals were still to be had from it.
+
+        When a step fails, the next call goes on from there.
+        """
+        if not is_claimed(self.path, self._claimed):
+            claimed = claim(self.path)
+            release(self._claimed)
+            self._claimed = claimed
+        lost, self._file = self._file, None
+        try:
+            if lost is not None:
+                self._rescued = self._db.execute(_PENDING, (_ALL,)).fetchall()
+        finally:
+            # Before the new one is opened: SQLite deletes a journal by its name, which will be the new one's as well.
+            self._db.close()
+        self._db = open_database(self.path)
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(_INSERT, self._rescued)
+        self._db.execute("COMMIT")
+        rescued, self._rescued = len(self._rescued), []
+        self._file = identity(self.path)
+        return rescued

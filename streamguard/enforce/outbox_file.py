@@ -39,9 +39,8 @@ def claim(path: Path) -> int:
     The lock is on a file beside it: SQLite has locks of its own on the database, which closing any other descriptor of
     that file would drop. The kernel lets go of it however the process ends. Raises OutboxError.
     """
-    beside = path.with_name(f"{path.name}.lock")
     try:
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         problem = error.strerror or str(error)
         hint = "signals.outbox must lie in a directory that exists and can be written to"
@@ -57,6 +56,25 @@ def claim(path: Path) -> int:
 
 def release(descriptor: int) -> None:
     os.close(descriptor)
+
+
+def is_claimed(path: Path, descriptor: int) -> bool:
+    """Whether the lock file is still the one that was claimed: without it another process could claim the outbox."""
+    status = os.fstat(descriptor)
+    return identity(_lock_file(path)) == (status.st_dev, status.st_ino)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there, however its name came to it; None: there is none to be seen."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 def open_database(path: Path) -> sqlite3.Connection:

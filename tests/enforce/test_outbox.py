@@ -182,3 +182,52 @@ def test_a_closed_outbox_says_so(path: Path) -> None:
     outbox.close()
     with pytest.raises(OutboxError, match="it is closed"):
         outbox.append(a_signal())
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["the file", "its journal and lock too"])
+def test_a_deleted_outbox_is_made_anew_with_what_waited_in_it(path: Path, *, everything: bool) -> None:
+    """One error says so; from then on the file at the path holds all that is to be delivered."""
+    with Outbox.open(path) as outbox:
+        for number in range(3):
+            outbox.append(a_signal(number))
+        outbox.delivered(a_signal(0).id, at_unix_s=NOW_UNIX_S)
+        for file in path.parent.glob(f"{path.name}*") if everything else [path]:
+            file.unlink()
+        with pytest.raises(OutboxError, match=r"deleted or replaced; a new one was made, 2 waiting signals"):
+            outbox.append(a_signal(3))
+        assert outbox.append(a_signal(3))
+        with pytest.raises(OutboxError, match="another process is using it"):
+            Outbox.open(path)
+        journal = path.with_name(f"{path.name}-wal")
+        assert journal.exists()
+    with Outbox.open(path) as outbox:
+        assert outbox.pending(10) == (a_signal(1), a_signal(2), a_signal(3))
+
+
+def test_a_deleted_outbox_that_cannot_be_made_anew_keeps_what_waits(path: Path) -> None:
+    """It is tried with each call, and nothing is forgotten meanwhile."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal(1))
+        path.unlink()
+        path.mkdir()
+        for _ in range(2):
+            with pytest.raises(OutboxError, match="unable to open database file"):
+                outbox.append(a_signal(2))
+        path.rmdir()
+        with pytest.raises(OutboxError, match="a new one was made, 1 waiting signals"):
+            outbox.append(a_signal(2))
+        assert outbox.append(a_signal(2))
+        assert outbox.pending(10) == (a_signal(1), a_signal(2))
+
+
+def test_a_deleted_outbox_that_another_process_has_by_now_is_left_to_it(path: Path) -> None:
+    """Two workers never share one."""
+    with Outbox.open(path) as outbox:
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+        with Outbox.open(path) as other, pytest.raises(OutboxError, match="another process is using it"):
+            outbox.append(a_signal())
+        assert other.path == path
+        with pytest.raises(OutboxError, match="a new one was made"):
+            outbox.append(a_signal())
+        assert outbox.append(a_signal())
