@@ -29,13 +29,22 @@ _MOST_REORDERED_S = 10.0
 
 
 def pick_video(container: InputContainer) -> VideoStream | None:
-    """The largest video stream that is no cover picture, or None; all others are dropped in the demuxer."""
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    chosen = max(streams, key=_pixels, default=None)
+    """The video track that players show: the default one, else the first; all others are dropped in the demuxer.
+
+    None: there is none but cover pictures.
+    """
+    tracks = video_tracks(container)
+    default = (track for track in tracks if track.disposition & Disposition.default)
+    chosen = next(default, tracks[0] if tracks else None)
     for stream in container.streams:
         if stream is not chosen:
             stream.discard = Discard.all
     return chosen
+
+
+def video_tracks(container: InputContainer) -> tuple[VideoStream, ...]:
+    """The tracks that a player could show, cover pictures left out."""
+    return tuple(track for track in container.streams.video if not track.disposition & Disposition.attached_pic)
 
 
 def why_blind(container: InputContainer, video: VideoStream | None, *, max_pixels: int) -> str | None:

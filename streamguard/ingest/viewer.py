@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
 from streamguard.errors import SourceUnavailable, SourceUnwatchable
-from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, Stamps, pick_video, why_blind
+from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, Stamps, pick_video, video_tracks, why_blind
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Tell
 from streamguard.ingest.options import SourceOptions
 from streamguard.types import Frame
@@ -43,6 +43,7 @@ class Viewer:
         self._packets = 0
         self._damaged: dict[str, int] = {}
         self._blind = False
+        self._unwatched = 0
         self._window_s = -math.inf
         self._looks = 0
         self.pictures = 0
@@ -59,6 +60,7 @@ class Viewer:
         if opened != self._opened and codec.width and codec.height:
             self._opened = opened
             self._tell(opened)
+        self._tell_unwatched(len(video_tracks(container)) - 1)
         self._decoder = KeyframeDecoder(video, max_pixels=self._options.max_pixels)
         self.wait(position_s=position_s)
         return video
@@ -120,6 +122,16 @@ class Viewer:
         """The error to raise when nothing can be seen."""
         self._flush()
         return SourceUnwatchable("watch", self._subject, reason)
+
+    def _tell_unwatched(self, tracks: int) -> None:
+        """A player may be told to show another video track. Of a recording that must not pass for clear."""
+        if tracks > self._unwatched:
+            if self._live:
+                self._damaged["video track not watched"] = tracks - self._unwatched
+                self._flush()
+            else:
+                self._tell(Blind(f"{tracks} more video {'track' if tracks == 1 else 'tracks'} in it"))
+            self._unwatched = tracks
 
     def _bounded(self, arrived_s: float) -> None:
         """Raises when a live stream's time stamps make us look at more than it can honestly have."""

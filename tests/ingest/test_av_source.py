@@ -24,6 +24,7 @@ from streamguard.types import Frame
 from tests.programs import need
 from tests.scenes import Clips
 from tests.servers import RtmpServer, free_ports
+from tests.tracks import two_tracks
 
 QUICK = SourceOptions(open_timeout_s=6.0, read_timeout_s=1.5, blind_after_s=2.5)
 LIVE_WITHIN_S = 15.0
@@ -248,6 +249,13 @@ class TestFiles:
                     target.mux(packet)
         times = [frame.at.pts_us / 1e6 for frame in frames(str(squeezed), QUICK, session=1)]
         assert times == pytest.approx([0, 2, 4], abs=0.1)
+
+    def test_another_track(self, tmp_path: Path) -> None:
+        """A file with a second video track, which nobody watched, says so, and can never be clear."""
+        news: list[News] = []
+        path = two_tracks(tmp_path / "two.mp4")
+        assert {frame.luma.shape for frame in frames(str(path), QUICK, session=1, news=news.append)} == {(64, 64)}
+        assert Blind("1 more video track in it") in news
 
     def test_long_group(self, clips: Clips) -> None:
         """A file with a long stretch without keyframes says that it was not seen."""

@@ -14,8 +14,18 @@ from hypothesis import strategies as st
 
 from streamguard.demo.encode import Encoding
 from streamguard.demo.scenes import Scene
-from streamguard.ingest.keyframes import PARSE_ONLY, KeyframeDecoder, Position, Spacing, Stamps, pick_video, why_blind
+from streamguard.ingest.keyframes import (
+    PARSE_ONLY,
+    KeyframeDecoder,
+    Position,
+    Spacing,
+    Stamps,
+    pick_video,
+    video_tracks,
+    why_blind,
+)
 from tests.scenes import Clips
+from tests.tracks import two_tracks
 
 MAX_PIXELS = 1_000_000
 
@@ -97,6 +107,16 @@ def test_larger_than_allowed(clips: Clips) -> None:
         decoder = KeyframeDecoder(video, max_pixels=320 * 180 - 1)
         packet = next(packet for packet in container.demux(video) if packet.is_keyframe)
         assert list(decoder.pictures(packet)) == []
+
+
+@pytest.mark.parametrize(("default", "watched"), [(None, 0), (1, 1)])
+def test_the_track_that_players_show(tmp_path: Path, default: int | None, watched: int) -> None:
+    """Of several video tracks the default one is watched, else the first, however large another one is."""
+    path = two_tracks(tmp_path / "two.mkv", default=default)
+    with opened(path) as container:
+        video = pick_video(container)
+        assert video is not None
+        assert (video.index, len(video_tracks(container))) == (watched, 2)
 
 
 def test_only_audio() -> None:

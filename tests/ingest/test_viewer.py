@@ -12,6 +12,7 @@ from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.viewer import Viewer
 from tests.scenes import Clips
+from tests.tracks import two_tracks
 
 OPTIONS = SourceOptions(blind_after_s=30.0)
 
@@ -110,6 +111,14 @@ def test_recording_is_not_alive(recorded: Screening) -> None:
     for at_s in range(100, 200):
         recorded.show(recorded.other, at_s=at_s)
     assert recorded.news == [Blind("no keyframe for 30 s")]
+
+
+def test_another_track(live: Screening, tmp_path: Path) -> None:
+    """That a live stream has a video track which nobody watches is told once."""
+    for _ in range(3):
+        with av.open(str(two_tracks(tmp_path / "two.ts"))) as container:
+            live.viewer.open(container, position_s=100)
+    assert [word for word in live.news if isinstance(word, Damaged)] == [Damaged("video track not watched", 1)]
 
 
 def test_too_many_looks(live: Screening) -> None:
