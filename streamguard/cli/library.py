@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from rich.text import Text
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
-from streamguard.errors import UsageError
+from streamguard.errors import LibraryDamaged, UsageError
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.store import Library, Stats
 
@@ -133,7 +134,9 @@ def verify(path: Path, as_json: bool) -> int:
     """
     with Library.open(path, read_only=True) as opened:
         problems = opened.verify()
-        items = len(opened.items())
+        items = None
+        with suppress(LibraryDamaged):  # one of the problems then
+            items = len(opened.items())
     damaged = any(problem.damage for problem in problems)
     if as_json:
         found = [{"where": p.where, "what": p.what, "hint": p.hint, "damage": p.damage} for p in problems]
@@ -141,7 +144,7 @@ def verify(path: Path, as_json: bool) -> int:
     else:
         for problem in problems:
             kind = "damaged" if problem.damage else "note"
-            click.echo(f"{kind}: {printable(problem.where)}: {problem.what}; {problem.hint}")
+            click.echo(f"{kind}: {printable(f'{problem.where}: {problem.what}; {problem.hint}')}")
         if not damaged:
             click.echo(f"ok: {items} items")
     return EXIT_FOUND if damaged else EXIT_OK

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library.durable import FORMAT, refuse_newer
-from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet
+from streamguard.library.live_set import CURRENT, LAST_UNIX_S, SEGMENTS, LiveSegment, LiveSet
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN, SegmentRef
 from streamguard.types import AssetId, MediaKind, Reference
 
@@ -130,7 +130,10 @@ class Catalogue:
 
     def generation(self) -> int:
         with _ours(self._path):
-            return int(self._connection.execute("SELECT generation FROM library").fetchone()[0])
+            row = self._connection.execute("SELECT generation FROM library").fetchone()
+        with _possible(self._path):
+            (generation,) = row or ("none",)
+            return _whole(generation)
 
     def items(self, *, removed: bool = False) -> tuple[ItemRecord, ...]:
         """All items by id; with `removed` those that were removed as well."""
@@ -138,7 +141,9 @@ class Catalogue:
         return self._items("WHERE state IN (?, ?, ?) ORDER BY items.id, items.number", states)
 
     def with_id(self, id_: str) -> tuple[ItemRecord, ...]:
-        """The item of that id that is not removed, or nothing."""
+        """The item of that id that is not removed, or nothing; nor is there one of an impossible id."""
+        if re.fullmatch(ID_PATTERN, id_) is None:
+            return ()
         return self._items("WHERE items.id = ? AND state != 'removed'", (id_,))
 
     def with_content(self, sha256: str) -> tuple[ItemRecord, ...]:
@@ -156,13 +161,16 @@ class Catalogue:
                 """SELECT id, manifest_sha256 FROM segments WHERE id IN
                    (SELECT segment FROM items WHERE state != 'removed') ORDER BY id"""
             ).fetchall()
-            return tuple(SegmentRef(str(row[0]), str(row[1])) for row in rows)
+        with _possible(self._path):
+            return tuple(SegmentRef(_text(row[0], SEGMENT_PATTERN), _text(row[1], SHA256_PATTERN)) for row in rows)
 
     def live_set(self) -> LiveSet:
         """What `current.json` should say."""
         with _ours(self._path):
-            generation, changed = self._connection.execute("SELECT generation, changed_unix_s FROM library").fetchone()
+            row = self._connection.execute("SELECT generation, changed_unix_s FROM library").fetchone()
             rows = self._connection.execute("SELECT segment, id, state FROM items ORDER BY segment, id").fetchall()
+        with _possible(self._path):
+            generation, changed = row or ("none", "none")
             live = {segment for segment, _, state in rows if state == ItemState.LIVE.value}
             # An id that was removed and then added again in the same segment cannot be: a segment never changes.
             off: dict[str, list[str]] = {segment: [] for segment in live}
@@ -170,10 +178,14 @@ class Catalogue:
                 if segment in live and state != ItemState.LIVE.value:
                     off[segment].append(id_)
             return LiveSet(
-                generation=generation,
-                changed_unix_s=changed,
+                generation=_whole(generation),
+                changed_unix_s=_time(changed),
                 segments=tuple(
-                    LiveSegment(id=ref.id, manifest_sha256=ref.manifest_sha256, off=tuple(off[ref.id]))
+                    LiveSegment(
+                        id=ref.id,
+                        manifest_sha256=ref.manifest_sha256,
+                        off=tuple(_text(id_, ID_PATTERN) for id_ in off[ref.id]),
+                    )
                     for ref in self.segments_in_use()
                     if ref.id in live
                 ),
@@ -209,8 +221,9 @@ class Catalogue:
         with _ours(self._path):
             rows = self._connection.execute(
                 "SELECT at_unix_s, action FROM audit WHERE item = ? ORDER BY number", (item.number,)
-            )
-            return tuple((float(row[0]), str(row[1])) for row in rows)
+            ).fetchall()
+        with _possible(self._path):
+            return tuple((_time(row[0]), str(row[1])) for row in rows)
 
     def problem(self) -> str:
         """What SQLite's own check finds wrong with the file; empty when nothing is."""
@@ -225,7 +238,8 @@ class Catalogue:
     def _items(self, where: str, values: tuple[str, ...]) -> tuple[ItemRecord, ...]:
         with _ours(self._path):
             rows = self._connection.execute(f"{_SELECT_ITEMS} {where}", values).fetchall()
-            return tuple(_record(row, self._path) for row in rows)
+        with _possible(self._path):
+            return tuple(map(_record, rows))
 
 
 def _is_in_use(library: Path) -> bool:
@@ -251,34 +265,50 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
     connection.execute("COMMIT")
 
 
-def _record(row: sqlite3.Row, path: Path) -> ItemRecord:
-    """A row, checked: the file may be damaged, or made by somebody else."""
+@contextmanager
+def _possible(path: Path) -> Iterator[None]:
+    """Values that cannot be are damage: the file may be broken, or made by somebody else."""
     try:
-        return ItemRecord(
-            number=_whole(row["number"]),
-            id=AssetId(_text(row["id"], ID_PATTERN)),
-            label=_text(row["label"], LABEL_PATTERN),
-            state=ItemState(row["state"]),
-            kind=MediaKind(row["kind"]),
-            segment=_text(row["segment"], SEGMENT_PATTERN),
-            sha256=_text(row["sha256"], SHA256_PATTERN),
-            looks=_whole(row["looks"]),
-            duration_us=_whole(row["duration_us"]),
-            frames_seen=_whole(row["frames_seen"]),
-            blank_share=float(row["blank_share"]),
-            review_only=bool(row["review_only"]),
-            added_unix_s=float(row["added_unix_s"]),
-            source=str(row["path"]),
-            size_bytes=_whole(row["size_bytes"]),
-        )
+        yield
     except (TypeError, ValueError) as error:
         raise LibraryDamaged("read catalogue", path, f"impossible value {error}", hint=_RESTORE) from error
 
 
+def _record(row: sqlite3.Row) -> ItemRecord:
+    return ItemRecord(
+        number=_whole(row["number"]),
+        id=AssetId(_text(row["id"], ID_PATTERN)),
+        label=_text(row["label"], LABEL_PATTERN),
+        state=ItemState(row["state"]),
+        kind=MediaKind(row["kind"]),
+        segment=_text(row["segment"], SEGMENT_PATTERN),
+        sha256=_text(row["sha256"], SHA256_PATTERN),
+        looks=_whole(row["looks"]),
+        duration_us=_whole(row["duration_us"]),
+        frames_seen=_whole(row["frames_seen"]),
+        blank_share=_number(row["blank_share"], most=1.0),
+        review_only=bool(_whole(row["review_only"])),
+        added_unix_s=_time(row["added_unix_s"]),
+        source=str(row["path"]),
+        size_bytes=_whole(row["size_bytes"]),
+    )
+
+
 def _whole(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(repr(value))
+    """Nothing that is counted can be negative."""
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(repr(value))
     return value
+
+
+def _number(value: object, *, most: float) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= most:
+        raise ValueError(repr(value))
+    return float(value)
+
+
+def _time(value: object) -> float:
+    return _number(value, most=LAST_UNIX_S)
 
 
 def _text(value: object, pattern: str) -> str:
@@ -293,6 +323,8 @@ def _ours(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if not hasattr(error, "sqlite_errorcode"):  # Python's own: a text that is no UTF-8
+            raise LibraryDamaged("read catalogue", path, str(error), hint=_RESTORE) from error
         raise LibraryError("use catalogue", path, str(error), hint=_hint(error)) from error
     except sqlite3.DatabaseError as error:
         raise LibraryDamaged("read catalogue", path, str(error), hint=_RESTORE) from error

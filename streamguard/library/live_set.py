@@ -18,6 +18,9 @@ from streamguard.library.segments import ID_PATTERN, SEGMENT_PATTERN, SHA256_PAT
 CURRENT = "current.json"
 SEGMENTS = "segments"
 
+LAST_UNIX_S = 253_402_300_799.0
+"""The end of the year 9999, and of Python's calendar."""
+
 _MOST_BYTES = 256 << 20
 
 
@@ -38,7 +41,7 @@ class LiveSet(_Part):
 
     format: Annotated[int, Field(ge=1, le=FORMAT)] = FORMAT
     generation: Annotated[int, Field(ge=0)]
-    changed_unix_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    changed_unix_s: Annotated[float, Field(ge=0, le=LAST_UNIX_S, allow_inf_nan=False)]
     segments: tuple[LiveSegment, ...] = ()
 
     @property

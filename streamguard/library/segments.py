@@ -103,7 +103,7 @@ def check_new(id_: str, label: str, reference: Reference) -> None:
     if re.fullmatch(ID_PATTERN, id_) is None:
         hint = "letters, digits, dot, dash and underscore, at most 128, the first a letter or digit"
         raise UsageError("add", repr(id_), "not a possible id", hint=hint)
-    if re.fullmatch(LABEL_PATTERN, label) is None:
+    if re.fullmatch(LABEL_PATTERN, label) is None or re.search("[\ud800-\udfff]", label):  # bytes that are no UTF-8
         raise UsageError("add", id_, f"not a possible label: {label!r}", hint="at most 100 printable characters")
     if not reference.prints:
         blank = (

@@ -144,12 +144,15 @@ class Library:
         return record
 
     def verify(self) -> tuple[Problem, ...]:
-        """Everything that is wrong with the files; writes nothing."""
+        """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""
         generation = -1
         problems: tuple[Problem, ...] = ()
-        # A writer may change things under us; what is still wrong once it has rested is wrong.
-        while generation != (generation := self._catalogue.generation()):
-            problems = inspection.inspect(self._path, self._catalogue)
+        try:
+            # A writer may change things under us; what is still wrong once it has rested is wrong.
+            while generation != (generation := self._catalogue.generation()):
+                problems = inspection.inspect(self._path, self._catalogue)
+        except LibraryDamaged as error:
+            return (Problem(error.subject, error.problem, error.hint),)
         return problems
 
     def stats(self) -> Stats:

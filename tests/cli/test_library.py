@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from click.testing import Result
 
 from streamguard.cli.library import library
 from streamguard.errors import LibraryMissing, StreamGuardError, UsageError
+from streamguard.library.catalogue import CATALOGUE
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
@@ -209,6 +211,19 @@ def test_verify_finds_damage(known: Path) -> None:
     (tree,) = _lines(_run("verify", "--library", known, "--json"))
     assert tree["ok"] is False
     assert len(tree["problems"]) == 1
+
+
+def test_verify_tells_of_a_damaged_catalogue(known: Path) -> None:
+    """Impossible values are a problem with a next step, and the status 1."""
+    connection = sqlite3.connect(known / CATALOGUE)
+    with connection:
+        connection.execute("UPDATE items SET looks = 'many'")
+    connection.close()
+    result = _run("verify", "--library", known)
+    assert (result.exit_code, result.stdout.count("\n")) == (1, 1)
+    assert "impossible value 'many'; put it back from a backup" in result.stdout
+    (tree,) = _lines(_run("verify", "--library", known, "--json"))
+    assert (tree["ok"], tree["items"]) == (False, None)
 
 
 def test_stats(known: Path) -> None:

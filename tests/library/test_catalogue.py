@@ -1,12 +1,14 @@
 """streamguard.library.catalogue: what is in the library, in SQLite."""
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState
+from streamguard.library.store import Library
 from tests.library.made import library_of
 
 
@@ -37,6 +39,52 @@ def test_impossible_values_are_damage(tmp_path: Path, change: str) -> None:
     with pytest.raises(LibraryDamaged, match=r"impossible value .*; put it back from a backup"):
         catalogue.items()
     catalogue.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE library SET generation = 'abc'",
+        "UPDATE library SET generation = 1e300",
+        "UPDATE library SET generation = -5",
+        "DELETE FROM library",
+        "UPDATE library SET changed_unix_s = 'x'",
+        "UPDATE library SET changed_unix_s = 9e999",
+        "UPDATE segments SET manifest_sha256 = 'zz'",
+        "UPDATE items SET added_unix_s = 9e999",
+        "UPDATE items SET blank_share = -9e999",
+        "UPDATE sources SET path = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_no_impossible_value_is_a_bug(tmp_path: Path, change: str) -> None:
+    """Reading, publishing and opening for writing each end in LibraryDamaged or well; verify tells it as a problem."""
+    library_of(tmp_path, "a")
+    _ask(tmp_path, change)
+    uses = (Library.items, Library.stats, lambda library: library.history("a"))
+    with Library.open(tmp_path, read_only=True) as library:
+        for use in uses:
+            with suppress(LibraryDamaged):
+                use(library)
+        (problem,) = library.verify()
+    assert problem.damage
+    assert "backup" in problem.hint
+    with suppress(LibraryDamaged), Library.open(tmp_path) as library:
+        library.remove("a")
+
+
+def test_impossible_times_of_the_history_are_damage(tmp_path: Path) -> None:
+    """Nobody can say when that was."""
+    library_of(tmp_path, "a")
+    _ask(tmp_path, "UPDATE audit SET at_unix_s = 9e999")
+    with Library.open(tmp_path, read_only=True) as library, pytest.raises(LibraryDamaged, match="impossible value inf"):
+        library.history("a")
+
+
+def test_an_id_that_is_no_text_is_not_there(tmp_path: Path) -> None:
+    """What SQLite cannot even be asked is no bug either."""
+    library_of(tmp_path, "a")
+    with Library.open(tmp_path, read_only=True) as library:
+        assert not library.has("\udcff")
 
 
 def _remove_and_fail(catalogue: Catalogue, item: ItemRecord) -> None:
