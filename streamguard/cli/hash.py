@@ -15,6 +15,9 @@ from streamguard.ingest import files
 from streamguard.ingest.news import News
 from streamguard.types import MediaKind
 
+_MAX_PIXELS = 8192 * 6144
+"""Files are decoded in this very process. All phones' photographs and 8K videos pass, and take 1 GB at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Hash:
@@ -40,7 +43,8 @@ def hash_(*, as_json: bool, every_s: float, inputs: tuple[Path, ...]) -> int:
     Hashes are printed as the PDQ reference prints them, and may be compared with any PDQ list. Two pictures count as
     the same within 31 of 256 bits; below a quality of 50 a picture carries too little to be compared.
 
-    A file that cannot be read costs one line on standard error, the others are still hashed, and the exit status is 2.
+    A file that cannot be read, or has a picture of over 50 million pixels, costs one line on standard error, the others
+    are still hashed, and the exit status is 2.
 
     \b
     Examples:
@@ -64,8 +68,8 @@ def _hashes(path: Path, *, every_s: float) -> Iterator[_Hash]:
     def tell(news: News) -> None:
         click.echo(f"warning: {one_line(str(path))}: passed over what could not be decoded ({news})", err=True)
 
-    is_image = files.describe(path).kind is MediaKind.IMAGE
-    for frame in files.looks(path, every_s=every_s, tell=tell):
+    is_image = files.describe(path, max_pixels=_MAX_PIXELS).kind is MediaKind.IMAGE
+    for frame in files.looks(path, every_s=every_s, tell=tell, max_pixels=_MAX_PIXELS):
         code, quality = pdq.from_luma(frame.luma, levels=frame.levels)
         yield _Hash(None if is_image else frame.at.pts_us / 1_000_000, code.hex(), quality)
         if is_image:

@@ -23,7 +23,7 @@ from streamguard.ingest.news import Damaged, Tell, ignore
 from streamguard.types import Frame, MediaKind, MediaTime
 
 MAX_PIXELS = 16384 * 16384
-"""For references, which the operator chose; streams have ingest.max_pixels."""
+"""For references, which are decoded in a child of limited memory; streams have ingest.max_pixels."""
 
 _IMAGE_FORMATS = (
     "bmp_pipe", "gem_pipe", "j2k_pipe", "jpeg_pipe", "jpegls_pipe", "jpegxl_pipe", "pam_pipe", "pbm_pipe", "pcx_pipe",
@@ -52,31 +52,33 @@ class MediaInfo:
     codec: str
 
 
-def describe(path: Path | str) -> MediaInfo:
+def describe(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> MediaInfo:
     """Kind, length and size of a video or an image.
 
-    Raises UsageError: no such file; SourceUnwatchable: no picture in it.
+    Raises UsageError: no such file; SourceUnwatchable: no picture in it, or one of more than `max_pixels`.
     """
     file = as_path(path)
-    with opened_file(file) as container:
-        video = _video(container, file)
+    with opened_file(file, max_pixels=max_pixels) as container:
+        video = _video(container, file, max_pixels=max_pixels)
         codec = video.codec_context
         kind = _kind(container, video)
         duration_s = 0.0 if kind is MediaKind.IMAGE else _duration_s(container, video)
         return MediaInfo(kind, duration_s, codec.width, codec.height, codec.name)
 
 
-def looks(path: Path | str, *, every_s: float | None = None, tell: Tell = ignore) -> Iterator[Frame]:
+def looks(
+    path: Path | str, *, every_s: float | None = None, tell: Tell = ignore, max_pixels: int = MAX_PIXELS
+) -> Iterator[Frame]:
     """Every picture of a video or an image, or the first of each `every_s` seconds; times from 0, always forward.
 
     What cannot be decoded is passed over and told as Damaged at the end. Raises UsageError: no such file;
-    SourceUnwatchable: nothing in it could be decoded.
+    SourceUnwatchable: nothing in it could be decoded, or it is larger than `max_pixels`.
     """
     file = as_path(path)
-    with opened_file(file) as container:
-        video = _video(container, file)
+    with opened_file(file, max_pixels=max_pixels) as container:
+        video = _video(container, file, max_pixels=max_pixels)
         video.codec_context.thread_type = "AUTO"
-        video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        video.codec_context.options = {"max_pixels": str(max_pixels)}
         damaged = 0
         times = _Times(every_s)
         for frame in _pictures(container, video):
@@ -90,7 +92,8 @@ def looks(path: Path | str, *, every_s: float | None = None, tell: Tell = ignore
     if damaged:
         tell(Damaged("packet", damaged))
     if not times.seen:
-        raise SourceUnwatchable("read", file, "no picture in it can be decoded", hint="is the file whole?")
+        hint = f"is the file whole, and its picture of no more than {_millions(max_pixels)}?"
+        raise SourceUnwatchable("read", file, "no picture in it can be decoded", hint=hint)
 
 
 def as_path(path: Path | str) -> Path:
@@ -133,9 +136,13 @@ def refuse_nested(*_: object) -> NoReturn:
     raise PermissionError("nothing else may be opened")
 
 
-def _video(container: InputContainer, file: Path) -> VideoStream:
+def _millions(pixels: int) -> str:
+    return f"{pixels / 1e6:.0f} million pixels"
+
+
+def _video(container: InputContainer, file: Path, *, max_pixels: int) -> VideoStream:
     video = pick_video(container)
-    reason = why_blind(container, video, max_pixels=MAX_PIXELS)
+    reason = why_blind(container, video, max_pixels=max_pixels, limit=_millions(max_pixels))
     if container.metadata.get("major_brand", "").strip() in _TILED_BRANDS:
         raise SourceUnwatchable("read", file, "HEIF pictures are kept in tiles", hint="convert it to JPEG or PNG")
     if reason is not None or video is None:

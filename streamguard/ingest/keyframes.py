@@ -47,8 +47,10 @@ def video_tracks(container: InputContainer) -> tuple[VideoStream, ...]:
     return tuple(track for track in container.streams.video if not track.disposition & Disposition.attached_pic)
 
 
-def why_blind(container: InputContainer, video: VideoStream | None, *, max_pixels: int) -> str | None:
-    """Why nothing can be seen although there is a connection; None: it can."""
+def why_blind(
+    container: InputContainer, video: VideoStream | None, *, max_pixels: int, limit: str = "ingest.max_pixels allows"
+) -> str | None:
+    """Why nothing can be seen although there is a connection; None: it can. `limit`: what `max_pixels` is called."""
     if video is None:
         return "only audio" if container.streams.audio else "no video"
     # Where FFmpeg has no decoder PyAV has no codec context, whatever its stubs say.
@@ -56,7 +58,7 @@ def why_blind(container: InputContainer, video: VideoStream | None, *, max_pixel
     if codec is None:
         return "its codec cannot be decoded"
     if _pixels(video) > max_pixels:
-        return f"its picture of {codec.width}x{codec.height} is larger than ingest.max_pixels allows"
+        return f"its picture of {codec.width}x{codec.height} is larger than {limit}"
     return None
 
 

@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 
 import click
@@ -67,6 +68,19 @@ def test_bad_files(clips: Clips, tmp_path: Path, *, as_json: bool) -> None:
     assert gone.startswith("error: open ")
     assert "no such file" in gone
     assert "no audio or video" in text
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tiff"])
+def test_huge(tmp_path: Path, suffix: str) -> None:
+    """A small file with a huge picture in it is refused before it is decoded."""
+    side_px = 16_000 if suffix == "png" else 8_000
+    path = tmp_path / f"huge.{suffix}"
+    assert cv2.imwrite(str(path), np.zeros((side_px, side_px), np.uint8))
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = run(path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "its picture of no more than 50 million pixels?" in result.stderr
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 200_000
 
 
 def test_nothing_given() -> None:
