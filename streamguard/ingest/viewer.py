@@ -4,7 +4,8 @@ RTMP, files and HLS read differently and see alike; this is the part that is ali
 """
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from av.container import InputContainer
 from av.packet import Packet
@@ -29,7 +30,17 @@ class Viewer:
     Times called `position_s` are on that clock, and on no other.
     """
 
-    def __init__(self, subject: str, options: SourceOptions, *, session: int, tell: Tell, live: bool) -> None:
+    def __init__(
+        self,
+        subject: str,
+        options: SourceOptions,
+        *,
+        session: int,
+        tell: Tell,
+        live: bool,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock_s = clock_s
         self._subject = subject
         self._options = options
         self._tell = tell
@@ -91,7 +102,8 @@ class Viewer:
     def wait(self, *, position_s: float) -> None:
         """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""
         if self._seen_s is None:
-            self._seen_s = self._told_s = position_s
+            self._seen_s = position_s
+            self._told_s = self._wall_s(position_s)
         without_s = position_s - self._seen_s
         if self._live and without_s >= 2 * self._options.blind_after_s:
             # A codec that changed in mid-stream is only seen by opening anew.
@@ -99,8 +111,9 @@ class Viewer:
         if without_s >= self._options.blind_after_s and not self._blind:
             self._blind = True
             self._tell(Blind(self._reason(self._options.blind_after_s)))
-        if self._live and not 0 <= position_s - self._told_s < _TELL_EVERY_S:
-            self._told_s = position_s
+        now_s = self._wall_s(position_s)
+        if not 0 <= now_s - self._told_s < _TELL_EVERY_S:
+            self._told_s = now_s
             self._flush()
             self._tell(Alive(self._packets))
             self._packets = 0
@@ -145,10 +158,15 @@ class Viewer:
 
     def _seen(self, position_s: float) -> None:
         self.pictures += 1
-        self._seen_s = self._told_s = position_s
+        self._seen_s = position_s
+        self._told_s = self._wall_s(position_s)
         self._packets = 0
         self._blind = False
         self._flush()
+
+    def _wall_s(self, position_s: float) -> float:
+        """The time that whoever listens for us lives in: a recording on a slow disk may be silent for long, too."""
+        return position_s if self._live else self._clock_s()
 
     def _flush(self) -> None:
         for what, count in self._damaged.items():

@@ -22,7 +22,8 @@ class Screening:
 
     def __init__(self, path: Path, *, live: bool) -> None:
         self.news: list[News] = []
-        self.viewer = Viewer("cam", OPTIONS, session=7, tell=self.news.append, live=live)
+        self.wall_s = 0.0
+        self.viewer = Viewer("cam", OPTIONS, session=7, tell=self.news.append, live=live, clock_s=lambda: self.wall_s)
         self._container = av.open(str(path), options=PARSE_ONLY)
         video = self.viewer.open(self._container, position_s=100.0)
         packets = list(self._container.demux(video))
@@ -106,11 +107,19 @@ def test_blind_says_which(live: Screening) -> None:
     assert Blind("no keyframe could be decoded for 30 s") in live.news
 
 
-def test_recording_is_not_alive(recorded: Screening) -> None:
-    """A file is read as fast as it can be: only what could not be seen of it is told."""
+def test_recording(recorded: Screening) -> None:
+    """A file is read as fast as it can be, and what could not be seen of it is told."""
     for at_s in range(100, 200):
         recorded.show(recorded.other, at_s=at_s)
     assert recorded.news == [Blind("no keyframe for 30 s")]
+
+
+def test_slow_recording(recorded: Screening) -> None:
+    """A file that takes long to read is alive once a second of the reader's time, not of its own."""
+    for number in range(75):
+        recorded.wall_s = number / 25
+        recorded.show(recorded.other, at_s=100 + number / 1000)
+    assert recorded.news == [Alive(26), Alive(25)]
 
 
 def test_another_track(live: Screening, tmp_path: Path) -> None:
