@@ -1,16 +1,19 @@
 """The `streamguard` command: finds its subcommands, and turns errors into one line and an exit status."""
 
+import errno
 import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, NoReturn
+from io import StringIO
+from typing import NoReturn, TextIO
 
 import click
 
 from streamguard import __version__
 from streamguard.cli.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
-from streamguard.errors import StreamGuardError
+from streamguard.errors import StreamGuardError, one_line
 
 _COMMANDS = {
     "demo": "streamguard.cli.demo:demo",
@@ -22,6 +25,9 @@ _COMMANDS = {
     "doctor": "streamguard.cli.doctor:doctor",
     "check-config": "streamguard.cli.doctor:check_config",
 }
+
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What only a disk or a terminal can be to blame for."""
 
 
 class _LazyGroup(click.Group):
@@ -60,26 +66,61 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     # FAISS's idle threads would spin after each search, at ten times its cost. It is read when FAISS is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _fill_what_is_closed()
+    status = _status(arguments)
+    # What cannot be written must not be tried once more at exit: that would be a trace, and the status 120.
+    for stream in (sys.stdout, sys.stderr):
+        if not _flushed(stream):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(EXIT_OK if status is None else status)
+
+
+def _status(arguments: list[str] | None) -> int | None:
     try:
-        status: Any = cli.main(arguments, prog_name="streamguard", standalone_mode=False)
+        status: int | None = cli.main(arguments, prog_name="streamguard", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        status = EXIT_ERROR
+        usage = StringIO()
+        error.show(usage)
+        _tell("\n".join(one_line(line) for line in usage.getvalue().splitlines()))
     except StreamGuardError as error:
-        click.echo(f"error: {error}", err=True)
-        status = EXIT_ERROR
+        _tell(f"error: {error}")
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        status = EXIT_INTERRUPTED
+        _tell("interrupted")
+        return EXIT_INTERRUPTED
     except SystemExit:
         # No command exits; Click does, with 1, when the reader of our output has gone: that says "something was found".
-        status = EXIT_ERROR
+        pass
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`); a closed stdout must not complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = EXIT_ERROR
-    except Exception:  # noqa: BLE001 - a bug: Python's own status for it is 1, and that says "something was found"
-        traceback.print_exc()
-        status = EXIT_ERROR
-    sys.exit(EXIT_OK if status is None else status)
+        pass  # the reader of our output has gone (`| head`)
+    except Exception as error:  # noqa: BLE001 - a bug: Python's own status is 1, and that says "something was found"
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+            _tell(f"error: write {error.filename or 'output'}: {error.strerror}; is the disk full, or gone?")
+        else:
+            traceback.print_exc()
+    else:
+        return status
+    return EXIT_ERROR
+
+
+def _fill_what_is_closed() -> None:
+    """A standard stream that the caller closed (`>&-`) leads nowhere; else the next file would take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(nowhere, True)  # noqa: FBT003 - it takes no names
+            setattr(sys, name, os.fdopen(nowhere, mode))
+
+
+def _flushed(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _tell(text: str) -> None:
+    """On standard error, if somebody reads it."""
+    with suppress(OSError):
+        click.echo(text, err=True)

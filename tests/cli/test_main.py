@@ -1,6 +1,7 @@
 """streamguard.cli.main: errors become one line and an exit status that says what it means."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -80,6 +81,46 @@ def test_a_reader_that_goes_away_is_no_trace() -> None:
     err = process.stderr.read()
     process.stderr.close()
     assert (process.wait(TIMEOUT_S), err) == (2, "")
+
+
+def _with_streams(redirections: str, *arguments: str, buffered: bool = True) -> subprocess.CompletedProcess[str]:
+    environ = os.environ | {"PYTHONUNBUFFERED": "" if buffered else "1"}
+    command = f"{shlex.join([*COMMAND, *arguments])} {redirections}"
+    return subprocess.run(
+        ["bash", "-c", command], env=environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_leads_nowhere(closed: str) -> None:
+    """Nothing fails because nobody listens."""
+    done = _with_streams(closed, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_opened_later_does_not_take_the_number_of_a_closed_stream() -> None:
+    """Else it would be written to as if it were the stream; children inherit what leads nowhere."""
+    code = "import os, subprocess, sys; from streamguard.cli.main import main\n"
+    code += "try: main(['--version'])\nexcept SystemExit:\n"
+    code += " links = subprocess.run(['readlink', *(f'/proc/self/fd/{n}' for n in (0, 1, 2))])\n"
+    code += " sys.exit([os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)] != ['/dev/null'] * 3 or links.returncode)"
+    command = f"{shlex.join([sys.executable, '-c', code])} <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], timeout=TIMEOUT_S, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_output_that_cannot_be_written_is_one_line(*, buffered: bool) -> None:
+    """A full disk under standard output is an error; under standard error it leaves the status as it is."""
+    done = _with_streams("> /dev/full", "--version", buffered=buffered)
+    line = "error: write output: No space left on device; is the disk full, or gone?\n"
+    assert (done.returncode, done.stderr) == (2, line)
+    for wrong in (["no-such-command"], ["check-config", "/nowhere"]):
+        assert _with_streams("2> /dev/full", *wrong, buffered=buffered).returncode == 2
+
+
+def test_hostile_words_of_a_call_do_not_reach_the_terminal(run: Run) -> None:
+    """`streamguard hash *` may name what looks like an option."""
+    assert "\x1b" not in run("hash", "--\x1b]0;x\x07").err
 
 
 def test_help_loads_nothing_heavy() -> None:
