@@ -7,6 +7,7 @@ import av
 
 from streamguard.ingest.files import refuse_nested
 from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
+from streamguard.ingest.new_streams import ANOTHER_STREAM, NewStreams
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 
@@ -52,6 +53,9 @@ def segment_frames(data: bytes, viewer: Viewer, *, arrived_s: float, position_s:
     ) as container:
         video = viewer.open(container, position_s=position_s)
         position = Position()
-        for packet in container.demux(video):
+        new_streams = NewStreams(container)
+        for packet in new_streams.packets(video):
             offset_s = min(position.at_s(Stamps.of(packet)), _MAX_OFFSET_S)
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s + offset_s)
+        if new_streams.began():
+            viewer.unwatched(ANOTHER_STREAM)
