@@ -40,6 +40,7 @@ def test_every_command_helps_with_an_example(path: tuple[str, ...]) -> None:
     call = " ".join(["streamguard", *path])
     assert result.exit_code == 0
     assert result.output.count(call) > 1, f"no example of `{call}` in its help"
+    assert "\\b" not in result.output, "its examples are run together: the docstring must not be a raw string"
 
 
 @pytest.mark.parametrize("manual", MANUALS)

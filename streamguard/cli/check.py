@@ -123,7 +123,7 @@ def _sentence(result: dict[str, object]) -> str:
 def check(
     inputs: tuple[str, ...], *, library_path: str | None, config_path: Path | None, jobs: int, as_json: bool
 ) -> int:
-    r"""Look for known footage in files, by the same pipeline that watches live streams.
+    """Look for known footage in files, by the same pipeline that watches live streams.
 
     Exit status: 0 all clear, 1 something was found, 2 a file could not be read (the others are still checked).
 

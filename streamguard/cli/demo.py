@@ -32,7 +32,7 @@ from streamguard.worker.streams import Stream
 @click.option("--json", "as_json", is_flag=True, help="Tell the story on standard error; the last line is JSON.")
 @click.pass_context
 def demo(context: click.Context, folder: Path, as_json: bool) -> int:
-    r"""See it work: a live stream turns into known footage, and is caught.
+    """See it work: a live stream turns into known footage, and is caught.
 
     Makes all the footage itself, builds a library of it, serves a live HLS stream on this machine, watches it as
     `watch` does, and ends within a minute. No Redis, no ffmpeg, no network. Exit status 1 when nothing was caught.

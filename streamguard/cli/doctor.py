@@ -66,7 +66,7 @@ def doctor(
     wait_s: float,
     as_json: bool,
 ) -> int:
-    r"""Look at everything that `watch` needs, with the same options, and say what is missing.
+    """Look at everything that `watch` needs, with the same options, and say what is missing.
 
     Exit status: 0 all is well, 1 something is not.
 
@@ -94,7 +94,7 @@ def doctor(
 @click.command("check-config")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 def check_config(path: Path) -> None:
-    r"""Read a config file with the SG__ environment, as `watch` would, and say what is wrong with it.
+    """Read a config file with the SG__ environment, as `watch` would, and say what is wrong with it.
 
     \b
     Example:

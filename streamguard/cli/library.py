@@ -37,7 +37,7 @@ library.add_command(add)
 @click.option("--removed", is_flag=True, help="List what was removed as well.")
 @_as_json
 def list_(path: Path, removed: bool, as_json: bool) -> None:
-    r"""List the items.
+    """List the items.
 
     \b
     Example:
@@ -60,7 +60,7 @@ def list_(path: Path, removed: bool, as_json: bool) -> None:
 @_as_json
 @click.argument("id_", metavar="ID")
 def show(path: Path, as_json: bool, id_: str) -> None:
-    r"""Show all that is known of an item, and its history.
+    """Show all that is known of an item, and its history.
 
     \b
     Example:
@@ -85,7 +85,7 @@ def show(path: Path, as_json: bool, id_: str) -> None:
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 def disable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
-    r"""Stop searching for items, until they are enabled again.
+    """Stop searching for items, until they are enabled again.
 
     \b
     Example:
@@ -99,7 +99,7 @@ def disable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 def enable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
-    r"""Search for disabled items again.
+    """Search for disabled items again.
 
     \b
     Example:
@@ -113,7 +113,7 @@ def enable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
-    r"""Remove items for good. Asks nothing; the catalogue keeps the fact that they were there.
+    """Remove items for good. Asks nothing; the catalogue keeps the fact that they were there.
 
     \b
     Example:
@@ -126,7 +126,7 @@ def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
 @library_option
 @_as_json
 def verify(path: Path, as_json: bool) -> int:
-    r"""Check every file, every index, and that all agree. Exits with 1 when it finds damage.
+    """Check every file, every index, and that all agree. Exits with 1 when it finds damage.
 
     \b
     Example:
@@ -154,7 +154,7 @@ def verify(path: Path, as_json: bool) -> int:
 @library_option
 @_as_json
 def stats(path: Path, as_json: bool) -> None:
-    r"""Say how much is in the library, and what it costs.
+    """Say how much is in the library, and what it costs.
 
     \b
     Example:

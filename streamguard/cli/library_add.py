@@ -46,7 +46,7 @@ def add(
     as_json: bool,
     paths: tuple[Path, ...],
 ) -> int:
-    r"""Add videos and images: files, or folders with all that is in them.
+    """Add videos and images: files, or folders with all that is in them.
 
     Makes the library when there is none. Each file is durable when its line is printed, and may be interrupted at any
     moment; run it again to go on: what is there already is recognised by its content. A file that fails does not

@@ -48,7 +48,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="streamguard")
 def cli() -> None:
-    r"""Recognise known footage on live streams, and have them cut within seconds.
+    """Recognise known footage on live streams, and have them cut within seconds.
 
     \b
     Try it:      streamguard demo

@@ -46,7 +46,7 @@ def watch(
     stop_after_s: float | None,
     as_json: bool,
 ) -> int:
-    r"""Watch streams, and send a kill-signal for each that shows known footage.
+    """Watch streams, and send a kill-signal for each that shows known footage.
 
     Streams are rtmp://, rtmps://, http(s)://...m3u8 (HLS) and files. SIGTERM or Ctrl-C drains: what was decided is
     delivered, then it exits with 0. Ended by --stop-after, or when all files are over, it exits with 2 if a stream was

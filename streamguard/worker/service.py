@@ -12,6 +12,7 @@ from typing import TextIO
 
 import structlog
 
+from streamguard import __version__
 from streamguard.config import Config
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
@@ -32,6 +33,9 @@ from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
 
 _BEAT_S = 30.0
+_DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatus.REJECTED)
+"""What does not pass by itself: somebody must act. An unreachable Redis may come back."""
+
 _LAST_DELIVERY_S = 0.5
 _BETWEEN_TIMEOUTS_S = 5.0
 _LAGS_KEPT = 100_000
@@ -156,6 +160,7 @@ class WatchService:
         self._library = open_library(config)
         self._metrics = Metrics()
         self._lags = _Lags()
+        self._stream_count = len(specs)
         self._asked_to_stop_at_s: float | None = None
         self._draining = False
         self._over = threading.Event()
@@ -240,6 +245,7 @@ class WatchService:
             if self._http is not None:
                 self._http.start()
                 log.info("serving", url=self._http.url)
+            self._log_start()
             statuses = self._supervisor.run(stop_after_s=stop_after_s)
         finally:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
@@ -250,6 +256,8 @@ class WatchService:
             finally:
                 self._delivery.stop(_LAST_DELIVERY_S)
                 self._parts.close()
+        keyframes = sum(status.keyframes for status in statuses)
+        log.info("stopped", asked=self.was_asked_to_stop, keyframes=keyframes, undelivered=undelivered)
         lags = self._lags
         return Summary(
             seconds=time.monotonic() - began_s,
@@ -259,6 +267,14 @@ class WatchService:
             lag_max_s=lags.most_s,
             undelivered=undelivered,
         )
+
+    def _log_start(self) -> None:
+        snapshot = self._library.snapshot
+        log.info(
+            "watching", streamguard=__version__, streams=self._stream_count, library=snapshot.version,
+            items=snapshot.items, looks=snapshot.looks, outbox=str(self._config.signals.outbox),
+            to="standard output" if self._config.redis.url is None else "redis", worker=self._config.worker.name,
+        )  # fmt: skip
 
     def _flush(self) -> int | None:
         """How many signals stay undelivered; None: the outbox does not say."""
@@ -308,7 +324,7 @@ class WatchService:
         if not self._follower.is_alive() and not self._draining:
             library_problem = "nobody looks for new versions any more; this is a bug, restart the worker"
         alive = self._draining or time.monotonic() - self._supervisor.beat_at_s < _BEAT_S
-        broken = delivery.status in (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX) or self._signaller.waiting
+        broken = delivery.status in _DELIVERS_NOTHING or self._signaller.waiting
         return Health(
             alive=alive,
             ready=alive and not self._draining and not broken and self._follower.is_alive(),

@@ -274,13 +274,22 @@ class Supervisor:
     def _source_ended(self, stream: Stream) -> None:
         self._end_decoder(stream)
         if stream.spec.once:
-            unseen = stream.unseen if stream.session_keyframes else "it holds no keyframe that can be decoded"
+            unseen = stream.unseen or self._too_few(stream.session_keyframes)
             state = StreamState.BLIND if unseen else StreamState.ENDED
             self._finish(
                 stream, state, f"not all of it could be watched: {unseen}" if unseen else "", failed=bool(unseen)
             )
         else:
             self._again_later(stream, StreamState.ENDED, "the publisher left")
+
+    def _too_few(self, keyframes: int) -> str:
+        """Why a file cannot be called clear for want of keyframes; empty when there were enough for a decision."""
+        least = self._matcher.rule.min_keyframes
+        if keyframes >= least:
+            return ""
+        if not keyframes:
+            return "it holds no keyframe that can be decoded"
+        return f"a decision takes {least} keyframes, and it holds {keyframes}; encode it with one every 2 s"
 
     def _source_failed(self, stream: Stream, error: StreamGuardError) -> None:
         self._end_decoder(stream)

@@ -277,7 +277,7 @@ def test_a_decoder_that_does_not_die_holds_nobody_up(logs: Logs) -> None:
 
 def test_no_more_decoders_than_allowed_at_once() -> None:
     """The others wait for their turn, and come to it in order."""
-    script: list[Line] = [(0.0, keyframe(0.0)), (0.0, Ended())]
+    script: list[Line] = [(0.0, keyframe(0.0)), (0.0, keyframe(2.0)), (0.0, Ended())]
     options = replace(OPTIONS, most_at_once=3)
     stage = Stage({f"file-{n}": [script] for n in range(20)}, once=True, options=options)
     statuses = stage.run(60)
@@ -297,7 +297,13 @@ def test_all_streams_are_started_without_a_pause() -> None:
 @pytest.mark.parametrize(
     ("script", "state", "reason"),
     [
-        ([(0.0, keyframe(0.0)), (0.0, Ended())], StreamState.ENDED, ""),
+        ([(0.0, keyframe(0.0)), (0.0, keyframe(2.0)), (0.0, Ended())], StreamState.ENDED, ""),
+        (
+            [(0.0, keyframe(0.0)), (0.0, Ended())],
+            StreamState.BLIND,
+            "not all of it could be watched: "
+            "a decision takes 2 keyframes, and it holds 1; encode it with one every 2 s",
+        ),
         (
             [(0.0, Ended())],
             StreamState.BLIND,
