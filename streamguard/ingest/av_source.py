@@ -4,7 +4,6 @@ The options and both kinds of timeout are measured: `timeout` sees stalls, silen
 `rw_timeout` bounds closing. RTMP's own option `timeout` means *listen* and is never passed.
 """
 
-import math
 import ssl
 import time
 from collections.abc import Iterator
@@ -14,14 +13,12 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
-from streamguard.errors import SourceRefused, SourceStalled
+from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.files import as_path, opened_file
 from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
-from streamguard.ingest.new_streams import ANOTHER_STREAM, NewStreams
 from streamguard.ingest.news import Tell
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.urls import SourceKind, file_path, public_url, scheme_of, source_kind
@@ -33,7 +30,7 @@ _PROBING = {"analyzeduration": "1000000", "probesize": "1000000", "fpsprobesize"
 _PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,rtmp,tls,tcp"}
 _CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _MAX_BAD_READS_IN_A_ROW = 20
-_CHECK_EVERY_S = 1.0
+ANOTHER_STREAM = "another stream began in it: the codec changed, or something was added"
 
 
 def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Iterator[Frame]:
@@ -49,12 +46,7 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Ite
         position_s = time.monotonic() if live else 0.0
         position = Position()
         video = viewer.open(container, position_s=position_s, duration_s=None if live else _duration_s(container))
-        packets = (
-            _live_packets(container, video, options, viewer=viewer)
-            if live
-            else _packets(container, video, viewer=viewer)
-        )
-        for packet in packets:
+        for packet in _packets(container, video, subject=subject, viewer=viewer):
             arrived_s = time.monotonic()
             position_s = arrived_s if live else position.at_s(Stamps.of(packet))
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s)
@@ -99,57 +91,25 @@ def _tls_options(url: str) -> dict[str, str]:
     return {"tls_verify": "1", "ca_file": ca_file}
 
 
-def _live_packets(
-    container: InputContainer, video: VideoStream, options: SourceOptions, *, viewer: Viewer
-) -> "Iterator[Packet[VideoStream]]":
-    """The video's packets. Sound is read as well: it tells that a stream goes on whose video has another codec now."""
-    sound = container.streams.audio
-    for stream in sound:
-        stream.discard = Discard.default
-    came_s = time.monotonic()
-    for packet in _packets(container, video, *sound, viewer=viewer, check_every_s=_CHECK_EVERY_S):
-        if packet.stream_index == video.index:
-            came_s = time.monotonic()
-            yield packet
-        elif time.monotonic() - came_s > options.read_timeout_s:
-            problem = f"no video for {options.read_timeout_s:.0f} s"
-            raise SourceStalled("read stream", viewer.subject, problem, hint="only its sound goes on")
-
-
 def _packets(
-    container: InputContainer,
-    video: VideoStream,
-    *others: Stream,
-    viewer: Viewer,
-    check_every_s: float = math.inf,
+    container: InputContainer, video: VideoStream, *, subject: str, viewer: Viewer
 ) -> "Iterator[Packet[VideoStream]]":
-    """The streams' packets; bytes that are no packet are passed over, up to a run of them.
-
-    Raises SourceUnwatchable when another stream began, which nobody watches.
-    """
+    """The stream's packets; bytes that are no packet are passed over, up to a run of them."""
     bad_reads = 0
-    new_streams = NewStreams(container)
-    checked_s = time.monotonic()
     while True:
-        ended = True
         try:
-            for packet in new_streams.packets(video, *others):
+            for packet in container.demux(video):
                 bad_reads = 0
                 yield packet
-                if time.monotonic() - checked_s >= check_every_s:
-                    ended = False
-                    break
+            return
+        except IndexError as error:
+            # PyAV drops the packets of a stream that began after opening, and stumbles over it at the end.
+            raise viewer.unwatchable(ANOTHER_STREAM) from error
         except FOREIGN as error:
             bad_reads += 1
             if not isinstance(error, av.error.InvalidDataError) or bad_reads >= _MAX_BAD_READS_IN_A_ROW:
-                raise ours(error, operation="read stream", subject=viewer.subject, opening=False) from error
+                raise ours(error, operation="read stream", subject=subject, opening=False) from error
             viewer.damaged("read")
-            continue
-        if new_streams.began():
-            raise viewer.unwatchable(ANOTHER_STREAM)
-        if ended:
-            return
-        checked_s = time.monotonic()
 
 
 def _duration_s(container: InputContainer) -> float | None:

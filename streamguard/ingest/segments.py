@@ -4,10 +4,12 @@ import io
 from collections.abc import Iterator
 
 import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from streamguard.ingest.files import refuse_nested
 from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
-from streamguard.ingest.new_streams import ANOTHER_STREAM, NewStreams
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 
@@ -53,9 +55,14 @@ def segment_frames(data: bytes, viewer: Viewer, *, arrived_s: float, position_s:
     ) as container:
         video = viewer.open(container, position_s=position_s)
         position = Position()
-        new_streams = NewStreams(container)
-        for packet in new_streams.packets(video):
+        for packet in _packets(container, video, viewer):
             offset_s = min(position.at_s(Stamps.of(packet)), _MAX_OFFSET_S)
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s + offset_s)
-        if new_streams.began():
-            viewer.unwatched(ANOTHER_STREAM)
+
+
+def _packets(container: InputContainer, video: VideoStream, viewer: Viewer) -> "Iterator[Packet[VideoStream]]":
+    try:
+        yield from container.demux(video)
+    except IndexError:
+        # PyAV drops the packets of a stream that began after opening, and stumbles over it at the end.
+        viewer.damaged("stream that began within a segment")

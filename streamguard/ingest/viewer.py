@@ -41,7 +41,7 @@ class Viewer:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock_s = clock_s
-        self.subject = subject
+        self._subject = subject
         self._options = options
         self._tell = tell
         self._live = live
@@ -122,26 +122,19 @@ class Viewer:
         """Something was passed over; told with the next word."""
         self._damaged[what] = self._damaged.get(what, 0) + 1
 
-    def unwatched(self, reason: str) -> None:
-        """A part was not watched: of a recording that must not pass for clear, of a live stream it is counted."""
-        if self._live:
-            self.damaged(reason)
-        else:
-            self._tell(Blind(reason))
-
     def ended(self) -> None:
         """The end, fairly. Raises where nothing was ever seen: a source that showed nothing is not clear."""
         self._flush()
         if self.pictures:
             return
         if self._live:
-            raise SourceUnavailable("watch", self.subject, "it ended before the first picture", hint="is it live?")
+            raise SourceUnavailable("watch", self._subject, "it ended before the first picture", hint="is it live?")
         raise self.unwatchable("no keyframe in it can be decoded")
 
     def unwatchable(self, reason: str) -> SourceUnwatchable:
         """The error to raise when nothing can be seen."""
         self._flush()
-        return SourceUnwatchable("watch", self.subject, reason)
+        return SourceUnwatchable("watch", self._subject, reason)
 
     def _tell_unwatched(self, tracks: int) -> None:
         """A player may be told to show another video track. Of a recording that must not pass for clear."""

@@ -25,6 +25,7 @@ from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import LAST_FRAMES_S, METRONOME, OPTIONS, STEP_S, Line, Script, Stage, keyframe
 
 KNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n, known_s=2 * n)) for n in range(3)]
+UNWATCHED = "not all of it could be watched"
 UNKNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n)) for n in range(30)]
 
 
@@ -301,8 +302,7 @@ def test_all_streams_are_started_without_a_pause() -> None:
         (
             [(0.0, keyframe(0.0)), (0.0, Ended())],
             StreamState.BLIND,
-            "not all of it could be watched: "
-            "a decision takes 2 keyframes, and it holds 1; encode it with one every 2 s",
+            f"{UNWATCHED}: a decision takes 2 keyframes, and it holds 1; encode it with one every 2 s",
         ),
         (
             [(0.0, Ended())],
