@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from streamguard.core.decide import DecisionState
-from streamguard.types import SessionId, StreamId, Verdict
+from streamguard.types import AssetId, SessionId, StreamId, Verdict
 from streamguard.worker.children import Rubbish
 from streamguard.worker.messages import Message
 
@@ -142,6 +142,8 @@ class Stream:
     session_keyframes: int = 0
     unseen: str = ""
     """Why a part of it could not be watched, if so: such a file is not clear, whatever the rest shows."""
+    looks_like: AssetId | None = None
+    """What its last keyframe with any evidence was nearest to."""
     failures_in_row: int = 0
     start_at_s: float = -math.inf
     began_at_s: float = 0.0

@@ -250,6 +250,8 @@ class Supervisor:
         matched = self._matcher.observe(stream.decision_state, keyframe)
         stream.decision_state = matched.state
         stream.keyframes += 1
+        if matched.observation.evidence:
+            stream.looks_like = matched.observation.evidence[0].asset
         stream.session_keyframes += 1
         stream.failures_in_row = 0
         stream.media_s = keyframe.at.pts_us / 1e6
@@ -274,7 +276,7 @@ class Supervisor:
     def _source_ended(self, stream: Stream) -> None:
         self._end_decoder(stream)
         if stream.spec.once:
-            unseen = stream.unseen or self._too_few(stream.session_keyframes)
+            unseen = stream.unseen or self._undecided(stream)
             state = StreamState.BLIND if unseen else StreamState.ENDED
             self._finish(
                 stream, state, f"not all of it could be watched: {unseen}" if unseen else "", failed=bool(unseen)
@@ -282,14 +284,14 @@ class Supervisor:
         else:
             self._again_later(stream, StreamState.ENDED, "the publisher left")
 
-    def _too_few(self, keyframes: int) -> str:
-        """Why a file cannot be called clear for want of keyframes; empty when there were enough for a decision."""
-        least = self._matcher.rule.min_keyframes
-        if keyframes >= least:
-            return ""
+    def _undecided(self, stream: Stream) -> str:
+        """Why a file cannot be called clear for want of keyframes; empty where it can."""
+        least, keyframes = self._matcher.rule.min_keyframes, stream.session_keyframes
         if not keyframes:
             return "it holds no keyframe that can be decoded"
-        return f"a decision takes {least} keyframes, and it holds {keyframes}; encode it with one every 2 s"
+        if keyframes < least and stream.looks_like is not None:
+            return f"it looks like {stream.looks_like}, but a decision takes {least} keyframes and it holds {keyframes}"
+        return ""
 
     def _source_failed(self, stream: Stream, error: StreamGuardError) -> None:
         self._end_decoder(stream)

@@ -298,11 +298,11 @@ def test_all_streams_are_started_without_a_pause() -> None:
 @pytest.mark.parametrize(
     ("script", "state", "reason"),
     [
-        ([(0.0, keyframe(0.0)), (0.0, keyframe(2.0)), (0.0, Ended())], StreamState.ENDED, ""),
+        ([(0.0, keyframe(0.0)), (0.0, Ended())], StreamState.ENDED, ""),
         (
-            [(0.0, keyframe(0.0)), (0.0, Ended())],
+            [(0.0, keyframe(0.0, known_s=1)), (0.0, Ended())],
             StreamState.BLIND,
-            f"{UNWATCHED}: a decision takes 2 keyframes, and it holds 1; encode it with one every 2 s",
+            f"{UNWATCHED}: it looks like clip, but a decision takes 2 keyframes and it holds 1",
         ),
         (
             [(0.0, Ended())],
