@@ -6,8 +6,9 @@ import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from types import ModuleType
 
@@ -16,6 +17,8 @@ from streamguard.worker.confinement import hide_from_children
 
 _LIGHT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYAV_LOGGING": "off"}
 _MOST_FILES = 65_536
+_LAST_MOMENT_S = 1.0
+_LOOK_EVERY_S = 0.005
 _PRELOADED = ("streamguard.worker.decoder", "streamguard.worker.reference_child")
 
 
@@ -56,13 +59,31 @@ def forkserver_must_answer(within_s: float) -> Iterator[None]:
     if pid is None:
         yield
         return
-    timer = threading.Timer(within_s, os.kill, (pid, signal.SIGKILL))
+    too_late = threading.Event()
+    timer = threading.Timer(within_s, _kill, (pid, too_late))
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+        if too_late.is_set():
+            _await_end(pid)
+
+
+def _kill(pid: int, too_late: threading.Event) -> None:
+    too_late.set()
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _await_end(pid: int) -> None:
+    """Its sockets close a moment before it can be waited for, and until then multiprocessing takes it for alive."""
+    until_s = time.monotonic() + _LAST_MOMENT_S
+    with suppress(ChildProcessError):  # somebody has waited for it already
+        # Not taken away: multiprocessing itself waits for it before it starts a new one.
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None and time.monotonic() < until_s:
+            time.sleep(_LOOK_EVERY_S)
 
 
 @contextmanager
