@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,8 +71,9 @@ def last_line(caught: tuple[Caught, ...], *, as_json: bool) -> str:
 class Story:
     """A `Teller` for people: colours and a spinner on a terminal, plain lines elsewhere."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
         self._steps = 0
 
     def line(self, text: str, *, style: str = "") -> None:
@@ -88,10 +89,10 @@ class Story:
             self.line(line)
             yield
             return
-        began_s = time.monotonic()
+        began_s = self._clock()
         with self._console.status(line):
             yield
-        self.line(f"{line} ({time.monotonic() - began_s:.1f} s)")
+        self.line(f"{line} ({self._clock() - began_s:.1f} s)")
 
     def live(self, url: str) -> None:
         self.line(f"{self._steps + 1}. Watch it live at {url}")

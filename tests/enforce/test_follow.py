@@ -103,7 +103,7 @@ def test_following_ends_in_time(redis_server: RedisServer) -> None:
     began_s = time.monotonic()
     follower = follower_of(redis_server, "$")
     assert list(follow(follower, ends_at_s=began_s + 0.1, on_trouble=lambda _error: None)) == []
-    assert time.monotonic() - began_s < 1.0
+    assert time.monotonic() - began_s < 1.9  # a read blocks for 2 s
     follower.close()
 
 

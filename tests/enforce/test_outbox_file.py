@@ -49,7 +49,7 @@ def test_a_shell_that_holds_a_lock_is_named_at_once(path: Path) -> None:
         began_s = time.monotonic()
         with pytest.raises(OutboxError, match="locked; another process has the outbox open, an sqlite3 shell"):
             outbox.append(a_signal())
-        assert time.monotonic() - began_s < 1
+        assert time.monotonic() - began_s < 3  # SQLite's own patience is 5 s
         shell.execute("ROLLBACK")
         assert outbox.append(a_signal())
 

