@@ -122,7 +122,7 @@ def test_a_clip_is_watched_from_end_to_end(library: Path, tmp_path: Path, clips:
     assert (by_stream["file"]["verdict"], by_stream["other"]["verdict"]) == ("kill", "clear")
     assert by_stream["file"]["session_id"] == data["session_id"]
     lag_s = tree.pop("lag_s")
-    assert 0 <= lag_s["p50"] <= lag_s["p99"] <= lag_s["max"] < tree.pop("seconds")
+    assert 0 <= lag_s["p50"] <= lag_s["p99"] <= lag_s["max"] <= tree.pop("seconds") + 0.1  # a rounded tenth
     assert tree == {
         "summary": True, "streams": 2, "never_watched": 0, "keyframes": 12, "decisions": 1, "restarts": 0,
         "reconnects": 0, "undelivered": 0,
