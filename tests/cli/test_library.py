@@ -244,10 +244,11 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> Iterator[Held]:
+def held(tmp_path: Path, clips: Clips) -> Iterator[Held]:
     """`library add`, with our settings around it, in the middle of a file that takes hours to read."""
     large = tmp_path / "large.mp4"
-    with large.open("wb") as file:
+    shutil.copyfile(clips.known, large)  # footage, for what is none is not read to its end
+    with large.open("r+b") as file:
         file.truncate(1 << 40)
     with started("library", "add", "--library", tmp_path / "lib", large, env=os.environ | SECRETS) as adding:
         try:
