@@ -24,8 +24,15 @@ SessionId = NewType("SessionId", str)
 Luma = NDArray[np.uint8] | NDArray[np.float32]
 """A luma plane, height x width."""
 
+Places = NDArray[np.float32]
+"""Places in a picture, a row each: x and y in pixels from the top left."""
+
+Codes = NDArray[np.uint8]
+"""Binary codes of 256 bits, a row of 32 bytes each."""
+
 PDQ_BYTES = 32
 PDQ_BITS = 256
+CODE_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -110,6 +117,22 @@ WHOLE_PICTURE = Region(0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Quad:
+    """Where footage stands in the picture: its own corners, from its top left on clockwise, as shares of the picture's
+    width and height. Footage that is cropped reaches beyond the picture: below 0, or above 1.
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def corners(self) -> list[list[float]]:
+        """The four corners, as `check --json` prints them."""
+        return [list(point) for point in self.points]
+
+
+Outline = Region | Quad
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """PDQ of one region of a frame: `codes[view]` is the 32-byte hash of that region seen as that dihedral view."""
 
@@ -118,15 +141,49 @@ class Fingerprint:
     codes: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Local features of one picture: row i of each array is one feature.
+
+    `places` are pixels of the picture scaled to `width_px` x `height_px`. `mirrored` says which of its two forms a
+    feature has: a picture's mirror image has the same codes, and all of these turned round.
+    """
+
+    width_px: int
+    height_px: int
+    places: Places
+    mirrored: NDArray[np.bool_]
+    codes: Codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Features):
+            return NotImplemented
+        sides = (self.width_px, self.height_px) == (other.width_px, other.height_px)
+        pairs = ((self.places, other.places), (self.mirrored, other.mirrored), (self.codes, other.codes))
+        return sides and all(np.array_equal(mine, theirs) for mine, theirs in pairs)
+
+    def __hash__(self) -> int:
+        return hash((self.width_px, self.height_px, self.codes.tobytes()))
+
+
+NO_FEATURES = Features(1, 1, np.empty((0, 2), np.float32), np.empty(0, np.bool_), np.empty((0, CODE_BYTES), np.uint8))
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """All that is kept of one frame: the whole picture's fingerprint first, then those of regions in it."""
+    """All that is kept of one frame: the whole picture's fingerprint first, then those of regions in it; and its local
+    features.
+    """
 
     at: MediaTime
     arrived_s: float
     width_px: int
     height_px: int
     prints: tuple[Fingerprint, ...]
+    features: Features = NO_FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +210,17 @@ class ReferencePrint:
     nearest_elsewhere_bits: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceFrame:
+    """The local features of one moment of known footage, and for each of them the share (0 to 255) of that footage's
+    other moments that show it at the same place: those tell where the camera stood, not when.
+    """
+
+    place: Place
+    features: Features
+    seen_elsewhere: NDArray[np.uint8]
+
+
 class MediaKind(Enum):
     VIDEO = "video"
     IMAGE = "image"
@@ -167,6 +235,7 @@ class Reference:
     frames_seen: int
     blank_share: float
     prints: tuple[ReferencePrint, ...]
+    frames: tuple[ReferenceFrame, ...] = ()
 
     @property
     def review_only(self) -> bool:
@@ -202,19 +271,62 @@ class Candidate:
     distance_bits: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Votes:
+    """Features of a stream's picture that look like features of one frame in the library, a row each.
+
+    `mirrored`: they look like those of the frame's mirror image. `stream_places` are pixels of a picture of
+    `stream_size_px`, `frame_places` of `frame_size_px` (width, height).
+    """
+
+    asset: AssetId
+    label: str
+    kind: MediaKind
+    place: Place
+    mirrored: bool
+    stream_size_px: tuple[int, int]
+    frame_size_px: tuple[int, int]
+    stream_places: Places
+    frame_places: Places
+    seen_elsewhere: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """One frame of the library laid over the stream's picture: `outline` is where it stands.
+
+    `features` counts the places at which both look the same, `telling` those of them that the footage's other moments
+    do not show; `spread` is the share of the frame that they span.
+    """
+
+    asset: AssetId
+    label: str
+    kind: MediaKind
+    place: Place
+    mirrored: bool
+    outline: Quad
+    features: int
+    telling: int
+    spread: float
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one candidate is worth. Without `tells_when` it can earn a review at most."""
+    """What one match is worth. Without `tells_when` it can earn a review at most.
+
+    It rests on a PDQ hash (`distance_bits` away) or on local features (how many agree), and the other is None.
+    """
 
     asset: AssetId
     label: str
     kind: MediaKind
     place: Place
     view: View
-    region: Region
+    region: Outline
     nats: float
-    distance_bits: int
+    distance_bits: int | None
     tells_when: bool
+    features: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +359,7 @@ class Decision:
     label: str
     at: MediaTime
     reference_us: int
-    region: Region
+    region: Outline
     view: View
     nats: float
     rule: str

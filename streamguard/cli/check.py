@@ -17,7 +17,6 @@ from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
-from streamguard.core.evidence import PdqWeights
 from streamguard.types import Decision, StreamId
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
@@ -145,7 +144,7 @@ def check(
         results = _Results(shown, as_json=as_json, progress=progress)
         supervisor = Supervisor(
             specs,
-            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
+            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE),
             watchers=(Watcher(found=results.found, finished=results.finished),),
             options=supervisor_options(config, most_at_once=jobs),
         )

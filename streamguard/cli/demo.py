@@ -68,6 +68,13 @@ def last_line(caught: tuple[Caught, ...], *, as_json: bool) -> str:
     return json.dumps(tree)
 
 
+def _measure(evidence: Evidence) -> str:
+    """How near a match is, in words."""
+    if evidence.distance_bits is not None:
+        return f"{evidence.distance_bits} of 256 bits differ"
+    return f"{evidence.features} local features agree"
+
+
 class Story:
     """A `Teller` for people: colours and a spinner on a terminal, plain lines elsewhere."""
 
@@ -110,7 +117,7 @@ class Story:
         self._moment(
             at_s,
             f"keyframe at {stream_s:.1f} s: {best.asset} at {best.place.middle_us / 1e6:.1f} s, {best.view.label},"
-            f" {best.distance_bits} of 256 bits differ, {best.nats:.1f} nats",
+            f" {_measure(best)}, {best.nats:.1f} nats",
             style="yellow",
         )
 

@@ -17,7 +17,6 @@ from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import stream_specs
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
-from streamguard.core.evidence import PdqWeights
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
@@ -188,6 +187,9 @@ class _Nothing:
     def search(self, _prints: object, *, radius_bits: int) -> tuple[()]:  # noqa: ARG002 - Searchable's
         return ()
 
+    def vote(self, _features: object) -> tuple[()]:
+        return ()
+
 
 def _streams(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) -> Iterator[Finding]:
     unseen = {spec.stream for spec in specs}
@@ -199,7 +201,7 @@ def _streams(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
 
     supervisor = Supervisor(
         specs,
-        matcher=Matcher(_Nothing, rule=BUILT_IN_RULE, weights=PdqWeights()),
+        matcher=Matcher(_Nothing, rule=BUILT_IN_RULE),
         watchers=(Watcher(keyframe=seen),),
         options=supervisor_options(config),
     )

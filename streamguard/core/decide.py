@@ -260,19 +260,17 @@ def _decision(verdict: Verdict, support: _Support, *, now: MediaTime, rule: Deci
     )
 
 
-def _order(evidence: Evidence) -> tuple[float, bool, int, int, int, float, float, float, float]:
+def _order(evidence: Evidence) -> tuple[float, bool, int, int, int, int, list[list[float]]]:
     """Most nats first; ties in an order that no search order can change."""
-    place, region = evidence.place, evidence.region
+    place = evidence.place
     return (
         -evidence.nats,
         not evidence.tells_when,
         place.from_us,
         place.to_us,
-        evidence.distance_bits,
-        region.left,
-        region.top,
-        region.right,
-        region.bottom,
+        -1 if evidence.distance_bits is None else evidence.distance_bits,
+        -1 if evidence.features is None else evidence.features,
+        evidence.region.corners(),
     )
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
+from streamguard.core.reference_frames import APART_S, APART_SHARE, reference_frames
 from streamguard.types import (
     PDQ_BITS,
     WHOLE_PICTURE,
+    Features,
     Fingerprint,
     Fingerprints,
     MediaKind,
@@ -24,10 +26,6 @@ from streamguard.types import (
 
 MOVED_BITS = 8
 """A frame farther than this from the last look kept is a new look; nearer ones stretch that look's place."""
-
-APART_S = 1.5
-APART_SHARE = 0.15
-"""Moments nearer than 1.5 s, or 15 % of a short clip, are neighbours, and always look alike."""
 
 _MOMENTS = 16_384
 """Of footage with more frames (nine minutes at 30 a second), so many at even steps are compared. Few will not do: a
@@ -47,12 +45,15 @@ def condense(
     """
     whole: list[Look] = []
     inside: list[Look] = []
+    local: list[tuple[int, Features]] = []
     seen = blank = last_us = 0
     for frame in frames:
         seen += 1
         last_us = frame.at.pts_us
         telling = [look for look in frame.prints if look.quality >= pdq.MIN_QUALITY]
         blank += not telling
+        if len(frame.features):
+            local.append((last_us, frame.features))
         for look in telling:
             (whole if look.region == WHOLE_PICTURE else inside).append((last_us, look))
     duration_us = 0 if kind is MediaKind.IMAGE else last_us
@@ -65,6 +66,7 @@ def condense(
         frames_seen=seen,
         blank_share=blank / seen if seen else 0.0,
         prints=tuple(prints),
+        frames=reference_frames(local, kind=kind, duration_us=duration_us, on_frame=on_look),
     )
 
 

@@ -1,6 +1,6 @@
 """The evidence as a picture for people: the stream's frame beside the reference frame, and why they are the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,20 @@ def draw(exhibit: Exhibit) -> Picture:
     _header(picture, exhibit.data)
     right_px = _WIDTH_PX - _MARGIN_PX - _FRAME_PX[0]
     data = exhibit.data
-    _frame(picture, exhibit.stream, left_px=_MARGIN_PX, title="ON THE STREAM", moment=f"{data['at_s']:.2f} s watched")
+    stream = _with_outline(exhibit.stream, data["region"])
+    _frame(picture, stream, left_px=_MARGIN_PX, title="ON THE STREAM", moment=f"{data['at_s']:.2f} s watched")
     moment = f"{data['reference_at_s']:.2f} s into {data['reference']}"
     _frame(picture, exhibit.reference, left_px=right_px, title="KNOWN FOOTAGE", moment=moment)
     _keyframes(picture, data)
     _codes(picture, exhibit, left_px=right_px)
     return picture
+
+
+def _with_outline(shown: Picture, corners: Sequence[Sequence[float]]) -> Picture:
+    """The frame with a line around the footage in it."""
+    height, width = shown.shape[:2]
+    points = np.rint(np.array(corners) * (width - 1, height - 1)).astype(np.int32)
+    return np.asarray(cv2.polylines(shown.copy(), [points], isClosed=True, color=_RED, thickness=2), np.uint8)
 
 
 def _header(picture: Picture, data: Mapping[str, Any]) -> None:
@@ -88,7 +96,7 @@ def _frame(picture: Picture, shown: Picture, *, left_px: int, title: str, moment
 
 def _keyframes(picture: Picture, data: Mapping[str, Any]) -> None:
     """A table of the keyframes that the decision rests on, the newest five."""
-    columns = (("on the stream", 0), ("in the footage", 170), ("seen as", 340), ("differing bits", 500), ("nats", 660))
+    columns = (("on the stream", 0), ("in the footage", 170), ("seen as", 340), ("how near", 500), ("nats", 660))
     title_at = (_MARGIN_PX, _FACTS_TOP_PX - 18)
     _write(picture, "KEYFRAMES IN AGREEMENT", at=title_at, size_px=18, weight=_BOLD, colour=_FAINT)
     for heading, x in columns:
@@ -100,7 +108,7 @@ def _keyframes(picture: Picture, data: Mapping[str, Any]) -> None:
             f"{look['at_s']:.2f} s",
             f"{look['reference_at_s']:.2f} s",
             look["view"],
-            f"{look['distance_bits']} of {PDQ_BITS}",
+            _how_near(look),
             f"{look['nats']:.1f}",
         )
         for text, (_, x) in zip(cells, columns, strict=True):
@@ -110,8 +118,7 @@ def _keyframes(picture: Picture, data: Mapping[str, Any]) -> None:
 def _codes(picture: Picture, exhibit: Exhibit, *, left_px: int) -> None:
     """Both fingerprints as 16 x 16 bits, and where they differ."""
     view = View[str(exhibit.data["view"]).upper().replace(" ", "_")]
-    (left, top), (right, bottom) = exhibit.data["region"][0], exhibit.data["region"][2]
-    stream = _bits(exhibit.stream, region=Region(left, top, right, bottom), view=view)
+    stream = _bits(exhibit.stream, region=_around(exhibit.data["region"]), view=view)
     reference = _bits(exhibit.reference, region=WHOLE_PICTURE, view=View.UPRIGHT)
     differing = stream != reference
     title = f"PDQ OF THESE TWO: {np.count_nonzero(differing)} OF {PDQ_BITS} BITS DIFFER"
@@ -129,6 +136,18 @@ def _codes(picture: Picture, exhibit: Exhibit, *, left_px: int) -> None:
         cells[::_CELL_PX] = cells[:, ::_CELL_PX] = _GROUND
         picture[y : y + side_px, x : x + side_px] = cells
         _write(picture, caption, at=(x, y + side_px + 26), size_px=17, colour=_FAINT)
+
+
+def _how_near(look: Mapping[str, Any]) -> str:
+    if "features" in look:
+        return f"{look['features']} features"
+    return f"{look['distance_bits']} of {PDQ_BITS} bits"
+
+
+def _around(corners: Sequence[Sequence[float]]) -> Region:
+    """The part of the picture that holds these corners."""
+    (left, right), (top, bottom) = ((min(side), max(side)) for side in np.clip(corners, 0.0, 1.0).T.tolist())
+    return Region(left, top, right, bottom)
 
 
 def _bits(shown: Picture, *, region: Region, view: View) -> np.ndarray:

@@ -98,11 +98,17 @@ def _keyframe(at: MediaTime, evidence: Evidence) -> dict[str, object]:
     return {
         "at_s": _seconds(at),
         "reference_at_s": evidence.place.middle_us / 1e6,
-        "distance_bits": evidence.distance_bits,
+        **_measure(evidence),
         "nats": _number(evidence.nats),
         "view": evidence.view.label,
         "tells_when": evidence.tells_when,
     }
+
+
+def _measure(evidence: Evidence) -> dict[str, int]:
+    """How near it is: the bits by which PDQ hashes differ, or the number of local features that agree."""
+    measures = {"distance_bits": evidence.distance_bits, "features": evidence.features}
+    return {name: value for name, value in measures.items() if value is not None}
 
 
 def _seconds(at: MediaTime) -> float:

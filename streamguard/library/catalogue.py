@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
-from streamguard.library.durable import FORMAT, refuse_newer
+from streamguard.library.durable import FORMAT, refuse_other
 from streamguard.library.live_set import CURRENT, LAST_UNIX_S, SEGMENTS, LiveSegment, LiveSet
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN, SegmentRef
 from streamguard.types import AssetId, MediaKind, Reference
@@ -253,7 +253,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = EXTRA")  # also syncs the directory when the journal is gone
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    refuse_newer(version, path)
+    refuse_other(version, path)
     if version == FORMAT:
         return
     if not create or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryLocked, LibraryMissing
 
-FORMAT = 1
+FORMAT = 2
 """Of everything in a library directory. A higher number on disk is refused, never guessed at."""
 
 NEW_PREFIX = ".new-"
@@ -124,13 +124,18 @@ def check_format(document: bytes, path: Path) -> None:
     number = tree.get("format") if isinstance(tree, dict) else None
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise LibraryDamaged("read library file", path, "no format number in it")
-    refuse_newer(number, path)
+    refuse_other(number, path)
 
 
-def refuse_newer(number: int, path: Path) -> None:
+def refuse_other(number: int, path: Path) -> None:
+    """Raises LibraryFormatError for the format of another StreamGuard. 0 is none at all, and somebody else's matter."""
     if number > FORMAT:
         problem = f"format {number}, this StreamGuard reads up to {FORMAT}"
         raise LibraryFormatError("read library file", path, problem, hint="use the StreamGuard that made it, or newer")
+    if 0 < number < FORMAT:
+        problem = f"format {number} has no local features; this StreamGuard reads format {FORMAT}"
+        hint = "make a new library of the same footage: streamguard library add --library NEW FILE..."
+        raise LibraryFormatError("read library file", path, problem, hint=hint)
 
 
 @contextmanager

@@ -8,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.errors import LibraryDamaged
-from streamguard.types import PDQ_BITS, PDQ_BYTES
-
-Codes = NDArray[np.uint8]
-"""One 32-byte code a row."""
+from streamguard.types import PDQ_BITS, PDQ_BYTES, Codes
 
 _HEADER_BYTES = 33  # magic 4, bits 4, code size 4, rows 8, trained 1, metric 4, length of what follows 8
 _MAGIC = b"IBxF"
@@ -53,7 +50,8 @@ class FlatIndex:
 def to_bytes(codes: Codes) -> bytes:
     """The index as FAISS writes it to a file."""
     index = faiss.IndexBinaryFlat(PDQ_BITS)
-    index.add(np.ascontiguousarray(codes))
+    if len(codes):
+        index.add(np.ascontiguousarray(codes))
     data: NDArray[np.uint8] = faiss.serialize_index_binary(index)
     return data.tobytes()
 

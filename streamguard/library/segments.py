@@ -1,4 +1,5 @@
-"""Immutable segments: `segments/<id>/` with `pdq.faiss`, `places.npy` and `manifest.json`, which has their SHA-256.
+"""Immutable segments: `segments/<id>/` with codes and their places, of PDQ and of local features, and `manifest.json`,
+which has the SHA-256 of each file.
 
 A segment is written once and never edited. Every byte is checked before NumPy or FAISS look at it, because FAISS
 loads most single-bit flips without a word.
@@ -17,13 +18,28 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamguard.errors import LibraryDamaged, UsageError
-from streamguard.library import faiss_flat
+from streamguard.library import faiss_flat, local_features
 from streamguard.library.durable import FORMAT, check_format, publish_directory, read_bounded
-from streamguard.types import PDQ_BITS, PDQ_BYTES, AssetId, MediaKind, Reference, ReferencePrint
+from streamguard.library.local_features import FEATURE, FRAME, LocalFeatures
+from streamguard.types import (
+    CODE_BYTES,
+    PDQ_BITS,
+    PDQ_BYTES,
+    AssetId,
+    Codes,
+    MediaKind,
+    Reference,
+    ReferenceFrame,
+    ReferencePrint,
+)
 
 MANIFEST = "manifest.json"
 INDEX: Final = "pdq.faiss"
 PLACES: Final = "places.npy"
+FEATURE_INDEX: Final = "features.faiss"
+FEATURES: Final = "features.npy"
+FRAMES: Final = "frames.npy"
+FileName = Literal["pdq.faiss", "places.npy", "features.faiss", "features.npy", "frames.npy"]
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 SEGMENT_PATTERN = r"^[0-9]{8,}-[0-9a-f]{12}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -36,8 +52,10 @@ PLACE = np.dtype(
 
 _MOST_MANIFEST_BYTES = 16 << 20
 _MOST_LOOKS = 50_000_000
+_MOST_FEATURES = 500_000_000
 _MOST_US = 1 << 62
-_NPY_HEADER_BYTES = 4096
+_MOST_FRAME_PX = 2048
+_HEADER_BYTES = 4096
 _CANARY_FLIPPED_BITS = 8
 _BEST_QUALITY = 100
 
@@ -76,8 +94,10 @@ class Manifest(_Part):
 
     format: Annotated[int, Field(ge=1, le=FORMAT)]
     looks: Annotated[int, Field(ge=1, le=_MOST_LOOKS)]
+    features: Annotated[int, Field(ge=0, le=_MOST_FEATURES)]
+    frames: Annotated[int, Field(ge=0, le=_MOST_LOOKS)]
     items: Annotated[tuple[SegmentItem, ...], Field(min_length=1)]
-    files: dict[Literal["pdq.faiss", "places.npy"], FileSum]
+    files: dict[FileName, FileSum]
     canary: Canary
 
 
@@ -86,8 +106,9 @@ class Segment:
     """A segment that passed every check."""
 
     items: tuple[SegmentItem, ...]
-    codes: faiss_flat.Codes
+    codes: Codes
     places: Places
+    local: LocalFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +131,8 @@ def check_new(id_: str, label: str, reference: Reference) -> None:
             f"all {reference.frames_seen} frames are black, flat or fading" if reference.frames_seen else "no frames"
         )
         raise UsageError("add", id_, f"nothing in it can be recognised: {blank}", hint="is it the right file?")
-    if len(reference.prints) > _MOST_LOOKS or not all(map(_is_sound, reference.prints)):
+    sound = all(map(_is_sound, reference.prints)) and all(map(_is_sound_frame, reference.frames))
+    if len(reference.prints) > _MOST_LOOKS or not sound:
         raise UsageError("add", id_, "its reference has impossible values")
 
 
@@ -119,13 +141,20 @@ def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Refe
     twice in a library. Raises OSError, and then leaves nothing that anybody reads.
     """
     codes, places = _arrays([reference for _, _, reference in references])
-    buffer = io.BytesIO()
-    np.save(buffer, places, allow_pickle=False)
-    files = {INDEX: faiss_flat.to_bytes(codes), PLACES: buffer.getvalue()}
+    local = local_features.from_references([reference.frames for _, _, reference in references])
+    files = {
+        INDEX: faiss_flat.to_bytes(codes),
+        PLACES: _array_bytes(places),
+        FEATURE_INDEX: faiss_flat.to_bytes(local.codes),
+        FEATURES: _array_bytes(local.rows),
+        FRAMES: _array_bytes(local.frames),
+    }
     manifest = Manifest.model_validate(
         {
             "format": FORMAT,
             "looks": len(codes),
+            "features": len(local.rows),
+            "frames": len(local.frames),
             "items": tuple({"id": id_, "label": label, "kind": ref.kind.value} for id_, label, ref in references),
             "files": {
                 name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
@@ -156,9 +185,10 @@ def read_segment(directory: Path, ref: SegmentRef) -> Segment:
     except ValidationError as error:
         raise LibraryDamaged("check segment", folder / MANIFEST, f"{error.error_count()} values are wrong") from error
     index = faiss_flat.from_bytes(_checked(folder, INDEX, manifest), rows=manifest.looks, path=folder / INDEX)
-    places = _read_places(_checked(folder, PLACES, manifest), manifest, folder / PLACES)
+    places = _read_places(folder, manifest)
+    local = _read_local(folder, manifest)
     _ask_canary(index, manifest.canary, folder)
-    return Segment(manifest.items, index.codes(), places)
+    return Segment(manifest.items, index.codes(), places, local)
 
 
 def _sha256(data: bytes) -> str:
@@ -175,7 +205,18 @@ def _is_sound(look: ReferencePrint) -> bool:
     )
 
 
-def _arrays(references: Sequence[Reference]) -> tuple[faiss_flat.Codes, Places]:
+def _is_sound_frame(frame: ReferenceFrame) -> bool:
+    found = frame.features
+    sides_px = np.array([found.width_px, found.height_px])
+    return bool(
+        0 <= frame.place.from_us <= frame.place.to_us < _MOST_US
+        and len(found.places) == len(found.mirrored) == len(found.codes) == len(frame.seen_elsewhere)
+        and np.all((sides_px > 0) & (sides_px < _MOST_FRAME_PX))
+        and np.all((found.places >= 0) & (found.places < sides_px))
+    )
+
+
+def _arrays(references: Sequence[Reference]) -> tuple[Codes, Places]:
     looks = [(number, look) for number, reference in enumerate(references) for look in reference.prints]
     codes = np.frombuffer(b"".join(look.code for _, look in looks), dtype=np.uint8).reshape(-1, PDQ_BYTES)
     rows = [
@@ -185,17 +226,30 @@ def _arrays(references: Sequence[Reference]) -> tuple[faiss_flat.Codes, Places]:
     return codes, np.array(rows, dtype=PLACE)
 
 
-def _canary(codes: faiss_flat.Codes) -> dict[str, str | int]:
+def _canary(codes: Codes) -> dict[str, str | int]:
     row = len(codes) // 2
     query = codes[row].copy()
     query[0] ^= (1 << _CANARY_FLIPPED_BITS) - 1
     return {"query": query.tobytes().hex(), "row": row, "distance_bits": _CANARY_FLIPPED_BITS}
 
 
-def _checked(folder: Path, name: Literal["pdq.faiss", "places.npy"], manifest: Manifest) -> bytes:
+def _array_bytes(array: NDArray[np.void]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _checked(folder: Path, name: FileName, manifest: Manifest) -> bytes:
     known = manifest.files.get(name)
-    # Sizes follow from the number of looks: a hostile manifest cannot make us read more than its looks are worth.
-    most = _NPY_HEADER_BYTES + manifest.looks * max(PDQ_BYTES, PLACE.itemsize)
+    # Sizes follow from the counts: a hostile manifest cannot make us read more than these are worth.
+    rows, bytes_a_row = {
+        INDEX: (manifest.looks, PDQ_BYTES),
+        PLACES: (manifest.looks, PLACE.itemsize),
+        FEATURE_INDEX: (manifest.features, CODE_BYTES),
+        FEATURES: (manifest.features, FEATURE.itemsize),
+        FRAMES: (manifest.frames, FRAME.itemsize),
+    }[name]
+    most = _HEADER_BYTES + rows * bytes_a_row
     if known is None or known.bytes > most:
         raise LibraryDamaged("check segment", folder / MANIFEST, f"no possible size of {name}")
     data = read_bounded(folder / name, most_bytes=known.bytes)
@@ -206,17 +260,36 @@ def _checked(folder: Path, name: Literal["pdq.faiss", "places.npy"], manifest: M
     return data
 
 
-def _read_places(data: bytes, manifest: Manifest, path: Path) -> Places:
-    try:
-        places = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
-        raise LibraryDamaged("read places", path, "NumPy cannot read it") from error
-    if not isinstance(places, np.ndarray) or places.dtype != PLACE or places.shape != (manifest.looks,):
-        raise LibraryDamaged("read places", path, f"not the places of {manifest.looks} looks")
+def _read_places(folder: Path, manifest: Manifest) -> Places:
+    places = _read_array(folder, PLACES, manifest, dtype=PLACE, rows=manifest.looks)
     sound = (places["item"] < len(manifest.items)) & (places["from_us"] >= 0) & (places["from_us"] <= places["to_us"])
     if not bool(np.all(sound & (places["nearest_elsewhere_bits"] <= PDQ_BITS))):
-        raise LibraryDamaged("read places", path, "impossible values")
+        raise LibraryDamaged("read places", folder / PLACES, "impossible values")
     return places
+
+
+def _read_local(folder: Path, manifest: Manifest) -> LocalFeatures:
+    data = _checked(folder, FEATURE_INDEX, manifest)
+    index = faiss_flat.from_bytes(data, rows=manifest.features, path=folder / FEATURE_INDEX)
+    rows = _read_array(folder, FEATURES, manifest, dtype=FEATURE, rows=manifest.features)
+    frames = _read_array(folder, FRAMES, manifest, dtype=FRAME, rows=manifest.frames)
+    local = LocalFeatures(index.codes(), rows, frames)
+    if not local.is_sound(items=len(manifest.items)):
+        raise LibraryDamaged("read features", folder / FEATURES, "impossible values")
+    return local
+
+
+def _read_array(
+    folder: Path, name: FileName, manifest: Manifest, *, dtype: np.dtype[np.void], rows: int
+) -> NDArray[np.void]:
+    data = _checked(folder, name, manifest)
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
+        raise LibraryDamaged("read segment", folder / name, "NumPy cannot read it") from error
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != (rows,):
+        raise LibraryDamaged("read segment", folder / name, f"not {rows} rows of what it should hold")
+    return array
 
 
 def _ask_canary(index: faiss_flat.FlatIndex, canary: Canary, folder: Path) -> None:

@@ -11,10 +11,24 @@ from numpy.typing import NDArray
 
 from streamguard.core import pdq
 from streamguard.errors import FingerprintError, LibraryDamaged
-from streamguard.library.faiss_flat import Codes, FlatIndex, Hits
+from streamguard.library import local_features
+from streamguard.library.faiss_flat import FlatIndex, Hits
 from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, read_live_set
+from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatures
 from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
-from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, AssetId, Candidate, Fingerprint, MediaKind, Place, Region, View
+from streamguard.types import (
+    DIHEDRAL_VIEWS,
+    PDQ_BYTES,
+    AssetId,
+    Candidate,
+    Codes,
+    Features,
+    Fingerprint,
+    Place,
+    Region,
+    View,
+    Votes,
+)
 
 MOST_PLACES = 4
 MOST_CANDIDATES = 256
@@ -25,22 +39,14 @@ _LOADS_TRIED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
-    """An item that is searched."""
-
-    id: AssetId
-    label: str
-    kind: MediaKind
-
-
-@dataclass(frozen=True, slots=True)
 class _Loaded:
-    """One segment's live looks; `places["item"]` counts `assets`."""
+    """One segment's live looks and features; `places["item"]` counts `assets`."""
 
     assets: tuple[Asset, ...]
     codes: Codes
     places: Places
     place_numbers: NDArray[np.int64]
+    local: LocalFeatures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +59,9 @@ class Snapshot:
     _index: FlatIndex = field(repr=False)
     _places: Places = field(repr=False)
     _place_numbers: NDArray[np.int64] = field(repr=False)
+    _local: FeatureSearch = field(repr=False)
     _spans: dict[LiveSegment, tuple[slice, slice]] = field(repr=False)
+    _segments: dict[LiveSegment, LocalFeatures] = field(repr=False)
 
     @property
     def items(self) -> int:
@@ -64,8 +72,18 @@ class Snapshot:
         return self._index.rows
 
     @property
+    def features(self) -> int:
+        return len(self._local.features.rows)
+
+    @property
     def bytes_in_memory(self) -> int:
-        return self.looks * PDQ_BYTES + self._places.nbytes + self._place_numbers.nbytes
+        # The features stand here twice: once as they were read, for the next snapshot, and once in the index.
+        local = self._local.features.nbytes + sum(part.nbytes for part in self._segments.values())
+        return self.looks * PDQ_BYTES + self._places.nbytes + self._place_numbers.nbytes + local
+
+    def vote(self, features: Features) -> tuple[Votes, ...]:
+        """The frames that a stream's local features look like, the most likely first; at most 8."""
+        return self._local.vote(features, self.assets)
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:
         """Looks within the radius of any print of good quality, seen in any of the 16 views; nearest first.
@@ -112,7 +130,7 @@ class Snapshot:
             places["item"] -= assets.start
             # Places of a segment are numbered from its first row's number on: see _load.
             numbers = self._place_numbers[rows] - rows.start
-            parts[segment] = _Loaded(self.assets[assets], codes[rows], places, numbers)
+            parts[segment] = _Loaded(self.assets[assets], codes[rows], places, numbers, self._segments[segment])
         return parts
 
 
@@ -151,6 +169,7 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
     places = [np.empty(0, dtype=PLACE)]
     numbers = [np.empty(0, dtype=np.int64)]
     spans = {}
+    local = []
     for segment, part in zip(live.segments, parts, strict=True):
         spans[segment] = slice(rows, rows + len(part.codes)), slice(len(assets), len(assets) + len(part.assets))
         shifted = part.places.copy()
@@ -159,6 +178,7 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
         # A segment has at most as many places as rows, so numbers of different segments never meet.
         numbers.append(part.place_numbers + rows)
         rows += len(part.codes)
+        local.append((part.local, len(assets)))
         assets.extend(part.assets)
     if len({asset.id for asset in assets}) != len(assets):
         raise LibraryDamaged("load library", library, "two live items have one id")
@@ -169,7 +189,9 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
         _index=FlatIndex(np.concatenate([np.empty((0, PDQ_BYTES), np.uint8), *(part.codes for part in parts)])),
         _places=np.concatenate(places),
         _place_numbers=np.concatenate(numbers),
+        _local=FeatureSearch.over(local_features.joined(local)),
         _spans=spans,
+        _segments={segment: part.local for segment, part in zip(live.segments, parts, strict=True)},
     )
 
 
@@ -184,7 +206,7 @@ def _read(library: Path, live: LiveSegment) -> _Loaded:
     places["item"] = renumbered[places["item"]]
     items = [segment.items[number] for number in on]
     assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in items)
-    return _Loaded(assets, segment.codes[kept], places, _numbered(places))
+    return _Loaded(assets, segment.codes[kept], places, _numbered(places), segment.local.of_items(renumbered))
 
 
 def _numbered(places: Places) -> NDArray[np.int64]:

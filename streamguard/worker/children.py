@@ -10,7 +10,7 @@ from streamguard.worker.decoder import DecoderJob, Work, run, watch
 from streamguard.worker.forkserver import forkserver_must_answer, telling_nothing
 from streamguard.worker.messages import MAX_MESSAGE_BYTES, Message, unpack
 
-_SEND_BUFFER_BYTES = 32 * 1024
+_SEND_BUFFER_BYTES = 64 * 1024
 _EXIT_STATUS_S = 0.1
 _START_S = 10.0
 

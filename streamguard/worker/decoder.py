@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from streamguard.core.features import STREAM
 from streamguard.core.fingerprints import fingerprints
 from streamguard.errors import SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import SourceOptions, frames
@@ -46,7 +47,7 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
 
     try:
         for frame in frames(job.url, job.options, session=job.session, news=tell):
-            tell(fingerprints(frame))
+            tell(fingerprints(frame, local=STREAM))
         tell(Ended())
     except StreamGuardError as error:
         tell(Failed(error))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamguard.core.decide import DecisionRule, DecisionState, step
-from streamguard.core.evidence import PdqWeights, weigh
-from streamguard.types import Candidate, Decision, Fingerprint, Fingerprints, Observation
+from streamguard.core.evidence import FeatureWeights, PdqWeights, weigh, weigh_alignments
+from streamguard.core.geometry import Geometry, align
+from streamguard.types import Candidate, Decision, Features, Fingerprint, Fingerprints, Observation, Votes
 
 
 class Searchable(Protocol):
@@ -17,6 +18,20 @@ class Searchable(Protocol):
     def version(self) -> str: ...
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]: ...
+
+    def vote(self, features: Features) -> tuple[Votes, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What matches are worth, of either kind, and what an overlay of one picture on another may be."""
+
+    pdq: PdqWeights
+    features: FeatureWeights
+    geometry: Geometry
+
+
+BUILT_IN_WEIGHTS = Weights(PdqWeights(), FeatureWeights(), Geometry())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +53,7 @@ class Matcher:
         snapshot: Callable[[], Searchable],
         *,
         rule: DecisionRule,
-        weights: PdqWeights,
+        weights: Weights = BUILT_IN_WEIGHTS,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._snapshot = snapshot
@@ -54,8 +69,12 @@ class Matcher:
         """The state after this keyframe, and the decisions that fell."""
         library = self._snapshot()
         began_s = self._clock()
-        candidates = library.search(keyframe.prints, radius_bits=self._weights.radius_bits)
+        weights = self._weights
+        candidates = library.search(keyframe.prints, radius_bits=weights.pdq.radius_bits)
+        votes = library.vote(keyframe.features)
         lookup_s = self._clock() - began_s
-        observation = Observation(keyframe.at, weigh(candidates, self._weights))
+        alignments = [alignment for one in votes for alignment in align(one, weights.geometry)]
+        evidence = weigh(candidates, weights.pdq) + weigh_alignments(alignments, weights.features)
+        observation = Observation(keyframe.at, evidence)
         state, decisions = step(state, [observation], self._rule)
         return Matched(state, observation, decisions, library.version, lookup_s)

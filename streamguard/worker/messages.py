@@ -10,6 +10,9 @@ import math
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+
+from streamguard.core.feature_records import RECORD, from_records, to_records
 from streamguard.errors import (
     SourceError,
     SourceRefused,
@@ -22,7 +25,7 @@ from streamguard.errors import (
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, Fingerprint, Fingerprints, MediaTime, Region
 
-MAX_MESSAGE_BYTES = 16 * 1024
+MAX_MESSAGE_BYTES = 24 * 1024
 """Far above the largest message; a longer datagram is rubbish."""
 
 _MAX_TEXT = 300
@@ -30,13 +33,15 @@ _MAX_TEXT = 300
 
 _MAX_SIDE_PX = 1 << 16
 _MAX_PRINTS = 8
+_MAX_FEATURES = 512
+_MAX_FEATURES_SIDE_PX = 2048
 _MAX_COUNT = 1_000_000
 _MAX_PTS_US = 1 << 53
 """Far beyond any session, and exact as a float."""
 
 _BEST_QUALITY = 100
 _KEYFRAME, _TOLD = b"k", b"t"
-_HEAD = struct.Struct("<qdIIB")
+_HEAD = struct.Struct("<qdIIBHHH")
 _PRINT = struct.Struct(f"<4dB{len(DIHEDRAL_VIEWS) * PDQ_BYTES}s")
 
 _FAILURES: dict[str, type[StreamGuardError]] = {
@@ -119,8 +124,12 @@ def _understand(told: object) -> Message:
 
 
 def _pack_keyframe(frame: Fingerprints) -> bytes:
-    head = _HEAD.pack(frame.at.pts_us, frame.arrived_s, frame.width_px, frame.height_px, len(frame.prints))
-    return b"".join([_KEYFRAME, head, *(_pack_print(look) for look in frame.prints)])
+    local = frame.features
+    head = _HEAD.pack(
+        frame.at.pts_us, frame.arrived_s, frame.width_px, frame.height_px, len(frame.prints),
+        local.width_px, local.height_px, len(local),
+    )  # fmt: skip
+    return b"".join([_KEYFRAME, head, *(_pack_print(look) for look in frame.prints), to_records(local).tobytes()])
 
 
 def _pack_print(look: Fingerprint) -> bytes:
@@ -131,13 +140,18 @@ def _pack_print(look: Fingerprint) -> bytes:
 def _unpack_keyframe(body: bytes, session: int) -> Fingerprints:
     if len(body) < _HEAD.size:
         raise ValueError("keyframe cut short")
-    pts_us, arrived_s, width_px, height_px, count = _HEAD.unpack_from(body)
-    if len(body) != _HEAD.size + count * _PRINT.size or not 0 < count <= _MAX_PRINTS:
+    pts_us, arrived_s, width_px, height_px, count, local_width_px, local_height_px, features = _HEAD.unpack_from(body)
+    prints_end = _HEAD.size + count * _PRINT.size
+    if len(body) != prints_end + features * RECORD.itemsize or not 0 < count <= _MAX_PRINTS:
         raise ValueError("keyframe of the wrong length")
+    if features > _MAX_FEATURES or not 0 < max(local_width_px, local_height_px) <= _MAX_FEATURES_SIDE_PX:
+        raise ValueError("keyframe with impossible features")
     if not 0 <= pts_us <= _MAX_PTS_US or not math.isfinite(arrived_s) or not _are_sides(width_px, height_px):
         raise ValueError("keyframe with impossible numbers")
     prints = tuple(_unpack_print(body, _HEAD.size + i * _PRINT.size) for i in range(count))
-    return Fingerprints(MediaTime(session, pts_us), arrived_s, width_px, height_px, prints)
+    records = np.frombuffer(body, RECORD, count=features, offset=prints_end)
+    local = from_records(records, width_px=local_width_px, height_px=local_height_px)
+    return Fingerprints(MediaTime(session, pts_us), arrived_s, width_px, height_px, prints, local)
 
 
 def _unpack_print(body: bytes, offset: int) -> Fingerprint:

@@ -16,13 +16,16 @@ from typing import BinaryIO
 
 import numpy as np
 
+from streamguard.core.feature_records import RECORD, from_records, to_records
+from streamguard.core.features import REFERENCE, features
 from streamguard.core.fingerprints import fingerprints
+from streamguard.core.reference_frames import FrameSampler
 from streamguard.core.references import condense
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.ingest import files
 from streamguard.ingest.news import Damaged, News
 from streamguard.regular_files import open_regular
-from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Reference, ReferencePrint, View
+from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Reference, ReferenceFrame, ReferencePrint, View
 from streamguard.worker.confinement import confine
 
 PROGRESS_EVERY_S = 0.5
@@ -110,8 +113,13 @@ def understand(data: bytes) -> Message:
 
 
 def to_bytes(reference: Reference) -> bytes:
-    """A line of JSON, then the looks as an array."""
-    head = [reference.kind.value, reference.duration_us, reference.frames_seen, reference.blank_share]
+    """A line of JSON, then the looks and the frames' features as arrays."""
+    frames = [
+        [frame.place.from_us, frame.place.to_us, frame.features.width_px, frame.features.height_px, len(frame.features)]
+        for frame in reference.frames
+    ]
+    counts = [len(reference.prints), frames]
+    head = [reference.kind.value, reference.duration_us, reference.frames_seen, reference.blank_share, *counts]
     looks = np.zeros(len(reference.prints), dtype=_LOOK)
     looks["from_us"] = [look.place.from_us for look in reference.prints]
     looks["to_us"] = [look.place.to_us for look in reference.prints]
@@ -119,15 +127,18 @@ def to_bytes(reference: Reference) -> bytes:
     looks["quality"] = [look.quality for look in reference.prints]
     codes = b"".join(look.code for look in reference.prints)
     looks["code"] = np.frombuffer(codes, dtype=np.uint8).reshape(-1, PDQ_BYTES)
-    return json.dumps(head).encode() + b"\n" + looks.tobytes()
+    features = [to_records(frame.features).tobytes() for frame in reference.frames]
+    elsewhere = [frame.seen_elsewhere.tobytes() for frame in reference.frames]
+    return b"".join([json.dumps(head).encode(), b"\n", looks.tobytes(), *features, *elsewhere])
 
 
 def from_bytes(data: bytes) -> Reference:
     """Raises ValueError. Only shapes are checked here: the library checks every value that it takes in."""
     head, _, body = data.partition(b"\n")
     match json.loads(head):
-        case [str(kind), int(duration_us), int(frames_seen), float(blank_share)]:
-            looks = np.frombuffer(body, dtype=_LOOK)
+        case [str(kind), int(duration_us), int(frames_seen), float(blank_share), int(count), list(heads)]:
+            looks = np.frombuffer(body, dtype=_LOOK, count=count)
+            frames = _frames(heads, body[looks.nbytes :])
         case _:
             raise ValueError(head[:100])
     prints = tuple(
@@ -139,7 +150,27 @@ def from_bytes(data: bytes) -> Reference:
         )
         for look in looks
     )
-    return Reference(MediaKind(kind), duration_us, frames_seen, blank_share, prints)
+    return Reference(MediaKind(kind), duration_us, frames_seen, blank_share, prints, frames)
+
+
+def _frames(heads: list[object], data: bytes) -> tuple[ReferenceFrame, ...]:
+    """From (from, to, width, height, features) of each frame, then all features, then all shares."""
+    total = sum(head[-1] for head in heads if isinstance(head, list) and isinstance(head[-1], int))
+    records = np.frombuffer(data, RECORD, count=total)
+    elsewhere = np.frombuffer(data, np.uint8, offset=records.nbytes)
+    if len(elsewhere) != total:
+        raise ValueError("features of the wrong length")
+    frames, first = [], 0
+    for head in heads:
+        match head:
+            case [int(from_us), int(to_us), int(width_px), int(height_px), int(count)] if count >= 0:
+                rows = slice(first, first + count)
+                features = from_records(records[rows], width_px=width_px, height_px=height_px)
+                frames.append(ReferenceFrame(Place(from_us, to_us), features, elsewhere[rows]))
+                first += count
+            case _:
+                raise ValueError("no frame")
+    return tuple(frames)
 
 
 class _Pulse:
@@ -172,8 +203,12 @@ def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Ref
     def looks() -> Iterator[Fingerprints]:
         # Every frame: at 12 a second, 6 % of the frames of real clips have no neighbour within a match, and 40 % of a
         # skateboard's; decoding costs the same either way. See benchmarks/reference_sampling.py.
+        sampler = FrameSampler()
         for frame in files.looks(path, tell=tell):
-            yield _upright(fingerprints(frame))
+            prints = _upright(fingerprints(frame))
+            if sampler.wants(frame.at.pts_us, prints.prints[0].codes[View.UPRIGHT]):
+                prints = replace(prints, features=features(frame.luma, levels=frame.levels, how=REFERENCE))
+            yield prints
             pulse.reached(frame.at.pts_us / 1e6)
 
     return condense(looks(), kind=info.kind, on_look=pulse.beat)

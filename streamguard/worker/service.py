@@ -15,7 +15,6 @@ import structlog
 from streamguard import __version__
 from streamguard.config import Config
 from streamguard.core.decide import BUILT_IN_RULE
-from streamguard.core.evidence import PdqWeights
 from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
@@ -206,7 +205,7 @@ class WatchService:
     def _make_supervisor(self, specs: Sequence[StreamSpec], watchers: tuple[Watcher, ...]) -> Supervisor:
         return Supervisor(
             specs,
-            matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, weights=PdqWeights()),
+            matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE),
             watchers=(
                 self._signaller.watcher,
                 self._metrics.watcher,

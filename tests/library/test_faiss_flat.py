@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from streamguard.errors import LibraryDamaged
-from streamguard.library.faiss_flat import Codes, FlatIndex, from_bytes, to_bytes
+from streamguard.library.faiss_flat import FlatIndex, from_bytes, to_bytes
+from streamguard.types import Codes
 
 
 @pytest.fixture

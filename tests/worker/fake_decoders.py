@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamguard.core.decide import BUILT_IN_RULE
-from streamguard.core.evidence import PdqWeights
 from streamguard.ingest.sources import SourceOptions
 from streamguard.types import (
+    NO_FEATURES,
     PDQ_BITS,
     WHOLE_PICTURE,
     AssetId,
     Candidate,
+    Features,
     Fingerprint,
     Fingerprints,
     MediaKind,
@@ -19,6 +20,7 @@ from streamguard.types import (
     Place,
     StreamId,
     View,
+    Votes,
 )
 from streamguard.worker.children import Rubbish
 from streamguard.worker.decoder import DecoderJob
@@ -61,6 +63,10 @@ class FakeLibrary:
             return ()
         place = Place(second * 1_000_000, second * 1_000_000 + 400_000)
         return (Candidate(AssetId("clip"), "terror", MediaKind.VIDEO, place, PDQ_BITS, View.UPRIGHT, WHOLE_PICTURE, 0),)
+
+    def vote(self, features: Features) -> tuple[Votes, ...]:
+        assert features is NO_FEATURES
+        return ()
 
 
 @dataclass(slots=True)
@@ -152,7 +158,7 @@ class Stage:
         )  # fmt: skip
         return Supervisor(
             specs,
-            matcher=Matcher(lambda: self.library, rule=BUILT_IN_RULE, weights=PdqWeights()),
+            matcher=Matcher(lambda: self.library, rule=BUILT_IN_RULE),
             watchers=(own, *self.watchers),
             options=self.options,
             start=self._start,

@@ -1,7 +1,6 @@
 """streamguard.worker.matcher: one keyframe in, decisions out."""
 
 from streamguard.core.decide import BUILT_IN_RULE, DecisionState
-from streamguard.core.evidence import PdqWeights
 from streamguard.types import Fingerprints, MediaTime, Verdict
 from streamguard.worker.matcher import Matcher
 from tests.worker.fake_decoders import FakeLibrary, keyframe
@@ -19,7 +18,7 @@ def _seen(second: int) -> Fingerprints:
 def test_each_keyframe_asks_for_the_library_anew() -> None:
     """A new version counts at once, and a decision names the one that it was made with."""
     libraries = iter([FakeLibrary(), _NextVersion()])
-    matcher = Matcher(lambda: next(libraries), rule=BUILT_IN_RULE, weights=PdqWeights())
+    matcher = Matcher(lambda: next(libraries), rule=BUILT_IN_RULE)
     first = matcher.observe(DecisionState(), _seen(0))
     second = matcher.observe(first.state, _seen(2))
     assert (first.library_version, first.decisions) == ("v1", ())
@@ -30,7 +29,7 @@ def test_each_keyframe_asks_for_the_library_anew() -> None:
 def test_what_it_rests_on_is_returned() -> None:
     """The observation and the look-up's time, and no other state than the one that is handed on."""
     times_s = iter([10.0, 10.25])
-    matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, weights=PdqWeights(), clock=lambda: next(times_s))
+    matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, clock=lambda: next(times_s))
     matched = matcher.observe(DecisionState(), _seen(4))
     assert matched.lookup_s == 0.25
     assert matched.observation.at == MediaTime(1, 4_000_000)

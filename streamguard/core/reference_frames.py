@@ -1,0 +1,120 @@
+"""The local features of known footage: a frame for each time the picture has moved on, and how much each feature tells
+about *when*.
+
+A corner that the footage's other moments show at the same place says where the camera stood: the background of a room,
+a channel's logo, a caption. Somebody else's stream may show it too. Only what comes and goes tells the moment.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.core import pdq
+from streamguard.types import Features, MediaKind, Place, ReferenceFrame
+
+EVERY_S = 1.0
+SOONER_S = 0.25
+MOVED_BITS = 64
+"""A picture that changes by more than this has a frame of its own, however soon after the last."""
+
+NEW_FEATURES = 20
+NEW_SHARE = 0.1
+"""With fewer features that the last frame kept does not have, a frame only prolongs that one's place."""
+
+APART_S = 1.5
+APART_SHARE = 0.15
+"""Moments nearer than 1.5 s, or 15 % of a short clip, are neighbours, and always look alike."""
+
+SAME_PLACE_PX = 8.0
+SAME_CODE_BITS = 44
+
+_NEIGHBOURS = 2
+_OTHERS = 12
+_ALL = 255
+
+
+@dataclass(slots=True)
+class FrameSampler:
+    """Says which frames of a clip, in order, are worth the cost of their features."""
+
+    _at_us: int | None = None
+    _code: bytes = b""
+
+    def wants(self, at_us: int, code: bytes) -> bool:
+        """`code` is the PDQ hash of the whole picture, upright."""
+        if self._at_us is not None:
+            passed_s = (at_us - self._at_us) / 1e6
+            moved = pdq.distance_bits(code, self._code) > MOVED_BITS
+            if passed_s < (SOONER_S if moved else EVERY_S):
+                return False
+        self._at_us, self._code = at_us, code
+        return True
+
+
+def reference_frames(
+    frames: Sequence[tuple[int, Features]], *, kind: MediaKind, duration_us: int, on_frame: Callable[[], None]
+) -> tuple[ReferenceFrame, ...]:
+    """What the library keeps of (time in us, features) of a clip's sampled frames, in order of time.
+
+    Each is compared with a dozen other moments, near and far; `on_frame` is called after each.
+    """
+    kept: list[ReferenceFrame] = []
+    times_us = np.array([at_us for at_us, _ in frames], np.int64)
+    apart_us = min(APART_S * 1e6, APART_SHARE * duration_us)
+    for number, (at_us, found) in enumerate(frames):
+        on_frame()
+        if not len(found):
+            continue
+        if kept and not _moved_on(found, kept[-1].features):
+            last = kept[-1]
+            kept[-1] = ReferenceFrame(Place(last.place.from_us, at_us), last.features, last.seen_elsewhere)
+            continue
+        if kind is MediaKind.IMAGE:
+            elsewhere = np.zeros(len(found), np.uint8)
+        else:
+            others = [frames[other][1] for other in _others(times_us, number, apart_us=apart_us)]
+            elsewhere = _seen_elsewhere(found, others)
+        kept.append(ReferenceFrame(Place(at_us, at_us), found, elsewhere))
+    return tuple(kept)
+
+
+def _moved_on(found: Features, last: Features) -> bool:
+    new = len(found) - np.count_nonzero(_has(found, last))
+    return bool(new >= NEW_FEATURES and new >= NEW_SHARE * len(found))
+
+
+def _others(times_us: NDArray[np.int64], number: int, *, apart_us: float) -> list[int]:
+    """A dozen moments that are no neighbours: the nearest on each side, and others spread over the rest.
+
+    The nearest show what one shot shows all along, the far ones what comes back.
+    """
+    before = np.flatnonzero(times_us <= times_us[number] - apart_us)
+    after = np.flatnonzero(times_us >= times_us[number] + apart_us)
+    rest = np.concatenate([before, after])
+    if not len(rest):
+        return []
+    spread = rest[np.unique(np.linspace(0, len(rest) - 1, _OTHERS - 2 * _NEIGHBOURS).round().astype(np.int64))]
+    near = np.concatenate([before[-_NEIGHBOURS:], after[:_NEIGHBOURS]])
+    return [int(other) for other in np.unique(np.concatenate([spread, near]))]
+
+
+def _seen_elsewhere(found: Features, others: Sequence[Features]) -> NDArray[np.uint8]:
+    """For each feature the share of the others that have it, 0 to 255. Without others nothing tells when."""
+    if not others:
+        return np.full(len(found), _ALL, np.uint8)
+    seen = np.sum([_has(found, other) for other in others], axis=0)
+    return np.asarray(np.ceil(seen * (_ALL / len(others))), np.uint8)
+
+
+def _has(found: Features, other: Features) -> NDArray[np.bool_]:
+    """Which of the features the other picture has at the same place."""
+    near = np.ones((len(found), len(other)), np.bool_)
+    for axis in (0, 1):
+        near &= np.abs(found.places[:, axis, None] - other.places[None, :, axis]) <= SAME_PLACE_PX
+    ours, theirs = np.nonzero(near)
+    bits = np.bitwise_count(found.codes[ours] ^ other.codes[theirs]).sum(axis=1, dtype=np.int64)
+    has = np.zeros(len(found), np.bool_)
+    has[ours[bits <= SAME_CODE_BITS]] = True
+    return has

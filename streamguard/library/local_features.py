@@ -1,0 +1,174 @@
+"""Local features of a library's footage: arrays that never change, and the votes of a stream's features for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.core.feature_records import in_pixels, in_units
+from streamguard.library.faiss_nearest import NearestCodes
+from streamguard.types import (
+    CODE_BYTES,
+    AssetId,
+    Codes,
+    Features,
+    MediaKind,
+    Place,
+    ReferenceFrame,
+    Votes,
+)
+
+FEATURE = np.dtype([("frame", "<u4"), ("x", "<u2"), ("y", "<u2"), ("mirrored", "u1"), ("seen_elsewhere", "u1")])
+"""One row a feature, in the order of their codes; `frame` counts frames."""
+
+FRAME = np.dtype([("item", "<u4"), ("from_us", "<i8"), ("to_us", "<i8"), ("width_px", "<u2"), ("height_px", "<u2")])
+"""One row a frame; `item` counts the segment's items, or a snapshot's assets."""
+
+NEAREST = 4
+NEAREST_BITS = 48
+"""Of each feature of a stream the four nearest within 48 of 256 bits vote: several copies of one scene may be known."""
+
+MOST_FRAMES = 8
+"""However hostile the picture or degenerate the library, this many frames are looked at more closely."""
+
+_LEAST_VOTES = 6
+_STILL_WORTH = 0.2
+_TELLING_ELSEWHERE = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalFeatures:
+    """The features of some items. `codes` has a row for each of `rows`."""
+
+    codes: Codes
+    rows: NDArray[np.void]
+    frames: NDArray[np.void]
+
+    @property
+    def nbytes(self) -> int:
+        return self.codes.nbytes + self.rows.nbytes + self.frames.nbytes
+
+    def is_sound(self, *, items: int) -> bool:
+        """Whether every value is possible."""
+        frames, rows = self.frames, self.rows
+        return bool(
+            len(self.codes) == len(rows)
+            and np.all(rows["frame"] < len(frames))
+            and np.all(rows["mirrored"] <= 1)
+            and np.all(frames["item"] < items)
+            and np.all((frames["from_us"] >= 0) & (frames["from_us"] <= frames["to_us"]))
+            and np.all((frames["width_px"] > 0) & (frames["height_px"] > 0))
+        )
+
+    def of_items(self, renumbered: NDArray[np.int64]) -> "LocalFeatures":
+        """Only the items whose new number is not negative, under their new numbers."""
+        kept = renumbered[self.frames["item"]] >= 0
+        frames = self.frames[kept]
+        frames["item"] = renumbered[frames["item"]]
+        numbers = np.full(len(kept), -1, np.int64)
+        numbers[kept] = np.arange(len(frames))
+        live = numbers[self.rows["frame"]] >= 0
+        rows = self.rows[live]
+        rows["frame"] = numbers[rows["frame"]]
+        return LocalFeatures(self.codes[live], rows, frames)
+
+
+NONE = LocalFeatures(np.empty((0, CODE_BYTES), np.uint8), np.empty(0, FEATURE), np.empty(0, FRAME))
+
+
+def from_references(references: Sequence[Sequence[ReferenceFrame]]) -> LocalFeatures:
+    """The arrays of each item's frames."""
+    frames = [(number, frame) for number, item in enumerate(references) for frame in item]
+    if not frames:
+        return NONE
+    counts = [len(frame.features) for _, frame in frames]
+    rows = np.zeros(sum(counts), FEATURE)
+    rows["frame"] = np.repeat(np.arange(len(frames)), counts)
+    places = np.concatenate([frame.features.places for _, frame in frames])
+    rows["x"], rows["y"] = in_units(places)
+    rows["mirrored"] = np.concatenate([frame.features.mirrored for _, frame in frames])
+    rows["seen_elsewhere"] = np.concatenate([frame.seen_elsewhere for _, frame in frames])
+    table = [
+        (number, frame.place.from_us, frame.place.to_us, frame.features.width_px, frame.features.height_px)
+        for number, frame in frames
+    ]
+    return LocalFeatures(
+        np.concatenate([frame.features.codes for _, frame in frames]), rows, np.array(table, dtype=FRAME)
+    )
+
+
+def joined(parts: Sequence[tuple[LocalFeatures, int]]) -> LocalFeatures:
+    """(features, number of its first asset), one after another."""
+    codes, rows, frames = [NONE.codes], [NONE.rows], [NONE.frames]
+    count = 0
+    for part, first_asset in parts:
+        moved_rows, moved_frames = part.rows.copy(), part.frames.copy()
+        moved_rows["frame"] += count
+        moved_frames["item"] += first_asset
+        count += len(part.frames)
+        codes.append(part.codes)
+        rows.append(moved_rows)
+        frames.append(moved_frames)
+    return LocalFeatures(np.concatenate(codes), np.concatenate(rows), np.concatenate(frames))
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An item that is searched."""
+
+    id: AssetId
+    label: str
+    kind: MediaKind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureSearch:
+    """Votes of streams' features for frames of the library."""
+
+    features: LocalFeatures
+    _nearest: NearestCodes = field(repr=False)
+
+    @classmethod
+    def over(cls, features: LocalFeatures) -> "FeatureSearch":
+        return cls(features, NearestCodes(features.codes))
+
+    def vote(self, stream: Features, assets: Sequence[Asset]) -> tuple[Votes, ...]:
+        """For the frames with the most votes, the features that voted; those that tell when count for five others."""
+        if not len(stream) or not len(self.features.rows):
+            return ()
+        found, bits = self._nearest.nearest(stream.codes, most=NEAREST)
+        ours, neighbours = np.nonzero((bits <= NEAREST_BITS) & (found >= 0))
+        if not len(ours):
+            return ()
+        theirs = found[ours, neighbours]
+        rows = self.features.rows[theirs]
+        frames = rows["frame"].astype(np.int64) * 2 + (rows["mirrored"].astype(np.bool_) != stream.mirrored[ours])
+        order = np.argsort(frames, kind="stable")
+        groups, starts, counts = np.unique(frames[order], return_index=True, return_counts=True)
+        worth = np.where(rows["seen_elsewhere"] <= _TELLING_ELSEWHERE, 1.0, _STILL_WORTH)
+        strongest = np.argsort(-np.add.reduceat(worth[order], starts), kind="stable")[:MOST_FRAMES]
+        return tuple(
+            self._votes(int(groups[group]), stream, ours=ours[members], rows=rows[members], assets=assets)
+            for group in strongest
+            if counts[group] >= _LEAST_VOTES
+            for members in [order[starts[group] : starts[group] + counts[group]]]
+        )
+
+    def _votes(
+        self, group: int, stream: Features, *, ours: NDArray[np.int64], rows: NDArray[np.void], assets: Sequence[Asset]
+    ) -> Votes:
+        frame = self.features.frames[group // 2]
+        asset = assets[int(frame["item"])]
+        return Votes(
+            asset=asset.id,
+            label=asset.label,
+            kind=asset.kind,
+            place=Place(int(frame["from_us"]), int(frame["to_us"])),
+            mirrored=bool(group % 2),
+            stream_size_px=(stream.width_px, stream.height_px),
+            frame_size_px=(int(frame["width_px"]), int(frame["height_px"])),
+            stream_places=stream.places[ours],
+            frame_places=in_pixels(rows["x"], rows["y"]),
+            seen_elsewhere=rows["seen_elsewhere"],
+        )
