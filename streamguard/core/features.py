@@ -59,11 +59,20 @@ class Extraction:
     longer_side_px: int
     most: int
     both_ways: float = 0.0
+    aspect: float | None = None
+    """Width by height that it is stretched to first; None: its own."""
 
 
 STREAM = Extraction(longer_side_px=640, most=350)
 REFERENCE = Extraction(longer_side_px=512, most=375, both_ways=0.2)
 """Smaller than a stream's, as footage in a corner of the picture is."""
+
+STREAM_ASPECT = 16 / 9
+_NEAR_ASPECTS = (1.3, 2.4)
+"""Corners are still the same where a picture is stretched by less than a third."""
+
+SURROUNDINGS = Extraction(longer_side_px=REFERENCE.longer_side_px, most=1000, both_ways=REFERENCE.both_ways)
+"""What a feature of one moment is looked for in at the others: a corner that just missed being kept there is there."""
 
 
 def features(luma: Luma, *, levels: Levels, how: Extraction) -> Features:
@@ -71,7 +80,7 @@ def features(luma: Luma, *, levels: Levels, how: Extraction) -> Features:
     height, width = luma.shape
     if min(height, width) == 0 or max(height, width) > _MOST_STRETCH * min(height, width):
         return NO_FEATURES
-    picture = _scaled(luma, levels=levels, longer_side_px=how.longer_side_px)
+    picture = _scaled(luma, levels=levels, size_px=_size_px(width, height, how))
     if min(picture.shape) < _MIN_SIDE_PX:
         return NO_FEATURES
     found = _orb().detect(picture, None)
@@ -79,6 +88,12 @@ def features(luma: Luma, *, levels: Levels, how: Extraction) -> Features:
         return NO_FEATURES
     corners = _spread(_Corners.of(found), shape=picture.shape, most=how.most)
     return _coded(picture, corners, both_ways=how.both_ways)
+
+
+def aspects(width: int, height: int) -> tuple[float | None, ...]:
+    """The shapes in which known footage is read: its own, and where that is far from a stream's, stretched to it."""
+    least, most = _NEAR_ASPECTS
+    return (None,) if least < width / height < most else (None, STREAM_ASPECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +135,19 @@ def _orb() -> Any:  # noqa: ANN401 - OpenCV's stubs have no usable type for it
     )
 
 
-def _scaled(luma: Luma, *, levels: Levels, longer_side_px: int) -> NDArray[np.uint8]:
-    height, width = luma.shape
-    scale = longer_side_px / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+def _size_px(width: int, height: int, how: Extraction) -> tuple[int, int]:
+    aspect = how.aspect or width / height
+    wide, high = min(1.0, aspect), min(1.0, 1 / aspect)
+    return max(1, round(how.longer_side_px * wide)), max(1, round(how.longer_side_px * high))
+
+
+def _scaled(luma: Luma, *, levels: Levels, size_px: tuple[int, int]) -> NDArray[np.uint8]:
     if luma.dtype != np.uint8:
         plane = np.nan_to_num((luma - np.float32(levels.black)) * np.float32(255 / (levels.white - levels.black)))
         luma = np.clip(plane, 0, 255).astype(np.uint8)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(np.ascontiguousarray(luma), size, interpolation=how), np.uint8)
+    smaller = size_px[0] * size_px[1] < luma.size
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(luma), size_px, interpolation=how), np.uint8)
 
 
 def _spread(corners: _Corners, *, shape: tuple[int, ...], most: int) -> _Corners:

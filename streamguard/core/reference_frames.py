@@ -31,8 +31,17 @@ SAME_PLACE_PX = 8.0
 SAME_CODE_BITS = 44
 
 _NEIGHBOURS = 2
-_OTHERS = 12
+_SPREAD = 12
 _ALL = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A frame that was sampled: the features to keep, and all that can be seen in it."""
+
+    at_us: int
+    features: Features
+    surroundings: Features
 
 
 @dataclass(slots=True)
@@ -54,16 +63,17 @@ class FrameSampler:
 
 
 def reference_frames(
-    frames: Sequence[tuple[int, Features]], *, kind: MediaKind, duration_us: int, on_frame: Callable[[], None]
+    frames: Sequence[Sampled], *, kind: MediaKind, duration_us: int, on_frame: Callable[[], None]
 ) -> tuple[ReferenceFrame, ...]:
-    """What the library keeps of (time in us, features) of a clip's sampled frames, in order of time.
+    """What the library keeps of a clip's sampled frames, in order of time.
 
-    Each is compared with a dozen other moments, near and far; `on_frame` is called after each.
+    Each is compared with a dozen other moments and more, near and far; `on_frame` is called after each.
     """
     kept: list[ReferenceFrame] = []
-    times_us = np.array([at_us for at_us, _ in frames], np.int64)
+    times_us = np.array([frame.at_us for frame in frames], np.int64)
     apart_us = min(APART_S * 1e6, APART_SHARE * duration_us)
-    for number, (at_us, found) in enumerate(frames):
+    for number, frame in enumerate(frames):
+        at_us, found = frame.at_us, frame.features
         on_frame()
         if not len(found):
             continue
@@ -74,7 +84,7 @@ def reference_frames(
         if kind is MediaKind.IMAGE:
             elsewhere = np.zeros(len(found), np.uint8)
         else:
-            others = [frames[other][1] for other in _others(times_us, number, apart_us=apart_us)]
+            others = [frames[other].surroundings for other in _others(times_us, number, apart_us=apart_us)]
             elsewhere = _seen_elsewhere(found, others)
         kept.append(ReferenceFrame(Place(at_us, at_us), found, elsewhere))
     return tuple(kept)
@@ -86,7 +96,7 @@ def _moved_on(found: Features, last: Features) -> bool:
 
 
 def _others(times_us: NDArray[np.int64], number: int, *, apart_us: float) -> list[int]:
-    """A dozen moments that are no neighbours: the nearest on each side, and others spread over the rest.
+    """Moments that are no neighbours: the nearest on each side, and a dozen spread over the rest.
 
     The nearest show what one shot shows all along, the far ones what comes back.
     """
@@ -95,7 +105,7 @@ def _others(times_us: NDArray[np.int64], number: int, *, apart_us: float) -> lis
     rest = np.concatenate([before, after])
     if not len(rest):
         return []
-    spread = rest[np.unique(np.linspace(0, len(rest) - 1, _OTHERS - 2 * _NEIGHBOURS).round().astype(np.int64))]
+    spread = rest[np.unique(np.linspace(0, len(rest) - 1, _SPREAD).round().astype(np.int64))]
     near = np.concatenate([before[-_NEIGHBOURS:], after[:_NEIGHBOURS]])
     return [int(other) for other in np.unique(np.concatenate([spread, near]))]
 

@@ -4,17 +4,17 @@ The industry's rule matches one frame against one frame, and so takes the same c
 A look that another moment of its own footage shares says where the camera stood, not what it filmed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
-from streamguard.core.reference_frames import APART_S, APART_SHARE, reference_frames
+from streamguard.core.reference_frames import APART_S, APART_SHARE, Sampled, reference_frames
 from streamguard.types import (
     PDQ_BITS,
     WHOLE_PICTURE,
-    Features,
     Fingerprint,
     Fingerprints,
     MediaKind,
@@ -31,13 +31,20 @@ _MOMENTS = 16_384
 """Of footage with more frames (nine minutes at 30 a second), so many at even steps are compared. Few will not do: a
 title that comes back for three seconds an hour would be passed over, and tell when in every stream that shows it."""
 
+NO_SAMPLES: Mapping[float | None, Sequence[Sampled]] = MappingProxyType({})
+
 Look = tuple[int, Fingerprint]
 
 
 def condense(
-    frames: Iterable[Fingerprints], *, kind: MediaKind, on_look: Callable[[], None] = lambda: None
+    frames: Iterable[Fingerprints],
+    *,
+    kind: MediaKind,
+    samples: Mapping[float | None, Sequence[Sampled]] = NO_SAMPLES,
+    on_look: Callable[[], None] = lambda: None,
 ) -> Reference:
-    """All that the library keeps of a clip, from its frames in order: every frame, so that no keyframe falls between.
+    """All that the library keeps of a clip, from its frames in order: every frame, so that no keyframe falls between;
+    and from `samples` in each shape, which may be filled while the frames are taken, the local features.
 
     Frames below the least quality (black, flat, fades) are not kept; `blank_share` says how many those were.
     Footage between black bars is kept with and without them. After the last frame each look is compared with all other
@@ -45,15 +52,12 @@ def condense(
     """
     whole: list[Look] = []
     inside: list[Look] = []
-    local: list[tuple[int, Features]] = []
     seen = blank = last_us = 0
     for frame in frames:
         seen += 1
         last_us = frame.at.pts_us
         telling = [look for look in frame.prints if look.quality >= pdq.MIN_QUALITY]
         blank += not telling
-        if len(frame.features):
-            local.append((last_us, frame.features))
         for look in telling:
             (whole if look.region == WHOLE_PICTURE else inside).append((last_us, look))
     duration_us = 0 if kind is MediaKind.IMAGE else last_us
@@ -66,7 +70,11 @@ def condense(
         frames_seen=seen,
         blank_share=blank / seen if seen else 0.0,
         prints=tuple(prints),
-        frames=reference_frames(local, kind=kind, duration_us=duration_us, on_frame=on_look),
+        frames=tuple(
+            frame
+            for shape in samples.values()
+            for frame in reference_frames(shape, kind=kind, duration_us=duration_us, on_frame=on_look)
+        ),
     )
 
 

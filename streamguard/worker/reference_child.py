@@ -17,15 +17,25 @@ from typing import BinaryIO
 import numpy as np
 
 from streamguard.core.feature_records import RECORD, from_records, to_records
-from streamguard.core.features import REFERENCE, features
+from streamguard.core.features import REFERENCE, SURROUNDINGS, aspects, features
 from streamguard.core.fingerprints import fingerprints
-from streamguard.core.reference_frames import FrameSampler
+from streamguard.core.reference_frames import FrameSampler, Sampled
 from streamguard.core.references import condense
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.ingest import files
 from streamguard.ingest.news import Damaged, News
 from streamguard.regular_files import open_regular
-from streamguard.types import PDQ_BYTES, Fingerprints, MediaKind, Place, Reference, ReferenceFrame, ReferencePrint, View
+from streamguard.types import (
+    PDQ_BYTES,
+    Fingerprints,
+    Frame,
+    MediaKind,
+    Place,
+    Reference,
+    ReferenceFrame,
+    ReferencePrint,
+    View,
+)
 from streamguard.worker.confinement import confine
 
 PROGRESS_EVERY_S = 0.5
@@ -200,6 +210,8 @@ def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Ref
         if isinstance(news, Damaged):
             _say(connection, Said.DAMAGE, [news.count])
 
+    samples: dict[float | None, list[Sampled]] = {}
+
     def looks() -> Iterator[Fingerprints]:
         # Every frame: at 12 a second, 6 % of the frames of real clips have no neighbour within a match, and 40 % of a
         # skateboard's; decoding costs the same either way. See benchmarks/reference_sampling.py.
@@ -207,11 +219,21 @@ def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Ref
         for frame in files.looks(path, tell=tell):
             prints = _upright(fingerprints(frame))
             if sampler.wants(frame.at.pts_us, prints.prints[0].codes[View.UPRIGHT]):
-                prints = replace(prints, features=features(frame.luma, levels=frame.levels, how=REFERENCE))
+                _sample(frame, samples)
             yield prints
             pulse.reached(frame.at.pts_us / 1e6)
 
-    return condense(looks(), kind=info.kind, on_look=pulse.beat)
+    return condense(looks(), kind=info.kind, samples=samples, on_look=pulse.beat)
+
+
+def _sample(frame: Frame, samples: dict[float | None, list[Sampled]]) -> None:
+    height, width = frame.luma.shape
+    for aspect in aspects(width, height):
+        kept, all_of_it = (
+            features(frame.luma, levels=frame.levels, how=replace(how, aspect=aspect))
+            for how in (REFERENCE, SURROUNDINGS)
+        )
+        samples.setdefault(aspect, []).append(Sampled(frame.at.pts_us, kept, all_of_it))
 
 
 def _upright(prints: Fingerprints) -> Fingerprints:
