@@ -146,7 +146,8 @@ class Features:
     """Local features of one picture: row i of each array is one feature.
 
     `places` are pixels of the picture scaled to `width_px` x `height_px`. `mirrored` says which of its two forms a
-    feature has: a picture's mirror image has the same codes, and all of these turned round.
+    feature has: a picture's mirror image has the same codes, and all of these turned round. `still`: the stream showed
+    it at the same place seconds ago.
     """
 
     width_px: int
@@ -154,6 +155,7 @@ class Features:
     places: Places
     mirrored: NDArray[np.bool_]
     codes: Codes
+    still: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -162,14 +164,24 @@ class Features:
         if not isinstance(other, Features):
             return NotImplemented
         sides = (self.width_px, self.height_px) == (other.width_px, other.height_px)
-        pairs = ((self.places, other.places), (self.mirrored, other.mirrored), (self.codes, other.codes))
+        pairs = (
+            *((self.places, other.places), (self.codes, other.codes)),
+            *((self.mirrored, other.mirrored), (self.still, other.still)),
+        )
         return sides and all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
     def __hash__(self) -> int:
         return hash((self.width_px, self.height_px, self.codes.tobytes()))
 
 
-NO_FEATURES = Features(1, 1, np.empty((0, 2), np.float32), np.empty(0, np.bool_), np.empty((0, CODE_BYTES), np.uint8))
+NO_FEATURES = Features(
+    1,
+    1,
+    np.empty((0, 2), np.float32),
+    np.empty(0, np.bool_),
+    np.empty((0, CODE_BYTES), np.uint8),
+    np.empty(0, np.bool_),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,14 +301,15 @@ class Votes:
     stream_places: Places
     frame_places: Places
     seen_elsewhere: NDArray[np.uint8]
+    still: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """One frame of the library laid over the stream's picture: `outline` is where it stands.
 
-    `features` counts the places at which both look the same, `telling` those of them that the footage's other moments
-    do not show; `spread` is the share of the frame that they span.
+    `features` counts the places at which both look the same, `telling` those of them that neither the footage's other
+    moments nor the stream's last ones show there; `spread` is the share of the frame that they span.
     """
 
     asset: AssetId

@@ -184,7 +184,7 @@ def _coded(picture: NDArray[np.uint8], corners: _Corners, *, both_ways: float) -
     codes[~lighter[rows]] ^= 0xFF
     height, width = picture.shape
     places = in_pixels(*in_units(corners.places[rows[read]]))  # as they are kept and sent
-    return Features(width, height, places, forms[read], codes[read])
+    return Features(width, height, places, forms[read], codes[read], np.zeros(len(places), np.bool_))
 
 
 def _read(

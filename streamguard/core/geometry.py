@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.types import Alignment, Places, Quad, Votes
+from streamguard.types import Alignment, MediaKind, Places, Quad, Votes
 
 _AFFINE = (2, 3)
 """The shape of what OpenCV finds; it says None, whatever its types say, where it finds nothing."""
@@ -51,7 +51,9 @@ def align(votes: Votes, how: Geometry) -> tuple[Alignment, ...]:
     if found.shape != _AFFINE or not _is_possible(found[:, :2], mirrored=votes.mirrored, how=how):
         return ()
     agree = np.asarray(inliers, np.bool_).ravel()
-    telling = agree & (votes.seen_elsewhere <= how.telling_elsewhere)
+    # An image is still by nature.
+    moving = ~votes.still | (votes.kind is MediaKind.IMAGE)
+    telling = agree & moving & (votes.seen_elsewhere <= how.telling_elsewhere)
     features = _distinct(votes, agree, cell_px=how.distinct_px)
     if features < how.least_votes:
         return ()

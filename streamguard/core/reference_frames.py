@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
+from streamguard.core.stillness import same_place
 from streamguard.types import Features, MediaKind, Place, ReferenceFrame
 
 EVERY_S = 1.0
@@ -26,9 +27,6 @@ NEW_SHARE = 0.1
 APART_S = 1.5
 APART_SHARE = 0.15
 """Moments nearer than 1.5 s, or 15 % of a short clip, are neighbours, and always look alike."""
-
-SAME_PLACE_PX = 8.0
-SAME_CODE_BITS = 44
 
 _NEIGHBOURS = 2
 _SPREAD = 12
@@ -91,7 +89,7 @@ def reference_frames(
 
 
 def _moved_on(found: Features, last: Features) -> bool:
-    new = len(found) - np.count_nonzero(_has(found, last))
+    new = len(found) - np.count_nonzero(same_place(found, last))
     return bool(new >= NEW_FEATURES and new >= NEW_SHARE * len(found))
 
 
@@ -114,17 +112,5 @@ def _seen_elsewhere(found: Features, others: Sequence[Features]) -> NDArray[np.u
     """For each feature the share of the others that have it, 0 to 255. Without others nothing tells when."""
     if not others:
         return np.full(len(found), _ALL, np.uint8)
-    seen = np.sum([_has(found, other) for other in others], axis=0)
+    seen = np.sum([same_place(found, other) for other in others], axis=0)
     return np.asarray(np.ceil(seen * (_ALL / len(others))), np.uint8)
-
-
-def _has(found: Features, other: Features) -> NDArray[np.bool_]:
-    """Which of the features the other picture has at the same place."""
-    near = np.ones((len(found), len(other)), np.bool_)
-    for axis in (0, 1):
-        near &= np.abs(found.places[:, axis, None] - other.places[None, :, axis]) <= SAME_PLACE_PX
-    ours, theirs = np.nonzero(near)
-    bits = np.bitwise_count(found.codes[ours] ^ other.codes[theirs]).sum(axis=1, dtype=np.int64)
-    has = np.zeros(len(found), np.bool_)
-    has[ours[bits <= SAME_CODE_BITS]] = True
-    return has

@@ -171,4 +171,5 @@ class FeatureSearch:
             stream_places=stream.places[ours],
             frame_places=in_pixels(rows["x"], rows["y"]),
             seen_elsewhere=rows["seen_elsewhere"],
+            still=stream.still[ours],
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from streamguard.core.features import STREAM
 from streamguard.core.fingerprints import fingerprints
+from streamguard.core.stillness import StreamMemory
 from streamguard.errors import SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import SourceOptions, frames
 from streamguard.worker.confinement import confine
@@ -45,9 +46,10 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
     def tell(message: Message) -> None:
         channel.sendall(pack(message))
 
+    memory = StreamMemory()
     try:
         for frame in frames(job.url, job.options, session=job.session, news=tell):
-            tell(fingerprints(frame, local=STREAM))
+            tell(memory.marked(fingerprints(frame, local=STREAM)))
         tell(Ended())
     except StreamGuardError as error:
         tell(Failed(error))
