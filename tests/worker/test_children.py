@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -285,6 +285,23 @@ def test_a_forkserver_that_died_is_replaced() -> None:
         worker.process.terminate()
         assert worker.process.stderr is not None
         assert worker.process.stderr.readline() == "running 1\n"
+
+
+def test_a_child_whose_forkserver_died_before_it_was_confined_dies_too(tmp_path: Path) -> None:
+    """Nobody tells it any more: it looks."""
+    pid_file = tmp_path / "pid"
+    decoder = None
+    with suppress(ChildProcessError):  # the forkserver may die before it can say that it forked
+        decoder = Decoder(job(), work=works.Orphan(str(pid_file)))
+    orphan = int(eventually(lambda: pid_file.exists() and pid_file.read_text(), what="its number"))
+    try:
+        eventually(lambda: not still_running(orphan), what="its end")
+    finally:
+        for pid in still_running(orphan):
+            os.kill(pid, signal.SIGKILL)
+    if decoder is not None:
+        decoder.end()
+        assert decoder.gone(within_s=5)
 
 
 def test_a_forkserver_that_stands_still_is_replaced(clips: Clips) -> None:
