@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -11,9 +12,14 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import stream_specs
 from streamguard.config import load_config
+from streamguard.enforce.stdout_lines import Unbuffered
 from streamguard.errors import UsageError
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import Summary, WatchService
+
+_STDOUT = 1
+_LAST_LINE_S = 1.0
+"""For the summary, when whoever asked us to stop waits for our end."""
 
 
 @click.command()
@@ -71,12 +77,15 @@ def watch(
     if not specs:
         raise UsageError("watch", "", "no stream is named", hint="give URLs, or [[streams]] in the config")
     start_forkserver()
-    service = WatchService(config, specs)
+    stdout = Unbuffered(_STDOUT)
+    service = WatchService(config, specs, stdout=stdout)
     _drain_on_signals(service)
     summary = service.run(stop_after_s=stop_after_s)
-    if as_json:
-        click.echo(json.dumps(summary.as_json()))
-    return _exit_status(summary, was_asked_to_stop=service.was_asked_to_stop)
+    asked = service.was_asked_to_stop
+    within_s = _LAST_LINE_S if asked else config.worker.drain_timeout_s
+    told = not as_json or _tell(summary, stdout, within_s=within_s)
+    status = _exit_status(summary, was_asked_to_stop=asked)
+    return status if told or asked else EXIT_ERROR
 
 
 def _drain_on_signals(service: WatchService) -> None:
@@ -88,6 +97,26 @@ def _drain_on_signals(service: WatchService) -> None:
 
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, drain)
+
+
+def _tell(summary: Summary, stdout: Unbuffered, *, within_s: float) -> bool:
+    """The summary as a line; False: its reader is stuck, and does not take it in time. Raises OSError."""
+    failed: list[OSError] = []
+
+    def write() -> None:
+        try:
+            stdout.write(json.dumps(summary.as_json()) + "\n")
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=write, name="summary", daemon=True)
+    thread.start()
+    thread.join(within_s)
+    if failed:
+        raise failed[0]
+    if thread.is_alive():
+        click.echo("error: write summary: nobody reads standard output", err=True)
+    return not thread.is_alive()
 
 
 def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TextIO
 
 import structlog
 
@@ -20,7 +19,7 @@ from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
-from streamguard.enforce.stdout_lines import StdoutLines
+from streamguard.enforce.stdout_lines import StdoutLines, TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
@@ -79,7 +78,7 @@ def open_library(config: Config) -> SnapshotHolder:
     return holder
 
 
-def transport(config: Config, stdout: TextIO) -> Transport:
+def transport(config: Config, stdout: TextStream) -> Transport:
     """Redis where one is named, else JSON lines. Raises UsageError for a URL that names none."""
     if config.redis.url is None:
         return StdoutLines(stdout)
@@ -151,7 +150,7 @@ class WatchService:
         config: Config,
         specs: Sequence[StreamSpec],
         *,
-        stdout: TextIO = sys.stdout,
+        stdout: TextStream = sys.stdout,
         watchers: tuple[Watcher, ...] = (),
         on_durable: Callable[[KillSignal], None] = lambda _signal: None,
     ) -> None:
