@@ -76,10 +76,11 @@ def watch(
     specs = stream_specs(urls, config)
     if not specs:
         raise UsageError("watch", "", "no stream is named", hint="give URLs, or [[streams]] in the config")
+    drain = _Drain()
     start_forkserver()
     stdout = Unbuffered(_STDOUT)
     service = WatchService(config, specs, stdout=stdout)
-    _drain_on_signals(service)
+    drain.of(service)
     summary = service.run(stop_after_s=stop_after_s)
     asked = service.was_asked_to_stop
     within_s = _LAST_LINE_S if asked else config.worker.drain_timeout_s
@@ -88,15 +89,28 @@ def watch(
     return status if told or asked else EXIT_ERROR
 
 
-def _drain_on_signals(service: WatchService) -> None:
-    """The first SIGTERM or Ctrl-C drains; a second Ctrl-C interrupts."""
+class _Drain:
+    """The first SIGTERM or Ctrl-C drains, also one that comes before there is anything to drain; a second Ctrl-C
+    interrupts.
+    """
 
-    def drain(_number: int, _frame: FrameType | None) -> None:
-        service.stop()
+    def __init__(self) -> None:
+        self._service: WatchService | None = None
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def of(self, service: WatchService) -> None:
+        """What there is to drain."""
+        self._service = service
+        if self._asked:
+            service.stop()
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        if self._service is not None:
+            self._service.stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGTERM, drain)
-    signal.signal(signal.SIGINT, drain)
 
 
 def _tell(summary: Summary, stdout: Unbuffered, *, within_s: float) -> bool:

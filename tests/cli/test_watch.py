@@ -98,6 +98,20 @@ def test_a_signal_drains(options: list[object], tmp_path: Path, clips: Clips, *,
         assert (outbox.depth(), outbox.counts().delivered) == (0, len(events))
 
 
+def test_a_signal_during_the_start_drains_too(options: list[object]) -> None:
+    """As while Redis is checked: it exits with 0, without having watched anything."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        redis = f"redis://127.0.0.1:{mute.getsockname()[1]}/0"
+        process = started("watch", "--json", *options, "--redis", redis, f"rtmp://{a_closed_port()}/live/x")
+        mute.settimeout(30)
+        connection, _ = mute.accept()
+        process.terminate()
+        with connection:
+            done = ended(process)
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["by_stream"][0]["sessions"] == 0
+
+
 def test_files_are_watched_to_their_end(options: list[object], clips: Clips) -> None:
     """Then it ends by itself: the signal is a line on standard output, the summary the last one."""
     done = ended(started("watch", "--json", *options, clips.known, clips.unrelated))
