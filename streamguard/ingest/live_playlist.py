@@ -99,8 +99,10 @@ class Playlist:
         if not fetched.whole:
             problem = f"the playlist is longer than {MAX_PLAYLIST_BYTES >> 20} MiB, or not all there in {timeout_s:g} s"
             raise SourceUnavailable("read playlist of", self.subject, problem)
+        found = parse(fetched.body, subject=self.subject)
+        # Only now: one that cannot be used must not come back as unchanged.
         self.url, self._validator = fetched.url, fetched.validator
-        return parse(fetched.body, subject=self.subject)
+        return found
 
     def _media(self, found: MasterPlaylist | MediaPlaylist | None) -> MediaPlaylist:
         if isinstance(found, MediaPlaylist):
@@ -115,7 +117,7 @@ def live_segments(
     """Each segment once, from the newest on, as the playlist comes to name it; ends with EXT-X-ENDLIST.
 
     Raises SourceStalled when it names no new one for three target durations, or the read timeout if that is longer;
-    a playlist that cannot be had is passed over, and raises its SourceError after a few in a row.
+    a playlist that cannot be had, or used, is passed over, and raises its SourceError after a few in a row.
     """
     tracker = Tracker()
     target_s = min(max(first.target_s, _TARGET_BOUNDS_S[0]), _TARGET_BOUNDS_S[1])
@@ -144,7 +146,7 @@ def live_segments(
         time.sleep(pause_s(now_s=now_s, found_s=found_s, cadence_s=cadence_s, target_s=target_s))
         try:
             media, failures = playlist.changed(), 0
-        except SourceUnavailable:
+        except (SourceUnavailable, SourceUnwatchable):  # many servers write it in place: it may be half there
             media, failures = None, failures + 1
             viewer.damaged("playlist")
             if failures >= _MAX_FAILURES_IN_A_ROW:

@@ -171,9 +171,14 @@ class TestLive:
         with pytest.raises(SourceUnavailable, match="HTTP 404"):
             next(stream)
 
-    def test_one_failed_poll(self, channel: Channel) -> None:
-        """One failure of the playlist is passed over."""
-        stream = watch(channel.url)
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [(503, b"oops"), (200, b""), (200, b"#EXTM3U\n#EXT-X-TARGETDURATION:"), (200, b"<html>try again</html>")],
+    )
+    def test_one_failed_poll(self, channel: Channel, *, status: int, body: bytes) -> None:
+        """One failure of the playlist is passed over, whether it cannot be had, is not written yet or is none."""
+        news: list[News] = []
+        stream = watch(channel.url, news)
         next(stream)
         page = channel.web.pages["/live.m3u8"]
         failed = threading.Event()
@@ -182,11 +187,26 @@ class TestLive:
             channel.web.pages["/live.m3u8"] = page
             channel.grow()
             failed.set()
-            answer.send(b"oops", status=503)
+            answer.send(body, status=status, headers={"ETag": '"x"'})
 
         channel.web.pages["/live.m3u8"] = fail_once
         next(stream)
         assert failed.is_set()
+        channel.ended = True
+        list(stream)
+        assert Damaged("playlist") in news
+
+    def test_no_playlist_any_more(self, channel: Channel) -> None:
+        """What stays unusable is an error after a few tries, also where the server calls it unchanged."""
+        stream = watch(channel.url)
+        next(stream)
+        asked = len(channel.web.asked)
+        channel.web.pages["/live.m3u8"] = lambda answer: answer.send(
+            b"gone", status=304 if "If-None-Match" in answer.headers else 200, headers={"ETag": '"x"'}
+        )
+        with pytest.raises(SourceUnwatchable, match="not an HLS playlist"):
+            next(stream)
+        assert len(channel.web.asked) == asked + 3
 
 
 @pytest.mark.parametrize("method", ["AES-128", "SAMPLE-AES"])
