@@ -46,6 +46,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._last: int | None = None
+        self._lower: int | None = None
         self._names: deque[str] = deque(maxlen=_REMEMBERED)
 
     def fresh(self, media: MediaPlaylist) -> Fresh:
@@ -53,17 +54,24 @@ class Tracker:
         if not media.segments:
             return Fresh()
         newest = media.segments[-1]
-        if self._last is None or (newest.number < self._last and newest.source.uri not in self._names):
+        last = self._last
+        if last is None or self._starts_over(newest, last=last):
             new = media.segments[-1:]
         else:
-            last = self._last
             new = tuple(segment for segment in media.segments if segment.number > last)
         if not new:
             return Fresh()
-        self._last = newest.number
+        self._last, self._lower = newest.number, None
         kept = new[-_MAX_BACKLOG:]
         self._names.extend(segment.source.uri for segment in kept)
         return Fresh(kept, len(new) - len(kept))
+
+    def _starts_over(self, newest: MediaSegment, *, last: int) -> bool:
+        """A publisher that came back may use the old names again, but goes on from there; an old copy does not."""
+        lower, self._lower = self._lower, newest.number if newest.number < last else None
+        if self._lower is None:
+            return False
+        return newest.source.uri not in self._names or (lower is not None and lower < newest.number)
 
 
 class Playlist:
