@@ -56,9 +56,10 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
             allow_hosts=ingest.allow_hosts,
         ),
         decoder_memory_mib=ingest.decoder_memory_mib,
-        # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs.
+        # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs. Each
+        # may pass twice: to connect and to probe, or for two playlists; for an HLS segment and its head.
         hang_timeout_s=max(
-            config.worker.hang_timeout_s, ingest.open_timeout_s + ingest.read_timeout_s + _BETWEEN_TIMEOUTS_S
+            config.worker.hang_timeout_s, 2 * (ingest.open_timeout_s + ingest.read_timeout_s) + _BETWEEN_TIMEOUTS_S
         ),
         reconnect_first_s=ingest.reconnect_first_s,
         reconnect_cap_s=ingest.reconnect_cap_s,

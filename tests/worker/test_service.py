@@ -287,7 +287,7 @@ def test_no_library_is_an_error(tmp_path: Path, clips: Clips) -> None:
 
 
 def test_a_source_may_be_silent_as_long_as_its_timeouts_let_it(tmp_path: Path) -> None:
-    """A decoder that waits for a slow server does not hang."""
+    """A decoder that waits for a slow server does not hang: each time-out may pass twice before it says a word."""
     slow = config(tmp_path, tmp_path, ingest__open_timeout_s=60, ingest__read_timeout_s=30)
-    assert supervisor_options(slow).hang_timeout_s > 90
+    assert supervisor_options(slow).hang_timeout_s > 180
     assert supervisor_options(config(tmp_path, tmp_path)).hang_timeout_s == 45
