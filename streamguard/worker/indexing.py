@@ -128,7 +128,11 @@ def index(
                 job = waiting.popleft()
                 id_ = job.id or id_from_name(job.path, taken=taken)
                 taken.add(id_)
-                child = _Child(job, id_, limits)
+                try:
+                    child = _Child(job, id_, limits)
+                except OSError as error:
+                    yield _none_started(job, error)
+                    continue
                 running[child.connection] = child
             for connection in wait(list(running)):
                 child = running[connection]  # type: ignore[index]  # only connections were given
@@ -146,6 +150,7 @@ class _Child:
     """One file's process, with the timer that ends it when it hangs."""
 
     def __init__(self, job: Job, id_: AssetId, limits: Limits) -> None:
+        """Raises OSError where no process can be had."""
         self.job = job
         self.id = id_
         self.content: Content | None = None
@@ -160,8 +165,12 @@ class _Child:
             kwargs={"memory_mib": limits.memory_mib},
             daemon=True,
         )
-        with theirs, telling_nothing():
-            self._process.start()
+        try:
+            with theirs, telling_nothing():
+                self._process.start()
+        except (OSError, EOFError) as error:
+            self.connection.close()
+            raise ChildProcessError(f"the forkserver started none ({error})") from error
         self._total = self._timer(limits.total_s)
         self._silence = self._timer(limits.silence_s)
 
@@ -227,6 +236,11 @@ def _hear(library: Library, child: _Child, news: Callable[[Job, Progress], None]
 def _as_text(path: Path) -> str:
     """Linux takes any bytes for a name, the catalogue text only."""
     return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _none_started(job: Job, error: OSError) -> Failed:
+    problem = f"no decoder could be started: {error}"
+    return Failed(job, UsageError("add", job.path, problem, hint="out of processes, files or memory? add it again"))
 
 
 def _rubbish(job: Job) -> Failed:
