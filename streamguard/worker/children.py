@@ -4,6 +4,7 @@ import multiprocessing
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import process
 from multiprocessing.context import ForkServerProcess
 
 from streamguard.worker.decoder import DecoderJob, Work, run, watch
@@ -73,6 +74,7 @@ class Decoder:
         # Asked first, so that a number that is another process's by now is not killed.
         if self._process.exitcode is None:
             self._process.kill()
+        not_waited_for_at_exit(self._process)
 
     def gone(self, *, within_s: float) -> bool:
         """Whether an ended one is gone, and all that it held here with it. Do not ask again after that."""
@@ -81,3 +83,10 @@ class Decoder:
             return False
         self._process.close()
         return True
+
+
+def not_waited_for_at_exit(killed: ForkServerProcess) -> None:
+    """Multiprocessing waits for all its processes when Python ends, without a limit, and a killed one is gone only when
+    the kernel and the forkserver have come to it.
+    """
+    process._children.discard(killed)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way

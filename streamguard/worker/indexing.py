@@ -20,6 +20,7 @@ from streamguard.library.catalogue import ItemRecord, NewItem
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
+from streamguard.worker.children import not_waited_for_at_exit
 from streamguard.worker.forkserver import telling_nothing
 from streamguard.worker.reference_child import Content, Damage, Progress
 
@@ -30,6 +31,8 @@ MEDIA_SUFFIXES = frozenset(
     }
 )
 
+_EXIT_STATUS_S = 10.0
+_LAST_MOMENT_S = 1.0
 _MOST_MESSAGE_BYTES = 512 << 20
 _MOST_ID_CHARACTERS = 100
 
@@ -184,16 +187,20 @@ class _Child:
     def why_it_ended(self) -> str:
         if self.timed_out:
             return f"decoding hung: nothing for {self._limits.silence_s:g} s, or over {self._limits.total_s:g} s in all"
-        self._process.join()
-        code = self._process.exitcode or 0
+        self._process.join(_EXIT_STATUS_S)
+        code = self._process.exitcode
+        if code is None:
+            return "decoding ended without a word"
         return f"decoding crashed (signal {-code})" if code < 0 else f"decoding failed (status {code})"
 
     def end(self) -> None:
         self._silence.cancel()
         self._total.cancel()
         self._process.kill()
-        self._process.join()
-        self._process.close()
+        not_waited_for_at_exit(self._process)
+        self._process.join(_LAST_MOMENT_S)
+        if self._process.exitcode is not None:
+            self._process.close()
         self.connection.close()
 
     def _timer(self, after_s: float) -> threading.Timer:

@@ -19,7 +19,7 @@ from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob, Work, watch
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.messages import Ended, Failed, Message
-from tests.e2e.processes import children, descendants, still_running
+from tests.e2e.processes import children, descendants, forkservers, still_running
 from tests.programs import need
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -313,6 +313,36 @@ def test_a_forkserver_that_stands_still_is_replaced(clips: Clips) -> None:
         Decoder(job(str(clips.known)), start_within_s=0.1)
     with running(job(str(clips.known))) as decoder:
         assert heard(decoder)
+
+
+def test_a_child_that_is_not_gone_does_not_hold_up_our_exit() -> None:
+    """As one that the kernel cannot end yet; or, here, whose forkserver stands still and does not see its end."""
+    script = (
+        "import sys\n"
+        "from streamguard.worker.children import Decoder\n"
+        "from streamguard.worker.forkserver import start_forkserver\n"
+        "from tests.worker import works\n"
+        "start_forkserver()\n"
+        "decoder = Decoder(works.job(), work=works.hang)\n"
+        "print('started', flush=True)\n"
+        "sys.stdin.read()\n"
+        "decoder.end()\n"
+        "print(decoder.gone(within_s=0.1))\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "started\n"
+        (forkserver,) = forkservers(worker.pid)
+        os.kill(forkserver, signal.SIGSTOP)
+        assert worker.stdin is not None
+        try:
+            worker.stdin.close()
+            assert worker.wait(WAIT_S) == 0
+        finally:
+            os.kill(forkserver, signal.SIGKILL)
+            worker.kill()
+        assert worker.stdout.read() == "False\n"
 
 
 def test_what_a_child_is_told_does_not_show_its_url() -> None:
