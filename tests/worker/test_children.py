@@ -151,7 +151,9 @@ def test_rubbish_is_told_from_messages(work: Work) -> None:
 def test_a_flood_waits_in_the_child() -> None:
     """No more is taken at once than was asked for, and no more is kept than the channel holds."""
     with running(job(), work=works.flood) as decoder:
-        assert len(heard(decoder, most=8)) == 8
+        heard(decoder, most=1)
+        eventually(lambda: _state(decoder) == "S", what="its wait for the worker")
+        assert len(list(decoder.received(most=8))) == 8
         os.kill(_pid(decoder), signal.SIGSTOP)
         eventually(lambda: _state(decoder) == "T", what="its stop")
         assert len(list(decoder.received(most=10_000))) < 1000
