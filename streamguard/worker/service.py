@@ -254,7 +254,10 @@ class WatchService:
             try:
                 undelivered = self._flush()
             finally:
+                until_s = time.monotonic() + _LAST_DELIVERY_S
                 self._delivery.stop(_LAST_DELIVERY_S)
+                if self._follower.ident is not None:
+                    self._follower.join(max(0.0, until_s - time.monotonic()))
                 self._parts.close()
         keyframes = sum(status.keyframes for status in statuses)
         log.info("stopped", asked=self.was_asked_to_stop, keyframes=keyframes, undelivered=undelivered)
