@@ -193,10 +193,9 @@ class Supervisor:
         job = DecoderJob(spec.stream, spec.url, self._session, options.source, options.decoder_memory_mib)
         try:
             stream.decoder = self._new_decoder(job)
-        except OSError as error:  # out of processes or files: as good as a crash, and worth the same pause
+            self._selector.register(stream.decoder, selectors.EVENT_READ, stream)
+        except OSError as error:  # out of processes, files or memory: as good as a crash, and worth the same pause
             self._restart(stream, Restart.CRASH, f"no decoder could be started: {error}")
-            return
-        self._selector.register(stream.decoder, selectors.EVENT_READ, stream)
 
     def _listen(self, stream: Stream) -> None:
         decoder = stream.decoder
@@ -342,7 +341,7 @@ class Supervisor:
     def _end_decoder(self, stream: Stream) -> None:
         if stream.decoder is None:
             return
-        with contextlib.suppress(KeyError):  # it was never registered: it could not be started
+        with contextlib.suppress(KeyError):  # it could not be registered
             self._selector.unregister(stream.decoder)
         stream.decoder.end()
         self._ended_decoders.append(stream.decoder)

@@ -170,6 +170,17 @@ def test_a_decoder_that_fails_is_counted_by_reason_and_others_go_on(script: Scri
     assert good.keyframes == 11
 
 
+def test_a_decoder_that_cannot_be_waited_for_is_ended() -> None:
+    """It counts as one that could not be started, and the other streams go on."""
+    stage = Stage({"bad": [UNKNOWN], "good": [UNKNOWN]}, cannot_be_waited_for="bad")
+    statuses = stage.run(20)
+    assert set(stage.restarted) == {Restart.CRASH}
+    assert stage.states_of("bad")[0] == ("blind", "no decoder could be started: [Errno 1] Operation not permitted")
+    assert statuses["bad"].keyframes == 0
+    assert all(decoder.ended for decoder in stage.decoders["bad"])
+    assert (statuses["good"].restarts, statuses["good"].keyframes) == (0, 11)
+
+
 @pytest.mark.parametrize(("code", "how"), [(1, "ended with status 1"), (None, "hung up")])
 def test_how_a_decoder_went_is_said(code: int | None, how: str) -> None:
     """An exception, and a channel that was closed by a child that lives."""
