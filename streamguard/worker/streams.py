@@ -135,7 +135,6 @@ class Stream:
     state: StreamState = StreamState.CONNECTING
     reason: str = ""
     decoder: RunningDecoder | None = None
-    session: int = 0
     session_id: SessionId | None = None
     sessions: int = 0
     decision_state: DecisionState = field(default_factory=DecisionState)

@@ -181,7 +181,6 @@ class Supervisor:
 
     def _start(self, stream: Stream) -> None:
         self._session += 1
-        stream.session = self._session
         stream.session_id = SessionId(f"{self._run_id}-{self._session}")
         stream.sessions += 1
         stream.session_keyframes = 0

@@ -220,14 +220,13 @@ def test_encrypted(web: Web, clips: Clips, method: str) -> None:
     assert web.asked == ["/vod.m3u8"]
 
 
-def test_only_audio(web: Web, clips: Clips) -> None:
+def test_only_audio(web: Web) -> None:
     """A stream without video is blind, not clear."""
     web.pages["/a.aac"] = b"\xff\xf1\x50\x80" + bytes(2000)
     news: list[News] = []
     with pytest.raises(SourceUnwatchable):
         list(watch(vod(web, *["#EXTINF:2.0,\na.aac"] * 3), news))
     assert isinstance(news[-1], Blind)
-    del clips
 
 
 class TestHostile:
@@ -340,7 +339,7 @@ class TestRealServer:
         assert steps == pytest.approx([2e6, 2e6], abs=50_000)
 
 
-def test_no_credentials_anywhere(web: Web, clips: Clips) -> None:
+def test_no_credentials_anywhere(web: Web) -> None:
     """Neither the user nor the token of a URL is in any error, its causes included."""
     web.pages["/a.m3u8"] = b"#EXTM3U\n#EXTINF:2,\nhttp://u:hunter2@nowhere.invalid/x?hunter2\n#EXT-X-ENDLIST"
     url = web.url("/a.m3u8?token=hunter2").replace("://", "://u:hunter2@")
@@ -351,7 +350,6 @@ def test_no_credentials_anywhere(web: Web, clips: Clips) -> None:
         while told is not None:
             assert "hunter2" not in f"{told!s} {told!r}"
             told = told.__cause__ or told.__context__
-    del clips
 
 
 def test_closing_is_quick(channel: Channel) -> None:
