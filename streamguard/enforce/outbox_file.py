@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from streamguard.errors import OutboxError
+from streamguard.regular_files import sync_directory
 
 APPLICATION_ID = 0x53474F42  # "SGOB", so that another program's SQLite file is not taken for an outbox
 SCHEMA_VERSION = 1
@@ -111,23 +112,19 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     if empty:
         numbers = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
         db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {numbers} COMMIT;")
-        _sync_directory(path.parent)
+        _make_last(path)
     else:
         # A file that can only be read says so now, not at the first decision.
         db.execute("BEGIN IMMEDIATE")
         db.execute("ROLLBACK")
 
 
-def _sync_directory(directory: Path) -> None:
+def _make_last(path: Path) -> None:
     """So that the new file itself survives a power cut."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(path.parent)
     except OSError as error:
-        raise OutboxError("make outbox in", directory, error.strerror or str(error)) from error
+        raise OutboxError("make outbox in", path.parent, error.strerror or str(error)) from error
 
 
 def outbox_error(operation: str, path: Path, error: sqlite3.Error) -> OutboxError:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryLocked, LibraryMissing
+from streamguard.regular_files import sync_directory
 
 FORMAT = 1
 """Of everything in a library directory. A higher number on disk is refused, never guessed at."""
@@ -34,15 +35,6 @@ def library_error(operation: str, subject: object, error: OSError) -> LibraryErr
     """Ours for an OSError, with the next step."""
     hint = _HINTS.get(error.errno or 0, "is the disk failing, or gone?")
     return LibraryError(operation, subject, error.strerror or str(error), hint=hint)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames in the directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_synced(path: Path, data: bytes) -> None:
