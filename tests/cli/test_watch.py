@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -84,7 +83,7 @@ def test_a_signal_drains(options: list[object], tmp_path: Path, clips: Clips, *,
         family = descendants(process.pid)
         running = decoders(process.pid)
         began_s = time.monotonic()
-        subprocess.run(["kill", f"-{how.value}", "--", f"-{process.pid}"], check=True)
+        os.killpg(process.pid, how)
         done = ended(process, timeout_s=15)
     assert done.status == 0, done.err
     assert time.monotonic() - began_s < 10

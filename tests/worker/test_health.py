@@ -15,6 +15,7 @@ from streamguard.types import StreamId
 from streamguard.worker import health as health_module
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
+from tests.programs import skip_or_fail
 from tests.servers import free_ports
 from tests.waiting import eventually
 
@@ -181,7 +182,7 @@ def _server(host: str, port: int) -> HealthServer:
 def test_ipv6() -> None:
     """Its URL is one that a browser takes."""
     if not _has_ipv6():
-        pytest.skip("this machine has no IPv6")
+        skip_or_fail("this machine has no IPv6")
     (port,) = free_ports(1)
     server = _server("::1", port)
     try:
