@@ -123,11 +123,9 @@ def test_files_are_watched_to_their_end(options: list[object], clips: Clips) -> 
 def test_what_was_never_watched_is_an_error_with_its_reason(options: list[object], clips: Clips) -> None:
     """After --stop-after: exit 2, a line for each such stream, and the summary all the same."""
     url = f"rtmp://user:secret@{a_closed_port()}/live/x?token=secret"
-    began_s = time.monotonic()
     done = ended(
-        started("watch", "--json", "--stop-after", "1.5", *options, f"cam={url}", clips.not_a_video, clips.known)
+        started("watch", "--json", "--stop-after", "10", *options, f"cam={url}", clips.not_a_video, clips.known)
     )
-    assert time.monotonic() - began_s < 20
     assert done.status == 2
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
@@ -140,27 +138,38 @@ def test_what_was_never_watched_is_an_error_with_its_reason(options: list[object
 def test_credentials_are_nowhere(library: Path, tmp_path: Path) -> None:
     """Of a stream's URL, of Redis and of the signing key, in no log, page, metric, or child's command line."""
     page = Page()
-    streams = (
-        f"rtmp://user:secret@{a_closed_port()}/live/x?token=secret http://user:secret@{a_closed_port()}/x.m3u8?k=secret"
-    )
+    mute = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{mute.getsockname()[1]}"
+    streams = f"rtmp://user:secret@{a_closed_port()}/live/x?token=secret http://user:secret@{address}/x.m3u8?k=secret"
     settings = {
         "SG__STREAMS": streams, "SG__REDIS__URL": f"redis://:secret@{a_closed_port()}/0", "SG__LOG__LEVEL": "debug",
         "SG__SIGNALS__HMAC_KEY": "secret-secret-secret", "SG__WORKER__DRAIN_TIMEOUT_S": "1",
         "SG__LIBRARY__PATH": str(library), "SG__SIGNALS__OUTBOX": str(tmp_path / "outbox.sqlite"),
-        "SG__HTTP__PORT": str(page.port), "PATH": "/usr/bin:/bin",
+        "SG__HTTP__PORT": str(page.port), "SG__INGEST__OPEN_TIMEOUT_S": "60", "PATH": "/usr/bin:/bin",
     }  # fmt: skip
-    process = started("watch", "--json", env=settings)
-    eventually(lambda: page.stream().get("reason"), timeout_s=30, what="a state with its reason")
-    pages = [page.get(path) for path in ("/api/streams", "/metrics", "/readyz", "/livez")]
-    family = [pid for pid in descendants(process.pid) if still_running(pid)]
-    told = [Path(f"/proc/{pid}/{name}").read_text() for pid in family for name in ("environ", "cmdline")]
-    process.terminate()
-    done = ended(process)
+    with mute:
+        process = started("watch", "--json", env=settings)
+        mute.settimeout(30)
+        waiting, _ = mute.accept()
+        with waiting:  # and so one decoder stays; those of the other stream are gone at once
+            eventually(lambda: page.stream().get("reason"), timeout_s=30, what="a state with its reason")
+            pages = [page.get(path) for path in ("/api/streams", "/metrics", "/readyz", "/livez")]
+            family = descendants(process.pid)
+            told = [text for pid in family for name in ("environ", "cmdline") if (text := _shown(pid, name))]
+            process.terminate()
+            done = ended(process)
     assert done.status == 0
-    assert len(told) >= 4
+    assert len(told) >= 6  # of the forkserver, multiprocessing's tracker, and that decoder
     assert "rtmp://127.0.0.1" in pages[0]
     for text in (*pages, *told, done.out, done.err):
         assert "secret" not in text
+
+
+def _shown(pid: int, name: str) -> str:
+    """What /proc shows of a process; nothing when it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/{name}").read_text()
+    return ""
 
 
 def test_a_log_that_nobody_reads_ends_nothing(options: list[object], clips: Clips) -> None:
