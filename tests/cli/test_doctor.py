@@ -83,7 +83,7 @@ def test_streams_are_looked_at(run: Run, options: list[object], clips: Clips) ->
     """A picture of each; one that shows none within the time is a problem, with its state and reason."""
     (port,) = free_ports(1)
     dark = f"cam=rtmp://user:secret@127.0.0.1:{port}/live/x?token=secret"
-    done = run("doctor", "--json", "--wait", "1", *options, dark, clips.known)
+    done = run("doctor", "--json", "--wait", "10", *options, dark, clips.known)
     found = _findings(done.out)
     assert found[f"stream {clips.known}"] == ("ok", "h264 320x180")
     outcome, detail = found["stream cam"]
