@@ -246,10 +246,7 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
 @pytest.fixture
 def held(tmp_path: Path, clips: Clips) -> Iterator[Held]:
     """`library add`, with our settings around it, in the middle of a file that takes hours to read."""
-    large = tmp_path / "large.mp4"
-    shutil.copyfile(clips.known, large)  # footage, for what is none is not read to its end
-    with large.open("r+b") as file:
-        file.truncate(1 << 40)
+    large = _hours_long(clips.known, tmp_path / "large.mp4")
     with started("library", "add", "--library", tmp_path / "lib", large, env=os.environ | SECRETS) as adding:
         try:
             eventually(lambda: any(large in _open_files(pid) for pid in decoders(adding.pid)), timeout_s=20)
@@ -257,6 +254,14 @@ def held(tmp_path: Path, clips: Clips) -> Iterator[Held]:
             yield Held(adding.pid, decoder, large)
         finally:
             adding.kill()
+
+
+def _hours_long(clip: Path, path: Path) -> Path:
+    """Footage with a tail that takes hours to read; what is no footage is not read to its end."""
+    shutil.copyfile(clip, path)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    return path
 
 
 def _open_files(pid: int) -> set[Path]:
@@ -291,7 +296,8 @@ def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Sig
     path = tmp_path / "lib"
     files = [clips.image, clips.known, clips.unrelated]
     command = [*COMMAND, "add", "--library", str(path), "--json", *map(str, files)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as adding:
+    endless = str(_hours_long(clips.known, tmp_path / "endless.mp4"))  # a signal that comes late finds it busy, too
+    with subprocess.Popen([*command, endless], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as adding:
         assert adding.stdout is not None
         first = json.loads(adding.stdout.readline())
         helpers = descendants(adding.pid)
