@@ -66,6 +66,15 @@ def test_alerts_look_at_metrics_that_exist() -> None:
     assert set(METRIC.findall(RULES.read_text() + RULES_TEST.read_text())) <= exported()
 
 
+def test_alerts_name_paragraphs_that_exist() -> None:
+    """What an alert refers to begins a paragraph of docs/operations.md, or is a heading there."""
+    manual = (TOP / "docs" / "operations.md").read_text()
+    named = re.findall(r'See \\"([^"]+)\\" in docs/operations.md', RULES.read_text())
+    assert named
+    for paragraph in named:
+        assert re.search(rf"(?m)^(\*\*{paragraph}\.\*\*|## {paragraph}$)", manual), paragraph
+
+
 def test_operators_find_every_metric_in_the_manual() -> None:
     """docs/operations.md lists exactly the metrics that a worker exports."""
     text = generate_latest(Metrics().registry).decode()
