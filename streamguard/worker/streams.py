@@ -23,9 +23,9 @@ class StreamState(Enum):
     """No answer yet, or no picture so far. Until a new connection stands, the last one's end shows."""
     WATCHING = "watching"
     STALLED = "stalled"
-    """Connected, but nothing new comes."""
+    """Connected, but nothing new comes. Lasts until a keyframe does, or until connecting fails."""
     BLIND = "blind"
-    """Connected, but nothing can be decoded; the reason says why."""
+    """Connected, but nothing can be decoded; the reason says why. Lasts as `stalled` does."""
     ENDED = "ended"
     """The publisher left, or the file is over."""
 

@@ -29,6 +29,9 @@ _MESSAGES_A_TURN = 8
 _LISTENING_A_TURN_S = 0.02
 """A decoder that floods costs the others no more than this, and one look-up, in each turn."""
 
+_TILL_A_KEYFRAME = frozenset({StreamState.WATCHING, StreamState.BLIND, StreamState.STALLED})
+"""What a new connection alone does not end: it may well be as dark as the last one."""
+
 _STARTS_A_TURN = 4
 _IDLE_S = 0.25
 _STATUS_EVERY_S = 1.0
@@ -239,7 +242,7 @@ class Supervisor:
     def _opened(self, stream: Stream, opened: Opened) -> None:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px
         stream.duration_s = opened.duration_s
-        if stream.state is not StreamState.WATCHING:
+        if stream.state not in _TILL_A_KEYFRAME:
             self._become(stream, StreamState.CONNECTING, "connected, no picture yet")
 
     def _keyframe(self, stream: Stream, keyframe: Fingerprints) -> None:

@@ -71,6 +71,31 @@ def test_states_follow_what_the_decoder_says() -> None:
     ]
 
 
+@pytest.mark.parametrize(("kind", "state"), [(SourceUnwatchable, "blind"), (SourceStalled, "stalled")])
+def test_a_new_connection_alone_makes_no_stream_seen(kind: type[StreamGuardError], state: str) -> None:
+    """What was blind or stalled stays so, with its reason, through every retry and until a keyframe is looked at: who
+    waits for it to last some minutes must not be told something else in between.
+    """
+    dark: list[Line] = [(0.1, Opened("h264", 320, 180)), (5.0, Failed(kind("watch", "cam", "dark")))]
+    bright: list[Line] = [(0.1, Opened("h264", 320, 180)), (5.0, keyframe(0.0)), (99, None)]
+    stage = Stage({"cam": [dark, dark, dark, bright]})
+    stage.run(45)
+    assert len(stage.starts) == 4 + 1
+    assert stage.states_of("cam") == [
+        ("connecting", "connected, no picture yet"),
+        (state, "watch cam: dark"),
+        ("watching", ""),
+    ]
+
+
+def test_a_blind_stream_that_is_not_there_any_more_is_connecting() -> None:
+    """A connection that is refused is news of its own."""
+    dark = failing(SourceUnwatchable("watch", "cam", "only audio"))
+    stage = Stage({"cam": [dark, failing(SourceUnavailable("open", "cam", "refused"))]})
+    assert (status := stage.run(10)["cam"]).state is StreamState.CONNECTING
+    assert status.reason == "open cam: refused"
+
+
 def test_a_verdict_is_the_sessions_own() -> None:
     """Whoever publishes under the same name after a kill has not been killed."""
     stage = Stage({"cam": [[*KNOWN, (5.0, Ended())], UNKNOWN]})
