@@ -31,8 +31,8 @@ class _Results:
 
     def __init__(self, inputs: tuple[str, ...], *, as_json: bool, progress: Progress) -> None:
         self.stop: Callable[[], None] = lambda: None
-        self.broken: BrokenPipeError | None = None
-        """Nobody reads the results any more."""
+        self.broken: OSError | None = None
+        """Nobody reads the results any more, or there is no room for them."""
         self._inputs = inputs
         self._as_json = as_json
         self._progress = progress
@@ -57,12 +57,14 @@ class _Results:
             self._printed += 1
 
     def _print(self, text: str) -> None:
-        if not self._progress.disable and sys.stdout.isatty():
-            self._progress.console.print(Text(text), soft_wrap=True)  # above the bar
+        if self.broken is not None:  # the loop still finishes its turn
             return
         try:
-            click.echo(text)
-        except BrokenPipeError as error:  # we are in the supervisor's loop, which takes it for a stream's fault
+            if not self._progress.disable and sys.stdout.isatty():
+                self._progress.console.print(Text(text), soft_wrap=True)  # above the bar
+            else:
+                click.echo(text)
+        except OSError as error:  # we are in the supervisor's loop, which takes it for a stream's fault
             self.broken = error
             self.stop()
 

@@ -161,6 +161,14 @@ def test_results_go_to_standard_output_while_the_bar_goes_to_the_terminal(librar
     assert b"verdict" not in shown
 
 
+def test_a_full_disk_under_the_results_is_one_line(library: Path, clips: Clips) -> None:
+    """`check FILE... > results`, with no room for them: no trace, no fault of a stream, and 2."""
+    with Path("/dev/full").open("w") as full:
+        process = started("check", "--library", library, clips.unrelated, clips.known, stdout=full)
+        done = ended(process)
+    assert (done.status, done.err) == (2, "error: write output: No space left on device; is the disk full, or gone?\n")
+
+
 def test_a_reader_that_goes_away_ends_it(library: Path, clips: Clips) -> None:
     """`check FILE... | head -1`: no trace, no fault of a stream, and not the status of a finding."""
     process = started("check", "--library", library, clips.unrelated, clips.known, clips.unrelated)
