@@ -50,7 +50,7 @@ def watch(
 
     Streams are rtmp://, rtmps://, http(s)://...m3u8 (HLS) and files. SIGTERM or Ctrl-C drains: what was decided is
     delivered, then it exits with 0. Ended by --stop-after, or when all files are over, it exits with 2 if a stream was
-    never watched or a file not to its end.
+    never watched or a file not to its end. However it ends: 2 if a decision could not be made durable, and is lost.
 
     \b
     Examples:
@@ -76,7 +76,11 @@ def watch(
     summary = service.run(stop_after_s=stop_after_s)
     if as_json:
         click.echo(json.dumps(summary.as_json()))
-    return _exit_status(summary, was_asked_to_stop=service.was_asked_to_stop)
+    status = _exit_status(summary, was_asked_to_stop=service.was_asked_to_stop)
+    if summary.lost:
+        click.echo(f"error: {_lost(summary.lost, config.signals.outbox)}", err=True)
+        return EXIT_ERROR
+    return status
 
 
 def _drain_on_signals(service: WatchService) -> None:
@@ -88,6 +92,13 @@ def _drain_on_signals(service: WatchService) -> None:
 
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, drain)
+
+
+def _lost(count: int, outbox: Path) -> str:
+    """What was decided and is nowhere but in the log."""
+    what = "a kill-signal is" if count == 1 else f"{count} kill-signals are"
+    where = "the log has stream and session of each: cut them by hand, and make room"
+    return f'{what} lost: {outbox} could not be written; {where}; see "Kill-signals" in docs/operations.md'
 
 
 def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:

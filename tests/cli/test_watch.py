@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -188,6 +189,27 @@ def test_a_stuck_reader_does_not_hold_up_the_end(options: list[object], tmp_path
     assert (done.status, time.monotonic() - began_s < 6) == (0, True), done.err
     with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
         assert outbox.depth() == 1
+
+
+def test_a_lost_decision_is_an_error(library: Path, tmp_path: Path, clips: Clips) -> None:
+    """What could not be made durable before SIGTERM is counted in the summary, and makes the exit status 2."""
+    page = Page()
+    (tmp_path / "gone").mkdir()
+    with live(clips) as url:
+        process = started(
+            "watch", "--json", "--library", library, "--outbox", tmp_path / "gone" / "outbox.sqlite",
+            "--http-port", page.port, f"cam={url}",
+        )  # fmt: skip
+        eventually(lambda: page.get("/livez"), timeout_s=30, what="the start")
+        shutil.rmtree(tmp_path / "gone")
+        eventually(lambda: '"signals_not_durable": 1' in page.get("/readyz"), timeout_s=30, what="a decision")
+        process.terminate()
+        done = ended(process)
+    assert done.status == 2
+    assert json.loads(done.out.splitlines()[-1])["lost"] == 1
+    (error,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: a kill-signal is lost: ")
+    assert "cut them by hand" in error
 
 
 @pytest.mark.parametrize("arguments", [["a", "b"], []])
