@@ -30,6 +30,11 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 stream`, `2 streams`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 class StreamGuardError(Exception):
     """`StreamGuardError("open stream", "cam-7", "no answer in 10 s", hint="is the ingest server up?")`
 
