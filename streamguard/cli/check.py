@@ -22,7 +22,7 @@ from streamguard.types import Decision, StreamId
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.service import open_library, supervisor_options
-from streamguard.worker.streams import Stream
+from streamguard.worker.streams import Stream, StreamState
 from streamguard.worker.supervisor import Found, Supervisor, Watcher
 
 
@@ -78,6 +78,8 @@ class _Results:
         # What could not be watched to its end is never called clear; what was found before that still counts.
         outcome = {"verdict": stream.verdict.value} if found or not stream.failed else {}
         error = {"error": stream.reason} if stream.failed else {}
+        if stream.failed and stream.state is StreamState.ENDED:  # seen whole, and undecided
+            error |= {"looks_like": str(stream.looks_like)}
         return head | outcome | error | {"decisions": [_decision(one.decision, one.library_version) for one in found]}
 
 
@@ -98,7 +100,10 @@ def _decision(decision: Decision, library_version: str) -> dict[str, object]:
 
 def _sentence(result: dict[str, object]) -> str:
     name = printable(str(result["input"]))
-    lines = [f"{name}: error: {printable(str(result['error']))}"] if "error" in result else []
+    lines = []
+    if "error" in result:
+        kind = "" if "looks_like" in result else "error: "
+        lines.append(f"{name}: {kind}{printable(str(result['error']))}")
     if "verdict" in result:
         lines.append(f"{name}: {result['verdict']} ({result['keyframes']} keyframes, {result['seconds']} s)")
     decisions = result["decisions"]
@@ -127,7 +132,8 @@ def check(
 ) -> int:
     """Look for known footage in files, by the same pipeline that watches live streams.
 
-    Exit status: 0 all clear, 1 something was found, 2 a file could not be read (the others are still checked).
+    Exit status: 0 all clear, 1 something was found, 2 a file could not be read, or is undecided: it looks like known
+    footage, and is too short to tell (the others are still checked).
 
     \b
     Examples:

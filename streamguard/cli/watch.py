@@ -50,7 +50,8 @@ def watch(
 
     Streams are rtmp://, rtmps://, http(s)://...m3u8 (HLS) and files. SIGTERM or Ctrl-C drains: what was decided is
     delivered, then it exits with 0. Ended by --stop-after, or when all files are over, it exits with 2 if a stream was
-    never watched or a file not to its end. However it ends: 2 if a decision could not be made durable, and is lost.
+    never watched, or a file not to its end, or is undecided. However it ends: 2 if a decision could not be made
+    durable, and is lost.
 
     \b
     Examples:
@@ -106,6 +107,9 @@ def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:
         return 0
     not_watched = [status for status in summary.streams if status.failed or not status.keyframes]
     for status in not_watched:
+        if status.undecided:
+            click.echo(f"error: {status.stream} is {status.reason}", err=True)
+            continue
         how = "not watched to its end" if status.keyframes else "never watched"
         reason = f": {status.reason}" if status.reason else ""
         click.echo(f"error: {how} {status.stream} ({status.state.value}){reason}", err=True)

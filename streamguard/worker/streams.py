@@ -52,7 +52,7 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A stream as `/api/streams`, the log and the summary show it. `failed`: given up, before its end.
+    """A stream as `/api/streams`, the log and the summary show it. `failed`: given up before its end, or undecided.
 
     `verdict` is the session's; None while nobody sees it: that is not the same as clear.
     """
@@ -75,6 +75,11 @@ class StreamStatus:
     verdict: Verdict | None
     decisions: int
     failed: bool
+
+    @property
+    def undecided(self) -> bool:
+        """A file that was watched to its end, and is neither clear nor found: the reason says what it looks like."""
+        return self.failed and self.state is StreamState.ENDED
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -188,5 +193,5 @@ class Stream:
         )
 
     def _verdict_to_show(self) -> Verdict | None:
-        is_seen = self.session_keyframes and self.state in (StreamState.WATCHING, StreamState.ENDED)
+        is_seen = self.session_keyframes and not self.failed and self.state in (StreamState.WATCHING, StreamState.ENDED)
         return self.verdict if is_seen or self.verdict is not Verdict.CLEAR else None

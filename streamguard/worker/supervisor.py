@@ -278,23 +278,23 @@ class Supervisor:
 
     def _source_ended(self, stream: Stream) -> None:
         self._end_decoder(stream)
-        if stream.spec.once:
-            unseen = stream.unseen or self._undecided(stream)
-            state = StreamState.BLIND if unseen else StreamState.ENDED
-            self._finish(
-                stream, state, f"not all of it could be watched: {unseen}" if unseen else "", failed=bool(unseen)
-            )
-        else:
+        if not stream.spec.once:
             self._again_later(stream, StreamState.ENDED, "the publisher left")
+        elif unseen := stream.unseen or (
+            "" if stream.session_keyframes else "it holds no keyframe that can be decoded"
+        ):
+            self._finish(stream, StreamState.BLIND, f"not all of it could be watched: {unseen}", failed=True)
+        else:
+            undecided = self._undecided(stream)
+            self._finish(stream, StreamState.ENDED, undecided, failed=bool(undecided))
 
     def _undecided(self, stream: Stream) -> str:
-        """Why a file cannot be called clear for want of keyframes; empty where it can."""
+        """Why a file that was watched whole is neither clear nor found; empty where it is one of them."""
         least, keyframes = self._matcher.rule.min_keyframes, stream.session_keyframes
-        if not keyframes:
-            return "it holds no keyframe that can be decoded"
-        if keyframes < least and stream.looks_like is not None:
-            return f"it looks like {stream.looks_like}, but a decision takes {least} keyframes and it holds {keyframes}"
-        return ""
+        if keyframes >= least or stream.looks_like is None:
+            return ""
+        why = f"it looks like {stream.looks_like}, but a decision takes {least} keyframes and it holds {keyframes}"
+        return f"undecided: {why}; a person should look at it"
 
     def _source_failed(self, stream: Stream, error: StreamGuardError) -> None:
         self._end_decoder(stream)

@@ -69,6 +69,21 @@ def test_what_was_found_counts_although_the_rest_cannot_be_watched(
     assert "no keyframe for 30 s" in result["error"]
 
 
+def test_one_keyframe_that_matches_is_undecided(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
+    """It was watched whole, so that is no failure to read it; but it is not clear either: 2, and what it looks like."""
+    frames = list(read_video(clips.known))
+    short = write_video(tmp_path / "short.mp4", frames[len(frames) // 2 :][:8])
+    done = run("check", "--library", library, "--json", short)
+    result = json.loads(done.out)
+    assert (done.status, result["keyframes"], result["looks_like"], result["decisions"]) == (2, 1, "known", [])
+    assert "verdict" not in result
+    done = run("check", "--library", library, short)
+    words = (
+        "undecided: it looks like known, but a decision takes 2 keyframes and it holds 1; a person should look at it"
+    )
+    assert (done.status, done.out) == (2, f"{short}: {words}\n")
+
+
 @pytest.mark.parametrize(("name", "status"), [("unrelated", 0), ("held_image", 1), ("black", 0)])
 def test_exit_statuses(run: Run, library: Path, *, clips: Clips, name: str, status: int) -> None:
     """0 all clear, 1 something was found."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from streamguard.demo.encode import read_video, write_video
 from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.enforce.outbox import Outbox
 from tests.cli.calling import Run, ended, runner, started
@@ -123,6 +124,15 @@ def test_what_was_never_watched_is_an_error_with_its_reason(options: list[object
     assert errors[1].startswith(f"error: never watched {clips.not_a_video} (blind): ")
     assert json.loads(done.out.splitlines()[-1])["never_watched"] == 2
     assert "secret" not in done.out + done.err
+
+
+def test_an_undecided_file_is_an_error(options: list[object], tmp_path: Path, clips: Clips) -> None:
+    """It is said as what it is, not as one that could not be watched."""
+    frames = list(read_video(clips.known))
+    short = write_video(tmp_path / "short.mp4", frames[len(frames) // 2 :][:8])
+    done = ended(started("watch", *options, short))
+    assert done.status == 2
+    assert done.err.splitlines()[-1].startswith(f"error: {short} is undecided: it looks like known, but a decision")
 
 
 def test_credentials_are_nowhere(library: Path, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import LAST_FRAMES_S, METRONOME, OPTIONS, STEP_S, Line, Script, Stage, keyframe
 
 KNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n, known_s=2 * n)) for n in range(3)]
-UNWATCHED = "not all of it could be watched"
 UNKNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n)) for n in range(30)]
 
 
@@ -325,11 +324,6 @@ def test_all_streams_are_started_without_a_pause() -> None:
     [
         ([(0.0, keyframe(0.0)), (0.0, Ended())], StreamState.ENDED, ""),
         (
-            [(0.0, keyframe(0.0, known_s=1)), (0.0, Ended())],
-            StreamState.BLIND,
-            f"{UNWATCHED}: it looks like clip, but a decision takes 2 keyframes and it holds 1",
-        ),
-        (
             [(0.0, Ended())],
             StreamState.BLIND,
             "not all of it could be watched: it holds no keyframe that can be decoded",
@@ -352,6 +346,16 @@ def test_a_file_is_watched_once(script: Script, state: StreamState, reason: str)
     assert (status.state, status.reason, status.sessions) == (state, reason, 1)
     assert status.failed is (state is StreamState.BLIND)
     assert stage.finished == ["file"]
+
+
+def test_a_file_with_too_little_to_decide_on_is_undecided() -> None:
+    """Its one keyframe looks like known footage: all of it was watched, and it has no verdict; a person should look."""
+    stage = Stage({"file": [[(0.0, keyframe(0.0, known_s=1)), (0.0, Ended())]]}, once=True)
+    (status,) = stage.supervisor().run()
+    assert (status.state, status.failed, status.undecided, status.verdict) == (StreamState.ENDED, True, True, None)
+    assert status.reason == (
+        "undecided: it looks like clip, but a decision takes 2 keyframes and it holds 1; a person should look at it"
+    )
 
 
 def test_the_same_stream_twice_a_second_is_told_once() -> None:
