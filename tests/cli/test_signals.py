@@ -13,10 +13,11 @@ from streamguard.cli.signals import signals as command
 from streamguard.enforce.follow import Entry
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import sign
-from streamguard.errors import SignalsRejected, UsageError
+from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
 from tests.cli.calling import invoke, started
 from tests.kill_signals import KEY, a_decision, a_signal, addressed
 from tests.redis_servers import PASSWORD, RedisServer
+from tests.servers import free_ports
 
 STREAM = "{streamguard}:signals"
 
@@ -197,6 +198,15 @@ def test_no_redis_and_a_wrong_password_are_clear_errors(redis_with_password: Red
         tail(redis_with_password)
     assert ":wrong@" not in str(caught.value)
     assert PASSWORD not in str(caught.value)
+
+
+def test_a_redis_that_was_never_reached_is_an_error() -> None:
+    """Nothing was looked at, so it does not say "0 signals"."""
+    url = f"redis://127.0.0.1:{free_ports(1)[0]}"
+    result = invoke(command, "tail", "--redis", url, "--stop-after", "0.3")
+    assert isinstance(result.exception, SignalsUnreachable)
+    assert "0 signals" not in result.stderr
+    assert result.stderr.count("trying again") == 1
 
 
 def test_the_help_has_examples_on_lines_of_their_own() -> None:
