@@ -263,7 +263,8 @@ class WatchService:
                 self._parts.close()
         keyframes = sum(status.keyframes for status in statuses)
         tell = log.critical if lost else log.info
-        tell("stopped", asked=self.was_asked_to_stop, keyframes=keyframes, undelivered=undelivered, lost=lost)
+        why = self._why_it_stopped(stop_after_s, seconds=time.monotonic() - began_s)
+        tell("stopped", why=why, keyframes=keyframes, undelivered=undelivered, lost=lost)
         lags = self._lags
         return Summary(
             seconds=time.monotonic() - began_s,
@@ -274,6 +275,11 @@ class WatchService:
             undelivered=undelivered,
             lost=lost,
         )
+
+    def _why_it_stopped(self, stop_after_s: float | None, *, seconds: float) -> str:
+        if self.was_asked_to_stop:
+            return "asked to"
+        return "the time is up" if stop_after_s is not None and seconds >= stop_after_s else "all streams are over"
 
     def _log_start(self) -> None:
         snapshot = self._library.snapshot

@@ -1,6 +1,7 @@
 """What the worker knows of each stream, and how an operator sees it."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from streamguard.worker.messages import Message
 
 MOST_LINES = 20
 LINES_PERIOD_S = 60.0
+MOST_KINDS = 20
+_NUMBER = re.compile(r"\d+")
 
 
 class StreamState(Enum):
@@ -133,6 +136,24 @@ class LineLimit:
 
 
 @dataclass(slots=True)
+class ToldStates:
+    """So that a stream that fails in the same way again and again has one line for it, until its state changes."""
+
+    state: StreamState | None = None
+    kinds: set[str] = field(default_factory=set)
+
+    def knows(self, state: StreamState, kind: str) -> bool:
+        """Whether a reason of this kind was told of this state already. How many seconds it names is no other kind."""
+        return state is self.state and _NUMBER.sub("#", kind) in self.kinds
+
+    def note(self, state: StreamState, kind: str) -> None:
+        """It has been told."""
+        if state is not self.state or len(self.kinds) >= MOST_KINDS:
+            self.state, self.kinds = state, set()
+        self.kinds.add(_NUMBER.sub("#", kind))
+
+
+@dataclass(slots=True)
 class Stream:
     """The supervisor's own record of a stream. Only its loop changes it."""
 
@@ -169,6 +190,7 @@ class Stream:
     finished: bool = False
     failed: bool = False
     line_limit: LineLimit = field(default_factory=LineLimit)
+    told: ToldStates = field(default_factory=ToldStates)
 
     def status(self, *, now_s: float) -> StreamStatus:
         return StreamStatus(

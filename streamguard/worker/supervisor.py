@@ -5,6 +5,7 @@ after a pause, and the others do not notice.
 """
 
 import contextlib
+import logging
 import random
 import selectors
 import time
@@ -306,9 +307,9 @@ class Supervisor:
             case _:
                 state = StreamState.CONNECTING
         if stream.spec.once:
-            self._finish(stream, StreamState.BLIND, str(error), failed=True)
+            self._finish(stream, StreamState.BLIND, str(error), kind=error.problem, failed=True)
         else:
-            self._again_later(stream, state, str(error))
+            self._again_later(stream, state, str(error), kind=error.problem)
 
     def _decoder_gone(self, stream: Stream) -> None:
         code = stream.decoder.exit_code() if stream.decoder is not None else None
@@ -324,13 +325,13 @@ class Supervisor:
         else:
             self._again_later(stream, StreamState.BLIND, reason)
 
-    def _finish(self, stream: Stream, state: StreamState, reason: str, *, failed: bool) -> None:
+    def _finish(self, stream: Stream, state: StreamState, reason: str, *, failed: bool, kind: str = "") -> None:
         stream.finished, stream.failed = True, failed
-        self._become(stream, state, reason)
+        self._become(stream, state, reason, kind=kind)
         for watcher in self._watchers:
             watcher.finished(stream)
 
-    def _again_later(self, stream: Stream, state: StreamState, reason: str) -> None:
+    def _again_later(self, stream: Stream, state: StreamState, reason: str, *, kind: str = "") -> None:
         stream.failures_in_row += 1
         options = self._options
         pause_s = delay_s(
@@ -340,7 +341,7 @@ class Supervisor:
             jitter=random.random(),  # noqa: S311 - spreads reconnects, keeps no secret
         )
         stream.start_at_s = self._clock() + pause_s
-        self._become(stream, state, reason)
+        self._become(stream, state, reason, kind=kind)
 
     def _end_decoder(self, stream: Stream) -> None:
         if stream.decoder is None:
@@ -351,18 +352,27 @@ class Supervisor:
         self._ended_decoders.append(stream.decoder)
         stream.decoder = None
 
-    def _become(self, stream: Stream, state: StreamState, reason: str = "") -> None:
+    def _become(self, stream: Stream, state: StreamState, reason: str = "", *, kind: str = "") -> None:
+        """`kind`: the reason without what it is about. A decoder tells it first, and then fails with it."""
         if (state, reason) == (stream.state, stream.reason):
             return
         stream.state, stream.reason = state, reason
-        self._log(stream, "stream_state", state=state.value, reason=reason)
+        if not stream.told.knows(state, kind or reason):
+            is_bad = stream.failed or state in (StreamState.BLIND, StreamState.STALLED)
+            because = {"reason": reason} if reason else {}
+            level = logging.WARNING if is_bad else logging.INFO
+            if self._log(stream, "stream_state", level=level, state=state.value, **because):
+                stream.told.note(state, kind or reason)
         for watcher in self._watchers:
             watcher.state_changed(stream)
 
-    def _log(self, stream: Stream, event: str, **keys: object) -> None:
-        if stream.line_limit.passes(self._clock()):
+    def _log(self, stream: Stream, event: str, *, level: int = logging.INFO, **keys: object) -> bool:
+        """Whether there was room for the line."""
+        passes = stream.line_limit.passes(self._clock())
+        if passes:
             keys |= stream.line_limit.left_out_before()
-            log.info(event, stream=stream.spec.stream, session_id=stream.session_id, **keys)
+            log.log(level, event, stream=stream.spec.stream, session_id=stream.session_id, **keys)
+        return passes
 
     def _publish_statuses(self, now_s: float) -> None:
         self._status_at_s = now_s

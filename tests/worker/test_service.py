@@ -281,7 +281,7 @@ def test_a_decision_that_cannot_be_durable_is_not_lost_in_silence(
     assert run.summary is not None
     assert run.summary.as_json()["lost"] == 1
     (stopped,) = [line for line in logs if line["event"] == "stopped"]
-    assert (stopped["lost"], stopped["log_level"]) == (1, "critical")
+    assert (stopped["lost"], stopped["why"], stopped["log_level"]) == (1, "asked to", "critical")
 
 
 def test_what_an_earlier_worker_left_is_delivered(library: Path, tmp_path: Path) -> None:

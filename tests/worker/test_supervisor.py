@@ -224,6 +224,28 @@ def test_a_decoder_that_only_says_that_it_lives_hangs() -> None:
     assert stage.start_times("cam")[1] == pytest.approx(105.0 + 0.75, abs=0.4)
 
 
+def test_a_failure_is_one_line_however_often_it_comes(logs: Logs) -> None:
+    """A decoder tells why it is blind, and then fails with it, at every retry: one warning until something changes."""
+    dark: list[Line] = [
+        (0.1, Blind("no keyframe for 30 s")),
+        (0.2, Failed(SourceUnwatchable("watch", "cam", "only audio"))),
+    ]
+    dark.insert(1, (0.2, Blind("only audio")))
+    later: list[Line] = [(0.1, Failed(SourceUnwatchable("watch", "cam", "no keyframe for 60 s")))]
+    seen: list[Line] = [(0.1, keyframe(0.0)), (0.2, Blind("only audio"))]
+    stage = Stage({"cam": [dark, dark, later, seen]})
+    status = stage.run(30)["cam"]
+    lines = [line for line in logs if line["event"] == "stream_state" and line["stream"] == "cam"]
+    assert [(line["state"], line.get("reason"), line["log_level"]) for line in lines] == [
+        ("blind", "no keyframe for 30 s", "warning"),
+        ("blind", "only audio", "warning"),
+        ("watching", None, "info"),
+        ("blind", "only audio", "warning"),
+    ]
+    assert status.reason == "only audio"
+    assert ("blind", "watch cam: no keyframe for 60 s") in stage.states_of("cam")
+
+
 @pytest.mark.parametrize("arrived_s", [-1e308, 0.0, 1e308])
 def test_a_decoder_cannot_spoil_shared_figures(arrived_s: float) -> None:
     """Whatever it says of when a keyframe came, its lag is no longer than its session, and not negative."""
