@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemState
+from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
 from streamguard.library.store import Library
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
@@ -63,6 +65,7 @@ def add(
         raise UsageError("library add", "", "no files named", hint="see `streamguard library add --help`")
     if id_ is not None and (len(wanted) != 1 or wanted[0].is_dir()):
         raise UsageError("library add", "--id", "goes with one file only", hint="otherwise ids come from the names")
+    _check_names(id_, label)
     said = _Said(path, as_json=as_json)
     files = [file for one in wanted for file in _files(one, said)]
     jobs = [Job(file, label, AssetId(id_) if id_ is not None else None) for file in files]
@@ -76,6 +79,19 @@ def add(
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
     return EXIT_ERROR if said.failed else EXIT_OK
+
+
+def _check_names(id_: str | None, label: str) -> None:
+    """What the library would refuse in the end, after hours of decoding maybe. Raises UsageError."""
+    if id_ is not None and re.fullmatch(ID_PATTERN, id_) is None:
+        hint = "letters, digits, dot, dash and underscore, at most 128, the first a letter or digit"
+        raise UsageError("library add", f"--id {id_!r}", "not a possible id", hint=hint)
+    if not label.strip():
+        hint = f"leave it out, and it is called {DEFAULT_LABEL}"
+        raise UsageError("library add", f"--label {label!r}", "an empty label says nothing", hint=hint)
+    if re.fullmatch(LABEL_PATTERN, label) is None or re.search("[\ud800-\udfff]", label):
+        hint = "at most 100 printable characters"
+        raise UsageError("library add", f"--label {label!r}", "not a possible label", hint=hint)
 
 
 def _listed(list_file: str | None) -> Iterator[Path]:

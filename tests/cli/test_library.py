@@ -149,6 +149,26 @@ def test_wrong_calls(tmp_path: Path, clips: Clips) -> None:
     assert not (tmp_path / "lib").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--id", "bad id"], "--id 'bad id': not a possible id; letters"),
+        (["--label", "bad\nlabel"], "--label 'bad\\nlabel': not a possible label; at most 100"),
+        (["--label", "x" * 101], "not a possible label; at most 100"),
+        (["--label", ""], "--label '': an empty label says nothing; leave it out"),
+        (["--label", "  "], "--label '  ': an empty label says nothing; leave it out"),
+    ],
+)
+def test_names_that_cannot_be_are_refused_before_anything_is_read(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    """Decoding may take hours; the error names what was given."""
+    error = _run("add", "--library", tmp_path / "lib", *options, "--list", "-", text="any.mp4\n").exception
+    assert isinstance(error, UsageError)
+    assert words in str(error)
+    assert not (tmp_path / "lib").exists()
+
+
 def test_list(known: Path) -> None:
     """Items are listed, for people and for machines; removed ones only when asked for."""
     _run("remove", "--library", known, "a")
