@@ -9,7 +9,7 @@ import click
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
-from streamguard.cli.targets import stream_specs
+from streamguard.cli.targets import require_files, stream_specs
 from streamguard.config import load_config
 from streamguard.errors import UsageError
 from streamguard.worker.forkserver import start_forkserver
@@ -58,6 +58,7 @@ def watch(
       streamguard watch --library lib rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --redis redis://127.0.0.1/0 cam-7=rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --config /etc/streamguard.toml
+      streamguard watch --library lib rehearsal=recording.mp4
       streamguard watch --library lib --stop-after 60 --json https://example.com/live/index.m3u8
     """
     options = {
@@ -71,6 +72,7 @@ def watch(
     specs = stream_specs(urls, config)
     if not specs:
         raise UsageError("watch", "", "no stream is named", hint="give URLs, or [[streams]] in the config")
+    require_files(specs)
     start_forkserver()
     service = WatchService(config, specs)
     _drain_on_signals(service)

@@ -232,6 +232,13 @@ def test_no_stream_or_two_of_one_name(run: Run, options: list[object], arguments
     assert "secret" not in done.err
 
 
+def test_a_missing_file(run: Run, options: list[object]) -> None:
+    """Exit 2 at once, before anything is served or made."""
+    done = run("watch", *options, "cam=missing.mp4", "rtmp://host/live/x")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "error: open cam=missing.mp4: no such file; check the path\n"
+
+
 def test_an_unknown_key_in_the_config(run: Run, options: list[object], tmp_path: Path) -> None:
     """Exit 2 with its full path, and what was probably meant."""
     (tmp_path / "sg.toml").write_text('[[streams]]\nurl = "rtmp://h/x"\nnmae = "cam"\n')
