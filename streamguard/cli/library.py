@@ -170,7 +170,7 @@ def stats(path: Path, as_json: bool) -> None:
             for label, count in value.items():
                 click.echo(f"label {label}: {count}")
         else:
-            click.echo(f"{key.replace('_', ' ')}: {value}")
+            click.echo(f"{key.replace('_', ' ')}: {'never' if value is None else value}")
 
 
 def _change(
@@ -208,7 +208,7 @@ def _print_table(items: tuple[ItemRecord, ...]) -> None:
 def _stats_json(figures: Stats) -> dict[str, object]:
     return {
         "version": figures.version,
-        "changed": _time(figures.changed_unix_s),
+        "changed": _time(figures.changed_unix_s) if figures.changed_unix_s else None,
         "live_items": figures.live,
         "disabled_items": figures.disabled,
         "removed_items": figures.removed,

@@ -20,8 +20,8 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemState
+from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
-from streamguard.library.store import Library
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
 from streamguard.worker import indexing
@@ -50,9 +50,9 @@ def add(
 ) -> int:
     """Add videos and images: files, or folders with all that is in them.
 
-    Makes the library when there is none. Each file is durable when its line is printed, and may be interrupted at any
-    moment; run it again to go on: what is there already is recognised by its content. A file that fails does not
-    keep the others out, and makes the exit status 2.
+    Makes the library when there is none and something to put in. Each file is durable when its line is printed, and
+    may be interrupted at any moment; run it again to go on: what is there already is recognised by its content. A file
+    that fails does not keep the others out, and makes the exit status 2.
 
     \b
     Example:
@@ -71,7 +71,7 @@ def add(
     jobs = [Job(file, label, AssetId(id_) if id_ is not None else None) for file in files]
     if jobs:
         start_forkserver()
-        with Library.open(path, create=True) as opened, _Bar(len(jobs)) as bar:
+        with LibraryToBe(path) as opened, _Bar(len(jobs)) as bar:
             said.above = bar.console
             for outcome in indexing.index(opened, jobs, limits=indexing.default_limits(), news=bar.news):
                 bar.done(outcome)

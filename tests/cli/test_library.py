@@ -136,7 +136,17 @@ def test_a_black_clip_is_an_error(tmp_path: Path, clips: Clips) -> None:
     result = _run("add", "--library", tmp_path / "lib", clips.black)
     assert result.exit_code == 2
     assert "nothing in it can be recognised" in result.stderr
-    assert load_snapshot(tmp_path / "lib").items == 0
+
+
+def test_what_adds_nothing_makes_no_library(tmp_path: Path, clips: Clips) -> None:
+    """An empty one would be taken for one that knows something. A folder that is there already stays as it is."""
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "deep" / "lib", tmp_path / "empty"):
+        assert _run("add", "--library", path, clips.black, clips.not_a_video).exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert _run("add", "--library", tmp_path / "deep" / "lib", clips.black, clips.image).exit_code == 2
+    assert load_snapshot(tmp_path / "deep" / "lib").items == 1
 
 
 def test_wrong_calls(tmp_path: Path, clips: Clips) -> None:
@@ -187,7 +197,9 @@ def test_an_empty_library(tmp_path: Path) -> None:
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert "streamguard library add" in listed.stderr
     assert _run("verify", "--library", tmp_path / "lib").exit_code == 0
-    assert _run("stats", "--library", tmp_path / "lib").exit_code == 0
+    stats = _run("stats", "--library", tmp_path / "lib")
+    assert (stats.exit_code, "changed: never\n" in stats.stdout) == (0, True)
+    assert _lines(_run("stats", "--library", tmp_path / "lib", "--json"))[0]["changed"] is None
 
 
 @pytest.mark.parametrize("command", ["list", "verify", "stats", "disable", "show", "enable", "remove"])
