@@ -19,7 +19,7 @@ from rich.text import Text
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import UsageError
-from streamguard.library.catalogue import ItemState
+from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
 from streamguard.regular_files import open_regular
@@ -35,7 +35,7 @@ DEFAULT_LABEL = "unlabelled"
 @click.command()
 @library_option
 @click.option("--id", "id_", metavar="ID", help="Of the one file; otherwise ids come from the names of the files.")
-@click.option("--label", default=DEFAULT_LABEL, show_default=True, help="What kind of footage it is.")
+@click.option("--label", "asked_label", help=f"What kind of footage it is.  [default: {DEFAULT_LABEL}]")
 @click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
@@ -43,7 +43,7 @@ def add(
     *,
     path: Path,
     id_: str | None,
-    label: str,
+    asked_label: str | None,
     list_file: str | None,
     as_json: bool,
     paths: tuple[Path, ...],
@@ -65,8 +65,9 @@ def add(
         raise UsageError("library add", "", "no files named", hint="see `streamguard library add --help`")
     if id_ is not None and (len(wanted) != 1 or wanted[0].is_dir()):
         raise UsageError("library add", "--id", "goes with one file only", hint="otherwise ids come from the names")
+    label = DEFAULT_LABEL if asked_label is None else asked_label
     _check_names(id_, label)
-    said = _Said(path, as_json=as_json)
+    said = _Said(path, as_json=as_json, asked_label=asked_label)
     files = [file for one in wanted for file in _files(one, said)]
     jobs = [Job(file, label, AssetId(id_) if id_ is not None else None) for file in files]
     if jobs:
@@ -136,9 +137,10 @@ def _files(path: Path, said: "_Said") -> tuple[Path, ...]:
 class _Said:
     """What was printed: results on standard output, errors on standard error as well when they are not JSON."""
 
-    def __init__(self, library: Path, *, as_json: bool) -> None:
+    def __init__(self, library: Path, *, as_json: bool, asked_label: str | None) -> None:
         self.failed = False
         self._library = library
+        self._asked_label = asked_label
         self.above: Console | None = None
         self._as_json = as_json
 
@@ -149,13 +151,26 @@ class _Said:
                 words = f"{in_words(item)}; {lost} pictures could not be decoded" if lost else in_words(item)
                 self._line(path, "added", words=words, tree=item_json(item) | {"pictures_lost": lost})
             case Known(item=item):
-                words = f"{path}: the library has it already, as {item.id}"
-                if item.state is ItemState.DISABLED:
-                    enable = f"streamguard library enable --library {self._library} {item.id}"
-                    words += f", which is disabled; to have it searched again: {enable}"
-                self._line(path, "duplicate", words=words, tree=item_json(item))
+                self._known(outcome.job, item)
             case Failed(error=error):
                 self.error(str(path), error)
+
+    def _known(self, job: Job, item: ItemRecord) -> None:
+        """It stays as it is: what was asked for and is otherwise there must not pass for done."""
+        words = f"{job.path}: the library has it already, as {item.id} ({item.label})"
+        if item.state is ItemState.DISABLED:
+            enable = f"streamguard library enable --library {self._library} {item.id}"
+            words += f", which is disabled; to have it searched again: {enable}"
+        ignored = ["--id"] if job.id not in (None, item.id) else []
+        ignored += ["--label"] if self._asked_label not in (None, item.label) else []
+        if ignored:
+            remove = f"streamguard library remove --library {self._library} {item.id}"
+            verb = "was" if len(ignored) == 1 else "were"
+            words += (
+                f"; {' and '.join(ignored)} {verb} not applied: to change that, remove it and add it again: {remove}"
+            )
+        tree = item_json(item) | {"not_applied": [option.removeprefix("--") for option in ignored]}
+        self._line(job.path, "duplicate", words=words, tree=tree)
 
     def skipped(self, path: Path) -> None:
         self._line(path, "skipped", words=f"{path}: neither a video nor an image, by its name", tree={})

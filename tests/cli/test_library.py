@@ -113,9 +113,29 @@ def test_a_list_that_may_never_end_is_refused(tmp_path: Path) -> None:
 def test_a_duplicate_is_no_error(tmp_path: Path, clips: Clips) -> None:
     """Adding the same file again says as what it is known, and ends with 0."""
     _run("add", "--library", tmp_path / "lib", "--id", "first", clips.image)
-    again = _run("add", "--library", tmp_path / "lib", "--id", "second", clips.image)
+    again = _run("add", "--library", tmp_path / "lib", clips.image)
     assert again.exit_code == 0
-    assert "has it already, as first" in again.stdout
+    assert again.stdout == f"duplicate {clips.image}: the library has it already, as first (unlabelled)\n"
+
+
+def test_what_is_asked_of_a_duplicate_is_said_not_to_be_done(tmp_path: Path, clips: Clips) -> None:
+    """Its id and label stay; how to change them is told."""
+    lib = tmp_path / "lib"
+    _run("add", "--library", lib, "--id", "first", "--label", "terror", clips.image)
+    asked = {
+        ("--id", "second", "--label", "other"): (
+            ["id", "label"],
+            "; --id and --label were not applied: to change that",
+        ),
+        ("--id", "first", "--label", "other"): (["label"], "; --label was not applied: to change that, remove it and"),
+        ("--id", "first", "--label", "terror"): ([], ""),
+    }
+    for options, (ignored, words) in asked.items():
+        (line,) = _lines(_run("add", "--library", lib, "--json", *options, clips.image))
+        assert (line["id"], line["label"], line["not_applied"]) == ("first", "terror", ignored)
+        told = _run("add", "--library", lib, *options, clips.image).stdout
+        assert words in told
+        assert (f"streamguard library remove --library {lib} first" in told) is bool(ignored)
 
 
 def test_a_duplicate_that_is_disabled_is_said_to_be_so(tmp_path: Path, clips: Clips) -> None:
@@ -125,7 +145,8 @@ def test_a_duplicate_that_is_disabled_is_said_to_be_so(tmp_path: Path, clips: Cl
     again = _run("add", "--library", tmp_path / "lib", clips.image)
     assert again.exit_code == 0
     assert (
-        "as first, which is disabled; to have it searched again: streamguard library enable --library" in again.stdout
+        "as first (unlabelled), which is disabled; to have it searched again: streamguard library enable --library"
+        in again.stdout
     )
     (line,) = _lines(_run("add", "--library", tmp_path / "lib", "--json", clips.image))
     assert (line["status"], line["state"]) == ("duplicate", "disabled")
