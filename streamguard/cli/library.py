@@ -16,6 +16,7 @@ from streamguard.cli.library_add import add
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import LibraryDamaged, UsageError
 from streamguard.library.catalogue import ItemRecord
+from streamguard.library.inspection import Problem
 from streamguard.library.store import Library, Stats
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
@@ -126,17 +127,22 @@ def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
 @library_option
 @_as_json
 def verify(path: Path, as_json: bool) -> int:
-    """Check every file, every index, and that all agree. Exits with 1 when it finds damage.
+    """Check every file, every index, and that all agree.
+
+    Exit status: 0 it is whole, 1 it is damaged, 2 it cannot be looked at (there is none, or a newer one).
 
     \b
     Example:
       streamguard library verify --library known
     """
-    with Library.open(path, read_only=True) as opened:
-        problems = opened.verify()
-        items = None
-        with suppress(LibraryDamaged):  # one of the problems then
-            items = len(opened.items())
+    items = None
+    try:
+        with Library.open(path, read_only=True) as opened:
+            problems = opened.verify()
+            with suppress(LibraryDamaged):  # one of the problems then
+                items = len(opened.items())
+    except LibraryDamaged as error:  # so much that it does not even open
+        problems = (Problem(error.subject, error.problem, error.hint),)
     damaged = any(problem.damage for problem in problems)
     if as_json:
         found = [{"where": p.where, "what": p.what, "hint": p.hint, "damage": p.damage} for p in problems]

@@ -18,10 +18,11 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
-from streamguard.errors import UsageError
+from streamguard.errors import LibraryError, LibraryMissing, UsageError
 from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
+from streamguard.library.snapshot import load_snapshot
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
 from streamguard.worker import indexing
@@ -77,9 +78,23 @@ def add(
             for outcome in indexing.index(opened, jobs, limits=indexing.default_limits(), news=bar.news):
                 bar.done(outcome)
                 said.outcome(outcome)
+        _warn_if_damaged(path)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
     return EXIT_ERROR if said.failed else EXIT_OK
+
+
+def _warn_if_damaged(path: Path) -> None:
+    """What was added is safe, but no worker takes it up while another part of the library is damaged."""
+    try:
+        load_snapshot(path)
+    except LibraryMissing:  # nothing was added
+        pass
+    except LibraryError as error:
+        what = f"{error.subject}: {error.problem}; what to do: streamguard library verify --library {path}"
+        click.echo(
+            printable(f"warning: the library does not load, no worker takes up what was added: {what}"), err=True
+        )
 
 
 def _check_names(id_: str | None, label: str) -> None:

@@ -279,6 +279,28 @@ def test_verify_tells_of_a_damaged_catalogue(known: Path) -> None:
     assert (tree["ok"], tree["items"]) == (False, None)
 
 
+def test_verify_tells_of_a_catalogue_that_does_not_open(known: Path) -> None:
+    """Garbage in its place is damage like any other: 1, as the help says, with the next step."""
+    (known / CATALOGUE).write_bytes(b"garbage, no database at all" * 400)
+    result = _run("verify", "--library", known)
+    assert (result.exit_code, result.stdout.count("\n")) == (1, 1)
+    assert result.stdout.startswith(f"damaged: {known / CATALOGUE}: ")
+    (tree,) = _lines(_run("verify", "--library", known, "--json"))
+    assert (tree["ok"], tree["items"], len(tree["problems"])) == (False, None, 1)
+
+
+def test_what_is_added_beside_damage_is_a_warning(known: Path, clips: Clips) -> None:
+    """It is added, but nobody can load it: one line with the next step, and 0."""
+    assert "warning" not in _run("add", "--library", known, clips.image).stderr
+    index = next((known / SEGMENTS).glob("*/pdq.faiss"))
+    index.write_bytes(index.read_bytes()[:-5])
+    result = _run("add", "--library", known, clips.unrelated)
+    assert (result.exit_code, result.stdout.startswith("added ")) == (0, True)
+    (warning,) = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert "the library does not load" in warning
+    assert f"streamguard library verify --library {known}" in warning
+
+
 def test_stats(known: Path) -> None:
     """The figures, with the version that workers report."""
     (tree,) = _lines(_run("stats", "--library", known, "--json"))
