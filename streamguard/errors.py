@@ -52,7 +52,9 @@ class StreamGuardError(Exception):
     def __str__(self) -> str:
         head = f"{self.operation} {self.subject}".strip()
         text = f"{head}: {self.problem}" if self.problem else head
-        return one_line(f"{text}; {self.hint}" if self.hint else text)
+        if self.hint:
+            text += f" {self.hint}" if text.endswith("?") else f"; {self.hint}"
+        return one_line(text)
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), hint=self.hint), (self.operation, self.subject, self.problem)

@@ -13,6 +13,12 @@ def test_an_error_is_one_line_whatever_names_are_in_it() -> None:
     assert "\n" in error.subject
 
 
+def test_a_question_ends_a_problem() -> None:
+    """No semicolon comes after it."""
+    error = UsageError("check config", "a.toml", "unknown key, did you mean url?", hint="see the sample")
+    assert str(error) == "check config a.toml: unknown key, did you mean url? see the sample"
+
+
 def test_one_is_not_several() -> None:
     """For all that is counted in words."""
     assert [counted(number, "stream") for number in (0, 1, 2)] == ["0 streams", "1 stream", "2 streams"]

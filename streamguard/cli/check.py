@@ -18,6 +18,7 @@ from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
+from streamguard.errors import counted
 from streamguard.types import Decision, StreamId
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
@@ -103,9 +104,12 @@ def _sentence(result: dict[str, object]) -> str:
     lines = []
     if "error" in result:
         kind = "" if "looks_like" in result else "error: "
-        lines.append(f"{name}: {kind}{printable(str(result['error']))}")
+        # Of `open clip.mp4: no such file` the name stands in front already.
+        error = printable(str(result["error"])).replace(f" {name}: ", ": ", 1)
+        lines.append(f"{name}: {kind}{error}")
     if "verdict" in result:
-        lines.append(f"{name}: {result['verdict']} ({result['keyframes']} keyframes, {result['seconds']} s)")
+        keyframes = counted(int(str(result["keyframes"])), "keyframe")
+        lines.append(f"{name}: {result['verdict']} ({keyframes}, {result['seconds']} s)")
     decisions = result["decisions"]
     if isinstance(decisions, list):
         lines += [

@@ -115,7 +115,7 @@ def check_config(path: Path) -> None:
     stream_specs((), config)
     signing_key(config.signals)
     transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
-    click.echo(f"{path}: good; {len(config.streams)} streams")
+    click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}")
 
 
 def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) -> Iterator[Finding]:
@@ -163,8 +163,9 @@ def _tried(what: str, look: Callable[[], str]) -> Finding:
 
 def _library(config: Config) -> str:
     snapshot = open_library(config).snapshot
-    size = f"{snapshot.items} items, {snapshot.looks} looks, {snapshot.bytes_in_memory / (1 << 20):.1f} MiB"
-    return f"{config.library.path}, version {snapshot.version}: {size}"
+    size = f"{counted(snapshot.items, 'item')}, {counted(snapshot.looks, 'look')}"
+    mib = snapshot.bytes_in_memory / (1 << 20)
+    return f"{config.library.path}, version {snapshot.version}: {size}, {mib:.1f} MiB"
 
 
 def _probed(path: Path) -> OutboxProbe | OutboxError:

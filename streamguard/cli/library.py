@@ -14,7 +14,7 @@ from rich.text import Text
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
-from streamguard.errors import LibraryDamaged, UsageError
+from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.inspection import Problem
 from streamguard.library.store import Library, Stats
@@ -152,7 +152,7 @@ def verify(path: Path, as_json: bool) -> int:
             kind = "damaged" if problem.damage else "note"
             click.echo(f"{kind}: {printable(f'{problem.where}: {problem.what}; {problem.hint}')}")
         if not damaged:
-            click.echo(f"ok: {items} items")
+            click.echo(f"ok: {counted(items or 0, 'item')}")
     return EXIT_FOUND if damaged else EXIT_OK
 
 

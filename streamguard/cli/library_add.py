@@ -18,7 +18,7 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
-from streamguard.errors import LibraryError, LibraryMissing, UsageError
+from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
 from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
@@ -163,7 +163,9 @@ class _Said:
         path = outcome.job.path
         match outcome:
             case Added(item=item, pictures_lost=lost):
-                words = f"{in_words(item)}; {lost} pictures could not be decoded" if lost else in_words(item)
+                words = in_words(item)
+                if lost:
+                    words += f"; {counted(lost, 'picture')} could not be decoded"
                 self._line(path, "added", words=words, tree=item_json(item) | {"pictures_lost": lost})
             case Known(item=item):
                 self._known(outcome.job, item)

@@ -21,7 +21,7 @@ from streamguard.enforce.follow import Entry, Follower, follow
 from streamguard.enforce.received import ReceivedSignal, Signature, read_signal
 from streamguard.enforce.redis_url import parse_redis_url
 from streamguard.enforce.signing import signing_key
-from streamguard.errors import SignalNotUnderstood, SignalsUnreachable, UsageError
+from streamguard.errors import SignalNotUnderstood, SignalsUnreachable, UsageError, counted
 
 IDS_REMEMBERED = 10_000
 LONGEST_SHOWN = 100
@@ -191,7 +191,7 @@ class Tally:
     def summary(self) -> str:
         names = ("signature good", "signature bad", "signature missing", "not understood", "expired", "repeated")
         found = ", ".join(f"{self.counts[name]} {name}" for name in names if self.counts[name])
-        return f"{self.counts['entries']} signals" + (f": {found}" if found else "")
+        return counted(self.counts["entries"], "signal") + (f": {found}" if found else "")
 
     def _repeated(self, signal: ReceivedSignal, signature: Signature) -> bool:
         """Whether this id was there before. Forged ones don't count: they would make the true one look repeated."""

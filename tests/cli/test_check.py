@@ -98,6 +98,10 @@ def test_for_people(run: Run, library: Path, clips: Clips) -> None:
     assert verdict.startswith(f"{clips.known}: kill (6 keyframes, 12")
     assert decision.startswith("  kill at 2.0 s: known [terror] from ")
     assert error.startswith(f"{clips.not_a_video}: error: ")
+    missing = clips.folder / "missing.mp4"
+    assert run("check", "--library", library, missing).out == f"{missing}: error: open: no such file; check the path\n"
+    one = write_video(clips.folder / "one.mp4", list(read_video(clips.unrelated))[:8])
+    assert run("check", "--library", library, one).out.startswith(f"{one}: clear (1 keyframe, 0.3")
 
 
 def test_names_do_not_drive_the_terminal(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_all_is_well(run: Run, options: list[object]) -> None:
         "packages", "library", "outbox", "redis", "http port",
     ]  # fmt: skip
     assert lines[1].startswith("ok       library: ")
-    assert "1 items" in lines[1]
+    assert "1 item, 1 look, " in lines[1]
     assert lines[3].startswith("note     redis: none is named")
 
 
@@ -156,7 +156,7 @@ def test_check_config(run: Run, tmp_path: Path) -> None:
     """Good ones are said to be; wrong ones are an error with the key's path, and no value is shown."""
     config = tmp_path / "sg.toml"
     config.write_text('[[streams]]\nurl = "rtmp://user:secret@host/live/x"\n')
-    assert run("check-config", config).out == f"{config}: good; 1 streams\n"
+    assert run("check-config", config).out == f"{config}: good; 1 stream\n"
     for text, word in (
         ('[redis]\nurls = "redis://:secret@host"\n', "redis.urls: unknown key, did you mean url?"),
         ('[[streams]]\nurl = "srt://user:secret@host/x"\n', "not a kind of source that can be watched"),

@@ -62,14 +62,14 @@ def test_a_signal_is_one_line_for_people(redis_server: RedisServer) -> None:
     assert len(done.lines) == 1
     assert " kill stream=cam-7 session=session-1 reference=clip-1 label=terror at=14s nats=31.25 " in done.lines[0]
     assert done.lines[0].endswith(f"[signature unchecked] {signal_id}")
-    assert done.summary == "1 signals"
+    assert done.summary == "1 signal"
 
 
 def test_a_good_signature_is_told_and_counted(redis_server: RedisServer, key_file: Path) -> None:
     """Exit 0 when all were good."""
     publish(redis_server)
     done = tail(redis_server, "--verify", "--key-file", key_file)
-    assert (done.status, done.summary) == (0, "1 signals: 1 signature good")
+    assert (done.status, done.summary) == (0, "1 signal: 1 signature good")
     assert "[signature good]" in done.lines[0]
 
 
@@ -80,7 +80,7 @@ def test_an_unverified_signal_is_never_printed_as_good(
     """Marked, counted, and exit 1 in the end."""
     publish(redis_server, key=key)
     done = tail(redis_server, "--verify", "--key-file", key_file)
-    assert (done.status, done.summary) == (1, f"1 signals: 1 signature {mark.lower()}")
+    assert (done.status, done.summary) == (1, f"1 signal: 1 signature {mark.lower()}")
     assert f"[signature {mark}]" in done.lines[0]
     assert "good" not in done.lines[0]
 
