@@ -1,6 +1,7 @@
 """`streamguard doctor` and `check-config`: would it work here, and if not, what to do next."""
 
 import json
+import os
 import platform
 import socket
 import sys
@@ -22,7 +23,7 @@ from streamguard.core.evidence import PdqWeights
 from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
-from streamguard.errors import OutboxError, StreamGuardError, counted
+from streamguard.errors import OutboxError, SignalsUnreachable, StreamGuardError, counted
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
@@ -107,6 +108,8 @@ def doctor(
 def check_config(path: Path) -> None:
     """Read a config file with the SG__ environment, as `watch` would, and say what is wrong with it.
 
+    What it names and is not on this machine is a note, no error: the file may be for another one.
+
     \b
     Example:
       streamguard check-config /etc/streamguard.toml
@@ -116,6 +119,17 @@ def check_config(path: Path) -> None:
     signing_key(config.signals)
     transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
     click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}")
+    for note in _not_here(config):
+        click.echo(f"note: {note}")
+
+
+def _not_here(config: Config) -> Iterator[str]:
+    library = config.library.path
+    if library is not None and not os.path.exists(library):  # noqa: PTH110 - Path's may raise
+        yield f"library.path {library} is not there yet: streamguard library add --library {library} FILE..."
+    folder = config.signals.outbox.parent
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path's may raise
+        yield f"signals.outbox must lie in a directory that exists, and {folder} does not: mkdir -p {folder}"
 
 
 def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) -> Iterator[Finding]:
@@ -158,7 +172,14 @@ def _tried(what: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(what, Outcome.OK, look())
     except StreamGuardError as error:
-        return Finding(what, Outcome.PROBLEM, str(error))
+        return Finding(what, Outcome.PROBLEM, str(error) if error.hint else f"{error}; {_next_step(error)}")
+
+
+def _next_step(error: StreamGuardError) -> str:
+    """For an error that has none of its own: a worker would try again, but whoever asks now wants it mended."""
+    if isinstance(error, SignalsUnreachable):
+        return "does Redis run, and is redis.url right?"
+    return f'see {type(error).__name__} in "Errors", docs/operations.md'
 
 
 def _library(config: Config) -> str:
@@ -259,4 +280,5 @@ def _streams(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
             yield Finding(f"stream {status.stream}", Outcome.OK, picture)
         else:
             why = status.reason or f"no keyframe within {wait_s:.0f} s"
-            yield Finding(f"stream {status.stream}", Outcome.PROBLEM, f"{status.state.value}: {why}")
+            step = 'see "States of a stream" in docs/operations.md'
+            yield Finding(f"stream {status.stream}", Outcome.PROBLEM, f"{status.state.value}: {why}; {step}")

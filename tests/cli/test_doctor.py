@@ -116,6 +116,7 @@ def test_what_is_wrong_is_a_problem_each(run: Run, tmp_path: Path) -> None:
         f"serve metrics on 127.0.0.1:{port}: Address already in use; choose another [http] port, or 0 to turn it off"
     )
     assert "no-key" in found["signing key"][1]
+    assert all(";" in detail for outcome, detail in found.values() if outcome == "problem"), "each has a next step"
     assert "open-sesame" not in done.out + done.err
 
 
@@ -133,6 +134,14 @@ def test_redis(
     assert password not in done.out + done.err
 
 
+def test_a_redis_that_is_not_there(run: Run, options: list[object]) -> None:
+    """A worker would wait for it; here it is a problem, with what to look at."""
+    done = run("doctor", "--json", *options, "--redis", f"redis://127.0.0.1:{free_ports(1)[0]}")
+    outcome, detail = _findings(done.out)["redis"]
+    assert (done.status, outcome) == (1, "problem")
+    assert detail.endswith(": connection refused; does Redis run, and is redis.url right?")
+
+
 def test_streams_are_looked_at(run: Run, options: list[object], clips: Clips) -> None:
     """A picture of each; one that shows none within the time is a problem, with its state and reason."""
     (port,) = free_ports(1)
@@ -143,6 +152,7 @@ def test_streams_are_looked_at(run: Run, options: list[object], clips: Clips) ->
     outcome, detail = found["stream cam"]
     assert outcome == "problem"
     assert detail.startswith("connecting: open stream rtmp://127.0.0.1")
+    assert detail.endswith('; see "States of a stream" in docs/operations.md')
     assert done.status == 1
     assert "secret" not in done.out + done.err
 
@@ -172,3 +182,17 @@ def test_check_config(run: Run, tmp_path: Path) -> None:
         assert (done.status, done.out) == (2, "")
         assert word in done.err
         assert "secret" not in done.err
+
+
+def test_check_config_notes_what_is_not_on_this_machine(run: Run, tmp_path: Path) -> None:
+    """It is good all the same: it may be for another one."""
+    config = tmp_path / "sg.toml"
+    library, folder = tmp_path / "library", tmp_path / "data"
+    config.write_text(f'[library]\npath = "{library}"\n[signals]\noutbox = "{folder / "outbox.sqlite"}"\n')
+    done = run("check-config", config)
+    good, *notes = done.out.splitlines()
+    assert (done.status, good, done.err) == (0, f"{config}: good; 0 streams", "")
+    assert [note.split(" ")[:2] for note in notes] == [["note:", "library.path"], ["note:", "signals.outbox"]]
+    library.mkdir()
+    folder.mkdir()
+    assert run("check-config", config).out == f"{good}\n"
