@@ -227,6 +227,8 @@ def _problems(error: ValidationError, origins: Mapping[str, str]) -> str:
 def _in_words(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         return _unknown(problem["loc"])
+    if problem["type"] == "tuple_type":
+        return "use [[streams]], one such section a stream" if problem["loc"] == ("streams",) else "should be a list"
     return "is a section, not a value" if problem["type"] == "model_type" else problem["msg"]
 
 

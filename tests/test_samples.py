@@ -53,12 +53,12 @@ def test_each_alert_fires_on_its_fault_and_only_then() -> None:
 
 
 def test_no_alert_is_left_untested() -> None:
-    """Each alert stands in the test of the healthy worker, and in the one of the faults."""
+    """Each alert stands in the test of the healthy worker, and in one of the faults at least."""
     alerts = re.findall(r"- alert: (\w+)", RULES.read_text())
     tested = RULES_TEST.read_text()
     assert len(alerts) == len(set(alerts))
     for alert in alerts:
-        assert len(re.findall(rf"\b{alert}\b", tested)) == 2, alert
+        assert len(re.findall(rf"\b{alert}\b", tested)) >= 2, alert
 
 
 def test_alerts_look_at_metrics_that_exist() -> None:

@@ -10,7 +10,7 @@ import click
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
-from streamguard.cli.targets import stream_specs
+from streamguard.cli.targets import require_files, stream_specs
 from streamguard.config import load_config
 from streamguard.enforce.stdout_lines import Unbuffered
 from streamguard.errors import UsageError
@@ -56,13 +56,15 @@ def watch(
 
     Streams are rtmp://, rtmps://, http(s)://...m3u8 (HLS) and files. SIGTERM or Ctrl-C drains: what was decided is
     delivered, then it exits with 0. Ended by --stop-after, or when all files are over, it exits with 2 if a stream was
-    never watched or a file not to its end.
+    never watched, or a file not to its end, or is undecided. However it ends: 2 if a decision could not be made
+    durable, and is lost.
 
     \b
     Examples:
       streamguard watch --library lib rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --redis redis://127.0.0.1/0 cam-7=rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --config /etc/streamguard.toml
+      streamguard watch --library lib rehearsal=recording.mp4
       streamguard watch --library lib --stop-after 60 --json https://example.com/live/index.m3u8
     """
     options = {
@@ -76,6 +78,7 @@ def watch(
     specs = stream_specs(urls, config)
     if not specs:
         raise UsageError("watch", "", "no stream is named", hint="give URLs, or [[streams]] in the config")
+    require_files(specs)
     drain = _Drain()
     start_forkserver()
     stdout = Unbuffered(_STDOUT)
@@ -86,6 +89,9 @@ def watch(
     within_s = _LAST_LINE_S if asked else config.worker.drain_timeout_s
     told = not as_json or _tell(summary, stdout, within_s=within_s)
     status = _exit_status(summary, was_asked_to_stop=asked)
+    if summary.lost:
+        click.echo(f"error: {_lost(summary.lost, config.signals.outbox)}", err=True)
+        return EXIT_ERROR
     return status if told or asked else EXIT_ERROR
 
 
@@ -133,11 +139,21 @@ def _tell(summary: Summary, stdout: Unbuffered, *, within_s: float) -> bool:
     return not thread.is_alive()
 
 
+def _lost(count: int, outbox: Path) -> str:
+    """What was decided and is nowhere but in the log."""
+    what = "a kill-signal is" if count == 1 else f"{count} kill-signals are"
+    where = "the log has stream and session of each: cut them by hand, and make room"
+    return f'{what} lost: {outbox} could not be written; {where}; see "Kill-signals" in docs/operations.md'
+
+
 def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:
     if was_asked_to_stop:
         return 0
     not_watched = [status for status in summary.streams if status.failed or not status.keyframes]
     for status in not_watched:
+        if status.undecided:
+            click.echo(f"error: {status.stream} is {status.reason}", err=True)
+            continue
         how = "not watched to its end" if status.keyframes else "never watched"
         reason = f": {status.reason}" if status.reason else ""
         click.echo(f"error: {how} {status.stream} ({status.state.value}){reason}", err=True)

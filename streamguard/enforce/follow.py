@@ -52,6 +52,8 @@ class Follower:
         self._stream = f"{prefix}signals"
         self._last_id = since
         self._client: Client | None = None
+        self.reached = False
+        """Whether Redis was ever read from."""
 
     def read(self, *, at_most_s: float = LONGEST_BLOCK_S) -> tuple[Entry, ...]:
         """The next entries; none when nothing came for a while. Raises SignalsUnreachable, SignalsRejected."""
@@ -60,7 +62,9 @@ class Follower:
                 if self._client is None:
                     self._client = connect(self._target, timeout_s=READ_TIMEOUT_S)
                     self._find_place(self._client)
-                return self._next(self._client, block_ms=max(1, int(min(at_most_s, LONGEST_BLOCK_S) * 1000)))
+                entries = self._next(self._client, block_ms=max(1, int(min(at_most_s, LONGEST_BLOCK_S) * 1000)))
+                self.reached = True
+                return entries
         except UNREADABLE as error:
             self.close()
             raise SignalsUnreachable("read signals from", self._target, str(no_redis())) from error

@@ -13,7 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamguard.enforce.outbox_file import claim, identity, is_claimed, open_database, outbox_error, release
+from streamguard.enforce.outbox_file import (
+    claim,
+    identity,
+    is_claimed,
+    lock_file,
+    open_database,
+    outbox_error,
+    release,
+)
 from streamguard.errors import OutboxError
 from streamguard.types import KillSignal, SessionId, StreamId, Verdict
 
@@ -69,10 +77,13 @@ class Outbox:
     @classmethod
     def open(cls, path: Path, *, retention: Retention = Retention()) -> Self:
         """The outbox at `path`, made when there is none. Raises OutboxError: in use, damaged, newer, no permission."""
+        is_new = not lock_file(path).exists()
         claimed = claim(path)
         try:
             db = open_database(path)
         except OutboxError:
+            if is_new:  # nothing of ours stays beside what is no outbox
+                lock_file(path).unlink(missing_ok=True)
             release(claimed)
             raise
         return cls(path, db=db, claimed=claimed, retention=retention)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 import sqlite3
 from pathlib import Path
 
@@ -40,11 +41,12 @@ def claim(path: Path) -> int:
     The lock is on a file beside it: SQLite has locks of its own on the database, which closing any other descriptor of
     that file would drop. The kernel lets go of it however the process ends. Raises OutboxError.
     """
+    lock = lock_file(path)
     try:
-        descriptor = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         problem = error.strerror or str(error)
-        hint = "signals.outbox must lie in a directory that exists and can be written to"
+        hint = is_foreign(lock) or "signals.outbox must lie in a directory that exists and can be written to"
         raise OutboxError("open outbox", path, problem, hint=hint) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +64,7 @@ def release(descriptor: int) -> None:
 def is_claimed(path: Path, descriptor: int) -> bool:
     """Whether the lock file is still the one that was claimed: without it another process could claim the outbox."""
     status = os.fstat(descriptor)
-    return identity(_lock_file(path)) == (status.st_dev, status.st_ino)
+    return identity(lock_file(path)) == (status.st_dev, status.st_ino)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -74,8 +76,24 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _lock_file(path: Path) -> Path:
+def lock_file(path: Path) -> Path:
+    """What is locked instead of the database at `path`."""
     return path.with_name(f"{path.name}.lock")
+
+
+def is_foreign(path: Path) -> str:
+    """The next step where that file is somebody else's: whoever ran it first was root, maybe. Else empty."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return ""
+    if owner == os.geteuid():
+        return ""
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"user {owner}"
+    return f"{path} belongs to {name}: give it to the user that StreamGuard runs as (chown), or name another outbox"
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -92,20 +110,26 @@ def open_database(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
+def check_format(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether there is nothing in the database yet. Raises OutboxError: damaged, no outbox, a newer one."""
     # Reads the whole file, 1 ms a MB: damage shows at the start, not in the middle of a night.
     damage = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
     if damage != "ok":
         raise _damaged(path, damage)
     application_id = int(db.execute("PRAGMA application_id").fetchone()[0])
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    empty = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    empty = int(db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]) == 0
     if not empty and application_id != APPLICATION_ID:
         problem = "it is an SQLite file, but no outbox"
         raise OutboxError("open outbox", path, problem, hint="name another file in signals.outbox")
     if version > SCHEMA_VERSION:
         problem = f"it was made by a newer StreamGuard (format {version}, this one knows {SCHEMA_VERSION})"
         raise OutboxError("open outbox", path, problem, hint="update StreamGuard, or name another file")
+    return empty
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    empty = check_format(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     # FULL: each commit is on the disk when it returns. NORMAL would lose the last ones with the power.
     db.execute("PRAGMA synchronous = FULL")
@@ -140,6 +164,9 @@ def outbox_error(operation: str, path: Path, error: sqlite3.Error) -> OutboxErro
         "SQLITE_BUSY": "another process has the outbox open, an sqlite3 shell for example: close it",
     }
     hint = next((hint for start, hint in hints.items() if name.startswith(start)), "")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        files = (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
+        hint = next(filter(None, map(is_foreign, files)), hint)
     return OutboxError(f"{operation} outbox", path, str(error), hint=hint)
 
 

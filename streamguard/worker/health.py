@@ -52,13 +52,7 @@ class HealthServer:
             family = _ServerV6 if ":" in host else _Server
             self._server = make_server(host, port, app, server_class=family, handler_class=_Handler)
         except (OSError, UnicodeError) as error:  # the second is a host that no name can be
-            problem = getattr(error, "strerror", None) or str(error)
-            raise UsageError(
-                "serve metrics on",
-                _authority(host, port),
-                problem,
-                hint="choose another [http] port, or 0 to turn it off",
-            ) from error
+            raise port_error(host, port, getattr(error, "strerror", None) or str(error)) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_LOOK_UP_EVERY_S,), name="health", daemon=True
         )
@@ -66,7 +60,7 @@ class HealthServer:
     @property
     def url(self) -> str:
         host, port = self._server.server_address[:2]
-        return f"http://{_authority(str(host), int(port))}"
+        return f"http://{authority(str(host), int(port))}"
 
     def start(self) -> None:
         self._thread.start()
@@ -78,7 +72,14 @@ class HealthServer:
         self._server.server_close()
 
 
-def _authority(host: str, port: int) -> str:
+def port_error(host: str, port: int, problem: str) -> UsageError:
+    """The error to raise where a port cannot be had, with the next step."""
+    hint = "choose another [http] port, or 0 to turn it off"
+    return UsageError("serve metrics on", authority(host, port), problem, hint=hint)
+
+
+def authority(host: str, port: int) -> str:
+    """As in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

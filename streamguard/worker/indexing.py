@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Protocol
 
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.library.catalogue import ItemRecord, NewItem
-from streamguard.library.store import Library
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
 from streamguard.worker.children import not_waited_for_at_exit
@@ -35,6 +35,18 @@ _EXIT_STATUS_S = 10.0
 _LAST_MOMENT_S = 1.0
 _MOST_MESSAGE_BYTES = 512 << 20
 _MOST_ID_CHARACTERS = 100
+
+
+class Shelf(Protocol):
+    """Where items go: a library, as far as it is filled here."""
+
+    def items(self) -> tuple[ItemRecord, ...]: ...
+
+    def has(self, id_: str) -> bool: ...
+
+    def with_content(self, sha256: str) -> tuple[ItemRecord, ...]: ...
+
+    def add(self, item: NewItem, reference: Reference) -> ItemRecord: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +127,7 @@ def id_from_name(path: Path, *, taken: Container[str]) -> AssetId:
 
 
 def index(
-    library: Library, jobs: Sequence[Job], *, limits: Limits, news: Callable[[Job, Progress], None]
+    library: Shelf, jobs: Sequence[Job], *, limits: Limits, news: Callable[[Job, Progress], None]
 ) -> Iterator[Outcome]:
     """Add files, several at once; yields each one's outcome when it is durable, in the order in which they end.
     Call `forkserver.start_forkserver` first, so that no child inherits our secrets.
@@ -214,7 +226,7 @@ class _Child:
         self._process.kill()
 
 
-def _hear(library: Library, child: _Child, news: Callable[[Job, Progress], None]) -> Outcome | None:
+def _hear(library: Shelf, child: _Child, news: Callable[[Job, Progress], None]) -> Outcome | None:
     """Take one message; the outcome when that ends the file."""
     job = child.job
     try:
@@ -254,7 +266,7 @@ def _rubbish(job: Job) -> Failed:
     return Failed(job, UsageError("add", job.path, "its decoder sent rubbish", hint="is the file hostile?"))
 
 
-def _known(library: Library, child: _Child, content: Content) -> Outcome | None:
+def _known(library: Shelf, child: _Child, content: Content) -> Outcome | None:
     """The outcome when the file need not be decoded."""
     job = child.job
     for item in library.with_content(content.sha256):
@@ -265,7 +277,7 @@ def _known(library: Library, child: _Child, content: Content) -> Outcome | None:
     return None
 
 
-def _add(library: Library, child: _Child, reference: Reference) -> Outcome:
+def _add(library: Shelf, child: _Child, reference: Reference) -> Outcome:
     job, content = child.job, child.content
     if content is None:
         return _rubbish(job)

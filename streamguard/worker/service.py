@@ -94,7 +94,9 @@ def transport(config: Config, stdout: TextStream) -> Transport:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a watch went. `undelivered` is None where the outbox failed."""
+    """How a watch went. `undelivered` signals are in the outbox, None where it failed; `lost` ones are nowhere: they
+    could not be made durable.
+    """
 
     seconds: float
     streams: tuple[StreamStatus, ...]
@@ -102,6 +104,7 @@ class Summary:
     lag_p99_s: float | None
     lag_max_s: float | None
     undelivered: int | None
+    lost: int
 
     @property
     def never_watched(self) -> tuple[StreamStatus, ...]:
@@ -122,6 +125,7 @@ class Summary:
             "restarts": sum(status.restarts for status in self.streams),
             "reconnects": sum(max(0, status.sessions - 1) for status in self.streams),
             "undelivered": self.undelivered,
+            "lost": self.lost,
             "by_stream": [status.as_json() for status in self.streams],
         }
 
@@ -252,6 +256,7 @@ class WatchService:
             self._draining = True
             self._over.set()
             try:
+                lost = self._signaller.last_words()
                 undelivered = self._flush()
             finally:
                 until_s = time.monotonic() + _LAST_DELIVERY_S
@@ -260,7 +265,9 @@ class WatchService:
                     self._follower.join(max(0.0, until_s - time.monotonic()))
                 self._parts.close()
         keyframes = sum(status.keyframes for status in statuses)
-        log.info("stopped", asked=self.was_asked_to_stop, keyframes=keyframes, undelivered=undelivered)
+        tell = log.critical if lost else log.info
+        why = self._why_it_stopped(stop_after_s, seconds=time.monotonic() - began_s)
+        tell("stopped", why=why, keyframes=keyframes, undelivered=undelivered, lost=lost)
         lags = self._lags
         return Summary(
             seconds=time.monotonic() - began_s,
@@ -269,7 +276,13 @@ class WatchService:
             lag_p99_s=lags.quantile(0.99),
             lag_max_s=lags.most_s,
             undelivered=undelivered,
+            lost=lost,
         )
+
+    def _why_it_stopped(self, stop_after_s: float | None, *, seconds: float) -> str:
+        if self.was_asked_to_stop:
+            return "asked to"
+        return "the time is up" if stop_after_s is not None and seconds >= stop_after_s else "all streams are over"
 
     def _log_start(self) -> None:
         snapshot = self._library.snapshot
@@ -281,7 +294,6 @@ class WatchService:
 
     def _flush(self) -> int | None:
         """How many signals stay undelivered; None: the outbox does not say."""
-        self._signaller.last_words()
         try:
             if not self._delivery.flush(self._time_to_drain_s()):
                 note = "the outbox keeps them for the next start"
@@ -327,11 +339,12 @@ class WatchService:
         if not self._follower.is_alive() and not self._draining:
             library_problem = "nobody looks for new versions any more; this is a bug, restart the worker"
         alive = self._draining or time.monotonic() - self._supervisor.beat_at_s < _BEAT_S
-        broken = delivery.status in _DELIVERS_NOTHING or self._signaller.waiting
+        reasons = self._why_not_ready(delivery, alive=alive)
         return Health(
             alive=alive,
-            ready=alive and not self._draining and not broken and self._follower.is_alive(),
+            ready=not reasons,
             detail={
+                "reasons": reasons,
                 "draining": self._draining,
                 "library": self._library.snapshot.version,
                 "library_problem": library_problem,
@@ -340,6 +353,22 @@ class WatchService:
                 "signals_not_durable": self._signaller.waiting,
             },
         )
+
+    def _why_not_ready(self, delivery: DeliveryState, *, alive: bool) -> list[str]:
+        """In words, for people; empty while it can do all of its job."""
+        reasons = []
+        if not alive:
+            reasons.append(f"the loop has not gone round for {_BEAT_S:.0f} s; restart the worker")
+        if self._draining:
+            reasons.append("it was asked to stop, and drains")
+        elif not self._follower.is_alive():
+            reasons.append("nobody looks for new versions of the library")
+        if waiting := self._signaller.waiting:
+            what = "a kill-signal waits" if waiting == 1 else f"{waiting} kill-signals wait"
+            reasons.append(f"{what} in memory, to be lost with this process: {self._signaller.problem}")
+        if delivery.status in _DELIVERS_NOTHING:
+            reasons.append(f"kill-signals are not delivered: {delivery.problem}")
+        return reasons
 
     def _connect_gauges(self) -> None:
         signals, library = self._metrics.signals, self._metrics.library

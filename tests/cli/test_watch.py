@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from streamguard.demo.encode import read_video, write_video
 from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.enforce.outbox import Outbox
 from tests.cli.calling import Run, ended, runner, started
@@ -135,6 +137,15 @@ def test_what_was_never_watched_is_an_error_with_its_reason(options: list[object
     assert "secret" not in done.out + done.err
 
 
+def test_an_undecided_file_is_an_error(options: list[object], tmp_path: Path, clips: Clips) -> None:
+    """It is said as what it is, not as one that could not be watched."""
+    frames = list(read_video(clips.known))
+    short = write_video(tmp_path / "short.mp4", frames[len(frames) // 2 :][:8])
+    done = ended(started("watch", *options, short))
+    assert done.status == 2
+    assert done.err.splitlines()[-1].startswith(f"error: {short} is undecided: it looks like known, but a decision")
+
+
 def test_credentials_are_nowhere(library: Path, tmp_path: Path) -> None:
     """Of a stream's URL, of Redis and of the signing key, in no log, page, metric, or child's command line."""
     page = Page()
@@ -217,6 +228,27 @@ def test_a_stuck_reader_does_not_hold_up_the_end(
         assert outbox.depth() == 1
 
 
+def test_a_lost_decision_is_an_error(library: Path, tmp_path: Path, clips: Clips) -> None:
+    """What could not be made durable before SIGTERM is counted in the summary, and makes the exit status 2."""
+    page = Page()
+    (tmp_path / "gone").mkdir()
+    with live(clips) as url:
+        process = started(
+            "watch", "--json", "--library", library, "--outbox", tmp_path / "gone" / "outbox.sqlite",
+            "--http-port", page.port, f"cam={url}",
+        )  # fmt: skip
+        eventually(lambda: page.get("/livez"), timeout_s=30, what="the start")
+        shutil.rmtree(tmp_path / "gone")
+        eventually(lambda: '"signals_not_durable": 1' in page.get("/readyz"), timeout_s=30, what="a decision")
+        process.terminate()
+        done = ended(process)
+    assert done.status == 2
+    assert json.loads(done.out.splitlines()[-1])["lost"] == 1
+    (error,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: a kill-signal is lost: ")
+    assert "cut them by hand" in error
+
+
 @pytest.mark.parametrize("arguments", [["a", "b"], []])
 def test_no_stream_or_two_of_one_name(run: Run, options: list[object], arguments: list[str]) -> None:
     """Exit 2, and what to do."""
@@ -225,6 +257,13 @@ def test_no_stream_or_two_of_one_name(run: Run, options: list[object], arguments
     assert (done.status, done.out) == (2, "")
     assert ("two streams have this name" if urls else "no stream is named") in done.err
     assert "secret" not in done.err
+
+
+def test_a_missing_file(run: Run, options: list[object]) -> None:
+    """Exit 2 at once, before anything is served or made."""
+    done = run("watch", *options, "cam=missing.mp4", "rtmp://host/live/x")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "error: open cam=missing.mp4: no such file; check the path\n"
 
 
 def test_an_unknown_key_in_the_config(run: Run, options: list[object], tmp_path: Path) -> None:

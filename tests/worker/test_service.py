@@ -125,7 +125,7 @@ def test_a_clip_is_watched_from_end_to_end(library: Path, tmp_path: Path, clips:
     assert 0 <= lag_s["p50"] <= lag_s["p99"] <= lag_s["max"] <= tree.pop("seconds") + 0.1  # a rounded tenth
     assert tree == {
         "summary": True, "streams": 2, "never_watched": 0, "keyframes": 12, "decisions": 1, "restarts": 0,
-        "reconnects": 0, "undelivered": 0,
+        "reconnects": 0, "undelivered": 0, "lost": 0,
     }  # fmt: skip
     with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
         assert (outbox.counts().delivered, outbox.depth()) == (1, 0)
@@ -193,6 +193,7 @@ def test_a_drain_shows_and_ends_in_time(library: Path, tmp_path: Path, clips: Cl
         eventually(lambda: run.readiness()["draining"], what="the drain")
         status, body = run.get("/readyz")
         assert (status, json.loads(body)["ready"]) == (503, False)
+        assert "it was asked to stop, and drains" in json.loads(body)["reasons"]
         assert run.get("/livez")[0] == 200
         run.thread.join(30)
     assert time.monotonic() - began_s < drain_s + 10
@@ -266,6 +267,25 @@ def test_an_outbox_that_fails_while_draining_is_said_and_everything_ends(
     assert run.summary is not None
     assert run.summary.as_json()["undelivered"] is None
     assert "outbox_failed" in [line["event"] for line in logs]
+
+
+def test_a_decision_that_cannot_be_durable_is_not_lost_in_silence(
+    *, library: Path, tmp_path: Path, clips: Clips, logs: Logs
+) -> None:
+    """While it waits, readiness says why in words; at the end it is counted, whoever asked for the end."""
+    (port,) = free_ports(1)
+    service = WatchService(config(library, tmp_path, http__port=port), [a_file(clips.known), nobody()])
+    service._outbox.close()
+    with running(service) as run:
+        eventually(lambda: run.readiness()["signals_not_durable"], what="a decision")
+        status, body = run.get("/readyz")
+        reasons = json.loads(body)["reasons"]
+    assert status == 503
+    assert any(why.startswith("a kill-signal waits in memory, to be lost with this process: append") for why in reasons)
+    assert run.summary is not None
+    assert run.summary.as_json()["lost"] == 1
+    (stopped,) = [line for line in logs if line["event"] == "stopped"]
+    assert (stopped["lost"], stopped["why"], stopped["log_level"]) == (1, "asked to", "critical")
 
 
 def test_what_an_earlier_worker_left_is_delivered(library: Path, tmp_path: Path) -> None:

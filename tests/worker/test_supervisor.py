@@ -25,7 +25,6 @@ from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import LAST_FRAMES_S, METRONOME, OPTIONS, STEP_S, Line, Script, Stage, keyframe
 
 KNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n, known_s=2 * n)) for n in range(3)]
-UNWATCHED = "not all of it could be watched"
 UNKNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n)) for n in range(30)]
 
 
@@ -69,6 +68,31 @@ def test_states_follow_what_the_decoder_says() -> None:
         ("ended", "the publisher left"),
         no_picture,
     ]
+
+
+@pytest.mark.parametrize(("kind", "state"), [(SourceUnwatchable, "blind"), (SourceStalled, "stalled")])
+def test_a_new_connection_alone_makes_no_stream_seen(kind: type[StreamGuardError], state: str) -> None:
+    """What was blind or stalled stays so, with its reason, through every retry and until a keyframe is looked at: who
+    waits for it to last some minutes must not be told something else in between.
+    """
+    dark: list[Line] = [(0.1, Opened("h264", 320, 180)), (5.0, Failed(kind("watch", "cam", "dark")))]
+    bright: list[Line] = [(0.1, Opened("h264", 320, 180)), (5.0, keyframe(0.0)), (99, None)]
+    stage = Stage({"cam": [dark, dark, dark, bright]})
+    stage.run(45)
+    assert len(stage.starts) == 4 + 1
+    assert stage.states_of("cam") == [
+        ("connecting", "connected, no picture yet"),
+        (state, "watch cam: dark"),
+        ("watching", ""),
+    ]
+
+
+def test_a_blind_stream_that_is_not_there_any_more_is_connecting() -> None:
+    """A connection that is refused is news of its own."""
+    dark = failing(SourceUnwatchable("watch", "cam", "only audio"))
+    stage = Stage({"cam": [dark, failing(SourceUnavailable("open", "cam", "refused"))]})
+    assert (status := stage.run(10)["cam"]).state is StreamState.CONNECTING
+    assert status.reason == "open cam: refused"
 
 
 def test_a_verdict_is_the_sessions_own() -> None:
@@ -211,6 +235,28 @@ def test_a_decoder_that_only_says_that_it_lives_hangs() -> None:
     assert stage.start_times("cam")[1] == pytest.approx(105.0 + 0.75, abs=0.4)
 
 
+def test_a_failure_is_one_line_however_often_it_comes(logs: Logs) -> None:
+    """A decoder tells why it is blind, and then fails with it, at every retry: one warning until something changes."""
+    dark: list[Line] = [
+        (0.1, Blind("no keyframe for 30 s")),
+        (0.2, Failed(SourceUnwatchable("watch", "cam", "only audio"))),
+    ]
+    dark.insert(1, (0.2, Blind("only audio")))
+    later: list[Line] = [(0.1, Failed(SourceUnwatchable("watch", "cam", "no keyframe for 60 s")))]
+    seen: list[Line] = [(0.1, keyframe(0.0)), (0.2, Blind("only audio"))]
+    stage = Stage({"cam": [dark, dark, later, seen]})
+    status = stage.run(30)["cam"]
+    lines = [line for line in logs if line["event"] == "stream_state" and line["stream"] == "cam"]
+    assert [(line["state"], line.get("reason"), line["log_level"]) for line in lines] == [
+        ("blind", "no keyframe for 30 s", "warning"),
+        ("blind", "only audio", "warning"),
+        ("watching", None, "info"),
+        ("blind", "only audio", "warning"),
+    ]
+    assert status.reason == "only audio"
+    assert ("blind", "watch cam: no keyframe for 60 s") in stage.states_of("cam")
+
+
 @pytest.mark.parametrize("arrived_s", [-1e308, 0.0, 1e308])
 def test_a_decoder_cannot_spoil_shared_figures(arrived_s: float) -> None:
     """Whatever it says of when a keyframe came, its lag is no longer than its session, and not negative."""
@@ -311,11 +357,6 @@ def test_all_streams_are_started_without_a_pause() -> None:
     [
         ([(0.0, keyframe(0.0)), (0.0, Ended())], StreamState.ENDED, ""),
         (
-            [(0.0, keyframe(0.0, known_s=1)), (0.0, Ended())],
-            StreamState.BLIND,
-            f"{UNWATCHED}: it looks like clip, but a decision takes 2 keyframes and it holds 1",
-        ),
-        (
             [(0.0, Ended())],
             StreamState.BLIND,
             "not all of it could be watched: it holds no keyframe that can be decoded",
@@ -338,6 +379,16 @@ def test_a_file_is_watched_once(script: Script, state: StreamState, reason: str)
     assert (status.state, status.reason, status.sessions) == (state, reason, 1)
     assert status.failed is (state is StreamState.BLIND)
     assert stage.finished == ["file"]
+
+
+def test_a_file_with_too_little_to_decide_on_is_undecided() -> None:
+    """Its one keyframe looks like known footage: all of it was watched, and it has no verdict; a person should look."""
+    stage = Stage({"file": [[(0.0, keyframe(0.0, known_s=1)), (0.0, Ended())]]}, once=True)
+    (status,) = stage.supervisor().run()
+    assert (status.state, status.failed, status.undecided, status.verdict) == (StreamState.ENDED, True, True, None)
+    assert status.reason == (
+        "undecided: it looks like clip, but a decision takes 2 keyframes and it holds 1; a person should look at it"
+    )
 
 
 def test_the_same_stream_twice_a_second_is_told_once() -> None:
