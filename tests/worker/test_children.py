@@ -6,6 +6,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 from streamguard.errors import SourceUnwatchable, UsageError
 from streamguard.ingest.news import Alive, Blind, Opened
 from streamguard.types import Fingerprints
+from streamguard.worker import forkserver
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob, Work, watch
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.messages import Ended, Failed, Message
+from streamguard.worker.watchdog import Watchdog
 from tests.e2e.processes import children, descendants, still_running
 from tests.programs import need
 from tests.scenes import Clips
@@ -296,6 +299,27 @@ def test_a_forkserver_that_stands_still_is_replaced(clips: Clips) -> None:
         Decoder(job(str(clips.known)), start_within_s=0.1)
     with running(job(str(clips.known))) as decoder:
         assert heard(decoder)
+
+
+def test_a_thread_that_cannot_be_had_costs_one_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an OSError, as every start that fails; the next one tries again, and those after it need no thread."""
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    watchdog = Watchdog()
+    monkeypatch.setattr(forkserver, "_watchdog", watchdog)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(OSError, match="no thread"):
+            Decoder(job(), work=works.hang)
+    with running(job(), work=works.hang) as decoder:
+        assert heard(decoder, most=1) == [Alive(0)]
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with running(job(), work=works.hang) as decoder:
+            assert heard(decoder, most=1) == [Alive(0)]
+    watchdog.close()
 
 
 def test_what_a_child_is_told_does_not_show_its_url() -> None:
