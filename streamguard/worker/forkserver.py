@@ -19,7 +19,7 @@ _LIGHT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYAV_LOGGING": "
 _MOST_FILES = 65_536
 _LAST_MOMENT_S = 1.0
 _LOOK_EVERY_S = 0.005
-_PRELOADED = ("streamguard.worker.decoder", "streamguard.worker.reference_child")
+_PRELOADED = ("streamguard.worker.fork_failures", "streamguard.worker.decoder", "streamguard.worker.reference_child")
 
 _watchdog = Watchdog()
 """multiprocessing's forkserver is one for the whole process, and so is who watches over it."""
