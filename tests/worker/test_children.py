@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -299,6 +300,39 @@ def test_a_forkserver_that_stands_still_is_replaced(clips: Clips) -> None:
         Decoder(job(str(clips.known)), start_within_s=0.1)
     with running(job(str(clips.known))) as decoder:
         assert heard(decoder)
+
+
+def test_a_worker_out_of_files_loses_no_more_of_them() -> None:
+    """A start that fails for want of them leaves none open; the decoders that run go on, and the next one starts."""
+    with running(job(), work=works.hang) as first:
+        assert heard(first, most=1) == [Alive(0)]
+        before = _files()
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            unused = [number for number in range(max(before) + 8) if number not in before]
+            for first_denied in unused[:7]:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (first_denied, limits[1]))
+                with pytest.raises(OSError, match="Too many open files"):
+                    Decoder(job(), work=works.hang)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert _files() == before
+        with running(job(), work=works.hang) as second:
+            assert heard(second, most=1) == [Alive(0)]
+        assert first.exit_code() is None
+
+
+def _files() -> set[int]:
+    return {number for number in (int(entry.name) for entry in Path("/proc/self/fd").iterdir()) if _is_open(number)}
+
+
+def _is_open(number: int) -> bool:
+    """Not the one by which they were listed."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def test_a_thread_that_cannot_be_had_costs_one_start(monkeypatch: pytest.MonkeyPatch) -> None:
