@@ -152,14 +152,21 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
             self.shutdown_request(request)
             return
         self._due_s[request] = time.monotonic() + _REQUEST_TIMEOUT_S
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be had; the base class hangs up
+            self._over(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._due_s.pop(request, None)
-            self._free.release()
+            self._over(request)
+
+    def _over(self, request: socket.socket) -> None:
+        self._due_s.pop(request, None)
+        self._free.release()
 
     def service_actions(self) -> None:
         """Hang up on clients that take too long: one that drips bytes never runs into the time-out of a read."""

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -139,6 +140,21 @@ def _drip(slow: socket.socket) -> None:
         slow.sendall(b"X")
     except OSError:  # it was hung up on
         return
+
+
+def test_a_thread_that_cannot_be_had_costs_that_request_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often: the next one is served as soon as there are threads again."""
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with serving() as address:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", none_left)
+            for _ in range(20):
+                with pytest.raises((ConnectionError, http.client.HTTPException)):
+                    ask(address, "/livez")
+        assert ask(address, "/livez")[0] == 200
 
 
 def test_an_odd_accept_header_gets_text() -> None:
