@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _REQUEST_TIMEOUT_S = 5.0
 _MOST_CONNECTIONS = 16
 _LOOK_UP_EVERY_S = 0.1
+_NO_FILES_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,14 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         self._due_s: dict[socket.socket, float] = {}
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A client that cannot be taken, for want of files say, goes on waiting: without a pause we would spin."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_NO_FILES_PAUSE_S)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has it
         if not self._free.acquire(blocking=False):

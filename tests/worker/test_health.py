@@ -1,9 +1,12 @@
 """streamguard.worker.health: real HTTP, with clients that behave and clients that do not."""
 
+import errno
 import http.client
+import itertools
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -155,6 +158,23 @@ def test_a_thread_that_cannot_be_had_costs_that_request_only(monkeypatch: pytest
                 with pytest.raises((ConnectionError, http.client.HTTPException)):
                     ask(address, "/livez")
         assert ask(address, "/livez")[0] == 200
+
+
+def test_files_that_are_missing_cost_no_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks again only after a pause for a client that it cannot take, and then serves it."""
+    tries: list[float] = []
+    accept = socket.socket.accept
+
+    def at_first_none(self: socket.socket) -> tuple[socket.socket, Any]:
+        tries.append(time.monotonic())
+        if len(tries) <= 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(self)
+
+    with serving() as address, monkeypatch.context() as patched:
+        patched.setattr(socket.socket, "accept", at_first_none)
+        assert ask(address, "/livez")[0] == 200
+    assert min(later - sooner for sooner, later in itertools.pairwise(tries)) >= health_module._NO_FILES_PAUSE_S
 
 
 def test_an_odd_accept_header_gets_text() -> None:
