@@ -1,5 +1,6 @@
 """HTTP for operators: /metrics, /livez, /readyz, /api/streams. Read only; bind it to an address of your own."""
 
+import io
 import json
 import socket
 import socketserver
@@ -195,5 +196,27 @@ class _ServerV6(_Server):
 class _Handler(WSGIRequestHandler):
     timeout = _REQUEST_TIMEOUT_S
 
+    def setup(self) -> None:
+        super().setup()
+        self.wfile = _Answer(self.connection)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """One line a scrape would drown the log."""
+
+
+class _Answer(io.BufferedIOBase):
+    """A client that reads too slowly has gone, as one that hung up: for wsgiref it would be a mistake of ours."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever has bytes in it
+        with memoryview(data) as view:
+            try:
+                self._connection.sendall(view)
+            except TimeoutError as error:
+                raise ConnectionAbortedError(str(error)) from error
+            return view.nbytes

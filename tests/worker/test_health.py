@@ -177,6 +177,18 @@ def test_files_that_are_missing_cost_no_processor_time(monkeypatch: pytest.Monke
     assert min(later - sooner for sooner, later in itertools.pairwise(tries)) >= health_module._NO_FILES_PAUSE_S
 
 
+def test_a_slow_reader_is_no_news(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """One that takes a large answer too slowly is hung up on, and nothing stands in the log."""
+    monkeypatch.setattr(health_module._Handler, "timeout", 0.05)
+    large = Health(alive=True, ready=True, detail={"much": "x" * 20_000_000})
+    before = threading.active_count()
+    with serving(health=lambda: large) as address, socket.create_connection(address) as slow:
+        slow.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert slow.recv(1) == b"H"
+        eventually(lambda: threading.active_count() == before + 1, what="the end of its thread")
+    assert capfd.readouterr().err == ""
+
+
 def test_an_odd_accept_header_gets_text() -> None:
     """What a client claims to accept cannot make the page fail."""
     with serving() as address, closing(http.client.HTTPConnection(*address, timeout=5)) as connection:
