@@ -42,6 +42,8 @@ def start_forkserver() -> None:
     with telling_nothing():
         forkserver.ensure_running()
     hide_from_children()
+    with suppress(OSError):  # no thread yet: it is asked for again with each decoder
+        _watchdog.start()
 
 
 def _allow_many_files() -> None:
