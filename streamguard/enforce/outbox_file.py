@@ -8,7 +8,8 @@ from pathlib import Path
 from streamguard.errors import OutboxError
 
 APPLICATION_ID = 0x53474F42  # "SGOB", so that another program's SQLite file is not taken for an outbox
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The first had no `sha256`."""
 
 _BUSY_TIMEOUT_S = 0.1
 """Only a person's tool can hold a lock on it, maybe for hours; the worker's loop waits with each append meanwhile."""
@@ -26,7 +27,8 @@ CREATE TABLE signals (
     state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'parked')),
     refusals INTEGER NOT NULL DEFAULT 0,
     last_refusal TEXT,
-    settled_unix_s REAL
+    settled_unix_s REAL,
+    sha256 TEXT
 );
 CREATE INDEX waiting ON signals (refusals, seq) WHERE state = 'pending';
 CREATE INDEX settled ON signals (seq, settled_unix_s) WHERE settled_unix_s IS NOT NULL;
@@ -115,7 +117,10 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     else:
         # A file that can only be read says so now, not at the first decision.
         db.execute("BEGIN IMMEDIATE")
-        db.execute("ROLLBACK")
+        if version < SCHEMA_VERSION:
+            db.execute("ALTER TABLE signals ADD COLUMN sha256 TEXT")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
 
 
 def _sync_directory(directory: Path) -> None:

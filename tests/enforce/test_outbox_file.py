@@ -93,6 +93,20 @@ def test_a_newer_outbox_is_left_alone(path: Path) -> None:
         Outbox.open(path)
 
 
+def test_an_outbox_of_the_first_format_is_taken_over(path: Path) -> None:
+    """What waits in it is delivered, and what comes after it has the sum that the first format had not."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal(0))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("ALTER TABLE signals DROP COLUMN sha256")
+        db.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        with Outbox.open(path) as outbox:
+            outbox.append(a_signal(1))
+            assert outbox.pending(10).signals == (a_signal(0), a_signal(1))
+            assert not outbox.pending(10).unfit
+
+
 def test_another_programs_database_is_left_alone(path: Path) -> None:
     """A catalogue given as the outbox by mistake stays what it was."""
     with sqlite3.connect(path) as db:
