@@ -12,6 +12,7 @@ from multiprocessing import forkserver, resource_tracker
 from types import ModuleType
 
 from streamguard.config import ENV_PREFIX
+from streamguard.errors import UsageError
 from streamguard.worker.confinement import hide_from_children
 from streamguard.worker.watchdog import Watchdog
 
@@ -30,7 +31,7 @@ def start_forkserver() -> None:
 
     Our own settings hold passwords and keys, so they leave this process's environment first, for good: neither
     the forkserver nor a child inherits them, and none of them may look into this process. Call it once, after
-    the configuration is read, before threads start.
+    the configuration is read, before threads start. Raises UsageError where it cannot be started.
     """
     for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
         del os.environ[name]
@@ -38,9 +39,14 @@ def start_forkserver() -> None:
     _allow_many_files()
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(_PRELOADED))
     # First, for it undoes the signal mask that the forkserver is to inherit.
-    resource_tracker.ensure_running()
-    with telling_nothing():
-        forkserver.ensure_running()
+    try:
+        resource_tracker.ensure_running()
+        with telling_nothing():
+            forkserver.ensure_running()
+    except OSError as error:
+        problem = error.strerror or str(error)
+        hint = "they need a directory for temporary files that can be written to: name one in TMPDIR"
+        raise UsageError("start decoders", "", problem, hint=hint) from error
     hide_from_children()
     with suppress(OSError):  # no thread yet: it is asked for again with each decoder
         _watchdog.start()
