@@ -19,7 +19,7 @@ from streamguard.ingest.sources import Alive, Blind, Damaged, Opened
 from streamguard.types import Verdict
 from streamguard.worker.children import Rubbish
 from streamguard.worker.messages import Ended, Failed
-from streamguard.worker.streams import Restart, StreamState
+from streamguard.worker.streams import Restart, StreamState, StreamStatus
 from streamguard.worker.supervisor import Watcher
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import LAST_FRAMES_S, METRONOME, OPTIONS, STEP_S, Line, Script, Stage, keyframe
@@ -188,6 +188,27 @@ def test_a_silent_decoder_hangs() -> None:
         ("blind", "no picture for 30 s"),
         ("blind", "its decoder said nothing for 45 s"),
     ]
+
+
+def test_a_pause_of_the_worker_itself_is_nobodys_hang() -> None:
+    """Stopped for five minutes and gone on: decoders are judged by what they do from then on."""
+    seen = [(float(at_s), keyframe(float(at_s))) for at_s in (1, 310)]
+    silent: list[Line] = [(1.0, keyframe(1.0)), (999, None)]
+    stage = Stage({"good": [seen], "silent": [silent]})
+    stopped: list[float] = []
+
+    def stop_once(_: tuple[StreamStatus, ...]) -> None:
+        if stage.clock() > 1004 and not stopped:
+            stopped.append(stage.clock())
+            stage.clock.now_s += 300
+
+    stage.watchers = (Watcher(tick=stop_once),)
+    statuses = stage.run(380)
+    assert (statuses["good"].sessions, statuses["good"].restarts) == (2, 1)
+    assert stage.restarted == [Restart.HANG, Restart.HANG]
+    silent_s, good_s = (stage.start_times(name)[1] for name in ("silent", "good"))
+    assert 300 + 45 - 5 < silent_s < 300 + 45 + 10
+    assert 310 + 45 < good_s < 310 + 45 + 10
 
 
 def test_a_decoder_that_only_says_that_it_lives_hangs() -> None:
