@@ -179,7 +179,7 @@ class Outbox:
                     hint = f"a new one was made, {rescued} waiting signals are in it; leave it to the worker"
                     raise OutboxError(f"{operation} outbox", self.path, "the file was deleted or replaced", hint=hint)
                 yield self._db
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise outbox_error(operation, self.path, error) from error
 
     def _start_again(self) -> int:

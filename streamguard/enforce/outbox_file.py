@@ -85,10 +85,10 @@ def open_database(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             _prepare(db, path)
-        except (OutboxError, sqlite3.Error):
+        except (OutboxError, sqlite3.Error, UnicodeDecodeError):
             db.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise outbox_error("open", path, error) from error
     return db
 
@@ -135,8 +135,10 @@ def _sync_directory(directory: Path) -> None:
         raise OutboxError("make outbox in", directory, error.strerror or str(error)) from error
 
 
-def outbox_error(operation: str, path: Path, error: sqlite3.Error) -> OutboxError:
+def outbox_error(operation: str, path: Path, error: sqlite3.Error | UnicodeDecodeError) -> OutboxError:
     """SQLite's trouble as ours, with the next step."""
+    if isinstance(error, UnicodeDecodeError):  # sqlite3 does not say so itself
+        return _damaged(path, "a name in it is no text")
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return _damaged(path, str(error))
@@ -145,6 +147,8 @@ def outbox_error(operation: str, path: Path, error: sqlite3.Error) -> OutboxErro
         "SQLITE_READONLY": "make file and directory writable for StreamGuard's user",
         "SQLITE_CANTOPEN": "the directory must exist and be writable for StreamGuard's user",
         "SQLITE_IOERR": "the disk is failing, full, or gone",
+        "SQLITE_ERROR": "its tables are not those of an outbox: move it aside and start again",
+        "SQLITE_CONSTRAINT": "its tables are not those of an outbox: move it aside and start again",
         "SQLITE_BUSY": "another process has the outbox open, an sqlite3 shell for example: close it",
     }
     hint = next((hint for start, hint in hints.items() if name.startswith(start)), "")

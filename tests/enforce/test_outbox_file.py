@@ -83,6 +83,21 @@ def test_damage_in_the_middle_is_found_at_opening(path: Path) -> None:
         Outbox.open(path)
 
 
+@pytest.mark.parametrize("wrong", [b"sessiom", b"sessio\xff"], ids=["another column", "no text"])
+def test_a_damaged_schema_is_told(path: Path, wrong: bytes) -> None:
+    """A flipped bit in the name of a column is no bug, and the next step is said."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal())
+    path.write_bytes(path.read_bytes().replace(b"session", wrong))
+
+    def used() -> None:
+        with Outbox.open(path) as outbox:
+            outbox.pending(1)
+
+    with pytest.raises(OutboxError, match="move it aside and start again"):
+        used()
+
+
 def test_a_newer_outbox_is_left_alone(path: Path) -> None:
     """A file that a newer StreamGuard made is not touched by an older one."""
     Outbox.open(path).close()
