@@ -195,7 +195,7 @@ class Supervisor:
         stream.session = self._session
         stream.session_id = SessionId(f"{self._run_id}-{self._session}")
         stream.sessions += 1
-        stream.session_keyframes = 0
+        stream.session_keyframes = stream.shown = 0
         stream.decision_state = DecisionState()
         stream.verdict = Verdict.CLEAR
         stream.began_at_s = stream.heard_at_s = stream.seen_at_s = self._clock()
@@ -264,6 +264,7 @@ class Supervisor:
         if matched.observation.evidence:
             stream.looks_like = matched.observation.evidence[0].asset
         stream.session_keyframes += 1
+        stream.shown = hash((stream.shown, keyframe.at.pts_us, keyframe.prints))
         stream.failures_in_row = 0
         stream.media_s = keyframe.at.pts_us / 1e6
         stream.keyframe_at_s = stream.seen_at_s = self._clock()
@@ -293,6 +294,11 @@ class Supervisor:
                 stream, state, f"not all of it could be watched: {unseen}" if unseen else "", failed=bool(unseen)
             )
         else:
+            if stream.session_keyframes:
+                # A recording where a live stream is expected begins anew each time: that is no news.
+                stream.same_in_row = stream.same_in_row + 1 if stream.shown == stream.shown_before else 0
+                stream.shown_before = stream.shown
+                stream.failures_in_row = stream.same_in_row
             self._again_later(stream, StreamState.ENDED, "the publisher left")
 
     def _undecided(self, stream: Stream) -> str:

@@ -129,6 +129,28 @@ def test_a_keyframe_ends_the_backing_off() -> None:
     assert again_s - seen_s <= 1.0 + 0.1 + 3 * STEP_S
 
 
+def test_a_recording_that_is_shown_again_and_again_is_asked_for_less_and_less() -> None:
+    """It ends at once each time, and shows the same: as for what cannot be opened the pauses double."""
+    recording: list[Line] = [(0.0, keyframe(0.0)), (0.0, keyframe(2.0)), (0.1, Ended())]
+    stage = Stage({"cam": [recording]})
+    stage.run(200)
+    pauses_s = [after - before - 0.1 for before, after in pairwise(stage.start_times("cam"))]
+    assert len(pauses_s) > 8
+    for number, pause_s in enumerate(pauses_s):
+        full_s = min(30.0, 2.0**number)
+        assert full_s / 2 - 0.01 <= pause_s <= full_s + 3 * STEP_S, (number, pause_s)
+
+
+@pytest.mark.parametrize("other", [[(0.0, keyframe(0.0, known_s=1))], [(0.0, keyframe(0.0)), (0.05, keyframe(0.04))]])
+def test_something_else_than_before_is_news(other: list[Line]) -> None:
+    """Another picture or another time ends the backing off."""
+    one: list[Line] = [(0.0, keyframe(0.0)), (0.1, Ended())]
+    stage = Stage({"cam": [one, one, one, one, [*other, (0.1, Ended())], [(99, None)]]})
+    stage.run(30)
+    *_, seen_s, again_s = stage.start_times("cam")
+    assert again_s - seen_s <= 1.0 + 0.1 + 3 * STEP_S
+
+
 def test_each_connection_is_a_new_session_that_begins_afresh() -> None:
     """Evidence does not carry over: a keyframe before and one after a reconnect agree on nothing."""
     one: list[Line] = [(0.0, keyframe(0.0, known_s=0)), (0.1, Ended())]
