@@ -58,7 +58,7 @@ def heard(decoder: Decoder, *, most: int = 1000) -> list[Message | Rubbish | Non
         selector.register(decoder, selectors.EVENT_READ)
         while len(messages) < most:
             assert selector.select(WAIT_S), f"silent after {messages}"
-            messages += decoder.received(most=8)
+            messages += decoder.received(most=min(8, most - len(messages)))
             if messages and (messages[-1] is None or isinstance(messages[-1], Rubbish)):
                 break
     return messages
