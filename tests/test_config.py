@@ -135,6 +135,9 @@ def test_lists_in_the_environment_are_separated_by_spaces() -> None:
         ("[[streams]]\nname = 'a'", "streams.0.url: Field required"),
         ("[[streams]]\nurl = ''", "streams.0.url: "),
         ("[[streams]]\nurl = 'a'\nname = 'a b'", "streams.0.name: "),
+        ("[[streams]]\nurl = 'a'\nname = 'a\u009b2J'", "streams.0.name: "),
+        ("[[streams]]\nurl = 'a'\nname = 'a\u202eb'", "streams.0.name: "),
+        ("[worker]\nname = 'a\u202eb'", "worker.name: "),
         (
             "[[streams]]\nurl = 'a'\nname = 'n'\n[[streams]]\nurl = 'b'\nname = 'n'",
             "streams: two streams are called n",

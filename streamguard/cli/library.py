@@ -74,7 +74,7 @@ def show(path: Path, as_json: bool, id_: str) -> None:
     if as_json:
         click.echo(json.dumps(tree))
         return
-    click.echo(in_words(item))
+    click.echo(printable(in_words(item)))
     for key in ("state", "sha256", "size_bytes", "source", "segment"):
         click.echo(f"  {key.replace('_', ' ')}: {printable(str(tree[key]))}")
     for at_s, action in history:
@@ -174,7 +174,7 @@ def stats(path: Path, as_json: bool) -> None:
     for key, value in _stats_json(figures).items():
         if isinstance(value, dict):
             for label, count in value.items():
-                click.echo(f"label {label}: {count}")
+                click.echo(f"label {printable(label)}: {count}")
         else:
             click.echo(f"{key.replace('_', ' ')}: {'never' if value is None else value}")
 
@@ -201,13 +201,16 @@ def _print_table(items: tuple[ItemRecord, ...]) -> None:
     console = Console()
     if not console.is_terminal:
         for item in items:
-            click.echo(f"{item.id}\t{item.label}\t{item.state.value}\t{in_words(item, named=False)}")
+            words = (item.id, printable(item.label), item.state.value, in_words(item, named=False))
+            click.echo("\t".join(words))
         return
     table = Table("id", "label", "state", "looks", "seconds", "blank", "")
     for item in items:
         note = "review only" if item.review_only else ""
         seconds, blank = f"{item.duration_us / 1e6:.1f}", f"{item.blank_share:.0%}"
-        table.add_row(Text(item.id), Text(item.label), item.state.value, str(item.looks), seconds, blank, note)
+        table.add_row(
+            Text(item.id), Text(printable(item.label)), item.state.value, str(item.looks), seconds, blank, note
+        )
     console.print(table)
 
 

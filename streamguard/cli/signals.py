@@ -170,7 +170,7 @@ class Tally:
             signal = read_signal(entry.fields)
         except SignalNotUnderstood as error:
             self.counts["not understood"] += 1
-            return Seen(entry.id, None, error.problem)
+            return Seen(entry.id, None, entry.problem or error.problem)
         signature = signal.checked(self.key)
         seen = Seen(
             entry.id,

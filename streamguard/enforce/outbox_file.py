@@ -10,7 +10,8 @@ from streamguard.errors import OutboxError
 from streamguard.regular_files import sync_directory
 
 APPLICATION_ID = 0x53474F42  # "SGOB", so that another program's SQLite file is not taken for an outbox
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The first had no `sha256`."""
 
 _BUSY_TIMEOUT_S = 0.1
 """Only a person's tool can hold a lock on it, maybe for hours; the worker's loop waits with each append meanwhile."""
@@ -28,7 +29,8 @@ CREATE TABLE signals (
     state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'parked')),
     refusals INTEGER NOT NULL DEFAULT 0,
     last_refusal TEXT,
-    settled_unix_s REAL
+    settled_unix_s REAL,
+    sha256 TEXT
 );
 CREATE INDEX waiting ON signals (refusals, seq) WHERE state = 'pending';
 CREATE INDEX settled ON signals (seq, settled_unix_s) WHERE settled_unix_s IS NOT NULL;
@@ -102,10 +104,10 @@ def open_database(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             _prepare(db, path)
-        except (OutboxError, sqlite3.Error):
+        except (OutboxError, sqlite3.Error, UnicodeDecodeError):
             db.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise outbox_error("open", path, error) from error
     return db
 
@@ -140,7 +142,10 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     else:
         # A file that can only be read says so now, not at the first decision.
         db.execute("BEGIN IMMEDIATE")
-        db.execute("ROLLBACK")
+        if int(db.execute("PRAGMA user_version").fetchone()[0]) < SCHEMA_VERSION:
+            db.execute("ALTER TABLE signals ADD COLUMN sha256 TEXT")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
 
 
 def _make_last(path: Path) -> None:
@@ -151,8 +156,10 @@ def _make_last(path: Path) -> None:
         raise OutboxError("make outbox in", path.parent, error.strerror or str(error)) from error
 
 
-def outbox_error(operation: str, path: Path, error: sqlite3.Error) -> OutboxError:
+def outbox_error(operation: str, path: Path, error: sqlite3.Error | UnicodeDecodeError) -> OutboxError:
     """SQLite's trouble as ours, with the next step."""
+    if isinstance(error, UnicodeDecodeError):  # sqlite3 does not say so itself
+        return _damaged(path, "a name in it is no text")
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return _damaged(path, str(error))
@@ -161,6 +168,8 @@ def outbox_error(operation: str, path: Path, error: sqlite3.Error) -> OutboxErro
         "SQLITE_READONLY": "make file and directory writable for StreamGuard's user",
         "SQLITE_CANTOPEN": "the directory must exist and be writable for StreamGuard's user",
         "SQLITE_IOERR": "the disk is failing, full, or gone",
+        "SQLITE_ERROR": "its tables are not those of an outbox: move it aside and start again",
+        "SQLITE_CONSTRAINT": "its tables are not those of an outbox: move it aside and start again",
         "SQLITE_BUSY": "another process has the outbox open, an sqlite3 shell for example: close it",
     }
     hint = next((hint for start, hint in hints.items() if name.startswith(start)), "")

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streamguard.errors import LibraryDamaged, UsageError
 from streamguard.library import faiss_flat
 from streamguard.library.durable import FORMAT, check_format, publish_directory, read_bounded
-from streamguard.types import PDQ_BITS, PDQ_BYTES, AssetId, MediaKind, Reference, ReferencePrint
+from streamguard.types import PDQ_BITS, PDQ_BYTES, STEERING, AssetId, MediaKind, Reference, ReferencePrint
 
 MANIFEST = "manifest.json"
 INDEX: Final = "pdq.faiss"
@@ -27,7 +27,7 @@ PLACES: Final = "places.npy"
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 SEGMENT_PATTERN = r"^[0-9]{8,}-[0-9a-f]{12}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
-LABEL_PATTERN = r"^[^\x00-\x1f\x7f]{0,100}$"
+LABEL_PATTERN = rf"^[^{STEERING}]{{0,100}}$"
 
 PLACE = np.dtype(
     [("item", "<u4"), ("from_us", "<i8"), ("to_us", "<i8"), ("nearest_elsewhere_bits", "<u2"), ("quality", "u1")]

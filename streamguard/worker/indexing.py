@@ -6,7 +6,6 @@ A pool of workers breaks as a whole when one crashes; one process a file, at mos
 import multiprocessing
 import os
 import re
-import threading
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -23,6 +22,7 @@ from streamguard.worker import reference_child
 from streamguard.worker.children import not_waited_for_at_exit
 from streamguard.worker.forkserver import telling_nothing
 from streamguard.worker.reference_child import Content, Damage, Progress
+from streamguard.worker.watchdog import DeadlineId, Watchdog
 
 MEDIA_SUFFIXES = frozenset(
     {
@@ -137,6 +137,7 @@ def index(
     taken = {item.id for item in library.items()}
     waiting = deque(jobs)
     running: dict[Connection, _Child] = {}
+    watchdog = Watchdog()
     try:
         while waiting or running:
             while waiting and len(running) < limits.at_once:
@@ -144,9 +145,10 @@ def index(
                 id_ = job.id or id_from_name(job.path, taken=taken)
                 taken.add(id_)
                 try:
-                    child = _Child(job, id_, limits)
+                    watchdog.start()
+                    child = _Child(job, id_, limits, watchdog=watchdog)
                 except OSError as error:
-                    yield _none_started(job, error)
+                    yield _not_started(job, error)
                     continue
                 running[child.connection] = child
             for connection in wait(list(running)):
@@ -159,19 +161,21 @@ def index(
     finally:
         for child in running.values():
             child.end()
+        watchdog.close()
 
 
 class _Child:
-    """One file's process, with the timer that ends it when it hangs."""
+    """One file's process, with the deadlines that end it when it hangs."""
 
-    def __init__(self, job: Job, id_: AssetId, limits: Limits) -> None:
-        """Raises OSError where no process can be had."""
+    def __init__(self, job: Job, id_: AssetId, limits: Limits, *, watchdog: Watchdog) -> None:
+        """`watchdog` must have been started. Raises OSError where no process can be had."""
         self.job = job
         self.id = id_
         self.content: Content | None = None
         self.pictures_lost = 0
         self.timed_out = False
         self._limits = limits
+        self._watchdog = watchdog
         context = multiprocessing.get_context("forkserver")
         self.connection, theirs = context.Pipe(duplex=False)
         self._process: ForkServerProcess = context.Process(
@@ -186,14 +190,14 @@ class _Child:
         except (OSError, EOFError) as error:
             self.connection.close()
             raise ChildProcessError(f"the forkserver started none ({error})") from error
-        self._total = self._timer(limits.total_s)
-        self._silence = self._timer(limits.silence_s)
+        self._total = self._deadline(limits.total_s)
+        self._silence = self._deadline(limits.silence_s)
 
     def receive(self) -> bytes:
         """Its next message. Never waits longer than the limits. Raises EOFError, OSError."""
         data = self.connection.recv_bytes(_MOST_MESSAGE_BYTES)
-        self._silence.cancel()
-        self._silence = self._timer(self._limits.silence_s)
+        self._watchdog.cancel(self._silence)
+        self._silence = self._deadline(self._limits.silence_s)
         return data
 
     def why_it_ended(self) -> str:
@@ -206,8 +210,8 @@ class _Child:
         return f"decoding crashed (signal {-code})" if code < 0 else f"decoding failed (status {code})"
 
     def end(self) -> None:
-        self._silence.cancel()
-        self._total.cancel()
+        self._watchdog.cancel(self._silence)
+        self._watchdog.cancel(self._total)
         self._process.kill()
         not_waited_for_at_exit(self._process)
         self._process.join(_LAST_MOMENT_S)
@@ -215,11 +219,8 @@ class _Child:
             self._process.close()
         self.connection.close()
 
-    def _timer(self, after_s: float) -> threading.Timer:
-        timer = threading.Timer(after_s, self._hangs)
-        timer.daemon = True
-        timer.start()
-        return timer
+    def _deadline(self, after_s: float) -> DeadlineId:
+        return self._watchdog.after(after_s, self._hangs)
 
     def _hangs(self) -> None:
         self.timed_out = True
@@ -257,9 +258,9 @@ def _as_text(path: Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def _none_started(job: Job, error: OSError) -> Failed:
-    problem = f"no decoder could be started: {error}"
-    return Failed(job, UsageError("add", job.path, problem, hint="out of processes, files or memory? add it again"))
+def _not_started(job: Job, error: OSError) -> Failed:
+    hint = "is the machine out of processes, files or memory? Run it again when it is not"
+    return Failed(job, UsageError("add", job.path, f"no decoder could be started: {error}", hint=hint))
 
 
 def _rubbish(job: Job) -> Failed:

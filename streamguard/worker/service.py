@@ -400,7 +400,7 @@ class _DeliveryLog:
     def __call__(self, state: DeliveryState) -> None:
         if state.parked_total > self._parked_total:
             self._parked_total = state.parked_total
-            log.error("signal_parked", parked=state.parked_total, note="Redis refuses it alone; see docs/operations.md")
+            log.error("signal_parked", parked=state.parked_total, why=state.parked_why, note="see docs/operations.md")
         elif state.status is DeliveryStatus.OK:
             log.info("delivery", status=state.status.value, delivered=state.delivered_total)
         else:

@@ -169,6 +169,10 @@ class Stream:
     """Why a part of it could not be watched, if so: such a file is not clear, whatever the rest shows."""
     looks_like: AssetId | None = None
     """What its last keyframe with any evidence was nearest to."""
+    shown: int = 0
+    """A hash of all that this session has shown; that of the last one to end is `shown_before`."""
+    shown_before: int = 0
+    same_in_row: int = 0
     failures_in_row: int = 0
     start_at_s: float = -math.inf
     began_at_s: float = 0.0

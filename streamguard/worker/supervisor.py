@@ -36,6 +36,7 @@ _TILL_A_KEYFRAME = frozenset({StreamState.WATCHING, StreamState.BLIND, StreamSta
 _STARTS_A_TURN = 4
 _IDLE_S = 0.25
 _STATUS_EVERY_S = 1.0
+_LONG_TURN_S = 5.0
 _LAST_FRAMES_S = 0.5
 _LAST_DECODERS_S = 1.0
 
@@ -138,13 +139,23 @@ class Supervisor:
         wait_s = _IDLE_S if stop_at_s is None else max(0.0, min(_IDLE_S, stop_at_s - self._clock()))
         for key, _ in self._selector.select(0.0 if more_to_start else wait_s):
             self._listen(key.data)
-        now_s = self.beat_at_s = self._clock()
+        now_s = self._clock()
+        self._forgive_pause(now_s)
+        self.beat_at_s = now_s
         for stream in self._streams:
             if stream.decoder is not None:
                 self._check_on(stream, now_s)
         self._ended_decoders = [decoder for decoder in self._ended_decoders if not decoder.gone(within_s=0.0)]
         if now_s - self._status_at_s >= _STATUS_EVERY_S:
             self._publish_statuses(now_s)
+
+    def _forgive_pause(self, now_s: float) -> None:
+        """When it was this process that stood still (SIGSTOP, a suspended machine), no decoder is to blame."""
+        pause_s = now_s - self.beat_at_s - _LONG_TURN_S
+        if pause_s > 0:
+            for stream in self._streams:
+                stream.heard_at_s = min(now_s, stream.heard_at_s + pause_s)
+                stream.seen_at_s = min(now_s, stream.seen_at_s + pause_s)
 
     def _check_on(self, stream: Stream, now_s: float) -> None:
         """A decoder that says nothing hangs. So does one that only ever says that all is well and shows nothing."""
@@ -187,7 +198,7 @@ class Supervisor:
         self._session += 1
         stream.session_id = SessionId(f"{self._run_id}-{self._session}")
         stream.sessions += 1
-        stream.session_keyframes = 0
+        stream.session_keyframes = stream.shown = 0
         stream.decision_state = DecisionState()
         stream.verdict = Verdict.CLEAR
         stream.began_at_s = stream.heard_at_s = stream.seen_at_s = self._clock()
@@ -255,6 +266,7 @@ class Supervisor:
         if matched.observation.evidence:
             stream.looks_like = matched.observation.evidence[0].asset
         stream.session_keyframes += 1
+        stream.shown = hash((stream.shown, keyframe.at.pts_us, keyframe.prints))
         stream.failures_in_row = 0
         stream.media_s = keyframe.at.pts_us / 1e6
         stream.keyframe_at_s = stream.seen_at_s = self._clock()
@@ -278,6 +290,11 @@ class Supervisor:
     def _source_ended(self, stream: Stream) -> None:
         self._end_decoder(stream)
         if not stream.spec.once:
+            if stream.session_keyframes:
+                # A recording where a live stream is expected begins anew each time: that is no news.
+                stream.same_in_row = stream.same_in_row + 1 if stream.shown == stream.shown_before else 0
+                stream.shown_before = stream.shown
+                stream.failures_in_row = stream.same_in_row
             self._again_later(stream, StreamState.ENDED, "the publisher left")
         elif unseen := stream.unseen or (
             "" if stream.session_keyframes else "it holds no keyframe that can be decoded"

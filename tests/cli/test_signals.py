@@ -147,6 +147,14 @@ def test_hostile_messages_cost_a_line_and_nothing_else(redis_server: RedisServer
     assert done.summary.startswith("8 signals: 1 signature good, 1 signature bad, 6 not understood")
 
 
+def test_an_entry_that_was_stepped_over_is_not_understood() -> None:
+    """One line says why, and with --verify it counts."""
+    tally = Tally(KEY)
+    seen = tally.see(Entry("7-0", {}, "longer than 32 MiB, stepped over"), now_unix_s=0.0)
+    assert seen.as_text() == '7-0 not understood: "longer than 32 MiB, stepped over"'
+    assert tally.doubtful == 1
+
+
 def test_what_is_shown_cannot_steer_a_terminal_or_pass_for_more() -> None:
     """Control characters are replaced, several words are quoted, length is bounded."""
     assert shown("cam-7") == "cam-7"

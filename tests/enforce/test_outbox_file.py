@@ -85,6 +85,21 @@ def test_damage_in_the_middle_is_found_at_opening(path: Path) -> None:
         Outbox.open(path)
 
 
+@pytest.mark.parametrize("wrong", [b"sessiom", b"sessio\xff"], ids=["another column", "no text"])
+def test_a_damaged_schema_is_told(path: Path, wrong: bytes) -> None:
+    """A flipped bit in the name of a column is no bug, and the next step is said."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal())
+    path.write_bytes(path.read_bytes().replace(b"session", wrong))
+
+    def used() -> None:
+        with Outbox.open(path) as outbox:
+            outbox.pending(1)
+
+    with pytest.raises(OutboxError, match="move it aside and start again"):
+        used()
+
+
 def test_a_newer_outbox_is_left_alone(path: Path) -> None:
     """A file that a newer StreamGuard made is not touched by an older one."""
     Outbox.open(path).close()
@@ -93,6 +108,20 @@ def test_a_newer_outbox_is_left_alone(path: Path) -> None:
     db.close()
     with pytest.raises(OutboxError, match=rf"newer StreamGuard \(format {SCHEMA_VERSION + 1}"):
         Outbox.open(path)
+
+
+def test_an_outbox_of_the_first_format_is_taken_over(path: Path) -> None:
+    """What waits in it is delivered, and what comes after it has the sum that the first format had not."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal(0))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("ALTER TABLE signals DROP COLUMN sha256")
+        db.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        with Outbox.open(path) as outbox:
+            outbox.append(a_signal(1))
+            assert outbox.pending(10).signals == (a_signal(0), a_signal(1))
+            assert not outbox.pending(10).unfit
 
 
 def test_another_programs_database_is_left_alone(path: Path) -> None:

@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
+from pathlib import Path
 
 import av
 import pytest
 
 from streamguard.errors import SourceError, SourceRefused, SourceStalled, SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.hls import length_s
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.sources import frames
@@ -109,6 +111,17 @@ class TestEnded:
         seen = list(watch(vod(web, *lines)))
         assert [frame.at.pts_us for frame in seen] == [0, 2_000_000, 4_000_000, 6_000_000, 8_000_000, 10_000_000]
         assert web.asked.count("/init.mp4") == 1
+
+    @pytest.mark.parametrize("told", ["2.0", "61.0", "0.001", "0"])
+    def test_segments_that_each_count_from_0(self, web: Web, clips: Clips, told: str) -> None:
+        """The playlist says how long they are, as far as they bear it out: an honest one to the letter."""
+        web.pages |= {f"/{number}.ts": from_0(segment.path) for number, segment in enumerate(clips.segments[:4])}
+        lines = [f"#EXTINF:{told},\n#EXT-X-DISCONTINUITY\n{number}.ts" for number in range(4)]
+        times_s = [frame.at.pts_us / 1e6 for frame in watch(vod(web, *lines))]
+        steps_s = [later - earlier for earlier, later in pairwise(times_s)]
+        least_s, most_s = (2.0, 2.0) if told == "2.0" else (0.9, 6.0)
+        assert len(steps_s) == 3
+        assert all(least_s <= step_s <= most_s for step_s in steps_s)
 
     @pytest.mark.parametrize("how", ["missing", "garbage", "cut in the middle", "empty"])
     def test_one_bad_segment(self, web: Web, clips: Clips, how: str) -> None:
@@ -364,6 +377,41 @@ def test_closing_is_quick(channel: Channel) -> None:
     started_s = time.monotonic()
     stream.close()  # type: ignore[attr-defined]  # a generator
     assert time.monotonic() - started_s < 5
+
+
+def from_0(path: Path) -> bytes:
+    """A segment whose time stamps begin at 0, as if it were all there is."""
+    buffer = io.BytesIO()
+    options = {"mpegts_copyts": "1"}
+    with av.open(str(path)) as source, av.open(buffer, "w", format="mpegts", options=options) as target:
+        video = source.streams.video[0]
+        copy = target.add_stream_from_template(video)
+        first: int | None = None
+        for packet in source.demux(video):
+            if packet.dts is not None and packet.pts is not None:
+                first = packet.dts if first is None else first
+                packet.dts, packet.pts = packet.dts - first, packet.pts - first
+                packet.stream = copy
+                target.mux(packet)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("told_s", "measured_s", "taken_s"),
+    [
+        (2.0, 1.96, 2.0),
+        (6.0, 5.96, 6.0),
+        (4.5, 1.96, 4.5),  # the last picture stands still
+        (61.0, 2.0, 6.0),
+        (0.0, 2.0, 1.0),
+        (10.0, 0.0, 10.0),  # one picture
+        (10.0, 0.08, 10.0),  # a slide show
+        (2.0, 60.0, 30.0),
+    ],
+)
+def test_length(told_s: float, measured_s: float, taken_s: float) -> None:
+    """Neither the playlist nor the time stamps alone can hide how fast footage goes on."""
+    assert length_s(told_s, measured_s=measured_s) == pytest.approx(taken_s)
 
 
 def fragmented(clips: Clips) -> tuple[bytes, list[bytes]]:

@@ -315,6 +315,25 @@ def test_stats(tmp_path: Path) -> None:
     assert stats.bytes_on_disk > 3 * 10 * 57
 
 
+def test_stats_beside_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file or a folder that goes while they are counted is not counted."""
+    library_of(tmp_path, "ab")
+    walk = os.walk
+
+    def removing(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for where, folders, names in walk(folder):
+            if where == str(folder):
+                yield where, folders, [*names, ".new-current.json"]
+                shutil.rmtree(next((tmp_path / SEGMENTS).iterdir()))
+            else:
+                yield where, folders, names
+
+    with Library.open(tmp_path, read_only=True) as library:
+        before = library.stats().bytes_on_disk
+        monkeypatch.setattr(os, "walk", removing)
+        assert 0 < library.stats().bytes_on_disk < before
+
+
 _FILL = """
 import os, resource, sys
 from pathlib import Path

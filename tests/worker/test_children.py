@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,10 +17,12 @@ import pytest
 from streamguard.errors import SourceUnwatchable, UsageError
 from streamguard.ingest.news import Alive, Blind, Opened
 from streamguard.types import Fingerprints
+from streamguard.worker import forkserver
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob, Work, watch
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.messages import Ended, Failed, Message
+from streamguard.worker.watchdog import Watchdog
 from tests.e2e.processes import children, descendants, forkservers, still_running
 from tests.programs import need
 from tests.scenes import Clips
@@ -54,7 +58,7 @@ def heard(decoder: Decoder, *, most: int = 1000) -> list[Message | Rubbish | Non
         selector.register(decoder, selectors.EVENT_READ)
         while len(messages) < most:
             assert selector.select(WAIT_S), f"silent after {messages}"
-            messages += decoder.received(most=8)
+            messages += decoder.received(most=min(8, most - len(messages)))
             if messages and (messages[-1] is None or isinstance(messages[-1], Rubbish)):
                 break
     return messages
@@ -345,6 +349,60 @@ def test_a_child_that_is_not_gone_does_not_hold_up_our_exit() -> None:
             os.kill(forkserver, signal.SIGKILL)
             worker.kill()
         assert worker.stdout.read() == "False\n"
+
+
+def test_a_worker_out_of_files_loses_no_more_of_them() -> None:
+    """A start that fails for want of them leaves none open; the decoders that run go on, and the next one starts."""
+    with running(job(), work=works.hang) as first:
+        assert heard(first, most=1) == [Alive(0)]
+        before = _files()
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            unused = [number for number in range(max(before) + 8) if number not in before]
+            for first_denied in unused[:7]:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (first_denied, limits[1]))
+                with pytest.raises(OSError, match="Too many open files"):
+                    Decoder(job(), work=works.hang)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert _files() == before
+        with running(job(), work=works.hang) as second:
+            assert heard(second, most=1) == [Alive(0)]
+        assert first.exit_code() is None
+
+
+def _files() -> set[int]:
+    return {number for number in (int(entry.name) for entry in Path("/proc/self/fd").iterdir()) if _is_open(number)}
+
+
+def _is_open(number: int) -> bool:
+    """Not the one by which they were listed."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_thread_that_cannot_be_had_costs_one_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an OSError, as every start that fails; the next one tries again, and those after it need no thread."""
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    watchdog = Watchdog()
+    monkeypatch.setattr(forkserver, "_watchdog", watchdog)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(OSError, match="no thread"):
+            Decoder(job(), work=works.hang)
+    with running(job(), work=works.hang) as decoder:
+        assert heard(decoder, most=1) == [Alive(0)]
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with running(job(), work=works.hang) as decoder:
+            assert heard(decoder, most=1) == [Alive(0)]
+    watchdog.close()
 
 
 def test_what_a_child_is_told_does_not_show_its_url() -> None:

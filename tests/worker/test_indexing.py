@@ -25,6 +25,7 @@ from streamguard.worker import reference_child
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Added, Failed, Job, Known, Limits, Outcome, id_from_name, index, media_in
 from streamguard.worker.reference_child import Content, Progress, Said
+from streamguard.worker.watchdog import Watchdog
 from tests.library.made import reference
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -243,6 +244,26 @@ def _few_files(left: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_decoder_that_cannot_be_started_costs_its_file_only(
+    tmp_path: Path, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without another thread for a moment; the next file is tried as if nothing had been."""
+    failures = iter([BlockingIOError("no thread can be had")])
+    start = Watchdog.start
+
+    def once_none(watchdog: Watchdog) -> None:
+        for error in failures:
+            raise error
+        start(watchdog)
+
+    monkeypatch.setattr(Watchdog, "start", once_none)
+    outcomes = _index(tmp_path / "lib", [Job(clips.known, "a"), Job(clips.image, "b")])
+    failed = outcomes[clips.known.name]
+    assert isinstance(failed, Failed)
+    assert "no thread can be had" in str(failed.error)
+    assert isinstance(outcomes[clips.image.name], Added)
 
 
 def test_giving_up_ends_the_decoders(tmp_path: Path, clips: Clips) -> None:

@@ -19,7 +19,7 @@ from streamguard.ingest.sources import Alive, Blind, Damaged, Opened
 from streamguard.types import Verdict
 from streamguard.worker.children import Rubbish
 from streamguard.worker.messages import Ended, Failed
-from streamguard.worker.streams import Restart, StreamState
+from streamguard.worker.streams import Restart, StreamState, StreamStatus
 from streamguard.worker.supervisor import Watcher
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import LAST_FRAMES_S, METRONOME, OPTIONS, STEP_S, Line, Script, Stage, keyframe
@@ -153,6 +153,28 @@ def test_a_keyframe_ends_the_backing_off() -> None:
     assert again_s - seen_s <= 1.0 + 0.1 + 3 * STEP_S
 
 
+def test_a_recording_that_is_shown_again_and_again_is_asked_for_less_and_less() -> None:
+    """It ends at once each time, and shows the same: as for what cannot be opened the pauses double."""
+    recording: list[Line] = [(0.0, keyframe(0.0)), (0.0, keyframe(2.0)), (0.1, Ended())]
+    stage = Stage({"cam": [recording]})
+    stage.run(200)
+    pauses_s = [after - before - 0.1 for before, after in pairwise(stage.start_times("cam"))]
+    assert len(pauses_s) > 8
+    for number, pause_s in enumerate(pauses_s):
+        full_s = min(30.0, 2.0**number)
+        assert full_s / 2 - 0.01 <= pause_s <= full_s + 3 * STEP_S, (number, pause_s)
+
+
+@pytest.mark.parametrize("other", [[(0.0, keyframe(0.0, known_s=1))], [(0.0, keyframe(0.0)), (0.05, keyframe(0.04))]])
+def test_something_else_than_before_is_news(other: list[Line]) -> None:
+    """Another picture or another time ends the backing off."""
+    one: list[Line] = [(0.0, keyframe(0.0)), (0.1, Ended())]
+    stage = Stage({"cam": [one, one, one, one, [*other, (0.1, Ended())], [(99, None)]]})
+    stage.run(30)
+    *_, seen_s, again_s = stage.start_times("cam")
+    assert again_s - seen_s <= 1.0 + 0.1 + 3 * STEP_S
+
+
 def test_each_connection_is_a_new_session_that_begins_afresh() -> None:
     """Evidence does not carry over: a keyframe before and one after a reconnect agree on nothing."""
     one: list[Line] = [(0.0, keyframe(0.0, known_s=0)), (0.1, Ended())]
@@ -223,6 +245,27 @@ def test_a_silent_decoder_hangs() -> None:
         ("blind", "no picture for 30 s"),
         ("blind", "its decoder said nothing for 45 s"),
     ]
+
+
+def test_a_pause_of_the_worker_itself_is_nobodys_hang() -> None:
+    """Stopped for five minutes and gone on: decoders are judged by what they do from then on."""
+    seen = [(float(at_s), keyframe(float(at_s))) for at_s in (1, 310)]
+    silent: list[Line] = [(1.0, keyframe(1.0)), (999, None)]
+    stage = Stage({"good": [seen], "silent": [silent]})
+    stopped: list[float] = []
+
+    def stop_once(_: tuple[StreamStatus, ...]) -> None:
+        if stage.clock() > 1004 and not stopped:
+            stopped.append(stage.clock())
+            stage.clock.now_s += 300
+
+    stage.watchers = (Watcher(tick=stop_once),)
+    statuses = stage.run(380)
+    assert (statuses["good"].sessions, statuses["good"].restarts) == (2, 1)
+    assert stage.restarted == [Restart.HANG, Restart.HANG]
+    silent_s, good_s = (stage.start_times(name)[1] for name in ("silent", "good"))
+    assert 300 + 45 - 5 < silent_s < 300 + 45 + 10
+    assert 310 + 45 < good_s < 310 + 45 + 10
 
 
 def test_a_decoder_that_only_says_that_it_lives_hangs() -> None:
