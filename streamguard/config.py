@@ -6,12 +6,14 @@ and a list is separated by spaces: `SG__STREAMS="rtmp://a/live/1 rtmp://a/live/2
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +27,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from streamguard.errors import ConfigError
 from streamguard.regular_files import open_regular
+from streamguard.types import STEERING
 
 ENV_PREFIX = "SG__"
 _MOST_BYTES = 4 << 20
@@ -42,10 +45,16 @@ def _at_most(first_s: float, cap_s: float) -> None:
         raise PydanticCustomError("above_cap", "the first delay is longer than the cap on all of them")
 
 
+def _can_be_shown(name: str) -> str:
+    if re.search(rf"[\s{STEERING}]", name):
+        raise PydanticCustomError("not_a_name", "should have no white space, control or format characters")
+    return name
+
+
 Whole = Annotated[int, BeforeValidator(_no_switch)]
 Number = Annotated[float, BeforeValidator(_no_switch)]
 PositiveSeconds = Annotated[Number, Field(gt=0, le=86_400, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_can_be_shown)]
 
 
 class _Section(BaseModel):
@@ -227,6 +236,8 @@ def _problems(error: ValidationError, origins: Mapping[str, str]) -> str:
 def _in_words(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         return _unknown(problem["loc"])
+    if problem["type"] == "tuple_type":
+        return "use [[streams]], one such section a stream" if problem["loc"] == ("streams",) else "should be a list"
     return "is a section, not a value" if problem["type"] == "model_type" else problem["msg"]
 
 

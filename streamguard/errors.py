@@ -30,6 +30,11 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 stream`, `2 streams`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 class StreamGuardError(Exception):
     """`StreamGuardError("open stream", "cam-7", "no answer in 10 s", hint="is the ingest server up?")`
 
@@ -47,7 +52,9 @@ class StreamGuardError(Exception):
     def __str__(self) -> str:
         head = f"{self.operation} {self.subject}".strip()
         text = f"{head}: {self.problem}" if self.problem else head
-        return one_line(f"{text}; {self.hint}" if self.hint else text)
+        if self.hint:
+            text += f" {self.hint}" if text.endswith("?") else f"; {self.hint}"
+        return one_line(text)
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), hint=self.hint), (self.operation, self.subject, self.problem)

@@ -1,4 +1,4 @@
-"""Opening what somebody names as a file: a pipe or a device, which may never end, is none."""
+"""Files by their names: what is one (a pipe or a device, which may never end, is none), and what makes a name last."""
 
 import errno
 import os
@@ -17,3 +17,12 @@ def open_regular(path: Path) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def sync_directory(path: Path) -> None:
+    """Make names in the directory, new ones and renamed ones, survive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -30,6 +30,14 @@ Places = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 """Binary codes of 256 bits, a row of 32 bytes each."""
 
+STEERING = (
+    r"\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001-\U000e007f"
+)
+"""Characters that no name may hold, as a set of a regular expression: they drive a terminal (control characters, those
+of U+0080-9F too), or show what stands beside them in another order or not at all (Unicode's format characters).
+"""
+
 PDQ_BYTES = 32
 PDQ_BITS = 256
 CODE_BYTES = 32

@@ -3,9 +3,14 @@
 import importlib.util
 import signal
 
+from hypothesis import HealthCheck, settings
+
 # Clips, and the real servers: nginx-rtmp with ffmpeg publishers, and Redis.
 _PLUGINS = ("tests.scenes", "tests.servers", "tests.http_server", "tests.redis_servers")
 # Started in the background (`make test &`), Ctrl-C is ignored, and programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says what else the machine does.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 pytest_plugins = [name for name in _PLUGINS if importlib.util.find_spec(name)]

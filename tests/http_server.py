@@ -24,7 +24,6 @@ class Answer:
     def __init__(self, handler: BaseHTTPRequestHandler, stopping: threading.Event) -> None:
         self.headers = handler.headers
         self.client = handler.client_address
-        self.path = handler.path
         self._handler = handler
         self._stopping = stopping
 
@@ -76,9 +75,9 @@ class Web:
     def url(self, path: str, *, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
 
-    def add_folder(self, folder: Path, *, at: str = "/") -> None:
+    def add_folder(self, folder: Path) -> None:
         """Every file of a folder becomes a page."""
-        self.pages |= {f"{at}{file.name}": file.read_bytes() for file in folder.iterdir() if file.is_file()}
+        self.pages |= {f"/{file.name}": file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(handler.path)

@@ -167,13 +167,3 @@ def rtmp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtmpServer
     yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def own_rtmp_server(tmp_path: Path) -> Iterator[RtmpServer]:
-    """An nginx-rtmp that the test may stop and start."""
-    folder = tmp_path / "nginx"
-    folder.mkdir()
-    server = RtmpServer(folder).start()
-    yield server
-    server.stop()

@@ -135,6 +135,9 @@ def test_lists_in_the_environment_are_separated_by_spaces() -> None:
         ("[[streams]]\nname = 'a'", "streams.0.url: Field required"),
         ("[[streams]]\nurl = ''", "streams.0.url: "),
         ("[[streams]]\nurl = 'a'\nname = 'a b'", "streams.0.name: "),
+        ("[[streams]]\nurl = 'a'\nname = 'a\u009b2J'", "streams.0.name: "),
+        ("[[streams]]\nurl = 'a'\nname = 'a\u202eb'", "streams.0.name: "),
+        ("[worker]\nname = 'a\u202eb'", "worker.name: "),
         (
             "[[streams]]\nurl = 'a'\nname = 'n'\n[[streams]]\nurl = 'b'\nname = 'n'",
             "streams: two streams are called n",
@@ -260,3 +263,13 @@ def test_the_tree_is_frozen() -> None:
     """A running worker's configuration does not change under it."""
     with pytest.raises(ValueError, match="frozen"):
         Config().http.port = 1
+
+
+def test_one_section_for_all_streams_is_told_apart(tmp_path: Path) -> None:
+    """[streams] is a likely slip: the error says what to write. What else should be a list is said to be one."""
+    path = tmp_path / "sg.toml"
+    path.write_text('[streams]\nurl = "rtmp://h/x"\n[ingest]\nallow_hosts = 3\n')
+    with pytest.raises(ConfigError) as raised:
+        load_config(path, environ={})
+    assert "streams: use [[streams]], one such section a stream, " in str(raised.value)
+    assert "ingest.allow_hosts: should be a list; " in str(raised.value)

@@ -1,11 +1,11 @@
-"""streamguard.regular_files: what may never end is no file."""
+"""streamguard.regular_files: what may never end is no file, and only a folder is synced as one."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from streamguard.regular_files import open_regular
+from streamguard.regular_files import open_regular, sync_directory
 
 
 def test_a_regular_file_is_opened_through_links(tmp_path: Path) -> None:
@@ -28,4 +28,14 @@ def test_what_may_never_end_is_refused(tmp_path: Path) -> None:
         open_regular(tmp_path)
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "none")
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+def test_a_folder_is_synced_and_nothing_else(tmp_path: Path) -> None:
+    """What is no folder is an error, and nothing stays open."""
+    (tmp_path / "file").touch()
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    sync_directory(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        sync_directory(tmp_path / "file")
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

@@ -17,11 +17,12 @@ from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.errors import counted
 from streamguard.types import Decision, StreamId
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.service import open_library, supervisor_options
-from streamguard.worker.streams import Stream
+from streamguard.worker.streams import Stream, StreamState
 from streamguard.worker.supervisor import Found, Supervisor, Watcher
 
 
@@ -30,8 +31,8 @@ class _Results:
 
     def __init__(self, inputs: tuple[str, ...], *, as_json: bool, progress: Progress) -> None:
         self.stop: Callable[[], None] = lambda: None
-        self.broken: BrokenPipeError | None = None
-        """Nobody reads the results any more."""
+        self.broken: OSError | None = None
+        """Nobody reads the results any more, or there is no room for them."""
         self._inputs = inputs
         self._as_json = as_json
         self._progress = progress
@@ -56,12 +57,14 @@ class _Results:
             self._printed += 1
 
     def _print(self, text: str) -> None:
-        if not self._progress.disable and sys.stdout.isatty():
-            self._progress.console.print(Text(text), soft_wrap=True)  # above the bar
+        if self.broken is not None:  # the loop still finishes its turn
             return
         try:
-            click.echo(text)
-        except BrokenPipeError as error:  # we are in the supervisor's loop, which takes it for a stream's fault
+            if not self._progress.disable and sys.stdout.isatty():
+                self._progress.console.print(Text(text), soft_wrap=True)  # above the bar
+            else:
+                click.echo(text)
+        except OSError as error:  # we are in the supervisor's loop, which takes it for a stream's fault
             self.broken = error
             self.stop()
 
@@ -75,6 +78,8 @@ class _Results:
         # What could not be watched to its end is never called clear; what was found before that still counts.
         outcome = {"verdict": stream.verdict.value} if found or not stream.failed else {}
         error = {"error": stream.reason} if stream.failed else {}
+        if stream.failed and stream.state is StreamState.ENDED:  # seen whole, and undecided
+            error |= {"looks_like": str(stream.looks_like)}
         return head | outcome | error | {"decisions": [_decision(one.decision, one.library_version) for one in found]}
 
 
@@ -95,9 +100,15 @@ def _decision(decision: Decision, library_version: str) -> dict[str, object]:
 
 def _sentence(result: dict[str, object]) -> str:
     name = printable(str(result["input"]))
-    lines = [f"{name}: error: {printable(str(result['error']))}"] if "error" in result else []
+    lines = []
+    if "error" in result:
+        kind = "" if "looks_like" in result else "error: "
+        # Of `open clip.mp4: no such file` the name stands in front already.
+        error = printable(str(result["error"])).replace(f" {name}: ", ": ", 1)
+        lines.append(f"{name}: {kind}{error}")
     if "verdict" in result:
-        lines.append(f"{name}: {result['verdict']} ({result['keyframes']} keyframes, {result['seconds']} s)")
+        keyframes = counted(int(str(result["keyframes"])), "keyframe")
+        lines.append(f"{name}: {result['verdict']} ({keyframes}, {result['seconds']} s)")
     decisions = result["decisions"]
     if isinstance(decisions, list):
         lines += [
@@ -124,7 +135,8 @@ def check(
 ) -> int:
     """Look for known footage in files, by the same pipeline that watches live streams.
 
-    Exit status: 0 all clear, 1 something was found, 2 a file could not be read (the others are still checked).
+    Exit status: 0 all clear, 1 something was found, 2 a file could not be read, or is undecided: it looks like known
+    footage, and is too short to tell (the others are still checked).
 
     \b
     Examples:

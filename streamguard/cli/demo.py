@@ -48,6 +48,8 @@ def demo(context: click.Context, folder: Path, as_json: bool) -> int:
     caught = show.run(folder, story, plan=context.find_object(DemoPlan) or DemoPlan())
     for one in caught:
         story.caught(one, outbox=folder / "outbox.sqlite")
+    if story.broken is not None:
+        raise story.broken
     click.echo(last_line(caught, as_json=as_json))
     return EXIT_OK if caught else EXIT_FOUND
 
@@ -82,6 +84,10 @@ class Story:
         self._console = console
         self._clock = clock
         self._steps = 0
+        self.broken: OSError | None = None
+        """Why a moment could not be told: the supervisor, in whose loop we are then, takes what is raised for a
+        stream's fault.
+        """
 
     def line(self, text: str, *, style: str = "") -> None:
         """One line, however long: what is piped into a file must not be broken up."""
@@ -145,4 +151,9 @@ class Story:
         self.line(f"Evidence: {caught.evidence} (the stream's frame beside the reference frame)")
 
     def _moment(self, at_s: float, text: str, *, style: str) -> None:
-        self.line(f"   {at_s:5.1f} s  {text}", style=style)
+        if self.broken is not None:
+            return
+        try:
+            self.line(f"   {at_s:5.1f} s  {text}", style=style)
+        except OSError as error:
+            self.broken = error

@@ -1,6 +1,7 @@
 """`streamguard doctor` and `check-config`: would it work here, and if not, what to do next."""
 
 import json
+import os
 import platform
 import socket
 import sys
@@ -14,14 +15,16 @@ import click
 
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.logs import set_up_logs
+from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.cli.targets import stream_specs
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
-from streamguard.errors import StreamGuardError
+from streamguard.errors import OutboxError, SignalsUnreachable, StreamGuardError, counted
 from streamguard.worker.forkserver import start_forkserver
+from streamguard.worker.health import authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.service import open_library, supervisor_options, transport
 from streamguard.worker.streams import Stream, StreamSpec
@@ -51,6 +54,7 @@ class Finding:
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where kill-signals are to go.")
 @click.option("--outbox", "outbox_path", metavar="FILE", help="Where they are durable first.")
+@click.option("--http-port", metavar="PORT", help="Metrics and health; 0 is off.")
 @click.option(
     "--wait", "wait_s", type=click.FloatRange(1, 300), default=15.0, show_default=True, help="Seconds for streams."
 )
@@ -62,10 +66,13 @@ def doctor(
     library_path: str | None,
     redis_url: str | None,
     outbox_path: str | None,
+    http_port: str | None,
     wait_s: float,
     as_json: bool,
 ) -> int:
-    """Look at everything that `watch` needs, with the same options, and say what is missing.
+    """Look at everything that `watch` needs, with the same options, and say what is missing. It changes nothing.
+
+    Where a worker with the same outbox and port is running already, it says how that one stands.
 
     Exit status: 0 all is well, 1 something is not.
 
@@ -75,7 +82,12 @@ def doctor(
       streamguard doctor --config /etc/streamguard.toml
       streamguard doctor --library lib rtmp://127.0.0.1:1935/live/cam-7
     """
-    options = {"library.path": library_path, "redis.url": redis_url, "signals.outbox": outbox_path}
+    options = {
+        "library.path": library_path,
+        "redis.url": redis_url,
+        "signals.outbox": outbox_path,
+        "http.port": http_port,
+    }
     config = load_config(config_path, overrides={key: value for key, value in options.items() if value is not None})
     set_up_logs(LogConfig(level="error"))
     specs = stream_specs(urls, config)
@@ -95,6 +107,8 @@ def doctor(
 def check_config(path: Path) -> None:
     """Read a config file with the SG__ environment, as `watch` would, and say what is wrong with it.
 
+    What it names and is not on this machine is a note, no error: the file may be for another one.
+
     \b
     Example:
       streamguard check-config /etc/streamguard.toml
@@ -103,7 +117,18 @@ def check_config(path: Path) -> None:
     stream_specs((), config)
     signing_key(config.signals)
     transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
-    click.echo(f"{path}: good; {len(config.streams)} streams")
+    click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}")
+    for note in _not_here(config):
+        click.echo(f"note: {note}")
+
+
+def _not_here(config: Config) -> Iterator[str]:
+    library = config.library.path
+    if library is not None and not os.path.exists(library):  # noqa: PTH110 - Path's may raise
+        yield f"library.path {library} is not there yet: streamguard library add --library {library} FILE..."
+    folder = config.signals.outbox.parent
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path's may raise
+        yield f"signals.outbox must lie in a directory that exists, and {folder} does not: mkdir -p {folder}"
 
 
 def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) -> Iterator[Finding]:
@@ -113,7 +138,13 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
         yield Finding("library", Outcome.NOTE, "none is named; give --library DIR")
     else:
         yield _tried("library", lambda: _library(config))
-    yield _tried("outbox", lambda: _outbox(config))
+    worker = running_worker(config.http.host, config.http.port) if config.http.port else None
+    probe = _probed(config.signals.outbox)
+    # The same port alone does not make it the same worker.
+    is_ours = worker is not None and isinstance(probe, OutboxProbe) and probe.in_use
+    if worker is not None and is_ours:
+        yield _worker(worker, config)
+    yield _tried("outbox", lambda: _outbox(config.signals.outbox, probe, is_ours=is_ours))
     if config.redis.url is None:
         yield Finding("redis", Outcome.NOTE, "none is named: kill-signals go to standard output")
     else:
@@ -124,7 +155,7 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
             key = Finding(key.what, Outcome.NOTE, unsigned)
         yield key
     if config.http.port:
-        yield _tried("http port", lambda: _port(config))
+        yield _tried("http port", lambda: _port(config, worker=worker, is_ours=is_ours))
     if specs:
         yield from _streams(config, specs, wait_s=wait_s)
 
@@ -140,20 +171,51 @@ def _tried(what: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(what, Outcome.OK, look())
     except StreamGuardError as error:
-        return Finding(what, Outcome.PROBLEM, str(error))
-    except OSError as error:
-        return Finding(what, Outcome.PROBLEM, error.strerror or str(error))
+        return Finding(what, Outcome.PROBLEM, str(error) if error.hint else f"{error}; {_next_step(error)}")
+
+
+def _next_step(error: StreamGuardError) -> str:
+    """For an error that has none of its own: a worker would try again, but whoever asks now wants it mended."""
+    if isinstance(error, SignalsUnreachable):
+        return "does Redis run, and is redis.url right?"
+    return f'see {type(error).__name__} in "Errors", docs/operations.md'
 
 
 def _library(config: Config) -> str:
     snapshot = open_library(config).snapshot
-    size = f"{snapshot.items} items, {snapshot.looks} looks, {snapshot.bytes_in_memory / (1 << 20):.1f} MiB"
-    return f"{config.library.path}, version {snapshot.version}: {size}"
+    size = f"{counted(snapshot.items, 'item')}, {counted(snapshot.looks, 'look')}"
+    mib = snapshot.bytes_in_memory / (1 << 20)
+    return f"{config.library.path}, version {snapshot.version}: {size}, {mib:.1f} MiB"
 
 
-def _outbox(config: Config) -> str:
-    with Outbox.open(config.signals.outbox) as outbox:
-        return f"{config.signals.outbox} can be written; {outbox.depth()} signals wait in it"
+def _probed(path: Path) -> OutboxProbe | OutboxError:
+    try:
+        return probe_outbox(path)
+    except OutboxError as error:
+        return error
+
+
+def _worker(worker: RunningWorker, config: Config) -> Finding:
+    where = f"a worker is running here, on {authority(config.http.host, config.http.port)}"
+    if worker.well:
+        return Finding("worker", Outcome.OK, f"{where}, and is ready")
+    why = "; ".join(worker.reasons) or ("it does not say why" if worker.alive else "its loop stands still")
+    return Finding("worker", Outcome.PROBLEM, f"{where}, and is not ready: {why}; see docs/operations.md")
+
+
+def _outbox(path: Path, probe: OutboxProbe | OutboxError, *, is_ours: bool) -> str:
+    if isinstance(probe, OutboxError):
+        raise probe
+    if is_ours:
+        return f"{path} is the running worker's"
+    if probe.in_use:
+        hint = "a worker? It does not answer on http.host and http.port; each needs an outbox of its own"
+        raise OutboxError("open outbox", path, "another process is using it", hint=hint)
+    if probe.waiting is None:
+        return f"{path} is not there yet, and can be made"
+    return (
+        f"{path} can be written; {counted(probe.waiting, 'signal')} in it {'waits' if probe.waiting == 1 else 'wait'}"
+    )
 
 
 def _redis(config: Config) -> str:
@@ -171,12 +233,21 @@ def _signing(config: Config) -> str:
     return "good"
 
 
-def _port(config: Config) -> str:
-    family = socket.AF_INET6 if ":" in config.http.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((config.http.host, config.http.port))
-    return f"{config.http.host}:{config.http.port} is free"
+def _port(config: Config, *, worker: RunningWorker | None, is_ours: bool) -> str:
+    host, port = config.http.host, config.http.port
+    if is_ours:
+        return f"{authority(host, port)} is the running worker's"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, UnicodeError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        if worker is not None:
+            problem += ", by a worker with another outbox"
+        raise port_error(host, port, problem) from error
+    return f"{authority(host, port)} is free"
 
 
 class _Nothing:
@@ -211,4 +282,5 @@ def _streams(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
             yield Finding(f"stream {status.stream}", Outcome.OK, picture)
         else:
             why = status.reason or f"no keyframe within {wait_s:.0f} s"
-            yield Finding(f"stream {status.stream}", Outcome.PROBLEM, f"{status.state.value}: {why}")
+            step = 'see "States of a stream" in docs/operations.md'
+            yield Finding(f"stream {status.stream}", Outcome.PROBLEM, f"{status.state.value}: {why}; {step}")

@@ -14,8 +14,9 @@ from rich.text import Text
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
-from streamguard.errors import LibraryDamaged, UsageError
+from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
+from streamguard.library.inspection import Problem
 from streamguard.library.store import Library, Stats
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
@@ -73,7 +74,7 @@ def show(path: Path, as_json: bool, id_: str) -> None:
     if as_json:
         click.echo(json.dumps(tree))
         return
-    click.echo(in_words(item))
+    click.echo(printable(in_words(item)))
     for key in ("state", "sha256", "size_bytes", "source", "segment"):
         click.echo(f"  {key.replace('_', ' ')}: {printable(str(tree[key]))}")
     for at_s, action in history:
@@ -126,17 +127,22 @@ def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
 @library_option
 @_as_json
 def verify(path: Path, as_json: bool) -> int:
-    """Check every file, every index, and that all agree. Exits with 1 when it finds damage.
+    """Check every file, every index, and that all agree.
+
+    Exit status: 0 it is whole, 1 it is damaged, 2 it cannot be looked at (there is none, or a newer one).
 
     \b
     Example:
       streamguard library verify --library known
     """
-    with Library.open(path, read_only=True) as opened:
-        problems = opened.verify()
-        items = None
-        with suppress(LibraryDamaged):  # one of the problems then
-            items = len(opened.items())
+    items = None
+    try:
+        with Library.open(path, read_only=True) as opened:
+            problems = opened.verify()
+            with suppress(LibraryDamaged):  # one of the problems then
+                items = len(opened.items())
+    except LibraryDamaged as error:  # so much that it does not even open
+        problems = (Problem(error.subject, error.problem, error.hint),)
     damaged = any(problem.damage for problem in problems)
     if as_json:
         found = [{"where": p.where, "what": p.what, "hint": p.hint, "damage": p.damage} for p in problems]
@@ -146,7 +152,7 @@ def verify(path: Path, as_json: bool) -> int:
             kind = "damaged" if problem.damage else "note"
             click.echo(f"{kind}: {printable(f'{problem.where}: {problem.what}; {problem.hint}')}")
         if not damaged:
-            click.echo(f"ok: {items} items")
+            click.echo(f"ok: {counted(items or 0, 'item')}")
     return EXIT_FOUND if damaged else EXIT_OK
 
 
@@ -168,9 +174,9 @@ def stats(path: Path, as_json: bool) -> None:
     for key, value in _stats_json(figures).items():
         if isinstance(value, dict):
             for label, count in value.items():
-                click.echo(f"label {label}: {count}")
+                click.echo(f"label {printable(label)}: {count}")
         else:
-            click.echo(f"{key.replace('_', ' ')}: {value}")
+            click.echo(f"{key.replace('_', ' ')}: {'never' if value is None else value}")
 
 
 def _change(
@@ -195,20 +201,23 @@ def _print_table(items: tuple[ItemRecord, ...]) -> None:
     console = Console()
     if not console.is_terminal:
         for item in items:
-            click.echo(f"{item.id}\t{item.label}\t{item.state.value}\t{in_words(item, named=False)}")
+            words = (item.id, printable(item.label), item.state.value, in_words(item, named=False))
+            click.echo("\t".join(words))
         return
     table = Table("id", "label", "state", "looks", "seconds", "blank", "")
     for item in items:
         note = "review only" if item.review_only else ""
         seconds, blank = f"{item.duration_us / 1e6:.1f}", f"{item.blank_share:.0%}"
-        table.add_row(Text(item.id), Text(item.label), item.state.value, str(item.looks), seconds, blank, note)
+        table.add_row(
+            Text(item.id), Text(printable(item.label)), item.state.value, str(item.looks), seconds, blank, note
+        )
     console.print(table)
 
 
 def _stats_json(figures: Stats) -> dict[str, object]:
     return {
         "version": figures.version,
-        "changed": _time(figures.changed_unix_s),
+        "changed": _time(figures.changed_unix_s) if figures.changed_unix_s else None,
         "live_items": figures.live,
         "disabled_items": figures.disabled,
         "removed_items": figures.removed,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -17,9 +18,11 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
-from streamguard.errors import UsageError
-from streamguard.library.catalogue import ItemState
-from streamguard.library.store import Library
+from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
+from streamguard.library.catalogue import ItemRecord, ItemState
+from streamguard.library.library_to_be import LibraryToBe
+from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
+from streamguard.library.snapshot import load_snapshot
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
 from streamguard.worker import indexing
@@ -33,7 +36,7 @@ DEFAULT_LABEL = "unlabelled"
 @click.command()
 @library_option
 @click.option("--id", "id_", metavar="ID", help="Of the one file; otherwise ids come from the names of the files.")
-@click.option("--label", default=DEFAULT_LABEL, show_default=True, help="What kind of footage it is.")
+@click.option("--label", "asked_label", help=f"What kind of footage it is.  [default: {DEFAULT_LABEL}]")
 @click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
@@ -41,16 +44,16 @@ def add(
     *,
     path: Path,
     id_: str | None,
-    label: str,
+    asked_label: str | None,
     list_file: str | None,
     as_json: bool,
     paths: tuple[Path, ...],
 ) -> int:
     """Add videos and images: files, or folders with all that is in them.
 
-    Makes the library when there is none. Each file is durable when its line is printed, and may be interrupted at any
-    moment; run it again to go on: what is there already is recognised by its content. A file that fails does not
-    keep the others out, and makes the exit status 2.
+    Makes the library when there is none and something to put in. Each file is durable when its line is printed, and
+    may be interrupted at any moment; run it again to go on: what is there already is recognised by its content. A file
+    that fails does not keep the others out, and makes the exit status 2.
 
     \b
     Example:
@@ -63,19 +66,48 @@ def add(
         raise UsageError("library add", "", "no files named", hint="see `streamguard library add --help`")
     if id_ is not None and (len(wanted) != 1 or wanted[0].is_dir()):
         raise UsageError("library add", "--id", "goes with one file only", hint="otherwise ids come from the names")
-    said = _Said(path, as_json=as_json)
+    label = DEFAULT_LABEL if asked_label is None else asked_label
+    _check_names(id_, label)
+    said = _Said(path, as_json=as_json, asked_label=asked_label)
     files = [file for one in wanted for file in _files(one, said)]
     jobs = [Job(file, label, AssetId(id_) if id_ is not None else None) for file in files]
     if jobs:
         start_forkserver()
-        with Library.open(path, create=True) as opened, _Bar(len(jobs)) as bar:
+        with LibraryToBe(path) as opened, _Bar(len(jobs)) as bar:
             said.above = bar.console
             for outcome in indexing.index(opened, jobs, limits=indexing.default_limits(), news=bar.news):
                 bar.done(outcome)
                 said.outcome(outcome)
+        _warn_if_damaged(path)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
     return EXIT_ERROR if said.failed else EXIT_OK
+
+
+def _warn_if_damaged(path: Path) -> None:
+    """What was added is safe, but no worker takes it up while another part of the library is damaged."""
+    try:
+        load_snapshot(path)
+    except LibraryMissing:  # nothing was added
+        pass
+    except LibraryError as error:
+        what = f"{error.subject}: {error.problem}; what to do: streamguard library verify --library {path}"
+        click.echo(
+            printable(f"warning: the library does not load, no worker takes up what was added: {what}"), err=True
+        )
+
+
+def _check_names(id_: str | None, label: str) -> None:
+    """What the library would refuse in the end, after hours of decoding maybe. Raises UsageError."""
+    if id_ is not None and re.fullmatch(ID_PATTERN, id_) is None:
+        hint = "letters, digits, dot, dash and underscore, at most 128, the first a letter or digit"
+        raise UsageError("library add", f"--id {id_!r}", "not a possible id", hint=hint)
+    if not label.strip():
+        hint = f"leave it out, and it is called {DEFAULT_LABEL}"
+        raise UsageError("library add", f"--label {label!r}", "an empty label says nothing", hint=hint)
+    if re.fullmatch(LABEL_PATTERN, label) is None or re.search("[\ud800-\udfff]", label):
+        hint = "at most 100 printable characters"
+        raise UsageError("library add", f"--label {label!r}", "not a possible label", hint=hint)
 
 
 def _listed(list_file: str | None) -> Iterator[Path]:
@@ -120,9 +152,10 @@ def _files(path: Path, said: "_Said") -> tuple[Path, ...]:
 class _Said:
     """What was printed: results on standard output, errors on standard error as well when they are not JSON."""
 
-    def __init__(self, library: Path, *, as_json: bool) -> None:
+    def __init__(self, library: Path, *, as_json: bool, asked_label: str | None) -> None:
         self.failed = False
         self._library = library
+        self._asked_label = asked_label
         self.above: Console | None = None
         self._as_json = as_json
 
@@ -130,16 +163,31 @@ class _Said:
         path = outcome.job.path
         match outcome:
             case Added(item=item, pictures_lost=lost):
-                words = f"{in_words(item)}; {lost} pictures could not be decoded" if lost else in_words(item)
+                words = in_words(item)
+                if lost:
+                    words += f"; {counted(lost, 'picture')} could not be decoded"
                 self._line(path, "added", words=words, tree=item_json(item) | {"pictures_lost": lost})
             case Known(item=item):
-                words = f"{path}: the library has it already, as {item.id}"
-                if item.state is ItemState.DISABLED:
-                    enable = f"streamguard library enable --library {self._library} {item.id}"
-                    words += f", which is disabled; to have it searched again: {enable}"
-                self._line(path, "duplicate", words=words, tree=item_json(item))
+                self._known(outcome.job, item)
             case Failed(error=error):
                 self.error(str(path), error)
+
+    def _known(self, job: Job, item: ItemRecord) -> None:
+        """It stays as it is: what was asked for and is otherwise there must not pass for done."""
+        words = f"{job.path}: the library has it already, as {item.id} ({item.label})"
+        if item.state is ItemState.DISABLED:
+            enable = f"streamguard library enable --library {self._library} {item.id}"
+            words += f", which is disabled; to have it searched again: {enable}"
+        ignored = ["--id"] if job.id not in (None, item.id) else []
+        ignored += ["--label"] if self._asked_label not in (None, item.label) else []
+        if ignored:
+            remove = f"streamguard library remove --library {self._library} {item.id}"
+            verb = "was" if len(ignored) == 1 else "were"
+            words += (
+                f"; {' and '.join(ignored)} {verb} not applied: to change that, remove it and add it again: {remove}"
+            )
+        tree = item_json(item) | {"not_applied": [option.removeprefix("--") for option in ignored]}
+        self._line(job.path, "duplicate", words=words, tree=tree)
 
     def skipped(self, path: Path) -> None:
         self._line(path, "skipped", words=f"{path}: neither a video nor an image, by its name", tree={})

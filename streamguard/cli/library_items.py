@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from streamguard.library.catalogue import ItemRecord
-from streamguard.types import MediaKind
+from streamguard.types import STEERING, MediaKind
 
 library_option = click.option(
     "--library",
@@ -17,12 +17,12 @@ library_option = click.option(
     help="The library's directory.",
 )
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_STEERING = re.compile(rf"[{STEERING}\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Without control characters: a hostile file's name must not drive the terminal."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    """A hostile file's name must not drive the terminal, nor turn round what stands beside it."""
+    return _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def item_json(item: ItemRecord) -> dict[str, object]:

@@ -64,8 +64,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run, and exit with what the command returns (None is 0). Errors that we know are one line on standard error;
     others are bugs, and show their trace.
     """
-    # FAISS's idle threads would spin after each search, at ten times its cost. It is read when FAISS is imported.
+    # FAISS's idle threads would spin after each search, at ten times its cost; and where none can be had, OpenMP ends
+    # the process with status 1, which says "something was found". Both are read when FAISS is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     _fill_what_is_closed()
     status = _status(arguments)
     # What cannot be written must not be tried once more at exit: that would be a trace, and the status 120.

@@ -21,7 +21,7 @@ from streamguard.enforce.follow import Entry, Follower, follow
 from streamguard.enforce.received import ReceivedSignal, Signature, read_signal
 from streamguard.enforce.redis_url import parse_redis_url
 from streamguard.enforce.signing import signing_key
-from streamguard.errors import SignalNotUnderstood, SignalsUnreachable, UsageError
+from streamguard.errors import SignalNotUnderstood, SignalsUnreachable, UsageError, counted
 
 IDS_REMEMBERED = 10_000
 LONGEST_SHOWN = 100
@@ -69,16 +69,20 @@ def tail(
       streamguard signals tail --config streamguard.toml --verify --json --stop-after 60
 
     \b
-    Exit status: 0, or with --verify 1 when a signature was bad or missing or a message was not understood, 2 on errors.
+    Exit status: 0, after Ctrl-C too; with --verify 1 when a signature was bad or missing or a message was not
+    understood; 2 on errors, and when Redis was never reached within --stop-after.
     """
     config = _config(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file)
     follower = _follower(config, since=since)
     tally = Tally(_key(config) if verify else None)
     ends_at_s = None if stop_after is None else time.monotonic() + stop_after
+    troubles = Troubles()
     with closing(follower), suppress(KeyboardInterrupt):  # Ctrl-C is the usual way to end it, so no error
-        for entry in islice(follow(follower, ends_at_s=ends_at_s, on_trouble=_tell_trouble), count):
+        for entry in islice(follow(follower, ends_at_s=ends_at_s, on_trouble=troubles.tell), count):
             seen = tally.see(entry, now_unix_s=time.time())
             click.echo(seen.as_json() if as_json else seen.as_text())
+        if troubles.last is not None and not follower.reached:
+            raise troubles.last  # "0 signals" would say that somebody looked
     click.echo(tally.summary(), err=True)
     return EXIT_FOUND if verify and tally.doubtful else EXIT_OK
 
@@ -106,8 +110,15 @@ def _key(config: Config) -> bytes:
     return key
 
 
-def _tell_trouble(error: SignalsUnreachable | None) -> None:
-    click.echo(f"{error}; trying again" if error is not None else "Redis is back", err=True)
+@dataclass(slots=True)
+class Troubles:
+    """Tells when Redis goes away and comes back; `last` is the newest error, None while all is well."""
+
+    last: SignalsUnreachable | None = None
+
+    def tell(self, error: SignalsUnreachable | None) -> None:
+        self.last = error
+        click.echo(f"{error}; trying again" if error is not None else "Redis is back", err=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +170,7 @@ class Tally:
             signal = read_signal(entry.fields)
         except SignalNotUnderstood as error:
             self.counts["not understood"] += 1
-            return Seen(entry.id, None, error.problem)
+            return Seen(entry.id, None, entry.problem or error.problem)
         signature = signal.checked(self.key)
         seen = Seen(
             entry.id,
@@ -180,7 +191,7 @@ class Tally:
     def summary(self) -> str:
         names = ("signature good", "signature bad", "signature missing", "not understood", "expired", "repeated")
         found = ", ".join(f"{self.counts[name]} {name}" for name in names if self.counts[name])
-        return f"{self.counts['entries']} signals" + (f": {found}" if found else "")
+        return counted(self.counts["entries"], "signal") + (f": {found}" if found else "")
 
     def _repeated(self, signal: ReceivedSignal, signature: Signature) -> bool:
         """Whether this id was there before. Forged ones don't count: they would make the true one look repeated."""

@@ -1,26 +1,30 @@
 """What the operator calls streams on the command line and in the config, as specifications for the worker."""
 
+import os
 import re
 from collections.abc import Iterable
 
 from streamguard.config import Config
 from streamguard.errors import UsageError
-from streamguard.ingest.urls import SourceKind, public_url, scheme_of, source_kind
+from streamguard.ingest.files import as_path
+from streamguard.ingest.urls import SourceKind, file_path, public_url, scheme_of, source_kind
 from streamguard.types import StreamId
 from streamguard.worker.streams import StreamSpec
 
-_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*([/:][\w.-]+)*)=(?P<url>[A-Za-z][A-Za-z0-9+.-]*://.+)")
+_NAME = r"(?P<name>[A-Za-z0-9][\w.-]*([/:][\w.-]+)*)"
+_NAMED = re.compile(rf"{_NAME}=(?P<url>[A-Za-z][A-Za-z0-9+.-]*://.+)")
+_NAMED_FILE = re.compile(rf"{_NAME}=(?P<url>.+)", re.DOTALL)
 
 
 def stream_specs(urls: Iterable[str], config: Config) -> tuple[StreamSpec, ...]:
     """The config's streams and those of the command line (`URL` or `NAME=URL`); files are watched once.
 
+    What has "=" in it and is no URL is a path, if a file is there; else it is NAME=PATH, if a file is there.
+
     Raises UsageError for a kind of URL that cannot be watched, and for two streams of one name: signals name streams.
     """
     named = [(stream.name, stream.url.get_secret_value()) for stream in config.streams]
-    for url in urls:
-        match = _NAMED.fullmatch(url)
-        named.append((match["name"], match["url"]) if match else (None, url))
+    named += [_split(url) for url in urls]
     specs = tuple(_spec(name, url) for name, url in named)
     seen: set[str] = set()
     for spec in specs:
@@ -28,6 +32,21 @@ def stream_specs(urls: Iterable[str], config: Config) -> tuple[StreamSpec, ...]:
             raise UsageError("watch", spec.stream, "two streams have this name", hint="give them names: NAME=URL")
         seen.add(spec.stream)
     return specs
+
+
+def require_files(specs: Iterable[StreamSpec]) -> None:
+    """Raises UsageError for the first file that is not there: it will not come, unlike a stream."""
+    for spec in specs:
+        if source_kind(spec.url) is SourceKind.FILE:
+            as_path(file_path(spec.url))
+
+
+def _split(url: str) -> tuple[str | None, str]:
+    if (match := _NAMED.fullmatch(url)) is None and not os.path.exists(url):  # noqa: PTH110 - Path's may raise
+        match = _NAMED_FILE.fullmatch(url)
+        if match is not None and not os.path.exists(match["url"]):  # noqa: PTH110
+            match = None
+    return (match["name"], match["url"]) if match else (None, url)
 
 
 def once_spec(target: str, *, name: str) -> StreamSpec:

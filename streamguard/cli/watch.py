@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -9,11 +10,16 @@ import click
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
-from streamguard.cli.targets import stream_specs
+from streamguard.cli.targets import require_files, stream_specs
 from streamguard.config import load_config
+from streamguard.enforce.stdout_lines import Unbuffered
 from streamguard.errors import UsageError
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import Summary, WatchService
+
+_STDOUT = 1
+_LAST_LINE_S = 1.0
+"""For the summary, when whoever asked us to stop waits for our end."""
 
 
 @click.command()
@@ -50,13 +56,15 @@ def watch(
 
     Streams are rtmp://, rtmps://, http(s)://...m3u8 (HLS) and files. SIGTERM or Ctrl-C drains: what was decided is
     delivered, then it exits with 0. Ended by --stop-after, or when all files are over, it exits with 2 if a stream was
-    never watched or a file not to its end.
+    never watched, or a file not to its end, or is undecided. However it ends: 2 if a decision could not be made
+    durable, and is lost.
 
     \b
     Examples:
       streamguard watch --library lib rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --redis redis://127.0.0.1/0 cam-7=rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --config /etc/streamguard.toml
+      streamguard watch --library lib rehearsal=recording.mp4
       streamguard watch --library lib --stop-after 60 --json https://example.com/live/index.m3u8
     """
     options = {
@@ -70,24 +78,72 @@ def watch(
     specs = stream_specs(urls, config)
     if not specs:
         raise UsageError("watch", "", "no stream is named", hint="give URLs, or [[streams]] in the config")
+    require_files(specs)
+    drain = _Drain()
     start_forkserver()
-    service = WatchService(config, specs)
-    _drain_on_signals(service)
+    stdout = Unbuffered(_STDOUT)
+    service = WatchService(config, specs, stdout=stdout)
+    drain.of(service)
     summary = service.run(stop_after_s=stop_after_s)
-    if as_json:
-        click.echo(json.dumps(summary.as_json()))
-    return _exit_status(summary, was_asked_to_stop=service.was_asked_to_stop)
+    asked = service.was_asked_to_stop
+    within_s = _LAST_LINE_S if asked else config.worker.drain_timeout_s
+    told = not as_json or _tell(summary, stdout, within_s=within_s)
+    status = _exit_status(summary, was_asked_to_stop=asked)
+    if summary.lost:
+        click.echo(f"error: {_lost(summary.lost, config.signals.outbox)}", err=True)
+        return EXIT_ERROR
+    return status if told or asked else EXIT_ERROR
 
 
-def _drain_on_signals(service: WatchService) -> None:
-    """The first SIGTERM or Ctrl-C drains; a second Ctrl-C interrupts."""
+class _Drain:
+    """The first SIGTERM or Ctrl-C drains, also one that comes before there is anything to drain; a second Ctrl-C
+    interrupts.
+    """
 
-    def drain(_number: int, _frame: FrameType | None) -> None:
-        service.stop()
+    def __init__(self) -> None:
+        self._service: WatchService | None = None
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def of(self, service: WatchService) -> None:
+        """What there is to drain."""
+        self._service = service
+        if self._asked:
+            service.stop()
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        if self._service is not None:
+            self._service.stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signal.signal(signal.SIGTERM, drain)
-    signal.signal(signal.SIGINT, drain)
+
+def _tell(summary: Summary, stdout: Unbuffered, *, within_s: float) -> bool:
+    """The summary as a line; False: its reader is stuck, and does not take it in time. Raises OSError."""
+    failed: list[OSError] = []
+
+    def write() -> None:
+        try:
+            stdout.write(json.dumps(summary.as_json()) + "\n")
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=write, name="summary", daemon=True)
+    thread.start()
+    thread.join(within_s)
+    if failed:
+        raise failed[0]
+    if thread.is_alive():
+        click.echo("error: write summary: nobody reads standard output", err=True)
+    return not thread.is_alive()
+
+
+def _lost(count: int, outbox: Path) -> str:
+    """What was decided and is nowhere but in the log."""
+    what = "a kill-signal is" if count == 1 else f"{count} kill-signals are"
+    where = "the log has stream and session of each: cut them by hand, and make room"
+    return f'{what} lost: {outbox} could not be written; {where}; see "Kill-signals" in docs/operations.md'
 
 
 def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:
@@ -95,6 +151,9 @@ def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:
         return 0
     not_watched = [status for status in summary.streams if status.failed or not status.keyframes]
     for status in not_watched:
+        if status.undecided:
+            click.echo(f"error: {status.stream} is {status.reason}", err=True)
+            continue
         how = "not watched to its end" if status.keyframes else "never watched"
         reason = f": {status.reason}" if status.reason else ""
         click.echo(f"error: {how} {status.stream} ({status.state.value}){reason}", err=True)

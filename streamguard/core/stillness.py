@@ -2,8 +2,8 @@
 
 Where the camera stands still, so does what it shows for long, and the same camera's stream shows that on any other day
 too. So features that stand still tell nothing about *when*, neither in the known footage (core.reference_frames) nor in
-the stream: a car that covered a wall for most of the footage makes the wall look like something that comes and goes, but
-in a stream without that car the wall is there all the time.
+the stream: a car that covered a wall for most of the footage makes the wall look like something that comes and goes,
+but in a stream without that car the wall is there all the time.
 """
 
 from dataclasses import dataclass, replace

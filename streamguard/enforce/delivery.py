@@ -55,6 +55,8 @@ class DeliveryState:
     delivered_total: int = 0
     failed_attempts_total: int = 0
     parked_total: int = 0
+    parked_why: str = ""
+    """Of the last one that was parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,11 @@ class Delivery:
 
     def _page(self) -> tuple[KillSignal, ...]:
         """The oldest pending signals; those that may be the cause of a rejection come last."""
-        page = self._outbox.pending(PAGE + len(self._suspects))
+        pending = self._outbox.pending(PAGE + len(self._suspects))
+        for unfit in pending.unfit:
+            self._outbox.park(unfit, at_unix_s=self._clock())
+            self._parked(unfit.why)
+        page = pending.signals
         trusted = [signal for signal in page if signal.id not in self._suspects]
         if not trusted or len(self._suspects) > MOST_SUSPECTS:
             # All were rejected, so it is none of them in particular: again from the oldest.
@@ -210,17 +216,16 @@ class Delivery:
 
     def _refuse(self, signal: KillSignal, error: SignalsRejected) -> None:
         parked = self._outbox.refused(signal.id, why=str(error), at_unix_s=self._clock())
-        state = self._state
-        self._state = replace(
-            state,
-            failed_attempts_total=state.failed_attempts_total + 1,
-            parked_total=state.parked_total + parked,
-        )
+        self._state = replace(self._state, failed_attempts_total=self._state.failed_attempts_total + 1)
         if parked:
             self._suspects.discard(signal.id)
-            self._on_change(self._state)
-            with self._changed:
-                self._changed.notify_all()
+            self._parked(str(error))
+
+    def _parked(self, why: str) -> None:
+        self._state = replace(self._state, parked_total=self._state.parked_total + 1, parked_why=why)
+        self._on_change(self._state)
+        with self._changed:
+            self._changed.notify_all()
 
     def _troubled(self, status: DeliveryStatus, error: StreamGuardError) -> float:
         self._failures_in_row += 1

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from streamguard.core.backoff import delay_s
 from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis_limits import MOST_REPLY_BYTES, UNREADABLE, Client, TooLongReply, no_redis
 from streamguard.enforce.redis_url import RedisTarget
 from streamguard.errors import SignalsUnreachable, UsageError
 
@@ -27,6 +27,7 @@ RETRY_CAP_S = 5.0
 FIRST_ID = "0-0"
 LAST_ID = "$"
 _ENTRY_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
+_ID_IN_A_REPLY = re.compile(rb"\$\d{1,2}\r\n(\d{1,20}-\d{1,20})\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Entry:
 
     id: str
     fields: Mapping[bytes, bytes]
+    problem: str = ""
+    """Why its fields could not be read, if so."""
 
 
 class Follower:
@@ -51,7 +54,11 @@ class Follower:
         self._target = target
         self._stream = f"{prefix}signals"
         self._last_id = since
+        self._entries_a_read = ENTRIES_A_READ
+        self._stepped_over = ""
         self._client: Client | None = None
+        self.reached = False
+        """Whether Redis was ever read from."""
 
     def read(self, *, at_most_s: float = LONGEST_BLOCK_S) -> tuple[Entry, ...]:
         """The next entries; none when nothing came for a while. Raises SignalsUnreachable, SignalsRejected."""
@@ -60,7 +67,9 @@ class Follower:
                 if self._client is None:
                     self._client = connect(self._target, timeout_s=READ_TIMEOUT_S)
                     self._find_place(self._client)
-                return self._next(self._client, block_ms=max(1, int(min(at_most_s, LONGEST_BLOCK_S) * 1000)))
+                entries = self._next(self._client, block_ms=max(1, int(min(at_most_s, LONGEST_BLOCK_S) * 1000)))
+                self.reached = True
+                return entries
         except UNREADABLE as error:
             self.close()
             raise SignalsUnreachable("read signals from", self._target, str(no_redis())) from error
@@ -76,26 +85,50 @@ class Follower:
                 client.close()
 
     def _find_place(self, client: Client) -> None:
-        newest = client.execute_command("XREVRANGE", self._stream, "+", "-", "COUNT", 1)
-        newest_id = newest[0][0].decode() if newest else FIRST_ID
+        newest_id = self._newest_id(client)
         # `$` becomes an id at once, or what comes between two reads is lost. And a Redis that lost its data while its
         # clock went back would number below where we are: then it is a new stream, read from its start.
         if self._last_id == LAST_ID:
             self._last_id = newest_id
-        elif newest and _place(newest_id) < _place(self._last_id):
+        elif newest_id != FIRST_ID and _place(newest_id) < _place(self._last_id):
             self._last_id = FIRST_ID
+
+    def _newest_id(self, client: Client) -> str:
+        try:
+            newest = client.execute_command("XREVRANGE", self._stream, "+", "-", "COUNT", 1)
+        except TooLongReply as error:
+            return _first_id(error)
+        return _id(newest[0][0]) if newest else FIRST_ID
 
     def _next(self, client: Client, *, block_ms: int) -> tuple[Entry, ...]:
         place = ("STREAMS", self._stream, self._last_id)
-        answer = client.execute_command("XREAD", "COUNT", ENTRIES_A_READ, "BLOCK", block_ms, *place)
+        try:
+            answer = client.execute_command("XREAD", "COUNT", self._entries_a_read, "BLOCK", block_ms, *place)
+        except TooLongReply as error:
+            return self._one_by_one(error)
         if not answer:
-            # redis-py may have connected anew without a word, to a Redis that is another one now.
-            self._find_place(client)
+            # redis-py may have connected anew without a word, to a Redis that is another one now. What was too long
+            # to be read is not asked for every time.
+            if self._last_id != self._stepped_over:
+                self._find_place(client)
             return ()
-        entries = tuple(Entry(id_.decode(), fields or {}) for _, found in answer for id_, fields in found)
+        entries = tuple(_entry(id_, fields) for _, found in answer for id_, fields in found)
         if entries:
             self._last_id = entries[-1].id
+            self._entries_a_read = min(2 * self._entries_a_read, ENTRIES_A_READ)
         return entries
+
+    def _one_by_one(self, error: TooLongReply) -> tuple[Entry, ...]:
+        """Anybody may have put anything into the stream: what alone is too long is stepped over, and told."""
+        self.close()  # the rest of the reply is still to come
+        if self._entries_a_read > 1:
+            self._entries_a_read = 1
+            return ()
+        entry_id = _first_id(error)
+        if _place(entry_id) <= _place(self._last_id):
+            raise error
+        self._last_id = self._stepped_over = entry_id
+        return (Entry(entry_id, {}, f"longer than {MOST_REPLY_BYTES >> 20} MiB, stepped over"),)
 
 
 def follow(
@@ -130,3 +163,26 @@ def _left_s(ends_at_s: float | None) -> float:
 def _place(entry_id: str) -> tuple[int, int]:
     milliseconds, _, number = entry_id.partition("-")
     return int(milliseconds), int(number or 0)
+
+
+def _entry(entry_id: object, fields: object) -> Entry:
+    """Raises ValueError: what answers need not be a Redis."""
+    if not isinstance(fields, dict) or not all(isinstance(part, bytes) for pair in fields.items() for part in pair):
+        raise ValueError("fields that are no bytes")
+    return Entry(_id(entry_id), fields)
+
+
+def _id(value: object) -> str:
+    """Raises ValueError."""
+    text = value.decode() if isinstance(value, bytes) else ""
+    if not _ENTRY_ID.fullmatch(text):
+        raise ValueError("no entry id")
+    return text
+
+
+def _first_id(error: TooLongReply) -> str:
+    """Of the entry that the reply begins with. Raises the error again where it does not."""
+    found = _ID_IN_A_REPLY.search(error.beginning)
+    if found is None:
+        raise error
+    return found[1].decode()

@@ -1,7 +1,7 @@
 """The one durable thing between deciding and cutting: an SQLite file of kill-signals, delivered and not.
 
 A signal is appended before anything else happens with it. Rows are pending, delivered, or parked (refused again and
-again while others passed: kept for a person, out of the others' way).
+again while others passed, or not what was appended: kept for a person, out of the others' way).
 """
 
 import sqlite3
@@ -13,23 +13,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamguard.enforce.outbox_file import claim, identity, is_claimed, open_database, outbox_error, release
+from streamguard.enforce.outbox_file import (
+    claim,
+    identity,
+    is_claimed,
+    lock_file,
+    open_database,
+    outbox_error,
+    release,
+)
+from streamguard.enforce.outbox_rows import INSERT, PENDING, row_of, signal_of
 from streamguard.errors import OutboxError
-from streamguard.types import KillSignal, SessionId, StreamId, Verdict
+from streamguard.types import KillSignal
 
 PARK_AFTER_REFUSALS = 5
 PRUNE_STEP = 200
 """Settled rows go in small steps, so that no append waits behind a large DELETE."""
-
-_INSERT = (
-    "INSERT INTO signals (id, stream, session, verdict, event, decided_unix_s, expires_unix_s)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-)
-_PENDING = (
-    "SELECT id, stream, session, verdict, event, decided_unix_s, expires_unix_s FROM signals"
-    " WHERE state = 'pending' ORDER BY refusals, seq LIMIT ?"
-)
-_ALL = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,22 @@ class OutboxCounts:
     parked: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A row that does not hold what was appended: the disk, or somebody, changed it."""
+
+    row: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The next signals, and the rows in between that are none: `Outbox.park` them."""
+
+    signals: tuple[KillSignal, ...]
+    unfit: tuple[Unfit, ...] = ()
+
+
 class Outbox:
     """Open it with `Outbox.open`. Safe to use from several threads; one process at a time.
 
@@ -62,40 +77,46 @@ class Outbox:
         self._claimed = claimed
         self._retention = retention
         self._file = identity(path)
-        self._rescued: list[tuple[str | float, ...]] = []
+        self._rescued: tuple[KillSignal, ...] = ()
         self._lock = threading.Lock()
         self._closed = False
 
     @classmethod
     def open(cls, path: Path, *, retention: Retention = Retention()) -> Self:
         """The outbox at `path`, made when there is none. Raises OutboxError: in use, damaged, newer, no permission."""
+        is_new = not lock_file(path).exists()
         claimed = claim(path)
         try:
             db = open_database(path)
         except OutboxError:
+            if is_new:  # nothing of ours stays beside what is no outbox
+                lock_file(path).unlink(missing_ok=True)
             release(claimed)
             raise
         return cls(path, db=db, claimed=claimed, retention=retention)
 
     def append(self, signal: KillSignal) -> bool:
         """Durable when it returns. False: one with this id was there, and that one stays. Raises OutboxError."""
-        row = (signal.id, signal.stream, signal.session, signal.verdict.value, signal.event)
-        times = (signal.decided_unix_s, signal.expires_unix_s)
         with self._using("append to") as db:
-            return db.execute(_INSERT, row + times).rowcount == 1
+            return db.execute(INSERT, row_of(signal)).rowcount == 1
 
-    def pending(self, limit: int) -> tuple[KillSignal, ...]:
+    def pending(self, limit: int) -> Pending:
         """The oldest signals still to be delivered, in the order of appending; those refused before come last.
 
         Expired ones as well: an enforcer judges by the session that a signal names and by its `expires_at`, so a stale
         signal cannot cut a successor session, and whoever counts or audits kills still learns of it.
         """
         with self._using("read") as db:
-            rows = db.execute(_PENDING, (limit,)).fetchall()
-        return tuple(
-            KillSignal(id_, StreamId(stream), SessionId(session), Verdict(verdict), event, decided, expires)
-            for id_, stream, session, verdict, event, decided, expires in rows
-        )
+            return _pending(db, limit)
+
+    def park(self, unfit: Unfit, *, at_unix_s: float) -> None:
+        """Keeps the row for a person, out of the others' way. Raises OutboxError."""
+        with self._using("write to") as db:
+            db.execute(
+                "UPDATE signals SET state = 'parked', last_refusal = ?, settled_unix_s = ?"
+                " WHERE seq = ? AND state = 'pending'",
+                (unfit.why, at_unix_s, unfit.row),
+            )
 
     def delivered(self, signal_id: str, *, at_unix_s: float) -> None:
         """The signal has arrived. Raises OutboxError."""
@@ -169,7 +190,7 @@ class Outbox:
                     hint = f"a new one was made, {rescued} waiting signals are in it; leave it to the worker"
                     raise OutboxError(f"{operation} outbox", self.path, "the file was deleted or replaced", hint=hint)
                 yield self._db
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise outbox_error(operation, self.path, error) from error
 
     def _start_again(self) -> int:
@@ -184,14 +205,28 @@ class Outbox:
         lost, self._file = self._file, None
         try:
             if lost is not None:
-                self._rescued = self._db.execute(_PENDING, (_ALL,)).fetchall()
+                self._rescued = _pending(self._db, None).signals
         finally:
             # Before the new one is opened: SQLite deletes a journal by its name, which will be the new one's as well.
             self._db.close()
         self._db = open_database(self.path)
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(_INSERT, self._rescued)
+        self._db.executemany(INSERT, map(row_of, self._rescued))
         self._db.execute("COMMIT")
-        rescued, self._rescued = len(self._rescued), []
+        rescued, self._rescued = len(self._rescued), ()
         self._file = identity(self.path)
         return rescued
+
+
+def _pending(db: sqlite3.Connection, limit: int | None) -> Pending:
+    """Up to `limit` signals; None: all."""
+    signals: list[KillSignal] = []
+    unfit: list[Unfit] = []
+    for row in db.execute(PENDING):
+        if len(signals) == limit:
+            break
+        try:
+            signals.append(signal_of(row))
+        except ValueError as error:
+            unfit.append(Unfit(row[0], f"its row does not hold what was appended: {error}"))
+    return Pending(tuple(signals), tuple(unfit))

@@ -72,7 +72,7 @@ def read_signal(fields: Mapping[bytes, bytes]) -> ReceivedSignal:
     try:
         payload = raw.decode("utf-8")
         signature = fields.get(b"sig", b"")[:_LONGEST_NAME].decode("utf-8")
-        event = json.loads(payload, parse_constant=_no_constants)
+        event = json.loads(payload, parse_constant=_no_constants, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise _not_understood("not UTF-8") from error
     except (ValueError, RecursionError) as error:
@@ -121,8 +121,6 @@ def _number(fields: dict[str, Any], name: str) -> float:
         number = float(value)
     except OverflowError as error:
         raise _not_understood(f"`{name}` is too large") from error
-    if not math.isfinite(number):
-        raise _not_understood(f"`{name}` is too large")
     return number
 
 
@@ -139,6 +137,14 @@ def _time(fields: dict[str, Any], name: str) -> datetime:
 def _no_constants(name: str) -> NoReturn:
     """Python reads NaN and Infinity; JSON has neither."""
     raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    """Python reads 1e999 as infinity, and would write that as no JSON knows it."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _not_understood("a number is too large")
+    return number
 
 
 def _not_understood(problem: str) -> SignalNotUnderstood:

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 MOST_REPLY_BYTES = 32 << 20
 """A read of our own signals has 4 MiB at most; other entries in the stream may be larger."""
+_BEGINNING_BYTES = 1024
 STEPS = 4
 """A command with all its steps takes at most so many times the time-out of one reply."""
 
@@ -32,6 +33,14 @@ class UnreadableReply(RedisConnectionError):
     """The reply is too long, or not one of Redis."""
 
 
+class TooLongReply(UnreadableReply):
+    """Longer than what we read; `beginning` is how it begins."""
+
+    def __init__(self, beginning: bytes) -> None:
+        super().__init__(f"its reply is longer than {MOST_REPLY_BYTES >> 20} MiB; is it a Redis?")
+        self.beginning = beginning
+
+
 class Allowance:
     """What is left for the command under way. One client's; one thread at a time."""
 
@@ -48,11 +57,10 @@ class Allowance:
         """The deadline of a reply that is asked for now."""
         return min(self._ends_at_s, time.monotonic() + self.timeout_s)
 
-    def take(self, size_bytes: int) -> None:
-        """Raises UnreadableReply."""
+    def may_take(self, size_bytes: int) -> bool:
+        """Counts them. False: they are too many."""
         self._bytes_left -= size_bytes
-        if self._bytes_left < 0:
-            raise UnreadableReply(f"its reply is longer than {MOST_REPLY_BYTES >> 20} MiB; is it a Redis?")
+        return self._bytes_left >= 0
 
 
 class LimitedSocket:
@@ -62,6 +70,7 @@ class LimitedSocket:
         self._sock = sock
         self._allowance = allowance
         self._ends_at_s = allowance.reply_ends_at_s()
+        self._beginning = b""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the socket's own
         return getattr(self._sock, name)
@@ -69,6 +78,7 @@ class LimitedSocket:
     def sendall(self, data: bytes) -> None:
         self._sock.sendall(data)
         self._ends_at_s = self._allowance.reply_ends_at_s()
+        self._beginning = b""
 
     def recv(self, size_bytes: int) -> bytes:
         timeout_s = self._sock.gettimeout()
@@ -82,7 +92,9 @@ class LimitedSocket:
             data = self._sock.recv(size_bytes)
         finally:
             self._sock.settimeout(timeout_s)
-        self._allowance.take(len(data))
+        self._beginning += data[: _BEGINNING_BYTES - len(self._beginning)]
+        if not self._allowance.may_take(len(data)):
+            raise TooLongReply(self._beginning)
         return data
 
 

@@ -8,16 +8,20 @@ from redis.exceptions import NoScriptError, RedisError
 
 from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import Client
+from streamguard.enforce.redis_limits import Client, no_redis
 from streamguard.enforce.redis_url import RedisKind, RedisTarget, parse_redis_url
 from streamguard.enforce.signing import sign
-from streamguard.errors import SignalRefused, SignalsError, UsageError
+from streamguard.errors import SignalRefused, SignalsError, SignalsUnreachable, UsageError
 from streamguard.types import KillSignal
 
 MAX_EVENT_BYTES = 262_144
 """An event is 1 to 20 kB; consumers refuse anything above this unread."""
 
 _SCRIPT = resources.files("streamguard.enforce").joinpath("publish_signal.lua").read_text(encoding="utf-8")
+_PUBLISHED = (0, 1)
+"""All that the script answers, when the signal is in the stream: it was there before, or is there now."""
+
+_NO_SCRIPT = object()
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -62,8 +66,13 @@ class RedisStreams:
         keys = (f"{self._prefix}signals", f"{self._prefix}sent:{signal.id}")
         arguments = (len(keys), *keys, signal.event, signature, self._keep_s)
         # A Redis that was restarted has forgotten the script; EVAL teaches it again. NOSCRIPT means that nothing ran.
-        if self._call("publish signal", "EVALSHA", _SCRIPT_SHA, *arguments) is None:
-            self._call("publish signal", "EVAL", _SCRIPT, *arguments)
+        answer = self._call("publish signal", "EVALSHA", _SCRIPT_SHA, *arguments)
+        if answer is _NO_SCRIPT:
+            answer = self._call("publish signal", "EVAL", _SCRIPT, *arguments)
+        if not isinstance(answer, int) or answer not in _PUBLISHED:
+            # Whatever it is, it did not run our script.
+            self.close()
+            raise SignalsUnreachable("publish signal", self.target, str(no_redis()))
 
     def close(self) -> None:
         """Harmless when called twice, or before anything was sent."""
@@ -72,8 +81,8 @@ class RedisStreams:
             with suppress(RedisError, OSError):
                 client.close()
 
-    def _call(self, operation: str, *command: str | int) -> object | None:
-        """Redis's answer; None: it does not know the script."""
+    def _call(self, operation: str, *command: str | int) -> object:
+        """Redis's answer, or _NO_SCRIPT: it does not know the script."""
         try:
             with our_errors(operation, self.target):
                 if self._client is None:
@@ -81,7 +90,7 @@ class RedisStreams:
                 try:
                     answer: object = self._client.execute_command(*command)
                 except NoScriptError:
-                    return None
+                    return _NO_SCRIPT
                 return answer
         except SignalsError:
             # A fresh start next time: a Cluster's map, a Sentinel's master or a login may have changed.

@@ -1,30 +1,62 @@
 """Kill-signals as JSON lines on standard output, when no Redis is named."""
 
+import os
+import select
 import threading
-from contextlib import AbstractContextManager
-from typing import TextIO
+from typing import Protocol
 
 from streamguard.errors import SignalsRejected
 from streamguard.types import KillSignal
 
 
+class TextStream(Protocol):
+    """Where the lines go: a text file, or `Unbuffered`."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+class Unbuffered:
+    """A file descriptor as a text stream that threads can share: one's text does not come in the middle of another's.
+
+    A thread that a stuck reader holds up can be left behind. Of `sys.stdout` it would keep the lock, and Python waits
+    for that before it ends.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def write(self, text: str, /) -> None:
+        """Returns when the operating system has all of it. Raises OSError."""
+        rest = memoryview(text.encode())
+        with self._lock:
+            while rest:
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except BlockingIOError:  # whoever shares the pipe with us made it so
+                    select.select([], [self._descriptor], [])
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
 class StdoutLines:
     """A Transport (see delivery.py): one line a signal, the CloudEvents object itself.
 
-    Unsigned: whoever reads the pipe is whom the operator gave it to. `lock` is for sharing the stream with others.
+    Unsigned: whoever reads the pipe is whom the operator gave it to.
     """
 
-    def __init__(self, stream: TextIO, *, lock: AbstractContextManager[object] | None = None) -> None:
+    def __init__(self, stream: TextStream) -> None:
         self._stream = stream
-        self._lock = lock or threading.Lock()
 
     def deliver(self, signal: KillSignal) -> None:
         """Returns when the line was handed to the operating system. Raises SignalsRejected."""
         try:
             # One write: another thread's line must not come between the object and its end of line.
-            with self._lock:
-                self._stream.write(f"{signal.event}\n")
-                self._stream.flush()
+            self._stream.write(f"{signal.event}\n")
+            self._stream.flush()
         except (OSError, ValueError) as error:
             problem = "closed by its reader" if isinstance(error, (BrokenPipeError, ValueError)) else str(error)
             hint = "the outbox keeps the signal; start again with a reader, or name a Redis"

@@ -4,7 +4,6 @@ A reference may come from an enemy. FFmpeg is told which formats may be, none of
 bytes and not the path, and may open nothing else.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from streamguard.ingest.av_errors import FOREIGN, as_ours
 from streamguard.ingest.keyframes import pick_video, why_blind
 from streamguard.ingest.luma import luma_of
 from streamguard.ingest.news import Damaged, Tell, ignore
+from streamguard.regular_files import open_regular
 from streamguard.types import Frame, MediaKind, MediaTime
 
 MAX_PIXELS = 16384 * 16384
@@ -112,11 +112,11 @@ def as_path(path: Path | str) -> Path:
 def opened_file(file: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[InputContainer]:
     """The file opened by its content alone: nothing it names is opened, and neither its name nor its place counts."""
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        opened = open_regular(file)
     except OSError as error:
         raise UsageError("open", file, error.strerror or "cannot be read", hint="check its permissions") from error
-    # By number: FFmpeg would take a name's ending for a hint at the format.
-    with os.fdopen(handle, "rb", buffering=0) as raw:
+    # It is named by its number: FFmpeg would take a name's ending for a hint at the format.
+    with opened as raw:
         with as_ours("open", str(file), opening=True):
             container = av.open(
                 raw,

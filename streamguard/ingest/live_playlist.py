@@ -46,6 +46,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._last: int | None = None
+        self._lower: int | None = None
         self._names: deque[str] = deque(maxlen=_REMEMBERED)
 
     def fresh(self, media: MediaPlaylist) -> Fresh:
@@ -53,17 +54,24 @@ class Tracker:
         if not media.segments:
             return Fresh()
         newest = media.segments[-1]
-        if self._last is None or (newest.number < self._last and newest.source.uri not in self._names):
+        last = self._last
+        if last is None or self._starts_over(newest, last=last):
             new = media.segments[-1:]
         else:
-            last = self._last
             new = tuple(segment for segment in media.segments if segment.number > last)
         if not new:
             return Fresh()
-        self._last = newest.number
+        self._last, self._lower = newest.number, None
         kept = new[-_MAX_BACKLOG:]
         self._names.extend(segment.source.uri for segment in kept)
         return Fresh(kept, len(new) - len(kept))
+
+    def _starts_over(self, newest: MediaSegment, *, last: int) -> bool:
+        """A publisher that came back may use the old names again, but goes on from there; an old copy does not."""
+        lower, self._lower = self._lower, newest.number if newest.number < last else None
+        if self._lower is None:
+            return False
+        return newest.source.uri not in self._names or (lower is not None and lower < newest.number)
 
 
 class Playlist:
@@ -99,8 +107,10 @@ class Playlist:
         if not fetched.whole:
             problem = f"the playlist is longer than {MAX_PLAYLIST_BYTES >> 20} MiB, or not all there in {timeout_s:g} s"
             raise SourceUnavailable("read playlist of", self.subject, problem)
+        found = parse(fetched.body, subject=self.subject)
+        # Only now: one that cannot be used must not come back as unchanged.
         self.url, self._validator = fetched.url, fetched.validator
-        return parse(fetched.body, subject=self.subject)
+        return found
 
     def _media(self, found: MasterPlaylist | MediaPlaylist | None) -> MediaPlaylist:
         if isinstance(found, MediaPlaylist):
@@ -115,7 +125,7 @@ def live_segments(
     """Each segment once, from the newest on, as the playlist comes to name it; ends with EXT-X-ENDLIST.
 
     Raises SourceStalled when it names no new one for three target durations, or the read timeout if that is longer;
-    a playlist that cannot be had is passed over, and raises its SourceError after a few in a row.
+    a playlist that cannot be had, or used, is passed over, and raises its SourceError after a few in a row.
     """
     tracker = Tracker()
     target_s = min(max(first.target_s, _TARGET_BOUNDS_S[0]), _TARGET_BOUNDS_S[1])
@@ -144,7 +154,7 @@ def live_segments(
         time.sleep(pause_s(now_s=now_s, found_s=found_s, cadence_s=cadence_s, target_s=target_s))
         try:
             media, failures = playlist.changed(), 0
-        except SourceUnavailable:
+        except (SourceUnavailable, SourceUnwatchable):  # many servers write it in place: it may be half there
             media, failures = None, failures + 1
             viewer.damaged("playlist")
             if failures >= _MAX_FAILURES_IN_A_ROW:

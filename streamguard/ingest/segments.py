@@ -1,7 +1,7 @@
 """One HLS segment's bytes to its keyframes. FFmpeg gets the bytes and a format, and may open nothing."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import av
 from av.container import InputContainer
@@ -38,8 +38,13 @@ def ts_start(data: bytes) -> int | None:
     return None
 
 
-def segment_frames(data: bytes, viewer: Viewer, *, arrived_s: float, position_s: float) -> Iterator[Frame]:
-    """The segment's keyframes in order. Raises PyAV's errors; SourceUnwatchable: no video, or no segment at all."""
+def segment_frames(
+    data: bytes, viewer: Viewer, *, arrived_s: float, position_s: float
+) -> Generator[Frame, None, float]:
+    """The segment's keyframes in order; returns its length in seconds by its own time stamps.
+
+    Raises PyAV's errors; SourceUnwatchable: no video, or no segment at all.
+    """
     format_name = segment_format(data)
     if format_name is None:
         raise viewer.unwatchable("segments that are neither MPEG-TS nor MP4")
@@ -55,9 +60,11 @@ def segment_frames(data: bytes, viewer: Viewer, *, arrived_s: float, position_s:
     ) as container:
         video = viewer.open(container, position_s=position_s)
         position = Position()
+        offset_s = 0.0
         for packet in _packets(container, video, viewer):
             offset_s = min(position.at_s(Stamps.of(packet)), _MAX_OFFSET_S)
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s + offset_s)
+        return offset_s
 
 
 def _packets(container: InputContainer, video: VideoStream, viewer: Viewer) -> "Iterator[Packet[VideoStream]]":

@@ -8,9 +8,10 @@ from enum import Enum
 from urllib.parse import unquote, urlsplit
 
 from streamguard.errors import UsageError
+from streamguard.types import STEERING
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\U0010ffff]")
+_UNPRINTABLE = re.compile(rf"[{STEERING}\ud800-\udfff]")
 _HIDDEN = "..."
 
 

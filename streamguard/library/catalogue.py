@@ -270,6 +270,8 @@ def _possible(path: Path) -> Iterator[None]:
     """Values that cannot be are damage: the file may be broken, or made by somebody else."""
     try:
         yield
+    except IndexError as error:  # of sqlite3.Row, for a column
+        raise LibraryDamaged("read catalogue", path, "a column is missing", hint=_RESTORE) from error
     except (TypeError, ValueError) as error:
         raise LibraryDamaged("read catalogue", path, f"impossible value {error}", hint=_RESTORE) from error
 
@@ -323,11 +325,14 @@ def _ours(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if not hasattr(error, "sqlite_errorcode"):  # Python's own: a text that is no UTF-8
+        # Without a code it is Python's own: a text that is no UTF-8. SQLITE_ERROR: the schema is not ours any more.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR:
             raise LibraryDamaged("read catalogue", path, str(error), hint=_RESTORE) from error
         raise LibraryError("use catalogue", path, str(error), hint=_hint(error)) from error
     except sqlite3.DatabaseError as error:
         raise LibraryDamaged("read catalogue", path, str(error), hint=_RESTORE) from error
+    except UnicodeDecodeError as error:
+        raise LibraryDamaged("read catalogue", path, "a name in it is no text", hint=_RESTORE) from error
 
 
 def _hint(error: sqlite3.OperationalError) -> str:

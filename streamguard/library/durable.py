@@ -2,8 +2,8 @@
 
 import errno
 import fcntl
-import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryLocked, LibraryMissing
+from streamguard.regular_files import sync_directory
 
 FORMAT = 2
 """Of everything in a library directory. A higher number on disk is refused, never guessed at."""
@@ -19,6 +20,7 @@ NEW_PREFIX = ".new-"
 """What a crash leaves behind starts with this, and the next writer removes it."""
 
 _LOCK_POLL_S = 0.05
+_FORMAT_FIRST = re.compile(rb'\s*\{\s*"format"\s*:\s*([1-9][0-9]{0,8})\s*[,}]')
 _HINTS = {
     errno.ENOSPC: "free some space and run it again",
     errno.EDQUOT: "free some space and run it again",
@@ -34,15 +36,6 @@ def library_error(operation: str, subject: object, error: OSError) -> LibraryErr
     """Ours for an OSError, with the next step."""
     hint = _HINTS.get(error.errno or 0, "is the disk failing, or gone?")
     return LibraryError(operation, subject, error.strerror or str(error), hint=hint)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames in the directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -115,16 +108,13 @@ def read_bounded(path: Path, *, most_bytes: int) -> bytes:
 def check_format(document: bytes, path: Path) -> None:
     """Every JSON file says its format first of all, so that a newer library is called newer, and not damaged.
 
-    Raises LibraryFormatError, or LibraryDamaged when it is no JSON object with a format number.
+    Reads no further: what a hostile file goes on with is for whoever knows what to expect. Raises LibraryFormatError,
+    or LibraryDamaged when it is no JSON object that begins with a format number.
     """
-    try:
-        tree = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise LibraryDamaged("read library file", path, "not valid JSON, cut short or overwritten") from error
-    number = tree.get("format") if isinstance(tree, dict) else None
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise LibraryDamaged("read library file", path, "no format number in it")
-    refuse_other(number, path)
+    found = _FORMAT_FIRST.match(document)
+    if found is None:
+        raise LibraryDamaged("read library file", path, "no format number in it: cut short or overwritten")
+    refuse_other(int(found[1]), path)
 
 
 def refuse_other(number: int, path: Path) -> None:

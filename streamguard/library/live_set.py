@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from streamguard.errors import LibraryDamaged, LibraryMissing
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library.durable import FORMAT, check_format, read_bounded, replace_file
 from streamguard.library.segments import ID_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN
 
@@ -21,7 +21,14 @@ SEGMENTS = "segments"
 LAST_UNIX_S = 253_402_300_799.0
 """The end of the year 9999, and of Python's calendar."""
 
-_MOST_BYTES = 256 << 20
+_MOST_BYTES = 16 << 20
+"""What 100,000 segments take: each one 150 bytes, and its items that are off 15 and more."""
+
+_LEAST_BYTES_EACH = {b"[": 64, b"{": 64, b":": 32, b",": 8}
+_SLACK_BYTES = 1024
+"""A segment is one of these brackets each, three colons, and a comma for each item that is off. What is denser is no
+live set, and parsed it would be a hundred times as large as the file.
+"""
 
 
 class _Part(BaseModel):
@@ -33,7 +40,7 @@ class LiveSegment(_Part):
 
     id: Annotated[str, Field(pattern=SEGMENT_PATTERN)]
     manifest_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
-    off: tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...] = ()
+    off: Annotated[tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...], FailFast()] = ()
 
 
 class LiveSet(_Part):
@@ -42,7 +49,7 @@ class LiveSet(_Part):
     format: Annotated[int, Field(ge=1, le=FORMAT)] = FORMAT
     generation: Annotated[int, Field(ge=0)]
     changed_unix_s: Annotated[float, Field(ge=0, le=LAST_UNIX_S, allow_inf_nan=False)]
-    segments: tuple[LiveSegment, ...] = ()
+    segments: Annotated[tuple[LiveSegment, ...], FailFast()] = ()
 
     @property
     def version(self) -> str:
@@ -63,8 +70,12 @@ def to_bytes(live: LiveSet) -> bytes:
 
 
 def publish(library: Path, live: LiveSet) -> None:
-    """Make it the live set, durably and at once. Raises OSError, and then the old one stays."""
-    replace_file(library / CURRENT, to_bytes(live))
+    """Make it the live set, durably and at once. Raises OSError or LibraryError, and then the old one stays."""
+    document = to_bytes(live)
+    if len(document) > _MOST_BYTES:
+        problem = f"{len(live.segments)} segments are more than a worker reads"
+        raise LibraryError("publish library", library / CURRENT, problem, hint="split it into several libraries")
+    replace_file(library / CURRENT, document)
 
 
 def read_live_set(library: Path) -> LiveSet:
@@ -77,10 +88,12 @@ def read_live_set(library: Path) -> LiveSet:
         hint = f"make one: streamguard library add --library {library} FILE"
         raise LibraryMissing("open library", library, problem, hint=hint) from error
     check_format(document, path)
+    if any(document.count(mark) * least > len(document) + _SLACK_BYTES for mark, least in _LEAST_BYTES_EACH.items()):
+        raise LibraryDamaged("read library file", path, "too many values for its length")
     try:
         read = _Document.model_validate_json(document)
     except ValidationError as error:
-        raise LibraryDamaged("read library file", path, f"{error.error_count()} values are wrong") from error
+        raise LibraryDamaged("read library file", path, "values in it are wrong") from error
     live = LiveSet(**read.model_dump(exclude={"version_text"}))
     if live.version != read.version_text:
         raise LibraryDamaged("read library file", path, "its content does not belong to its version")

@@ -25,6 +25,7 @@ from streamguard.types import (
     CODE_BYTES,
     PDQ_BITS,
     PDQ_BYTES,
+    STEERING,
     AssetId,
     Codes,
     MediaKind,
@@ -43,7 +44,7 @@ FileName = Literal["pdq.faiss", "places.npy", "features.faiss", "features.npy", 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 SEGMENT_PATTERN = r"^[0-9]{8,}-[0-9a-f]{12}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
-LABEL_PATTERN = r"^[^\x00-\x1f\x7f]{0,100}$"
+LABEL_PATTERN = rf"^[^{STEERING}]{{0,100}}$"
 
 PLACE = np.dtype(
     [("item", "<u4"), ("from_us", "<i8"), ("to_us", "<i8"), ("nearest_elsewhere_bits", "<u2"), ("quality", "u1")]

@@ -5,11 +5,12 @@ point, the library is whole: what was not published yet is published by the next
 """
 
 import dataclasses
+import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -171,7 +172,7 @@ class Library:
             looks=sum(item.looks for item in on),
             footage_s=sum(item.duration_us for item in on) / 1e6,
             segments=len(live.segments),
-            bytes_on_disk=sum(file.stat().st_size for file in self._path.rglob("*") if file.is_file()),
+            bytes_on_disk=_bytes_in(self._path),
             labels=tuple(sorted(labels.items())),
         )
 
@@ -249,3 +250,13 @@ def _make_room(path: Path) -> None:
         raise LibraryError(
             "make library", path, f"the directory holds other things ({stranger})", hint="name a new one"
         )
+
+
+def _bytes_in(folder: Path) -> int:
+    """Of what is still there when it is looked at: another command may be writing."""
+    size_bytes = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size_bytes += Path(where, name).lstat().st_size
+    return size_bytes

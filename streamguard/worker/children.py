@@ -1,9 +1,11 @@
 """The worker's side of a decoder child: start it from the forkserver, read its datagrams, end it."""
 
 import multiprocessing
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import process
 from multiprocessing.context import ForkServerProcess
 
 from streamguard.worker.decoder import DecoderJob, Work, run, watch
@@ -13,6 +15,7 @@ from streamguard.worker.messages import MAX_MESSAGE_BYTES, Message, unpack
 _SEND_BUFFER_BYTES = 64 * 1024
 _EXIT_STATUS_S = 0.1
 _START_S = 10.0
+_FILES_A_START = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Decoder:
     def __init__(self, job: DecoderJob, *, work: Work = watch, start_within_s: float = _START_S) -> None:
         """Raises OSError where no process can be had."""
         self.session = job.session
+        _make_sure_of_files()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.settimeout(0)
         # A worker that falls behind stops the child after a few keyframes, and the ingest server sheds the rest.
@@ -73,6 +77,7 @@ class Decoder:
         # Asked first, so that a number that is another process's by now is not killed.
         if self._process.exitcode is None:
             self._process.kill()
+        not_waited_for_at_exit(self._process)
 
     def gone(self, *, within_s: float) -> bool:
         """Whether an ended one is gone, and all that it held here with it. Do not ask again after that."""
@@ -81,3 +86,23 @@ class Decoder:
             return False
         self._process.close()
         return True
+
+
+def not_waited_for_at_exit(killed: ForkServerProcess) -> None:
+    """Multiprocessing waits for all its processes when Python ends, without a limit, and a killed one is gone only when
+    the kernel and the forkserver have come to it.
+    """
+    process._children.discard(killed)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+
+
+def _make_sure_of_files() -> None:
+    """Raises OSError where a start might run out of them in the middle: multiprocessing then leaves open what it has
+    opened by then, more with each try, until there is none for any stream.
+    """
+    held: list[int] = []
+    try:
+        while len(held) < _FILES_A_START:
+            held.append(os.eventfd(0))
+    finally:
+        for descriptor in held:
+            os.close(descriptor)

@@ -23,6 +23,9 @@ _STDOUT, _LAST_STANDARD = 1, 2
 _KEPT_ENVIRONMENT = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Whom to trust is no secret, and a source over TLS needs it."""
 
+_LOADED_BY = os.getpid()
+"""In a child its forkserver, which loads this before it forks any; or the child itself, where that did not work."""
+
 
 def hide_from_children() -> None:
     """Close this process's memory and first environment, which hold passwords and keys, to others of the same user.
@@ -37,8 +40,7 @@ def confine(channel_fd: int, *, memory_mib: int) -> None:
     # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Die with the forkserver, which dies with the worker, however that ends.
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_the_forkserver()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _keep_open(channel_fd)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -49,6 +51,13 @@ def confine(channel_fd: int, *, memory_mib: int) -> None:
     os.environ.update(kept)
     av.logging.set_level(None)
     cv2.setNumThreads(1)
+
+
+def _die_with_the_forkserver() -> None:
+    """It dies with the worker, however that ends. One that is dead already sends no signal any more."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _LOADED_BY not in (os.getppid(), os.getpid()):
+        os._exit(1)
 
 
 def _keep_open(channel_fd: int) -> None:

@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,13 +12,18 @@ from multiprocessing import forkserver, resource_tracker
 from types import ModuleType
 
 from streamguard.config import ENV_PREFIX
+from streamguard.errors import UsageError
 from streamguard.worker.confinement import hide_from_children
+from streamguard.worker.watchdog import Watchdog
 
 _LIGHT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYAV_LOGGING": "off"}
 _MOST_FILES = 65_536
 _LAST_MOMENT_S = 1.0
 _LOOK_EVERY_S = 0.005
-_PRELOADED = ("streamguard.worker.decoder", "streamguard.worker.reference_child")
+_PRELOADED = ("streamguard.worker.fork_failures", "streamguard.worker.decoder", "streamguard.worker.reference_child")
+
+_watchdog = Watchdog()
+"""multiprocessing's forkserver is one for the whole process, and so is who watches over it."""
 
 
 def start_forkserver() -> None:
@@ -27,7 +31,7 @@ def start_forkserver() -> None:
 
     Our own settings hold passwords and keys, so they leave this process's environment first, for good: neither
     the forkserver nor a child inherits them, and none of them may look into this process. Call it once, after
-    the configuration is read, before threads start.
+    the configuration is read, before threads start. Raises UsageError where it cannot be started.
     """
     for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
         del os.environ[name]
@@ -35,10 +39,17 @@ def start_forkserver() -> None:
     _allow_many_files()
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(_PRELOADED))
     # First, for it undoes the signal mask that the forkserver is to inherit.
-    resource_tracker.ensure_running()
-    with telling_nothing():
-        forkserver.ensure_running()
+    try:
+        resource_tracker.ensure_running()
+        with telling_nothing():
+            forkserver.ensure_running()
+    except OSError as error:
+        problem = error.strerror or str(error)
+        hint = "they need a directory for temporary files that can be written to: name one in TMPDIR"
+        raise UsageError("start decoders", "", problem, hint=hint) from error
     hide_from_children()
+    with suppress(OSError):  # no thread yet: it is asked for again with each decoder
+        _watchdog.start()
 
 
 def _allow_many_files() -> None:
@@ -53,28 +64,28 @@ def _allow_many_files() -> None:
 def forkserver_must_answer(within_s: float) -> Iterator[None]:
     """End a forkserver that does not answer in time, with its children: the next start makes a new one.
 
-    multiprocessing waits for it without a limit, and with it waits the loop that watches every stream.
+    multiprocessing waits for it without a limit, and with it waits the loop that watches every stream. Raises OSError
+    where there is no thread to watch over it.
     """
     pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - there is no public way to it
     if pid is None:
         yield
         return
-    too_late = threading.Event()
-    timer = threading.Timer(within_s, _kill, (pid, too_late))
-    timer.daemon = True
-    timer.start()
+    killed: list[int] = []
+
+    def kill() -> None:
+        killed.append(pid)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    _watchdog.start()
+    deadline = _watchdog.after(within_s, kill)
     try:
         yield
     finally:
-        timer.cancel()
-        if too_late.is_set():
+        _watchdog.cancel(deadline)
+        if killed:
             _await_end(pid)
-
-
-def _kill(pid: int, too_late: threading.Event) -> None:
-    too_late.set()
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _await_end(pid: int) -> None:

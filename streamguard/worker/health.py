@@ -1,5 +1,6 @@
 """HTTP for operators: /metrics, /livez, /readyz, /api/streams. Read only; bind it to an address of your own."""
 
+import io
 import json
 import socket
 import socketserver
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _REQUEST_TIMEOUT_S = 5.0
 _MOST_CONNECTIONS = 16
 _LOOK_UP_EVERY_S = 0.1
+_NO_FILES_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,7 @@ class HealthServer:
             family = _ServerV6 if ":" in host else _Server
             self._server = make_server(host, port, app, server_class=family, handler_class=_Handler)
         except (OSError, UnicodeError) as error:  # the second is a host that no name can be
-            problem = getattr(error, "strerror", None) or str(error)
-            raise UsageError(
-                "serve metrics on",
-                _authority(host, port),
-                problem,
-                hint="choose another [http] port, or 0 to turn it off",
-            ) from error
+            raise port_error(host, port, getattr(error, "strerror", None) or str(error)) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_LOOK_UP_EVERY_S,), name="health", daemon=True
         )
@@ -66,7 +62,7 @@ class HealthServer:
     @property
     def url(self) -> str:
         host, port = self._server.server_address[:2]
-        return f"http://{_authority(str(host), int(port))}"
+        return f"http://{authority(str(host), int(port))}"
 
     def start(self) -> None:
         self._thread.start()
@@ -78,7 +74,14 @@ class HealthServer:
         self._server.server_close()
 
 
-def _authority(host: str, port: int) -> str:
+def port_error(host: str, port: int, problem: str) -> UsageError:
+    """The error to raise where a port cannot be had, with the next step."""
+    hint = "choose another [http] port, or 0 to turn it off"
+    return UsageError("serve metrics on", authority(host, port), problem, hint=hint)
+
+
+def authority(host: str, port: int) -> str:
+    """As in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -147,19 +150,34 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         self._due_s: dict[socket.socket, float] = {}
 
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A client that cannot be taken, for want of files say, goes on waiting: without a pause we would spin."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_NO_FILES_PAUSE_S)
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has it
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
         self._due_s[request] = time.monotonic() + _REQUEST_TIMEOUT_S
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be had; the base class hangs up
+            self._over(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._due_s.pop(request, None)
-            self._free.release()
+            self._over(request)
+
+    def _over(self, request: socket.socket) -> None:
+        self._due_s.pop(request, None)
+        self._free.release()
 
     def service_actions(self) -> None:
         """Hang up on clients that take too long: one that drips bytes never runs into the time-out of a read."""
@@ -179,5 +197,27 @@ class _ServerV6(_Server):
 class _Handler(WSGIRequestHandler):
     timeout = _REQUEST_TIMEOUT_S
 
+    def setup(self) -> None:
+        super().setup()
+        self.wfile = _Answer(self.connection)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """One line a scrape would drown the log."""
+
+
+class _Answer(io.BufferedIOBase):
+    """A client that reads too slowly has gone, as one that hung up: for wsgiref it would be a mistake of ours."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever has bytes in it
+        with memoryview(data) as view:
+            try:
+                self._connection.sendall(view)
+            except TimeoutError as error:
+                raise ConnectionAbortedError(str(error)) from error
+            return view.nbytes

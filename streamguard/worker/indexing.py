@@ -6,7 +6,6 @@ A pool of workers breaks as a whole when one crashes; one process a file, at mos
 import multiprocessing
 import os
 import re
-import threading
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -14,14 +13,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Protocol
 
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.library.catalogue import ItemRecord, NewItem
-from streamguard.library.store import Library
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
+from streamguard.worker.children import not_waited_for_at_exit
 from streamguard.worker.forkserver import telling_nothing
 from streamguard.worker.reference_child import Content, Damage, Progress
+from streamguard.worker.watchdog import DeadlineId, Watchdog
 
 MEDIA_SUFFIXES = frozenset(
     {
@@ -30,8 +31,22 @@ MEDIA_SUFFIXES = frozenset(
     }
 )
 
+_EXIT_STATUS_S = 10.0
+_LAST_MOMENT_S = 1.0
 _MOST_MESSAGE_BYTES = 512 << 20
 _MOST_ID_CHARACTERS = 100
+
+
+class Shelf(Protocol):
+    """Where items go: a library, as far as it is filled here."""
+
+    def items(self) -> tuple[ItemRecord, ...]: ...
+
+    def has(self, id_: str) -> bool: ...
+
+    def with_content(self, sha256: str) -> tuple[ItemRecord, ...]: ...
+
+    def add(self, item: NewItem, reference: Reference) -> ItemRecord: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +127,7 @@ def id_from_name(path: Path, *, taken: Container[str]) -> AssetId:
 
 
 def index(
-    library: Library, jobs: Sequence[Job], *, limits: Limits, news: Callable[[Job, Progress], None]
+    library: Shelf, jobs: Sequence[Job], *, limits: Limits, news: Callable[[Job, Progress], None]
 ) -> Iterator[Outcome]:
     """Add files, several at once; yields each one's outcome when it is durable, in the order in which they end.
     Call `forkserver.start_forkserver` first, so that no child inherits our secrets.
@@ -122,13 +137,19 @@ def index(
     taken = {item.id for item in library.items()}
     waiting = deque(jobs)
     running: dict[Connection, _Child] = {}
+    watchdog = Watchdog()
     try:
         while waiting or running:
             while waiting and len(running) < limits.at_once:
                 job = waiting.popleft()
                 id_ = job.id or id_from_name(job.path, taken=taken)
                 taken.add(id_)
-                child = _Child(job, id_, limits)
+                try:
+                    watchdog.start()
+                    child = _Child(job, id_, limits, watchdog=watchdog)
+                except OSError as error:
+                    yield _not_started(job, error)
+                    continue
                 running[child.connection] = child
             for connection in wait(list(running)):
                 child = running[connection]  # type: ignore[index]  # only connections were given
@@ -140,18 +161,21 @@ def index(
     finally:
         for child in running.values():
             child.end()
+        watchdog.close()
 
 
 class _Child:
-    """One file's process, with the timer that ends it when it hangs."""
+    """One file's process, with the deadlines that end it when it hangs."""
 
-    def __init__(self, job: Job, id_: AssetId, limits: Limits) -> None:
+    def __init__(self, job: Job, id_: AssetId, limits: Limits, *, watchdog: Watchdog) -> None:
+        """`watchdog` must have been started. Raises OSError where no process can be had."""
         self.job = job
         self.id = id_
         self.content: Content | None = None
         self.pictures_lost = 0
         self.timed_out = False
         self._limits = limits
+        self._watchdog = watchdog
         context = multiprocessing.get_context("forkserver")
         self.connection, theirs = context.Pipe(duplex=False)
         self._process: ForkServerProcess = context.Process(
@@ -160,45 +184,50 @@ class _Child:
             kwargs={"memory_mib": limits.memory_mib},
             daemon=True,
         )
-        with theirs, telling_nothing():
-            self._process.start()
-        self._total = self._timer(limits.total_s)
-        self._silence = self._timer(limits.silence_s)
+        try:
+            with theirs, telling_nothing():
+                self._process.start()
+        except (OSError, EOFError) as error:
+            self.connection.close()
+            raise ChildProcessError(f"the forkserver started none ({error})") from error
+        self._total = self._deadline(limits.total_s)
+        self._silence = self._deadline(limits.silence_s)
 
     def receive(self) -> bytes:
         """Its next message. Never waits longer than the limits. Raises EOFError, OSError."""
         data = self.connection.recv_bytes(_MOST_MESSAGE_BYTES)
-        self._silence.cancel()
-        self._silence = self._timer(self._limits.silence_s)
+        self._watchdog.cancel(self._silence)
+        self._silence = self._deadline(self._limits.silence_s)
         return data
 
     def why_it_ended(self) -> str:
         if self.timed_out:
             return f"decoding hung: nothing for {self._limits.silence_s:g} s, or over {self._limits.total_s:g} s in all"
-        self._process.join()
-        code = self._process.exitcode or 0
+        self._process.join(_EXIT_STATUS_S)
+        code = self._process.exitcode
+        if code is None:
+            return "decoding ended without a word"
         return f"decoding crashed (signal {-code})" if code < 0 else f"decoding failed (status {code})"
 
     def end(self) -> None:
-        self._silence.cancel()
-        self._total.cancel()
+        self._watchdog.cancel(self._silence)
+        self._watchdog.cancel(self._total)
         self._process.kill()
-        self._process.join()
-        self._process.close()
+        not_waited_for_at_exit(self._process)
+        self._process.join(_LAST_MOMENT_S)
+        if self._process.exitcode is not None:
+            self._process.close()
         self.connection.close()
 
-    def _timer(self, after_s: float) -> threading.Timer:
-        timer = threading.Timer(after_s, self._hangs)
-        timer.daemon = True
-        timer.start()
-        return timer
+    def _deadline(self, after_s: float) -> DeadlineId:
+        return self._watchdog.after(after_s, self._hangs)
 
     def _hangs(self) -> None:
         self.timed_out = True
         self._process.kill()
 
 
-def _hear(library: Library, child: _Child, news: Callable[[Job, Progress], None]) -> Outcome | None:
+def _hear(library: Shelf, child: _Child, news: Callable[[Job, Progress], None]) -> Outcome | None:
     """Take one message; the outcome when that ends the file."""
     job = child.job
     try:
@@ -229,11 +258,16 @@ def _as_text(path: Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
+def _not_started(job: Job, error: OSError) -> Failed:
+    hint = "is the machine out of processes, files or memory? Run it again when it is not"
+    return Failed(job, UsageError("add", job.path, f"no decoder could be started: {error}", hint=hint))
+
+
 def _rubbish(job: Job) -> Failed:
     return Failed(job, UsageError("add", job.path, "its decoder sent rubbish", hint="is the file hostile?"))
 
 
-def _known(library: Library, child: _Child, content: Content) -> Outcome | None:
+def _known(library: Shelf, child: _Child, content: Content) -> Outcome | None:
     """The outcome when the file need not be decoded."""
     job = child.job
     for item in library.with_content(content.sha256):
@@ -244,7 +278,7 @@ def _known(library: Library, child: _Child, content: Content) -> Outcome | None:
     return None
 
 
-def _add(library: Library, child: _Child, reference: Reference) -> Outcome:
+def _add(library: Shelf, child: _Child, reference: Reference) -> Outcome:
     job, content = child.job, child.content
     if content is None:
         return _rubbish(job)

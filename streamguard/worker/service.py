@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TextIO
 
 import structlog
 
@@ -19,7 +18,7 @@ from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
-from streamguard.enforce.stdout_lines import StdoutLines
+from streamguard.enforce.stdout_lines import StdoutLines, TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
@@ -56,9 +55,10 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
             allow_hosts=ingest.allow_hosts,
         ),
         decoder_memory_mib=ingest.decoder_memory_mib,
-        # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs.
+        # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs. Each
+        # may pass twice: to connect and to probe, or for two playlists; for an HLS segment and its head.
         hang_timeout_s=max(
-            config.worker.hang_timeout_s, ingest.open_timeout_s + ingest.read_timeout_s + _BETWEEN_TIMEOUTS_S
+            config.worker.hang_timeout_s, 2 * (ingest.open_timeout_s + ingest.read_timeout_s) + _BETWEEN_TIMEOUTS_S
         ),
         reconnect_first_s=ingest.reconnect_first_s,
         reconnect_cap_s=ingest.reconnect_cap_s,
@@ -78,7 +78,7 @@ def open_library(config: Config) -> SnapshotHolder:
     return holder
 
 
-def transport(config: Config, stdout: TextIO) -> Transport:
+def transport(config: Config, stdout: TextStream) -> Transport:
     """Redis where one is named, else JSON lines. Raises UsageError for a URL that names none."""
     if config.redis.url is None:
         return StdoutLines(stdout)
@@ -93,7 +93,9 @@ def transport(config: Config, stdout: TextIO) -> Transport:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a watch went. `undelivered` is None where the outbox failed."""
+    """How a watch went. `undelivered` signals are in the outbox, None where it failed; `lost` ones are nowhere: they
+    could not be made durable.
+    """
 
     seconds: float
     streams: tuple[StreamStatus, ...]
@@ -101,6 +103,7 @@ class Summary:
     lag_p99_s: float | None
     lag_max_s: float | None
     undelivered: int | None
+    lost: int
 
     @property
     def never_watched(self) -> tuple[StreamStatus, ...]:
@@ -121,6 +124,7 @@ class Summary:
             "restarts": sum(status.restarts for status in self.streams),
             "reconnects": sum(max(0, status.sessions - 1) for status in self.streams),
             "undelivered": self.undelivered,
+            "lost": self.lost,
             "by_stream": [status.as_json() for status in self.streams],
         }
 
@@ -150,7 +154,7 @@ class WatchService:
         config: Config,
         specs: Sequence[StreamSpec],
         *,
-        stdout: TextIO = sys.stdout,
+        stdout: TextStream = sys.stdout,
         watchers: tuple[Watcher, ...] = (),
         on_durable: Callable[[KillSignal], None] = lambda _signal: None,
     ) -> None:
@@ -251,12 +255,18 @@ class WatchService:
             self._draining = True
             self._over.set()
             try:
+                lost = self._signaller.last_words()
                 undelivered = self._flush()
             finally:
+                until_s = time.monotonic() + _LAST_DELIVERY_S
                 self._delivery.stop(_LAST_DELIVERY_S)
+                if self._follower.ident is not None:
+                    self._follower.join(max(0.0, until_s - time.monotonic()))
                 self._parts.close()
         keyframes = sum(status.keyframes for status in statuses)
-        log.info("stopped", asked=self.was_asked_to_stop, keyframes=keyframes, undelivered=undelivered)
+        tell = log.critical if lost else log.info
+        why = self._why_it_stopped(stop_after_s, seconds=time.monotonic() - began_s)
+        tell("stopped", why=why, keyframes=keyframes, undelivered=undelivered, lost=lost)
         lags = self._lags
         return Summary(
             seconds=time.monotonic() - began_s,
@@ -265,7 +275,13 @@ class WatchService:
             lag_p99_s=lags.quantile(0.99),
             lag_max_s=lags.most_s,
             undelivered=undelivered,
+            lost=lost,
         )
+
+    def _why_it_stopped(self, stop_after_s: float | None, *, seconds: float) -> str:
+        if self.was_asked_to_stop:
+            return "asked to"
+        return "the time is up" if stop_after_s is not None and seconds >= stop_after_s else "all streams are over"
 
     def _log_start(self) -> None:
         snapshot = self._library.snapshot
@@ -277,7 +293,6 @@ class WatchService:
 
     def _flush(self) -> int | None:
         """How many signals stay undelivered; None: the outbox does not say."""
-        self._signaller.last_words()
         try:
             if not self._delivery.flush(self._time_to_drain_s()):
                 note = "the outbox keeps them for the next start"
@@ -323,11 +338,12 @@ class WatchService:
         if not self._follower.is_alive() and not self._draining:
             library_problem = "nobody looks for new versions any more; this is a bug, restart the worker"
         alive = self._draining or time.monotonic() - self._supervisor.beat_at_s < _BEAT_S
-        broken = delivery.status in _DELIVERS_NOTHING or self._signaller.waiting
+        reasons = self._why_not_ready(delivery, alive=alive)
         return Health(
             alive=alive,
-            ready=alive and not self._draining and not broken and self._follower.is_alive(),
+            ready=not reasons,
             detail={
+                "reasons": reasons,
                 "draining": self._draining,
                 "library": self._library.snapshot.version,
                 "library_problem": library_problem,
@@ -336,6 +352,22 @@ class WatchService:
                 "signals_not_durable": self._signaller.waiting,
             },
         )
+
+    def _why_not_ready(self, delivery: DeliveryState, *, alive: bool) -> list[str]:
+        """In words, for people; empty while it can do all of its job."""
+        reasons = []
+        if not alive:
+            reasons.append(f"the loop has not gone round for {_BEAT_S:.0f} s; restart the worker")
+        if self._draining:
+            reasons.append("it was asked to stop, and drains")
+        elif not self._follower.is_alive():
+            reasons.append("nobody looks for new versions of the library")
+        if waiting := self._signaller.waiting:
+            what = "a kill-signal waits" if waiting == 1 else f"{waiting} kill-signals wait"
+            reasons.append(f"{what} in memory, to be lost with this process: {self._signaller.problem}")
+        if delivery.status in _DELIVERS_NOTHING:
+            reasons.append(f"kill-signals are not delivered: {delivery.problem}")
+        return reasons
 
     def _connect_gauges(self) -> None:
         signals, library = self._metrics.signals, self._metrics.library
@@ -367,7 +399,7 @@ class _DeliveryLog:
     def __call__(self, state: DeliveryState) -> None:
         if state.parked_total > self._parked_total:
             self._parked_total = state.parked_total
-            log.error("signal_parked", parked=state.parked_total, note="Redis refuses it alone; see docs/operations.md")
+            log.error("signal_parked", parked=state.parked_total, why=state.parked_why, note="see docs/operations.md")
         elif state.status is DeliveryStatus.OK:
             log.info("delivery", status=state.status.value, delivered=state.delivered_total)
         else:

@@ -10,7 +10,7 @@ import structlog
 
 from streamguard.enforce.events import kill_signal
 from streamguard.errors import OutboxError
-from streamguard.types import KillSignal
+from streamguard.types import Decision, KillSignal
 from streamguard.worker.supervisor import Found, Watcher
 
 MOST_WAITING = 10_000
@@ -39,7 +39,8 @@ class Signaller:
     """Makes each of the supervisor's decisions durable.
 
     While the outbox fails (a full disk), signals wait in memory, are counted, and are tried again every second:
-    watching goes on. They are not sent before they are durable, so that no signal can be sent twice with two ids.
+    watching goes on. They are not sent before they are durable, so that no signal can be sent twice with two ids; the
+    log names each at once, so that a person can cut the stream meanwhile.
     """
 
     def __init__(  # noqa: PLR0913 - the parts it joins, each passed by name
@@ -63,8 +64,11 @@ class Signaller:
         self._clock = clock
         self._wall_clock = wall_clock
         self._waiting: deque[tuple[KillSignal, Found]] = deque()
+        self._dropped = 0
         self._failures = 0
         self._complain_at_s = -math.inf
+        self.problem = ""
+        """Why signals wait, in words; empty while none does. Other threads may read it."""
 
     @property
     def waiting(self) -> int:
@@ -87,16 +91,22 @@ class Signaller:
         )
         if len(self._waiting) >= MOST_WAITING:
             lost, _ = self._waiting.popleft()
+            self._dropped += 1
             self._counts.signal_lost()
             log.critical("signal_lost", signal=lost.event)
         self._waiting.append((signal, found))
         self._make_durable()
+        if self._waiting:  # and so this one, the newest, as well
+            log.critical("signal_waits", **_in_words(signal, found.decision), note="not durable, not sent: cut by hand")
 
-    def last_words(self) -> None:
-        """Before the process ends: what still cannot be made durable goes into the log, whole."""
+    def last_words(self) -> int:
+        """Before the process ends: what still cannot be made durable goes into the log, whole. Returns how many signals
+        were lost since the start: these, and those that there was no room for.
+        """
         self._make_durable()
         for signal, _ in self._waiting:
             log.critical("signal_not_durable", signal=signal.event)
+        return self._dropped + len(self._waiting)
 
     def _make_durable(self) -> None:
         while self._waiting:
@@ -107,6 +117,7 @@ class Signaller:
             except OutboxError as error:
                 self._complain(error)
                 return
+            self.problem = ""
             self._waiting.popleft()
             self._wake()
             self._signalled(signal, found)
@@ -117,6 +128,7 @@ class Signaller:
     def _complain(self, error: OutboxError) -> None:
         """At once, and from then on now and again."""
         self._counts.outbox_failed()
+        self.problem = str(error)
         self._failures += 1
         if self._clock() >= self._complain_at_s:
             self._complain_at_s = self._clock() + _COMPLAIN_EVERY_S
@@ -127,9 +139,20 @@ class Signaller:
         after_keyframe_s = max(0.0, self._clock() - found.arrived_s)
         evidence_s = (decision.at.pts_us - decision.first_evidence.pts_us) / 1e6
         self._counts.signalled(found, after_evidence_s=evidence_s + after_keyframe_s, after_keyframe_s=after_keyframe_s)
-        log.warning(
-            "signal", verdict=signal.verdict.value, stream=signal.stream, session_id=signal.session, id=signal.id,
-            reference=decision.asset, label=decision.label, at_s=round(decision.at.pts_us / 1e6, 3),
-            reference_at_s=round(decision.reference_us / 1e6, 3), nats=round(decision.nats, 1),
-        )  # fmt: skip
+        log.warning("signal", **_in_words(signal, decision))
         self._on_durable(signal)
+
+
+def _in_words(signal: KillSignal, decision: Decision) -> dict[str, object]:
+    """What a person needs who has to cut the stream, or to judge whether that was right."""
+    return {
+        "verdict": signal.verdict.value,
+        "stream": signal.stream,
+        "session_id": signal.session,
+        "id": signal.id,
+        "reference": decision.asset,
+        "label": decision.label,
+        "at_s": round(decision.at.pts_us / 1e6, 3),
+        "reference_at_s": round(decision.reference_us / 1e6, 3),
+        "nats": round(decision.nats, 1),
+    }

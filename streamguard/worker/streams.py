@@ -1,6 +1,7 @@
 """What the worker knows of each stream, and how an operator sees it."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from streamguard.worker.messages import Message
 
 MOST_LINES = 20
 LINES_PERIOD_S = 60.0
+MOST_KINDS = 20
+_NUMBER = re.compile(r"\d+")
 
 
 class StreamState(Enum):
@@ -23,9 +26,9 @@ class StreamState(Enum):
     """No answer yet, or no picture so far. Until a new connection stands, the last one's end shows."""
     WATCHING = "watching"
     STALLED = "stalled"
-    """Connected, but nothing new comes."""
+    """Connected, but nothing new comes. Lasts until a keyframe does, or until connecting fails."""
     BLIND = "blind"
-    """Connected, but nothing can be decoded; the reason says why."""
+    """Connected, but nothing can be decoded; the reason says why. Lasts as `stalled` does."""
     ENDED = "ended"
     """The publisher left, or the file is over."""
 
@@ -52,7 +55,7 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A stream as `/api/streams`, the log and the summary show it. `failed`: given up, before its end.
+    """A stream as `/api/streams`, the log and the summary show it. `failed`: given up before its end, or undecided.
 
     `verdict` is the session's; None while nobody sees it: that is not the same as clear.
     """
@@ -75,6 +78,11 @@ class StreamStatus:
     verdict: Verdict | None
     decisions: int
     failed: bool
+
+    @property
+    def undecided(self) -> bool:
+        """A file that was watched to its end, and is neither clear nor found: the reason says what it looks like."""
+        return self.failed and self.state is StreamState.ENDED
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -128,6 +136,24 @@ class LineLimit:
 
 
 @dataclass(slots=True)
+class ToldStates:
+    """So that a stream that fails in the same way again and again has one line for it, until its state changes."""
+
+    state: StreamState | None = None
+    kinds: set[str] = field(default_factory=set)
+
+    def knows(self, state: StreamState, kind: str) -> bool:
+        """Whether a reason of this kind was told of this state already. How many seconds it names is no other kind."""
+        return state is self.state and _NUMBER.sub("#", kind) in self.kinds
+
+    def note(self, state: StreamState, kind: str) -> None:
+        """It has been told."""
+        if state is not self.state or len(self.kinds) >= MOST_KINDS:
+            self.state, self.kinds = state, set()
+        self.kinds.add(_NUMBER.sub("#", kind))
+
+
+@dataclass(slots=True)
 class Stream:
     """The supervisor's own record of a stream. Only its loop changes it."""
 
@@ -135,7 +161,6 @@ class Stream:
     state: StreamState = StreamState.CONNECTING
     reason: str = ""
     decoder: RunningDecoder | None = None
-    session: int = 0
     session_id: SessionId | None = None
     sessions: int = 0
     decision_state: DecisionState = field(default_factory=DecisionState)
@@ -144,6 +169,10 @@ class Stream:
     """Why a part of it could not be watched, if so: such a file is not clear, whatever the rest shows."""
     looks_like: AssetId | None = None
     """What its last keyframe with any evidence was nearest to."""
+    shown: int = 0
+    """A hash of all that this session has shown; that of the last one to end is `shown_before`."""
+    shown_before: int = 0
+    same_in_row: int = 0
     failures_in_row: int = 0
     start_at_s: float = -math.inf
     began_at_s: float = 0.0
@@ -164,6 +193,7 @@ class Stream:
     finished: bool = False
     failed: bool = False
     line_limit: LineLimit = field(default_factory=LineLimit)
+    told: ToldStates = field(default_factory=ToldStates)
 
     def status(self, *, now_s: float) -> StreamStatus:
         return StreamStatus(
@@ -188,5 +218,5 @@ class Stream:
         )
 
     def _verdict_to_show(self) -> Verdict | None:
-        is_seen = self.session_keyframes and self.state in (StreamState.WATCHING, StreamState.ENDED)
+        is_seen = self.session_keyframes and not self.failed and self.state in (StreamState.WATCHING, StreamState.ENDED)
         return self.verdict if is_seen or self.verdict is not Verdict.CLEAR else None

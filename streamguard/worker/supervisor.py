@@ -5,6 +5,7 @@ after a pause, and the others do not notice.
 """
 
 import contextlib
+import logging
 import random
 import selectors
 import time
@@ -29,9 +30,13 @@ _MESSAGES_A_TURN = 8
 _LISTENING_A_TURN_S = 0.02
 """A decoder that floods costs the others no more than this, and one look-up, in each turn."""
 
+_TILL_A_KEYFRAME = frozenset({StreamState.WATCHING, StreamState.BLIND, StreamState.STALLED})
+"""What a new connection alone does not end: it may well be as dark as the last one."""
+
 _STARTS_A_TURN = 4
 _IDLE_S = 0.25
 _STATUS_EVERY_S = 1.0
+_LONG_TURN_S = 5.0
 _LAST_FRAMES_S = 0.5
 _LAST_DECODERS_S = 1.0
 
@@ -134,13 +139,23 @@ class Supervisor:
         wait_s = _IDLE_S if stop_at_s is None else max(0.0, min(_IDLE_S, stop_at_s - self._clock()))
         for key, _ in self._selector.select(0.0 if more_to_start else wait_s):
             self._listen(key.data)
-        now_s = self.beat_at_s = self._clock()
+        now_s = self._clock()
+        self._forgive_pause(now_s)
+        self.beat_at_s = now_s
         for stream in self._streams:
             if stream.decoder is not None:
                 self._check_on(stream, now_s)
         self._ended_decoders = [decoder for decoder in self._ended_decoders if not decoder.gone(within_s=0.0)]
         if now_s - self._status_at_s >= _STATUS_EVERY_S:
             self._publish_statuses(now_s)
+
+    def _forgive_pause(self, now_s: float) -> None:
+        """When it was this process that stood still (SIGSTOP, a suspended machine), no decoder is to blame."""
+        pause_s = now_s - self.beat_at_s - _LONG_TURN_S
+        if pause_s > 0:
+            for stream in self._streams:
+                stream.heard_at_s = min(now_s, stream.heard_at_s + pause_s)
+                stream.seen_at_s = min(now_s, stream.seen_at_s + pause_s)
 
     def _check_on(self, stream: Stream, now_s: float) -> None:
         """A decoder that says nothing hangs. So does one that only ever says that all is well and shows nothing."""
@@ -181,10 +196,9 @@ class Supervisor:
 
     def _start(self, stream: Stream) -> None:
         self._session += 1
-        stream.session = self._session
         stream.session_id = SessionId(f"{self._run_id}-{self._session}")
         stream.sessions += 1
-        stream.session_keyframes = 0
+        stream.session_keyframes = stream.shown = 0
         stream.decision_state = DecisionState()
         stream.verdict = Verdict.CLEAR
         stream.began_at_s = stream.heard_at_s = stream.seen_at_s = self._clock()
@@ -193,10 +207,9 @@ class Supervisor:
         job = DecoderJob(spec.stream, spec.url, self._session, options.source, options.decoder_memory_mib)
         try:
             stream.decoder = self._new_decoder(job)
-        except OSError as error:  # out of processes or files: as good as a crash, and worth the same pause
+            self._selector.register(stream.decoder, selectors.EVENT_READ, stream)
+        except OSError as error:  # out of processes, files or memory: as good as a crash, and worth the same pause
             self._restart(stream, Restart.CRASH, f"no decoder could be started: {error}")
-            return
-        self._selector.register(stream.decoder, selectors.EVENT_READ, stream)
 
     def _listen(self, stream: Stream) -> None:
         decoder = stream.decoder
@@ -239,7 +252,7 @@ class Supervisor:
     def _opened(self, stream: Stream, opened: Opened) -> None:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px
         stream.duration_s = opened.duration_s
-        if stream.state is not StreamState.WATCHING:
+        if stream.state not in _TILL_A_KEYFRAME:
             self._become(stream, StreamState.CONNECTING, "connected, no picture yet")
 
     def _keyframe(self, stream: Stream, keyframe: Fingerprints) -> None:
@@ -253,6 +266,7 @@ class Supervisor:
         if matched.observation.evidence:
             stream.looks_like = matched.observation.evidence[0].asset
         stream.session_keyframes += 1
+        stream.shown = hash((stream.shown, keyframe.at.pts_us, keyframe.prints))
         stream.failures_in_row = 0
         stream.media_s = keyframe.at.pts_us / 1e6
         stream.keyframe_at_s = stream.seen_at_s = self._clock()
@@ -275,23 +289,28 @@ class Supervisor:
 
     def _source_ended(self, stream: Stream) -> None:
         self._end_decoder(stream)
-        if stream.spec.once:
-            unseen = stream.unseen or self._undecided(stream)
-            state = StreamState.BLIND if unseen else StreamState.ENDED
-            self._finish(
-                stream, state, f"not all of it could be watched: {unseen}" if unseen else "", failed=bool(unseen)
-            )
-        else:
+        if not stream.spec.once:
+            if stream.session_keyframes:
+                # A recording where a live stream is expected begins anew each time: that is no news.
+                stream.same_in_row = stream.same_in_row + 1 if stream.shown == stream.shown_before else 0
+                stream.shown_before = stream.shown
+                stream.failures_in_row = stream.same_in_row
             self._again_later(stream, StreamState.ENDED, "the publisher left")
+        elif unseen := stream.unseen or (
+            "" if stream.session_keyframes else "it holds no keyframe that can be decoded"
+        ):
+            self._finish(stream, StreamState.BLIND, f"not all of it could be watched: {unseen}", failed=True)
+        else:
+            undecided = self._undecided(stream)
+            self._finish(stream, StreamState.ENDED, undecided, failed=bool(undecided))
 
     def _undecided(self, stream: Stream) -> str:
-        """Why a file cannot be called clear for want of keyframes; empty where it can."""
+        """Why a file that was watched whole is neither clear nor found; empty where it is one of them."""
         least, keyframes = self._matcher.rule.min_keyframes, stream.session_keyframes
-        if not keyframes:
-            return "it holds no keyframe that can be decoded"
-        if keyframes < least and stream.looks_like is not None:
-            return f"it looks like {stream.looks_like}, but a decision takes {least} keyframes and it holds {keyframes}"
-        return ""
+        if keyframes >= least or stream.looks_like is None:
+            return ""
+        why = f"it looks like {stream.looks_like}, but a decision takes {least} keyframes and it holds {keyframes}"
+        return f"undecided: {why}; a person should look at it"
 
     def _source_failed(self, stream: Stream, error: StreamGuardError) -> None:
         self._end_decoder(stream)
@@ -303,9 +322,9 @@ class Supervisor:
             case _:
                 state = StreamState.CONNECTING
         if stream.spec.once:
-            self._finish(stream, StreamState.BLIND, str(error), failed=True)
+            self._finish(stream, StreamState.BLIND, str(error), kind=error.problem, failed=True)
         else:
-            self._again_later(stream, state, str(error))
+            self._again_later(stream, state, str(error), kind=error.problem)
 
     def _decoder_gone(self, stream: Stream) -> None:
         code = stream.decoder.exit_code() if stream.decoder is not None else None
@@ -321,13 +340,13 @@ class Supervisor:
         else:
             self._again_later(stream, StreamState.BLIND, reason)
 
-    def _finish(self, stream: Stream, state: StreamState, reason: str, *, failed: bool) -> None:
+    def _finish(self, stream: Stream, state: StreamState, reason: str, *, failed: bool, kind: str = "") -> None:
         stream.finished, stream.failed = True, failed
-        self._become(stream, state, reason)
+        self._become(stream, state, reason, kind=kind)
         for watcher in self._watchers:
             watcher.finished(stream)
 
-    def _again_later(self, stream: Stream, state: StreamState, reason: str) -> None:
+    def _again_later(self, stream: Stream, state: StreamState, reason: str, *, kind: str = "") -> None:
         stream.failures_in_row += 1
         options = self._options
         pause_s = delay_s(
@@ -337,29 +356,38 @@ class Supervisor:
             jitter=random.random(),  # noqa: S311 - spreads reconnects, keeps no secret
         )
         stream.start_at_s = self._clock() + pause_s
-        self._become(stream, state, reason)
+        self._become(stream, state, reason, kind=kind)
 
     def _end_decoder(self, stream: Stream) -> None:
         if stream.decoder is None:
             return
-        with contextlib.suppress(KeyError):  # it was never registered: it could not be started
+        with contextlib.suppress(KeyError):  # it could not be registered
             self._selector.unregister(stream.decoder)
         stream.decoder.end()
         self._ended_decoders.append(stream.decoder)
         stream.decoder = None
 
-    def _become(self, stream: Stream, state: StreamState, reason: str = "") -> None:
+    def _become(self, stream: Stream, state: StreamState, reason: str = "", *, kind: str = "") -> None:
+        """`kind`: the reason without what it is about. A decoder tells it first, and then fails with it."""
         if (state, reason) == (stream.state, stream.reason):
             return
         stream.state, stream.reason = state, reason
-        self._log(stream, "stream_state", state=state.value, reason=reason)
+        if not stream.told.knows(state, kind or reason):
+            is_bad = stream.failed or state in (StreamState.BLIND, StreamState.STALLED)
+            because = {"reason": reason} if reason else {}
+            level = logging.WARNING if is_bad else logging.INFO
+            if self._log(stream, "stream_state", level=level, state=state.value, **because):
+                stream.told.note(state, kind or reason)
         for watcher in self._watchers:
             watcher.state_changed(stream)
 
-    def _log(self, stream: Stream, event: str, **keys: object) -> None:
-        if stream.line_limit.passes(self._clock()):
+    def _log(self, stream: Stream, event: str, *, level: int = logging.INFO, **keys: object) -> bool:
+        """Whether there was room for the line."""
+        passes = stream.line_limit.passes(self._clock())
+        if passes:
             keys |= stream.line_limit.left_out_before()
-            log.info(event, stream=stream.spec.stream, session_id=stream.session_id, **keys)
+            log.log(level, event, stream=stream.spec.stream, session_id=stream.session_id, **keys)
+        return passes
 
     def _publish_statuses(self, now_s: float) -> None:
         self._status_at_s = now_s

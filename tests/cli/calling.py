@@ -2,6 +2,7 @@
 or one of its commands alone, where its errors are looked at as they are raised.
 """
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,9 +42,12 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         assert isinstance(ended.value.code, int)
         return Done(ended.value.code, out, err)
 
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield run
-    # Logs are set up once a process, but this one goes on.
+    # Logs are set up once a process, and so are its signals, but this one goes on.
     structlog.reset_defaults()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def invoke(command: click.Command, *arguments: object, text: str | None = None, obj: object = None) -> Result:

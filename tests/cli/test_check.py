@@ -69,6 +69,21 @@ def test_what_was_found_counts_although_the_rest_cannot_be_watched(
     assert "no keyframe for 30 s" in result["error"]
 
 
+def test_one_keyframe_that_matches_is_undecided(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
+    """It was watched whole, so that is no failure to read it; but it is not clear either: 2, and what it looks like."""
+    frames = list(read_video(clips.known))
+    short = write_video(tmp_path / "short.mp4", frames[len(frames) // 2 :][:8])
+    done = run("check", "--library", library, "--json", short)
+    result = json.loads(done.out)
+    assert (done.status, result["keyframes"], result["looks_like"], result["decisions"]) == (2, 1, "known", [])
+    assert "verdict" not in result
+    done = run("check", "--library", library, short)
+    words = (
+        "undecided: it looks like known, but a decision takes 2 keyframes and it holds 1; a person should look at it"
+    )
+    assert (done.status, done.out) == (2, f"{short}: {words}\n")
+
+
 @pytest.mark.parametrize(("name", "status"), [("unrelated", 0), ("held_image", 1), ("black", 0)])
 def test_exit_statuses(run: Run, library: Path, *, clips: Clips, name: str, status: int) -> None:
     """0 all clear, 1 something was found."""
@@ -83,6 +98,10 @@ def test_for_people(run: Run, library: Path, clips: Clips) -> None:
     assert verdict.startswith(f"{clips.known}: kill (6 keyframes, 12")
     assert decision.startswith("  kill at 2.0 s: known [terror] from ")
     assert error.startswith(f"{clips.not_a_video}: error: ")
+    missing = clips.folder / "missing.mp4"
+    assert run("check", "--library", library, missing).out == f"{missing}: error: open: no such file; check the path\n"
+    one = write_video(clips.folder / "one.mp4", list(read_video(clips.unrelated))[:8])
+    assert run("check", "--library", library, one).out.startswith(f"{one}: clear (1 keyframe, 0.3")
 
 
 def test_names_do_not_drive_the_terminal(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
@@ -159,6 +178,14 @@ def test_results_go_to_standard_output_while_the_bar_goes_to_the_terminal(librar
     assert json.loads(done.out)["verdict"] == "kill"
     assert b"checking" in shown
     assert b"verdict" not in shown
+
+
+def test_a_full_disk_under_the_results_is_one_line(library: Path, clips: Clips) -> None:
+    """`check FILE... > results`, with no room for them: no trace, no fault of a stream, and 2."""
+    with Path("/dev/full").open("w") as full:
+        process = started("check", "--library", library, clips.unrelated, clips.known, stdout=full)
+        done = ended(process)
+    assert (done.status, done.err) == (2, "error: write output: No space left on device; is the disk full, or gone?\n")
 
 
 def test_a_reader_that_goes_away_ends_it(library: Path, clips: Clips) -> None:

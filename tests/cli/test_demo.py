@@ -1,5 +1,6 @@
 """`streamguard demo`: what it prints and how it ends, with a stream that is shorter than the real one."""
 
+import errno
 import io
 import json
 from pathlib import Path
@@ -107,6 +108,18 @@ def test_story_tells_the_best_evidence_of_a_keyframe() -> None:
     Story(Console(file=text, width=40, soft_wrap=True)).keyframe(2.04, stream_s=6.0, evidence=(far, near))
     line = "     2.0 s  keyframe at 6.0 s: talk at 4.5 s, mirrored, 8 of 256 bits differ, 9.0 nats\n"
     assert text.getvalue() == line
+
+
+def test_a_moment_that_cannot_be_told_is_no_streams_fault() -> None:
+    """It is told in the supervisor's loop: the error is kept for the command, and nothing more is tried."""
+    with Path("/dev/full").open("w") as full:
+        story = Story(Console(file=full, soft_wrap=True))
+        story.on_air(1.0)
+        story.on_air(2.0)
+        assert story.broken is not None
+        assert story.broken.errno == errno.ENOSPC
+        with pytest.raises(OSError, match="No space left"):
+            full.close()
 
 
 def test_a_step_is_told_at_once_without_a_terminal() -> None:

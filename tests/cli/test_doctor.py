@@ -6,12 +6,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from tests.cli.calling import Run, runner
+from streamguard.cli.running_worker import running_worker
+from streamguard.enforce.outbox import Outbox
+from streamguard.worker.health import Health, HealthServer
+from tests.cli.calling import Run, ended, runner, started
 from tests.known_library import make_library
 from tests.redis_servers import PASSWORD, RedisServer
 from tests.scenes import Clips
 from tests.servers import free_ports
+from tests.waiting import eventually
 
 run = pytest.fixture(runner)
 
@@ -38,8 +43,55 @@ def test_all_is_well(run: Run, options: list[object]) -> None:
         "packages", "library", "outbox", "redis", "http port",
     ]  # fmt: skip
     assert lines[1].startswith("ok       library: ")
-    assert "1 items" in lines[1]
+    assert "1 item, 1 look, " in lines[1]
     assert lines[3].startswith("note     redis: none is named")
+
+
+def test_it_leaves_nothing_behind(run: Run, options: list[object], tmp_path: Path) -> None:
+    """Least of all an outbox that belongs to whoever looked: the worker could not open it."""
+    before = sorted(tmp_path.iterdir())
+    assert "is not there yet, and can be made" in run("doctor", *options).out
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_beside_a_running_worker(run: Run, options: list[object], tmp_path: Path) -> None:
+    """Its outbox and its port are no problems; it is asked how it stands. Ended, both are free again."""
+    (port,) = free_ports(1)
+    options += ["--http-port", port]
+    nobody = f"rtmp://127.0.0.1:{free_ports(1)[0]}/live/x"
+    process = started("watch", *options, nobody)
+    eventually(lambda: running_worker("127.0.0.1", port), timeout_s=30, what="its pages")
+    done = run("doctor", "--json", *options)
+    other = run("doctor", "--json", *options, "--outbox", tmp_path / "other.sqlite")
+    portless = run("doctor", "--json", *options, "--http-port", 0)
+    process.terminate()
+    ended(process)
+    found = _findings(done.out)
+    assert done.status == 0, done.out
+    assert found["worker"] == ("ok", f"a worker is running here, on 127.0.0.1:{port}, and is ready")
+    assert found["outbox"] == ("ok", f"{tmp_path / 'outbox.sqlite'} is the running worker's")
+    assert found["http port"] == ("ok", f"127.0.0.1:{port} is the running worker's")
+    assert "worker" not in _findings(other.out)
+    assert _findings(other.out)["http port"][0] == "problem"
+    assert "in use, by a worker with another outbox; choose" in _findings(other.out)["http port"][1]
+    assert _findings(portless.out)["outbox"][0] == "problem"
+    assert run("doctor", *options).status == 0
+
+
+def test_a_running_worker_that_is_not_ready(run: Run, options: list[object], tmp_path: Path) -> None:
+    """Is a problem, with its own words for why."""
+    (port,) = free_ports(1)
+    health = Health(alive=True, ready=False, detail={"reasons": ["a kill-signal waits in memory"]})
+    server = HealthServer("127.0.0.1", port, registry=CollectorRegistry(), health=lambda: health, statuses=tuple)
+    server.start()
+    try:
+        with Outbox.open(tmp_path / "outbox.sqlite"):
+            done = run("doctor", "--json", *options, "--http-port", port)
+    finally:
+        server.stop()
+    outcome, detail = _findings(done.out)["worker"]
+    assert (done.status, outcome) == (1, "problem")
+    assert "and is not ready: a kill-signal waits in memory; see docs/operations.md" in detail
 
 
 def test_what_is_wrong_is_a_problem_each(run: Run, tmp_path: Path) -> None:
@@ -60,8 +112,11 @@ def test_what_is_wrong_is_a_problem_each(run: Run, tmp_path: Path) -> None:
     assert {what for what, (outcome, _) in found.items() if outcome == "problem"} == {
         "library", "outbox", "redis", "signing key", "http port",
     }  # fmt: skip
-    assert "Address already in use" in found["http port"][1]
+    assert found["http port"][1] == (
+        f"serve metrics on 127.0.0.1:{port}: Address already in use; choose another [http] port, or 0 to turn it off"
+    )
     assert "no-key" in found["signing key"][1]
+    assert all(";" in detail for outcome, detail in found.values() if outcome == "problem"), "each has a next step"
     assert "open-sesame" not in done.out + done.err
 
 
@@ -79,16 +134,25 @@ def test_redis(
     assert password not in done.out + done.err
 
 
+def test_a_redis_that_is_not_there(run: Run, options: list[object]) -> None:
+    """A worker would wait for it; here it is a problem, with what to look at."""
+    done = run("doctor", "--json", *options, "--redis", f"redis://127.0.0.1:{free_ports(1)[0]}")
+    outcome, detail = _findings(done.out)["redis"]
+    assert (done.status, outcome) == (1, "problem")
+    assert detail.endswith(": connection refused; does Redis run, and is redis.url right?")
+
+
 def test_streams_are_looked_at(run: Run, options: list[object], clips: Clips) -> None:
     """A picture of each; one that shows none within the time is a problem, with its state and reason."""
     (port,) = free_ports(1)
     dark = f"cam=rtmp://user:secret@127.0.0.1:{port}/live/x?token=secret"
-    done = run("doctor", "--json", "--wait", "1", *options, dark, clips.known)
+    done = run("doctor", "--json", "--wait", "10", *options, dark, clips.known)
     found = _findings(done.out)
     assert found[f"stream {clips.known}"] == ("ok", "h264 320x180")
     outcome, detail = found["stream cam"]
     assert outcome == "problem"
     assert detail.startswith("connecting: open stream rtmp://127.0.0.1")
+    assert detail.endswith('; see "States of a stream" in docs/operations.md')
     assert done.status == 1
     assert "secret" not in done.out + done.err
 
@@ -102,7 +166,7 @@ def test_check_config(run: Run, tmp_path: Path) -> None:
     """Good ones are said to be; wrong ones are an error with the key's path, and no value is shown."""
     config = tmp_path / "sg.toml"
     config.write_text('[[streams]]\nurl = "rtmp://user:secret@host/live/x"\n')
-    assert run("check-config", config).out == f"{config}: good; 1 streams\n"
+    assert run("check-config", config).out == f"{config}: good; 1 stream\n"
     for text, word in (
         ('[redis]\nurls = "redis://:secret@host"\n', "redis.urls: unknown key, did you mean url?"),
         ('[[streams]]\nurl = "srt://user:secret@host/x"\n', "not a kind of source that can be watched"),
@@ -118,3 +182,17 @@ def test_check_config(run: Run, tmp_path: Path) -> None:
         assert (done.status, done.out) == (2, "")
         assert word in done.err
         assert "secret" not in done.err
+
+
+def test_check_config_notes_what_is_not_on_this_machine(run: Run, tmp_path: Path) -> None:
+    """It is good all the same: it may be for another one."""
+    config = tmp_path / "sg.toml"
+    library, folder = tmp_path / "library", tmp_path / "data"
+    config.write_text(f'[library]\npath = "{library}"\n[signals]\noutbox = "{folder / "outbox.sqlite"}"\n')
+    done = run("check-config", config)
+    good, *notes = done.out.splitlines()
+    assert (done.status, good, done.err) == (0, f"{config}: good; 0 streams", "")
+    assert [note.split(" ")[:2] for note in notes] == [["note:", "library.path"], ["note:", "signals.outbox"]]
+    library.mkdir()
+    folder.mkdir()
+    assert run("check-config", config).out == f"{good}\n"

@@ -113,9 +113,29 @@ def test_a_list_that_may_never_end_is_refused(tmp_path: Path) -> None:
 def test_a_duplicate_is_no_error(tmp_path: Path, clips: Clips) -> None:
     """Adding the same file again says as what it is known, and ends with 0."""
     _run("add", "--library", tmp_path / "lib", "--id", "first", clips.image)
-    again = _run("add", "--library", tmp_path / "lib", "--id", "second", clips.image)
+    again = _run("add", "--library", tmp_path / "lib", clips.image)
     assert again.exit_code == 0
-    assert "has it already, as first" in again.stdout
+    assert again.stdout == f"duplicate {clips.image}: the library has it already, as first (unlabelled)\n"
+
+
+def test_what_is_asked_of_a_duplicate_is_said_not_to_be_done(tmp_path: Path, clips: Clips) -> None:
+    """Its id and label stay; how to change them is told."""
+    lib = tmp_path / "lib"
+    _run("add", "--library", lib, "--id", "first", "--label", "terror", clips.image)
+    asked = {
+        ("--id", "second", "--label", "other"): (
+            ["id", "label"],
+            "; --id and --label were not applied: to change that",
+        ),
+        ("--id", "first", "--label", "other"): (["label"], "; --label was not applied: to change that, remove it and"),
+        ("--id", "first", "--label", "terror"): ([], ""),
+    }
+    for options, (ignored, words) in asked.items():
+        (line,) = _lines(_run("add", "--library", lib, "--json", *options, clips.image))
+        assert (line["id"], line["label"], line["not_applied"]) == ("first", "terror", ignored)
+        told = _run("add", "--library", lib, *options, clips.image).stdout
+        assert words in told
+        assert (f"streamguard library remove --library {lib} first" in told) is bool(ignored)
 
 
 def test_a_duplicate_that_is_disabled_is_said_to_be_so(tmp_path: Path, clips: Clips) -> None:
@@ -125,7 +145,8 @@ def test_a_duplicate_that_is_disabled_is_said_to_be_so(tmp_path: Path, clips: Cl
     again = _run("add", "--library", tmp_path / "lib", clips.image)
     assert again.exit_code == 0
     assert (
-        "as first, which is disabled; to have it searched again: streamguard library enable --library" in again.stdout
+        "as first (unlabelled), which is disabled; to have it searched again: streamguard library enable --library"
+        in again.stdout
     )
     (line,) = _lines(_run("add", "--library", tmp_path / "lib", "--json", clips.image))
     assert (line["status"], line["state"]) == ("duplicate", "disabled")
@@ -136,7 +157,17 @@ def test_a_black_clip_is_an_error(tmp_path: Path, clips: Clips) -> None:
     result = _run("add", "--library", tmp_path / "lib", clips.black)
     assert result.exit_code == 2
     assert "nothing in it can be recognised" in result.stderr
-    assert load_snapshot(tmp_path / "lib").items == 0
+
+
+def test_what_adds_nothing_makes_no_library(tmp_path: Path, clips: Clips) -> None:
+    """An empty one would be taken for one that knows something. A folder that is there already stays as it is."""
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "deep" / "lib", tmp_path / "empty"):
+        assert _run("add", "--library", path, clips.black, clips.not_a_video).exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert _run("add", "--library", tmp_path / "deep" / "lib", clips.black, clips.image).exit_code == 2
+    assert load_snapshot(tmp_path / "deep" / "lib").items == 1
 
 
 def test_wrong_calls(tmp_path: Path, clips: Clips) -> None:
@@ -146,6 +177,26 @@ def test_wrong_calls(tmp_path: Path, clips: Clips) -> None:
         assert isinstance(_run("add", "--library", tmp_path / "lib", *arguments).exception, StreamGuardError)
     for path in (tmp_path / "empty", tmp_path / "nowhere.mp4"):
         assert _run("add", "--library", tmp_path / "lib", path).exit_code == 2
+    assert not (tmp_path / "lib").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--id", "bad id"], "--id 'bad id': not a possible id; letters"),
+        (["--label", "bad\nlabel"], "--label 'bad\\nlabel': not a possible label; at most 100"),
+        (["--label", "x" * 101], "not a possible label; at most 100"),
+        (["--label", ""], "--label '': an empty label says nothing; leave it out"),
+        (["--label", "  "], "--label '  ': an empty label says nothing; leave it out"),
+    ],
+)
+def test_names_that_cannot_be_are_refused_before_anything_is_read(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    """Decoding may take hours; the error names what was given."""
+    error = _run("add", "--library", tmp_path / "lib", *options, "--list", "-", text="any.mp4\n").exception
+    assert isinstance(error, UsageError)
+    assert words in str(error)
     assert not (tmp_path / "lib").exists()
 
 
@@ -167,7 +218,9 @@ def test_an_empty_library(tmp_path: Path) -> None:
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert "streamguard library add" in listed.stderr
     assert _run("verify", "--library", tmp_path / "lib").exit_code == 0
-    assert _run("stats", "--library", tmp_path / "lib").exit_code == 0
+    stats = _run("stats", "--library", tmp_path / "lib")
+    assert (stats.exit_code, "changed: never\n" in stats.stdout) == (0, True)
+    assert _lines(_run("stats", "--library", tmp_path / "lib", "--json"))[0]["changed"] is None
 
 
 @pytest.mark.parametrize("command", ["list", "verify", "stats", "disable", "show", "enable", "remove"])
@@ -226,6 +279,28 @@ def test_verify_tells_of_a_damaged_catalogue(known: Path) -> None:
     assert (tree["ok"], tree["items"]) == (False, None)
 
 
+def test_verify_tells_of_a_catalogue_that_does_not_open(known: Path) -> None:
+    """Garbage in its place is damage like any other: 1, as the help says, with the next step."""
+    (known / CATALOGUE).write_bytes(b"garbage, no database at all" * 400)
+    result = _run("verify", "--library", known)
+    assert (result.exit_code, result.stdout.count("\n")) == (1, 1)
+    assert result.stdout.startswith(f"damaged: {known / CATALOGUE}: ")
+    (tree,) = _lines(_run("verify", "--library", known, "--json"))
+    assert (tree["ok"], tree["items"], len(tree["problems"])) == (False, None, 1)
+
+
+def test_what_is_added_beside_damage_is_a_warning(known: Path, clips: Clips) -> None:
+    """It is added, but nobody can load it: one line with the next step, and 0."""
+    assert "warning" not in _run("add", "--library", known, clips.image).stderr
+    index = next((known / SEGMENTS).glob("*/pdq.faiss"))
+    index.write_bytes(index.read_bytes()[:-5])
+    result = _run("add", "--library", known, clips.unrelated)
+    assert (result.exit_code, result.stdout.startswith("added ")) == (0, True)
+    (warning,) = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert "the library does not load" in warning
+    assert f"streamguard library verify --library {known}" in warning
+
+
 def test_stats(known: Path) -> None:
     """The figures, with the version that workers report."""
     (tree,) = _lines(_run("stats", "--library", known, "--json"))
@@ -246,10 +321,7 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
 @pytest.fixture
 def held(tmp_path: Path, clips: Clips) -> Iterator[Held]:
     """`library add`, with our settings around it, in the middle of a file that takes hours to read."""
-    large = tmp_path / "large.mp4"
-    shutil.copyfile(clips.known, large)  # footage, for what is none is not read to its end
-    with large.open("r+b") as file:
-        file.truncate(1 << 40)
+    large = _hours_long(clips.known, tmp_path / "large.mp4")
     with started("library", "add", "--library", tmp_path / "lib", large, env=os.environ | SECRETS) as adding:
         try:
             eventually(lambda: any(large in _open_files(pid) for pid in decoders(adding.pid)), timeout_s=20)
@@ -257,6 +329,14 @@ def held(tmp_path: Path, clips: Clips) -> Iterator[Held]:
             yield Held(adding.pid, decoder, large)
         finally:
             adding.kill()
+
+
+def _hours_long(clip: Path, path: Path) -> Path:
+    """Footage with a tail that takes hours to read; what is no footage is not read to its end."""
+    shutil.copyfile(clip, path)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    return path
 
 
 def _open_files(pid: int) -> set[Path]:
@@ -291,7 +371,8 @@ def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Sig
     path = tmp_path / "lib"
     files = [clips.image, clips.known, clips.unrelated]
     command = [*COMMAND, "add", "--library", str(path), "--json", *map(str, files)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as adding:
+    endless = str(_hours_long(clips.known, tmp_path / "endless.mp4"))  # a signal that comes late finds it busy, too
+    with subprocess.Popen([*command, endless], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as adding:
         assert adding.stdout is not None
         first = json.loads(adding.stdout.readline())
         helpers = descendants(adding.pid)

@@ -52,6 +52,17 @@ def test_traces_show_no_variables(capsys: pytest.CaptureFixture[str], style: Lit
     assert "secret" not in err
 
 
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_names_steer_nothing(capsys: pytest.CaptureFixture[str], style: Literal["json", "text"]) -> None:
+    """Whatever a stream, a label or a server's word holds: one line, without control and format characters."""
+    set_up_logs(LogConfig(format=style))
+    log.warning("signal", stream="cam\x9b2J\u202e", label="a\nb\x1b[31m")
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert not set(line) & set("\x9b\u202e\x1b")
+    assert "cam" in line
+
+
 def test_levels(capsys: pytest.CaptureFixture[str]) -> None:
     """Only what is as grave as asked for."""
     set_up_logs(LogConfig(level="error"))

@@ -74,13 +74,12 @@ def test_version(run: Run) -> None:
 
 def test_a_reader_that_goes_away_is_no_trace() -> None:
     """`streamguard --help | head -0` says nothing."""
-    process = started("--help")
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    err = process.stderr.read()
-    process.stderr.close()
-    assert (process.wait(TIMEOUT_S), err) == (2, "")
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = started("--help", stdout=writing)
+    os.close(writing)
+    done = ended(process)
+    assert (done.status, done.err) == (2, "")
 
 
 def _with_streams(redirections: str, *arguments: str, buffered: bool = True) -> subprocess.CompletedProcess[str]:
@@ -136,11 +135,13 @@ def test_python_m() -> None:
     assert (done.status, done.out) == (0, f"streamguard, version {streamguard.__version__}\n")
 
 
-def test_faiss_is_told_not_to_spin() -> None:
-    """A command finds OMP_WAIT_POLICY set before FAISS is imported, unless the operator set it."""
+@pytest.mark.parametrize(("name", "ours", "theirs"), [("WAIT_POLICY", "PASSIVE", "ACTIVE"), ("NUM_THREADS", "1", "3")])
+def test_faiss_is_told_not_to_spin_and_to_start_no_threads(name: str, ours: str, theirs: str) -> None:
+    """A command finds both set before FAISS is imported, unless the operator set them."""
     code = "import os, sys; from streamguard.cli.main import main; early = 'faiss' in sys.modules\n"
-    code += "try: main(['--version'])\nexcept SystemExit: print(os.environ['OMP_WAIT_POLICY'], early)"
-    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
-        environ = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
-        done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    code += f"try: main(['--version'])\nexcept SystemExit: print(os.environ['OMP_{name}'], early)"
+    bare = {key: value for key, value in os.environ.items() if key != f"OMP_{name}"}
+    for given, expected in (({}, ours), ({f"OMP_{name}": theirs}, theirs)):
+        command = (sys.executable, "-c", code)
+        done = subprocess.run(command, env=bare | given, capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == f"{expected} False"

@@ -13,10 +13,11 @@ from streamguard.cli.signals import signals as command
 from streamguard.enforce.follow import Entry
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import sign
-from streamguard.errors import SignalsRejected, UsageError
+from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
 from tests.cli.calling import invoke, started
 from tests.kill_signals import KEY, a_decision, a_signal, addressed
 from tests.redis_servers import PASSWORD, RedisServer
+from tests.servers import free_ports
 
 STREAM = "{streamguard}:signals"
 
@@ -61,14 +62,14 @@ def test_a_signal_is_one_line_for_people(redis_server: RedisServer) -> None:
     assert len(done.lines) == 1
     assert " kill stream=cam-7 session=session-1 reference=clip-1 label=terror at=14s nats=31.25 " in done.lines[0]
     assert done.lines[0].endswith(f"[signature unchecked] {signal_id}")
-    assert done.summary == "1 signals"
+    assert done.summary == "1 signal"
 
 
 def test_a_good_signature_is_told_and_counted(redis_server: RedisServer, key_file: Path) -> None:
     """Exit 0 when all were good."""
     publish(redis_server)
     done = tail(redis_server, "--verify", "--key-file", key_file)
-    assert (done.status, done.summary) == (0, "1 signals: 1 signature good")
+    assert (done.status, done.summary) == (0, "1 signal: 1 signature good")
     assert "[signature good]" in done.lines[0]
 
 
@@ -79,7 +80,7 @@ def test_an_unverified_signal_is_never_printed_as_good(
     """Marked, counted, and exit 1 in the end."""
     publish(redis_server, key=key)
     done = tail(redis_server, "--verify", "--key-file", key_file)
-    assert (done.status, done.summary) == (1, f"1 signals: 1 signature {mark.lower()}")
+    assert (done.status, done.summary) == (1, f"1 signal: 1 signature {mark.lower()}")
     assert f"[signature {mark}]" in done.lines[0]
     assert "good" not in done.lines[0]
 
@@ -146,6 +147,14 @@ def test_hostile_messages_cost_a_line_and_nothing_else(redis_server: RedisServer
     assert done.summary.startswith("8 signals: 1 signature good, 1 signature bad, 6 not understood")
 
 
+def test_an_entry_that_was_stepped_over_is_not_understood() -> None:
+    """One line says why, and with --verify it counts."""
+    tally = Tally(KEY)
+    seen = tally.see(Entry("7-0", {}, "longer than 32 MiB, stepped over"), now_unix_s=0.0)
+    assert seen.as_text() == '7-0 not understood: "longer than 32 MiB, stepped over"'
+    assert tally.doubtful == 1
+
+
 def test_what_is_shown_cannot_steer_a_terminal_or_pass_for_more() -> None:
     """Control characters are replaced, several words are quoted, length is bounded."""
     assert shown("cam-7") == "cam-7"
@@ -197,6 +206,15 @@ def test_no_redis_and_a_wrong_password_are_clear_errors(redis_with_password: Red
         tail(redis_with_password)
     assert ":wrong@" not in str(caught.value)
     assert PASSWORD not in str(caught.value)
+
+
+def test_a_redis_that_was_never_reached_is_an_error() -> None:
+    """Nothing was looked at, so it does not say "0 signals"."""
+    url = f"redis://127.0.0.1:{free_ports(1)[0]}"
+    result = invoke(command, "tail", "--redis", url, "--stop-after", "0.3")
+    assert isinstance(result.exception, SignalsUnreachable)
+    assert "0 signals" not in result.stderr
+    assert result.stderr.count("trying again") == 1
 
 
 def test_the_help_has_examples_on_lines_of_their_own() -> None:

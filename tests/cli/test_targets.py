@@ -1,8 +1,10 @@
 """streamguard.cli.targets: what the operator calls a stream."""
 
+from pathlib import Path
+
 import pytest
 
-from streamguard.cli.targets import once_spec, stream_specs
+from streamguard.cli.targets import once_spec, require_files, stream_specs
 from streamguard.config import load_config
 from streamguard.errors import UsageError
 
@@ -28,6 +30,29 @@ def test_a_stream_is_called_by_its_name_else_by_its_url() -> None:
         ("UP", "rtmp://host/live/y", False),
         ("recordings/a=b.mp4", "recordings/a=b.mp4", True),
     ]
+
+
+def test_a_file_may_have_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NAME=PATH, where a file is there; but a file whose own name has "=" in it is that file."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("clip.mp4", "a=b.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    assert _names("cam=clip.mp4", "a=b.mp4", f"x={tmp_path / 'b.mp4'}", "cam=none.mp4") == [
+        ("cam", "clip.mp4", True),
+        ("a=b.mp4", "a=b.mp4", True),
+        ("x", str(tmp_path / "b.mp4"), True),
+        ("cam=none.mp4", "cam=none.mp4", True),
+    ]
+
+
+def test_files_must_be_there(tmp_path: Path) -> None:
+    """Streams need not: they may come."""
+    here = tmp_path / "here.mp4"
+    here.touch()
+    require_files(stream_specs(["rtmp://a/live/1", str(here), f"x=file://{here}"], EMPTY))
+    for missing in ("none.mp4", "cam=none.mp4", "cam=file:///none.mp4", str(tmp_path)):
+        with pytest.raises(UsageError, match=r"open .*(none.mp4: no such file|a folder, not a file); check the path"):
+            require_files(stream_specs([missing], EMPTY))
 
 
 def test_a_url_with_a_url_in_it_is_no_name() -> None:

@@ -3,9 +3,9 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from streamguard.demo.encode import read_video, write_video
 from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.enforce.outbox import Outbox
 from tests.cli.calling import Run, ended, runner, started
@@ -84,7 +85,7 @@ def test_a_signal_drains(options: list[object], tmp_path: Path, clips: Clips, *,
         family = descendants(process.pid)
         running = decoders(process.pid)
         began_s = time.monotonic()
-        subprocess.run(["kill", f"-{how.value}", "--", f"-{process.pid}"], check=True)
+        os.killpg(process.pid, how)
         done = ended(process, timeout_s=15)
     assert done.status == 0, done.err
     assert time.monotonic() - began_s < 10
@@ -96,6 +97,20 @@ def test_a_signal_drains(options: list[object], tmp_path: Path, clips: Clips, *,
     assert [stream["stream"] for stream in summary["by_stream"]] == ["cam", str(clips.known)]
     with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
         assert (outbox.depth(), outbox.counts().delivered) == (0, len(events))
+
+
+def test_a_signal_during_the_start_drains_too(options: list[object]) -> None:
+    """As while Redis is checked: it exits with 0, without having watched anything."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        redis = f"redis://127.0.0.1:{mute.getsockname()[1]}/0"
+        process = started("watch", "--json", *options, "--redis", redis, f"rtmp://{a_closed_port()}/live/x")
+        mute.settimeout(30)
+        connection, _ = mute.accept()
+        process.terminate()
+        with connection:
+            done = ended(process)
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["by_stream"][0]["sessions"] == 0
 
 
 def test_files_are_watched_to_their_end(options: list[object], clips: Clips) -> None:
@@ -110,11 +125,9 @@ def test_files_are_watched_to_their_end(options: list[object], clips: Clips) -> 
 def test_what_was_never_watched_is_an_error_with_its_reason(options: list[object], clips: Clips) -> None:
     """After --stop-after: exit 2, a line for each such stream, and the summary all the same."""
     url = f"rtmp://user:secret@{a_closed_port()}/live/x?token=secret"
-    began_s = time.monotonic()
     done = ended(
-        started("watch", "--json", "--stop-after", "1.5", *options, f"cam={url}", clips.not_a_video, clips.known)
+        started("watch", "--json", "--stop-after", "10", *options, f"cam={url}", clips.not_a_video, clips.known)
     )
-    assert time.monotonic() - began_s < 20
     assert done.status == 2
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
@@ -124,30 +137,50 @@ def test_what_was_never_watched_is_an_error_with_its_reason(options: list[object
     assert "secret" not in done.out + done.err
 
 
+def test_an_undecided_file_is_an_error(options: list[object], tmp_path: Path, clips: Clips) -> None:
+    """It is said as what it is, not as one that could not be watched."""
+    frames = list(read_video(clips.known))
+    short = write_video(tmp_path / "short.mp4", frames[len(frames) // 2 :][:8])
+    done = ended(started("watch", *options, short))
+    assert done.status == 2
+    assert done.err.splitlines()[-1].startswith(f"error: {short} is undecided: it looks like known, but a decision")
+
+
 def test_credentials_are_nowhere(library: Path, tmp_path: Path) -> None:
     """Of a stream's URL, of Redis and of the signing key, in no log, page, metric, or child's command line."""
     page = Page()
-    streams = (
-        f"rtmp://user:secret@{a_closed_port()}/live/x?token=secret http://user:secret@{a_closed_port()}/x.m3u8?k=secret"
-    )
+    mute = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{mute.getsockname()[1]}"
+    streams = f"rtmp://user:secret@{a_closed_port()}/live/x?token=secret http://user:secret@{address}/x.m3u8?k=secret"
     settings = {
         "SG__STREAMS": streams, "SG__REDIS__URL": f"redis://:secret@{a_closed_port()}/0", "SG__LOG__LEVEL": "debug",
         "SG__SIGNALS__HMAC_KEY": "secret-secret-secret", "SG__WORKER__DRAIN_TIMEOUT_S": "1",
         "SG__LIBRARY__PATH": str(library), "SG__SIGNALS__OUTBOX": str(tmp_path / "outbox.sqlite"),
-        "SG__HTTP__PORT": str(page.port), "PATH": "/usr/bin:/bin",
+        "SG__HTTP__PORT": str(page.port), "SG__INGEST__OPEN_TIMEOUT_S": "60", "PATH": "/usr/bin:/bin",
     }  # fmt: skip
-    process = started("watch", "--json", env=settings)
-    eventually(lambda: page.stream().get("reason"), timeout_s=30, what="a state with its reason")
-    pages = [page.get(path) for path in ("/api/streams", "/metrics", "/readyz", "/livez")]
-    family = [pid for pid in descendants(process.pid) if still_running(pid)]
-    told = [Path(f"/proc/{pid}/{name}").read_text() for pid in family for name in ("environ", "cmdline")]
-    process.terminate()
-    done = ended(process)
+    with mute:
+        process = started("watch", "--json", env=settings)
+        mute.settimeout(30)
+        waiting, _ = mute.accept()
+        with waiting:  # and so one decoder stays; those of the other stream are gone at once
+            eventually(lambda: page.stream().get("reason"), timeout_s=30, what="a state with its reason")
+            pages = [page.get(path) for path in ("/api/streams", "/metrics", "/readyz", "/livez")]
+            family = descendants(process.pid)
+            told = [text for pid in family for name in ("environ", "cmdline") if (text := _shown(pid, name))]
+            process.terminate()
+            done = ended(process)
     assert done.status == 0
-    assert len(told) >= 4
+    assert len(told) >= 6  # of the forkserver, multiprocessing's tracker, and that decoder
     assert "rtmp://127.0.0.1" in pages[0]
     for text in (*pages, *told, done.out, done.err):
         assert "secret" not in text
+
+
+def _shown(pid: int, name: str) -> str:
+    """What /proc shows of a process; nothing when it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/{name}").read_text()
+    return ""
 
 
 def test_a_log_that_nobody_reads_ends_nothing(options: list[object], clips: Clips) -> None:
@@ -165,9 +198,13 @@ def test_a_log_that_nobody_reads_ends_nothing(options: list[object], clips: Clip
     assert json.loads(done.out.splitlines()[-1])["restarts"] == 0
 
 
-def test_a_stuck_reader_does_not_hold_up_the_end(options: list[object], tmp_path: Path, clips: Clips) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("summary", [[], ["--json"]])
+def test_a_stuck_reader_does_not_hold_up_the_end(
+    options: list[object], tmp_path: Path, clips: Clips, *, summary: list[str], unbuffered: str
+) -> None:
     """Nobody reads standard output and the pipe is full: what is not delivered stays in the outbox, and SIGTERM ends
-    it in time, with 0.
+    it in time, with 0, whatever Python is told of buffers.
     """
     page = Page()
     reading, writing = socket.socketpair()
@@ -178,16 +215,38 @@ def test_a_stuck_reader_does_not_hold_up_the_end(options: list[object], tmp_path
     writing.settimeout(None)
     with reading, writing:
         process = started(
-            "watch", *options, "--http-port", page.port, clips.known, f"rtmp://{a_closed_port()}/live/x",
-            stdout=writing, env={**os.environ, "SG__WORKER__DRAIN_TIMEOUT_S": "2"},
+            "watch", *summary, *options, "--http-port", page.port, clips.known, f"rtmp://{a_closed_port()}/live/x",
+            stdout=writing,
+            env={**os.environ, "SG__WORKER__DRAIN_TIMEOUT_S": "2", "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
         eventually(lambda: "streamguard_outbox_depth 1.0\n" in page.get("/metrics"), timeout_s=30, what="a signal")
         began_s = time.monotonic()
         process.terminate()
-        done = ended(process, timeout_s=15)
-    assert (done.status, time.monotonic() - began_s < 6) == (0, True), done.err
+        done = ended(process)
+    assert (done.status, time.monotonic() - began_s < 20) == (0, True), done.err
     with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
         assert outbox.depth() == 1
+
+
+def test_a_lost_decision_is_an_error(library: Path, tmp_path: Path, clips: Clips) -> None:
+    """What could not be made durable before SIGTERM is counted in the summary, and makes the exit status 2."""
+    page = Page()
+    (tmp_path / "gone").mkdir()
+    with live(clips) as url:
+        process = started(
+            "watch", "--json", "--library", library, "--outbox", tmp_path / "gone" / "outbox.sqlite",
+            "--http-port", page.port, f"cam={url}",
+        )  # fmt: skip
+        eventually(lambda: page.get("/livez"), timeout_s=30, what="the start")
+        shutil.rmtree(tmp_path / "gone")
+        eventually(lambda: '"signals_not_durable": 1' in page.get("/readyz"), timeout_s=30, what="a decision")
+        process.terminate()
+        done = ended(process)
+    assert done.status == 2
+    assert json.loads(done.out.splitlines()[-1])["lost"] == 1
+    (error,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: a kill-signal is lost: ")
+    assert "cut them by hand" in error
 
 
 @pytest.mark.parametrize("arguments", [["a", "b"], []])
@@ -198,6 +257,13 @@ def test_no_stream_or_two_of_one_name(run: Run, options: list[object], arguments
     assert (done.status, done.out) == (2, "")
     assert ("two streams have this name" if urls else "no stream is named") in done.err
     assert "secret" not in done.err
+
+
+def test_a_missing_file(run: Run, options: list[object]) -> None:
+    """Exit 2 at once, before anything is served or made."""
+    done = run("watch", *options, "cam=missing.mp4", "rtmp://host/live/x")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "error: open cam=missing.mp4: no such file; check the path\n"
 
 
 def test_an_unknown_key_in_the_config(run: Run, options: list[object], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,5 +95,9 @@ def _shows_trouble_with(worker: Worker, file: Path, *, serving: str) -> None:
     eventually(lambda: str(file) in worker.readiness()[1]["library_problem"], what=f"trouble with {file.name}")
     assert worker.metric(_FAILING) == 1
     assert worker.readiness()[1]["library"] == serving
-    (line,) = [line for line in worker.log("library_not_loaded") if str(file) in line["problem"]]
+    (line,) = eventually(lambda: _told(worker, file), what="a line in the log")
     assert line["serving"] == serving
+
+
+def _told(worker: Worker, file: Path) -> list[dict[str, Any]]:
+    return [line for line in worker.log("library_not_loaded") if str(file) in line["problem"]]

@@ -86,9 +86,10 @@ def test_a_worker_killed_while_redis_is_down_leaves_its_signals_to_the_next_one(
 def test_draining_while_redis_is_down_keeps_the_signals(
     rtmp_server: RtmpServer, start_redis: StartRedis, *, clips: Clips, library: Path, start_worker: StartWorker
 ) -> None:
-    """SIGTERM ends a worker within 10 s with 0 although Redis is down, and what it could not deliver stays pending."""
+    """SIGTERM ends a worker with 0 although Redis is down, and what it could not deliver stays pending."""
     redis = start_redis()
-    worker = start_worker(Setup({"unheard": rtmp_server.rtmp_url("unheard")}, library, redis.url))
+    in_time = {"worker": {"drain_timeout_s": 2.0}}  # which leaves a busy machine seconds for the rest
+    worker = start_worker(Setup({"unheard": rtmp_server.rtmp_url("unheard")}, library, redis.url, sections=in_time))
     redis.kill()
     with rtmp_server.publish("unheard", clips.recoded):
         worker.until_metric(_DEPTH, 1)

@@ -11,9 +11,6 @@ from tests.scenes import Clips
 from tests.servers import RtmpServer
 from tests.waiting import eventually
 
-# Long enough that /api/streams, which is brought up to date every second, shows each state on the way.
-_SLOW_RECONNECT = {"ingest": {"read_timeout_s": 4.0, "reconnect_first_s": 2.0, "reconnect_cap_s": 2.0}}
-
 
 def test_publishers_that_vanish_and_come_back(
     rtmp_server: RtmpServer, redis_server: RedisServer, *, clips: Clips, library: Path, start_worker: StartWorker
@@ -25,22 +22,23 @@ def test_publishers_that_vanish_and_come_back(
         "waits": rtmp_server.rtmp_url("waits", app="patient"),
         "hls": rtmp_server.hls_url("goes"),
     }
-    worker = start_worker(Setup(streams, library, redis_server.url, sections=_SLOW_RECONNECT))
+    worker = start_worker(Setup(streams, library, redis_server.url))
     with ExitStack() as first:
         goes = first.enter_context(rtmp_server.publish("goes", clips.unrelated))
         freezes = first.enter_context(rtmp_server.publish("freezes", clips.unrelated))
         waits = first.enter_context(rtmp_server.publish("waits", clips.unrelated, app="patient"))
         before = {name: worker.until(name, state="watching") for name in streams}
+        lines = len(worker.log("stream_state"))
         goes.kill()
         freezes.freeze()
         waits.kill()
         # nginx tells players that the publisher left, where `idle_streams off` lets it, ...
-        assert worker.until("goes", state="ended")["reason"] == "the publisher left"
+        assert worker.until_logged("goes", state="ended", after=lines)["reason"] == "the publisher left"
         # ... leaves the playlist as it is, ...
-        assert "no new segment" in worker.until("hls", state="stalled")["reason"]
+        assert "no new segment" in worker.until_logged("hls", state="stalled", after=lines)["reason"]
         # ... and of silence only the time-out tells.
-        assert "no answer in time" in worker.until("freezes", state="stalled")["reason"]
-        worker.until("waits", state="stalled")
+        assert "no answer in time" in worker.until_logged("freezes", state="stalled", after=lines)["reason"]
+        worker.until_logged("waits", state="stalled", after=lines)
     with ExitStack() as again:
         for name, app in {"goes": "live", "freezes": "live", "waits": "patient"}.items():
             again.enter_context(rtmp_server.publish(name, clips.recoded, app=app))

@@ -20,10 +20,10 @@ _EXIT_ERROR = 2
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute of a tone, and no picture: longer than the test, for ffmpeg cannot loop it."""
+    """Three minutes of a tone, and no picture: longer than the test, for ffmpeg cannot loop it."""
     (ffmpeg,) = need("ffmpeg")
     path = tmp_path_factory.mktemp("sound") / "sound.m4a"
-    source = ("-f", "lavfi", "-i", "sine=frequency=440:duration=60")
+    source = ("-f", "lavfi", "-i", "sine=frequency=440:duration=180")
     subprocess.run([ffmpeg, "-nostdin", "-loglevel", "error", *source, "-c:a", "aac", str(path)], check=True)
     return path
 
@@ -53,11 +53,12 @@ def test_streams_without_a_picture_beside_one_that_is_watched(
 ) -> None:
     """Audio only and garbage are `blind` with a reason and make it exit with 2; the known footage gets its kill."""
     streams = {**dark, "seen": rtmp_server.rtmp_url("seen")}
-    setup = Setup(streams, library, redis_server.url, options=("--stop-after", "12", "--json"))
+    setup = Setup(streams, library, redis_server.url, options=("--stop-after", "20", "--json"))
     with rtmp_server.publish("seen", clips.recoded):
         worker = start_worker(setup)
-        reasons = {name: worker.until(name, state="blind")["reason"] for name in dark}
-        status = worker.wait(timeout_s=40.0)
+        status = worker.wait(timeout_s=60.0)
+    blind = [line for line in worker.log("stream_state") if line["state"] == "blind"]
+    reasons = {name: next(line["reason"] for line in blind if line["stream"] == name) for name in dark}
     assert "only audio" in reasons["sound"]
     assert "not an HLS playlist" in reasons["garbage"]
     assert "no keyframe in it can be decoded" in reasons["liar"]

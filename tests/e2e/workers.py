@@ -129,6 +129,18 @@ class Worker:
             error.add_note(f"{name} is now: {self.stream(name)}\n{self.log_text()}")
             raise
 
+    def until_logged(self, name: str, *, state: str, after: int = 0, timeout_s: float = 20.0) -> dict[str, Any]:
+        """Waits until the log says that a stream came into a state, in a line that is not among the first `after` of
+        such lines: a state may be over before /api/streams is asked again.
+        """
+
+        def line() -> dict[str, Any]:
+            self._must_run()
+            lines = (line for line in self.log("stream_state")[after:] if line["stream"] == name)
+            return next((line for line in lines if line["state"] == state), {})
+
+        return eventually(line, timeout_s=timeout_s, what=f"{name}: {state} in the log")
+
     def until_metric(self, series: str, value: float, *, timeout_s: float = 20.0) -> None:
         """Waits until a series has at least that value."""
         eventually(lambda: self.metric(series) >= value, timeout_s=timeout_s, what=f"{series} >= {value}")

@@ -1,10 +1,13 @@
 """streamguard.enforce.follow: reading the stream from a place on, whatever Redis goes through."""
 
 import contextlib
+import socket
+import threading
 import time
 
 import pytest
 
+from streamguard.enforce import redis_limits
 from streamguard.enforce.follow import Entry, Follower, follow
 from streamguard.enforce.redis_url import parse_redis_url
 from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
@@ -76,6 +79,97 @@ def test_a_restarted_redis_is_read_from_its_start_also_when_its_clock_went_back(
     add(redis_server, "after")
     assert eventually(lambda: read_if_there(follower)) == [b"after"]
     follower.close()
+
+
+def test_what_is_too_long_together_is_read_one_by_one(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left out."""
+    monkeypatch.setattr(redis_limits, "MOST_REPLY_BYTES", 100_000)
+    texts = [f"{number:060000d}" for number in range(5)]
+    for text in texts:
+        add(redis_server, text)
+    follower = follower_of(redis_server, "0")
+    assert events(tuple(_read(follower, 5))) == [text.encode() for text in texts]
+    follower.close()
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_an_entry_that_nobody_could_read_is_stepped_over(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, *, last: bool
+) -> None:
+    """It is told with its id, and what stands before and behind it is read."""
+    monkeypatch.setattr(redis_limits, "MOST_REPLY_BYTES", 100_000)
+    add(redis_server, "before")
+    too_long = add(redis_server, "x" * 200_000)
+    if not last:
+        add(redis_server, "behind")
+    follower = follower_of(redis_server, "0")
+    read = _read(follower, 2 if last else 3)
+    assert (read[0].fields, read[1].id, read[1].fields) == ({b"event": b"before"}, too_long, {})
+    assert "stepped over" in read[1].problem
+    assert follower.read(at_most_s=0.01) == ()
+    add(redis_server, "later")
+    assert events(follower.read()) == [b"later"]
+    follower.close()
+
+
+def test_from_now_on_begins_behind_what_nobody_could_read(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest entry's id is asked for, and the entry comes with it."""
+    monkeypatch.setattr(redis_limits, "MOST_REPLY_BYTES", 100_000)
+    add(redis_server, "x" * 200_000)
+    follower = follower_of(redis_server, "$")
+    assert follower.read(at_most_s=0.01) == ()
+    add(redis_server, "new")
+    assert events(tuple(_read(follower, 1))) == [b"new"]
+    follower.close()
+
+
+def _read(follower: Follower, count: int) -> list[Entry]:
+    read: list[Entry] = []
+
+    def enough() -> bool:
+        read.extend(follower.read(at_most_s=0.01))
+        return len(read) >= count
+
+    eventually(enough, what=f"{count} entries")
+    return read
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"*2\r\n$3\r\n1-0\r\n*2\r\n$5\r\nevent\r\n:5\r\n",
+        b"*2\r\n$3\r\n1-0\r\n*2\r\n$5\r\nevent\r\n$-1\r\n",
+        b"*2\r\n$3\r\n1-0\r\n*2\r\n$5\r\nevent\r\n-ERR x\r\n",
+        b"*2\r\n$3\r\n1-0\r\n*2\r\n$5\r\nevent\r\n*1\r\n$1\r\nx\r\n",
+        b"*2\r\n$3\r\n1-0\r\n*2\r\n:5\r\n$1\r\nx\r\n",
+        b"*2\r\n:7\r\n*2\r\n$5\r\nevent\r\n$2\r\n{}\r\n",
+        b"*2\r\n$4\r\n\x1b[3m\r\n*2\r\n$5\r\nevent\r\n$2\r\n{}\r\n",
+    ],
+    ids=["number", "nil", "error", "list", "name", "id", "odd id"],
+)
+def test_an_entry_that_no_redis_would_give_is_told(entry: bytes) -> None:
+    """Fields are bytes, and ids are numbers: whatever else it is, it is no entry."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(65_536)
+                client.sendall(b"*0\r\n")
+                client.recv(65_536)
+                client.sendall(b"*1\r\n*2\r\n$1\r\ns\r\n*1\r\n" + entry)
+                client.recv(65_536)  # until it hangs up
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        target = parse_redis_url(f"redis://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(SignalsUnreachable, match="what answers there is no Redis"):
+            Follower(target, prefix="", since="0").read()
+        thread.join()
 
 
 def test_following_outlasts_redis_and_tells_once(redis_server: RedisServer) -> None:

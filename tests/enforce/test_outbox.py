@@ -5,11 +5,20 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.outbox import PARK_AFTER_REFUSALS, PRUNE_STEP, Outbox, OutboxCounts, Retention
+from streamguard.enforce.outbox import (
+    PARK_AFTER_REFUSALS,
+    PRUNE_STEP,
+    Outbox,
+    OutboxCounts,
+    Pending,
+    Retention,
+    Unfit,
+)
 from streamguard.errors import OutboxError
 from tests.kill_signals import NOW_UNIX_S, a_decision, a_signal, addressed
 
@@ -51,10 +60,10 @@ def test_a_signal_waits_until_it_is_delivered(path: Path) -> None:
     """What was appended is pending, as it was, and is not when it was delivered."""
     with Outbox.open(path) as outbox:
         assert outbox.append(a_signal())
-        assert outbox.pending(10) == (a_signal(),)
+        assert outbox.pending(10).signals == (a_signal(),)
         assert outbox.depth() == 1
         outbox.delivered(a_signal().id, at_unix_s=NOW_UNIX_S)
-        assert outbox.pending(10) == ()
+        assert outbox.pending(10).signals == ()
         assert outbox.counts() == OutboxCounts(pending=0, delivered=1, parked=0)
 
 
@@ -64,7 +73,7 @@ def test_the_same_id_is_kept_once_also_after_delivery(path: Path) -> None:
         first, second = addressed(a_decision()), addressed(a_decision(), now_unix_s=NOW_UNIX_S + 5)
         assert outbox.append(first)
         assert not outbox.append(second)
-        assert outbox.pending(10) == (first,)
+        assert outbox.pending(10).signals == (first,)
         outbox.delivered(first.id, at_unix_s=NOW_UNIX_S)
         assert not outbox.append(second)
         assert outbox.depth() == 0
@@ -76,8 +85,8 @@ def test_signals_come_in_the_order_of_appending_and_those_refused_last(path: Pat
         for number in range(4):
             outbox.append(a_signal(number))
         assert not outbox.refused(a_signal(0).id, why="too large", at_unix_s=NOW_UNIX_S)
-        assert outbox.pending(4) == tuple(a_signal(number) for number in (1, 2, 3, 0))
-        assert outbox.pending(2) == (a_signal(1), a_signal(2))
+        assert outbox.pending(4).signals == tuple(a_signal(number) for number in (1, 2, 3, 0))
+        assert outbox.pending(2).signals == (a_signal(1), a_signal(2))
 
 
 def test_a_row_refused_again_and_again_is_parked(path: Path) -> None:
@@ -89,6 +98,32 @@ def test_a_row_refused_again_and_again_is_parked(path: Path) -> None:
         assert outbox.counts() == OutboxCounts(pending=0, delivered=0, parked=1)
 
 
+def test_rows_that_were_changed_keep_no_other_from_coming(path: Path) -> None:
+    """They are told apart, whatever the limit, and once parked they are gone from it."""
+    with Outbox.open(path) as outbox:
+        for number in range(4):
+            outbox.append(a_signal(number))
+        with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+            shell.execute("UPDATE signals SET event = CAST(x'ff' AS TEXT) WHERE seq = 1")
+            shell.execute("UPDATE signals SET stream = 'another' WHERE seq = 3")
+        pending = outbox.pending(2)
+        assert pending.signals == (a_signal(1), a_signal(3))
+        assert [unfit.row for unfit in pending.unfit] == [1, 3]
+        for unfit in pending.unfit:
+            outbox.park(unfit, at_unix_s=NOW_UNIX_S)
+        assert outbox.pending(10) == Pending((a_signal(1), a_signal(3)))
+        assert outbox.counts() == OutboxCounts(pending=2, delivered=0, parked=2)
+
+
+def test_a_delivered_row_is_not_parked(path: Path) -> None:
+    """Whoever reads and parks may come late."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal())
+        outbox.delivered(a_signal().id, at_unix_s=NOW_UNIX_S)
+        outbox.park(Unfit(1, "damaged"), at_unix_s=NOW_UNIX_S)
+        assert outbox.counts() == OutboxCounts(pending=0, delivered=1, parked=0)
+
+
 def test_it_is_all_there_after_opening_again(path: Path) -> None:
     """Pending stays pending, delivered stays delivered."""
     with Outbox.open(path) as outbox:
@@ -96,7 +131,7 @@ def test_it_is_all_there_after_opening_again(path: Path) -> None:
             outbox.append(a_signal(number))
         outbox.delivered(a_signal(1).id, at_unix_s=NOW_UNIX_S)
     with Outbox.open(path) as outbox:
-        assert outbox.pending(10) == (a_signal(0), a_signal(2))
+        assert outbox.pending(10).signals == (a_signal(0), a_signal(2))
 
 
 def test_kill_9_loses_nothing_that_was_appended(path: Path) -> None:
@@ -111,7 +146,7 @@ def test_kill_9_loses_nothing_that_was_appended(path: Path) -> None:
             acknowledged = max([acknowledged, *(int(line) for line in appender.stdout if line.endswith(b"\n"))])
         with Outbox.open(path) as outbox:
             depth = outbox.depth()
-            ids = [signal.id for signal in outbox.pending(depth)]
+            ids = [signal.id for signal in outbox.pending(depth).signals]
         assert depth >= acknowledged + 1
         assert ids == [a_signal(number).id for number in range(depth)]
         known = depth
@@ -159,7 +194,7 @@ def test_two_threads_may_use_it(path: Path) -> None:
         appender = threading.Thread(target=lambda: [outbox.append(a_signal(number)) for number in range(200)])
         appender.start()
         while appender.is_alive() or outbox.depth():
-            for signal in outbox.pending(16):
+            for signal in outbox.pending(16).signals:
                 outbox.delivered(signal.id, at_unix_s=NOW_UNIX_S)
         appender.join()
         assert outbox.counts() == OutboxCounts(pending=0, delivered=200, parked=0)
@@ -201,7 +236,7 @@ def test_a_deleted_outbox_is_made_anew_with_what_waited_in_it(path: Path, *, eve
         journal = path.with_name(f"{path.name}-wal")
         assert journal.exists()
     with Outbox.open(path) as outbox:
-        assert outbox.pending(10) == (a_signal(1), a_signal(2), a_signal(3))
+        assert outbox.pending(10).signals == (a_signal(1), a_signal(2), a_signal(3))
 
 
 def test_a_deleted_outbox_that_cannot_be_made_anew_keeps_what_waits(path: Path) -> None:
@@ -217,7 +252,7 @@ def test_a_deleted_outbox_that_cannot_be_made_anew_keeps_what_waits(path: Path) 
         with pytest.raises(OutboxError, match="a new one was made, 1 waiting signals"):
             outbox.append(a_signal(2))
         assert outbox.append(a_signal(2))
-        assert outbox.pending(10) == (a_signal(1), a_signal(2))
+        assert outbox.pending(10).signals == (a_signal(1), a_signal(2))
 
 
 def test_a_deleted_outbox_that_another_process_has_by_now_is_left_to_it(path: Path) -> None:

@@ -1,5 +1,6 @@
 """streamguard.enforce.outbox_file: one process at a time, and trouble at opening told with the next step."""
 
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.outbox_file import SCHEMA_VERSION
+from streamguard.enforce.outbox_file import SCHEMA_VERSION, claim, outbox_error
 from streamguard.errors import OutboxError
 from tests.kill_signals import a_signal
 
@@ -69,6 +70,7 @@ def test_a_file_that_is_no_database_is_called_damaged(path: Path, content: bytes
     path.write_bytes(content)
     with pytest.raises(OutboxError, match=r"outbox\.sqlite: the file is damaged: .*; move it aside"):
         Outbox.open(path)
+    assert list(path.parent.iterdir()) == [path], "nothing of ours stays beside it"
 
 
 def test_damage_in_the_middle_is_found_at_opening(path: Path) -> None:
@@ -83,6 +85,21 @@ def test_damage_in_the_middle_is_found_at_opening(path: Path) -> None:
         Outbox.open(path)
 
 
+@pytest.mark.parametrize("wrong", [b"sessiom", b"sessio\xff"], ids=["another column", "no text"])
+def test_a_damaged_schema_is_told(path: Path, wrong: bytes) -> None:
+    """A flipped bit in the name of a column is no bug, and the next step is said."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal())
+    path.write_bytes(path.read_bytes().replace(b"session", wrong))
+
+    def used() -> None:
+        with Outbox.open(path) as outbox:
+            outbox.pending(1)
+
+    with pytest.raises(OutboxError, match="move it aside and start again"):
+        used()
+
+
 def test_a_newer_outbox_is_left_alone(path: Path) -> None:
     """A file that a newer StreamGuard made is not touched by an older one."""
     Outbox.open(path).close()
@@ -91,6 +108,20 @@ def test_a_newer_outbox_is_left_alone(path: Path) -> None:
     db.close()
     with pytest.raises(OutboxError, match=rf"newer StreamGuard \(format {SCHEMA_VERSION + 1}"):
         Outbox.open(path)
+
+
+def test_an_outbox_of_the_first_format_is_taken_over(path: Path) -> None:
+    """What waits in it is delivered, and what comes after it has the sum that the first format had not."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal(0))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("ALTER TABLE signals DROP COLUMN sha256")
+        db.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        with Outbox.open(path) as outbox:
+            outbox.append(a_signal(1))
+            assert outbox.pending(10).signals == (a_signal(0), a_signal(1))
+            assert not outbox.pending(10).unfit
 
 
 def test_another_programs_database_is_left_alone(path: Path) -> None:
@@ -117,6 +148,24 @@ def test_a_directory_in_the_files_place_is_told(path: Path) -> None:
     path.mkdir()
     with pytest.raises(OutboxError, match=r"open outbox .*unable to open database file; the directory must"):
         Outbox.open(path)
+
+
+def test_somebody_elses_file_is_said_to_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose it is, and what to do: as when it was first opened by root."""
+    Outbox.open(path).close()
+    readonly = sqlite3.OperationalError("attempt to write a readonly database")
+    readonly.sqlite_errorname = "SQLITE_READONLY"
+    assert str(outbox_error("open", path, readonly)).endswith("writable for StreamGuard's user")
+    owner = path.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+    assert f"{path} belongs to " in str(outbox_error("open", path, readonly))
+
+    def refuse(name: Path, *_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(name))
+
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(OutboxError, match=r"Permission denied; .*\.lock belongs to .*\(chown\)"):
+        claim(path)
 
 
 def test_the_journal_is_synced_at_each_commit(path: Path) -> None:

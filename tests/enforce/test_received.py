@@ -126,6 +126,8 @@ def test_a_wrong_field_is_named(change: Callable[[dict[str, Any]], None], proble
         ({b"event": b"{"}, "not JSON"),
         ({b"event": b"[" * 100_000}, "not JSON"),
         ({b"event": b'{"a": NaN}'}, "not JSON"),
+        ({b"event": b'{"a": [1e999]}'}, "a number is too large"),
+        ({b"event": b'{"a": -1e999}'}, "a number is too large"),
         ({b"event": b"1" * 10_000}, "not JSON"),
         ({b"event": b"null"}, "no CloudEvents"),
         ({b"event": b"[]"}, "no CloudEvents"),

@@ -297,22 +297,50 @@ def test_a_node_of_a_cluster_under_a_plain_url_is_told(redis_cluster: RedisServe
         streams.deliver(a_signal())
 
 
-def test_something_else_on_that_port_is_told() -> None:
-    """A server that speaks another protocol is no Redis."""
+@contextmanager
+def answering(reply: bytes) -> Iterator[str]:
+    """The URL of what gives this answer to one command."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def greet() -> None:
+        def answer() -> None:
             client, _ = listener.accept()
             with client:
-                client.recv(1024)
-                client.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                client.recv(65_536)
+                client.sendall(reply)
+                client.recv(65_536)  # until it hangs up
 
-        thread = threading.Thread(target=greet)
+        thread = threading.Thread(target=answer)
         thread.start()
-        url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
-        with streams_to(url) as streams, pytest.raises(SignalsRejected, match="what answers there is no Redis"):
-            streams.check()
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
         thread.join()
+
+
+def test_something_else_on_that_port_is_told() -> None:
+    """A server that speaks another protocol is no Redis."""
+    with (
+        answering(b"HTTP/1.0 400 Bad Request\r\n\r\n") as url,
+        streams_to(url) as streams,
+        pytest.raises(SignalsRejected, match="what answers there is no Redis"),
+    ):
+        streams.check()
+
+
+@pytest.mark.parametrize("reply", [b"$-1\r\n", b"+OK\r\n", b"*0\r\n", b":2\r\n", b"$1\r\n1\r\n", b"*-1\r\n"])
+def test_only_what_the_script_answers_counts_as_delivered(reply: bytes) -> None:
+    """Anything else is no Redis, or one that did not run it: the outbox keeps the signal."""
+    with (
+        answering(reply) as url,
+        streams_to(url) as streams,
+        pytest.raises(SignalsUnreachable, match="what answers there is no Redis"),
+    ):
+        streams.deliver(a_signal())
+
+
+@pytest.mark.parametrize("reply", [b":0\r\n", b":1\r\n"])
+def test_there_now_and_there_before_are_both_delivered(reply: bytes) -> None:
+    """The script's two answers."""
+    with answering(reply) as url, streams_to(url) as streams:
+        streams.deliver(a_signal())
 
 
 def test_an_event_that_no_consumer_would_read_is_refused_alone() -> None:

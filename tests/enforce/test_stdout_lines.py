@@ -1,11 +1,14 @@
 """streamguard.enforce.stdout_lines: kill-signals as JSON lines."""
 
 import os
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
-from streamguard.enforce.stdout_lines import StdoutLines
+from streamguard.enforce.stdout_lines import StdoutLines, Unbuffered
 from streamguard.errors import SignalsRejected
 from tests.kill_signals import a_signal
 
@@ -29,14 +32,46 @@ def test_each_line_is_there_when_deliver_returns() -> None:
         assert lines.readline() == f"{a_signal().event}\n"
 
 
-def test_it_keeps_out_of_other_writers_lines() -> None:
-    """While somebody else holds the lock of the stream, nothing is written."""
+def test_unbuffered_text_is_whole_although_it_does_not_fit() -> None:
+    """Two threads that wait for the same slow reader: no line is torn, nor in a pipe that does not block."""
     reader, writer = os.pipe()
-    lock = threading.Lock()
-    with os.fdopen(writer, "w") as stream, os.fdopen(reader) as lines:
-        with lock:
-            thread = threading.Thread(target=StdoutLines(stream, lock=lock).deliver, args=(a_signal(),))
+    os.set_blocking(writer, False)
+    stream = Unbuffered(writer)
+    lines = [letter * 300_000 + "\n" for letter in "ab"]
+    threads = [threading.Thread(target=stream.write, args=(line,)) for line in lines]
+    with os.fdopen(reader) as read:
+        for thread in threads:
             thread.start()
-            stream.write("somebody else's\n")
-        thread.join()
-        assert lines.readline() == "somebody else's\n"
+        assert sorted(read.readline() for _ in threads) == lines
+        for thread in threads:
+            thread.join()
+        os.close(writer)
+
+
+def test_whoever_an_unbuffered_stream_holds_up_can_be_left_behind() -> None:
+    """A process whose thread is stuck in a full pipe ends well: nothing of it waits for that thread."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    code = (
+        "import sys, threading\n"
+        "from streamguard.enforce.stdout_lines import Unbuffered\n"
+        "out = Unbuffered(1)\n"
+        "thread = threading.Thread(target=out.write, args=('x',), daemon=True)\n"
+        "thread.start()\n"
+        "thread.join(0.5)\n"
+        "sys.stdout.flush()\n"
+        "sys.exit(0 if thread.is_alive() else 1)\n"
+    )
+    environ = os.environ | {"PYTHONUNBUFFERED": ""}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, env=environ, timeout=30, check=False
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,3 +1,4 @@
+import os
 import shutil
 import wave
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from streamguard.demo.encode import Encoding
 from streamguard.demo.scenes import Photo, Scene
 from streamguard.errors import SourceUnwatchable, UsageError
-from streamguard.ingest.files import MediaInfo, describe, looks
+from streamguard.ingest.files import MediaInfo, describe, looks, opened_file
 from streamguard.ingest.news import Damaged, News
 from streamguard.types import MediaKind
 from tests.http_server import Web
@@ -122,6 +123,12 @@ class TestBadFiles:
         """A missing file is the operator's error."""
         with pytest.raises(UsageError, match=r"open .*gone.mp4: no such file"):
             describe(tmp_path / "gone.mp4")
+
+    def test_a_pipe_that_took_a_files_place(self, tmp_path: Path) -> None:
+        """What became a pipe after it was looked at is refused, and nobody waits for a writer."""
+        os.mkfifo(tmp_path / "clip.mp4")
+        with pytest.raises(UsageError, match="not a regular file"), opened_file(tmp_path / "clip.mp4"):
+            pass
 
     @pytest.mark.parametrize("path", [".", "/dev/zero", "a\0b"])
     def test_no_file_at_all(self, path: str) -> None:

@@ -47,6 +47,16 @@ class TestTracker:
         assert numbers(tracker, playlist(0, name="again")) == [4]
         assert numbers(tracker, playlist(1, name="again")) == [5]
 
+    def test_numbers_start_over_under_the_same_names(self) -> None:
+        """It is seen as soon as the lower numbers go on, and each of its segments once from there."""
+        tracker = Tracker()
+        for count in range(1, 10):
+            numbers(tracker, playlist(0, count=count))
+        assert numbers(tracker, playlist(0, count=1)) == []
+        assert numbers(tracker, playlist(0, count=1)) == []
+        assert numbers(tracker, playlist(0, count=2)) == [1]
+        assert numbers(tracker, playlist(0, count=4)) == [2, 3]
+
     def test_old_copy(self) -> None:
         """A cache that hands out an older copy makes nothing be seen twice."""
         tracker = Tracker()
@@ -54,6 +64,9 @@ class TestTracker:
         numbers(tracker, playlist(11))
         assert numbers(tracker, playlist(10)) == []
         assert numbers(tracker, playlist(12)) == [16]
+        for first in (11, 11, 10, 12, 11):
+            assert numbers(tracker, playlist(first)) == []
+        assert numbers(tracker, playlist(13)) == [17]
 
     @given(st.lists(st.integers(0, 60), max_size=40))
     def test_no_segment_twice_while_numbers_grow(self, firsts: list[int]) -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import av
 import pytest
 from hypothesis import given
@@ -22,6 +24,20 @@ def test_keyframes(clips: Clips) -> None:
     """A segment gives its keyframe, arrived when the segment was in."""
     (frame,) = seen(clips.segments[3].path.read_bytes())
     assert (frame.arrived_s, frame.luma.shape) == (50.0, (180, 320))
+
+
+def test_length(clips: Clips) -> None:
+    """A segment is measured by its own time stamps, up to its last picture."""
+    viewer = Viewer("cam", SourceOptions(), session=1, tell=ignore, live=True)
+    lengths: list[float] = []
+
+    def watched() -> Iterator[Frame]:
+        lengths.append(
+            (yield from segment_frames(clips.segments[3].path.read_bytes(), viewer, arrived_s=50.0, position_s=50.0))
+        )
+
+    assert len(list(watched())) == 1
+    assert lengths == [pytest.approx(2.0, abs=0.15)]
 
 
 def test_bytes_before(clips: Clips) -> None:

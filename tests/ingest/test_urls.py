@@ -22,6 +22,7 @@ from streamguard.ingest.urls import SourceKind, file_path, public_url, source_ki
         ("https://host/@somebody/live.m3u8", "https://host/@somebody/live.m3u8"),
         ("/tmp/a clip.mp4", "/tmp/a clip.mp4"),  # noqa: S108  # a name, not a file
         ("bad\nline\x1b[31m.mp4", "bad?line?[31m.mp4"),
+        ("http://host/\x9b2J\u202elive.m3u8", "http://host/?2J?live.m3u8"),
         ("http://[half/x.m3u8", "http://.../x.m3u8"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState
 from streamguard.library.store import Library
-from tests.library.made import library_of
+from tests.library.made import library_of, new_item, reference
 
 
 def _ask(path: Path, statement: str) -> None:
@@ -70,6 +70,24 @@ def test_no_impossible_value_is_a_bug(tmp_path: Path, change: str) -> None:
     assert "backup" in problem.hint
     with suppress(LibraryDamaged), Library.open(tmp_path) as library:
         library.remove("a")
+
+
+@pytest.mark.parametrize("wrong", [b"frames_sewn", b"frames_see\xff"], ids=["another column", "no text"])
+def test_a_damaged_schema_is_damage(tmp_path: Path, wrong: bytes) -> None:
+    """A flipped bit in the name of a column is told by every command, and as a problem by verify."""
+    library_of(tmp_path, "a")
+    path = tmp_path / CATALOGUE
+    path.write_bytes(path.read_bytes().replace(b"frames_seen", wrong))
+
+    def uses() -> None:
+        with Library.open(tmp_path, read_only=True) as library:
+            assert all("backup" in problem.hint for problem in library.verify())
+            library.items()
+
+    with pytest.raises(LibraryDamaged, match="put it back from a backup"):
+        uses()
+    with pytest.raises(LibraryDamaged, match="put it back from a backup"), Library.open(tmp_path) as library:
+        library.add(new_item("b"), reference(5))
 
 
 def test_impossible_times_of_the_history_are_damage(tmp_path: Path) -> None:

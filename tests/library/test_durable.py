@@ -110,6 +110,7 @@ def test_reads_are_bounded(tmp_path: Path) -> None:
 def test_formats(tmp_path: Path) -> None:
     """A newer format is called newer; what has no format is damaged."""
     check_format(b'{"format": 1}', tmp_path)
+    check_format(b'{"format": 1, and whatever follows', tmp_path)
     with pytest.raises(LibraryFormatError, match="use the StreamGuard that made it"):
         check_format(b'{"format": 7}', tmp_path)
     for text in (b"", b"{}", b'{"format": 0}', b'{"format": 1.5}', b"\xff\xfe", b"[" * 9999):

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamguard.errors import LibraryDamaged, LibraryError
+from streamguard.library import live_set as live_set_module
 from streamguard.library.live_set import CURRENT, LiveSegment, LiveSet, publish, read_live_set, to_bytes
 
 _LIVE = LiveSet(
@@ -39,6 +40,41 @@ def test_content_of_another_version_is_refused(tmp_path: Path) -> None:
     tree["segments"][0]["off"] = []
     (tmp_path / CURRENT).write_text(json.dumps(tree))
     with pytest.raises(LibraryDamaged, match="does not belong to its version"):
+        read_live_set(tmp_path)
+
+
+def test_many_segments_with_many_items_off_are_read(tmp_path: Path) -> None:
+    """The bounds leave room for the shortest ids there are."""
+    segments = tuple(
+        LiveSegment(id=f"{number:08d}-0123456789ab", manifest_sha256="ab" * 32, off=("a",) * (number % 7))
+        for number in range(2000)
+    )
+    live = LiveSet(generation=1, changed_unix_s=1.0, segments=segments)
+    publish(tmp_path, live)
+    assert read_live_set(tmp_path) == live
+
+
+def test_more_than_anybody_reads_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old live set stays."""
+    publish(tmp_path, LiveSet(generation=1, changed_unix_s=1.0))
+    monkeypatch.setattr(live_set_module, "_MOST_BYTES", 200)
+    with pytest.raises(LibraryError, match="1 segments are more than a worker reads"):
+        publish(tmp_path, _LIVE)
+    assert read_live_set(tmp_path).generation == 1
+
+
+@pytest.mark.parametrize("value", ["1,", "[],", "{},", '"off":1,'])
+def test_what_would_be_far_larger_in_memory_is_not_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A hostile file of 16 MiB costs no more than its reading."""
+
+    def parsed(*_: object) -> None:
+        pytest.fail("it was parsed")
+
+    monkeypatch.setattr(live_set_module._Document, "model_validate_json", parsed)
+    (tmp_path / CURRENT).write_text('{"format": 1, "segments": [' + value * 10_000 + "1]}")
+    with pytest.raises(LibraryDamaged, match="too many values"):
         read_live_set(tmp_path)
 
 

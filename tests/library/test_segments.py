@@ -109,6 +109,8 @@ def test_a_hostile_index_is_refused(tmp_path: Path, ref: SegmentRef, at: int) ->
         lambda manifest: manifest["files"][INDEX].update(bytes=1 << 50),
         lambda manifest: manifest["items"][0].update(id="../a"),
         lambda manifest: manifest["items"][0].update(label="\x1b[2J"),
+        lambda manifest: manifest["items"][0].update(label="\x9b2J"),
+        lambda manifest: manifest["items"][0].update(label="\u202egnp"),
         lambda manifest: manifest["canary"].update(row=5),
         lambda manifest: manifest["canary"].update(query="00" * 32),
     ],

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -28,6 +29,7 @@ from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import TELLS_WHEN_BITS, USUAL_COPY_BITS, MediaKind, Place, Reference, ReferencePrint
 from tests.library.made import library_of, new_item, reference
+from tests.programs import skip_or_fail
 
 
 def _found(path: Path) -> set[str]:
@@ -313,6 +315,25 @@ def test_stats(tmp_path: Path) -> None:
     assert stats.bytes_on_disk > 3 * 10 * 57
 
 
+def test_stats_beside_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file or a folder that goes while they are counted is not counted."""
+    library_of(tmp_path, "ab")
+    walk = os.walk
+
+    def removing(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for where, folders, names in walk(folder):
+            if where == str(folder):
+                yield where, folders, [*names, ".new-current.json"]
+                shutil.rmtree(next((tmp_path / SEGMENTS).iterdir()))
+            else:
+                yield where, folders, names
+
+    with Library.open(tmp_path, read_only=True) as library:
+        before = library.stats().bytes_on_disk
+        monkeypatch.setattr(os, "walk", removing)
+        assert 0 < library.stats().bytes_on_disk < before
+
+
 _FILL = """
 import os, resource, sys
 from pathlib import Path
@@ -348,16 +369,17 @@ def test_a_write_that_fails_leaves_the_library_whole(tmp_path: Path, limit_bytes
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of 400 kB; needs root."""
     where = tmp_path / "disk"
     where.mkdir()
     if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
+        skip_or_fail("mounting a small disk needs root")
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(where)], check=False)
     if mounted.returncode:
-        pytest.skip("no permission to mount here")
-    return where
+        skip_or_fail("no permission to mount here")
+    yield where
+    subprocess.run(["umount", "-l", str(where)], check=True)
 
 
 def _add_for_ever(library: Library) -> None:
@@ -367,32 +389,26 @@ def _add_for_ever(library: Library) -> None:
 
 def test_a_full_disk(small_disk: Path) -> None:
     """On a full disk adding fails with the next step, what is there stays whole, and removing makes room."""
-    try:
-        with Library.open(small_disk / "lib", create=True) as library:
-            added = 0
-            with pytest.raises(LibraryError, match="free some space"):
-                _add_for_ever(library)
-            added = len(library.items())
-            assert added > 3
-        with Library.open(small_disk / "lib", read_only=True) as library:
-            assert not any(problem.damage for problem in library.verify())
-        assert len(_found(small_disk / "lib")) >= added - 1
-    finally:
-        subprocess.run(["umount", "-l", str(small_disk)], check=True)
+    with Library.open(small_disk / "lib", create=True) as library:
+        added = 0
+        with pytest.raises(LibraryError, match="free some space"):
+            _add_for_ever(library)
+        added = len(library.items())
+        assert added > 3
+    with Library.open(small_disk / "lib", read_only=True) as library:
+        assert not any(problem.damage for problem in library.verify())
+    assert len(_found(small_disk / "lib")) >= added - 1
 
 
 def test_a_read_only_disk(small_disk: Path) -> None:
     """On a read-only disk everything that reads works, and what writes says that it cannot."""
-    try:
-        library_of(small_disk / "lib", "ab")
-        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-        assert _found(small_disk / "lib") == {"a", "b"}
-        with Library.open(small_disk / "lib", read_only=True) as library:
-            assert len(library.items()) == 2
-            assert library.verify() == ()
-            assert library.stats().live == 2
-        for path in (small_disk / "lib", small_disk / "other"):
-            with pytest.raises(LibraryError, match=r"(?i)read-only"):
-                Library.open(path, create=True)
-    finally:
-        subprocess.run(["umount", "-l", str(small_disk)], check=True)
+    library_of(small_disk / "lib", "ab")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert _found(small_disk / "lib") == {"a", "b"}
+    with Library.open(small_disk / "lib", read_only=True) as library:
+        assert len(library.items()) == 2
+        assert library.verify() == ()
+        assert library.stats().live == 2
+    for path in (small_disk / "lib", small_disk / "other"):
+        with pytest.raises(LibraryError, match=r"(?i)read-only"):
+            Library.open(path, create=True)

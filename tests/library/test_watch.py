@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import LibraryDamaged, LibraryMissing
-from streamguard.library.live_set import CURRENT
+from streamguard.library import watch
+from streamguard.library.live_set import CURRENT, SEGMENTS
 from streamguard.library.store import Library
 from streamguard.library.watch import Refreshed, SnapshotHolder
 from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
@@ -37,7 +38,7 @@ def test_a_change_is_live_after_the_next_refresh(tmp_path: Path) -> None:
 
 
 def test_a_broken_version_leaves_the_last_good_one(tmp_path: Path) -> None:
-    """Damage is reported once and tried again now and then, while the last good version goes on answering."""
+    """Damage is reported once and not looked at again, while the last good version goes on answering."""
     (made,) = library_of(tmp_path / "lib", "a")
     clock = _Clock()
     holder = SnapshotHolder(tmp_path / "lib", clock=clock)
@@ -52,6 +53,38 @@ def test_a_broken_version_leaves_the_last_good_one(tmp_path: Path) -> None:
     (tmp_path / "lib" / CURRENT).write_bytes(good)
     assert holder.refresh() == Refreshed(changed=False)
     assert holder.error is None
+
+
+def test_a_damaged_file_is_not_read_again_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be large; the same bytes are wrong for ever."""
+    library_of(tmp_path / "lib", "a")
+    clock = _Clock()
+    holder = SnapshotHolder(tmp_path / "lib", clock=clock)
+    (tmp_path / "lib" / CURRENT).write_bytes(b'{"format": 1, "segments": 7}')
+    assert isinstance(holder.refresh().error, LibraryDamaged)
+
+    def loaded(*_: object, **__: object) -> None:
+        pytest.fail("it was read again")
+
+    monkeypatch.setattr(watch, "load_snapshot", loaded)
+    clock.now_s += 3600
+    assert holder.refresh() == Refreshed(changed=False)
+
+
+def test_a_segment_that_is_put_back_is_found(tmp_path: Path) -> None:
+    """Although nothing in `current.json` changed."""
+    library_of(tmp_path / "lib", "a")
+    clock = _Clock()
+    holder = SnapshotHolder(tmp_path / "lib", clock=clock)
+    with Library.open(tmp_path / "lib") as library:
+        library.add(new_item("b"), reference(5))
+    (newest,) = (tmp_path / "lib" / SEGMENTS).glob("00000002-*")
+    newest.rename(tmp_path / "aside")
+    assert isinstance(holder.refresh().error, LibraryDamaged)
+    (tmp_path / "aside").rename(newest)
+    assert holder.refresh() == Refreshed(changed=False)
+    clock.now_s += 31
+    assert holder.refresh() == Refreshed(changed=True)
 
 
 def test_a_library_that_vanishes_goes_on_serving(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Decoders that play a script on a clock of their own, for a supervisor that never waits."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -93,6 +94,11 @@ class FakeDecoder:
     def fileno(self) -> int:
         return self._file
 
+    def be_a_plain_file(self) -> None:
+        """The kernel refuses to watch one, as it refuses anything when it is out of memory."""
+        with tempfile.TemporaryFile() as file:
+            os.dup2(file.fileno(), self._file)
+
     def received(self, *, most: int) -> Iterator[Message | Rubbish | None]:
         for _ in range(most):
             if not self._lines or self._lines[0][0] > self._clock() - self.started_s:
@@ -146,6 +152,8 @@ class Stage:
     watchers: tuple[Watcher, ...] = ()
     exit_code: int | None = -11
     immortal: bool = False
+    cannot_be_waited_for: str = ""
+    """The stream whose decoders no selector takes."""
     library: FakeLibrary = field(default_factory=FakeLibrary)
 
     def supervisor(self) -> Supervisor:
@@ -189,6 +197,8 @@ class Stage:
                 raise script
             decoder = FakeDecoder(job, script, self.clock)
         decoder.code, decoder.immortal = self.exit_code, self.immortal
+        if job.name == self.cannot_be_waited_for:
+            decoder.be_a_plain_file()
         self.decoders.setdefault(job.name, []).append(decoder)
         running = sum(not one.ended for one in self.all_decoders())
         self.most_running = max(self.most_running, running)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import resource
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,13 @@ import pytest
 from streamguard.errors import SourceUnwatchable, UsageError
 from streamguard.ingest.news import Alive, Blind, Opened
 from streamguard.types import Fingerprints
+from streamguard.worker import forkserver
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob, Work, watch
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.messages import Ended, Failed, Message
-from tests.e2e.processes import children, descendants, still_running
+from streamguard.worker.watchdog import Watchdog
+from tests.e2e.processes import children, descendants, forkservers, still_running
 from tests.programs import need
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -54,7 +58,7 @@ def heard(decoder: Decoder, *, most: int = 1000) -> list[Message | Rubbish | Non
         selector.register(decoder, selectors.EVENT_READ)
         while len(messages) < most:
             assert selector.select(WAIT_S), f"silent after {messages}"
-            messages += decoder.received(most=8)
+            messages += decoder.received(most=min(8, most - len(messages)))
             if messages and (messages[-1] is None or isinstance(messages[-1], Rubbish)):
                 break
     return messages
@@ -151,7 +155,9 @@ def test_rubbish_is_told_from_messages(work: Work) -> None:
 def test_a_flood_waits_in_the_child() -> None:
     """No more is taken at once than was asked for, and no more is kept than the channel holds."""
     with running(job(), work=works.flood) as decoder:
-        assert len(heard(decoder, most=8)) == 8
+        heard(decoder, most=1)
+        eventually(lambda: _state(decoder) == "S", what="its wait for the worker")
+        assert len(list(decoder.received(most=8))) == 8
         os.kill(_pid(decoder), signal.SIGSTOP)
         eventually(lambda: _state(decoder) == "T", what="its stop")
         assert len(list(decoder.received(most=10_000))) < 1000
@@ -287,6 +293,23 @@ def test_a_forkserver_that_died_is_replaced() -> None:
         assert worker.process.stderr.readline() == "running 1\n"
 
 
+def test_a_child_whose_forkserver_died_before_it_was_confined_dies_too(tmp_path: Path) -> None:
+    """Nobody tells it any more: it looks."""
+    pid_file = tmp_path / "pid"
+    decoder = None
+    with suppress(ChildProcessError):  # the forkserver may die before it can say that it forked
+        decoder = Decoder(job(), work=works.Orphan(str(pid_file)))
+    orphan = int(eventually(lambda: pid_file.exists() and pid_file.read_text(), what="its number"))
+    try:
+        eventually(lambda: not still_running(orphan), what="its end")
+    finally:
+        for pid in still_running(orphan):
+            os.kill(pid, signal.SIGKILL)
+    if decoder is not None:
+        decoder.end()
+        assert decoder.gone(within_s=5)
+
+
 def test_a_forkserver_that_stands_still_is_replaced(clips: Clips) -> None:
     """It holds the loop up for so long and no longer, and the next decoder starts a new one."""
     start_forkserver()
@@ -296,6 +319,90 @@ def test_a_forkserver_that_stands_still_is_replaced(clips: Clips) -> None:
         Decoder(job(str(clips.known)), start_within_s=0.1)
     with running(job(str(clips.known))) as decoder:
         assert heard(decoder)
+
+
+def test_a_child_that_is_not_gone_does_not_hold_up_our_exit() -> None:
+    """As one that the kernel cannot end yet; or, here, whose forkserver stands still and does not see its end."""
+    script = (
+        "import sys\n"
+        "from streamguard.worker.children import Decoder\n"
+        "from streamguard.worker.forkserver import start_forkserver\n"
+        "from tests.worker import works\n"
+        "start_forkserver()\n"
+        "decoder = Decoder(works.job(), work=works.hang)\n"
+        "print('started', flush=True)\n"
+        "sys.stdin.read()\n"
+        "decoder.end()\n"
+        "print(decoder.gone(within_s=0.1))\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "started\n"
+        (forkserver,) = forkservers(worker.pid)
+        os.kill(forkserver, signal.SIGSTOP)
+        assert worker.stdin is not None
+        try:
+            worker.stdin.close()
+            assert worker.wait(WAIT_S) == 0
+        finally:
+            os.kill(forkserver, signal.SIGKILL)
+            worker.kill()
+        assert worker.stdout.read() == "False\n"
+
+
+def test_a_worker_out_of_files_loses_no_more_of_them() -> None:
+    """A start that fails for want of them leaves none open; the decoders that run go on, and the next one starts."""
+    with running(job(), work=works.hang) as first:
+        assert heard(first, most=1) == [Alive(0)]
+        before = _files()
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            unused = [number for number in range(max(before) + 8) if number not in before]
+            for first_denied in unused[:7]:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (first_denied, limits[1]))
+                with pytest.raises(OSError, match="Too many open files"):
+                    Decoder(job(), work=works.hang)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert _files() == before
+        with running(job(), work=works.hang) as second:
+            assert heard(second, most=1) == [Alive(0)]
+        assert first.exit_code() is None
+
+
+def _files() -> set[int]:
+    return {number for number in (int(entry.name) for entry in Path("/proc/self/fd").iterdir()) if _is_open(number)}
+
+
+def _is_open(number: int) -> bool:
+    """Not the one by which they were listed."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_thread_that_cannot_be_had_costs_one_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an OSError, as every start that fails; the next one tries again, and those after it need no thread."""
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    watchdog = Watchdog()
+    monkeypatch.setattr(forkserver, "_watchdog", watchdog)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(OSError, match="no thread"):
+            Decoder(job(), work=works.hang)
+    with running(job(), work=works.hang) as decoder:
+        assert heard(decoder, most=1) == [Alive(0)]
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with running(job(), work=works.hang) as decoder:
+            assert heard(decoder, most=1) == [Alive(0)]
+    watchdog.close()
 
 
 def test_what_a_child_is_told_does_not_show_its_url() -> None:

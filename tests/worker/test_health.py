@@ -1,8 +1,12 @@
 """streamguard.worker.health: real HTTP, with clients that behave and clients that do not."""
 
+import errno
 import http.client
+import itertools
 import json
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -15,6 +19,7 @@ from streamguard.types import StreamId
 from streamguard.worker import health as health_module
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
+from tests.programs import skip_or_fail
 from tests.servers import free_ports
 from tests.waiting import eventually
 
@@ -141,6 +146,50 @@ def _drip(slow: socket.socket) -> None:
         return
 
 
+def test_a_thread_that_cannot_be_had_costs_that_request_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often: the next one is served as soon as there are threads again."""
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with serving() as address:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", none_left)
+            for _ in range(20):
+                with pytest.raises((ConnectionError, http.client.HTTPException)):
+                    ask(address, "/livez")
+        assert ask(address, "/livez")[0] == 200
+
+
+def test_files_that_are_missing_cost_no_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks again only after a pause for a client that it cannot take, and then serves it."""
+    tries: list[float] = []
+    accept = socket.socket.accept
+
+    def at_first_none(self: socket.socket) -> tuple[socket.socket, Any]:
+        tries.append(time.monotonic())
+        if len(tries) <= 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(self)
+
+    with serving() as address, monkeypatch.context() as patched:
+        patched.setattr(socket.socket, "accept", at_first_none)
+        assert ask(address, "/livez")[0] == 200
+    assert min(later - sooner for sooner, later in itertools.pairwise(tries)) >= health_module._NO_FILES_PAUSE_S
+
+
+def test_a_slow_reader_is_no_news(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """One that takes a large answer too slowly is hung up on, and nothing stands in the log."""
+    monkeypatch.setattr(health_module._Handler, "timeout", 0.05)
+    large = Health(alive=True, ready=True, detail={"much": "x" * 20_000_000})
+    before = threading.active_count()
+    with serving(health=lambda: large) as address, socket.create_connection(address) as slow:
+        slow.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert slow.recv(1) == b"H"
+        eventually(lambda: threading.active_count() == before + 1, what="the end of its thread")
+    assert capfd.readouterr().err == ""
+
+
 def test_an_odd_accept_header_gets_text() -> None:
     """What a client claims to accept cannot make the page fail."""
     with serving() as address, closing(http.client.HTTPConnection(*address, timeout=5)) as connection:
@@ -181,7 +230,7 @@ def _server(host: str, port: int) -> HealthServer:
 def test_ipv6() -> None:
     """Its URL is one that a browser takes."""
     if not _has_ipv6():
-        pytest.skip("this machine has no IPv6")
+        skip_or_fail("this machine has no IPv6")
     (port,) = free_ports(1)
     server = _server("::1", port)
     try:

@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -23,6 +25,7 @@ from streamguard.worker import reference_child
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Added, Failed, Job, Known, Limits, Outcome, id_from_name, index, media_in
 from streamguard.worker.reference_child import Content, Progress, Said
+from streamguard.worker.watchdog import Watchdog
 from tests.library.made import reference
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -210,6 +213,57 @@ def test_a_file_too_large_for_memory_is_refused(tmp_path: Path, clips: Clips) ->
     limits = Limits(at_once=1, memory_mib=64)
     (outcome,) = _index(tmp_path / "lib", [Job(clips.known, "x")], limits).values()
     assert isinstance(outcome, Failed)
+
+
+@pytest.mark.parametrize("left", [0, 2])
+def test_a_file_for_which_no_process_can_be_had_fails_alone(tmp_path: Path, clips: Clips, left: int) -> None:
+    """Out of files, at the pipe or at the start: the others are added, and nothing is left open."""
+    jobs = [Job(path, "x") for path in (clips.image, clips.known, clips.held_image)]
+    with Library.open(tmp_path / "lib", create=True) as library:
+        outcomes = index(library, jobs, limits=Limits(at_once=1), news=_no_news)
+        first = next(outcomes)
+        before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
+        with _few_files(left):
+            failed = next(outcomes)
+        assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before
+        (last,) = outcomes
+    assert (type(first), type(failed), type(last)) == (Added, Failed, Added)
+    assert isinstance(failed, Failed)
+    assert failed.job.path == clips.known
+    assert "no decoder could be started" in str(failed.error)
+
+
+@contextmanager
+def _few_files(left: int) -> Iterator[None]:
+    """No more than so many can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_decoder_that_cannot_be_started_costs_its_file_only(
+    tmp_path: Path, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without another thread for a moment; the next file is tried as if nothing had been."""
+    failures = iter([BlockingIOError("no thread can be had")])
+    start = Watchdog.start
+
+    def once_none(watchdog: Watchdog) -> None:
+        for error in failures:
+            raise error
+        start(watchdog)
+
+    monkeypatch.setattr(Watchdog, "start", once_none)
+    outcomes = _index(tmp_path / "lib", [Job(clips.known, "a"), Job(clips.image, "b")])
+    failed = outcomes[clips.known.name]
+    assert isinstance(failed, Failed)
+    assert "no thread can be had" in str(failed.error)
+    assert isinstance(outcomes[clips.image.name], Added)
 
 
 def test_giving_up_ends_the_decoders(tmp_path: Path, clips: Clips) -> None:

@@ -140,12 +140,37 @@ def test_a_failing_outbox_is_logged_now_and_again(logs: Logs) -> None:
     assert said == ["outbox_failed"] * 3 + ["outbox_recovered"]
 
 
-def test_last_words(logs: Logs) -> None:
-    """What cannot be made durable before the end goes into the log, whole, so that a person can act on it."""
+def test_what_waits_is_named_at_once(logs: Logs) -> None:
+    """Stream, session and reference of each signal that is not durable, so that a person can cut; and why it waits."""
     desk = Desk()
-    desk.outbox.fails = True
     desk.decide()
-    desk.signaller.last_words()
+    assert "signal_waits" not in [line["event"] for line in logs]
+    desk.outbox.fails = True
+    for number in (1, 2):
+        desk.decide(number)
+    waits = [line for line in logs if line["event"] == "signal_waits"]
+    assert [(line["stream"], line["session_id"], line["reference"]) for line in waits] == [
+        ("cam-7", "s-1", "clip-1")
+    ] * 2
+    assert all(line["log_level"] == "critical" for line in waits)
+    assert desk.signaller.problem == "append to outbox x: disk full"
+    desk.outbox.fails = False
+    desk.tick()
+    assert desk.signaller.problem == ""
+
+
+def test_last_words(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be made durable before the end goes into the log, whole, so that a person can act on it; it is lost,
+    as is what there was no room for.
+    """
+    monkeypatch.setattr(signalling, "MOST_WAITING", 1)
+    desk = Desk()
+    desk.decide()
+    assert desk.signaller.last_words() == 0
+    desk.outbox.fails = True
+    desk.decide(1)
+    desk.decide(2)
+    assert desk.signaller.last_words() == 2
     (line,) = [line for line in logs if line["event"] == "signal_not_durable"]
     assert '"verdict":"kill"' in line["signal"]
     assert "secret" not in str(logs)

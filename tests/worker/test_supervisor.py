@@ -19,13 +19,12 @@ from streamguard.ingest.sources import Alive, Blind, Damaged, Opened
 from streamguard.types import Verdict
 from streamguard.worker.children import Rubbish
 from streamguard.worker.messages import Ended, Failed
-from streamguard.worker.streams import Restart, StreamState
+from streamguard.worker.streams import Restart, StreamState, StreamStatus
 from streamguard.worker.supervisor import Watcher
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import LAST_FRAMES_S, METRONOME, OPTIONS, STEP_S, Line, Script, Stage, keyframe
 
 KNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n, known_s=2 * n)) for n in range(3)]
-UNWATCHED = "not all of it could be watched"
 UNKNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n)) for n in range(30)]
 
 
@@ -69,6 +68,31 @@ def test_states_follow_what_the_decoder_says() -> None:
         ("ended", "the publisher left"),
         no_picture,
     ]
+
+
+@pytest.mark.parametrize(("kind", "state"), [(SourceUnwatchable, "blind"), (SourceStalled, "stalled")])
+def test_a_new_connection_alone_makes_no_stream_seen(kind: type[StreamGuardError], state: str) -> None:
+    """What was blind or stalled stays so, with its reason, through every retry and until a keyframe is looked at: who
+    waits for it to last some minutes must not be told something else in between.
+    """
+    dark: list[Line] = [(0.1, Opened("h264", 320, 180)), (5.0, Failed(kind("watch", "cam", "dark")))]
+    bright: list[Line] = [(0.1, Opened("h264", 320, 180)), (5.0, keyframe(0.0)), (99, None)]
+    stage = Stage({"cam": [dark, dark, dark, bright]})
+    stage.run(45)
+    assert len(stage.starts) == 4 + 1
+    assert stage.states_of("cam") == [
+        ("connecting", "connected, no picture yet"),
+        (state, "watch cam: dark"),
+        ("watching", ""),
+    ]
+
+
+def test_a_blind_stream_that_is_not_there_any_more_is_connecting() -> None:
+    """A connection that is refused is news of its own."""
+    dark = failing(SourceUnwatchable("watch", "cam", "only audio"))
+    stage = Stage({"cam": [dark, failing(SourceUnavailable("open", "cam", "refused"))]})
+    assert (status := stage.run(10)["cam"]).state is StreamState.CONNECTING
+    assert status.reason == "open cam: refused"
 
 
 def test_a_verdict_is_the_sessions_own() -> None:
@@ -129,6 +153,28 @@ def test_a_keyframe_ends_the_backing_off() -> None:
     assert again_s - seen_s <= 1.0 + 0.1 + 3 * STEP_S
 
 
+def test_a_recording_that_is_shown_again_and_again_is_asked_for_less_and_less() -> None:
+    """It ends at once each time, and shows the same: as for what cannot be opened the pauses double."""
+    recording: list[Line] = [(0.0, keyframe(0.0)), (0.0, keyframe(2.0)), (0.1, Ended())]
+    stage = Stage({"cam": [recording]})
+    stage.run(200)
+    pauses_s = [after - before - 0.1 for before, after in pairwise(stage.start_times("cam"))]
+    assert len(pauses_s) > 8
+    for number, pause_s in enumerate(pauses_s):
+        full_s = min(30.0, 2.0**number)
+        assert full_s / 2 - 0.01 <= pause_s <= full_s + 3 * STEP_S, (number, pause_s)
+
+
+@pytest.mark.parametrize("other", [[(0.0, keyframe(0.0, known_s=1))], [(0.0, keyframe(0.0)), (0.05, keyframe(0.04))]])
+def test_something_else_than_before_is_news(other: list[Line]) -> None:
+    """Another picture or another time ends the backing off."""
+    one: list[Line] = [(0.0, keyframe(0.0)), (0.1, Ended())]
+    stage = Stage({"cam": [one, one, one, one, [*other, (0.1, Ended())], [(99, None)]]})
+    stage.run(30)
+    *_, seen_s, again_s = stage.start_times("cam")
+    assert again_s - seen_s <= 1.0 + 0.1 + 3 * STEP_S
+
+
 def test_each_connection_is_a_new_session_that_begins_afresh() -> None:
     """Evidence does not carry over: a keyframe before and one after a reconnect agree on nothing."""
     one: list[Line] = [(0.0, keyframe(0.0, known_s=0)), (0.1, Ended())]
@@ -170,6 +216,17 @@ def test_a_decoder_that_fails_is_counted_by_reason_and_others_go_on(script: Scri
     assert good.keyframes == 11
 
 
+def test_a_decoder_that_cannot_be_waited_for_is_ended() -> None:
+    """It counts as one that could not be started, and the other streams go on."""
+    stage = Stage({"bad": [UNKNOWN], "good": [UNKNOWN]}, cannot_be_waited_for="bad")
+    statuses = stage.run(20)
+    assert set(stage.restarted) == {Restart.CRASH}
+    assert stage.states_of("bad")[0] == ("blind", "no decoder could be started: [Errno 1] Operation not permitted")
+    assert statuses["bad"].keyframes == 0
+    assert all(decoder.ended for decoder in stage.decoders["bad"])
+    assert (statuses["good"].restarts, statuses["good"].keyframes) == (0, 11)
+
+
 @pytest.mark.parametrize(("code", "how"), [(1, "ended with status 1"), (None, "hung up")])
 def test_how_a_decoder_went_is_said(code: int | None, how: str) -> None:
     """An exception, and a channel that was closed by a child that lives."""
@@ -190,6 +247,27 @@ def test_a_silent_decoder_hangs() -> None:
     ]
 
 
+def test_a_pause_of_the_worker_itself_is_nobodys_hang() -> None:
+    """Stopped for five minutes and gone on: decoders are judged by what they do from then on."""
+    seen = [(float(at_s), keyframe(float(at_s))) for at_s in (1, 310)]
+    silent: list[Line] = [(1.0, keyframe(1.0)), (999, None)]
+    stage = Stage({"good": [seen], "silent": [silent]})
+    stopped: list[float] = []
+
+    def stop_once(_: tuple[StreamStatus, ...]) -> None:
+        if stage.clock() > 1004 and not stopped:
+            stopped.append(stage.clock())
+            stage.clock.now_s += 300
+
+    stage.watchers = (Watcher(tick=stop_once),)
+    statuses = stage.run(380)
+    assert (statuses["good"].sessions, statuses["good"].restarts) == (2, 1)
+    assert stage.restarted == [Restart.HANG, Restart.HANG]
+    silent_s, good_s = (stage.start_times(name)[1] for name in ("silent", "good"))
+    assert 300 + 45 - 5 < silent_s < 300 + 45 + 10
+    assert 310 + 45 < good_s < 310 + 45 + 10
+
+
 def test_a_decoder_that_only_says_that_it_lives_hangs() -> None:
     """It must show something, or say that it is blind; what it says of itself does not keep a stream watching."""
     alive: list[Line] = [(0.0, keyframe(0.0)), *((float(s), Alive(30)) for s in range(1, 200))]
@@ -198,6 +276,28 @@ def test_a_decoder_that_only_says_that_it_lives_hangs() -> None:
     assert stage.restarted == [Restart.HANG]
     assert stage.states_of("cam")[1][0] == "blind"
     assert stage.start_times("cam")[1] == pytest.approx(105.0 + 0.75, abs=0.4)
+
+
+def test_a_failure_is_one_line_however_often_it_comes(logs: Logs) -> None:
+    """A decoder tells why it is blind, and then fails with it, at every retry: one warning until something changes."""
+    dark: list[Line] = [
+        (0.1, Blind("no keyframe for 30 s")),
+        (0.2, Failed(SourceUnwatchable("watch", "cam", "only audio"))),
+    ]
+    dark.insert(1, (0.2, Blind("only audio")))
+    later: list[Line] = [(0.1, Failed(SourceUnwatchable("watch", "cam", "no keyframe for 60 s")))]
+    seen: list[Line] = [(0.1, keyframe(0.0)), (0.2, Blind("only audio"))]
+    stage = Stage({"cam": [dark, dark, later, seen]})
+    status = stage.run(30)["cam"]
+    lines = [line for line in logs if line["event"] == "stream_state" and line["stream"] == "cam"]
+    assert [(line["state"], line.get("reason"), line["log_level"]) for line in lines] == [
+        ("blind", "no keyframe for 30 s", "warning"),
+        ("blind", "only audio", "warning"),
+        ("watching", None, "info"),
+        ("blind", "only audio", "warning"),
+    ]
+    assert status.reason == "only audio"
+    assert ("blind", "watch cam: no keyframe for 60 s") in stage.states_of("cam")
 
 
 @pytest.mark.parametrize("arrived_s", [-1e308, 0.0, 1e308])
@@ -300,11 +400,6 @@ def test_all_streams_are_started_without_a_pause() -> None:
     [
         ([(0.0, keyframe(0.0)), (0.0, Ended())], StreamState.ENDED, ""),
         (
-            [(0.0, keyframe(0.0, known_s=1)), (0.0, Ended())],
-            StreamState.BLIND,
-            f"{UNWATCHED}: it looks like clip, but a decision takes 2 keyframes and it holds 1",
-        ),
-        (
             [(0.0, Ended())],
             StreamState.BLIND,
             "not all of it could be watched: it holds no keyframe that can be decoded",
@@ -327,6 +422,16 @@ def test_a_file_is_watched_once(script: Script, state: StreamState, reason: str)
     assert (status.state, status.reason, status.sessions) == (state, reason, 1)
     assert status.failed is (state is StreamState.BLIND)
     assert stage.finished == ["file"]
+
+
+def test_a_file_with_too_little_to_decide_on_is_undecided() -> None:
+    """Its one keyframe looks like known footage: all of it was watched, and it has no verdict; a person should look."""
+    stage = Stage({"file": [[(0.0, keyframe(0.0, known_s=1)), (0.0, Ended())]]}, once=True)
+    (status,) = stage.supervisor().run()
+    assert (status.state, status.failed, status.undecided, status.verdict) == (StreamState.ENDED, True, True, None)
+    assert status.reason == (
+        "undecided: it looks like clip, but a decision takes 2 keyframes and it holds 1; a person should look at it"
+    )
 
 
 def test_the_same_stream_twice_a_second_is_told_once() -> None:

@@ -2,16 +2,19 @@
 
 import json
 import os
+import signal
 import socket
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.ingest.news import Alive, Blind
 from streamguard.ingest.sources import SourceOptions
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.messages import Message, pack
+from tests.waiting import eventually
 
 
 def job(url: str = "x.mp4", *, memory_mib: int = 1536, session: int = 1) -> DecoderJob:
@@ -67,6 +70,29 @@ def tell_what_it_holds(channel: socket.socket, _job: DecoderJob) -> None:
     files = sorted(int(path.name) for path in Path("/proc/self/fd").iterdir())
     _say(channel, Blind(json.dumps({"argv": sys.argv, "env": sorted(os.environ)})))
     _say(channel, Blind(json.dumps({"files": len([one for one in files if one > 2]) - 1, "writes": _can_write()})))
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """Loses its forkserver before it is confined, while it is told its work, and would never notice. It leaves its
+    number in `pid_file`.
+    """
+
+    pid_file: str
+
+    def __call__(self, _channel: socket.socket, _job: DecoderJob) -> None:
+        threading.Event().wait()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _lose_the_forkserver, (self.pid_file,)
+
+
+def _lose_the_forkserver(pid_file: str) -> Orphan:
+    Path(pid_file).write_text(str(os.getpid()))
+    forkserver = os.getppid()
+    os.kill(forkserver, signal.SIGKILL)
+    eventually(lambda: os.getppid() != forkserver, what="the end of the forkserver")
+    return Orphan(pid_file)
 
 
 def _can_write() -> bool:

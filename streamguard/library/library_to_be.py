@@ -1,0 +1,73 @@
+"""A library that is made when its first item is: footage that turns out to be none leaves no empty one behind."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streamguard.library.catalogue import CATALOGUE, ItemRecord, NewItem
+from streamguard.library.segments import check_new
+from streamguard.library.store import Library
+from streamguard.types import Reference
+
+
+class LibraryToBe:
+    """Opens the library for adding, or makes it at the first `add`. Close it. Raises as Library does.
+
+    Where none could be made it says so at once, and not after hours of decoding.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._library: Library | None = None
+        if not _can_be_made_later(path):
+            self._library = Library.open(path, create=True)
+
+    def close(self) -> None:
+        if self._library is not None:
+            self._library.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def items(self) -> tuple[ItemRecord, ...]:
+        """Every item; none while there is no library."""
+        there = self._if_there()
+        return () if there is None else there.items()
+
+    def has(self, id_: str) -> bool:
+        there = self._if_there()
+        return there is not None and there.has(id_)
+
+    def with_content(self, sha256: str) -> tuple[ItemRecord, ...]:
+        """The item made from a file of that SHA-256, or nothing."""
+        there = self._if_there()
+        return () if there is None else there.with_content(sha256)
+
+    def add(self, item: NewItem, reference: Reference) -> ItemRecord:
+        """See Library.add, which also refuses what cannot be recognised: then no library is made for it."""
+        if self._library is None:
+            check_new(item.id, item.label, reference)
+            self._library = Library.open(self._path, create=True)
+        return self._library.add(item, reference)
+
+    def _if_there(self) -> Library | None:
+        """Another process may have made it meanwhile."""
+        if self._library is None and (self._path / CATALOGUE).is_file():
+            self._library = Library.open(self._path, create=True)
+        return self._library
+
+
+def _can_be_made_later(path: Path) -> bool:
+    """Whether there is nothing yet, and room to make it."""
+    place = path.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return False
+    return place != path.absolute() or not any(place.iterdir())
