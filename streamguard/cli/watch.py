@@ -15,7 +15,8 @@ from streamguard.config import load_config
 from streamguard.enforce.stdout_lines import Unbuffered
 from streamguard.errors import UsageError
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.service import Summary, WatchService
+from streamguard.worker.service import WatchService
+from streamguard.worker.summary import Summary
 
 _STDOUT = 1
 _LAST_LINE_S = 1.0

@@ -5,13 +5,29 @@ explain: footage may be played faster or slower, paused or backwards, but cannot
 that moves: looks that tell *when* in the footage we are, at two distinct places (or a known image, held). Agreement
 without that (the same camera at another time, a held title card) earns a review.
 
+Local features find a scene again from elsewhere too: where a camera comes back to what it has filmed, in a shot that
+goes on. There the footage seems to leap, to stand or to run backwards, and to shift in the picture. So of features a
+kill takes one of the stories below (`_STORIES`): footage that goes on at a likely speed and stays where it is in the
+picture is believed soonest, what moves about or runs backwards one keyframe later.
+
 `step` is pure: the same observations give the same decisions, however they are batched, so every one can be replayed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamguard.types import AssetId, Decision, Evidence, MediaKind, MediaTime, Observation, Place, Verdict, View
+from streamguard.types import (
+    AssetId,
+    Decision,
+    Evidence,
+    MediaKind,
+    MediaTime,
+    Observation,
+    Outline,
+    Place,
+    Verdict,
+    View,
+)
 
 _PER_SECOND_US = 1_000_000
 
@@ -29,7 +45,7 @@ class DecisionRule:
     Of keyframes nearer than `apart_s` one counts: pictures so close in time are one picture, and agree with themselves.
     """
 
-    name: str = "built-in-1"
+    name: str = "built-in-2"
     review_nats: float = 9.0
     kill_nats: float = 12.0
     min_keyframes: int = 2
@@ -40,6 +56,12 @@ class DecisionRule:
     max_speed: float = 2.2
     place_slack_s: float = 0.5
     moving_speed: float = 0.25
+    """Of a PDQ hash: it is far from most other moments, so that any way of moving will do."""
+    least_speed: float = 0.4
+    speed_slack_s: float = 0.3
+    """Local features: reference time passes at `least_speed` to `max_speed`, give or take so much."""
+    steady_share: float = 0.05
+    """Footage stays where it is if none of its corners moves by more of the picture's width or height."""
     repeat_after_s: float = 300.0
     most_of_a_verdict: int = 16
 
@@ -80,6 +102,23 @@ class _Past:
     fading: float
     most_us: float
     least_us: float
+    forward_us: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """How known footage may be shown, and how many keyframes more than the rule's least must tell it so."""
+
+    forward: bool
+    steady: bool
+    more_keyframes: int
+
+
+_STORIES = (
+    _Story(forward=True, steady=True, more_keyframes=0),
+    _Story(forward=True, steady=False, more_keyframes=1),
+    _Story(forward=False, steady=True, more_keyframes=1),
+)
 
 
 _Trace = Sequence[tuple[_Past, Sighting]]
@@ -167,6 +206,10 @@ def _past(seen: Seen, *, now: MediaTime, rule: DecisionRule) -> _Past:
         fading=0.5 ** (elapsed_s / rule.half_life_s),
         most_us=(rule.max_speed * elapsed_s + rule.place_slack_s) * _PER_SECOND_US,
         least_us=rule.moving_speed * elapsed_s * _PER_SECOND_US,
+        forward_us=(
+            (rule.least_speed * elapsed_s - rule.speed_slack_s) * _PER_SECOND_US,
+            (rule.max_speed * elapsed_s + rule.speed_slack_s) * _PER_SECOND_US,
+        ),
     )
 
 
@@ -180,67 +223,79 @@ def _decide(
         (seen.tracks[track], [(past, past.seen.tracks[track]) for past in pasts if track in past.seen.tracks])
         for track in tracks
     ]
-    killing = _strongest(traced, now=seen.at, rule=rule, for_kill=True)
-    if killing is not None:
-        return _decision(Verdict.KILL, killing, now=seen.at, rule=rule)
+    for story in _STORIES:
+        killing = _strongest(traced, now=seen.at, rule=rule, story=story)
+        if killing is not None:
+            return _decision(Verdict.KILL, killing, now=seen.at, rule=rule)
     if standing is not Verdict.CLEAR:
         return None
-    any_kind = _strongest(traced, now=seen.at, rule=rule, for_kill=False)
+    any_kind = _strongest(traced, now=seen.at, rule=rule, story=None)
     return None if any_kind is None else _decision(Verdict.REVIEW, any_kind, now=seen.at, rule=rule)
 
 
 def _strongest(
-    traced: Sequence[tuple[Sighting, _Trace]], *, now: MediaTime, rule: DecisionRule, for_kill: bool
+    traced: Sequence[tuple[Sighting, _Trace]], *, now: MediaTime, rule: DecisionRule, story: _Story | None
 ) -> _Support | None:
-    """The evidence with the most support, if that is keyframes and nats enough. Ties go to the first in order."""
+    """The evidence with the most support, if that is keyframes and nats enough. Ties go to the first in order.
+
+    Without a `story` it is a review that is asked for.
+    """
     best = None
-    enough = rule.kill_nats if for_kill else rule.review_nats
+    enough = rule.review_nats if story is None else rule.kill_nats
+    keyframes = rule.min_keyframes + (0 if story is None else story.more_keyframes)
     for sighting, trace in traced:
         # No item can be worth more than if the strongest of every keyframe agreed: most searches end here.
         most = sum((earlier.evidence[0].nats * past.fading for past, earlier in trace), sighting.evidence[0].nats)
-        if len(trace) + 1 < rule.min_keyframes or most < enough:
+        if len(trace) + 1 < keyframes or most < enough:
             continue
         for item in sighting.evidence:
-            if item.tells_when or not for_kill:
-                support = _support(item, trace, now=now, apart_s=rule.apart_s, for_kill=for_kill)
-                if len(support.chain) >= rule.min_keyframes and support.nats >= enough:
+            if item.tells_when or story is None:
+                support = _support(item, trace, now=now, rule=rule, story=story)
+                if len(support.chain) >= keyframes and support.nats >= enough:
                     best = support if best is None or support.nats > best.nats else best
     return best
 
 
-def _support(item: Evidence, trace: _Trace, *, now: MediaTime, apart_s: float, for_kill: bool) -> _Support:
+def _support(item: Evidence, trace: _Trace, *, now: MediaTime, rule: DecisionRule, story: _Story | None) -> _Support:
     """The item with, from each earlier keyframe that is not too near to one counted, the most that agrees with it."""
     nats = item.nats
     chain = [(now, item)]
     for past, earlier in trace:
-        too_near = _seconds(past.seen.at, chain[-1][0]) < apart_s
+        too_near = _seconds(past.seen.at, chain[-1][0]) < rule.apart_s
         if too_near or not _reachable(earlier.reach, item.place, past):
             continue
         for other in earlier.evidence:
-            if _agree(other, item, past, for_kill=for_kill):
+            if _reachable(other.place, item.place, past) and (
+                story is None or (other.tells_when and _fits(other, item, past, rule=rule, story=story))
+            ):
                 nats += other.nats * past.fading
                 chain.append((past.seen.at, other))
                 break
     return _Support(nats, tuple(reversed(chain)))
 
 
-def _agree(earlier: Evidence, later: Evidence, past: _Past, *, for_kill: bool) -> bool:
-    """The time between them can explain both places; and for a kill, both tell when, and the footage moved."""
-    if not _reachable(earlier.place, later.place, past):
-        return False
-    return not for_kill or (earlier.tells_when and _moved(earlier, later, past))
-
-
 def _reachable(one: Place, other: Place, past: _Past) -> bool:
     return one.from_us - other.to_us <= past.most_us and other.from_us - one.to_us <= past.most_us
 
 
-def _moved(earlier: Evidence, later: Evidence, past: _Past) -> bool:
-    """The footage went on (or back) between the two; a known image needs only be held."""
+def _fits(earlier: Evidence, later: Evidence, past: _Past, *, rule: DecisionRule, story: _Story) -> bool:
+    """The footage went on between the two as the story has it; a known image needs only be held."""
     if later.kind is MediaKind.IMAGE:
         return True
-    gone_us = abs(later.place.middle_us - earlier.place.middle_us)
-    return gone_us >= past.least_us and earlier.place != later.place
+    if earlier.place == later.place:
+        return False
+    gone_us = later.place.middle_us - earlier.place.middle_us
+    if earlier.features is None or later.features is None:
+        return abs(gone_us) >= past.least_us
+    least_us, most_us = past.forward_us
+    goes_on = least_us <= (gone_us if story.forward else -gone_us) <= most_us
+    return goes_on and (not story.steady or _shift(earlier.region, later.region) <= rule.steady_share)
+
+
+def _shift(one: Outline, other: Outline) -> float:
+    """How far the corner that moved the most has moved, as a share of the picture's width or height."""
+    pairs = zip(one.corners(), other.corners(), strict=True)
+    return max(abs(here - there) for near, far in pairs for here, there in zip(near, far, strict=True))
 
 
 def _decision(verdict: Verdict, support: _Support, *, now: MediaTime, rule: DecisionRule) -> Decision:

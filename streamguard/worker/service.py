@@ -4,10 +4,8 @@ import math
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import structlog
 
@@ -24,10 +22,11 @@ from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.types import KillSignal
 from streamguard.worker.health import Health, HealthServer
-from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.signalling import Signaller
-from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
+from streamguard.worker.streams import StreamSpec, StreamStatus
+from streamguard.worker.summary import Lags, Summary
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
 
 _BEAT_S = 30.0
@@ -36,7 +35,6 @@ _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatu
 
 _LAST_DELIVERY_S = 0.5
 _BETWEEN_TIMEOUTS_S = 5.0
-_LAGS_KEPT = 100_000
 _MIB = 1 << 20
 
 log = structlog.get_logger()
@@ -91,61 +89,6 @@ def transport(config: Config, stdout: TextStream) -> Transport:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How a watch went. `undelivered` signals are in the outbox, None where it failed; `lost` ones are nowhere: they
-    could not be made durable.
-    """
-
-    seconds: float
-    streams: tuple[StreamStatus, ...]
-    lag_p50_s: float | None
-    lag_p99_s: float | None
-    lag_max_s: float | None
-    undelivered: int | None
-    lost: int
-
-    @property
-    def never_watched(self) -> tuple[StreamStatus, ...]:
-        return tuple(status for status in self.streams if not status.keyframes)
-
-    def as_json(self) -> dict[str, object]:
-        def rounded(value: float | None) -> float | None:
-            return None if value is None else round(value, 4)
-
-        return {
-            "summary": True,
-            "seconds": round(self.seconds, 1),
-            "streams": len(self.streams),
-            "never_watched": len(self.never_watched),
-            "keyframes": sum(status.keyframes for status in self.streams),
-            "decisions": sum(status.decisions for status in self.streams),
-            "lag_s": {"p50": rounded(self.lag_p50_s), "p99": rounded(self.lag_p99_s), "max": rounded(self.lag_max_s)},
-            "restarts": sum(status.restarts for status in self.streams),
-            "reconnects": sum(max(0, status.sessions - 1) for status in self.streams),
-            "undelivered": self.undelivered,
-            "lost": self.lost,
-            "by_stream": [status.as_json() for status in self.streams],
-        }
-
-
-class _Lags:
-    """The last lags, and the longest of all, for the summary."""
-
-    def __init__(self) -> None:
-        self._lags_s: deque[float] = deque(maxlen=_LAGS_KEPT)
-        self.most_s: float | None = None
-
-    def quantile(self, share: float) -> float | None:
-        ordered = sorted(self._lags_s)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
-
-    def keep(self, stream: Stream, _matched: Matched) -> None:
-        lag_s = stream.lag_s or 0.0
-        self._lags_s.append(lag_s)
-        self.most_s = max(lag_s, self.most_s or 0.0)
-
-
 class WatchService:
     """Everything that `watch` runs. Built whole or not at all; `run()` once; `stop()` from a signal handler."""
 
@@ -162,7 +105,7 @@ class WatchService:
         self._config = config
         self._library = open_library(config)
         self._metrics = Metrics()
-        self._lags = _Lags()
+        self._lags = Lags()
         self._stream_count = len(specs)
         self._asked_to_stop_at_s: float | None = None
         self._draining = False

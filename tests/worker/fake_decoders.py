@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.errors import StreamGuardError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.types import (
     NO_FEATURES,
@@ -26,7 +27,7 @@ from streamguard.types import (
 from streamguard.worker.children import Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.matcher import Matched, Matcher
-from streamguard.worker.messages import Message
+from streamguard.worker.messages import Failed, Message
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
 
@@ -49,6 +50,15 @@ def keyframe(at_s: float, *, known_s: int | None = None, arrived_s: float = 0.0,
     head = bytes([2]) if poison else bytes([0, 0]) if known_s is None else bytes([1, known_s])
     look = Fingerprint(WHOLE_PICTURE, 90, tuple(head.ljust(32, b"\0") for _ in range(8)))
     return Fingerprints(MediaTime(0, round(at_s * 1e6)), arrived_s, 320, 180, (look,))
+
+
+def failing(error: StreamGuardError) -> list[Line]:
+    """A session whose source fails at once."""
+    return [(0.1, Failed(error))]
+
+
+KNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n, known_s=2 * n)) for n in range(3)]
+UNKNOWN: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n)) for n in range(30)]
 
 
 class FakeLibrary:

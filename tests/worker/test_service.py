@@ -20,8 +20,9 @@ from streamguard.enforce.outbox import Outbox
 from streamguard.errors import LibraryMissing, OutboxError, SignalsRejected, UsageError
 from streamguard.types import StreamId
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.service import Summary, WatchService, open_library, supervisor_options
+from streamguard.worker.service import WatchService, open_library, supervisor_options
 from streamguard.worker.streams import StreamSpec, StreamState
+from streamguard.worker.summary import Summary
 from tests.kill_signals import a_signal
 from tests.known_library import LABEL, make_library
 from tests.redis_servers import RedisServer
