@@ -1,0 +1,129 @@
+"""Binary codes of corners in one canonical form, so that one search finds a picture, its mirror image and its negative,
+all of them turned, cropped or small in a corner too.
+
+Around each corner a grid of 7 x 7 lights is read from the blurred picture, turned by ORB's angle (towards the centre of
+brightness). The code says of 256 pairs of them which is lighter. A negative's centre of brightness lies on the other
+side and each of its bits turns; a mirror image shows the grid from behind. So the grid is read as a negative where the
+corner is darker than what is around it, and mirrored where it leans to the left (by the moment xy along its axis):
+both are just other orders of the same lights. What hardly leans may lean either way in a poor copy: such corners can
+be had in both forms.
+
+Which pairs tell the most was learnt (`benchmarks/learn_pairs.py`): each splits corners in halves, and no two say nearly
+the same.
+
+Source: "ORB: an efficient alternative to SIFT or SURF", Rublee et al., ICCV 2011 (rBRIEF); the grid, its forms and its
+pairs are our own.
+"""
+
+import base64
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.core.corners import LEVELS, SCALE, Corners, Integers
+from streamguard.types import CODE_BYTES, Codes
+
+_STEP_PX = 4
+_HALF = 3
+_BLUR_PX = 5
+_TURNS = 64
+"""Angles are rounded to so many a turn."""
+
+_PAIRS = np.frombuffer(
+    base64.b85decode(
+        r"94i(j4HFp~8zBuR8z~qs1uhOO0xb&>ATR+C6c`K=8Ym7P6DJfe00;{o8ZZ$b6d(m35-tcA9V#a;87Utw5G@oM2M+=YDl7^n5iSWP"
+        r"7$61=8X_7X03HS}9xMkX0}B--1{fF`04x?OAR-PH1q%%@BrFCL0}%oQ0VX0S11$s!1q}@u2^R+t5)>695*Q*d1PlWO87Cnx1rq=Q"
+        r"7bXG_10Mw^1QG-W5-<cN1{wha93BiW2Q3W|3JePkCn*#n6CWij2P+LIE-)Z24I2Oo6DbT711=LADK8Qr5iJP|0|^=~790Z?01f~u"
+        r"A20zA3?Kpw1_}!k1P})u0VM$k3oQ^VA1w+J1}OzF4jcm$6Cno`AtwngB`pXJ4ki~R3nu~y5FP;q3>pt31ql@w7b*l45*iF91uXz1"
+        r"0TB-s3ojBT2@wSwD=i5h9wZ451s4e(2o?kg3KS6_02~A-0|x;g3m6h25gQL3C@ugl1`q)&0Tl-e0uBQY1TP9F86O`a5h)BP1R5qU"
+        r"2@?<!6D<e~2`U5`BPI(Q3m^<41t9?=2pj?@7as~R3Jw4g0xSt7CM*af5F-&65GN282^9bh0UZh&3LXM40u}@w3M>O47cUSL3l9Sr"
+        r"3n>#94-p_OCMgC70wpXi7A_hl0vQ1m4<7_91r8W3"
+    ),
+    np.uint8,
+).reshape(-1, 2)
+
+
+def codes(
+    picture: NDArray[np.uint8], corners: Corners, *, both_ways: float
+) -> tuple[Integers, NDArray[np.bool_], Codes]:
+    """(rows of the corners, whether in mirrored form, codes). Of the corners, the share `both_ways` that leans the
+    least comes a second time, in the other form.
+    """
+    lights = _lights(picture, corners)
+    shades = lights.astype(np.float32)
+    dark = shades @ _LIGHTER < 0
+    lean = (shades @ _LEAN) / (shades.std(axis=1) + np.float32(1e-3))
+    mirrored = np.where(dark, -lean, lean) < 0
+    rows = np.arange(len(lights))
+    if both_ways:
+        either = np.flatnonzero(np.abs(lean) < np.quantile(np.abs(lean), both_ways))
+        rows, mirrored = np.concatenate([rows, either]), np.concatenate([mirrored, ~mirrored[either]])
+    found = np.empty((len(rows), CODE_BYTES), np.uint8)
+    forms = mirrored * 2 + dark[rows]
+    for form, (first, second) in enumerate(_FORMS):
+        members = np.flatnonzero(forms == form)
+        some = lights[rows[members]]
+        found[members] = np.packbits(some[:, first] < some[:, second], axis=1)
+    found[dark[rows]] ^= 0xFF
+    return rows, mirrored, found
+
+
+def _lights(picture: NDArray[np.uint8], corners: Corners) -> NDArray[np.uint8]:
+    """A line of 49 for each corner: the grid around it, turned by its angle, at its level of the pyramid."""
+    width = picture.shape[1]
+    pyramid, tops = _pyramid(picture)
+    scales = np.power(SCALE, corners.levels)
+    across, down = np.rint(corners.places.T / scales).astype(np.int64)
+    turns = np.rint(corners.angles_deg * (_TURNS / 360)).astype(np.int64) % _TURNS
+    middles = (down + tops[corners.levels]) * width + across
+    return np.asarray(pyramid.ravel()[middles[:, None] + _offsets(width)[turns]])
+
+
+def _pyramid(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Integers]:
+    """The picture, blurred, at all its sizes below one another, and at which line each begins."""
+    height, width = picture.shape
+    sizes = [(round(width / SCALE**level), round(height / SCALE**level)) for level in range(LEVELS)]
+    tops = np.cumsum([0, *(high for _, high in sizes)])
+    canvas = np.empty((int(tops[-1]), width), np.uint8)
+    smaller = picture
+    for top, (wide, high) in zip(tops.tolist(), sizes, strict=False):
+        if smaller.shape != (high, wide):
+            smaller = np.asarray(cv2.resize(smaller, (wide, high), interpolation=cv2.INTER_LINEAR), np.uint8)
+        cv2.blur(smaller, (_BLUR_PX, _BLUR_PX), dst=canvas[top : top + high, :wide])
+    return canvas, tops
+
+
+@lru_cache(maxsize=16)
+def _offsets(width: int) -> Integers:
+    """For each turn where the lights of the grid stand in a picture's memory, from the corner on."""
+    turns = np.arange(_TURNS)[:, None] * (2 * np.pi / _TURNS)
+    across = np.rint(_GRID[:, 0] * np.cos(turns) - _GRID[:, 1] * np.sin(turns))
+    down = np.rint(_GRID[:, 0] * np.sin(turns) + _GRID[:, 1] * np.cos(turns))
+    return np.asarray(down * width + across, np.int64)
+
+
+def _grid() -> NDArray[np.int64]:
+    steps = range(-_HALF * _STEP_PX, _HALF * _STEP_PX + 1, _STEP_PX)
+    return np.array([(x, y) for y in steps for x in steps])
+
+
+def _ordered(*, mirrored: bool, turned: bool) -> NDArray[np.intp]:
+    """Where each light of the grid goes that is seen from behind, or by half a turn."""
+    numbers = np.arange(len(_GRID)).reshape(2 * _HALF + 1, -1)
+    numbers = numbers[::-1] if mirrored else numbers
+    return (numbers[::-1, ::-1] if turned else numbers).ravel()
+
+
+_GRID = _grid()
+_FORMS = tuple(
+    (order[_PAIRS[:, 0]], order[_PAIRS[:, 1]])
+    for mirrored in (False, True)
+    for order in (_ordered(mirrored=mirrored, turned=False), _ordered(mirrored=mirrored, turned=True))
+)
+_RADII_PX = np.hypot(*_GRID.T)
+_AROUND = (_RADII_PX > 0) & (_RADII_PX <= 2.3 * _STEP_PX)
+_LIGHTER = ((_RADII_PX == 0) - _AROUND / _AROUND.sum()).astype(np.float32)
+_MOMENT = _GRID[:, 0] * _GRID[:, 1] * (_RADII_PX <= 3.4 * _STEP_PX)
+_LEAN = (_MOMENT / np.abs(_MOMENT).sum()).astype(np.float32)

@@ -1,0 +1,96 @@
+"""Corners of a picture, at several scales, spread over it: the strongest alone would all stand on a caption, a fence or
+a crowd.
+
+Source: "ORB: an efficient alternative to SIFT or SURF", Rublee et al., ICCV 2011; OpenCV's implementation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.types import Places
+
+LEVELS = 7
+SCALE = 1.22
+"""Each level of the pyramid is smaller than the one before by this much."""
+
+MARGIN_PX = 19
+"""So far from the edge of its level is each corner."""
+
+_PATCH_PX = 31
+_DETECTED = 1200
+_CONTRASTS = (10, 4)
+"""FAST's thresholds: the lower one, which costs twice as much, only for pictures with few corners at the higher."""
+
+_FEW = 600
+_CELLS_ACROSS = 8
+_CELLS_DOWN = 5
+_OCTAVES_A_CELL = 2
+
+Integers = NDArray[np.int64]
+_Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Corners:
+    """A row each: the place in pixels of the picture, the turn, how strong, and at which level of the pyramid."""
+
+    places: Places
+    angles_deg: _Floats
+    strengths: _Floats
+    levels: Integers
+
+    def take(self, rows: Integers) -> "Corners":
+        """Those rows."""
+        return Corners(self.places[rows], self.angles_deg[rows], self.strengths[rows], self.levels[rows])
+
+
+def find(picture: NDArray[np.uint8]) -> Corners | None:
+    """The strongest corners, in no order; None where there is none."""
+    for contrast in _CONTRASTS:
+        found = _orb(contrast).detect(picture, None)
+        if len(found) >= _FEW:
+            break
+    return _arrays(found) if found else None
+
+
+def spread(corners: Corners, *, shape: tuple[int, ...], most: int) -> Corners:
+    """The strongest of each cell and size first, then the second strongest, and so on, up to `most`."""
+    height, width = shape
+    across = np.minimum(corners.places[:, 0] * (_CELLS_ACROSS / width), _CELLS_ACROSS - 1).astype(np.int64)
+    down = np.minimum(corners.places[:, 1] * (_CELLS_DOWN / height), _CELLS_DOWN - 1).astype(np.int64)
+    cells = (across * _CELLS_DOWN + down) * LEVELS + corners.levels // _OCTAVES_A_CELL
+    order = np.lexsort((-corners.strengths, cells))
+    rows = np.arange(len(order))
+    new = np.ones(len(order), np.bool_)
+    new[1:] = np.diff(cells[order]) != 0
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = rows - np.maximum.accumulate(np.where(new, rows, 0))
+    return corners.take(np.sort(np.lexsort((-corners.strengths, ranks))[:most]))
+
+
+def _arrays(found: Sequence[Any]) -> Corners:
+    count = len(found)
+    return Corners(
+        np.asarray(cv2.KeyPoint.convert(found), np.float32).reshape(-1, 2),
+        np.fromiter((corner.angle for corner in found), np.float32, count),
+        np.fromiter((corner.response for corner in found), np.float32, count),
+        np.fromiter((corner.octave for corner in found), np.int64, count),
+    )
+
+
+@lru_cache(maxsize=len(_CONTRASTS))
+def _orb(contrast: int) -> Any:  # noqa: ANN401 - OpenCV's stubs have no usable type for it
+    return cv2.ORB.create(
+        nfeatures=_DETECTED,
+        scaleFactor=SCALE,
+        nlevels=LEVELS,
+        edgeThreshold=MARGIN_PX,
+        patchSize=_PATCH_PX,
+        fastThreshold=contrast,
+    )
