@@ -112,5 +112,6 @@ def _seen_elsewhere(found: Features, others: Sequence[Features]) -> NDArray[np.u
     """For each feature the share of the others that have it, 0 to 255. Without others nothing tells when."""
     if not others:
         return np.full(len(found), _ALL, np.uint8)
-    seen = np.sum([same_place(found, other) for other in others], axis=0)
-    return np.asarray(np.ceil(seen * (_ALL / len(others))), np.uint8)
+    seen = np.sum([same_place(found, other) for other in others], axis=0, dtype=np.int64)
+    # In whole numbers: rounded up, 255.00000000000003 would be 256, and that 0.
+    return np.asarray(-(-seen * _ALL // len(others)), np.uint8)
