@@ -55,17 +55,19 @@ class FeatureWeights:
     """Nats of one frame laid over the picture: so many for each feature that tells when, from `least_telling` on, and
     for each of any kind, from `least_features` on, towards a review; at most `most_nats` for one keyframe.
 
-    By chance strangers share up to 4 features that tell when, and the same camera at another time up to 8. What tells
-    must span `least_spread` of the frame: a logo or a caption that strangers wear as well spans little. An image has no
-    other moments, so it must be seen as a whole: `least_spread_of_an_image`.
+    By chance strangers share up to 4 features that tell when, and the same camera at another time up to 5. What agrees
+    must span `least_spread` of the frame, and `least_spread_of_a_review` where it does not tell when: a logo, a ticker
+    or a banner that strangers wear as well spans little. An image has no other moments, so it must be seen as a whole:
+    `least_spread_of_an_image`.
     """
 
-    nats_a_telling_feature: float = 0.8
+    nats_a_telling_feature: float = 1.0
     nats_a_feature: float = 0.45
     most_nats: float = 10.0
     least_telling: int = 5
     least_features: int = 10
     least_spread: float = 0.015
+    least_spread_of_a_review: float = 0.03
     least_spread_of_an_image: float = 0.5
 
 
@@ -83,7 +85,7 @@ def _worth(alignment: Alignment, weights: FeatureWeights) -> Iterator[tuple[int,
     least_spread = weights.least_spread_of_an_image if is_image else weights.least_spread
     if alignment.telling >= weights.least_telling and alignment.spread >= least_spread:
         yield alignment.telling, weights.nats_a_telling_feature * alignment.telling, True
-    if alignment.features >= weights.least_features:
+    if alignment.features >= weights.least_features and alignment.spread >= weights.least_spread_of_a_review:
         yield alignment.features, weights.nats_a_feature * alignment.features, False
 
 

@@ -11,11 +11,14 @@ from streamguard.types import Codes
 EXACT_BELOW = 10_000
 """Up to here all codes are looked at."""
 
-PROBES = 16
-"""So many lists of codes are looked at for each query; of the nearest codes within 48 bits, 95 % are in them."""
+MANY = 500_000
+"""From here on lists are so long that half as many are looked at."""
 
+_PROBES = 8
+_PROBES_OF_MANY = 4
 _BITS = 256
-_LISTS_BY_ROOT = 2.0
+_LISTS_BY_ROOT = 2.9
+"""So many times the root of their number: then finding the lists costs about what looking through them does."""
 
 
 class NearestCodes:
@@ -32,7 +35,7 @@ class NearestCodes:
             self._middles = self._index  # FAISS keeps no reference
             self._index = faiss.IndexBinaryIVF(self._middles, _BITS, lists)
             self._index.is_trained = True
-            self._index.nprobe = PROBES
+            self._index.nprobe = _PROBES if count < MANY else _PROBES_OF_MANY
         if count:
             self._index.add(np.ascontiguousarray(codes))
 
