@@ -133,11 +133,15 @@ class FeatureSearch:
     def over(cls, features: LocalFeatures) -> "FeatureSearch":
         return cls(features, NearestCodes(features.codes))
 
+    def nearest(self, codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(rows of the features, distances in bits) of the nearest four of each code; row -1: there is none."""
+        return self._nearest.nearest(codes, most=NEAREST)
+
     def vote(self, stream: Features, assets: Sequence[Asset]) -> tuple[Votes, ...]:
         """For the frames with the most votes, the features that voted; those that tell when count for five others."""
         if not len(stream) or not len(self.features.rows):
             return ()
-        found, bits = self._nearest.nearest(stream.codes, most=NEAREST)
+        found, bits = self.nearest(stream.codes)
         ours, neighbours = np.nonzero((bits <= NEAREST_BITS) & (found >= 0))
         if not len(ours):
             return ()
