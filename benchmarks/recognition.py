@@ -241,7 +241,7 @@ def main() -> None:
         print(json.dumps({"fingerprinting": asdict(prints), "lookup": [asdict(one) for one in lookups]}, indent=1))
         return
     print(
-        f"PDQ {prints.pdq_ms:.2f} ms, features {prints.features_ms:.2f} ms, together {prints.together_ms:.2f} ms a picture"
+        f"PDQ {prints.pdq_ms:.2f} ms, features {prints.features_ms:.2f} ms, both {prints.together_ms:.2f} ms a picture"
     )
     print(f"OpenCV's ORB, three ways: {prints.orb_three_ways_ms:.2f} ms ({prints.ratio:.1f} times as long)\n")
     print("| features | votes | geometry, decision | both | p90 | flat | recall | built in | bytes a feature |")
