@@ -285,7 +285,7 @@ def _fits(earlier: Evidence, later: Evidence, past: _Past, *, rule: DecisionRule
     if earlier.place == later.place:
         return False
     gone_us = later.place.middle_us - earlier.place.middle_us
-    if earlier.features is None or later.features is None:
+    if earlier.features is None and later.features is None:
         return abs(gone_us) >= past.least_us
     least_us, most_us = past.forward_us
     goes_on = least_us <= (gone_us if story.forward else -gone_us) <= most_us
