@@ -247,6 +247,7 @@ def _outline(outline: Outline) -> list[Any]:
 
 def _understand(document: _Document) -> EvidenceFile:
     """Raises ValueError for values that are possible each, but not together."""
+    _check_rule(document.rule)
     said = document.decision
     asset = AssetId(said.reference)
     thumbnails = [_picture(document.stream_thumbnail), _picture(document.reference_thumbnail)]
@@ -286,6 +287,13 @@ def _understand(document: _Document) -> EvidenceFile:
         thumbnail=thumbnails[0],
         reference_thumbnail=thumbnails[1],
     )
+
+
+def _check_rule(rule: DecisionRule) -> None:
+    """Raises ValueError for a rule that nothing can be computed by."""
+    numbers = [value for value in dataclasses.asdict(rule).values() if isinstance(value, int | float)]
+    if rule.half_life_s <= 0 or any(abs(number) > _MOST_NUMBER for number in numbers):
+        raise ValueError("rule: numbers that no rule has")
 
 
 def _observation(seen: _Observation, session: int, asset: AssetId) -> Observation:

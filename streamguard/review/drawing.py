@@ -41,7 +41,7 @@ _FAR = 4.0
 
 
 def draw(file: EvidenceFile) -> Picture:
-    """The whole picture, 1600 x 980, RGB. Raises EvidenceError for numbers that no worker writes."""
+    """The whole picture, 1600 x 980, RGB."""
     picture: Picture = np.empty((HEIGHT_PX, WIDTH_PX, 3), np.uint8)
     picture[:] = GROUND
     decision = file.decision

@@ -7,7 +7,7 @@ from streamguard.core.replay import differences, replay, running_nats
 from streamguard.enforce.events import evidence_id, signal_id
 from streamguard.enforce.evidence_file import EvidenceFile, from_bytes
 from streamguard.enforce.evidence_store import read_file
-from streamguard.errors import EvidenceError, counted
+from streamguard.errors import counted
 from streamguard.types import PDQ_BITS, Evidence
 
 
@@ -18,13 +18,9 @@ def load(path: Path) -> EvidenceFile:
 
 def what_differs(file: EvidenceFile) -> tuple[str, ...]:
     """What the recorded rule makes of the recorded observations now, where that is not what was decided; nothing where
-    it is the same. Raises EvidenceError for a rule that cannot be run.
+    it is the same.
     """
-    try:
-        fallen = replay(file.recording)
-    except (ArithmeticError, ValueError) as error:
-        hint = "was the file changed by hand?"
-        raise EvidenceError("replay", file.id, f"its rule cannot be run: {error}", hint=hint) from error
+    fallen = replay(file.recording)
     named = {
         "evidence_id": (file.evidence_id, evidence_id(file.decision)),
         "id": (file.id, signal_id(file.decision, session=file.session)),
@@ -84,11 +80,8 @@ def decided_at(file: EvidenceFile) -> str:
 
 
 def running(file: EvidenceFile) -> tuple[float, ...]:
-    """The nats together at each keyframe of the decision. Raises EvidenceError for a half-life that is none."""
-    try:
-        return running_nats(file.decision.evidence, half_life_s=file.recording.rule.half_life_s)
-    except ArithmeticError as error:
-        raise EvidenceError("add up nats", file.id, str(error), hint="was the file changed by hand?") from error
+    """The nats together at each keyframe of the decision."""
+    return running_nats(file.decision.evidence, half_life_s=file.recording.rule.half_life_s)
 
 
 def _keyframes(file: EvidenceFile) -> list[dict[str, object]]:

@@ -96,6 +96,8 @@ def _set(value: object, *path: str | int) -> Change:
         (_set(1, "surprise"), "surprise: Extra"),
         (_set(1, "rule", "surprise"), "rule.surprise: "),
         (_set("1", "rule", "kill_nats"), "rule.kill_nats: "),
+        (_set(0.0, "rule", "half_life_s"), "numbers that no rule has"),
+        (_set(1e300, "rule", "kill_nats"), "numbers that no rule has"),
         (_set("../../etc/passwd", "id"), "id: "),
         (_set(-1, "observations", 0, "at_us"), "observations.0.at_us: "),
         (_set(1 << 80, "observations", 0, "at_us"), "observations.0.at_us: "),
