@@ -56,7 +56,7 @@ def sessions(draw: st.DrawFn) -> list[Observation]:
     for _ in range(draw(st.integers(2, 14))):
         at_us += draw(st.sampled_from([300_000, 2_000_000, 2_000_000, 9_000_000, 70_000_000]))
         session += draw(st.sampled_from([0] * 12 + [1]))
-        evidence = draw(st.lists(_evidence(at_us=at_us), max_size=12))
+        evidence = draw(st.lists(_evidence(at_us=at_us), max_size=6))
         observations.append(Observation(MediaTime(session, at_us), tuple(evidence)))
     return observations
 
