@@ -31,6 +31,7 @@ _HINTS = {
     errno.EACCES: "check who owns evidence.directory",
     errno.EPERM: "check who owns evidence.directory",
     errno.EROFS: "the disk is read-only: name another evidence.directory",
+    errno.ENOENT: "evidence.directory must lie in a directory that exists",
     errno.ENOTDIR: "evidence.directory must be a directory",
     errno.EEXIST: "evidence.directory must be a directory",
 }
@@ -57,9 +58,11 @@ class EvidenceStore:
         """As of the last time that the directory was read, and what was written since."""
 
     def make_room(self) -> None:
-        """Make the directory where there is none, for its owner only. Raises EvidenceError."""
+        """Make the directory where there is none, for its owner only, in one that exists: what somebody has removed is
+        not made anew. Raises EvidenceError.
+        """
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise _evidence_error("make directory", self.directory, error) from error
 

@@ -31,7 +31,7 @@ def _names(directory: Path) -> list[str]:
 
 def test_a_file_is_there_whole_for_its_owner_only(tmp_path: Path) -> None:
     """Under the kill-signal's id, with nothing left beside it; written again it is replaced."""
-    store = _store(tmp_path / "new" / "evidence")
+    store = _store(tmp_path / "evidence")
     path = store.write(_id(1), b"{}")
     assert store.write(_id(1), b"{1}") == path
     assert (path.name, read_file(path)) == (f"{_id(1)}.json", b"{1}")
@@ -80,6 +80,13 @@ def test_there_is_nothing_to_clean_up_before_the_first(tmp_path: Path) -> None:
     """The directory is made with the first file, not before."""
     assert _store(tmp_path / "evidence").clean_up() == 0
     assert not (tmp_path / "evidence").exists()
+
+
+def test_a_directory_that_was_removed_is_not_made_anew(tmp_path: Path) -> None:
+    """Only its own: whoever removed what it lies in may have an outbox there, which must not come back half."""
+    with pytest.raises(EvidenceError, match="must lie in a directory that exists"):
+        _store(tmp_path / "gone" / "evidence").write(_id(1), b"{}")
+    assert _names(tmp_path) == []
 
 
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
