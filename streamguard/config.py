@@ -126,6 +126,14 @@ class SignalsConfig(_Section):
         return self
 
 
+class EvidenceConfig(_Section):
+    """Where what a decision rested on is kept, for people; no directory: beside the outbox."""
+
+    directory: Path | None = None
+    keep_days: Annotated[Number, Field(ge=0, le=3650)] = 30.0
+    most_mib: Annotated[Whole, Field(ge=1, le=1_048_576)] = 1024
+
+
 class HttpConfig(_Section):
     """Where /metrics, /livez, /readyz and /api/streams are served; port 0 turns it off."""
 
@@ -156,6 +164,7 @@ class Config(_Section):
     ingest: IngestConfig = IngestConfig()
     redis: RedisConfig = RedisConfig()
     signals: SignalsConfig = SignalsConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
     http: HttpConfig = HttpConfig()
     worker: WorkerConfig = WorkerConfig()
     log: LogConfig = LogConfig()

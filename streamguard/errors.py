@@ -15,6 +15,7 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |   `-- SourceUnwatchable        connected, but there is nothing that can be decoded: the stream is blind
 |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
 |-- OutboxError                  page someone: decisions cannot be made durable
+|-- EvidenceError                fix the file or its directory: it cannot be kept or read; nothing else hangs on it
 `-- SignalsError                 kill-signals cannot be delivered or read now; the outbox keeps them
     |-- SignalsUnreachable       try again: connection refused, timed out, failing over
     |-- SignalsRejected          fix it: wrong password, no permission, wrong type of key
@@ -114,6 +115,10 @@ class FingerprintError(StreamGuardError):
 
 class OutboxError(StreamGuardError):
     """Decisions cannot be made durable."""
+
+
+class EvidenceError(StreamGuardError):
+    """An evidence file cannot be kept, or is none."""
 
 
 class SignalsError(StreamGuardError):

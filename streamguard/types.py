@@ -5,7 +5,7 @@
 Everything here is frozen: to change a value, make a new one. Units are in the names.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import NewType
 
@@ -26,6 +26,11 @@ Luma = NDArray[np.uint8] | NDArray[np.float32]
 
 Places = NDArray[np.float32]
 """Places in a picture, a row each: x and y in pixels from the top left."""
+
+Points = NDArray[np.float32]
+"""Places that look the same in two pictures, a row each: x and y as shares of the stream's, then of the frame's."""
+
+NO_POINTS: Points = np.empty((0, 4), np.float32)
 
 Codes = NDArray[np.uint8]
 """Binary codes of 256 bits, a row of 32 bytes each."""
@@ -204,6 +209,8 @@ class Fingerprints:
     height_px: int
     prints: tuple[Fingerprint, ...]
     features: Features = NO_FEATURES
+    thumbnail: bytes = b""
+    """A small grey JPEG for people (core.thumbnails); empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +246,7 @@ class ReferenceFrame:
     place: Place
     features: Features
     seen_elsewhere: NDArray[np.uint8]
+    thumbnail: bytes = b""
 
 
 class MediaKind(Enum):
@@ -317,7 +325,8 @@ class Alignment:
     """One frame of the library laid over the stream's picture: `outline` is where it stands.
 
     `features` counts the places at which both look the same, `telling` those of them that neither the footage's other
-    moments nor the stream's last ones show there; `spread` is the share of the frame that they span.
+    moments nor the stream's last ones show there; `spread` is the share of the frame that they span. `points` are some
+    of them, to be shown.
     """
 
     asset: AssetId
@@ -329,13 +338,15 @@ class Alignment:
     features: int
     telling: int
     spread: float
+    points: Points = field(default_factory=lambda: NO_POINTS, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What one match is worth. Without `tells_when` it can earn a review at most.
 
-    It rests on a PDQ hash (`distance_bits` away) or on local features (how many agree), and the other is None.
+    It rests on a PDQ hash (`distance_bits` away) or on local features (how many agree), and the other is None. Only
+    features have `points`, which people are shown and nothing is decided by.
     """
 
     asset: AssetId
@@ -348,6 +359,7 @@ class Evidence:
     distance_bits: int | None
     tells_when: bool
     features: int | None = None
+    points: Points = field(default_factory=lambda: NO_POINTS, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from streamguard import errors
 from streamguard.cli.main import cli
 
 TOP = Path(__file__).parent.parent
-MANUALS = ("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/signals.md")
+MANUALS = ("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/signals.md", "docs/evidence.md")
 LOCKS = ("runtime", "build", "dev", "bench")
 MOST_LINES = 450
 

@@ -1,8 +1,10 @@
 """`streamguard check`: the same pipeline as `watch`, offline."""
 
 import json
+import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +19,11 @@ from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
-from streamguard.errors import counted
+from streamguard.enforce.evidence_file import to_bytes
+from streamguard.enforce.evidence_store import EvidenceStore
+from streamguard.errors import EvidenceError, counted
 from streamguard.types import Decision, StreamId
+from streamguard.worker.evidence import evidence_of
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.service import open_library, supervisor_options
@@ -26,10 +31,34 @@ from streamguard.worker.streams import Stream, StreamState
 from streamguard.worker.supervisor import Found, Supervisor, Watcher
 
 
+class _Evidence:
+    """Writes the evidence of each decision into a directory, and removes nothing there."""
+
+    def __init__(self, directory: Path, inputs: tuple[str, ...]) -> None:
+        """Raises EvidenceError where nothing can be kept."""
+        self.problem: EvidenceError | None = None
+        self._inputs = inputs
+        self._store = EvidenceStore(directory, keep_s=math.inf, most_bytes=sys.maxsize)
+        self._store.make_room()
+
+    def keep(self, found: Found) -> dict[str, object]:
+        """What the result says of it. The first that fails is told at the end: the verdicts are worth more."""
+        name = self._inputs[int(found.spec.stream)]
+        try:
+            file = evidence_of(found, stream=name, decided_unix_s=time.time())
+            self._store.write(file.id, to_bytes(file))
+        except EvidenceError as error:
+            self.problem = self.problem or error
+            return {}
+        return {"evidence": file.id}
+
+
 class _Results:
     """Prints each file's result, in the order of the command line, as soon as its turn has come."""
 
-    def __init__(self, inputs: tuple[str, ...], *, as_json: bool, progress: Progress) -> None:
+    def __init__(
+        self, inputs: tuple[str, ...], *, as_json: bool, progress: Progress, keep: Callable[[Found], dict[str, object]]
+    ) -> None:
         self.stop: Callable[[], None] = lambda: None
         self.broken: OSError | None = None
         """Nobody reads the results any more, or there is no room for them."""
@@ -37,14 +66,16 @@ class _Results:
         self._as_json = as_json
         self._progress = progress
         self._task = progress.add_task("checking", total=len(inputs))
-        self._found: dict[StreamId, list[Found]] = {}
+        self._keep = keep
+        self._found: dict[StreamId, list[dict[str, object]]] = {}
         self._done: dict[StreamId, dict[str, object]] = {}
         self._printed = 0
         self.errors = 0
         self.matches = 0
 
     def found(self, found: Found) -> None:
-        self._found.setdefault(found.spec.stream, []).append(found)
+        told = _decision(found.decision, found.library_version) | self._keep(found)
+        self._found.setdefault(found.spec.stream, []).append(told)
 
     def finished(self, stream: Stream) -> None:
         self._done[stream.spec.stream] = self._result(stream)
@@ -80,7 +111,7 @@ class _Results:
         error = {"error": stream.reason} if stream.failed else {}
         if stream.failed and stream.state is StreamState.ENDED:  # seen whole, and undecided
             error |= {"looks_like": str(stream.looks_like)}
-        return head | outcome | error | {"decisions": [_decision(one.decision, one.library_version) for one in found]}
+        return head | outcome | error | {"decisions": found}
 
 
 def _decision(decision: Decision, library_version: str) -> dict[str, object]:
@@ -111,12 +142,8 @@ def _sentence(result: dict[str, object]) -> str:
         lines.append(f"{name}: {result['verdict']} ({keyframes}, {result['seconds']} s)")
     decisions = result["decisions"]
     if isinstance(decisions, list):
-        lines += [
-            "  {verdict} at {at_s} s: {reference} [{label}] from {reference_at_s} s on, {view}, {nats} nats".format(
-                **one
-            )
-            for one in decisions
-        ]
+        said = "  {verdict} at {at_s} s: {reference} [{label}] from {reference_at_s} s on, {view}, {nats} nats"
+        lines += [said.format(**one) + (f", {one['evidence']}" if "evidence" in one else "") for one in decisions]
     return "\n".join(lines)
 
 
@@ -129,9 +156,22 @@ def _sentence(result: dict[str, object]) -> str:
 @click.option(
     "--jobs", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True, help="Files at once."
 )
+@click.option(
+    "--evidence",
+    "evidence_path",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Keep there what each decision rests on, for `streamguard explain`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file, in order.")
 def check(
-    inputs: tuple[str, ...], *, library_path: str | None, config_path: Path | None, jobs: int, as_json: bool
+    inputs: tuple[str, ...],
+    *,
+    library_path: str | None,
+    config_path: Path | None,
+    jobs: int,
+    evidence_path: Path | None,
+    as_json: bool,
 ) -> int:
     """Look for known footage in files, by the same pipeline that watches live streams.
 
@@ -142,6 +182,7 @@ def check(
     Examples:
       streamguard check --library lib recording.mp4
       streamguard check --library lib --json recordings/*.mp4 | jq 'select(.verdict == "kill")'
+      streamguard check --library lib --evidence evidence recording.mp4
     """
     config = load_config(config_path, overrides={} if library_path is None else {"library.path": library_path})
     set_up_logs(LogConfig(level="error"))
@@ -149,11 +190,11 @@ def check(
     library = open_library(config)
     # The n-th input is called n inside: the same file may be given twice. Live streams too are tried once.
     specs = tuple(once_spec(given, name=str(i)) for i, given in enumerate(inputs))
+    shown = tuple(given if "://" not in given else spec.public_url for given, spec in zip(inputs, specs, strict=True))
+    evidence = None if evidence_path is None else _Evidence(evidence_path, shown)
     with _progress() as progress:
-        shown = tuple(
-            given if "://" not in given else spec.public_url for given, spec in zip(inputs, specs, strict=True)
-        )
-        results = _Results(shown, as_json=as_json, progress=progress)
+        keep = (lambda _found: {}) if evidence is None else evidence.keep
+        results = _Results(shown, as_json=as_json, progress=progress, keep=keep)
         supervisor = Supervisor(
             specs,
             matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE),
@@ -164,6 +205,8 @@ def check(
         supervisor.run()
     if results.broken is not None:
         raise results.broken
+    if evidence is not None and evidence.problem is not None:
+        raise evidence.problem
     if results.errors:
         return EXIT_ERROR
     return EXIT_FOUND if results.matches else EXIT_OK

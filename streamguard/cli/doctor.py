@@ -261,6 +261,9 @@ class _Nothing:
     def vote(self, _features: object) -> tuple[()]:
         return ()
 
+    def picture(self, _asset: object, _place: object) -> bytes:
+        return b""
+
 
 def _streams(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) -> Iterator[Finding]:
     unseen = {spec.stream for spec in specs}

@@ -149,6 +149,14 @@ def step(
     return state, tuple(decisions)
 
 
+def recalled(
+    observations: Sequence[Observation], decided: Mapping[AssetId, tuple[Verdict, MediaTime]]
+) -> DecisionState:
+    """The state of a session that has shown these, oldest first, and on which that was decided: see core.replay."""
+    newest = observations[-1].at if observations else None
+    return DecisionState(tuple(map(_seen, observations)), newest, decided)
+
+
 def _observe(
     state: DecisionState, observation: Observation, rule: DecisionRule
 ) -> tuple[DecisionState, list[Decision]]:

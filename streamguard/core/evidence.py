@@ -101,4 +101,5 @@ def _of_alignment(alignment: Alignment, *, features: int, nats: float, tells_whe
         distance_bits=None,
         tells_when=tells_when,
         features=features,
+        points=alignment.points,
     )

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamguard.core.matched_points import matched_points
 from streamguard.types import Alignment, MediaKind, Places, Quad, Votes
 
 _AFFINE = (2, 3)
@@ -48,7 +49,11 @@ def align(votes: Votes, how: Geometry) -> tuple[Alignment, ...]:
         refineIters=3,
     )
     found = np.asarray(affine, np.float64)
-    if found.shape != _AFFINE or not _is_possible(found[:, :2], mirrored=votes.mirrored, how=how):
+    if (
+        found.shape != _AFFINE
+        or not np.all(np.isfinite(found))
+        or not _is_possible(found[:, :2], mirrored=votes.mirrored, how=how)
+    ):
         return ()
     agree = np.asarray(inliers, np.bool_).ravel()
     # An image is still by nature.
@@ -68,6 +73,7 @@ def align(votes: Votes, how: Geometry) -> tuple[Alignment, ...]:
             features=features,
             telling=_distinct(votes, telling, cell_px=how.distinct_px),
             spread=_spread(votes.frame_places[agree], votes.frame_size_px),
+            points=matched_points(votes, agree, telling=telling),
         ),
     )
 

@@ -6,7 +6,7 @@ a channel's logo, a caption. Somebody else's stream may show it too. Only what c
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class Sampled:
     at_us: int
     features: Features
     surroundings: Features
+    thumbnail: bytes = b""
 
 
 @dataclass(slots=True)
@@ -77,14 +78,14 @@ def reference_frames(
             continue
         if kept and not _moved_on(found, kept[-1].features):
             last = kept[-1]
-            kept[-1] = ReferenceFrame(Place(last.place.from_us, at_us), last.features, last.seen_elsewhere)
+            kept[-1] = replace(last, place=Place(last.place.from_us, at_us))
             continue
         if kind is MediaKind.IMAGE:
             elsewhere = np.zeros(len(found), np.uint8)
         else:
             others = [frames[other].surroundings for other in _others(times_us, number, apart_us=apart_us)]
             elsewhere = _seen_elsewhere(found, others)
-        kept.append(ReferenceFrame(Place(at_us, at_us), found, elsewhere))
+        kept.append(ReferenceFrame(Place(at_us, at_us), found, elsewhere, frame.thumbnail))
     return tuple(kept)
 
 

@@ -9,7 +9,6 @@ from streamguard.demo import edits
 from streamguard.demo.encode import Encoding, Segment, film, read_video, write_segments, write_video
 from streamguard.demo.scenes import Scene
 from streamguard.demo.textures import Picture
-from streamguard.errors import UsageError
 
 _KNOWN_SEED = 20
 _LEAD_IN_SEED = 21
@@ -60,16 +59,6 @@ def disguise(picture: Picture) -> Picture:
     """Smaller, mirrored, in other colours; encoding it anew does the rest."""
     smaller = edits.resized(picture, width_px=_STREAM_PX[0], height_px=_STREAM_PX[1])
     return edits.recoloured(edits.mirrored(smaller))
-
-
-def picture_at(path: Path, at_s: float) -> Picture:
-    """The picture of a video of ours nearest before a moment; the last one when the moment is past the end."""
-    last: Picture | None = None
-    for picture in islice(read_video(path), max(0, round(at_s * Encoding().fps)) + 1):
-        last = picture
-    if last is None:
-        raise UsageError("read video", path, "it has no pictures")
-    return last
 
 
 def _stream(known: Path, plan: DemoPlan) -> Iterator[Picture]:

@@ -21,15 +21,12 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 class Broadcast:
     """The stream as a function of time: which segments there are by now. `started_s` is when its first frame was due.
-
-    Remembers when each segment was first served. Safe to use from several threads.
+    Safe to use from several threads.
     """
 
     def __init__(self, segments: Sequence[Segment], *, started_s: float) -> None:
         self._segments = tuple(segments)
         self._started_s = started_s
-        self._lock = threading.Lock()
-        self._served_s: dict[int, float] = {}
 
     def offered_s(self, number: int) -> float:
         """When that segment is, or will be, there to be fetched: when its last frame has been filmed."""
@@ -39,11 +36,6 @@ class Broadcast:
     def ends_s(self) -> float:
         """When the last segment is offered."""
         return self.offered_s(len(self._segments) - 1)
-
-    def served_s(self) -> dict[int, float]:
-        """When each segment was first served, by its number."""
-        with self._lock:
-            return dict(self._served_s)
 
     def playlist(self, now_s: float) -> str:
         """The media playlist of that moment: five segments at most, an end after the last one. Empty: not live yet."""
@@ -60,11 +52,9 @@ class Broadcast:
         return "\n".join(lines) + "\n"
 
     def segment(self, number: int, now_s: float) -> bytes:
-        """The bytes of a segment, empty while it is not offered yet; the first call counts as its serving."""
+        """The bytes of a segment, empty while it is not offered yet."""
         if number >= self._offered(now_s):
             return b""
-        with self._lock:
-            self._served_s.setdefault(number, now_s)
         return self._segments[number].path.read_bytes()
 
     def _offered(self, now_s: float) -> int:

@@ -1,24 +1,24 @@
 """The demo from end to end, by the real parts: library, decoder child, matcher, decision, outbox, delivery."""
 
 import io
-import json
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from streamguard.config import Config, HttpConfig, LibraryConfig, SignalsConfig, WorkerConfig
+from streamguard.config import Config, EvidenceConfig, HttpConfig, LibraryConfig, SignalsConfig, WorkerConfig
 from streamguard.demo import footage
-from streamguard.demo.encode import read_video, write_image
-from streamguard.demo.evidence_picture import Exhibit, draw
+from streamguard.demo.encode import write_image
 from streamguard.demo.footage import DemoFootage, DemoPlan
 from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.store import Library
+from streamguard.review.drawing import draw
+from streamguard.review.explanation import load
 from streamguard.types import AssetId, Evidence, KillSignal, StreamId, Verdict
 from streamguard.worker import indexing
 from streamguard.worker.forkserver import start_forkserver
@@ -30,6 +30,7 @@ from streamguard.worker.supervisor import Watcher
 STREAM = StreamId("live/demo")
 ASSET = AssetId("known-footage")
 _LABEL = "demo"
+_EVIDENCE = "evidence"
 MARK = ".made-by-streamguard-demo"
 _ON_AIR_ALREADY = 2
 """Segments that there are when the watching begins: it begins in the middle of a stream, as in real life."""
@@ -124,8 +125,8 @@ class _Watch:
 
 
 def run(folder: Path, teller: Teller, *, plan: DemoPlan) -> tuple[Caught, ...]:
-    """Make, serve, watch, catch; leaves footage, library, outbox and `evidence.png` in `folder`. Nothing when nothing
-    was caught before the stream was over.
+    """Make, serve, watch, catch; leaves footage, library, outbox, evidence and `evidence.png` in `folder`. Nothing when
+    nothing was caught before the stream was over.
 
     Raises UsageError when the folder cannot be used; other StreamGuardErrors as the parts do.
     """
@@ -157,8 +158,7 @@ def _watch(folder: Path, made: DemoFootage, teller: Teller) -> tuple[Caught, ...
         service.run(stop_after_s=broadcast.ends_s + _GRACE_S - time.monotonic())
     if watch.kill is None:
         return ()
-    newest = max(number for number, served_s in broadcast.served_s().items() if served_s <= watch.durable_s)
-    evidence = _write_evidence(folder / "evidence.png", watch.kill, made, newest_segment=newest)
+    evidence = write_image(folder / "evidence.png", draw(load(folder / _EVIDENCE / f"{watch.kill.id}.json")))
     time_to_kill_s = watch.durable_s - broadcast.offered_s(made.first_segment)
     return (Caught(watch.kill, time_to_kill_s, watch.keyframes, evidence),)
 
@@ -168,6 +168,7 @@ def _config(folder: Path) -> Config:
     return Config(
         library=LibraryConfig(path=folder / "library"),
         signals=SignalsConfig(outbox=folder / "outbox.sqlite"),
+        evidence=EvidenceConfig(directory=folder / _EVIDENCE),
         http=HttpConfig(port=0),
         worker=WorkerConfig(name="demo"),
     )
@@ -184,14 +185,6 @@ def _add(path: Path, known: Path) -> ItemRecord:
     raise UsageError("add", known, "nothing came of it", hint="this is a bug")
 
 
-def _write_evidence(path: Path, signal: KillSignal, made: DemoFootage, *, newest_segment: int) -> Path:
-    """The keyframe that decided, which is the first picture of the newest segment, beside what it matched."""
-    data: dict[str, Any] = json.loads(signal.event)["data"]
-    stream = next(read_video(made.segments[newest_segment].path))
-    reference = footage.picture_at(made.known, data["reference_at_s"])
-    return write_image(path, draw(Exhibit(stream, reference, data)))
-
-
 def _make_room(folder: Path) -> None:
     """An empty folder, or one that an earlier demo filled, which is emptied. Never one that holds other things."""
     mark = folder / MARK
@@ -200,7 +193,7 @@ def _make_room(folder: Path) -> None:
         if any(folder.iterdir()) and not mark.exists():
             raise UsageError("make demo in", folder, "it holds other things", hint="name a new folder with --dir")
         mark.touch()
-        for name in ("library", "stream"):
+        for name in ("library", "stream", _EVIDENCE):
             shutil.rmtree(folder / name, ignore_errors=True)
         for name in ("known.mp4", "evidence.png", "outbox.sqlite", "outbox.sqlite-wal", "outbox.sqlite-shm"):
             (folder / name).unlink(missing_ok=True)

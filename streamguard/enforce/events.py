@@ -27,26 +27,26 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
     # Milliseconds from here on: the event's `time` and the signature's timestamp must agree to the second.
     decided_ms = int(now_unix_s * 1000)
     expires_ms = decided_ms + int(expires_after_s * 1000)
-    signal_id = _signal_id(decision, session=session)
+    id_ = signal_id(decision, session=session)
     event = {
         "specversion": "1.0",
-        "id": signal_id,
-        "source": f"/streamguard/{quote(_text(worker), safe='')}",
+        "id": id_,
+        "source": f"/streamguard/{quote(as_text(worker), safe='')}",
         "type": event_type(decision.verdict),
-        "subject": _text(stream),
+        "subject": as_text(stream),
         "time": _rfc3339(decided_ms),
         "datacontenttype": "application/json",
         "data": {
-            "stream": _text(stream),
-            "session_id": _text(session),
+            "stream": as_text(stream),
+            "session_id": as_text(session),
             **_decided(decision, library_version=library_version),
             "expires_at": _rfc3339(expires_ms),
         },
     }
     return KillSignal(
-        id=signal_id,
-        stream=StreamId(_text(stream)),
-        session=SessionId(_text(session)),
+        id=id_,
+        stream=StreamId(as_text(stream)),
+        session=SessionId(as_text(session)),
         verdict=decision.verdict,
         # ASCII only: what an operator's terminal or a log prints cannot be steered by a stream's name.
         event=json.dumps(event, ensure_ascii=True, allow_nan=False, separators=(",", ":")),
@@ -64,27 +64,27 @@ def _decided(decision: Decision, *, library_version: str) -> dict[str, object]:
     """What was decided, by what, and on what."""
     return {
         "verdict": decision.verdict.value,
-        "reference": _text(decision.asset),
-        "label": _text(decision.label),
+        "reference": as_text(decision.asset),
+        "label": as_text(decision.label),
         "nats": _number(decision.nats),
         "at_s": _seconds(decision.at),
         "reference_at_s": decision.reference_us / 1e6,
         "region": [[_number(x), _number(y)] for x, y in decision.region.corners()],
         "view": decision.view.label,
-        "rule": _text(decision.rule),
-        "library_version": _text(library_version),
-        "evidence_id": _evidence_id(decision),
+        "rule": as_text(decision.rule),
+        "library_version": as_text(library_version),
+        "evidence_id": evidence_id(decision),
         "evidence": [_keyframe(at, evidence) for at, evidence in decision.evidence[-EVIDENCE_SHOWN:]],
     }
 
 
-def _signal_id(decision: Decision, *, session: SessionId) -> str:
+def signal_id(decision: Decision, *, session: SessionId) -> str:
     """Sessions are unique across workers and restarts: the id needs no more than what was decided in it, and when."""
-    parts = [_text(session), decision.verdict.value, _text(decision.asset), decision.at.session, decision.at.pts_us]
+    parts = [as_text(session), decision.verdict.value, as_text(decision.asset), decision.at.session, decision.at.pts_us]
     return _digest("sig", parts)
 
 
-def _evidence_id(decision: Decision) -> str:
+def evidence_id(decision: Decision) -> str:
     """Names the whole evidence, also what the event has no room for."""
     return _digest("ev", [_keyframe(at, evidence) for at, evidence in decision.evidence])
 
@@ -120,7 +120,7 @@ def _number(value: float) -> float:
     return round(min(_LARGEST, max(-_LARGEST, float(value))), 6)
 
 
-def _text(value: str) -> str:
+def as_text(value: str) -> str:
     """Names from the command line may hold bytes that are no UTF-8, as lone surrogates: SQLite takes none of them."""
     return value.encode("utf-8", "replace").decode("utf-8")
 

@@ -1,5 +1,5 @@
-"""Immutable segments: `segments/<id>/` with codes and their places, of PDQ and of local features, and `manifest.json`,
-which has the SHA-256 of each file.
+"""Immutable segments: `segments/<id>/` with codes and their places, of PDQ and of local features, thumbnails for
+people, and `manifest.json`, which has the SHA-256 of each file.
 
 A segment is written once and never edited. Every byte is checked before NumPy or FAISS look at it, because FAISS
 loads most single-bit flips without a word.
@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamguard.core.thumbnails import MOST_BYTES, is_thumbnail
 from streamguard.errors import LibraryDamaged, UsageError
-from streamguard.library import faiss_flat, local_features
+from streamguard.library import faiss_flat, local_features, thumbnails
 from streamguard.library.durable import FORMAT, check_format, publish_directory, read_bounded
 from streamguard.library.local_features import FEATURE, FRAME, LocalFeatures
+from streamguard.library.thumbnails import PICTURES, SPAN, SPANS, Album
 from streamguard.types import (
     CODE_BYTES,
     PDQ_BITS,
@@ -40,7 +42,9 @@ PLACES: Final = "places.npy"
 FEATURE_INDEX: Final = "features.faiss"
 FEATURES: Final = "features.npy"
 FRAMES: Final = "frames.npy"
-FileName = Literal["pdq.faiss", "places.npy", "features.faiss", "features.npy", "frames.npy"]
+FileName = Literal[
+    "pdq.faiss", "places.npy", "features.faiss", "features.npy", "frames.npy", "thumbnails.npy", "thumbnails.bin"
+]
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 SEGMENT_PATTERN = r"^[0-9]{8,}-[0-9a-f]{12}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -110,6 +114,7 @@ class Segment:
     codes: Codes
     places: Places
     local: LocalFeatures
+    album: Album
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +148,15 @@ def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Refe
     """
     codes, places = _arrays([reference for _, _, reference in references])
     local = local_features.from_references([reference.frames for _, _, reference in references])
+    spans, pictures = thumbnails.from_references([reference.frames for _, _, reference in references])
     files = {
         INDEX: faiss_flat.to_bytes(codes),
         PLACES: _array_bytes(places),
         FEATURE_INDEX: faiss_flat.to_bytes(local.codes),
         FEATURES: _array_bytes(local.rows),
         FRAMES: _array_bytes(local.frames),
+        SPANS: _array_bytes(spans),
+        PICTURES: pictures,
     }
     manifest = Manifest.model_validate(
         {
@@ -188,8 +196,9 @@ def read_segment(directory: Path, ref: SegmentRef) -> Segment:
     index = faiss_flat.from_bytes(_checked(folder, INDEX, manifest), rows=manifest.looks, path=folder / INDEX)
     places = _read_places(folder, manifest)
     local = _read_local(folder, manifest)
+    album = _read_album(folder, manifest)
     _ask_canary(index, manifest.canary, folder)
-    return Segment(manifest.items, index.codes(), places, local)
+    return Segment(manifest.items, index.codes(), places, local, album)
 
 
 def _sha256(data: bytes) -> str:
@@ -212,6 +221,7 @@ def _is_sound_frame(frame: ReferenceFrame) -> bool:
     return bool(
         0 <= frame.place.from_us <= frame.place.to_us < _MOST_US
         and len(found.places) == len(found.mirrored) == len(found.codes) == len(frame.seen_elsewhere)
+        and (not frame.thumbnail or is_thumbnail(frame.thumbnail))
         and np.all((sides_px > 0) & (sides_px < _MOST_FRAME_PX))
         and np.all((found.places >= 0) & (found.places < sides_px))
     )
@@ -249,16 +259,21 @@ def _checked(folder: Path, name: FileName, manifest: Manifest) -> bytes:
         FEATURE_INDEX: (manifest.features, CODE_BYTES),
         FEATURES: (manifest.features, FEATURE.itemsize),
         FRAMES: (manifest.frames, FRAME.itemsize),
+        SPANS: (manifest.frames, SPAN.itemsize),
     }[name]
     most = _HEADER_BYTES + rows * bytes_a_row
     if known is None or known.bytes > most:
-        raise LibraryDamaged("check segment", folder / MANIFEST, f"no possible size of {name}")
+        raise _impossible_size(folder, name)
     data = read_bounded(folder / name, most_bytes=known.bytes)
     if len(data) != known.bytes:
         raise LibraryDamaged("check segment", folder / name, f"cut short: {len(data)} of {known.bytes} bytes")
     if _sha256(data) != known.sha256:
         raise LibraryDamaged("check segment", folder / name, "its SHA-256 is wrong")
     return data
+
+
+def _impossible_size(folder: Path, name: str) -> LibraryDamaged:
+    return LibraryDamaged("check segment", folder / MANIFEST, f"no possible size of {name}")
 
 
 def _read_places(folder: Path, manifest: Manifest) -> Places:
@@ -280,16 +295,36 @@ def _read_local(folder: Path, manifest: Manifest) -> LocalFeatures:
     return local
 
 
+def _read_album(folder: Path, manifest: Manifest) -> Album:
+    """The pictures are checked, and stay where they are. A segment may have none: it is searched all the same."""
+    items = {AssetId(item.id): number for number, item in enumerate(manifest.items)}
+    known = manifest.files.get(PICTURES)
+    if known is None:
+        return Album(folder / PICTURES, items, np.empty(0, SPAN))
+    if known.bytes > manifest.frames * MOST_BYTES:
+        raise _impossible_size(folder, PICTURES)
+    thumbnails.check_pictures(folder / PICTURES, size_bytes=known.bytes, sha256=known.sha256)
+    spans = _read_array(folder, SPANS, manifest, dtype=SPAN, rows=None)
+    if not thumbnails.are_sound(spans, items=len(items), pictures_bytes=known.bytes):
+        raise LibraryDamaged("read thumbnails", folder / SPANS, "impossible values")
+    return Album(folder / PICTURES, items, spans)
+
+
 def _read_array(
-    folder: Path, name: FileName, manifest: Manifest, *, dtype: np.dtype[np.void], rows: int
+    folder: Path, name: FileName, manifest: Manifest, *, dtype: np.dtype[np.void], rows: int | None
 ) -> NDArray[np.void]:
+    """`rows`: how many there must be; None: as many as there are."""
     data = _checked(folder, name, manifest)
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
         raise LibraryDamaged("read segment", folder / name, "NumPy cannot read it") from error
-    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != (rows,):
-        raise LibraryDamaged("read segment", folder / name, f"not {rows} rows of what it should hold")
+    if (
+        not isinstance(array, np.ndarray)
+        or array.dtype != dtype
+        or array.shape != (len(array) if rows is None else rows,)
+    ):
+        raise LibraryDamaged("read segment", folder / name, "not the rows that it should hold")
     return array
 
 

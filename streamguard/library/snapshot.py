@@ -16,6 +16,7 @@ from streamguard.library.faiss_flat import FlatIndex, Hits
 from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, read_live_set
 from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatures
 from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
+from streamguard.library.thumbnails import Album
 from streamguard.types import (
     DIHEDRAL_VIEWS,
     PDQ_BYTES,
@@ -47,6 +48,7 @@ class _Loaded:
     places: Places
     place_numbers: NDArray[np.int64]
     local: LocalFeatures
+    album: Album
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +64,7 @@ class Snapshot:
     _local: FeatureSearch = field(repr=False)
     _spans: dict[LiveSegment, tuple[slice, slice]] = field(repr=False)
     _segments: dict[LiveSegment, LocalFeatures] = field(repr=False)
+    _albums: dict[LiveSegment, Album] = field(repr=False)
 
     @property
     def items(self) -> int:
@@ -79,11 +82,17 @@ class Snapshot:
     def bytes_in_memory(self) -> int:
         # The features stand here twice: once as they were read, for the next snapshot, and once in the index.
         local = self._local.features.nbytes + sum(part.nbytes for part in self._segments.values())
+        local += sum(album.spans.nbytes for album in self._albums.values())
         return self.looks * PDQ_BYTES + self._places.nbytes + self._place_numbers.nbytes + local
 
     def vote(self, features: Features) -> tuple[Votes, ...]:
         """The frames that a stream's local features look like, the most likely first; at most 8."""
         return self._local.vote(features, self.assets)
+
+    def picture(self, asset: AssetId, place: Place) -> bytes:
+        """A thumbnail of known footage at a place of it, read from disk; empty where there is none."""
+        pictures = (album.picture(asset, place) for album in self._albums.values() if asset in album.items)
+        return next((picture for picture in pictures if picture), b"")
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:
         """Looks within the radius of any print of good quality, seen in any of the 16 views; nearest first.
@@ -130,7 +139,8 @@ class Snapshot:
             places["item"] -= assets.start
             # Places of a segment are numbered from its first row's number on: see _load.
             numbers = self._place_numbers[rows] - rows.start
-            parts[segment] = _Loaded(self.assets[assets], codes[rows], places, numbers, self._segments[segment])
+            local, album = self._segments[segment], self._albums[segment]
+            parts[segment] = _Loaded(self.assets[assets], codes[rows], places, numbers, local, album)
         return parts
 
 
@@ -192,6 +202,7 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
         _local=FeatureSearch.over(local_features.joined(local)),
         _spans=spans,
         _segments={segment: part.local for segment, part in zip(live.segments, parts, strict=True)},
+        _albums={segment: part.album for segment, part in zip(live.segments, parts, strict=True)},
     )
 
 
@@ -206,7 +217,8 @@ def _read(library: Path, live: LiveSegment) -> _Loaded:
     places["item"] = renumbered[places["item"]]
     items = [segment.items[number] for number in on]
     assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in items)
-    return _Loaded(assets, segment.codes[kept], places, _numbered(places), segment.local.of_items(renumbered))
+    local = segment.local.of_items(renumbered)
+    return _Loaded(assets, segment.codes[kept], places, _numbered(places), local, segment.album)
 
 
 def _numbered(places: Places) -> NDArray[np.int64]:

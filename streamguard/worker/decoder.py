@@ -7,11 +7,12 @@ over through a hostile stream can do besides lying about that stream.
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamguard.core.features import STREAM
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.stillness import StreamMemory
+from streamguard.core.thumbnails import thumbnail
 from streamguard.errors import SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import SourceOptions, frames
 from streamguard.worker.confinement import confine
@@ -49,7 +50,8 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
     memory = StreamMemory()
     try:
         for frame in frames(job.url, job.options, session=job.session, news=tell):
-            tell(memory.marked(fingerprints(frame, local=STREAM)))
+            seen = memory.marked(fingerprints(frame, local=STREAM))
+            tell(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))
         tell(Ended())
     except StreamGuardError as error:
         tell(Failed(error))

@@ -3,12 +3,24 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from streamguard.core.decide import DecisionRule, DecisionState, step
 from streamguard.core.evidence import FeatureWeights, PdqWeights, weigh, weigh_alignments
 from streamguard.core.geometry import Geometry, align
-from streamguard.types import Candidate, Decision, Features, Fingerprint, Fingerprints, Observation, Votes
+from streamguard.core.replay import Recording, record
+from streamguard.types import (
+    AssetId,
+    Candidate,
+    Decision,
+    Features,
+    Fingerprint,
+    Fingerprints,
+    Observation,
+    Place,
+    Votes,
+)
 
 
 class Searchable(Protocol):
@@ -20,6 +32,8 @@ class Searchable(Protocol):
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]: ...
 
     def vote(self, features: Features) -> tuple[Votes, ...]: ...
+
+    def picture(self, asset: AssetId, place: Place, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +49,25 @@ BUILT_IN_WEIGHTS = Weights(PdqWeights(), FeatureWeights(), Geometry())
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """What it takes to explain a decision later: its recording, and thumbnails of the stream and of the footage;
+    `reference_thumbnail` reads a file.
+    """
+
+    recording: Recording
+    weights: Weights
+    thumbnail: bytes
+    reference_thumbnail: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Matched:
-    """What one keyframe brought. `observation` is all that the decision rests on."""
+    """What one keyframe brought. `observation` is all that the decision rests on; each decision has its `grounds`."""
 
     state: DecisionState
     observation: Observation
     decisions: tuple[Decision, ...]
+    grounds: tuple[Grounds, ...]
     library_version: str
     lookup_s: float
 
@@ -76,5 +103,14 @@ class Matcher:
         alignments = [alignment for one in votes for alignment in align(one, weights.geometry)]
         evidence = weigh(candidates, weights.pdq) + weigh_alignments(alignments, weights.features)
         observation = Observation(keyframe.at, evidence)
-        state, decisions = step(state, [observation], self._rule)
-        return Matched(state, observation, decisions, library.version, lookup_s)
+        after, decisions = step(state, [observation], self._rule)
+        grounds = tuple(
+            Grounds(
+                recording=record(state, after, asset=decision.asset, rule=self._rule),
+                weights=weights,
+                thumbnail=keyframe.thumbnail,
+                reference_thumbnail=partial(library.picture, decision.asset, decision.evidence[-1][1].place),
+            )
+            for decision in decisions
+        )
+        return Matched(after, observation, decisions, grounds, library.version, lookup_s)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamguard.core.feature_records import RECORD, from_records, to_records
+from streamguard.core.thumbnails import is_thumbnail
 from streamguard.errors import (
     SourceError,
     SourceRefused,
@@ -25,7 +26,7 @@ from streamguard.errors import (
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, Fingerprint, Fingerprints, MediaTime, Region
 
-MAX_MESSAGE_BYTES = 24 * 1024
+MAX_MESSAGE_BYTES = 30 * 1024
 """Far above the largest message; a longer datagram is rubbish."""
 
 _MAX_TEXT = 300
@@ -41,7 +42,7 @@ _MAX_PTS_US = 1 << 53
 
 _BEST_QUALITY = 100
 _KEYFRAME, _TOLD = b"k", b"t"
-_HEAD = struct.Struct("<qdIIBHHH")
+_HEAD = struct.Struct("<qdIIBHHHH")
 _PRINT = struct.Struct(f"<4dB{len(DIHEDRAL_VIEWS) * PDQ_BYTES}s")
 
 _FAILURES: dict[str, type[StreamGuardError]] = {
@@ -127,9 +128,10 @@ def _pack_keyframe(frame: Fingerprints) -> bytes:
     local = frame.features
     head = _HEAD.pack(
         frame.at.pts_us, frame.arrived_s, frame.width_px, frame.height_px, len(frame.prints),
-        local.width_px, local.height_px, len(local),
+        local.width_px, local.height_px, len(local), len(frame.thumbnail),
     )  # fmt: skip
-    return b"".join([_KEYFRAME, head, *(_pack_print(look) for look in frame.prints), to_records(local).tobytes()])
+    prints = b"".join(_pack_print(look) for look in frame.prints)
+    return b"".join([_KEYFRAME, head, prints, to_records(local).tobytes(), frame.thumbnail])
 
 
 def _pack_print(look: Fingerprint) -> bytes:
@@ -140,18 +142,24 @@ def _pack_print(look: Fingerprint) -> bytes:
 def _unpack_keyframe(body: bytes, session: int) -> Fingerprints:
     if len(body) < _HEAD.size:
         raise ValueError("keyframe cut short")
-    pts_us, arrived_s, width_px, height_px, count, local_width_px, local_height_px, features = _HEAD.unpack_from(body)
+    (
+        pts_us, arrived_s, width_px, height_px, count, local_width_px, local_height_px, features, thumbnail_bytes
+    ) = _HEAD.unpack_from(body)  # fmt: skip
     prints_end = _HEAD.size + count * _PRINT.size
-    if len(body) != prints_end + features * RECORD.itemsize or not 0 < count <= _MAX_PRINTS:
+    features_end = prints_end + features * RECORD.itemsize
+    if len(body) != features_end + thumbnail_bytes or not 0 < count <= _MAX_PRINTS:
         raise ValueError("keyframe of the wrong length")
     if features > _MAX_FEATURES or not 0 < max(local_width_px, local_height_px) <= _MAX_FEATURES_SIDE_PX:
         raise ValueError("keyframe with impossible features")
     if not 0 <= pts_us <= _MAX_PTS_US or not math.isfinite(arrived_s) or not _are_sides(width_px, height_px):
         raise ValueError("keyframe with impossible numbers")
+    thumbnail = body[features_end:]
+    if thumbnail and not is_thumbnail(thumbnail):
+        raise ValueError("keyframe with what is no thumbnail")
     prints = tuple(_unpack_print(body, _HEAD.size + i * _PRINT.size) for i in range(count))
     records = np.frombuffer(body, RECORD, count=features, offset=prints_end)
     local = from_records(records, width_px=local_width_px, height_px=local_height_px)
-    return Fingerprints(MediaTime(session, pts_us), arrived_s, width_px, height_px, prints, local)
+    return Fingerprints(MediaTime(session, pts_us), arrived_s, width_px, height_px, prints, local, thumbnail)
 
 
 def _unpack_print(body: bytes, offset: int) -> Fingerprint:

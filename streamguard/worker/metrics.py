@@ -81,6 +81,12 @@ class _SignalMetrics:
         )  # fmt: skip
         self.redis_up.set(math.nan)
         self.delivered = TotalCounter("streamguard_signals_delivered", "Signals delivered.", registry=registry)
+        self.evidence_kept = TotalCounter(
+            "streamguard_evidence_files", "Decisions whose evidence was kept.", registry=registry
+        )
+        self.evidence_failures = TotalCounter(
+            "streamguard_evidence_failures", "Decisions whose evidence could not be kept.", registry=registry
+        )
 
 
 class _LibraryMetrics:
@@ -147,6 +153,12 @@ class Metrics:
 
     def signal_lost(self) -> None:
         self.signals.lost.inc()
+
+    def evidence_kept(self) -> None:
+        self.signals.evidence_kept.inc()
+
+    def evidence_not_kept(self) -> None:
+        self.signals.evidence_failures.inc()
 
     def delivered(self, total: int) -> None:
         """How many signals were delivered since the start."""

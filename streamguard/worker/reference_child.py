@@ -21,6 +21,7 @@ from streamguard.core.features import aspects, reference_features
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.reference_frames import FrameSampler, Sampled
 from streamguard.core.references import condense
+from streamguard.core.thumbnails import is_thumbnail, thumbnail
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.ingest import files
 from streamguard.ingest.news import Damaged, News
@@ -123,9 +124,12 @@ def understand(data: bytes) -> Message:
 
 
 def to_bytes(reference: Reference) -> bytes:
-    """A line of JSON, then the looks and the frames' features as arrays."""
+    """A line of JSON, then the looks and the frames' features as arrays, and the frames' thumbnails."""
     frames = [
-        [frame.place.from_us, frame.place.to_us, frame.features.width_px, frame.features.height_px, len(frame.features)]
+        [
+            *(frame.place.from_us, frame.place.to_us, frame.features.width_px, frame.features.height_px),
+            *(len(frame.features), len(frame.thumbnail)),
+        ]
         for frame in reference.frames
     ]
     counts = [len(reference.prints), frames]
@@ -139,7 +143,8 @@ def to_bytes(reference: Reference) -> bytes:
     looks["code"] = np.frombuffer(codes, dtype=np.uint8).reshape(-1, PDQ_BYTES)
     features = [to_records(frame.features).tobytes() for frame in reference.frames]
     elsewhere = [frame.seen_elsewhere.tobytes() for frame in reference.frames]
-    return b"".join([json.dumps(head).encode(), b"\n", looks.tobytes(), *features, *elsewhere])
+    thumbnails = [frame.thumbnail for frame in reference.frames]
+    return b"".join([json.dumps(head).encode(), b"\n", looks.tobytes(), *features, *elsewhere, *thumbnails])
 
 
 def from_bytes(data: bytes) -> Reference:
@@ -164,23 +169,38 @@ def from_bytes(data: bytes) -> Reference:
 
 
 def _frames(heads: list[object], data: bytes) -> tuple[ReferenceFrame, ...]:
-    """From (from, to, width, height, features) of each frame, then all features, then all shares."""
-    total = sum(head[-1] for head in heads if isinstance(head, list) and isinstance(head[-1], int))
+    """From (from, to, width, height, features, bytes of the thumbnail) of each frame, then all features, all shares,
+    and all thumbnails.
+    """
+    total, thumbnails_bytes = (sum(_counts(head)[which] for head in heads) for which in (0, 1))
     records = np.frombuffer(data, RECORD, count=total)
-    elsewhere = np.frombuffer(data, np.uint8, offset=records.nbytes)
-    if len(elsewhere) != total:
-        raise ValueError("features of the wrong length")
+    elsewhere = np.frombuffer(data, np.uint8, count=total, offset=records.nbytes)
+    at = records.nbytes + total
+    if len(data) != at + thumbnails_bytes:
+        raise ValueError("frames of the wrong length")
     frames, first = [], 0
     for head in heads:
         match head:
-            case [int(from_us), int(to_us), int(width_px), int(height_px), int(count)] if count >= 0:
+            case [int(from_us), int(to_us), int(width_px), int(height_px), int(count), int(size_bytes)]:
                 rows = slice(first, first + count)
                 features = from_records(records[rows], width_px=width_px, height_px=height_px)
-                frames.append(ReferenceFrame(Place(from_us, to_us), features, elsewhere[rows]))
-                first += count
+                picture = data[at : at + size_bytes]
+                if picture and not is_thumbnail(picture):
+                    raise ValueError("no thumbnail")
+                frames.append(ReferenceFrame(Place(from_us, to_us), features, elsewhere[rows], picture))
+                first, at = first + count, at + size_bytes
             case _:
                 raise ValueError("no frame")
     return tuple(frames)
+
+
+def _counts(head: object) -> tuple[int, int]:
+    """The features of a frame, and the bytes of its thumbnail."""
+    match head:
+        case [_, _, _, _, int(features), int(size_bytes)] if features >= 0 and size_bytes >= 0:
+            return features, size_bytes
+        case _:
+            raise ValueError("no frame")
 
 
 class _Pulse:
@@ -228,9 +248,10 @@ def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Ref
 
 def _sample(frame: Frame, samples: dict[float | None, list[Sampled]]) -> None:
     height, width = frame.luma.shape
+    picture = thumbnail(frame.luma, levels=frame.levels)
     for aspect in aspects(width, height):
         kept, seen = reference_features(frame.luma, levels=frame.levels, aspect=aspect)
-        samples.setdefault(aspect, []).append(Sampled(frame.at.pts_us, kept, seen))
+        samples.setdefault(aspect, []).append(Sampled(frame.at.pts_us, kept, seen, picture))
 
 
 def _upright(prints: Fingerprints) -> Fingerprints:

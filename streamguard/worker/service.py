@@ -21,6 +21,7 @@ from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.types import KillSignal
+from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
@@ -119,6 +120,7 @@ class WatchService:
             self._outbox = parts.enter_context(Outbox.open(config.signals.outbox))
             self._delivery = self._make_delivery()
             self._signaller = self._make_signaller(on_durable)
+            self._evidence = EvidenceKeeper(evidence_store(config), counts=self._metrics)
             self._supervisor = self._make_supervisor(specs, watchers)
             self._http = self._health_server()
             if self._http is not None:
@@ -154,7 +156,8 @@ class WatchService:
             specs,
             matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE),
             watchers=(
-                self._signaller.watcher,
+                self._signaller.watcher,  # first: what is durable is sent, whatever else fails
+                self._evidence.watcher if self._config.evidence.keep_days else Watcher(),
                 self._metrics.watcher,
                 Watcher(keyframe=self._lags.keep, tick=self._count_delivered),
                 *watchers,
@@ -187,6 +190,7 @@ class WatchService:
         began_s = time.monotonic()
         try:
             self._delivery.start()
+            self._evidence.start()
             self._follower.start()
             if self._http is not None:
                 self._http.start()
@@ -203,6 +207,7 @@ class WatchService:
             finally:
                 until_s = time.monotonic() + _LAST_DELIVERY_S
                 self._delivery.stop(_LAST_DELIVERY_S)
+                self._evidence.stop(max(0.0, until_s - time.monotonic()))
                 if self._follower.ident is not None:
                     self._follower.join(max(0.0, until_s - time.monotonic()))
                 self._parts.close()

@@ -22,7 +22,7 @@ from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, SourceOpti
 from streamguard.types import Decision, Fingerprints, SessionId, Verdict
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
-from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.matcher import Grounds, Matched, Matcher
 from streamguard.worker.messages import Ended, Failed, Message
 from streamguard.worker.streams import Restart, RunningDecoder, Stream, StreamSpec, StreamState, StreamStatus
 
@@ -50,6 +50,7 @@ class Found:
     spec: StreamSpec
     session_id: SessionId
     decision: Decision
+    grounds: Grounds
     library_version: str
     arrived_s: float
 
@@ -274,16 +275,18 @@ class Supervisor:
         arrived_s = min(max(keyframe.arrived_s, stream.began_at_s), stream.keyframe_at_s)
         stream.lag_s = stream.keyframe_at_s - arrived_s
         self._become(stream, StreamState.WATCHING)
-        for decision in matched.decisions:
-            self._found(stream, decision, library_version=matched.library_version, arrived_s=arrived_s)
+        for decision, grounds in zip(matched.decisions, matched.grounds, strict=True):
+            self._found(stream, decision, grounds, library_version=matched.library_version, arrived_s=arrived_s)
         for watcher in self._watchers:
             watcher.keyframe(stream, matched)
 
-    def _found(self, stream: Stream, decision: Decision, *, library_version: str, arrived_s: float) -> None:
+    def _found(
+        self, stream: Stream, decision: Decision, grounds: Grounds, *, library_version: str, arrived_s: float
+    ) -> None:
         stream.decisions += 1
         stream.verdict = max(stream.verdict, decision.verdict, key=lambda verdict: verdict.severity)
         session_id = stream.session_id or SessionId("")
-        found = Found(stream.spec, session_id, decision, library_version, arrived_s)
+        found = Found(stream.spec, session_id, decision, grounds, library_version, arrived_s)
         for watcher in self._watchers:
             watcher.found(found)
 

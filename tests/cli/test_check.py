@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import resource
 import shutil
 from pathlib import Path
 
@@ -197,3 +198,42 @@ def test_a_reader_that_goes_away_ends_it(library: Path, clips: Clips) -> None:
     err = process.stderr.read()
     process.stderr.close()
     assert (process.wait(TIMEOUT_S), err) == (2, "")
+
+
+def test_evidence_is_kept_where_asked(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
+    """A file for each decision, named in the result; what else is in the directory stays."""
+    (tmp_path / f"sig_{'0' * 32}.json").write_text("an old one")
+    os.utime(tmp_path / f"sig_{'0' * 32}.json", (1, 1))
+    done = run("check", "--library", library, "--json", "--evidence", tmp_path, clips.known, clips.unrelated)
+    found, clear = map(json.loads, done.out.splitlines())
+    (decision,) = found["decisions"]
+    assert (done.status, clear["verdict"]) == (1, "clear")
+    assert {path.stem for path in tmp_path.iterdir()} == {decision["evidence"], f"sig_{'0' * 32}"}
+    words = run("check", "--library", library, "--evidence", tmp_path, clips.known).out.splitlines()[1]
+    assert words.rpartition(", ")[2].startswith("sig_")
+
+
+def test_evidence_that_cannot_be_kept(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
+    """A file in the place of the directory is told before anything is looked at."""
+    (tmp_path / "file").touch()
+    done = run("check", "--library", library, "--evidence", tmp_path / "file", clips.known)
+    assert (done.status, done.out) == (2, "")
+    assert "must be a directory" in done.err
+
+
+def test_a_disk_that_fills_up_under_the_evidence_costs_no_verdict(
+    run: Run, library: Path, clips: Clips, *, tmp_path: Path
+) -> None:
+    """The results are all there, and the status is that of an error."""
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    small = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, small[1]))
+        done = run("check", "--library", library, "--json", "--evidence", folder, clips.known)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, small)
+    result = json.loads(done.out)
+    assert (done.status, result["verdict"], "evidence" in result["decisions"][0]) == (2, "kill", False)
+    assert done.err.startswith("error: write evidence ")
+    assert list(folder.iterdir()) == []

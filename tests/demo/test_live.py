@@ -90,15 +90,6 @@ def test_the_stream_ends(live: Live) -> None:
     assert live.get("/demo.m3u8").endswith(b"#EXT-X-ENDLIST\n")
 
 
-def test_it_remembers_when_segments_were_first_served(live: Live) -> None:
-    """Offered when due, served when first fetched; fetching again changes nothing."""
-    for later_s in (7.5, 9.0):
-        live.clock.now_s = START_S + later_s
-        live.get("/000002.ts")
-    assert live.broadcast.offered_s(2) == START_S + 6.0
-    assert live.broadcast.served_s() == {2: START_S + 7.5}
-
-
 def test_ranges(live: Live, segments: tuple[Segment, ...]) -> None:
     """Part of a segment may be asked for, as from any web server."""
     live.clock.now_s = START_S + 4.0

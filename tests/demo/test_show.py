@@ -14,6 +14,8 @@ import pytest
 from streamguard.demo import show
 from streamguard.demo.footage import DemoPlan
 from streamguard.errors import UsageError
+from streamguard.review.drawing import HEIGHT_PX, WIDTH_PX
+from streamguard.review.explanation import load, what_differs
 from streamguard.types import Evidence, KillSignal
 from streamguard.worker.streams import Stream
 
@@ -72,7 +74,11 @@ def test_the_footage_is_caught_and_the_folder_used_again(tmp_path: Path) -> None
     assert np.allclose(np.diff(notes.stream_s), 2.0, atol=0.3)
     evidence = cv2.imread(str(caught.evidence))
     assert evidence is not None
-    assert evidence.shape == (920, 1600, 3)
+    assert evidence.shape == (HEIGHT_PX, WIDTH_PX, 3)
+    (kept,) = [load(path) for path in (tmp_path / "evidence").iterdir() if caught.signal.id in path.name]
+    assert (kept.evidence_id, what_differs(kept)) == (data["evidence_id"], ())
+    assert kept.thumbnail
+    assert kept.reference_thumbnail
     with closing(sqlite3.connect(tmp_path / "outbox.sqlite")) as outbox:
         assert outbox.execute("SELECT id FROM signals").fetchall() == [(caught.signal.id,)]
     assert not [thread for thread in threading.enumerate() if "live" in thread.name]

@@ -3,12 +3,17 @@
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.replay import Recording
+from streamguard.core.thumbnails import thumbnail
 from streamguard.errors import StreamGuardError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.types import (
+    FULL_RANGE,
     NO_FEATURES,
     PDQ_BITS,
     WHOLE_PICTURE,
@@ -26,7 +31,7 @@ from streamguard.types import (
 )
 from streamguard.worker.children import Rubbish
 from streamguard.worker.decoder import DecoderJob
-from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.matcher import BUILT_IN_WEIGHTS, Grounds, Matched, Matcher
 from streamguard.worker.messages import Failed, Message
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
@@ -37,6 +42,12 @@ LAST_FRAMES_S = 0.5
 
 METRONOME = StreamId("metronome")
 OPTIONS = SupervisorOptions(SourceOptions(blind_after_s=30.0), hang_timeout_s=45.0)
+
+THUMBNAIL = thumbnail(np.full((180, 320), 90, np.uint8), levels=FULL_RANGE)
+REFERENCE_THUMBNAIL = thumbnail(np.full((180, 320), 160, np.uint8), levels=FULL_RANGE)
+
+GROUNDS = Grounds(Recording(BUILT_IN_RULE, (), None), BUILT_IN_WEIGHTS, b"", lambda: b"")
+"""Of a decision that nobody asks about."""
 
 Line = tuple[float, Message | Rubbish | None]
 """What a decoder says, and how many seconds after its start. None: it is gone."""
@@ -49,7 +60,8 @@ def keyframe(at_s: float, *, known_s: int | None = None, arrived_s: float = 0.0,
     """A keyframe that shows second `known_s` of the known footage, or nothing that is known."""
     head = bytes([2]) if poison else bytes([0, 0]) if known_s is None else bytes([1, known_s])
     look = Fingerprint(WHOLE_PICTURE, 90, tuple(head.ljust(32, b"\0") for _ in range(8)))
-    return Fingerprints(MediaTime(0, round(at_s * 1e6)), arrived_s, 320, 180, (look,))
+    at = MediaTime(0, round(at_s * 1e6))
+    return Fingerprints(at, arrived_s, 320, 180, (look,), thumbnail=THUMBNAIL)
 
 
 def failing(error: StreamGuardError) -> list[Line]:
@@ -78,6 +90,10 @@ class FakeLibrary:
     def vote(self, features: Features) -> tuple[Votes, ...]:
         assert features is NO_FEATURES
         return ()
+
+    def picture(self, asset: AssetId, place: Place) -> bytes:
+        assert (asset, place.to_us - place.from_us) == ("clip", 400_000)
+        return REFERENCE_THUMBNAIL
 
 
 @dataclass(slots=True)
@@ -116,7 +132,7 @@ class FakeDecoder:
             message = self._lines.pop(0)[1]
             if isinstance(message, Fingerprints):
                 at = MediaTime(self.job.session, message.at.pts_us)
-                message = Fingerprints(at, message.arrived_s, message.width_px, message.height_px, message.prints)
+                message = replace(message, at=at)
             yield message
 
     def exit_code(self) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from streamguard.core.thumbnails import is_thumbnail
 from streamguard.errors import SourceUnwatchable, UsageError
 from streamguard.ingest.news import Alive, Blind, Opened
 from streamguard.types import Fingerprints
@@ -78,6 +79,7 @@ def test_a_child_fingerprints_a_clip(clips: Clips) -> None:
         assert keyframe.at.session == 5
         assert keyframe.at.pts_us == pytest.approx(2_000_000 * number, abs=100_000)
         assert len(keyframe.prints[0].codes) == 8
+        assert is_thumbnail(keyframe.thumbnail)
     assert isinstance(last, Ended)
     assert gone is None
 

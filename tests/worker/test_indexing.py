@@ -14,13 +14,24 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from streamguard.core.thumbnails import is_thumbnail, thumbnail
 from streamguard.errors import UsageError
 from streamguard.ingest.files import describe
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
-from streamguard.types import PDQ_BITS, AssetId, MediaKind
+from streamguard.types import (
+    FULL_RANGE,
+    NO_FEATURES,
+    PDQ_BITS,
+    AssetId,
+    MediaKind,
+    Place,
+    Reference,
+    ReferenceFrame,
+)
 from streamguard.worker import reference_child
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Added, Failed, Job, Known, Limits, Outcome, id_from_name, index, media_in
@@ -61,7 +72,10 @@ def test_videos_and_images_are_added(tmp_path: Path, clips: Clips) -> None:
     assert video.item.duration_us == pytest.approx(12e6, abs=0.1e6)
     assert video.item.looks > 12
     assert video.pictures_lost == 0
-    assert load_snapshot(tmp_path / "lib").items == 2
+    snapshot = load_snapshot(tmp_path / "lib")
+    assert snapshot.items == 2
+    assert is_thumbnail(snapshot.picture(AssetId("known"), Place(6_000_000, 6_000_000)))
+    assert is_thumbnail(snapshot.picture(AssetId("the-image"), Place(0, 0)))
 
 
 def test_a_bad_file_costs_that_file_only(tmp_path: Path, clips: Clips) -> None:
@@ -334,3 +348,30 @@ def test_messages_survive_the_way() -> None:
     made = replace(reference(4), prints=edges)
     assert reference_child.from_bytes(reference_child.to_bytes(made)) == made
     assert reference_child.understand(b'c["ab", 5]') == Content("ab", 5)
+
+
+def _framed(*thumbnails: bytes) -> Reference:
+    frames = [
+        ReferenceFrame(Place(number, number), NO_FEATURES, np.empty(0, np.uint8), thumbnail)
+        for number, thumbnail in enumerate(thumbnails)
+    ]
+    return replace(reference(1), frames=tuple(frames))
+
+
+def test_thumbnails_come_with_their_frames() -> None:
+    """Each frame has its own, or none; what is no thumbnail, or too short, is rubbish."""
+    grey, light = (thumbnail(np.full((90, 160), level, np.uint8), levels=FULL_RANGE) for level in (90, 180))
+    sent = reference_child.to_bytes(_framed(grey, b"", light))
+    received = reference_child.from_bytes(sent)
+    assert [frame.thumbnail for frame in received.frames] == [grey, b"", light]
+    for data in (sent[:-1], sent + b"x", reference_child.to_bytes(_framed(grey, b"\xff\xd8 none \xff\xd9"))):
+        with pytest.raises(ValueError, match=r"frames of the wrong length|no thumbnail"):
+            reference_child.from_bytes(data)
+
+
+@pytest.mark.parametrize("head", ["[0, 0, 1, 1, -1, 1]", "[0, 0, 1, 1, 1, -1]", "[0, 0, 1, 1, 0]", "7"])
+def test_frames_that_no_child_sends_are_rubbish(head: str) -> None:
+    """Counts below zero, or none, are a ValueError."""
+    line = f'["video", 1, 1, 0.0, 0, [{head}]]'
+    with pytest.raises(ValueError, match="no frame"):
+        reference_child.from_bytes(line.encode() + b"\n" + bytes(100))

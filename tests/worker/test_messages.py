@@ -3,11 +3,14 @@
 import json
 import math
 import struct
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamguard.core.thumbnails import MOST_BYTES, thumbnail
 from streamguard.errors import (
     FingerprintError,
     SourceError,
@@ -19,11 +22,12 @@ from streamguard.errors import (
     UsageError,
 )
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened
-from streamguard.types import WHOLE_PICTURE, Fingerprint, Fingerprints, MediaTime, Region
+from streamguard.types import FULL_RANGE, NO_FEATURES, WHOLE_PICTURE, Fingerprint, Fingerprints, MediaTime, Region
 from streamguard.worker.messages import MAX_MESSAGE_BYTES, Ended, Failed, Message, pack, unpack
 
 SESSION = 7
 CODES = tuple(bytes([view] * 32) for view in range(8))
+THUMBNAIL = thumbnail(np.full((180, 320), 90, np.uint8), levels=FULL_RANGE)
 KEYFRAME = Fingerprints(MediaTime(SESSION, 2_000_000), 12.5, 320, 180, (Fingerprint(WHOLE_PICTURE, 90, CODES),))
 
 _sides = st.integers(1, 65_535)
@@ -39,6 +43,8 @@ _keyframes = st.builds(
     _sides,
     _sides,
     st.lists(_prints, min_size=1, max_size=8).map(tuple),
+    st.just(NO_FEATURES),
+    st.sampled_from([b"", THUMBNAIL]),
 )
 _counts = st.integers(0, 1_000_000)
 _lengths_s = st.none() | st.floats(0.001, 1e6)
@@ -199,3 +205,12 @@ def test_an_unknown_error_is_the_nearest_known_one() -> None:
     message = unpack(pack(Failed(FingerprintError("fingerprint", "cam-7", "no picture"))), session=1)
     assert isinstance(message, Failed)
     assert type(message.error) is SourceError
+
+
+@pytest.mark.parametrize("data", [b"x", THUMBNAIL[:-1], b"\x89PNG", THUMBNAIL[:-2] + b"x" * MOST_BYTES + b"\xff\xd9"])
+def test_a_thumbnail_that_is_none_is_refused(data: bytes) -> None:
+    """It is looked into, never decoded, and never kept where it is no small grey JPEG."""
+    good = pack(replace(KEYFRAME, thumbnail=THUMBNAIL))
+    assert unpack(good, session=SESSION) == replace(KEYFRAME, thumbnail=THUMBNAIL)
+    with pytest.raises(ValueError, match="thumbnail"):
+        unpack(pack(replace(KEYFRAME, thumbnail=data)), session=SESSION)

@@ -12,12 +12,14 @@ from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState
 from streamguard.worker.supervisor import Found
 from tests.kill_signals import a_decision
 from tests.programs import need
-from tests.worker.fake_decoders import Stage, keyframe
+from tests.worker.fake_decoders import GROUNDS, Stage, keyframe
 
 NAMES = {
     "streamguard_decisions": ("counter", {"verdict", "label"}),
     "streamguard_damaged_items": ("counter", set()),
     "streamguard_decoder_restarts": ("counter", {"reason"}),
+    "streamguard_evidence_failures": ("counter", set()),
+    "streamguard_evidence_files": ("counter", set()),
     "streamguard_evidence_keyframes": ("counter", set()),
     "streamguard_evidence_to_signal_seconds": ("histogram", set()),
     "streamguard_keyframe_lag_seconds": ("histogram", set()),
@@ -47,7 +49,7 @@ SPEC = StreamSpec(StreamId("cam"), "rtmp://user:secret@host/live?token=1", "rtmp
 def _found(label: str, verdict: Verdict = Verdict.KILL) -> Found:
     decision = a_decision(verdict=verdict)
     fields = {name: getattr(decision, name) for name in Decision.__slots__} | {"label": label}
-    return Found(SPEC, SessionId("s-1"), Decision(**fields), "v1", 0.0)
+    return Found(SPEC, SessionId("s-1"), Decision(**fields), GROUNDS, "v1", 0.0)
 
 
 def _lived() -> Metrics:

@@ -15,10 +15,13 @@ import pytest
 from prometheus_client import generate_latest
 
 from streamguard.config import Config, load_config
+from streamguard.core.thumbnails import is_thumbnail
 from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.enforce.outbox import Outbox
 from streamguard.errors import LibraryMissing, OutboxError, SignalsRejected, UsageError
+from streamguard.review.explanation import load, what_differs
 from streamguard.types import StreamId
+from streamguard.worker.evidence import DIRECTORY
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import WatchService, open_library, supervisor_options
 from streamguard.worker.streams import StreamSpec, StreamState
@@ -133,6 +136,35 @@ def test_a_clip_is_watched_from_end_to_end(library: Path, tmp_path: Path, clips:
     # A timer of the start of a decoder was told to end, and nobody waits for it.
     left = {thread for thread in threading.enumerate() if not isinstance(thread, threading.Timer)}
     assert left <= before
+
+
+def test_a_decision_leaves_its_evidence_beside_the_outbox(library: Path, tmp_path: Path, clips: Clips) -> None:
+    """A file under the kill-signal's id that decides the same again; none where it is to be kept for no time."""
+    out = io.StringIO()
+    WatchService(config(library, tmp_path), [a_file(clips.known)], stdout=out).run()
+    event = json.loads(out.getvalue())
+    (path,) = (tmp_path / DIRECTORY).iterdir()
+    file = load(path)
+    assert (path.stem, file.evidence_id, file.stream) == (event["id"], event["data"]["evidence_id"], "file")
+    assert what_differs(file) == ()
+    assert is_thumbnail(file.thumbnail)
+    none = tmp_path / "none"
+    none.mkdir()
+    WatchService(config(library, none, evidence__keep_days=0), [a_file(clips.known)], stdout=out).run()
+    assert not (none / DIRECTORY).exists()
+
+
+def test_evidence_that_cannot_be_kept_stops_no_kill(library: Path, tmp_path: Path, clips: Clips, *, logs: Logs) -> None:
+    """With a file in the place of its directory the signal is delivered all the same; it is told, and counted."""
+    (tmp_path / "evidence").touch()
+    out = io.StringIO()
+    settings = config(library, tmp_path, evidence__directory=tmp_path / "evidence")
+    service = WatchService(settings, [a_file(clips.known)], stdout=out)
+    summary = service.run()
+    assert json.loads(out.getvalue())["data"]["verdict"] == "kill"
+    assert (summary.undelivered, summary.lost) == (0, 0)
+    assert "evidence_not_kept" in [line["event"] for line in logs]
+    assert "streamguard_evidence_failures_total 1.0" in generate_latest(service._metrics.registry).decode()
 
 
 def test_a_live_stream_is_recognised_by_an_item_added_while_it_runs(tmp_path: Path, clips: Clips) -> None:

@@ -11,7 +11,7 @@ from streamguard.worker.streams import StreamSpec
 from streamguard.worker.supervisor import Found
 from tests.kill_signals import NOW_UNIX_S, a_decision
 from tests.worker.conftest import Logs
-from tests.worker.fake_decoders import FakeClock
+from tests.worker.fake_decoders import GROUNDS, FakeClock
 
 SPEC = StreamSpec(StreamId("cam-7"), "rtmp://user:secret@host/live", "rtmp://host/live", once=False)
 
@@ -59,7 +59,9 @@ class Desk:
 
     def decide(self, number: int = 0) -> None:
         decision = a_decision(pts_us=14_000_000 + number)
-        self.signaller.watcher.found(Found(SPEC, SessionId("s-1"), decision, "v1", arrived_s=self.clock() - 0.5))
+        self.signaller.watcher.found(
+            Found(SPEC, SessionId("s-1"), decision, GROUNDS, "v1", arrived_s=self.clock() - 0.5)
+        )
 
     def tick(self) -> None:
         self.signaller.watcher.tick(())

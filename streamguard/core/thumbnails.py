@@ -1,0 +1,64 @@
+"""Thumbnails: small grey JPEGs, that a person may see what a decision was about.
+
+Nothing is recognised by them. A stream's comes from a process that meets hostile bytes: whoever is not about to show it
+asks `is_thumbnail`, which reads the head and decodes nothing.
+"""
+
+import cv2
+import numpy as np
+
+from streamguard.types import Levels, Luma
+
+LONGER_SIDE_PX = 160
+MOST_BYTES = 6 * 1024
+
+_QUALITIES = (60, 35, 15)
+_MIN_SIDE_PX = 2
+_START, _END = b"\xff\xd8", b"\xff\xd9"
+_BASELINE, _SCAN = 0xC0, 0xDA
+_OTHER_FRAMES = frozenset({*range(0xC1, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
+_MOST_MARKERS = 16
+_FRAME_HEAD_BYTES = 11
+_BITS = 8
+
+
+def thumbnail(luma: Luma, *, levels: Levels) -> bytes:
+    """The picture, at most 160 px on its longer side, in at most 6 kB; empty where it cannot be had."""
+    height, width = luma.shape
+    scale = min(1.0, LONGER_SIDE_PX / max(height, width, 1))
+    size_px = round(width * scale), round(height * scale)
+    if min(size_px) < _MIN_SIDE_PX:
+        return b""
+    small = np.asarray(cv2.resize(np.ascontiguousarray(luma), size_px, interpolation=cv2.INTER_AREA), np.float32)
+    span = 255 / (levels.white - levels.black)
+    grey = np.clip(np.nan_to_num((small - np.float32(levels.black)) * np.float32(span)), 0, 255).astype(np.uint8)
+    for quality in _QUALITIES:
+        done, encoded = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if done and encoded.size <= MOST_BYTES:
+            return encoded.tobytes()
+    return b""
+
+
+def is_thumbnail(data: bytes) -> bool:
+    """Whether these bytes say that they are a grey baseline JPEG of a thumbnail's size. Reads the head, no more."""
+    if len(data) > MOST_BYTES or not data.startswith(_START) or not data.endswith(_END):
+        return False
+    at = len(_START)
+    for _ in range(_MOST_MARKERS):
+        if at + 4 > len(data) or data[at] != _START[0]:
+            return False
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == _BASELINE:
+            return length == _FRAME_HEAD_BYTES and _is_small_and_grey(data[at + 4 : at + 2 + length])
+        if marker == _SCAN or marker in _OTHER_FRAMES:
+            return False
+        at += 2 + length
+    return False
+
+
+def _is_small_and_grey(head: bytes) -> bool:
+    """Of a frame's head: bits, height, width, number of components."""
+    if len(head) != _FRAME_HEAD_BYTES - 2:
+        return False
+    sides_px = int.from_bytes(head[1:3], "big"), int.from_bytes(head[3:5], "big")
+    return head[0] == _BITS and head[5] == 1 and all(0 < side <= LONGER_SIDE_PX for side in sides_px)
