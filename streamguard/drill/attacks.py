@@ -52,7 +52,7 @@ ATTACKS = (
     Attack("washed-out", Family.COLOUR, "half the contrast", _alone(pictures.washed_out, contrast=0.5, lift=80)),
     Attack("negative", Family.COLOUR, "black for white", _alone(edits.negative)),
     Attack("blur", Family.NOISE, "out of focus", _alone(pictures.blurred, share=0.006)),
-    Attack("noise", Family.NOISE, "grain of 25 levels", partial(pictures.noisy, levels=25.0)),
+    Attack("grain", Family.NOISE, "noise of 25 levels", partial(pictures.noisy, levels=25.0)),
     Attack("pixelated", Family.NOISE, "in squares, 80 across", _alone(pictures.pixelated, width_px=80)),
     Attack("crop-10", Family.CROP, "a tenth of width and height cut away", _crop(share=0.10)),
     Attack("crop-20", Family.CROP, "a fifth cut away", _crop(share=0.20)),

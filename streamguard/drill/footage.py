@@ -125,18 +125,18 @@ def _pictures(path: Path, *, from_s: float, count: int) -> Iterator[Picture]:
         if from_s >= _SEEK_FROM_S:
             _seek(container, from_s)
         told = 0
-        held: Picture | None = None
+        held: av.VideoFrame | None = None
         for at_s, frame in _timed(container, video):
             due = min(count, int((at_s - from_s) * _FPS + _EPSILON_S))
-            if held is not None:
-                yield from (held for _ in range(told, due))
-                told = max(told, due)
+            if held is not None and due > told:
+                picture = _scaled(held)
+                yield from (picture for _ in range(told, due))
+                told = due
             if told >= count:
                 return
-            if at_s >= from_s - 1 / _FPS:
-                held = _scaled(frame)
+            held = frame
         if held is not None:
-            yield held  # the last one lasts for one step, as nobody says for how long
+            yield _scaled(held)  # for one step: nobody says how long the last one lasts
 
 
 def _timed(container: InputContainer, video: VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:

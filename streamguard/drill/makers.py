@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
@@ -24,7 +24,7 @@ Run = Callable[..., None]
 
 def make(
     jobs: Sequence[MakingJob], *, at_once: int, run: Run = maker.run, silence_s: float = _SILENCE_S
-) -> Iterator[tuple[int, Made | UsageError]]:
+) -> Generator[tuple[int, Made | UsageError], None, None]:
     """Each stream when it is made, with the number of its job; after an error no more comes of that job. Call
     `forkserver.start_forkserver` first. Whoever stops asking ends the children that still run.
     """

@@ -116,7 +116,7 @@ class _Progress:
 
     def _add(self, share: float) -> None:
         self._done += share
-        self._progress(self._done)
+        self._progress(round(self._done, 6))  # of many small steps
 
 
 def _room() -> "TemporaryDirectory[str]":

@@ -24,6 +24,6 @@ def test_randomness_hangs_on_moment_and_seed_alone() -> None:
 
 def test_what_runs_behind_goes_on_in_the_footages_size() -> None:
     """The unrelated picture is of the size of the one given, and another one a second later."""
-    behind = [Moment(t_s, 5, Scene(2)).picture_behind(PICTURE) for t_s in (1.0, 2.0)]
-    assert [picture.shape for picture in behind] == [PICTURE.shape] * 2
-    assert not np.array_equal(*behind)
+    one, later = (Moment(t_s, 5, Scene(2)).picture_behind(PICTURE) for t_s in (1.0, 2.0))
+    assert one.shape == later.shape == PICTURE.shape
+    assert not np.array_equal(one, later)

@@ -30,7 +30,8 @@ def test_size_and_type_stay_and_the_picture_given_too(attack: Attack, picture: P
     """Whatever the picture's size, an attack gives one of the same size and leaves the one given alone."""
     before = picture.copy()
     after = attack.edit(picture, moment())
-    assert (after.shape, after.dtype) == (picture.shape, np.uint8)
+    assert after.shape == picture.shape
+    assert after.dtype == np.uint8
     assert np.array_equal(picture, before)
 
 
@@ -65,7 +66,7 @@ def test_names_families_and_lines() -> None:
     """Names are plain and occur once, none is a family's, each family has some, side by side, and each has one line."""
     names = [attack.name for attack in ATTACKS]
     assert len(names) >= 30
-    assert len(set(names)) == len(names)
+    assert len({*names, *(family.value for family in Family)}) == len(names) + len(Family)
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
     families = [attack.family for attack in ATTACKS]
     assert list(dict.fromkeys(families)) == list(Family)
@@ -78,7 +79,6 @@ def test_chosen_by_name_and_by_family() -> None:
     names = [attack.name for attack in chosen(["mirror", "crop", "grey", "crop-20"])]
     assert names == ["grey", "crop-10", "crop-20", "crop-33", "crop-50", "crop-corner", "mirror"]
     assert chosen([]) == ATTACKS
-    assert chosen(["noise"]) != (by_name("noise"),)
 
 
 def test_an_unknown_name_is_told_with_what_was_meant() -> None:
