@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
@@ -34,6 +36,7 @@ from streamguard.worker.service import open_library, supervisor_options
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 _ROUNDING = 1e-9
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +222,15 @@ class _Said:
         self._echo(f"error: {printable(str(broken.error))}", err=True)
 
     def skipped(self, skipped: Sequence[Skipped]) -> None:
+        """What was asked for by name, each; of the rest the first few: an archive may be elsewhere as a whole."""
         for one in skipped:
-            head = "error" if one.by_name else "skipped"
-            self._echo(printable(f"{head}: {one.name}: {one.reason}"), err=True)
+            if one.by_name:
+                self._echo(printable(f"error: {one.name}: {one.reason}"), err=True)
+        others = [one for one in skipped if not one.by_name]
+        for one in others[:_MOST_NAMED]:
+            self._echo(printable(f"skipped: {one.name}: {one.reason}"), err=True)
+        if len(others) > _MOST_NAMED:
+            self._echo(f"skipped: {len(others) - _MOST_NAMED} more, named in the last line of --json", err=True)
 
     def sum_up(self, results: Sequence[Result], attacks: Sequence[Attack], skipped: Sequence[Skipped]) -> None:
         if self._as_json:
@@ -231,8 +240,8 @@ class _Said:
 
     def _echo(self, text: str, *, err: bool = False) -> None:
         """Above the bar, when that is on the terminal too."""
-        if self.above is not None and (err or os.isatty(1)):
-            self.above.print(text, soft_wrap=True, markup=False, highlight=False)
+        if self.above is not None and (err or sys.stdout.isatty()):
+            self.above.print(Text(text), soft_wrap=True)
         else:
             click.echo(text, err=err)
 

@@ -38,6 +38,7 @@ _LETTER_PX = 15
 def draw(results: Sequence[Result], attacks: Sequence[Attack], *, title: str) -> Picture:
     """RGB. Rows are in the order of the results; a column for each attack, with a gap between families."""
     items = list(dict.fromkeys(result.target.item for result in results))
+    rows = {item: row for row, item in enumerate(items)}
     row_px = max(_LEAST_ROW_PX, min(_MOST_ROW_PX, _ROWS_IN_FULL_PX // max(1, len(items))))
     columns_px = _columns_px(attacks)
     grid_top = _TOP_PX + _ATTACKS_PX
@@ -53,7 +54,7 @@ def draw(results: Sequence[Result], attacks: Sequence[Attack], *, title: str) ->
     _rows(picture, items, top_px=grid_top, row_px=row_px)
     for result in results:
         x = _NAMES_PX + columns_px[result.attack]
-        _cell(picture, result, at=(x, grid_top + items.index(result.target.item) * row_px), row_px=row_px)
+        _cell(picture, result, at=(x, grid_top + rows[result.target.item] * row_px), row_px=row_px)
     return picture
 
 

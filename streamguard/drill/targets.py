@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,22 +39,19 @@ def find(
     One item with one file is taken for that item's footage whatever its content. Raises UsageError for an item that is
     not in the library, or is disabled.
     """
-    live = {record.id: record for record in records if record.state is ItemState.LIVE}
-    for name in items:
-        if name not in live:
-            problem, hint = f"no item {name!r} is searched", "`streamguard library list` shows which there are"
-            raise UsageError("drill", "", problem, hint=hint)
+    live = [record for record in records if record.state is ItemState.LIVE]
+    for name in set(items) - {record.id for record in live}:
+        problem, hint = f"no item {name!r} is searched", "`streamguard library list` shows which there are"
+        raise UsageError("drill", "", problem, hint=hint)
+    wanted = [record for record in live if not items or record.id in items]
     if files and items:
-        if len(files) > 1 or len(items) > 1:
-            raise UsageError(
-                "drill", "", "--item goes with one FILE only", hint="the item of a FILE is told by its content"
-            )
-        pairs = [(live[items[0]], file) for file in files]  # type: ignore[index]  # it is one of them
-        return _looked_at((_of_file(file, {record.sha256: record}, known=True) for record, file in pairs))
+        if len(files) > 1 or len(wanted) > 1:
+            hint = "the item of a FILE is told by its content"
+            raise UsageError("drill", "", "--item goes with one FILE only", hint=hint)
+        return _looked_at([_of_file(files[0], wanted[0])])
     if files:
-        by_content = {record.sha256: record for record in live.values()}
-        return _looked_at(_of_file(file, by_content, known=False) for file in files)
-    wanted = [record for name, record in sorted(live.items()) if not items or name in items]
+        by_content = {record.sha256: record for record in wanted}
+        return _looked_at(_told_by_content(file, by_content) for file in files)
     return _looked_at(_of_item(record, by_name=bool(items)) for record in wanted)
 
 
@@ -92,17 +89,28 @@ def _of_item(record: ItemRecord, *, by_name: bool) -> Footage | Skipped:
     return Footage(path, _target(record))
 
 
-def _of_file(path: Path, by_content: dict[str, ItemRecord], *, known: bool) -> Footage | Skipped:
-    """`known`: it is the only one's that there is."""
+def _of_file(path: Path, record: ItemRecord) -> Footage | Skipped:
+    """Whatever its content."""
+    try:
+        with open_regular(path):
+            return Footage(path, _target(record))
+    except (OSError, ValueError) as error:
+        return _unreadable(path, error)
+
+
+def _told_by_content(path: Path, by_content: Mapping[str, ItemRecord]) -> Footage | Skipped:
     try:
         content = _sha256(path)
     except (OSError, ValueError) as error:
-        return Skipped(str(path), getattr(error, "strerror", None) or str(error), by_name=True)
-    record = next(iter(by_content.values())) if known else by_content.get(content)
-    if record is None:
+        return _unreadable(path, error)
+    if content not in by_content:
         reason = "no item of the library has this content; name the item that it shows: drill --item ID FILE"
         return Skipped(str(path), reason, by_name=True)
-    return Footage(path, _target(record))
+    return Footage(path, _target(by_content[content]))
+
+
+def _unreadable(path: Path, error: Exception) -> Skipped:
+    return Skipped(str(path), getattr(error, "strerror", None) or str(error), by_name=True)
 
 
 def _target(record: ItemRecord) -> Target:

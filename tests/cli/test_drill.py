@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 from pathlib import Path
@@ -9,8 +10,12 @@ from pathlib import Path
 import cv2
 import pytest
 
+from streamguard.cli.drill import _Outcome, _Said, _status
 from streamguard.drill.attacks import ATTACKS
+from streamguard.drill.score import Outcome, Result, Target
+from streamguard.drill.targets import Skipped
 from streamguard.library.store import Library
+from streamguard.types import AssetId
 from tests.cli.calling import Done, Run, ended, runner, started
 from tests.known_library import make_library
 from tests.scenes import Clips
@@ -163,3 +168,51 @@ def is_gone(group: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def test_of_an_archive_that_is_elsewhere_the_first_few_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Thousands of lines would hide what was asked for by name."""
+    gone = [Skipped(f"item-{number}", "gone", by_name=False) for number in range(1000)]
+    _Said(as_json=False).skipped([*gone, Skipped("asked", "gone\x1b[2J", by_name=True)])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error: asked: gone\\x1b[2J"
+    assert lines[1] == "skipped: item-0: gone"
+    assert (len(lines), lines[-1]) == (12, "skipped: 990 more, named in the last line of --json")
+
+
+def test_the_bar_shows_how_far_it_is(library: Path) -> None:
+    """On a terminal: how many streams are done; the results still go to standard output alone."""
+    ours, theirs = pty.openpty()
+    try:
+        process = started(
+            "drill", "--library", library, *SOON, "--attacks", "grey", "--json", "--item", "known", stderr=theirs
+        )
+        done = ended(process)
+        os.set_blocking(ours, False)
+        shown = os.read(ours, 100_000)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.status, len(done.out.splitlines())) == (0, 2)
+    assert b"of 1 streams" in shown
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "at_least", "status"),
+    [
+        ([Outcome.KILLED] * 97 + [Outcome.MISSED] * 3, 0.97, 0),
+        ([Outcome.KILLED] * 97 + [Outcome.MISSED] * 3, 0.98, 1),
+        ([Outcome.KILLED] * 99 + [Outcome.FALSE_KILL], 0.5, 1),
+        ([Outcome.REVIEWED], 1.0, 1),
+        ([Outcome.MISSED], 0.0, 0),
+    ],
+)
+def test_what_is_good_enough(outcomes: list[Outcome], *, at_least: float, status: int) -> None:
+    """The share that is caught decides, but for a false kill: that is never good."""
+    target = Target(AssetId("talk"), "terror", review_only=False)
+    results = [Result(target, "grey", outcome, 7.0, 3.0, None) for outcome in outcomes]
+    assert _status(_Outcome(results, []), [], at_least=at_least) == status
+    asked = [Skipped("talk", "gone", by_name=True)]
+    assert _status(_Outcome(results, []), asked, at_least=at_least) == 2
