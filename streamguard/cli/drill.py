@@ -1,6 +1,7 @@
 """`streamguard drill`: which attacks would get through."""
 
 import json
+import math
 import os
 import signal
 import sys
@@ -47,6 +48,13 @@ class _Outcome:
     broken: Sequence[Broken]
 
 
+def _a_number(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    """NaN is neither below nor above what is allowed."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number")
+    return value
+
+
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
@@ -60,6 +68,7 @@ class _Outcome:
 @click.option(
     "--limit-seconds",
     type=click.FloatRange(1.0, 120.0),
+    callback=_a_number,
     default=Plan().limit_s,
     show_default=True,
     help="Footage shown in each stream, at most.",
@@ -67,6 +76,7 @@ class _Outcome:
 @click.option(
     "--lead-in-seconds",
     type=click.FloatRange(0.0, 120.0),
+    callback=_a_number,
     default=Plan().lead_in_s,
     show_default=True,
     help="Unrelated footage before it.",
@@ -76,6 +86,7 @@ class _Outcome:
     "--at-least",
     metavar="SHARE",
     type=click.FloatRange(0.0, 1.0),
+    callback=_a_number,
     default=1.0,
     show_default=True,
     help="The share of streams caught that is good enough.",

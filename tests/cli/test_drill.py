@@ -120,6 +120,7 @@ def test_damaged_footage_costs_itself(run: Run, library: Path, tmp_path: Path) -
         (["--plot", "/nowhere/map.png"], "draw /nowhere/map.png: no such folder"),
         (["--library", "/nowhere"], "no such directory"),
         (["--limit-seconds", "0"], "limit-seconds"),
+        (["--at-least", "nan"], "nan is not a number"),
     ],
 )
 def test_wrong_calls_cost_nothing(run: Run, library: Path, *, options: list[str], words: str) -> None:
