@@ -23,6 +23,7 @@ _COMMANDS = {
     "watch": "streamguard.cli.watch:watch",
     "explain": "streamguard.cli.explain:explain",
     "signals": "streamguard.cli.signals:signals",
+    "drill": "streamguard.cli.drill:drill",
     "doctor": "streamguard.cli.doctor:doctor",
     "check-config": "streamguard.cli.doctor:check_config",
 }

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Encoding:
     codec: str = "libx264"
     bit_rate_bps: int = 1_500_000
     pixel_format: str = "yuv420p"
+    threads: int = 0
+    """0: as many as the encoder likes."""
 
     @property
     def rate(self) -> Fraction:
@@ -43,6 +46,7 @@ class Encoding:
         """The encoder's options."""
         gop = str(self.gop_frames)
         options = {"g": gop, "keyint_min": gop, "sc_threshold": "0", "bf": str(self.bframes)}
+        options |= {"threads": str(self.threads)} if self.threads else {}
         return options | {"preset": "veryfast"} if self.codec.startswith("libx26") else options
 
 
@@ -73,6 +77,14 @@ def write_video(path: Path, pictures: Iterable[Picture], encoding: Encoding | No
     with av.open(str(path), "w", format=container_format) as container:
         _encode(container, pictures, encoding or Encoding())
     return path
+
+
+def encoded(pictures: Iterable[Picture], encoding: Encoding | None = None) -> bytes:
+    """The bytes of an MP4 file of pictures, for where no file can be written."""
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        _encode(container, pictures, encoding or Encoding())
+    return file.getvalue()
 
 
 def write_segments(folder: Path, pictures: Iterable[Picture], encoding: Encoding | None = None) -> tuple[Segment, ...]:

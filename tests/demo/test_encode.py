@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from streamguard.demo.encode import Encoding, film, read_video, write_image, write_segments, write_video
+from streamguard.demo.encode import Encoding, encoded, film, read_video, write_image, write_segments, write_video
 from streamguard.demo.scenes import Scene
 from streamguard.errors import UsageError
 from tests.scenes import Clips
@@ -31,6 +31,17 @@ def test_write_video_keyframes(tmp_path: Path, suffix: str) -> None:
     assert len(times) == 50
     assert np.allclose(np.diff(keys), 1.0, atol=0.002)
     assert len(keys) == 5
+
+
+def test_encoded_in_memory_is_the_same_stream(tmp_path: Path) -> None:
+    """An MP4 file that was never one has the pictures and keyframes of one; the number of threads does not matter."""
+    pictures = list(film(Scene(1), seconds=3, fps=10, size_px=SMALL_PX))
+    path = tmp_path / "memory.mp4"
+    path.write_bytes(encoded(pictures, Encoding(fps=10.0, gop_s=1.0, threads=1)))
+    file = write_video(tmp_path / "file.mp4", pictures, Encoding(fps=10.0, gop_s=1.0))
+    assert _packet_times(path) == _packet_times(file)
+    for before, after in zip(pictures, read_video(path), strict=True):
+        assert np.abs(after.astype(int) - before).mean() < 12
 
 
 def test_other_codecs(tmp_path: Path) -> None:
