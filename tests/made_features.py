@@ -49,6 +49,18 @@ def taken(found: Features, rows: np.ndarray) -> Features:
     )
 
 
+def joined(*parts: Features) -> Features:
+    """All of them in one picture."""
+    return Features(
+        parts[0].width_px,
+        parts[0].height_px,
+        np.concatenate([part.places for part in parts]),
+        np.concatenate([part.mirrored for part in parts]),
+        np.concatenate([part.codes for part in parts]),
+        np.concatenate([part.still for part in parts]),
+    )
+
+
 def in_place(places: Places) -> Places:
     """As they are sent and kept."""
     return in_pixels(*in_units(np.clip(places, 0, 2047)))
