@@ -1,4 +1,4 @@
-"""Decisions on local features: footage that goes on is killed, soonest where it stays put; leaps and standstills not."""
+"""Decisions on local features: footage that goes on is killed, soonest where it stays put; leaps and stills not."""
 
 import random
 from collections.abc import Sequence
