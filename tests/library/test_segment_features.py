@@ -241,3 +241,20 @@ def test_references_that_cannot_be_written_are_refused(frame: ReferenceFrame) ->
     check_new("good", "", _with(FRAME_MADE))
     with pytest.raises(UsageError, match="impossible values"):
         check_new("bad", "", _with(frame))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"duration_us": -1},
+        {"duration_us": 1 << 63},
+        {"frames_seen": -1},
+        {"frames_seen": 1 << 63},
+        {"blank_share": float("nan")},
+        {"blank_share": 1.1},
+    ],
+)
+def test_impossible_lengths_are_refused(change: dict[str, float]) -> None:
+    """Numbers that no catalogue can hold cost the item, with an error that says so."""
+    with pytest.raises(UsageError, match="impossible values"):
+        check_new("bad", "", replace(reference(1), **change))  # type: ignore[arg-type]
