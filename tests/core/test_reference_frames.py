@@ -126,6 +126,15 @@ def test_frames_without_features_are_left_out() -> None:
     assert reference_frames([], kind=MediaKind.VIDEO, duration_us=0, on_frame=_nothing) == ()
 
 
+@pytest.mark.parametrize(("dark_s", "places"), [(0.5, 1), (10.0, 2)])
+def test_what_comes_back_after_black_is_another_place(dark_s: float, places: int) -> None:
+    """A title before and after ten seconds of black stands at two places, and not at their middle; a blink is none."""
+    title, black = made_features(1), Sampled(1_000_000, NO_FEATURES, NO_FEATURES)
+    frames = _kept([_sampled(0.0, title), _sampled(0.9, title), black, _sampled(1.0 + dark_s, title)])
+    assert len(frames) == places
+    assert (frames[0].place.from_us, frames[-1].place.to_us) == (0, round((1.0 + dark_s) * 1e6))
+
+
 def test_the_background_tells_nothing_and_people_do() -> None:
     """What all other moments show at the same place counts as seen everywhere, what none shows as seen nowhere."""
     wall = made_features(1, count=30)
