@@ -72,6 +72,18 @@ def test_it_looks_back_at_several_times(ago_s: float) -> None:
     assert not marks[30:].any()
 
 
+@pytest.mark.parametrize("ago_s", [1.5, 4.0, 8.0])
+def test_it_looks_as_far_back_where_keyframes_are_dense(ago_s: float) -> None:
+    """With a keyframe every tenth of a second, what is remembered is not just the last six seconds."""
+    memory = StreamMemory()
+    for step in range(121):
+        ago = 12.0 - step / 10
+        found = joined(WALL, _people(step)) if ago == 0.0 or ago_s <= ago <= ago_s + 0.6 else _people(step)
+        marks = memory.marked(_keyframe(step / 10, found)).features.still
+    assert marks[:30].all()
+    assert not marks[30:].any()
+
+
 def test_the_keyframe_is_otherwise_unchanged() -> None:
     """Only the marks are new; a keyframe without features is none the worse."""
     memory = StreamMemory()
