@@ -1,16 +1,23 @@
 """Libraries of made clips for tests, made in this process: quicker than the command, and the same."""
 
 import hashlib
+from multiprocessing.connection import Pipe
 from pathlib import Path
 
-from streamguard.core.fingerprints import fingerprints
-from streamguard.core.references import condense
-from streamguard.ingest.files import describe, looks
+from streamguard.ingest.files import describe
 from streamguard.library.catalogue import NewItem
 from streamguard.library.store import Library
-from streamguard.types import AssetId
+from streamguard.types import AssetId, Reference
+from streamguard.worker import reference_child
 
 LABEL = "terror"
+
+
+def known_reference(clip: Path) -> Reference:
+    """All that `library add` keeps of a file, its local features too."""
+    ours, theirs = Pipe()
+    with ours, theirs:
+        return reference_child._reference(clip, describe(clip), theirs)
 
 
 def make_library(folder: Path, *clips: Path) -> Path:
@@ -19,5 +26,5 @@ def make_library(folder: Path, *clips: Path) -> Path:
         for clip in clips:
             content = clip.read_bytes()
             item = NewItem(AssetId(clip.stem), LABEL, str(clip), len(content), hashlib.sha256(content).hexdigest())
-            library.add(item, condense(map(fingerprints, looks(clip)), kind=describe(clip).kind))
+            library.add(item, known_reference(clip))
     return folder

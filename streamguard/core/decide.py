@@ -329,10 +329,11 @@ def _order(evidence: Evidence) -> tuple[float, bool, int, int, int, int, list[li
     return (
         -evidence.nats,
         not evidence.tells_when,
+        # Nats have a ceiling, which all frames of one shot may reach: the one with the most features is the moment.
+        -(evidence.features or 0),
         place.from_us,
         place.to_us,
         -1 if evidence.distance_bits is None else evidence.distance_bits,
-        -1 if evidence.features is None else evidence.features,
         evidence.region.corners(),
     )
 

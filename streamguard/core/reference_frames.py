@@ -71,12 +71,17 @@ def reference_frames(
     kept: list[ReferenceFrame] = []
     times_us = np.array([frame.at_us for frame in frames], np.int64)
     apart_us = min(APART_S * 1e6, APART_SHARE * duration_us)
+    blank = False
     for number, frame in enumerate(frames):
         at_us, found = frame.at_us, frame.features
         on_frame()
         if not len(found):
+            blank = True
             continue
-        if kept and not _moved_on(found, kept[-1].features):
+        # What comes back after the picture was empty for a while is another place.
+        came_back = blank and bool(kept) and at_us - kept[-1].place.to_us > APART_S * 1e6
+        blank = False
+        if kept and not came_back and not _moved_on(found, kept[-1].features):
             last = kept[-1]
             kept[-1] = replace(last, place=Place(last.place.from_us, at_us))
             continue

@@ -138,7 +138,8 @@ def check_new(id_: str, label: str, reference: Reference) -> None:
         )
         raise UsageError("add", id_, f"nothing in it can be recognised: {blank}", hint="is it the right file?")
     sound = all(map(_is_sound, reference.prints)) and all(map(_is_sound_frame, reference.frames))
-    if len(reference.prints) > _MOST_LOOKS or not sound:
+    possible = 0 <= reference.duration_us < _MOST_US and 0 <= reference.frames_seen < _MOST_US
+    if len(reference.prints) > _MOST_LOOKS or not (sound and possible and 0 <= reference.blank_share <= 1):
         raise UsageError("add", id_, "its reference has impossible values")
 
 

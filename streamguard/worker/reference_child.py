@@ -5,7 +5,9 @@ It speaks to its parent in flat bytes, never in pickles: whoever takes it over c
 
 import hashlib
 import json
+import math
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +43,8 @@ from streamguard.worker.confinement import confine
 
 PROGRESS_EVERY_S = 0.5
 _CHUNK_BYTES = 1 << 20
+_MOST_BYTES = 1 << 63
+_SHA256 = re.compile("[0-9a-f]{64}")
 _LOOK = np.dtype([
     *(("from_us", "<i8"), ("to_us", "<i8"), ("nearest_elsewhere_bits", "<u2"), ("quality", "u1")),
     ("code", "u1", (PDQ_BYTES,)),
@@ -107,15 +111,19 @@ def run(path: str, connection: Connection, *, memory_mib: int) -> None:
 def understand(data: bytes) -> Message:
     """The parent's side. Raises ValueError for anything that `run` would not say."""
     kind, body = Said(data[:1]), data[1:]
-    if kind is Said.REFERENCE:
-        return from_bytes(body)
-    said = json.loads(body)
+    try:
+        return from_bytes(body) if kind is Said.REFERENCE else _understand(kind, json.loads(body))
+    except (OverflowError, RecursionError) as error:
+        raise ValueError("a number too large, or nested too deep") from error
+
+
+def _understand(kind: Said, said: object) -> Message:
     match kind, said:
-        case Said.CONTENT, [str(sha256), int(size_bytes)]:
-            return Content(sha256, size_bytes)
-        case Said.PROGRESS, [float(at_s), float(of_s)]:
+        case Said.CONTENT, [str(sha256), int(size)] if _SHA256.fullmatch(sha256) and 0 <= size < _MOST_BYTES:
+            return Content(sha256, size)
+        case Said.PROGRESS, [float(at_s), float(of_s)] if math.isfinite(at_s) and math.isfinite(of_s):
             return Progress(at_s, of_s)
-        case Said.DAMAGE, [int(pictures)]:
+        case Said.DAMAGE, [int(pictures)] if 0 <= pictures < _MOST_BYTES:
             return Damage(pictures)
         case Said.ERROR, [str(operation), str(subject), str(problem), str(hint)]:
             return UsageError(operation, subject, problem, hint=hint)
@@ -148,10 +156,13 @@ def to_bytes(reference: Reference) -> bytes:
 
 
 def from_bytes(data: bytes) -> Reference:
-    """Raises ValueError. Only shapes are checked here: the library checks every value that it takes in."""
+    """Raises ValueError, or OverflowError or RecursionError for numbers and nesting that nobody needs.
+
+    Only shapes are checked here: the library checks every value that it takes in.
+    """
     head, _, body = data.partition(b"\n")
     match json.loads(head):
-        case [str(kind), int(duration_us), int(frames_seen), float(blank_share), int(count), list(heads)]:
+        case [str(kind), int(duration_us), int(frames_seen), float(blank_share), int(count), list(heads)] if count >= 0:
             looks = np.frombuffer(body, dtype=_LOOK, count=count)
             frames = _frames(heads, body[looks.nbytes :])
         case _:

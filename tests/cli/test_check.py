@@ -41,9 +41,11 @@ def test_json_is_one_line_a_file_in_order(run: Run, library: Path, clips: Clips)
     assert decision.pop("reference_at_s") == pytest.approx(2, abs=0.6)
     assert decision.pop("nats") >= 13
     assert decision.pop("rule")
+    # It fills the picture; its own top left stands at the top right.
+    corners = ((1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (1.0, 1.0))
+    assert decision.pop("region") == [pytest.approx(corner, abs=0.02) for corner in corners]
     assert decision == {
         "verdict": "kill", "reference": "known", "label": LABEL, "view": "mirrored",
-        "region": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]],
         "library_version": load_snapshot(library).version,
     }  # fmt: skip
     assert again == lines[0] | {"decisions": again["decisions"]}

@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamguard.core.decide import BUILT_IN_RULE
-from streamguard.core.evidence import PdqWeights, weigh
-from streamguard.types import PDQ_BITS, TELLS_WHEN_BITS, AssetId, Candidate, MediaKind, Place, Region, View
+from streamguard.core.evidence import FeatureWeights, PdqWeights, weigh, weigh_alignments
+from streamguard.types import (
+    PDQ_BITS,
+    TELLS_WHEN_BITS,
+    Alignment,
+    AssetId,
+    Candidate,
+    MediaKind,
+    Place,
+    Quad,
+    Region,
+    View,
+)
 
 CANDIDATE = Candidate(
     asset=AssetId("fight"),
@@ -20,6 +31,19 @@ CANDIDATE = Candidate(
     region=Region(0.0, 0.1, 1.0, 0.9),
     distance_bits=10,
 )
+
+ALIGNMENT = Alignment(
+    asset=AssetId("fight"),
+    label="violence",
+    kind=MediaKind.VIDEO,
+    place=Place(3_000_000, 4_000_000),
+    mirrored=False,
+    outline=Quad(((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))),
+    features=9,
+    telling=7,
+    spread=0.3,
+)
+FEATURES = FeatureWeights()
 
 
 def test_evidence_names_what_matched() -> None:
@@ -78,3 +102,66 @@ def test_video_without_another_moment_tells_nothing(distance_bits: int) -> None:
     """Where there is no other moment to be nearer than, not even an exact match tells when."""
     (evidence,) = weigh([replace(CANDIDATE, nearest_elsewhere_bits=0, distance_bits=distance_bits)], PdqWeights())
     assert not evidence.tells_when
+
+
+def test_evidence_names_what_was_laid_over_the_picture() -> None:
+    """All that the alignment says goes on into the evidence, which rests on features and on no distance."""
+    (evidence,) = weigh_alignments([ALIGNMENT], FEATURES)
+    for name in ("asset", "label", "kind", "place"):
+        assert getattr(evidence, name) == getattr(ALIGNMENT, name)
+    assert (evidence.region, evidence.view) == (ALIGNMENT.outline, View.UPRIGHT)
+    assert (evidence.features, evidence.distance_bits) == (7, None)
+    assert evidence.nats == pytest.approx(7 * FEATURES.nats_a_telling_feature)
+    assert evidence.tells_when
+    (mirrored,) = weigh_alignments([replace(ALIGNMENT, mirrored=True)], FEATURES)
+    assert mirrored.view is View.MIRRORED
+
+
+@pytest.mark.parametrize(
+    ("features", "telling", "worth"),
+    [
+        (9, 4, []),
+        (9, 5, [(5, True)]),
+        (10, 4, [(10, False)]),
+        (10, 5, [(5, True), (10, False)]),
+        (300, 300, [(300, True), (300, False)]),
+    ],
+)
+def test_features_that_tell_and_those_of_any_kind_count_apart(
+    features: int, telling: int, worth: list[tuple[int, bool]]
+) -> None:
+    """From five that tell when on they count towards a kill, and from ten of any kind on towards a review."""
+    weighed = weigh_alignments([replace(ALIGNMENT, features=features, telling=telling)], FEATURES)
+    assert [(evidence.features, evidence.tells_when) for evidence in weighed] == worth
+
+
+@given(st.integers(5, 1000), st.integers(0, 1000))
+def test_more_features_are_worth_more_up_to_a_ceiling(telling: int, others: int) -> None:
+    """No keyframe is worth a kill by itself, however much of it agrees."""
+    alignment = replace(ALIGNMENT, features=telling + others, telling=telling)
+    better = replace(ALIGNMENT, features=telling + others + 1, telling=telling + 1)
+    nats = [evidence.nats for evidence in weigh_alignments([alignment, better], FEATURES) if evidence.tells_when]
+    assert BUILT_IN_RULE.kill_nats > FEATURES.most_nats >= nats[1] >= nats[0] > 0
+    assert nats[1] > nats[0] or nats[1] == FEATURES.most_nats
+
+
+@pytest.mark.parametrize(
+    ("kind", "spread", "tells"),
+    [
+        (MediaKind.VIDEO, 0.014, False),
+        (MediaKind.VIDEO, 0.015, True),
+        (MediaKind.IMAGE, 0.49, False),
+        (MediaKind.IMAGE, 0.5, True),
+    ],
+)
+def test_what_spans_little_tells_nothing(kind: MediaKind, spread: float, *, tells: bool) -> None:
+    """A logo or a caption that strangers wear as well is no footage; of an image half must be seen."""
+    weighed = weigh_alignments([replace(ALIGNMENT, kind=kind, spread=spread, features=40, telling=40)], FEATURES)
+    assert [evidence.tells_when for evidence in weighed] == ([True, False] if tells else [False])
+
+
+def test_nothing_laid_over_the_picture_is_no_evidence() -> None:
+    """Nor are alignments with too few features of either kind; the rest keeps its order."""
+    few, many = replace(ALIGNMENT, features=6, telling=3), replace(ALIGNMENT, features=30, telling=0)
+    assert weigh_alignments([], FEATURES) == ()
+    assert [evidence.features for evidence in weigh_alignments([few, many, ALIGNMENT], FEATURES)] == [30, 7]

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from streamguard.core.evidence import PdqWeights
@@ -19,6 +20,7 @@ from streamguard.types import (
     Region,
     View,
 )
+from tests.made_features import made_frame
 
 STEP_US = 100_000
 RADIUS_BITS = PdqWeights().radius_bits
@@ -32,6 +34,12 @@ def reference(seed: int, *, looks: int = 10, kind: MediaKind = MediaKind.VIDEO) 
         for number in range(looks)
     )
     return Reference(kind, looks * STEP_US, looks, 0.0, prints)
+
+
+def with_frames(seed: int, *, frames: int = 3, looks: int = 10) -> Reference:
+    """The same with local features: so many frames that have nothing in common, 40 features each."""
+    made = tuple(made_frame(100 * seed + number, at_us=number * STEP_US, seen_elsewhere=3) for number in range(frames))
+    return replace(reference(seed, looks=looks), frames=made)
 
 
 def new_item(id_: str, *, label: str = "test", content: str | None = None) -> NewItem:

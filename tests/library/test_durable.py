@@ -11,6 +11,7 @@ import pytest
 
 from streamguard.errors import LibraryDamaged, LibraryFormatError, LibraryLocked, LibraryMissing
 from streamguard.library.durable import (
+    FORMAT,
     check_format,
     library_error,
     publish_directory,
@@ -108,11 +109,13 @@ def test_reads_are_bounded(tmp_path: Path) -> None:
 
 
 def test_formats(tmp_path: Path) -> None:
-    """A newer format is called newer; what has no format is damaged."""
-    check_format(b'{"format": 1}', tmp_path)
-    check_format(b'{"format": 1, and whatever follows', tmp_path)
+    """A newer format is called newer, an older one older, each with its next step; what has no format is damaged."""
+    check_format(b'{"format": %d}' % FORMAT, tmp_path)
+    check_format(b'{"format": %d, and whatever follows' % FORMAT, tmp_path)
     with pytest.raises(LibraryFormatError, match="use the StreamGuard that made it"):
-        check_format(b'{"format": 7}', tmp_path)
+        check_format(b'{"format": %d}' % (FORMAT + 5), tmp_path)
+    with pytest.raises(LibraryFormatError, match="make a new library of the same footage"):
+        check_format(b'{"format": %d}' % (FORMAT - 1), tmp_path)
     for text in (b"", b"{}", b'{"format": 0}', b'{"format": 1.5}', b"\xff\xfe", b"[" * 9999):
         with pytest.raises(LibraryDamaged):
             check_format(text, tmp_path)

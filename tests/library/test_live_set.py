@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from streamguard.errors import LibraryDamaged, LibraryError
 from streamguard.library import live_set as live_set_module
+from streamguard.library.durable import FORMAT
 from streamguard.library.live_set import CURRENT, LiveSegment, LiveSet, publish, read_live_set, to_bytes
 
 _LIVE = LiveSet(
@@ -73,7 +74,7 @@ def test_what_would_be_far_larger_in_memory_is_not_parsed(
         pytest.fail("it was parsed")
 
     monkeypatch.setattr(live_set_module._Document, "model_validate_json", parsed)
-    (tmp_path / CURRENT).write_text('{"format": 1, "segments": [' + value * 10_000 + "1]}")
+    (tmp_path / CURRENT).write_text(f'{{"format": {FORMAT}, "segments": [' + value * 10_000 + "1]}")
     with pytest.raises(LibraryDamaged, match="too many values"):
         read_live_set(tmp_path)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from streamguard.errors import LibraryDamaged, LibraryFormatError
+from streamguard.library.durable import FORMAT
 from streamguard.library.segments import INDEX, MANIFEST, PLACE, PLACES, SegmentRef, read_segment, write_segment
 from streamguard.types import AssetId
 from tests.library.made import reference
@@ -126,6 +127,6 @@ def test_a_hostile_manifest_is_refused(
 
 def test_a_newer_manifest_is_called_newer(tmp_path: Path, ref: SegmentRef) -> None:
     """A segment of a later format is not called damaged."""
-    bad = _resigned(tmp_path / ref.id, {}, lambda manifest: manifest.update(format=2, new=True))
+    bad = _resigned(tmp_path / ref.id, {}, lambda manifest: manifest.update(format=FORMAT + 1, new=True))
     with pytest.raises(LibraryFormatError):
         read_segment(tmp_path, bad)

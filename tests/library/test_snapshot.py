@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamguard.errors import FingerprintError, LibraryDamaged, LibraryFormatError, LibraryMissing
-from streamguard.library.durable import replace_file
+from streamguard.library.durable import FORMAT, replace_file
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, publish
 from streamguard.library.segments import write_segment
 from streamguard.library.snapshot import MOST_CANDIDATES, load_snapshot
@@ -274,9 +274,9 @@ def test_a_file_in_the_place_of_a_segment_is_seen(tmp_path: Path) -> None:
         '{"format": "1"}',
         '{"format": true}',
         "[" * 100_000,
-        '{"format": 1}',
+        f'{{"format": {FORMAT}}}',
         "\ud800",
-        '{"format": 1.0}',
+        f'{{"format": {FORMAT}.0}}',
     ],
 )
 def test_a_hostile_live_set_is_refused(tmp_path: Path, text: str) -> None:
@@ -290,8 +290,8 @@ def test_a_hostile_live_set_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_newer_format_is_called_newer(tmp_path: Path) -> None:
     """A library of a later StreamGuard is refused by its format, whatever else it says."""
     library_of(tmp_path / "lib", "a")
-    replace_file(tmp_path / "lib" / CURRENT, b'{"format": 2, "shape": "nobody knows"}')
-    with pytest.raises(LibraryFormatError, match="format 2, this StreamGuard reads up to 1"):
+    replace_file(tmp_path / "lib" / CURRENT, b'{"format": %d, "shape": "nobody knows"}' % (FORMAT + 1))
+    with pytest.raises(LibraryFormatError, match=f"format {FORMAT + 1}, this StreamGuard reads up to {FORMAT}"):
         load_snapshot(tmp_path / "lib")
 
 

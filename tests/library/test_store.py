@@ -23,7 +23,7 @@ from streamguard.errors import (
     UsageError,
 )
 from streamguard.library.catalogue import CATALOGUE, ItemState
-from streamguard.library.durable import writer_lock
+from streamguard.library.durable import FORMAT, writer_lock
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSet
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
@@ -171,7 +171,7 @@ def test_a_newer_catalogue_is_refused(tmp_path: Path) -> None:
     """A catalogue of a later StreamGuard is refused and not touched, for reading and for writing."""
     library_of(tmp_path / "lib", "a")
     connection = sqlite3.connect(tmp_path / "lib" / CATALOGUE)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     connection.close()
     before = (tmp_path / "lib" / CATALOGUE).read_bytes()
     for read_only in (False, True):
@@ -183,10 +183,11 @@ def test_a_newer_catalogue_is_refused(tmp_path: Path) -> None:
 def test_a_newer_live_set_is_not_overwritten(tmp_path: Path) -> None:
     """A writer does not replace the current.json of a later StreamGuard."""
     library_of(tmp_path / "lib", "a")
-    (tmp_path / "lib" / CURRENT).write_text('{"format": 2}')
+    newer = f'{{"format": {FORMAT + 1}}}'
+    (tmp_path / "lib" / CURRENT).write_text(newer)
     with pytest.raises(LibraryFormatError):
         Library.open(tmp_path / "lib")
-    assert (tmp_path / "lib" / CURRENT).read_text() == '{"format": 2}'
+    assert (tmp_path / "lib" / CURRENT).read_text() == newer
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

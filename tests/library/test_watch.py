@@ -6,6 +6,7 @@ import pytest
 
 from streamguard.errors import LibraryDamaged, LibraryMissing
 from streamguard.library import watch
+from streamguard.library.durable import FORMAT
 from streamguard.library.live_set import CURRENT, SEGMENTS
 from streamguard.library.store import Library
 from streamguard.library.watch import Refreshed, SnapshotHolder
@@ -60,7 +61,7 @@ def test_a_damaged_file_is_not_read_again_until_it_changes(tmp_path: Path, monke
     library_of(tmp_path / "lib", "a")
     clock = _Clock()
     holder = SnapshotHolder(tmp_path / "lib", clock=clock)
-    (tmp_path / "lib" / CURRENT).write_bytes(b'{"format": 1, "segments": 7}')
+    (tmp_path / "lib" / CURRENT).write_bytes(b'{"format": %d, "segments": 7}' % FORMAT)
     assert isinstance(holder.refresh().error, LibraryDamaged)
 
     def loaded(*_: object, **__: object) -> None:

@@ -187,6 +187,17 @@ def _rubbish(_: str, connection: Connection, **__: object) -> None:
     connection.send_bytes(b"r\x80\x04nonsense")
 
 
+def _impossible_frames(_: str, connection: Connection, **__: object) -> None:
+    reference_child._say(connection, Said.CONTENT, ["ab" * 32, 5])
+    connection.send_bytes(Said.REFERENCE.value + b'["video", 1, 1, 0.0, 0, [[]]]\n')
+
+
+def _endless_footage(_: str, connection: Connection, **__: object) -> None:
+    reference_child._say(connection, Said.CONTENT, ["ab" * 32, 5])
+    made = replace(reference(1), duration_us=1 << 90)
+    connection.send_bytes(Said.REFERENCE.value + reference_child.to_bytes(made))
+
+
 def _no_content(_: str, connection: Connection, **__: object) -> None:
     connection.send_bytes(Said.REFERENCE.value + reference_child.to_bytes(reference(1)))
 
@@ -199,6 +210,8 @@ def _no_content(_: str, connection: Connection, **__: object) -> None:
         (_half_a_message, 1.0, "decoding hung"),
         (_rubbish, 60.0, "its decoder sent rubbish"),
         (_no_content, 60.0, "its decoder sent rubbish"),
+        (_impossible_frames, 60.0, "its decoder sent rubbish"),
+        (_endless_footage, 60.0, "its reference has impossible values"),
     ],
 )
 def test_a_decoder_that_misbehaves_costs_its_file_only(
@@ -347,7 +360,7 @@ def test_messages_survive_the_way() -> None:
     edges = tuple(replace(look, nearest_elsewhere_bits=bits) for look, bits in zip(looks, nearest_bits, strict=False))
     made = replace(reference(4), prints=edges)
     assert reference_child.from_bytes(reference_child.to_bytes(made)) == made
-    assert reference_child.understand(b'c["ab", 5]') == Content("ab", 5)
+    assert reference_child.understand(b'c["%s", 5]' % (b"ab" * 32)) == Content("ab" * 32, 5)
 
 
 def _framed(*thumbnails: bytes) -> Reference:

@@ -1,9 +1,34 @@
 """streamguard.worker.matcher: one keyframe in, decisions out."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
 from streamguard.core.decide import BUILT_IN_RULE, DecisionState
-from streamguard.types import Fingerprints, MediaTime, Verdict
+from streamguard.library.snapshot import load_snapshot
+from streamguard.library.store import Library
+from streamguard.types import (
+    Decision,
+    Features,
+    Fingerprints,
+    MediaKind,
+    MediaTime,
+    Reference,
+    ReferenceFrame,
+    Verdict,
+    View,
+    Votes,
+)
 from streamguard.worker.matcher import Matcher
+from tests.library.made import STEP_US, new_item, reference, seen, with_frames
+from tests.made_features import flipped_bits, joined, made_features, moved
 from tests.worker.fake_decoders import FakeLibrary, keyframe
+
+STREAM_PX = (640, 360)
+HALF = np.diag([0.5, 0.5])
+GOP_US = 2_000_000
 
 
 class _NextVersion(FakeLibrary):
@@ -35,3 +60,135 @@ def test_what_it_rests_on_is_returned() -> None:
     assert matched.observation.at == MediaTime(1, 4_000_000)
     assert [evidence.asset for evidence in matched.observation.evidence] == ["clip"]
     assert matcher.rule is BUILT_IN_RULE
+
+
+def _footage(seed: int, *, kind: MediaKind = MediaKind.VIDEO) -> Reference:
+    """Known footage with a frame every two seconds, all of whose features tell when."""
+    frames = tuple(
+        ReferenceFrame(
+            replace(frame.place, from_us=number * GOP_US, to_us=number * GOP_US),
+            frame.features,
+            np.zeros(len(frame.features), np.uint8),
+        )
+        for number, frame in enumerate(with_frames(seed, frames=5).frames)
+    )
+    return replace(reference(seed), kind=kind, duration_us=10_000_000, frames=frames)
+
+
+@pytest.fixture
+def matcher(tmp_path: Path) -> Matcher:
+    """Over a library of two items of footage, an item of hashes alone between them, and an image."""
+    with Library.open(tmp_path / "lib", create=True) as library:
+        library.add(new_item("first"), _footage(1))
+        library.add(new_item("hashes"), reference(50))
+        library.add(new_item("second"), _footage(2))
+        library.add(new_item("image"), replace(_footage(3, kind=MediaKind.IMAGE), frames=_footage(3).frames[:1]))
+    snapshot = load_snapshot(tmp_path / "lib")
+    return Matcher(lambda: snapshot, rule=BUILT_IN_RULE)
+
+
+def _inset(known: Features, *, mirrored: bool = False) -> Features:
+    """The known frame at half its size in the middle of other footage, poorly copied, or its mirror image."""
+    linear = np.diag([-0.5, 0.5]) if mirrored else HALF
+    shown = moved(known, linear=linear, shift_px=(416.0 if mirrored else 160.0, 90.0), size_px=STREAM_PX)
+    shown = replace(shown, codes=flipped_bits(shown.codes, 25), mirrored=shown.mirrored ^ mirrored)
+    return joined(shown, made_features(999, count=150, size_px=STREAM_PX))
+
+
+def _keyframe(number: int, features: Features, *, code: bytes | None = None) -> Fingerprints:
+    """Every two seconds one; its hash is a stranger's unless `code` is given."""
+    print_ = seen(code or bytes([number, 0x5A] * 16))
+    return Fingerprints(MediaTime(1, number * GOP_US), 0.0, 640, 360, (print_,), features)
+
+
+def _decisions(matcher: Matcher, keyframes: list[Fingerprints]) -> list[Decision]:
+    state = DecisionState()
+    decisions: list[Decision] = []
+    for one in keyframes:
+        matched = matcher.observe(state, one)
+        state = matched.state
+        decisions.extend(matched.decisions)
+    return decisions
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_footage_in_a_part_of_the_picture_is_killed(matcher: Matcher, *, mirrored: bool) -> None:
+    """Features alone are enough, and say whose footage it is, in which view, when, and where it stands."""
+    frames = _footage(2).frames
+    shown = [_keyframe(number, _inset(frames[number].features, mirrored=mirrored)) for number in range(2)]
+    (decision,) = _decisions(matcher, shown)
+    assert (decision.verdict, decision.asset, decision.reference_us) == (Verdict.KILL, "second", GOP_US)
+    assert decision.view is (View.MIRRORED if mirrored else View.UPRIGHT)
+    left, right = 160 / 640, (160 + 256) / 640
+    corners = [[left, 0.25], [right, 0.25], [right, 0.65], [left, 0.65]]
+    expected = [corners[at] for at in ((1, 0, 3, 2) if mirrored else (0, 1, 2, 3))]
+    assert decision.region.corners() == [pytest.approx(corner, abs=0.01) for corner in expected]
+    assert all(evidence.features is not None for _, evidence in decision.evidence)
+
+
+def test_what_stands_still_in_the_stream_earns_a_review(matcher: Matcher) -> None:
+    """Features that the stream showed at the same place seconds ago tell nothing of the time."""
+    shown = []
+    for number, frame in enumerate(_footage(1).frames):
+        found = _inset(frame.features)
+        shown.append(_keyframe(number, replace(found, still=np.ones(len(found), np.bool_))))
+    assert [decision.verdict for decision in _decisions(matcher, shown)] == [Verdict.REVIEW]
+
+
+def test_an_item_of_hashes_is_found_by_its_hashes(matcher: Matcher) -> None:
+    """Beside items of footage, and whatever features the stream has: those of strangers, or none."""
+    looks = reference(50).prints
+    for found in (made_features(999, count=350, size_px=STREAM_PX), made_features(999, count=0)):
+        # Its looks are a tenth of a second apart: as fast as it may be shown.
+        shown = [
+            replace(_keyframe(0, found, code=look.code), at=MediaTime(1, 10 * number * STEP_US))
+            for number, look in enumerate(looks[::9])
+        ]
+        decisions = _decisions(matcher, shown)
+        assert [(one.asset, one.verdict) for one in decisions] == [("hashes", Verdict.KILL)]
+        assert all(evidence.features is None for _, evidence in decisions[0].evidence)
+
+
+def test_hashes_and_features_add_up(matcher: Matcher) -> None:
+    """One keyframe seen by its hash and the next by its features are two keyframes of the footage."""
+    footage = _footage(1)
+    shown = [
+        _keyframe(0, made_features(999, count=100), code=footage.prints[0].code),
+        _keyframe(1, _inset(footage.frames[1].features)),
+    ]
+    (decision,) = _decisions(matcher, shown)
+    assert (decision.verdict, decision.asset) == (Verdict.KILL, "first")
+    assert [evidence.features is None for _, evidence in decision.evidence] == [True, False]
+
+
+def test_a_held_image_is_killed_by_its_features(matcher: Matcher) -> None:
+    """It stands still by nature, also in the stream; and its mirror image is another view of it."""
+    (frame,) = _footage(3).frames[:1]
+    for mirrored in (False, True):
+        found = _inset(frame.features, mirrored=mirrored)
+        held = replace(found, still=np.ones(len(found), np.bool_))
+        (decision,) = _decisions(matcher, [_keyframe(number, held) for number in range(2)])
+        assert (decision.verdict, decision.asset) == (Verdict.KILL, "image")
+
+
+def test_strangers_get_nothing(matcher: Matcher) -> None:
+    """A minute of footage that nobody knows is clear."""
+    shown = [_keyframe(number, made_features(2000 + number, count=350, size_px=STREAM_PX)) for number in range(30)]
+    assert _decisions(matcher, shown) == []
+
+
+class _Counting(FakeLibrary):
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def vote(self, features: Features) -> tuple[Votes, ...]:
+        self.asked.append(len(features))
+        return ()
+
+
+def test_each_keyframe_is_voted_on_once() -> None:
+    """With the features that came with it."""
+    library = _Counting()
+    matcher = Matcher(lambda: library, rule=BUILT_IN_RULE)
+    matcher.observe(DecisionState(), replace(_seen(0), features=made_features(1, count=17)))
+    assert library.asked == [17]

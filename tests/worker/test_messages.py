@@ -22,8 +22,9 @@ from streamguard.errors import (
     UsageError,
 )
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened
-from streamguard.types import FULL_RANGE, NO_FEATURES, WHOLE_PICTURE, Fingerprint, Fingerprints, MediaTime, Region
+from streamguard.types import FULL_RANGE, WHOLE_PICTURE, Fingerprint, Fingerprints, MediaTime, Region
 from streamguard.worker.messages import MAX_MESSAGE_BYTES, Ended, Failed, Message, pack, unpack
+from tests.made_features import made_features
 
 SESSION = 7
 CODES = tuple(bytes([view] * 32) for view in range(8))
@@ -43,7 +44,9 @@ _keyframes = st.builds(
     _sides,
     _sides,
     st.lists(_prints, min_size=1, max_size=8).map(tuple),
-    st.just(NO_FEATURES),
+    st.builds(
+        lambda seed, count: made_features(seed, count=count), st.integers(0, 9), st.sampled_from([0, 1, 350, 512])
+    ),
     st.sampled_from([b"", THUMBNAIL]),
 )
 _counts = st.integers(0, 1_000_000)
@@ -214,3 +217,68 @@ def test_a_thumbnail_that_is_none_is_refused(data: bytes) -> None:
     assert unpack(good, session=SESSION) == replace(KEYFRAME, thumbnail=THUMBNAIL)
     with pytest.raises(ValueError, match="thumbnail"):
         unpack(pack(replace(KEYFRAME, thumbnail=data)), session=SESSION)
+
+
+FEATURED = replace(KEYFRAME, features=made_features(1, count=5))
+_FEATURES_AT = len(pack(KEYFRAME))
+"""Where the first feature begins: its x, y, flags and code."""
+
+
+def _damaged(form: str, place: int, value: int) -> bytes:
+    datagram = bytearray(pack(FEATURED))
+    struct.pack_into(form, datagram, place, value)
+    return bytes(datagram)
+
+
+@pytest.mark.parametrize(
+    ("form", "place", "value"),
+    [
+        ("<H", 26, 0),
+        ("<H", 26, 2049),
+        ("<H", 28, 0),
+        ("<H", 28, 65_535),
+        ("<H", 30, 4),
+        ("<H", 30, 6),
+        ("<H", 30, 65_535),
+        ("<H", _FEATURES_AT, 512 * 32),
+        ("<H", _FEATURES_AT + 2, 288 * 32),
+        ("<B", _FEATURES_AT + 4, 4),
+        ("<B", _FEATURES_AT + 4 + 4 * 37, 255),
+    ],
+    ids=[
+        *("no width", "too wide", "no height", "too high", "fewer features", "more features", "far more features"),
+        *("right of the picture", "below the picture", "an unknown flag", "all flags"),
+    ],
+)
+def test_impossible_features_are_refused(form: str, place: int, value: int) -> None:
+    """Sizes that no picture of ours has, another number than are there, places outside the picture, unknown flags."""
+    assert unpack(pack(FEATURED), session=SESSION) == FEATURED
+    with pytest.raises(ValueError, match=r"keyframe|features"):
+        unpack(_damaged(form, place, value), session=SESSION)
+
+
+def test_more_features_than_are_looked_at_are_refused() -> None:
+    """512 are taken, and 513 are not, although the message is short enough: each costs the worker a search."""
+    most = replace(KEYFRAME, features=made_features(1, count=512))
+    assert unpack(pack(most), session=SESSION) == most
+    more = pack(replace(KEYFRAME, features=made_features(1, count=513)))
+    assert len(more) <= MAX_MESSAGE_BYTES
+    with pytest.raises(ValueError, match="impossible features"):
+        unpack(more, session=SESSION)
+
+
+def test_the_largest_keyframe_fits() -> None:
+    """Eight prints and as many features as are taken, with room to spare."""
+    largest = replace(KEYFRAME, prints=KEYFRAME.prints * 8, features=made_features(1, count=512))
+    assert len(pack(largest)) <= MAX_MESSAGE_BYTES - 1024
+    assert unpack(pack(largest), session=SESSION) == largest
+
+
+@given(flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4), cut=st.integers(0, 40))
+@settings(max_examples=200, deadline=None)
+def test_damaged_features_are_a_message_or_a_value_error(flips: list[tuple[int, int]], cut: int) -> None:
+    """Some bytes changed, or cut off."""
+    datagram = bytearray(pack(FEATURED))
+    for place, value in flips:
+        datagram[place % len(datagram)] = value
+    _understood(bytes(datagram[: len(datagram) - cut]))

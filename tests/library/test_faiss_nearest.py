@@ -1,0 +1,121 @@
+"""streamguard.library.faiss_nearest: the nearest codes, all of them while they are few, nearly all when many."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamguard.core.features import REFERENCE, STREAM, features
+from streamguard.demo.scenes import Scene
+from streamguard.library.faiss_nearest import EXACT_BELOW, NearestCodes
+from streamguard.library.local_features import NEAREST, NEAREST_BITS
+from streamguard.types import CODE_BYTES, FULL_RANGE, Codes
+from tests.made_features import flipped_bits
+from tests.pictures import luma_of
+
+MANY = EXACT_BELOW + 20_000
+
+
+def _codes(count: int, *, seed: int = 0) -> Codes:
+    return np.random.default_rng(seed).integers(0, 256, (count, CODE_BYTES), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Codes, Codes]:
+    """Codes of made footage, more than are searched exactly; and those of poorer copies of some of its pictures."""
+    pictures = [luma_of(Scene(seed)) for seed in range(25)]
+    codes = [features(picture, levels=FULL_RANGE, how=REFERENCE).codes for picture in pictures]
+    copies = [np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.8), np.uint8) for picture in pictures[:3]]
+    asked = [features(copy, levels=FULL_RANGE, how=STREAM).codes for copy in copies]
+    return np.concatenate(codes), np.concatenate(asked)
+
+
+def _bits(queries: Codes, codes: Codes) -> np.ndarray:
+    return np.asarray(np.bitwise_count(queries[:, None] ^ codes[None]).sum(axis=2, dtype=np.int64))
+
+
+@given(count=st.integers(1, 60), asked=st.integers(1, 10), most=st.integers(1, 6), seed=st.integers(0, 20))
+@settings(max_examples=40, deadline=None)
+def test_few_codes_are_searched_exactly(*, count: int, asked: int, most: int, seed: int) -> None:
+    """The distances are those that counting bits gives, nearest first, and each row is that far away."""
+    codes, queries = _codes(count, seed=seed), _codes(asked, seed=seed + 100)
+    queries[0] = codes[0]
+    rows, bits = NearestCodes(codes).nearest(queries, most=most)
+    counted = _bits(queries, codes)
+    found = min(most, count)
+    assert rows.shape == bits.shape == (asked, most)
+    assert np.array_equal(bits[:, :found], np.sort(counted, axis=1)[:, :found])
+    assert np.array_equal(np.take_along_axis(counted, rows[:, :found], axis=1), bits[:, :found])
+    assert np.all(rows[:, found:] == -1)
+
+
+def test_no_codes_have_no_nearest() -> None:
+    """An empty library answers, and finds nothing."""
+    nearest = NearestCodes(_codes(0))
+    rows, _ = nearest.nearest(_codes(3), most=NEAREST)
+    assert nearest.rows == 0
+    assert np.all(rows == -1)
+
+
+def test_no_queries_are_no_answers() -> None:
+    """A picture without features asks nothing."""
+    rows, bits = NearestCodes(_codes(10)).nearest(_codes(0), most=NEAREST)
+    assert rows.shape == bits.shape == (0, NEAREST)
+
+
+def test_many_codes_are_nearly_all_found(made: tuple[Codes, Codes]) -> None:
+    """Of the codes of poorer copies, nine in ten find their nearest where it is near enough to vote, and nearly all
+    where it is very near.
+    """
+    codes, queries = made
+    assert len(codes) > EXACT_BELOW
+    rows, bits = NearestCodes(codes).nearest(queries, most=NEAREST)
+    truth = np.array([_bits(query[None], codes).min() for query in queries])
+    found = bits[:, 0] == truth
+    assert np.count_nonzero(truth <= NEAREST_BITS) >= 500
+    assert found[truth <= NEAREST_BITS].mean() >= 0.9
+    assert found[truth <= NEAREST_BITS // 2].mean() >= 0.96
+    # Whatever it finds is as far as it says, nearest first.
+    hit = rows >= 0
+    assert np.array_equal(np.bitwise_count(queries[:, None] ^ codes[rows]).sum(axis=2)[hit], bits[hit])
+    assert np.all(np.diff(bits, axis=1) >= 0)
+
+
+def test_the_border_between_few_and_many_changes_little(made: tuple[Codes, Codes]) -> None:
+    """One code more than are searched exactly, and nearly all queries still find the same."""
+    codes, queries = made
+    few, many = (NearestCodes(codes[:count]) for count in (EXACT_BELOW, EXACT_BELOW + 1))
+    exact, bits = few.nearest(queries, most=1)
+    near = bits[:, 0] <= NEAREST_BITS
+    same = (exact == many.nearest(queries, most=1)[0])[near]
+    assert same.mean() >= 0.9
+
+
+@pytest.mark.parametrize("count", [500, MANY])
+def test_equal_codes_are_all_there(count: int) -> None:
+    """A library of one code a thousand times over is no special case: it is found, at distance zero."""
+    codes = np.repeat(_codes(1), count, axis=0)
+    rows, bits = NearestCodes(codes).nearest(codes[:2], most=NEAREST)
+    assert np.all(bits == 0)
+    assert all(len(set(line)) == NEAREST for line in rows.tolist())
+
+
+def test_strangers_are_far() -> None:
+    """Of random codes none is near enough to another to vote."""
+    _, bits = NearestCodes(_codes(2000)).nearest(_codes(200, seed=9), most=1)
+    assert np.all(bits > NEAREST_BITS)
+
+
+@pytest.mark.parametrize("count", [500, MANY])
+def test_many_threads_ask_one_index(count: int) -> None:
+    """Threads that search at once get the answers that they would get alone."""
+    codes = _codes(count)
+    nearest = NearestCodes(codes)
+    queries = [flipped_bits(codes[number * 10 : number * 10 + 20], 12) for number in range(8)]
+    alone = [nearest.nearest(query, most=NEAREST)[0].tolist() for query in queries]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda query: nearest.nearest(query, most=NEAREST)[0].tolist(), queries * 3))
+    assert together == alone * 3
