@@ -186,9 +186,7 @@ def scored(streams: Sequence[Stream], looked: Found, variant: Variant) -> Figure
             false += bool(kills)
             reviews += bool(fallen) and not kills
             continue
-        right = [
-            decision for decision in (kills or fallen if stream.still_camera else kills) if _is_right(decision, stream)
-        ]
+        right = [decision for decision in (fallen if stream.still_camera else kills) if _is_right(decision, stream)]
         false += bool(kills) and not _is_right(kills[0], stream)
         delay_s = right[0].at.pts_us / 1e6 - stream.onset_s if right else float("inf")
         delays_s += [delay_s] if right else []
