@@ -68,7 +68,8 @@ def heard(decoder: Decoder, *, most: int = 1000) -> list[Message | Rubbish | Non
 def test_a_child_fingerprints_a_clip(clips: Clips) -> None:
     """What it opened, each keyframe in its own session's time, its end, and then it is gone with status 0."""
     with running(job(str(clips.known), session=5)) as decoder:
-        first, *keyframes, last, gone = heard(decoder)
+        # On a busy machine it says in between that it lives.
+        first, *keyframes, last, gone = (said for said in heard(decoder) if not isinstance(said, Alive))
         assert decoder.exit_code() == 0
     assert isinstance(first, Opened)
     assert (first.codec, first.width_px, first.height_px) == ("h264", 320, 180)
