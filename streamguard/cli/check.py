@@ -21,6 +21,7 @@ from streamguard.errors import counted
 from streamguard.types import Decision, StreamId
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
+from streamguard.worker.policies import BUILT_IN_NOTE, policy_of
 from streamguard.worker.service import open_library, supervisor_options
 from streamguard.worker.streams import Stream, StreamState
 from streamguard.worker.supervisor import Found, Supervisor, Watcher
@@ -138,15 +139,20 @@ def check(
     Exit status: 0 all clear, 1 something was found, 2 a file could not be read, or is undecided: it looks like known
     footage, and is too short to tell (the others are still checked).
 
+    Verdicts are those after [policy] of the --config, which may allow no more than a review for a label, say.
+
     \b
     Examples:
       streamguard check --library lib recording.mp4
       streamguard check --library lib --json recordings/*.mp4 | jq 'select(.verdict == "kill")'
+      streamguard check --library lib --config streamguard.toml recording.mp4
     """
     config = load_config(config_path, overrides={} if library_path is None else {"library.path": library_path})
     set_up_logs(LogConfig(level="error"))
     start_forkserver()
     library = open_library(config)
+    if library.snapshot.rules is None:
+        click.echo(f"note: {BUILT_IN_NOTE}", err=True)
     # The n-th input is called n inside: the same file may be given twice. Live streams too are tried once.
     specs = tuple(once_spec(given, name=str(i)) for i, given in enumerate(inputs))
     with _progress() as progress:
@@ -156,7 +162,7 @@ def check(
         results = _Results(shown, as_json=as_json, progress=progress)
         supervisor = Supervisor(
             specs,
-            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE),
+            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(config.policy)),
             watchers=(Watcher(found=results.found, finished=results.finished),),
             options=supervisor_options(config, most_at_once=jobs),
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.rules import Rules
 from streamguard.errors import StreamGuardError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.types import (
@@ -65,6 +66,7 @@ class FakeLibrary:
     """Knows the footage `clip`, second by second."""
 
     version = "v1"
+    rules: Rules | None = None
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:  # noqa: ARG002 - Searchable's
         mark, second, *_ = prints[0].codes[0]

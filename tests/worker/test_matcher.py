@@ -1,6 +1,10 @@
 """streamguard.worker.matcher: one keyframe in, decisions out."""
 
+from dataclasses import replace
+
 from streamguard.core.decide import BUILT_IN_RULE, DecisionState
+from streamguard.core.policy import LabelPolicy, Policy
+from streamguard.core.rules import BUILT_IN_RULES, Rules
 from streamguard.types import Fingerprints, MediaTime, Verdict
 from streamguard.worker.matcher import Matcher
 from tests.worker.fake_decoders import FakeLibrary, keyframe
@@ -35,3 +39,28 @@ def test_what_it_rests_on_is_returned() -> None:
     assert matched.observation.at == MediaTime(1, 4_000_000)
     assert [evidence.asset for evidence in matched.observation.evidence] == ["clip"]
     assert matcher.rule is BUILT_IN_RULE
+
+
+class _WithRule(FakeLibrary):
+    rules: Rules | None = replace(BUILT_IN_RULES, rule=replace(BUILT_IN_RULE, name="fitted", kill_nats=25.0))
+
+
+def test_the_rule_of_the_library_counts() -> None:
+    """From the keyframe on that finds it; decisions name it, and without one the built-in rule decides."""
+    libraries = iter([FakeLibrary(), _WithRule(), _WithRule(), FakeLibrary()])
+    matcher = Matcher(lambda: next(libraries), rule=BUILT_IN_RULE)
+    state, named = DecisionState(), []
+    for second in (0, 2, 4):
+        matched = matcher.observe(state, _seen(second))
+        state = matched.state
+        named += [(decision.verdict, decision.rule) for decision in matched.decisions]
+    assert named == [(Verdict.REVIEW, "fitted"), (Verdict.KILL, "fitted")]
+    assert matcher.rule is BUILT_IN_RULE
+
+
+def test_the_policy_caps_the_verdict() -> None:
+    """What would be a kill is what the label's policy allows."""
+    policy = Policy(labels={"terror": LabelPolicy(Verdict.LIMIT)})
+    matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=policy)
+    first = matcher.observe(DecisionState(), _seen(0))
+    assert [one.verdict for one in matcher.observe(first.state, _seen(2)).decisions] == [Verdict.LIMIT]
