@@ -201,7 +201,10 @@ def _rule(config: Config) -> Iterator[Finding]:
     if snapshot.rules is None:
         yield Finding("rule", Outcome.NOTE, BUILT_IN_NOTE)
     else:
-        yield Finding("rule", Outcome.OK, rules_in_words(snapshot.rules))
+        fitted = snapshot.rules.fitted
+        is_supported = fitted is None or fitted.is_supported
+        detail = rules_in_words(snapshot.rules)
+        yield Finding("rule", Outcome.OK if is_supported else Outcome.NOTE, detail)
     unknown = sorted(config.policy.labels.keys() - {asset.label for asset in snapshot.assets})
     if unknown:
         detail = f"nothing in the library has the label {', '.join(unknown)}: is it misspelt in [policy.labels]?"

@@ -21,6 +21,7 @@ _COMMANDS = {
     "hash": "streamguard.cli.hash:hash_",
     "check": "streamguard.cli.check:check",
     "watch": "streamguard.cli.watch:watch",
+    "calibrate": "streamguard.cli.calibrate:calibrate",
     "signals": "streamguard.cli.signals:signals",
     "doctor": "streamguard.cli.doctor:doctor",
     "check-config": "streamguard.cli.doctor:check_config",

@@ -137,12 +137,14 @@ class _Support:
 @dataclass(frozen=True, slots=True)
 class Strength:
     """The most that a keyframe, with those before it, says for an asset, whatever the rule asks for: nats of evidence
-    that would kill, and of any that agrees. 0: no keyframes enough agree.
+    that would kill, and of any that agrees; 0: no keyframes enough agree. `keyframe_nats`: of what tells when in this
+    keyframe alone, which is never enough.
     """
 
     asset: AssetId
     kill_nats: float
     review_nats: float
+    keyframe_nats: float
 
 
 def step(
@@ -178,7 +180,9 @@ def strengths(state: DecisionState, observation: Observation, rule: DecisionRule
             story: _strongest(traced, now=seen.at, rule=rule, enough=0.0, story=story) for story in (None, *_STORIES)
         }
         nats = {story: 0.0 if support is None else support.nats for story, support in best.items()}
-        found.append(Strength(asset, max(nats[story] for story in _STORIES), nats[None]))
+        alone = (item.nats for sighting, _ in traced for item in sighting.evidence if item.tells_when)
+        kill_nats = max(nats[story] for story in _STORIES)
+        found.append(Strength(asset, kill_nats, nats[None], max(alone, default=0.0)))
     return tuple(found)
 
 

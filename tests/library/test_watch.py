@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from streamguard.core.rules import Rules
 from streamguard.errors import LibraryDamaged, LibraryMissing
 from streamguard.library import watch
 from streamguard.library.live_set import CURRENT, SEGMENTS
@@ -104,20 +105,24 @@ def test_nothing_good_to_begin_with(tmp_path: Path) -> None:
         SnapshotHolder(tmp_path / "nowhere")
 
 
+def _rules(holder: SnapshotHolder) -> Rules | None:
+    return holder.snapshot.rules
+
+
 def test_a_new_rule_counts_after_the_next_refresh(tmp_path: Path) -> None:
     """Without loading the library again; removed, the built-in one counts."""
     library_of(tmp_path / "lib", "a")
     holder = SnapshotHolder(tmp_path / "lib")
-    assert not holder.snapshot.rules
+    assert _rules(holder) is None
     index = holder.snapshot._index
     write_rules(tmp_path / "lib", fitted_rules())
     assert holder.refresh() == Refreshed(changed=True)
-    assert holder.snapshot.rules == fitted_rules()
+    assert _rules(holder) == fitted_rules()
     assert holder.snapshot._index is index
     assert holder.refresh() == Refreshed(changed=False)
     (tmp_path / "lib" / RULE).unlink()
     assert holder.refresh() == Refreshed(changed=True)
-    assert not holder.snapshot.rules
+    assert _rules(holder) is None
 
 
 def test_a_damaged_rule_leaves_the_last_good_one_and_holds_up_no_item(tmp_path: Path) -> None:
