@@ -140,10 +140,14 @@ class Calibration:
         try:
             self._run(inputs, seconds=seconds)
         finally:
+            statuses = () if self._supervisor is None else self._supervisor.statuses
+            reasons = {status.stream: status.reason for status in statuses}
             for name, harmless in self._inputs.items():
                 seen = self._seen.get(name)
                 if seen is None or not seen.keyframes:
-                    self._outcome(Unusable(harmless.spec.public_url, f"no keyframe came in {seconds:g} s"))
+                    why = reasons.get(name) or "it is silent"
+                    problem = f"no keyframe came in {seconds:g} s: {why}"
+                    self._outcome(Unusable(harmless.spec.public_url, problem))
                 else:
                     self._outcome(seen.watched(harmless))
 
