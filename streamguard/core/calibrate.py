@@ -173,19 +173,14 @@ def fit(nats: Iterable[float], *, hours: float, seed: int = 0) -> Tail:
 def choose(tail: Tail, *, per_hour: float, least_nats: float, most_nats: float = MOST_NATS) -> Choice:
     """The fewest nats that harmless streams reach no more often than `per_hour`, with confidence.
 
-    Where none do: as many as there is any use in, if the tail says so; without a tail those that no event reached.
+    Where none do, the fewest that keep the lowest rate within reach: with a tail the most there is any use in, without
+    one just above the events that were seen, if so few nats are above them.
     """
     steps = max(0, math.floor((most_nats - least_nats) / _STEP_NATS + 1e-9))
     marks = [round(least_nats + step * _STEP_NATS, 6) for step in range(steps + 1)]
-    for nats in marks:
-        if tail.at_most_per_hour(nats) <= per_hour:
-            return _choice(tail, nats, per_hour=per_hour)
-    unseen = [nats for nats in marks if not tail.seen(nats)] if tail.kind is TailKind.NONE else []
-    return _choice(tail, min(unseen, default=marks[-1]), per_hour=per_hour)
-
-
-def _choice(tail: Tail, nats: float, *, per_hour: float) -> Choice:
-    at_most = tail.at_most_per_hour(nats)
+    bounds = [tail.at_most_per_hour(nats) for nats in marks]
+    enough = max(per_hour, min(bounds))
+    nats, at_most = next(pair for pair in zip(marks, bounds, strict=True) if pair[1] <= enough)
     return Choice(nats, tail.per_hour(nats), at_most, is_supported=at_most <= per_hour)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from streamguard.core.calibrate import CONFIDENCE, Choice, Near, Tail, TailKind, choose, fit
 from streamguard.core.rules import BUILT_IN_RULES, Fitted, Rules
 from streamguard.errors import UsageError, counted
+from streamguard.types import AssetId
 from streamguard.worker.calibration_state import Killed, Watched
 
 NEAREST_SHOWN = 5
@@ -37,6 +38,8 @@ class Calibrated:
     review_tail: Tail
     kills: tuple[tuple[str, Killed], ...]
     """(input, kill) of the built-in rule, in order of input and time."""
+    still_killed: tuple[AssetId, ...]
+    """For which this rule, too, would kill on this footage."""
     nearest: tuple[tuple[str, Near], ...]
     """(input, event): those that came nearest to a kill."""
 
@@ -58,6 +61,11 @@ class Calibrated:
             lines.append(
                 f"{counted(len(self.kills), 'kill')} by the built-in rule on footage that is said to be harmless: look"
                 " at each; if it shows known footage, leave the input out; if it does not, fit with --kills-are-false"
+            )
+        if self.still_killed:
+            lines.append(
+                f"this rule still kills for {', '.join(self.still_killed)} on this footage: disable what is no good"
+                " reference, or allow its label no more than a review ([policy.labels])"
             )
         asked, kill, review = self.asked, self.kill, self.review
         if not kill.is_supported and self.kill_tail.kind is TailKind.NONE:
@@ -94,6 +102,7 @@ class Calibrated:
             "tail": _tail(self.kill_tail),
             "review_tail": _tail(self.review_tail),
             "kills": [{"input": name, **asdict(killed)} for name, killed in self.kills],
+            "still_killed": list(self.still_killed),
             "nearest": [{"input": name, **asdict(near)} for name, near in self.nearest],
             "warnings": self.warnings(),
         }
@@ -146,6 +155,7 @@ def calibrated(watched: Sequence[Watched], *, asked: Asked, library_version: str
         kill_tail=kill_tail,
         review_tail=review_tail,
         kills=tuple((one.input, killed) for one in watched for killed in one.kills),
+        still_killed=tuple(sorted({near.asset for _, near in events if near.nats >= kill.nats})),
         nearest=tuple(sorted(events, key=lambda event: -event[1].nats)[:NEAREST_SHOWN]),
     )
 
