@@ -1,6 +1,7 @@
 """`streamguard calibrate`: a rule for this library that keeps a stated rate of false kills."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,9 @@ from streamguard.worker.supervisor import SupervisorOptions
 
 _GOP_S = 2.0
 """Of the usual stream."""
+
+_WRITE_EVERY_S = 5.0
+"""Each time as a whole: with thousands of inputs, not after each of them."""
 
 _RATE = click.FloatRange(min=0, min_open=True)
 
@@ -111,16 +115,16 @@ def calibrate(
     snapshot = library_to_calibrate(library)
     path = state_path or library / STATE
     state, was_worthless = read_state(path, library_version=snapshot.version, measure=MEASURE)
-    book = _Book(path, state, is_kept=not dry_run)
     if was_worthless:
         click.echo("note: the library or StreamGuard has changed since the last run: all is run again", err=True)
-    files, streams = _sorted(inputs, book)
     options = supervisor_options(config, most_at_once=jobs)
-    harmless = _run_files(files, book, library=snapshot, options=options)
-    if streams:
-        click.echo(f"watching {counted(len(streams), 'live stream')} for {seconds:g} s", err=True)
-        live = Calibration(snapshot, options=replace(options, most_at_once=None), outcome=book.take)
-        live.run_live(streams, seconds=seconds)
+    with _Book(path, state, is_kept=not dry_run) as book:
+        files, streams = _sorted(inputs, book)
+        harmless = _run_files(files, book, library=snapshot, options=options)
+        if streams:
+            click.echo(f"watching {counted(len(streams), 'live stream')} for {seconds:g} s", err=True)
+            live = Calibration(snapshot, options=replace(options, most_at_once=None), outcome=book.take)
+            live.run_live(streams, seconds=seconds)
     watched = book.of({one.identity for one in (*harmless, *streams)})
     result = calibrated(watched, asked=Asked(kills, reviews), library_version=snapshot.version, now_unix_s=time.time())
     if plot is not None:
@@ -147,13 +151,25 @@ def _run_files(
 
 
 class _Book:
-    """What was seen, kept in the state as soon as it is, and what could not be."""
+    """What was seen, kept in the state, and what could not be. However it ends, all that was seen is kept; a kill -9
+    costs the last few seconds.
+    """
 
     def __init__(self, path: Path, state: State, *, is_kept: bool) -> None:
         self.unusable: list[Unusable] = []
         self._path = path
         self._state = state
         self._is_kept = is_kept
+        self._is_written = True
+        self._write_at_s = -math.inf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._write()
 
     def knows(self, identity: str) -> bool:
         return any(one.identity == identity for one in self._state.watched)
@@ -169,8 +185,15 @@ class _Book:
             click.echo(f"error: {printable(outcome.input)}: {printable(outcome.problem)}", err=True)
             return
         self._state = replace(self._state, watched=(*self._state.watched, outcome))
-        if self._is_kept:
+        self._is_written = False
+        if time.monotonic() >= self._write_at_s:
+            self._write()
+
+    def _write(self) -> None:
+        if self._is_kept and not self._is_written:
             write_state(self._path, self._state)
+        self._is_written = True
+        self._write_at_s = time.monotonic() + _WRITE_EVERY_S
 
 
 class _Bar:

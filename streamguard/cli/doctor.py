@@ -204,6 +204,8 @@ def _rule(config: Config) -> Iterator[Finding]:
         fitted = snapshot.rules.fitted
         is_supported = fitted is None or fitted.is_supported
         detail = rules_in_words(snapshot.rules)
+        if fitted is not None and fitted.library_version != snapshot.version:
+            detail += f"; the library has changed since, and is {snapshot.version} now"
         yield Finding("rule", Outcome.OK if is_supported else Outcome.NOTE, detail)
     unknown = sorted(config.policy.labels.keys() - {asset.label for asset in snapshot.assets})
     if unknown:

@@ -73,11 +73,13 @@ def library_to_calibrate(path: Path) -> Snapshot:
 
 @dataclass(slots=True)
 class _Session:
-    """One connection's nearest to a verdict in each minute."""
+    """One connection's nearest to a verdict in each minute. `shown` is a hash of all that it showed."""
 
     state: DecisionState = field(default_factory=DecisionState)
     first: MediaTime | None = None
     last: MediaTime | None = None
+    keyframes: int = 0
+    shown: int = 0
     kills: dict[int, Near] = field(default_factory=dict)
     reviews: dict[int, Near] = field(default_factory=dict)
 
@@ -92,16 +94,16 @@ class _Seen:
     """One input so far."""
 
     sessions: dict[int, _Session] = field(default_factory=dict)
-    keyframes: int = 0
     kills: list[Killed] = field(default_factory=list)
 
     def watched(self, harmless: Harmless) -> Watched:
-        sessions = self.sessions.values()
+        # A recording that is served as a live stream is seen again at each connection: that is no more footage.
+        sessions = {session.shown: session for session in self.sessions.values()}.values()
         return Watched(
             input=harmless.spec.public_url,
             identity=harmless.identity,
             seconds=sum(session.seconds for session in sessions),
-            keyframes=self.keyframes,
+            keyframes=sum(session.keyframes for session in sessions),
             kills=tuple(self.kills),
             near_kills=tuple(near for session in sessions for near in peaks(session.kills.values())),
             near_reviews=tuple(near for session in sessions for near in peaks(session.reviews.values())),
@@ -144,7 +146,7 @@ class Calibration:
             reasons = {status.stream: status.reason for status in statuses}
             for name, harmless in self._inputs.items():
                 seen = self._seen.get(name)
-                if seen is None or not seen.keyframes:
+                if seen is None:
                     why = reasons.get(name) or "it is silent"
                     problem = f"no keyframe came in {seconds:g} s: {why}"
                     self._outcome(Unusable(harmless.spec.public_url, problem))
@@ -164,10 +166,11 @@ class Calibration:
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         seen = self._seen.setdefault(stream.spec.stream, _Seen())
-        seen.keyframes += 1
         at = matched.observation.at
         session = seen.sessions.setdefault(at.session, _Session())
         session.first, session.last = session.first or at, at
+        session.keyframes += 1
+        session.shown = stream.shown
         if matched.observation.evidence:
             for strength in strengths(session.state, matched.observation, BUILT_IN_RULES.rule):
                 # One keyframe is never a kill, and worth less than any: but it says how often what looks alike comes.

@@ -78,7 +78,7 @@ def read_state(path: Path, *, library_version: str, measure: str) -> tuple[State
 def write_state(path: Path, state: State) -> None:
     """Whole or not at all. Raises UsageError."""
     try:
-        replace_file(path, _STATE.dump_json(state, indent=1) + b"\n")
+        replace_file(path, _STATE.dump_json(state) + b"\n")
     except OSError as error:
         problem = error.strerror or str(error)
         raise UsageError("write state", path, problem, hint="name a place that can be written to: --state") from error

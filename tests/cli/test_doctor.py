@@ -212,7 +212,7 @@ def test_the_rule_and_the_policy(run: Run, options: list[object], tmp_path: Path
     (rule,) = [line for line in lines if " rule: " in line]
     assert rule.startswith("ok       rule: calibrated-2023-11-14-ab12cd: kill at 14.5 nats, review at 9.5; fitted on ")
     assert "to 340 hours of 12 harmless inputs, library 1-00000000: " in rule
-    assert rule.endswith(": 8e-06 false kills a stream-hour at most")
+    assert ": 8e-06 false kills a stream-hour at most; the library has changed since, and is " in rule
     assert "note     policy: nothing in the library has the label propagnda: is it misspelt" in "\n".join(lines)
 
 

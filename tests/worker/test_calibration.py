@@ -144,3 +144,16 @@ def test_a_damaged_rule_does_not_keep_a_new_one_out(tmp_path: Path, clips: Clips
         library_to_calibrate(make_library(tmp_path / "empty"))
     with pytest.raises(LibraryMissing):
         library_to_calibrate(tmp_path / "none")
+
+
+def test_a_recording_that_is_shown_again_is_no_more_footage(library: Snapshot, tmp_path: Path) -> None:
+    """An ended playlist, which every connection plays anew: its hours count once."""
+    segments = write_segments(tmp_path, film(Scene(78), seconds=8.0, size_px=SIZE_PX))
+    outcomes: list[Outcome] = []
+    with LiveServer(Broadcast(segments, started_s=time.monotonic() - 100.0)) as server:
+        spec = replace(once_spec(server.url, name="0"), once=False)
+        calibration(library, outcomes.append).run_live([Harmless(spec, "live:x")], seconds=6.0)
+    (watched,) = outcomes
+    assert isinstance(watched, Watched)
+    assert watched.seconds <= 8.0
+    assert 2 <= watched.keyframes <= 4

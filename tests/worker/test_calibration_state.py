@@ -68,7 +68,7 @@ def test_hours_that_are_none_are_refused(tmp_path: Path, value: str) -> None:
     """They would promise anything."""
     write_state(tmp_path / "state.json", STATE)
     text = (tmp_path / "state.json").read_text()
-    (tmp_path / "state.json").write_text(text.replace('"seconds": 120.0', f'"seconds": {value}'))
+    (tmp_path / "state.json").write_text(text.replace('"seconds":120.0', f'"seconds":{value}'))
     with pytest.raises(UsageError, match="damaged"):
         read(tmp_path / "state.json")
 
