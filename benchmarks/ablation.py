@@ -34,6 +34,7 @@ from streamguard.core.fingerprints import fingerprints
 from streamguard.core.geometry import align
 from streamguard.core.reference_frames import FrameSampler, Sampled
 from streamguard.core.references import condense
+from streamguard.core.rules import BUILT_IN_WEIGHTS, Weights
 from streamguard.core.stillness import StreamMemory
 from streamguard.ingest import files
 from streamguard.ingest.luma import luma_of
@@ -54,7 +55,6 @@ from streamguard.types import (
     View,
     Votes,
 )
-from streamguard.worker.matcher import BUILT_IN_WEIGHTS, Weights
 
 CAUGHT_WITHIN_S = 10.0
 GOPS_S = (0.5, 2.0, 5.0)

@@ -31,6 +31,7 @@ from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
 from streamguard.core.evidence import weigh_alignments
 from streamguard.core.features import REFERENCE, STREAM, features
 from streamguard.core.geometry import align
+from streamguard.core.rules import BUILT_IN_WEIGHTS
 from streamguard.demo.scenes import Scene
 from streamguard.ingest import files
 from streamguard.library.local_features import (
@@ -43,7 +44,6 @@ from streamguard.library.local_features import (
     LocalFeatures,
 )
 from streamguard.types import FULL_RANGE, AssetId, Codes, Features, MediaKind, MediaTime, Observation
-from streamguard.worker.matcher import BUILT_IN_WEIGHTS
 
 SIZE_PX = (640, 360)
 PICTURES = 60

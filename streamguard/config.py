@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -55,6 +55,8 @@ Whole = Annotated[int, BeforeValidator(_no_switch)]
 Number = Annotated[float, BeforeValidator(_no_switch)]
 PositiveSeconds = Annotated[Number, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_can_be_shown)]
+Nats = Annotated[Number, Field(gt=0, le=1000, allow_inf_nan=False)]
+Sent = Literal["review", "limit", "kill"]
 
 
 class _Section(BaseModel):
@@ -134,6 +136,23 @@ class EvidenceConfig(_Section):
     most_mib: Annotated[Whole, Field(ge=1, le=1_048_576)] = 1024
 
 
+class LabelPolicyConfig(_Section):
+    """What is allowed for one label; what is left out is as in [policy], nats as in the rule."""
+
+    verdict: Sent | None = None
+    time_blind: Sent | None = None
+    kill_nats: Nats | None = None
+    review_nats: Nats | None = None
+
+
+class PolicyConfig(_Section):
+    """The strongest verdict for footage, and for evidence that does not tell when: of all labels, and of some."""
+
+    verdict: Sent = "kill"
+    time_blind: Sent = "review"
+    labels: dict[str, LabelPolicyConfig] = {}
+
+
 class HttpConfig(_Section):
     """Where /metrics, /livez, /readyz and /api/streams are served; port 0 turns it off."""
 
@@ -165,6 +184,7 @@ class Config(_Section):
     redis: RedisConfig = RedisConfig()
     signals: SignalsConfig = SignalsConfig()
     evidence: EvidenceConfig = EvidenceConfig()
+    policy: PolicyConfig = PolicyConfig()
     http: HttpConfig = HttpConfig()
     worker: WorkerConfig = WorkerConfig()
     log: LogConfig = LogConfig()
@@ -253,9 +273,12 @@ def _in_words(problem: ErrorDetails) -> str:
 def _unknown(location: tuple[int | str, ...]) -> str:
     """Says what was probably meant: most unknown keys are known ones, misspelt or without their unit."""
     section: Any = Config
-    for key in location[:-1]:
+    keys = iter(location[:-1])
+    for key in keys:
         if isinstance(key, str):
             kind = section.model_fields[key].annotation
-            section = next(iter(get_args(kind)), kind)  # streams are a tuple of sections
+            section = next((one for one in get_args(kind) if hasattr(one, "model_fields")), kind)  # a tuple or a table
+            if get_origin(kind) is dict:
+                next(keys, None)  # a name of the operator's
     near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
     return f"unknown key, did you mean {near[0]}?" if near else "unknown key"

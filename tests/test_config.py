@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -17,7 +17,10 @@ from streamguard.worker.service import supervisor_options
 from streamguard.worker.supervisor import SupervisorOptions
 
 SAMPLE = Path(__file__).parent.parent / "config" / "streamguard.toml"
-COMMENTED = re.compile(r"^# (?=(\[\[?\w+\]\]?|\w+ = .*)$)", re.MULTILINE)
+COMMENTED = re.compile(r"^# (?=(\[\[?[\w.]+\]\]?|\w+ = .*)$)", re.MULTILINE)
+
+LABEL = "propaganda"
+"""The label that the sample shows a policy for."""
 
 Write = Callable[[str], Path]
 
@@ -38,9 +41,11 @@ def load(path: Path | None = None, **environ: str) -> Config:
 
 def keys_of(section: type[BaseModel], *, prefix: str = "") -> Iterator[str]:
     for key, field in section.model_fields.items():
-        kind = next((kind for kind in get_args(field.annotation) if kind is not ...), field.annotation)
+        kinds = get_args(field.annotation)
+        kind = next((kind for kind in kinds if kind is not ... and kind is not str), field.annotation)
+        prefix_of_names = f"{LABEL}." if get_origin(field.annotation) is dict else ""
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from keys_of(kind, prefix=f"{prefix}{key}.")
+            yield from keys_of(kind, prefix=f"{prefix}{key}.{prefix_of_names}")
         else:
             yield prefix + key
 
@@ -152,6 +157,14 @@ def test_lists_in_the_environment_are_separated_by_spaces() -> None:
         ("[ingest]\nreconnect_first_s = 60", "ingest: the first delay is longer than the cap"),
         ("[signals]\nretry_cap_s = 0.1", "signals: the first delay is longer than the cap"),
         ("[signals]\nhmac_key = 'k'\nhmac_key_file = 'f'", "signals: give hmac_key or hmac_key_file, not both"),
+        ("[policy]\nverdict = 'clear'", "policy.verdict: Input should be 'review', 'limit' or 'kill'"),
+        ("[policy]\ntime_blnd = 'kill'", "policy.time_blnd: unknown key, did you mean time_blind?"),
+        ("[policy.labels.a]\nverdct = 'kill'", "policy.labels.a.verdct: unknown key, did you mean verdict?"),
+        ("[policy.labels.verdict]\nverdct = 'kill'", "policy.labels.verdict.verdct: unknown key, did you mean"),
+        ("[policy.labels.a]\ntime_blind = 'cut'", "policy.labels.a.time_blind: Input should be 'review', 'limit' or"),
+        ("[policy.labels.a]\nkill_nats = 0", "policy.labels.a.kill_nats: Input should be greater than 0"),
+        ("[policy.labels]\na = 'kill'", "policy.labels.a: is a section, not a value"),
+        ("[policy.label.a]\nverdict = 'kill'", "policy.label: unknown key, did you mean labels?"),
         ("[log]\nlevel = 'loud'", "log.level: Input should be 'debug', 'info', 'warning' or 'error'"),
     ],
 )

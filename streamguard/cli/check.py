@@ -26,6 +26,7 @@ from streamguard.types import Decision, StreamId
 from streamguard.worker.evidence import evidence_of
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
+from streamguard.worker.policies import BUILT_IN_NOTE, policy_of
 from streamguard.worker.service import open_library, supervisor_options
 from streamguard.worker.streams import Stream, StreamState
 from streamguard.worker.supervisor import Found, Supervisor, Watcher
@@ -178,16 +179,21 @@ def check(
     Exit status: 0 all clear, 1 something was found, 2 a file could not be read, or is undecided: it looks like known
     footage, and is too short to tell (the others are still checked).
 
+    Verdicts are those after [policy] of the --config, which may allow no more than a review for a label, say.
+
     \b
     Examples:
       streamguard check --library lib recording.mp4
       streamguard check --library lib --json recordings/*.mp4 | jq 'select(.verdict == "kill")'
       streamguard check --library lib --evidence evidence recording.mp4
+      streamguard check --library lib --config streamguard.toml recording.mp4
     """
     config = load_config(config_path, overrides={} if library_path is None else {"library.path": library_path})
     set_up_logs(LogConfig(level="error"))
     start_forkserver()
     library = open_library(config)
+    if library.snapshot.rules is None:
+        click.echo(f"note: {BUILT_IN_NOTE}", err=True)
     # The n-th input is called n inside: the same file may be given twice. Live streams too are tried once.
     specs = tuple(once_spec(given, name=str(i)) for i, given in enumerate(inputs))
     shown = tuple(given if "://" not in given else spec.public_url for given, spec in zip(inputs, specs, strict=True))
@@ -197,7 +203,7 @@ def check(
         results = _Results(shown, as_json=as_json, progress=progress, keep=keep)
         supervisor = Supervisor(
             specs,
-            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE),
+            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(config.policy)),
             watchers=(Watcher(found=results.found, finished=results.finished),),
             options=supervisor_options(config, most_at_once=jobs),
         )

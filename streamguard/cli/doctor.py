@@ -22,10 +22,11 @@ from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
-from streamguard.errors import OutboxError, SignalsUnreachable, StreamGuardError, counted
+from streamguard.errors import OutboxError, SignalsUnreachable, StreamGuardError, counted, one_line
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
 from streamguard.worker.service import open_library, supervisor_options, transport
 from streamguard.worker.streams import Stream, StreamSpec
 from streamguard.worker.supervisor import Supervisor, Watcher
@@ -118,6 +119,8 @@ def check_config(path: Path) -> None:
     signing_key(config.signals)
     transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
     click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}")
+    for line in policy_in_words(policy_of(config.policy)):
+        click.echo(f"policy: {one_line(line)}")
     for note in _not_here(config):
         click.echo(f"note: {note}")
 
@@ -138,6 +141,7 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
         yield Finding("library", Outcome.NOTE, "none is named; give --library DIR")
     else:
         yield _tried("library", lambda: _library(config))
+        yield from _rule(config)
     worker = running_worker(config.http.host, config.http.port) if config.http.port else None
     probe = _probed(config.signals.outbox)
     # The same port alone does not make it the same worker.
@@ -186,6 +190,29 @@ def _library(config: Config) -> str:
     size = f"{counted(snapshot.items, 'item')}, {counted(snapshot.looks, 'look')}"
     mib = snapshot.bytes_in_memory / (1 << 20)
     return f"{config.library.path}, version {snapshot.version}: {size}, {mib:.1f} MiB"
+
+
+def _rule(config: Config) -> Iterator[Finding]:
+    """The rule that counts, and what the policy makes of it. What is wrong with the library is told already."""
+    try:
+        snapshot = open_library(config).snapshot
+    except StreamGuardError:
+        return
+    if snapshot.rules is None:
+        yield Finding("rule", Outcome.NOTE, BUILT_IN_NOTE)
+    else:
+        fitted = snapshot.rules.fitted
+        is_supported = fitted is None or fitted.is_supported
+        detail = rules_in_words(snapshot.rules)
+        if fitted is not None and fitted.library_version != snapshot.version:
+            detail += f"; the library has changed since, and is {snapshot.version} now"
+        yield Finding("rule", Outcome.OK if is_supported else Outcome.NOTE, detail)
+    unknown = sorted(config.policy.labels.keys() - {asset.label for asset in snapshot.assets})
+    if unknown:
+        detail = f"nothing in the library has the label {', '.join(unknown)}: is it misspelt in [policy.labels]?"
+        yield Finding("policy", Outcome.NOTE, detail)
+    else:
+        yield Finding("policy", Outcome.OK, "; ".join(policy_in_words(policy_of(config.policy))))
 
 
 def _probed(path: Path) -> OutboxProbe | OutboxError:
@@ -254,6 +281,7 @@ class _Nothing:
     """A library in which nothing is known: streams are looked at, not judged."""
 
     version = ""
+    rules = None
 
     def search(self, _prints: object, *, radius_bits: int) -> tuple[()]:  # noqa: ARG002 - Searchable's
         return ()

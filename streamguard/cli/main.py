@@ -22,6 +22,7 @@ _COMMANDS = {
     "check": "streamguard.cli.check:check",
     "watch": "streamguard.cli.watch:watch",
     "explain": "streamguard.cli.explain:explain",
+    "calibrate": "streamguard.cli.calibrate:calibrate",
     "signals": "streamguard.cli.signals:signals",
     "drill": "streamguard.cli.drill:drill",
     "doctor": "streamguard.cli.doctor:doctor",

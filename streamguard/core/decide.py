@@ -14,8 +14,9 @@ picture is believed soonest, what moves about or runs backwards one keyframe lat
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from streamguard.core.policy import BUILT_IN_POLICY, LabelPolicy, Policy
 from streamguard.types import (
     AssetId,
     Decision,
@@ -133,8 +134,25 @@ class _Support:
     chain: tuple[tuple[MediaTime, Evidence], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """The most that a keyframe, with those before it, says for an asset, whatever the rule asks for: nats of evidence
+    that would kill, and of any that agrees; 0: no keyframes enough agree. `keyframe_nats`: of what tells when in this
+    keyframe alone, which is never enough.
+    """
+
+    asset: AssetId
+    kill_nats: float
+    review_nats: float
+    keyframe_nats: float
+
+
 def step(
-    state: DecisionState, observations: Iterable[Observation], rule: DecisionRule
+    state: DecisionState,
+    observations: Iterable[Observation],
+    rule: DecisionRule,
+    *,
+    policy: Policy = BUILT_IN_POLICY,
 ) -> tuple[DecisionState, tuple[Decision, ...]]:
     """The state after these observations (in order of time) and the decisions that fell on the way.
 
@@ -144,7 +162,7 @@ def step(
     """
     decisions: list[Decision] = []
     for observation in observations:
-        state, fallen = _observe(state, observation, rule)
+        state, fallen = _observe(state, observation, rule, policy=policy)
         decisions.extend(fallen)
     return state, tuple(decisions)
 
@@ -157,29 +175,69 @@ def recalled(
     return DecisionState(tuple(map(_seen, observations)), newest, decided)
 
 
+def strengths(state: DecisionState, observation: Observation, rule: DecisionRule) -> tuple[Strength, ...]:
+    """How near to a verdict the observation brings each asset that it has evidence for; `state` is the one before it.
+    A rule like this one would have killed for an asset by now, had it asked for `kill_nats` or less.
+    """
+    seen = _seen(observation)
+    pasts = _pasts(_recent(_of_session(state, observation.at), observation.at, rule), seen, rule)
+    found = []
+    for asset, tracks in sorted(_by_asset(seen).items()):
+        traced = _traced(tracks, seen=seen, pasts=pasts)
+        best = {
+            story: _strongest(traced, now=seen.at, rule=rule, enough=0.0, story=story) for story in (None, *_STORIES)
+        }
+        nats = {story: 0.0 if support is None else support.nats for story, support in best.items()}
+        alone = (item.nats for sighting, _ in traced for item in sighting.evidence if item.tells_when)
+        kill_nats = max(nats[story] for story in _STORIES)
+        found.append(Strength(asset, kill_nats, nats[None], max(alone, default=0.0)))
+    return tuple(found)
+
+
 def _observe(
-    state: DecisionState, observation: Observation, rule: DecisionRule
+    state: DecisionState, observation: Observation, rule: DecisionRule, *, policy: Policy
 ) -> tuple[DecisionState, list[Decision]]:
     now = observation.at
-    if state.newest is not None and state.newest.session != now.session:
-        state = DecisionState()
+    state = _of_session(state, now)
     if state.newest is not None and now <= state.newest:
         # A keyframe told twice would agree with itself.
         raise ValueError(f"observation at {now} does not come after the one at {state.newest}")
-    recent = tuple(past for past in state.recent if _seconds(past.at, now) <= rule.window_s)[-rule.most_keyframes :]
+    recent = _recent(state, now, rule)
     decided = {asset: done for asset, done in state.decided.items() if _seconds(done[1], now) < rule.repeat_after_s}
     seen = _seen(observation)
-    pasts = [_past(past, now=now, rule=rule) for past in reversed(recent)] if seen.tracks else []
+    pasts = _pasts(recent, seen, rule)
     decisions = []
     for asset, tracks in sorted(_by_asset(seen).items()):
         standing, _ = decided.get(asset, (Verdict.CLEAR, now))
-        decision = _decide(tracks, seen=seen, pasts=pasts, rule=rule, standing=standing)
+        allowed = policy.of(seen.tracks[tracks[0]].evidence[0].label)
+        traced = _traced(tracks, seen=seen, pasts=pasts)
+        decision = _decide(traced, now=now, rule=_for_label(rule, allowed), allowed=allowed, standing=standing)
         if decision is not None and _count(decided, decision.verdict) < rule.most_of_a_verdict:
             decisions.append(decision)
             decided[asset] = decision.verdict, now
     if seen.tracks:
         recent = (*recent, seen)
     return DecisionState(recent, now, decided), decisions
+
+
+def _of_session(state: DecisionState, now: MediaTime) -> DecisionState:
+    return state if state.newest is None or state.newest.session == now.session else DecisionState()
+
+
+def _recent(state: DecisionState, now: MediaTime, rule: DecisionRule) -> tuple[Seen, ...]:
+    return tuple(past for past in state.recent if _seconds(past.at, now) <= rule.window_s)[-rule.most_keyframes :]
+
+
+def _pasts(recent: Sequence[Seen], seen: Seen, rule: DecisionRule) -> list[_Past]:
+    return [_past(past, now=seen.at, rule=rule) for past in reversed(recent)] if seen.tracks else []
+
+
+def _for_label(rule: DecisionRule, allowed: LabelPolicy) -> DecisionRule:
+    if allowed.kill_nats is None and allowed.review_nats is None:
+        return rule
+    kill_nats = rule.kill_nats if allowed.kill_nats is None else allowed.kill_nats
+    review_nats = min(kill_nats, rule.review_nats) if allowed.review_nats is None else allowed.review_nats
+    return replace(rule, kill_nats=kill_nats, review_nats=review_nats)
 
 
 def _count(decided: Mapping[AssetId, tuple[Verdict, MediaTime]], verdict: Verdict) -> int:
@@ -221,35 +279,51 @@ def _past(seen: Seen, *, now: MediaTime, rule: DecisionRule) -> _Past:
     )
 
 
-def _decide(
-    tracks: Sequence[Track], *, seen: Seen, pasts: Sequence[_Past], rule: DecisionRule, standing: Verdict
-) -> Decision | None:
-    """A verdict above the standing one: a kill where telling, moving agreement is enough, else a review."""
-    if standing is Verdict.KILL:
-        return None
-    traced = [
+def _traced(tracks: Sequence[Track], *, seen: Seen, pasts: Sequence[_Past]) -> Sequence[tuple[Sighting, _Trace]]:
+    return [
         (seen.tracks[track], [(past, past.seen.tracks[track]) for past in pasts if track in past.seen.tracks])
         for track in tracks
     ]
-    for story in _STORIES:
-        killing = _strongest(traced, now=seen.at, rule=rule, story=story)
-        if killing is not None:
-            return _decision(Verdict.KILL, killing, now=seen.at, rule=rule)
-    if standing is not Verdict.CLEAR:
+
+
+def _decide(
+    traced: Sequence[tuple[Sighting, _Trace]],
+    *,
+    now: MediaTime,
+    rule: DecisionRule,
+    allowed: LabelPolicy,
+    standing: Verdict,
+) -> Decision | None:
+    """A verdict above the standing one: the strongest that is allowed where telling, moving agreement is enough for a
+    kill; else what is allowed for any agreement that is; else a review.
+    """
+    if standing.severity >= allowed.verdict.severity:
         return None
-    any_kind = _strongest(traced, now=seen.at, rule=rule, story=None)
-    return None if any_kind is None else _decision(Verdict.REVIEW, any_kind, now=seen.at, rule=rule)
+    for story in _STORIES:
+        killing = _strongest(traced, now=now, rule=rule, enough=rule.kill_nats, story=story)
+        if killing is not None:
+            return _decision(allowed.verdict, killing, now=now, rule=rule)
+    for verdict, enough in {allowed.blind_verdict: rule.kill_nats, Verdict.REVIEW: rule.review_nats}.items():
+        if verdict.severity > standing.severity:
+            any_kind = _strongest(traced, now=now, rule=rule, enough=enough, story=None)
+            if any_kind is not None:
+                return _decision(verdict, any_kind, now=now, rule=rule)
+    return None
 
 
 def _strongest(
-    traced: Sequence[tuple[Sighting, _Trace]], *, now: MediaTime, rule: DecisionRule, story: _Story | None
+    traced: Sequence[tuple[Sighting, _Trace]],
+    *,
+    now: MediaTime,
+    rule: DecisionRule,
+    enough: float,
+    story: _Story | None,
 ) -> _Support | None:
     """The evidence with the most support, if that is keyframes and nats enough. Ties go to the first in order.
 
-    Without a `story` it is a review that is asked for.
+    Without a `story` any agreement will do.
     """
     best = None
-    enough = rule.review_nats if story is None else rule.kill_nats
     keyframes = rule.min_keyframes + (0 if story is None else story.more_keyframes)
     for sighting, trace in traced:
         # No item can be worth more than if the strongest of every keyframe agreed: most searches end here.

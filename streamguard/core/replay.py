@@ -7,6 +7,7 @@ had been decided on that footage before. Other footage has no say in it.
 from dataclasses import dataclass, fields
 
 from streamguard.core.decide import DecisionRule, DecisionState, Seen, recalled, step
+from streamguard.core.policy import BUILT_IN_POLICY, LabelPolicy, Policy
 from streamguard.types import AssetId, Decision, Evidence, MediaTime, Observation, Verdict
 
 
@@ -17,15 +18,24 @@ class Recording:
     rule: DecisionRule
     observations: tuple[Observation, ...]
     standing: tuple[Verdict, MediaTime] | None
+    policy: LabelPolicy = BUILT_IN_POLICY.default
+    """What was allowed for the footage's label."""
 
 
-def record(before: DecisionState, after: DecisionState, *, asset: AssetId, rule: DecisionRule) -> Recording:
+def record(
+    before: DecisionState,
+    after: DecisionState,
+    *,
+    asset: AssetId,
+    rule: DecisionRule,
+    policy: LabelPolicy = BUILT_IN_POLICY.default,
+) -> Recording:
     """Of a decision on `asset` that fell with the newest keyframe of `after`; `before`: the state before it."""
     observations = [Observation(seen.at, _of_asset(seen, asset)) for seen in after.recent]
     here, there = before.newest, after.newest
     is_same_session = here is not None and there is not None and here.session == there.session
     standing = before.decided.get(asset) if is_same_session else None
-    return Recording(rule, tuple(one for one in observations if one.evidence), standing)
+    return Recording(rule, tuple(one for one in observations if one.evidence), standing, policy)
 
 
 def replay(recording: Recording) -> tuple[Decision, ...]:
@@ -33,7 +43,7 @@ def replay(recording: Recording) -> tuple[Decision, ...]:
     *earlier, last = recording.observations
     asset = last.evidence[0].asset if last.evidence else AssetId("")
     decided = {} if recording.standing is None else {asset: recording.standing}
-    return step(recalled(earlier, decided), [last], recording.rule)[1]
+    return step(recalled(earlier, decided), [last], recording.rule, policy=Policy(recording.policy))[1]
 
 
 def differences(recorded: Decision, fallen: tuple[Decision, ...]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamguard.core.decide import DecisionRule
 from streamguard.core.matched_points import MOST_POINTS
+from streamguard.core.policy import LabelPolicy
 from streamguard.core.replay import Recording
 from streamguard.core.thumbnails import MOST_BYTES, is_thumbnail
 from streamguard.errors import EvidenceError
@@ -121,6 +122,7 @@ class _Document(_Part):
     library_version: _Name
     decision: _Decision
     rule: DecisionRule
+    policy: LabelPolicy
     weights: dict[str, dict[str, int | float]]
     standing: _Standing | None
     observations: Annotated[tuple[_Observation, ...], Field(min_length=1, max_length=_MOST_OBSERVATIONS)]
@@ -171,6 +173,7 @@ def to_bytes(file: EvidenceFile) -> bytes:
             "evidence": [[places[at][0], places[at][1].index(item)] for at, item in decision.evidence],
         },
         "rule": dataclasses.asdict(recording.rule),
+        "policy": {**dataclasses.asdict(recording.policy), **_allowed(recording.policy)},
         "weights": file.weights,
         "standing": recording.standing
         and {"verdict": recording.standing[0].value, "at_us": recording.standing[1].pts_us},
@@ -206,6 +209,10 @@ def from_bytes(data: bytes, *, subject: object) -> EvidenceFile:
         raise EvidenceError("read evidence", subject, f"{where}: {what}", hint=hint) from error
     except ValueError as error:
         raise EvidenceError("read evidence", subject, str(error), hint=hint) from error
+
+
+def _allowed(policy: LabelPolicy) -> dict[str, str]:
+    return {"verdict": policy.verdict.value, "time_blind": policy.time_blind.value}
 
 
 def _decided(decision: Decision) -> dict[str, object]:
@@ -282,7 +289,7 @@ def _understand(document: _Document) -> EvidenceFile:
         decided_unix_s=document.decided_unix_s,
         library_version=document.library_version,
         decision=decision,
-        recording=Recording(document.rule, observations, standing),
+        recording=Recording(document.rule, observations, standing, document.policy),
         weights=document.weights,
         thumbnail=thumbnails[0],
         reference_thumbnail=thumbnails[1],

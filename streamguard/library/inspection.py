@@ -6,6 +6,7 @@ from pathlib import Path
 from streamguard.errors import LibraryError
 from streamguard.library.catalogue import Catalogue, ItemRecord
 from streamguard.library.live_set import CURRENT, SEGMENTS, read_live_set
+from streamguard.library.rule_file import read_rules
 from streamguard.library.segments import Segment, SegmentRef, read_segment
 
 
@@ -24,6 +25,7 @@ def inspect(library: Path, catalogue: Catalogue) -> tuple[Problem, ...]:
     broken = catalogue.problem()
     problems = [Problem(str(library / "catalogue.sqlite"), broken, "put it back from a backup")] if broken else []
     problems += _published(library, catalogue)
+    problems += _rule(library)
     items: dict[str, list[ItemRecord]] = {}
     for item in catalogue.items():
         items.setdefault(item.segment, []).append(item)
@@ -51,6 +53,14 @@ def _published(library: Path, catalogue: Catalogue) -> list[Problem]:
         return [Problem(path, "the last change is not published yet: it was interrupted", finish, damage=False)]
     what = f"version {published.version}, but the catalogue has {expected.version}"
     return [Problem(path, what, "put both back from one backup")]
+
+
+def _rule(library: Path) -> list[Problem]:
+    try:
+        read_rules(library)
+    except LibraryError as error:
+        return [Problem(error.subject, error.problem, error.hint)]
+    return []
 
 
 def _segment(library: Path, ref: SegmentRef, items: list[ItemRecord]) -> list[Problem]:

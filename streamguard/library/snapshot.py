@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
+from streamguard.core.rules import Rules
 from streamguard.errors import FingerprintError, LibraryDamaged
 from streamguard.library import local_features
 from streamguard.library.faiss_flat import FlatIndex, Hits
@@ -65,6 +66,8 @@ class Snapshot:
     _spans: dict[LiveSegment, tuple[slice, slice]] = field(repr=False)
     _segments: dict[LiveSegment, LocalFeatures] = field(repr=False)
     _albums: dict[LiveSegment, Album] = field(repr=False)
+    rules: Rules | None = None
+    """The rule that was fitted for this library; `watch.SnapshotHolder` fills it in."""
 
     @property
     def items(self) -> int:

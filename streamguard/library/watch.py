@@ -1,13 +1,16 @@
-"""Follows a library while others change it: a new version is loaded beside, and put in place when it is whole."""
+"""Follows a library and its rule while others change them: what is new is loaded beside, and put in place when it is
+whole.
+"""
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamguard.errors import LibraryDamaged, LibraryError
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryMissing
 from streamguard.library.live_set import CURRENT
+from streamguard.library.rule_file import RULE, read_rules
 from streamguard.library.snapshot import Snapshot, load_snapshot
 
 _RETRY_S = 30.0
@@ -27,53 +30,71 @@ class SnapshotHolder:
     """The worker's library. One thread calls `refresh`; any thread reads `snapshot`, once for each thing it does."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises LibraryError when there is nothing good to begin with."""
+        """Raises LibraryError when there is nothing good to begin with, the rule included."""
         self._path = path
         self._clock = clock
-        self._mark = _mark(path)
-        self._snapshot = load_snapshot(path)
+        self._mark, self._rule_mark = _mark(path / CURRENT), _mark(path / RULE)
+        self._snapshot = replace(load_snapshot(path), rules=read_rules(path))
         self._error: LibraryError | None = None
         self._retry_at_s = 0.0
 
     @property
     def snapshot(self) -> Snapshot:
-        """The newest version that loaded whole."""
+        """The newest version that loaded whole, with the newest rule that did."""
         return self._snapshot
 
     @property
     def error(self) -> LibraryError | None:
-        """Why the newest version on disk is not the one that serves; None when it is."""
+        """Why the newest version or rule on disk does not serve; None when both do."""
         return self._error
 
     def refresh(self) -> Refreshed:
-        """Cheap when nothing changed: call it every second. A version that does not load leaves the last good one
-        serving; it is reported once, and tried again when the file changes. Where it is not `current.json` itself that
-        is wrong, also every 30 s: a segment may be put back.
+        """Cheap when nothing changed: call it every second. A version or a rule that does not load leaves the last good
+        one serving; it is reported once, and tried again when the file changes. Where it is not the file itself that is
+        wrong, also every 30 s: a segment may be put back.
         """
-        mark = _mark(self._path)
-        if mark == self._mark and (self._error is None or self._clock() < self._retry_at_s):
+        mark, rule_mark = _mark(self._path / CURRENT), _mark(self._path / RULE)
+        is_retry = self._error is not None and self._clock() >= self._retry_at_s
+        if (mark, rule_mark) == (self._mark, self._rule_mark) and not is_retry:
             return Refreshed(changed=False)
-        try:
-            fresh = load_snapshot(self._path, previous=self._snapshot)
-        except LibraryError as error:
-            is_news = self._error is None or str(error) != str(self._error)
-            self._mark, self._error = mark, error
-            self._retry_at_s = math.inf if self._stays_wrong(error) else self._clock() + _RETRY_S
-            return Refreshed(changed=False, error=error if is_news else None)
-        changed = fresh.version != self._snapshot.version
-        self._mark, self._error, self._snapshot = mark, None, fresh
-        return Refreshed(changed=changed)
+        served, fresh, error = self._snapshot, self._snapshot, None
+        if mark != self._mark or self._error is not None:
+            try:
+                fresh = load_snapshot(self._path, previous=served)
+            except LibraryError as problem:
+                error = problem
+        rules = served.rules
+        if not isinstance(error, LibraryMissing):  # with the whole library gone, no rule is no news
+            try:
+                rules = read_rules(self._path)
+            except LibraryError as problem:
+                error = error or problem
+        self._mark, self._rule_mark = mark, rule_mark
+        changed = fresh.version != served.version or rules != served.rules
+        if changed:
+            self._snapshot = replace(fresh, rules=rules)
+        return Refreshed(changed=changed, error=self._news(error))
+
+    def _news(self, error: LibraryError | None) -> LibraryError | None:
+        """The error, unless it was told already."""
+        told, self._error = self._error, error
+        if error is None:
+            return None
+        self._retry_at_s = math.inf if self._stays_wrong(error) else self._clock() + _RETRY_S
+        return error if told is None or str(error) != str(told) else None
 
     def _stays_wrong(self, error: LibraryError) -> bool:
         """Reading damaged bytes again costs time and memory, and they are the same."""
         unreadable = error.__cause__ is not None and isinstance(error.__cause__.__cause__ or error.__cause__, OSError)
+        if error.subject == str(self._path / RULE):
+            return isinstance(error, LibraryDamaged | LibraryFormatError) and not unreadable
         return isinstance(error, LibraryDamaged) and error.subject == str(self._path / CURRENT) and not unreadable
 
 
-def _mark(library: Path) -> _Mark:
+def _mark(path: Path) -> _Mark:
     """Differs after each change: publishing makes a new file. All zero when it cannot be seen."""
     try:
-        status = (library / CURRENT).stat()
+        status = path.stat()
     except OSError:
         return 0, 0, 0
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -7,9 +7,11 @@ from functools import partial
 from typing import Protocol
 
 from streamguard.core.decide import DecisionRule, DecisionState, step
-from streamguard.core.evidence import FeatureWeights, PdqWeights, weigh, weigh_alignments
-from streamguard.core.geometry import Geometry, align
+from streamguard.core.evidence import weigh, weigh_alignments
+from streamguard.core.geometry import align
+from streamguard.core.policy import BUILT_IN_POLICY, Policy
 from streamguard.core.replay import Recording, record
+from streamguard.core.rules import BUILT_IN_WEIGHTS, Rules, Weights
 from streamguard.types import (
     AssetId,
     Candidate,
@@ -29,23 +31,14 @@ class Searchable(Protocol):
     @property
     def version(self) -> str: ...
 
+    @property
+    def rules(self) -> Rules | None: ...
+
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]: ...
 
     def vote(self, features: Features) -> tuple[Votes, ...]: ...
 
     def picture(self, asset: AssetId, place: Place, /) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """What matches are worth, of either kind, and what an overlay of one picture on another may be."""
-
-    pdq: PdqWeights
-    features: FeatureWeights
-    geometry: Geometry
-
-
-BUILT_IN_WEIGHTS = Weights(PdqWeights(), FeatureWeights(), Geometry())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,9 @@ class Matched:
 
 
 class Matcher:
-    """Holds the rule; asks for the library anew at each keyframe, so that a new version counts at once."""
+    """Asks for the library anew at each keyframe, so that a new version and a new rule count at once. `rule` and
+    `weights` are for a library that has no rule of its own.
+    """
 
     def __init__(
         self,
@@ -81,32 +76,36 @@ class Matcher:
         *,
         rule: DecisionRule,
         weights: Weights = BUILT_IN_WEIGHTS,
+        policy: Policy = BUILT_IN_POLICY,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._snapshot = snapshot
-        self._rule = rule
-        self._weights = weights
+        self._rules = Rules(rule, weights)
+        self._policy = policy
         self._clock = clock
 
     @property
     def rule(self) -> DecisionRule:
-        return self._rule
+        return (self._snapshot().rules or self._rules).rule
 
     def observe(self, state: DecisionState, keyframe: Fingerprints) -> Matched:
         """The state after this keyframe, and the decisions that fell."""
         library = self._snapshot()
         began_s = self._clock()
-        weights = self._weights
+        rules = library.rules or self._rules
+        weights = rules.weights
         candidates = library.search(keyframe.prints, radius_bits=weights.pdq.radius_bits)
         votes = library.vote(keyframe.features)
         lookup_s = self._clock() - began_s
         alignments = [alignment for one in votes for alignment in align(one, weights.geometry)]
         evidence = weigh(candidates, weights.pdq) + weigh_alignments(alignments, weights.features)
         observation = Observation(keyframe.at, evidence)
-        after, decisions = step(state, [observation], self._rule)
+        after, decisions = step(state, [observation], rules.rule, policy=self._policy)
         grounds = tuple(
             Grounds(
-                recording=record(state, after, asset=decision.asset, rule=self._rule),
+                recording=record(
+                    state, after, asset=decision.asset, rule=rules.rule, policy=self._policy.of(decision.label)
+                ),
                 weights=weights,
                 thumbnail=keyframe.thumbnail,
                 reference_thumbnail=partial(library.picture, decision.asset, decision.evidence[-1][1].place),

@@ -12,6 +12,7 @@ import structlog
 from streamguard import __version__
 from streamguard.config import Config
 from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
@@ -25,6 +26,7 @@ from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
+from streamguard.worker.policies import BUILT_IN_NOTE, policy_of
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
 from streamguard.worker.summary import Lags, Summary
@@ -154,7 +156,7 @@ class WatchService:
     def _make_supervisor(self, specs: Sequence[StreamSpec], watchers: tuple[Watcher, ...]) -> Supervisor:
         return Supervisor(
             specs,
-            matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE),
+            matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(self._config.policy)),
             watchers=(
                 self._signaller.watcher,  # first: what is durable is sent, whatever else fails
                 self._evidence.watcher if self._config.evidence.keep_days else Watcher(),
@@ -237,7 +239,10 @@ class WatchService:
             "watching", streamguard=__version__, streams=self._stream_count, library=snapshot.version,
             items=snapshot.items, looks=snapshot.looks, outbox=str(self._config.signals.outbox),
             to="standard output" if self._config.redis.url is None else "redis", worker=self._config.worker.name,
+            rule=(snapshot.rules or BUILT_IN_RULES).rule.name,
         )  # fmt: skip
+        if snapshot.rules is None:
+            log.info("built_in_rule", note=BUILT_IN_NOTE)
 
     def _flush(self) -> int | None:
         """How many signals stay undelivered; None: the outbox does not say."""
@@ -266,7 +271,10 @@ class WatchService:
             if refreshed.changed:
                 snapshot = self._library.snapshot
                 self._metrics.library_version(snapshot.version)
-                log.info("library_loaded", version=snapshot.version, items=snapshot.items, looks=snapshot.looks)
+                rule = (snapshot.rules or BUILT_IN_RULES).rule.name
+                log.info(
+                    "library_loaded", version=snapshot.version, items=snapshot.items, looks=snapshot.looks, rule=rule
+                )
 
     def _health_server(self) -> HealthServer | None:
         http = self._config.http

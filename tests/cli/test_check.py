@@ -11,12 +11,17 @@ import pytest
 
 from streamguard.demo.encode import Encoding, read_video, write_video
 from streamguard.demo.scenes import Scene
+from streamguard.library.rule_file import RULE, write_rules
 from streamguard.library.snapshot import load_snapshot
+from streamguard.worker.policies import BUILT_IN_NOTE
 from tests.cli.calling import TIMEOUT_S, Run, ended, runner, started
 from tests.known_library import LABEL, make_library
+from tests.library.fitted import fitted_rules
 from tests.scenes import Clips
 
 run = pytest.fixture(runner)
+
+NOTE = f"note: {BUILT_IN_NOTE}\n"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def test_json_is_one_line_a_file_in_order(run: Run, library: Path, clips: Clips)
     missing = clips.folder / "missing.mp4"
     inputs = [clips.disguised, clips.not_a_video, clips.unrelated, missing, clips.disguised]
     done = run("check", "--library", library, "--json", "--jobs", "3", *inputs)
-    assert (done.status, done.err) == (2, "")
+    assert (done.status, done.err) == (2, NOTE)
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert [line["input"] for line in lines] == [str(path) for path in inputs]
     found, text, clear, nowhere, again = lines
@@ -159,6 +164,32 @@ def test_an_unknown_key_in_the_config(run: Run, library: Path, clips: Clips, *, 
     assert "ingest.max_pixel: unknown key, did you mean max_pixels?" in done.err
 
 
+def test_the_policy_of_the_config_counts(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
+    """The verdict is the one after it; something was found all the same."""
+    (tmp_path / "sg.toml").write_text(f'[policy.labels.{LABEL}]\nverdict = "review"\n')
+    done = run("check", "--library", library, "--config", tmp_path / "sg.toml", "--json", clips.known)
+    result = json.loads(done.out)
+    assert (done.status, result["verdict"]) == (1, "review")
+    assert [decision["verdict"] for decision in result["decisions"]] == ["review"]
+    (tmp_path / "sg.toml").write_text('[policy]\ntime_blind = "kill"\nverdict = "limit"\n')
+    done = run("check", "--library", library, "--config", tmp_path / "sg.toml", "--json", clips.known, clips.unrelated)
+    assert [json.loads(line)["verdict"] for line in done.out.splitlines()] == ["limit", "clear"]
+
+
+def test_the_rule_of_the_library_counts(run: Run, clips: Clips, tmp_path: Path) -> None:
+    """It is named by each decision, and nothing is said of a built-in one; damaged, nothing is checked."""
+    library = make_library(tmp_path / "library", clips.known)
+    write_rules(library, fitted_rules(kill_nats=25.0, name="calibrated-1"))
+    done = run("check", "--library", library, "--json", clips.known)
+    named = [(one["verdict"], one["rule"]) for one in json.loads(done.out)["decisions"]]
+    assert (done.status, done.err) == (1, "")
+    assert named == [("review", "calibrated-1"), ("kill", "calibrated-1")]
+    (library / RULE).write_text("{")
+    done = run("check", "--library", library, clips.known)
+    assert (done.status, done.out) == (2, "")
+    assert f"error: read rule {library / RULE}: " in done.err
+
+
 def test_limits_of_the_config_count(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:
     """A picture that is larger than allowed is an error, never clear."""
     (tmp_path / "sg.toml").write_text("[ingest]\nmax_pixels = 4096\n")
@@ -188,7 +219,8 @@ def test_a_full_disk_under_the_results_is_one_line(library: Path, clips: Clips) 
     with Path("/dev/full").open("w") as full:
         process = started("check", "--library", library, clips.unrelated, clips.known, stdout=full)
         done = ended(process)
-    assert (done.status, done.err) == (2, "error: write output: No space left on device; is the disk full, or gone?\n")
+    error = "error: write output: No space left on device; is the disk full, or gone?\n"
+    assert (done.status, done.err) == (2, NOTE + error)
 
 
 def test_a_reader_that_goes_away_ends_it(library: Path, clips: Clips) -> None:
@@ -199,7 +231,7 @@ def test_a_reader_that_goes_away_ends_it(library: Path, clips: Clips) -> None:
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(TIMEOUT_S), err) == (2, "")
+    assert (process.wait(TIMEOUT_S), err) == (2, NOTE)
 
 
 def test_evidence_is_kept_where_asked(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:

@@ -10,15 +10,19 @@ from prometheus_client import CollectorRegistry
 
 from streamguard.cli.running_worker import running_worker
 from streamguard.enforce.outbox import Outbox
+from streamguard.library.rule_file import write_rules
 from streamguard.worker.health import Health, HealthServer
 from tests.cli.calling import Run, ended, runner, started
 from tests.known_library import make_library
+from tests.library.fitted import fitted_rules
 from tests.redis_servers import PASSWORD, RedisServer
 from tests.scenes import Clips
 from tests.servers import free_ports
 from tests.waiting import eventually
 
 run = pytest.fixture(runner)
+
+POLICY = "policy: all labels: kill at most, review where evidence does not tell when"
 
 
 @pytest.fixture
@@ -40,11 +44,13 @@ def test_all_is_well(run: Run, options: list[object]) -> None:
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
     assert [line.split(":")[0].split(None, 1)[1] for line in lines] == [
-        "packages", "library", "outbox", "redis", "http port",
+        "packages", "library", "rule", "policy", "outbox", "redis", "http port",
     ]  # fmt: skip
     assert lines[1].startswith("ok       library: ")
     assert "1 item, 1 look, " in lines[1]
-    assert lines[3].startswith("note     redis: none is named")
+    assert lines[2].startswith("note     rule: the library has no rule of its own: the built-in one")
+    assert lines[3] == "ok       policy: all labels: kill at most, review where evidence does not tell when"
+    assert lines[5].startswith("note     redis: none is named")
 
 
 def test_it_leaves_nothing_behind(run: Run, options: list[object], tmp_path: Path) -> None:
@@ -166,7 +172,7 @@ def test_check_config(run: Run, tmp_path: Path) -> None:
     """Good ones are said to be; wrong ones are an error with the key's path, and no value is shown."""
     config = tmp_path / "sg.toml"
     config.write_text('[[streams]]\nurl = "rtmp://user:secret@host/live/x"\n')
-    assert run("check-config", config).out == f"{config}: good; 1 stream\n"
+    assert run("check-config", config).out == f"{config}: good; 1 stream\n{POLICY}\n"
     for text, word in (
         ('[redis]\nurls = "redis://:secret@host"\n', "redis.urls: unknown key, did you mean url?"),
         ('[[streams]]\nurl = "srt://user:secret@host/x"\n', "not a kind of source that can be watched"),
@@ -190,9 +196,31 @@ def test_check_config_notes_what_is_not_on_this_machine(run: Run, tmp_path: Path
     library, folder = tmp_path / "library", tmp_path / "data"
     config.write_text(f'[library]\npath = "{library}"\n[signals]\noutbox = "{folder / "outbox.sqlite"}"\n')
     done = run("check-config", config)
-    good, *notes = done.out.splitlines()
-    assert (done.status, good, done.err) == (0, f"{config}: good; 0 streams", "")
+    good, policy, *notes = done.out.splitlines()
+    assert (done.status, good, policy, done.err) == (0, f"{config}: good; 0 streams", POLICY, "")
     assert [note.split(" ")[:2] for note in notes] == [["note:", "library.path"], ["note:", "signals.outbox"]]
     library.mkdir()
     folder.mkdir()
-    assert run("check-config", config).out == f"{good}\n"
+    assert run("check-config", config).out == f"{good}\n{POLICY}\n"
+
+
+def test_the_rule_and_the_policy(run: Run, options: list[object], tmp_path: Path) -> None:
+    """The rule that was fitted is told with what it promises; a label that nothing has is a note."""
+    write_rules(tmp_path / "library", fitted_rules())
+    (tmp_path / "sg.toml").write_text('[policy.labels.propagnda]\nverdict = "review"\n')
+    lines = run("doctor", *options, "--config", tmp_path / "sg.toml").out.splitlines()
+    (rule,) = [line for line in lines if " rule: " in line]
+    assert rule.startswith("ok       rule: calibrated-2023-11-14-ab12cd: kill at 14.5 nats, review at 9.5; fitted on ")
+    assert "to 340 hours of 12 harmless inputs, library 1-00000000: " in rule
+    assert ": 8e-06 false kills a stream-hour at most; the library has changed since, and is " in rule
+    assert "note     policy: nothing in the library has the label propagnda: is it misspelt" in "\n".join(lines)
+
+
+def test_check_config_shows_the_policy_of_labels(run: Run, tmp_path: Path) -> None:
+    """What each label earns at most."""
+    config = tmp_path / "sg.toml"
+    config.write_text('[policy]\ntime_blind = "limit"\n[policy.labels.film]\nverdict = "review"\nkill_nats = 20\n')
+    assert run("check-config", config).out.splitlines()[1:] == [
+        "policy: all labels: kill at most, limit where evidence does not tell when",
+        "policy: label film: review at most, review where evidence does not tell when, kill at 20 nats",
+    ]

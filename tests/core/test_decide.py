@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step, strengths
 from streamguard.core.evidence import PdqWeights
 from streamguard.types import (
     WHOLE_PICTURE,
@@ -362,3 +362,23 @@ def test_rule_may_ask_for_more(observations: list[Observation]) -> None:
     kills = {decision.asset for decision in _decisions(*observations) if decision.verdict is Verdict.KILL}
     _, decisions = step(DecisionState(), observations, strict)
     assert {decision.asset for decision in decisions if decision.verdict is Verdict.KILL} <= kills
+
+
+@_PATIENT
+@given(_streams(), st.sampled_from([6.0, 9.0, 12.0, 16.0, 25.0]))
+def test_strengths_say_what_a_rule_would_have_decided(observations: list[Observation], nats: float) -> None:
+    """A rule that asks for so many nats kills and reviews for exactly the assets whose strength came so far."""
+    rule = replace(BUILT_IN_RULE, kill_nats=nats, review_nats=nats)
+    state = DecisionState()
+    reached: dict[Verdict, set[AssetId]] = {Verdict.KILL: set(), Verdict.REVIEW: set()}
+    decided: dict[Verdict, set[AssetId]] = {Verdict.KILL: set(), Verdict.REVIEW: set()}
+    for observation in observations:
+        for strength in strengths(state, observation, BUILT_IN_RULE):
+            if strength.kill_nats >= nats:
+                reached[Verdict.KILL].add(strength.asset)
+            elif strength.review_nats >= nats and strength.asset not in reached[Verdict.KILL]:
+                reached[Verdict.REVIEW].add(strength.asset)
+        state, decisions = step(state, [observation], rule)
+        for decision in decisions:
+            decided[decision.verdict].add(decision.asset)
+    assert decided == reached

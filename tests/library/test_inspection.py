@@ -9,7 +9,9 @@ import pytest
 
 from streamguard.library.catalogue import CATALOGUE
 from streamguard.library.live_set import CURRENT, SEGMENTS
+from streamguard.library.rule_file import RULE, write_rules
 from streamguard.library.store import Library
+from tests.library.fitted import fitted_rules
 from tests.library.made import library_of
 
 
@@ -75,3 +77,15 @@ def test_each_damaged_segment_is_named(tmp_path: Path) -> None:
     assert len(hints) == 2
     assert "remove a " in hints[0]
     assert "remove b " in hints[1]
+
+
+def test_a_damaged_rule_is_named(tmp_path: Path) -> None:
+    """With the next step; a whole one is no problem."""
+    library_of(tmp_path, "a")
+    write_rules(tmp_path, fitted_rules())
+    with Library.open(tmp_path, read_only=True) as library:
+        assert library.verify() == ()
+        (tmp_path / RULE).write_bytes(b"{")
+        (problem,) = library.verify()
+    assert (problem.where, problem.damage) == (str(tmp_path / RULE), True)
+    assert "streamguard calibrate" in problem.hint

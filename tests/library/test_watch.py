@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from streamguard.core.rules import Rules
 from streamguard.errors import LibraryDamaged, LibraryMissing
 from streamguard.library import watch
 from streamguard.library.durable import FORMAT
 from streamguard.library.live_set import CURRENT, SEGMENTS
+from streamguard.library.rule_file import RULE, write_rules
 from streamguard.library.store import Library
 from streamguard.library.watch import Refreshed, SnapshotHolder
+from tests.library.fitted import fitted_rules
 from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
 
 
@@ -101,3 +104,64 @@ def test_nothing_good_to_begin_with(tmp_path: Path) -> None:
     """A worker does not start without a library."""
     with pytest.raises(LibraryMissing):
         SnapshotHolder(tmp_path / "nowhere")
+
+
+def _rules(holder: SnapshotHolder) -> Rules | None:
+    return holder.snapshot.rules
+
+
+def test_a_new_rule_counts_after_the_next_refresh(tmp_path: Path) -> None:
+    """Without loading the library again; removed, the built-in one counts."""
+    library_of(tmp_path / "lib", "a")
+    holder = SnapshotHolder(tmp_path / "lib")
+    assert _rules(holder) is None
+    index = holder.snapshot._index
+    write_rules(tmp_path / "lib", fitted_rules())
+    assert holder.refresh() == Refreshed(changed=True)
+    assert _rules(holder) == fitted_rules()
+    assert holder.snapshot._index is index
+    assert holder.refresh() == Refreshed(changed=False)
+    (tmp_path / "lib" / RULE).unlink()
+    assert holder.refresh() == Refreshed(changed=True)
+    assert _rules(holder) is None
+
+
+def test_a_damaged_rule_leaves_the_last_good_one_and_holds_up_no_item(tmp_path: Path) -> None:
+    """It is an error of the library until it is mended; footage that is added meanwhile is found all the same."""
+    library_of(tmp_path / "lib", "a")
+    write_rules(tmp_path / "lib", fitted_rules())
+    clock = _Clock()
+    holder = SnapshotHolder(tmp_path / "lib", clock=clock)
+    good = (tmp_path / "lib" / RULE).read_bytes()
+    (tmp_path / "lib" / RULE).write_bytes(good[:-9])
+    error = holder.refresh().error
+    assert isinstance(error, LibraryDamaged)
+    assert (error.subject, holder.snapshot.rules) == (str(tmp_path / "lib" / RULE), fitted_rules())
+    with Library.open(tmp_path / "lib") as library:
+        library.add(new_item("b"), reference(5))
+    assert holder.refresh() == Refreshed(changed=True)
+    assert (len(holder.snapshot.assets), holder.snapshot.rules) == (2, fitted_rules())
+    assert RULE in str(holder.error)
+    clock.now_s += 3600
+    assert holder.refresh() == Refreshed(changed=False)
+    (tmp_path / "lib" / RULE).write_bytes(good)
+    assert holder.refresh() == Refreshed(changed=False)
+    assert holder.error is None
+
+
+def test_a_rule_survives_a_library_that_vanishes(tmp_path: Path) -> None:
+    """A disk that is unmounted takes no rule away."""
+    library_of(tmp_path / "lib", "a")
+    write_rules(tmp_path / "lib", fitted_rules())
+    holder = SnapshotHolder(tmp_path / "lib")
+    (tmp_path / "lib").rename(tmp_path / "gone")
+    assert isinstance(holder.refresh().error, LibraryMissing)
+    assert holder.snapshot.rules == fitted_rules()
+
+
+def test_a_damaged_rule_is_nothing_good_to_begin_with(tmp_path: Path) -> None:
+    """A worker that starts would otherwise decide by another rule than the one that was fitted for it."""
+    library_of(tmp_path / "lib", "a")
+    (tmp_path / "lib" / RULE).write_bytes(b"{}")
+    with pytest.raises(LibraryDamaged, match="streamguard calibrate"):
+        SnapshotHolder(tmp_path / "lib")

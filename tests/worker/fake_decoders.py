@@ -9,6 +9,7 @@ import numpy as np
 
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.replay import Recording
+from streamguard.core.rules import BUILT_IN_WEIGHTS, Rules
 from streamguard.core.thumbnails import thumbnail
 from streamguard.errors import StreamGuardError
 from streamguard.ingest.sources import SourceOptions
@@ -31,7 +32,7 @@ from streamguard.types import (
 )
 from streamguard.worker.children import Rubbish
 from streamguard.worker.decoder import DecoderJob
-from streamguard.worker.matcher import BUILT_IN_WEIGHTS, Grounds, Matched, Matcher
+from streamguard.worker.matcher import Grounds, Matched, Matcher
 from streamguard.worker.messages import Failed, Message
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
@@ -77,6 +78,7 @@ class FakeLibrary:
     """Knows the footage `clip`, second by second."""
 
     version = "v1"
+    rules: Rules | None = None
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:  # noqa: ARG002 - Searchable's
         mark, second, *_ = prints[0].codes[0]

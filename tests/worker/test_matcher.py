@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from streamguard.core.decide import BUILT_IN_RULE, DecisionState
+from streamguard.core.policy import LabelPolicy, Policy
+from streamguard.core.rules import BUILT_IN_RULES, Rules
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import (
@@ -192,3 +194,28 @@ def test_each_keyframe_is_voted_on_once() -> None:
     matcher = Matcher(lambda: library, rule=BUILT_IN_RULE)
     matcher.observe(DecisionState(), replace(_seen(0), features=made_features(1, count=17)))
     assert library.asked == [17]
+
+
+class _WithRule(FakeLibrary):
+    rules: Rules | None = replace(BUILT_IN_RULES, rule=replace(BUILT_IN_RULE, name="fitted", kill_nats=25.0))
+
+
+def test_the_rule_of_the_library_counts() -> None:
+    """From the keyframe on that finds it; decisions name it, and without one the built-in rule decides."""
+    libraries = iter([FakeLibrary(), _WithRule(), _WithRule(), FakeLibrary()])
+    matcher = Matcher(lambda: next(libraries), rule=BUILT_IN_RULE)
+    state, named = DecisionState(), []
+    for second in (0, 2, 4):
+        matched = matcher.observe(state, _seen(second))
+        state = matched.state
+        named += [(decision.verdict, decision.rule) for decision in matched.decisions]
+    assert named == [(Verdict.REVIEW, "fitted"), (Verdict.KILL, "fitted")]
+    assert matcher.rule is BUILT_IN_RULE
+
+
+def test_the_policy_caps_the_verdict() -> None:
+    """What would be a kill is what the label's policy allows."""
+    policy = Policy(labels={"terror": LabelPolicy(Verdict.LIMIT)})
+    matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=policy)
+    first = matcher.observe(DecisionState(), _seen(0))
+    assert [one.verdict for one in matcher.observe(first.state, _seen(2)).decisions] == [Verdict.LIMIT]

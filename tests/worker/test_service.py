@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import shutil
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from streamguard.core.thumbnails import is_thumbnail
 from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.enforce.outbox import Outbox
 from streamguard.errors import LibraryMissing, OutboxError, SignalsRejected, UsageError
+from streamguard.library.rule_file import RULE, write_rules
 from streamguard.review.explanation import load, what_differs
 from streamguard.types import StreamId
 from streamguard.worker.evidence import DIRECTORY
@@ -28,6 +30,7 @@ from streamguard.worker.streams import StreamSpec, StreamState
 from streamguard.worker.summary import Summary
 from tests.kill_signals import a_signal
 from tests.known_library import LABEL, make_library
+from tests.library.fitted import fitted_rules
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 from tests.servers import free_ports
@@ -165,6 +168,44 @@ def test_evidence_that_cannot_be_kept_stops_no_kill(library: Path, tmp_path: Pat
     assert (summary.undelivered, summary.lost) == (0, 0)
     assert "evidence_not_kept" in [line["event"] for line in logs]
     assert "streamguard_evidence_failures_total 1.0" in generate_latest(service._metrics.registry).decode()
+
+
+def test_the_policy_and_the_rule_of_the_library_count(
+    *, library: Path, tmp_path: Path, clips: Clips, logs: Logs
+) -> None:
+    """A kill that is allowed no more than a limit goes out as one, and says by which rule it fell."""
+    fitted = Path(shutil.copytree(library, tmp_path / "fitted"))
+    write_rules(fitted, fitted_rules(kill_nats=14.5, name="calibrated-1"))
+    rules = []
+    for known in (library, fitted):
+        out = io.StringIO()
+        limited = config(known, tmp_path, policy__labels={LABEL: {"verdict": "limit"}})
+        WatchService(limited, [a_file(clips.disguised)], stdout=out).run()
+        event = json.loads(out.getvalue())
+        assert (event["type"], event["data"]["verdict"]) == ("org.streamguard.limit.v1", "limit")
+        rules.append(event["data"]["rule"])
+    assert rules == ["built-in-2", "calibrated-1"]
+    assert [line["rule"] for line in logs if line["event"] == "watching"] == rules
+    assert len([line for line in logs if line["event"] == "built_in_rule"]) == 1
+
+
+def test_a_damaged_rule_keeps_the_last_good_one_in_force(tmp_path: Path, clips: Clips, logs: Logs) -> None:
+    """A new one counts while the worker runs; damaged, that is seen as damage of the library is."""
+    library = make_library(tmp_path / "library", clips.image)
+    (port,) = free_ports(1)
+    with running(WatchService(config(library, tmp_path, http__port=port), [nobody()])) as run:
+        write_rules(library, fitted_rules(name="calibrated-1"))
+        eventually(lambda: [line for line in logs if line["event"] == "library_loaded"], what="the rule")
+        (library / RULE).write_bytes(b"{")
+        problem = eventually(lambda: run.readiness()["library_problem"], what="the problem")
+        assert "read rule" in problem
+        assert run.get("/readyz")[0] == 200
+        assert "streamguard_library_reload_failing 1.0\n" in run.get("/metrics")[1]
+        rules = run.service._library.snapshot.rules
+        assert rules is not None
+        assert rules.rule.name == "calibrated-1"
+    assert [line["rule"] for line in logs if line["event"] == "library_loaded"] == ["calibrated-1"]
+    assert len([line for line in logs if line["event"] == "library_not_loaded"]) == 1
 
 
 def test_a_live_stream_is_recognised_by_an_item_added_while_it_runs(tmp_path: Path, clips: Clips) -> None:

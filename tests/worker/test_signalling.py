@@ -1,9 +1,11 @@
 """streamguard.worker.signalling: durable first, then the rest."""
 
+import json
+
 import pytest
 
 from streamguard.errors import OutboxError
-from streamguard.types import KillSignal, SessionId, StreamId
+from streamguard.types import KillSignal, SessionId, StreamId, Verdict
 from streamguard.worker import signalling
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.signalling import Signaller
@@ -81,6 +83,18 @@ def test_durable_comes_first() -> None:
     (signal_id,) = desk.outbox.kept
     assert desk.happened == [f"kept {signal_id}", "wake", f"told {signal_id}"]
     assert desk.signaller.waiting == 0
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REVIEW, Verdict.LIMIT, Verdict.KILL])
+def test_every_verdict_is_sent_under_its_type(verdict: Verdict) -> None:
+    """What a policy makes of a kill goes out as well, and says what it is."""
+    desk = Desk()
+    events: list[str] = []
+    desk.signaller._on_durable = lambda signal: events.append(signal.event)
+    found = Found(SPEC, SessionId("s-1"), a_decision(verdict=verdict), GROUNDS, "v1", arrived_s=desk.clock())
+    desk.signaller.watcher.found(found)
+    (event,) = map(json.loads, events)
+    assert (event["type"], event["data"]["verdict"]) == (f"org.streamguard.{verdict.value}.v1", verdict.value)
 
 
 def test_a_failing_outbox_loses_nothing_and_keeps_the_order() -> None:

@@ -1,0 +1,41 @@
+"""What may be done about known footage, by its label: the strongest verdict, and how many nats it takes. Pure values;
+`core.decide` applies them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streamguard.types import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPolicy:
+    """`verdict` is the strongest allowed for footage of one label: what is worth a kill earns no more than that.
+
+    Time-blind evidence (the same camera at another time looks like it too) earns a review; `time_blind` allows more to
+    as many nats as a kill takes. Nats that are None are the rule's.
+    """
+
+    verdict: Verdict = Verdict.KILL
+    time_blind: Verdict = Verdict.REVIEW
+    kill_nats: float | None = None
+    review_nats: float | None = None
+
+    @property
+    def blind_verdict(self) -> Verdict:
+        """The strongest for time-blind evidence."""
+        return min(self.verdict, self.time_blind, key=lambda verdict: verdict.severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is allowed for each label, and for all that are not named."""
+
+    default: LabelPolicy = LabelPolicy()
+    labels: Mapping[str, LabelPolicy] = field(default_factory=dict)
+
+    def of(self, label: str) -> LabelPolicy:
+        return self.labels.get(label, self.default)
+
+
+BUILT_IN_POLICY = Policy()

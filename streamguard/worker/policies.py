@@ -1,0 +1,57 @@
+"""The configuration's policy as the core takes it, and what operators are told of the rule that counts."""
+
+from datetime import UTC, datetime
+
+from streamguard.config import PolicyConfig
+from streamguard.core.policy import LabelPolicy, Policy
+from streamguard.core.rules import BUILT_IN_RULES, Rules
+from streamguard.errors import counted
+from streamguard.types import Verdict
+
+BUILT_IN_NOTE = (
+    f"the library has no rule of its own: the built-in one ({BUILT_IN_RULES.rule.name}) counts, which was fitted to "
+    "nobody's streams; `streamguard calibrate` fits one"
+)
+
+
+def policy_of(config: PolicyConfig) -> Policy:
+    """What a label leaves out is as for all labels."""
+    default = LabelPolicy(Verdict(config.verdict), Verdict(config.time_blind))
+    labels = {
+        label: LabelPolicy(
+            verdict=default.verdict if own.verdict is None else Verdict(own.verdict),
+            time_blind=default.time_blind if own.time_blind is None else Verdict(own.time_blind),
+            kill_nats=own.kill_nats,
+            review_nats=own.review_nats,
+        )
+        for label, own in config.labels.items()
+    }
+    return Policy(default, labels)
+
+
+def policy_in_words(policy: Policy) -> list[str]:
+    """A line for all labels, and one for each that differs."""
+    lines = [f"all labels: {_allowed(policy.default)}"]
+    return lines + [f"label {label}: {_allowed(own)}" for label, own in sorted(policy.labels.items())]
+
+
+def rules_in_words(rules: Rules) -> str:
+    """One line: the rule, and on what it was fitted."""
+    rule, fitted = rules.rule, rules.fitted
+    text = f"{rule.name}: kill at {rule.kill_nats:g} nats, review at {rule.review_nats:g}"
+    if fitted is None:
+        return text
+    day = datetime.fromtimestamp(fitted.at_unix_s, tz=UTC).date()
+    text += f"; fitted on {day} to {fitted.stream_hours:.4g} hours of {counted(fitted.inputs, 'harmless input')}"
+    return f"{text}, library {fitted.library_version}: {promise(fitted.kills_at_most_per_stream_hour)} at most"
+
+
+def promise(per_stream_hour: float) -> str:
+    """A rate of false kills for people."""
+    return f"{per_stream_hour:.2g} false kills a stream-hour"
+
+
+def _allowed(allowed: LabelPolicy) -> str:
+    text = f"{allowed.verdict.value} at most, {allowed.blind_verdict.value} where evidence does not tell when"
+    own = (("kill", allowed.kill_nats), ("review", allowed.review_nats))
+    return text + "".join(f", {what} at {nats:g} nats" for what, nats in own if nats is not None)
