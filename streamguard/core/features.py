@@ -77,17 +77,25 @@ SURROUNDINGS = Extraction(longer_side_px=REFERENCE.longer_side_px, most=1000, bo
 
 def features(luma: Luma, *, levels: Levels, how: Extraction) -> Features:
     """The local features of a 2-D luma plane; none where it is too small or too long, or shows no corner."""
+    (found,) = features_of_each(luma, levels=levels, how=how, most=(how.most,))
+    return found
+
+
+def features_of_each(luma: Luma, *, levels: Levels, how: Extraction, most: Sequence[int]) -> tuple[Features, ...]:
+    """What `features` finds where `how.most` is each of `most`, for one search for corners."""
+    none = (NO_FEATURES,) * len(most)
     height, width = luma.shape
     if min(height, width) == 0 or max(height, width) > _MOST_STRETCH * min(height, width):
-        return NO_FEATURES
+        return none
     picture = _scaled(luma, levels=levels, size_px=_size_px(width, height, how))
     if min(picture.shape) < _MIN_SIDE_PX:
-        return NO_FEATURES
+        return none
     found = _orb().detect(picture, None)
     if not found:
-        return NO_FEATURES
-    corners = _spread(_Corners.of(found), shape=picture.shape, most=how.most)
-    return _coded(picture, corners, both_ways=how.both_ways)
+        return none
+    corners = _Corners.of(found)
+    kept = (_spread(corners, shape=picture.shape, most=each) for each in most)
+    return tuple(_coded(picture, each, both_ways=how.both_ways) for each in kept)
 
 
 def aspects(width: int, height: int) -> tuple[float | None, ...]:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from streamguard.core.feature_records import RECORD, from_records, to_records
-from streamguard.core.features import REFERENCE, SURROUNDINGS, aspects, features
+from streamguard.core.features import REFERENCE, SURROUNDINGS, aspects, features_of_each
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.reference_frames import FrameSampler, Sampled
 from streamguard.core.references import condense
@@ -229,10 +229,9 @@ def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Ref
 def _sample(frame: Frame, samples: dict[float | None, list[Sampled]]) -> None:
     height, width = frame.luma.shape
     for aspect in aspects(width, height):
-        kept, all_of_it = (
-            features(frame.luma, levels=frame.levels, how=replace(how, aspect=aspect))
-            for how in (REFERENCE, SURROUNDINGS)
-        )
+        how = replace(REFERENCE, aspect=aspect)
+        most = REFERENCE.most, SURROUNDINGS.most
+        kept, all_of_it = features_of_each(frame.luma, levels=frame.levels, how=how, most=most)
         samples.setdefault(aspect, []).append(Sampled(frame.at.pts_us, kept, all_of_it))
 
 
