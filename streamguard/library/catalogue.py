@@ -191,11 +191,14 @@ class Catalogue:
                 ),
             )
 
+    def add_segment(self, segment: SegmentRef) -> None:
+        """Within `change`, before its items."""
+        self._connection.execute("INSERT INTO segments VALUES (?, ?)", (segment.id, segment.manifest_sha256))
+
     def add(self, item: NewItem, reference: Reference, segment: SegmentRef, *, now_unix_s: float) -> None:
         """Within `change`."""
         run = self._connection.execute
         run("INSERT OR IGNORE INTO labels (name) VALUES (?)", (item.label,))
-        run("INSERT INTO segments VALUES (?, ?)", (segment.id, segment.manifest_sha256))
         source = run("INSERT INTO sources (path, size_bytes) VALUES (?, ?)", (item.source, item.size_bytes))
         added = run(
             """INSERT INTO items (id, state, kind, label_number, source_number, segment, sha256, looks, duration_us,

@@ -22,8 +22,10 @@ from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import PDQ_BITS, AssetId, MediaKind
 from streamguard.worker import reference_child
+from streamguard.worker.batch import Batching
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.indexing import Added, Failed, Job, Known, Limits, Outcome, id_from_name, index, media_in
+from streamguard.worker.indexing import Limits, id_from_name, index, media_in
+from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Content, Progress, Said
 from streamguard.worker.watchdog import Watchdog
 from tests.library.made import reference
@@ -32,6 +34,7 @@ from tests.waiting import eventually
 
 TOP = Path(__file__).parent.parent.parent
 LIMITS = Limits(at_once=2)
+ONE_BY_ONE = Batching(most_items=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +47,7 @@ def _index(library: Path, jobs: list[Job], limits: Limits = LIMITS) -> dict[str,
         return {outcome.job.path.name: outcome for outcome in index(opened, jobs, limits=limits, news=_no_news)}
 
 
-def _no_news(_: Job, __: Progress) -> None:
+def _no_news(_: Job, __: Progress | Read) -> None:
     pass
 
 
@@ -220,7 +223,7 @@ def test_a_file_for_which_no_process_can_be_had_fails_alone(tmp_path: Path, clip
     """Out of files, at the pipe or at the start: the others are added, and nothing is left open."""
     jobs = [Job(path, "x") for path in (clips.image, clips.known, clips.held_image)]
     with Library.open(tmp_path / "lib", create=True) as library:
-        outcomes = index(library, jobs, limits=Limits(at_once=1), news=_no_news)
+        outcomes = index(library, jobs, limits=Limits(at_once=1), news=_no_news, batching=ONE_BY_ONE)
         first = next(outcomes)
         before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
         with _few_files(left):
@@ -269,7 +272,8 @@ def test_a_decoder_that_cannot_be_started_costs_its_file_only(
 def test_giving_up_ends_the_decoders(tmp_path: Path, clips: Clips) -> None:
     """When the caller stops in the middle, as on Ctrl-C, no decoder goes on."""
     with Library.open(tmp_path / "lib", create=True) as library:
-        outcomes = index(library, [Job(clips.image, "x"), Job(clips.known, "x")], limits=LIMITS, news=_no_news)
+        jobs = [Job(clips.image, "x"), Job(clips.known, "x")]
+        outcomes = index(library, jobs, limits=LIMITS, news=_no_news, batching=ONE_BY_ONE)
         next(outcomes)
         outcomes.close()  # type: ignore[attr-defined]  # it is a generator
     eventually(lambda: str(clips.known) not in _open_files_of_all())
@@ -305,7 +309,8 @@ def test_a_script_that_adds_files_is_not_run_again_in_each_child(tmp_path: Path,
         "import sys\n"
         "from pathlib import Path\n"
         "from streamguard.library.store import Library\n"
-        "from streamguard.worker.indexing import Job, Limits, index\n"
+        "from streamguard.worker.indexing import Limits, index\n"
+        "from streamguard.worker.outcomes import Job\n"
         "with open('runs', 'a') as runs: runs.write('x')\n"
         "if __name__ == '__main__':\n"
         "    with Library.open(Path('lib'), create=True) as library:\n"
