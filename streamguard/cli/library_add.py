@@ -20,8 +20,8 @@ from streamguard.cli.library_items import in_words, item_json, library_option, p
 from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
 from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.library_to_be import LibraryToBe
+from streamguard.library.live_check import check_live
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
-from streamguard.library.snapshot import load_snapshot
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
 from streamguard.worker import indexing
@@ -101,7 +101,7 @@ def _index(path: Path, files: list[Job], said: "_Said", *, limits: Limits) -> No
 def _warn_if_damaged(path: Path) -> None:
     """What was added is safe, but no worker takes it up while another part of the library is damaged."""
     try:
-        load_snapshot(path)
+        check_live(path)
     except LibraryMissing:  # nothing was added
         pass
     except LibraryError as error:
