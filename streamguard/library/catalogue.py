@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from streamguard.core.telling import review_only
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library.durable import FORMAT, refuse_other
 from streamguard.library.live_set import CURRENT, LAST_UNIX_S, SEGMENTS, LiveSegment, LiveSet
@@ -207,7 +208,7 @@ class Catalogue:
             (
                 *(item.id, reference.kind.value, item.label, source.lastrowid, segment.id, item.sha256),
                 *(len(reference.prints), reference.duration_us, reference.frames_seen, reference.blank_share),
-                *(reference.review_only, now_unix_s),
+                *(review_only(reference), now_unix_s),
             ),
         )
         self._audit("add", added.lastrowid or 0, item.source, at_unix_s=now_unix_s)
