@@ -87,6 +87,8 @@ class Batch:
     def commit(self) -> Iterator[Outcome]:
         """Make all that waits live and durable, and say what became of each. Raises LibraryError."""
         waiting, copies = self._waiting, self._copies
+        if not waiting:
+            return
         # Gone from here first: whoever is interrupted in the middle must not add them again.
         self._since_s, self._bytes, self._waiting, self._copies = None, 0, {}, []
         added = self.shelf.add_all([(file.item, file.reference) for file in waiting.values()])
