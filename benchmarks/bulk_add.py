@@ -2,7 +2,7 @@
 
 Made clips, the same for each turn, are added to a new library by one job and by a job a core in turn, so that other
 processes on the machine cost both the same; then the last library is given the same folder again, as after an
-interruption. Printed: clips and seconds of footage a second, the segments made, the memory of the parent, and the ratio.
+interruption. Printed: clips and seconds of footage a second, the segments made, the parent's memory, and the ratio.
 
     python benchmarks/bulk_add.py [--clips N] [--seconds S] [--rounds N] [--folder DIR]
 

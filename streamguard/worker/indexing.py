@@ -97,9 +97,8 @@ def index(
     On Ctrl-C what was read to its end is still added, and told, before KeyboardInterrupt goes on. Raises LibraryError
     when the library itself fails: then no other file would fare better.
     """
-    there = library.items()
-    taken = {item.id for item in there}
-    sizes_bytes = {item.size_bytes for item in there}
+    there = [(item.id, item.size_bytes) for item in library.items()]
+    taken, sizes_bytes = {id_ for id_, _ in there}, {size_bytes for _, size_bytes in there}
     waiting = deque(jobs)
     running: dict[Connection, _Child] = {}
     watchdog = Watchdog()
