@@ -38,11 +38,17 @@ _CORNERS_OF_AN_AREA = 3
 
 
 def review_only(reference: Reference) -> bool:
-    """Whether it can earn a review at most: no two moments of it, one after the other, tell when."""
+    """Whether it can earn a review at most: no two moments of it tell when that two keyframes may show."""
     if reference.kind is MediaKind.IMAGE:
         return False
-    places = list(_telling_places(reference))
-    return not places or min(place.to_us for place in places) >= max(place.from_us for place in places)
+    places = np.array([(place.from_us, place.to_us) for place in _telling_places(reference)], np.int64).reshape(-1, 2)
+    places = places[np.argsort(places[:, 1])]
+    since_us, until_us = places.T
+    # Of those that end before another begins, the one that began first is the farthest from it.
+    earlier = np.searchsorted(until_us, since_us)
+    later = np.flatnonzero(earlier)
+    firsts_us = np.minimum.accumulate(since_us)[earlier[later] - 1]
+    return not bool(np.any(until_us[later] - firsts_us >= BUILT_IN_RULE.apart_s * 1e6))
 
 
 def _telling_places(reference: Reference) -> Iterator[Place]:

@@ -21,8 +21,8 @@ TELLS, STILL = 12, 13
 """How many of 255 other moments may have a feature that tells when, and one that does not."""
 
 
-def _look(from_s: int, to_s: int, *, bits: int = FAR_BITS) -> ReferencePrint:
-    return ReferencePrint(Place(from_s * 1_000_000, to_s * 1_000_000), bytes(32), 90, bits)
+def _look(from_s: float, to_s: float, *, bits: int = FAR_BITS) -> ReferencePrint:
+    return ReferencePrint(Place(round(from_s * 1e6), round(to_s * 1e6)), bytes(32), 90, bits)
 
 
 def _frame(
@@ -54,11 +54,12 @@ def _video(*parts: ReferencePrint | ReferenceFrame) -> Reference:
         (_look(0, 1), _frame(2, 3)),
         (_frame(0, 1), _look(2, 3)),
         (_look(0, 5), _look(2, 3), _look(4, 5), _frame(5, 6)),
+        (_look(0, 0.3), _look(0.4, 0.8)),
     ],
-    ids=["looks", "frames", "a look and a frame", "a frame and a look", "among others"],
+    ids=["looks", "frames", "a look and a frame", "a frame and a look", "among others", "just far enough"],
 )
 def test_two_moments_that_tell_can_earn_a_kill(parts: tuple[ReferencePrint | ReferenceFrame, ...]) -> None:
-    """One after the other, by their looks, their features, or one of each."""
+    """One after the other, as far apart as keyframes that count, by their looks, their features, or one of each."""
     assert not review_only(_video(*parts))
 
 
@@ -70,6 +71,8 @@ def test_two_moments_that_tell_can_earn_a_kill(parts: tuple[ReferencePrint | Ref
         (_frame(0, 1),),
         (_look(0, 2), _look(1, 3)),
         (_look(0, 5), _frame(2, 3)),
+        (_look(0, 0.3), _look(0.4, 0.7)),
+        (_look(0, 0.3), _look(0.4, 0.7), _look(0.2, 0.9)),
         (_look(0, 1), _look(2, 3, bits=FAR_BITS - 1)),
         (_frame(0, 1), _frame(2, 3, telling=LEAST_FEATURES - 1)),
         (_frame(0, 1), _frame(2, 3, telling=LEAST_FEATURES // 2, twice=True)),
@@ -78,6 +81,7 @@ def test_two_moments_that_tell_can_earn_a_kill(parts: tuple[ReferencePrint | Ref
     ],
     ids=[
         "nothing", "one look", "one frame", "looks of one moment", "a look and a frame of one moment",
+        "too near for two keyframes", "far enough with one that is the same moment",
         "a look that others are like", "a feature too few", "features twice at one place", "a small spot", "none",
     ],
 )  # fmt: skip
