@@ -265,21 +265,9 @@ class Reference:
     prints: tuple[ReferencePrint, ...]
     frames: tuple[ReferenceFrame, ...] = ()
 
-    @property
-    def review_only(self) -> bool:
-        """Too few of its looks are likely to tell when in the footage we are: it can earn a review, hardly a kill."""
-        if self.kind is MediaKind.IMAGE:
-            return False
-        needed_bits = TELLS_WHEN_BITS + USUAL_COPY_BITS
-        telling = {look.place for look in self.prints if look.nearest_elsewhere_bits >= needed_bits}
-        return len(telling) < PLACES_OF_A_KILL
-
 
 TELLS_WHEN_BITS = 16
 """A match tells when we are in the footage if it is nearer than any other moment of that footage by so many bits."""
-
-PLACES_OF_A_KILL = 2
-"""A kill takes agreement that moves: looks at two places of the footage, or a known image, held."""
 
 USUAL_COPY_BITS = 8
 """How far a recoded copy usually is from its original."""

@@ -116,6 +116,8 @@ def enable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
 def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
     """Remove items for good. Asks nothing; the catalogue keeps the fact that they were there.
 
+    Their part of the disk is freed when all that were added in one batch with them are removed.
+
     \b
     Example:
       streamguard library remove --library known attack-2019

@@ -8,27 +8,26 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import TextIOWrapper
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
 from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.library_to_be import LibraryToBe
+from streamguard.library.live_check import check_live
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
-from streamguard.library.snapshot import load_snapshot
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
 from streamguard.worker import indexing
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.indexing import Added, Failed, Job, Known, Outcome
-from streamguard.worker.reference_child import Progress as FileProgress
+from streamguard.worker.indexing import Limits
+from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
 
 DEFAULT_LABEL = "unlabelled"
 
@@ -37,6 +36,7 @@ DEFAULT_LABEL = "unlabelled"
 @library_option
 @click.option("--id", "id_", metavar="ID", help="Of the one file; otherwise ids come from the names of the files.")
 @click.option("--label", "asked_label", help=f"What kind of footage it is.  [default: {DEFAULT_LABEL}]")
+@click.option("--jobs", metavar="N", type=click.IntRange(1, 256), help="Files at once.  [default: one a core]")
 @click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
@@ -45,20 +45,22 @@ def add(
     path: Path,
     id_: str | None,
     asked_label: str | None,
+    jobs: int | None,
     list_file: str | None,
     as_json: bool,
     paths: tuple[Path, ...],
 ) -> int:
     """Add videos and images: files, or folders with all that is in them.
 
-    Makes the library when there is none and something to put in. Each file is durable when its line is printed, and
-    may be interrupted at any moment; run it again to go on: what is there already is recognised by its content. A file
-    that fails does not keep the others out, and makes the exit status 2.
+    Makes the library when there is none and something to put in. Each file is durable when its line is printed, which
+    is a while after it was read: they are written in batches. It may be interrupted at any moment; run it again to go
+    on: what is there already is recognised by its content. A file that fails does not keep the others out, and makes
+    the exit status 2.
 
     \b
     Example:
       streamguard library add --library known --id attack-2019 attack.mp4
-      streamguard library add --library known --label terror footage/
+      streamguard library add --library known --label terror --jobs 4 footage/
       find archive -name '*.mkv' | streamguard library add --library known --list -
     """
     wanted = [*paths, *_listed(list_file)]
@@ -69,25 +71,37 @@ def add(
     label = DEFAULT_LABEL if asked_label is None else asked_label
     _check_names(id_, label)
     said = _Said(path, as_json=as_json, asked_label=asked_label)
-    files = [file for one in wanted for file in _files(one, said)]
-    jobs = [Job(file, label, AssetId(id_) if id_ is not None else None) for file in files]
-    if jobs:
-        start_forkserver()
-        with LibraryToBe(path) as opened, _Bar(len(jobs)) as bar:
-            said.above = bar.console
-            for outcome in indexing.index(opened, jobs, limits=indexing.default_limits(), news=bar.news):
-                bar.done(outcome)
-                said.outcome(outcome)
+    files = [
+        Job(file, label, AssetId(id_) if id_ is not None else None) for one in wanted for file in _files(one, said)
+    ]
+    if files:
+        _index(path, files, said, limits=indexing.default_limits(jobs=jobs))
         _warn_if_damaged(path)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
     return EXIT_ERROR if said.failed else EXIT_OK
 
 
+def _index(path: Path, files: list[Job], said: "_Said", *, limits: Limits) -> None:
+    """Add them, with one bar for all; on Ctrl-C say how to go on."""
+    start_forkserver()
+    try:
+        with LibraryToBe(path) as opened, AddingBar([file.path for file in files]) as bar:
+            said.above = bar.console
+            for outcome in indexing.index(opened, files, limits=limits, news=bar.news):
+                bar.done(outcome)
+                said.outcome(outcome)
+    except KeyboardInterrupt:
+        click.echo("what was added stays; run the same command again to go on from there", err=True)
+        raise
+    finally:
+        said.above = None
+
+
 def _warn_if_damaged(path: Path) -> None:
     """What was added is safe, but no worker takes it up while another part of the library is damaged."""
     try:
-        load_snapshot(path)
+        check_live(path)
     except LibraryMissing:  # nothing was added
         pass
     except LibraryError as error:
@@ -208,51 +222,3 @@ class _Said:
             self.above.print(Text(text), soft_wrap=True)
         else:
             click.echo(text, err=err)
-
-
-class _Bar:
-    """One bar for all files on standard error; without a terminal, a line for each file."""
-
-    def __init__(self, files: int) -> None:
-        self._files = files
-        self._done = 0
-        self._shares: dict[Path, float] = {}
-        console = Console(stderr=True)
-        self._plain = not console.is_terminal
-        self.console = None if self._plain else console
-        self._progress = Progress(
-            TextColumn("{task.completed:.1f} of {task.total:.0f} files"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[name]}", markup=False),
-            console=console,
-            disable=self._plain,
-            transient=True,
-            redirect_stdout=False,  # what goes to a file must not end up on the terminal
-        )
-        self._task: TaskID = self._progress.add_task("", total=files, name="")
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def news(self, job: Job, progress: FileProgress) -> None:
-        if progress.of_s > 0:
-            self._shares[job.path] = min(1.0, progress.at_s / progress.of_s)
-        self._draw(job.path)
-
-    def done(self, outcome: Outcome) -> None:
-        self._done += 1
-        self._shares.pop(outcome.job.path, None)
-        self._draw(outcome.job.path)
-        if self._plain:
-            click.echo(f"{self._done} of {self._files} files", err=True)
-
-    def _draw(self, path: Path) -> None:
-        completed = self._done + sum(self._shares.values())
-        self._progress.update(self._task, completed=completed, name=printable(path.name))

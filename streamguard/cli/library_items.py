@@ -51,5 +51,5 @@ def in_words(item: ItemRecord, *, named: bool = True) -> str:
         share = f"{item.blank_share:.0%}" if item.blank_share >= 0.01 else "under 1%"  # noqa: PLR2004
         words += f"; {share} carried nothing to recognise"
     if item.review_only:
-        words += "; review only: no look of it tells when in the footage we are"
+        words += "; review only: too little of it tells when in the footage we are, as of a camera that does not move"
     return f"{item.id} ({item.label}): {words}" if named else words

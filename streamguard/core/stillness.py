@@ -15,6 +15,8 @@ from streamguard.types import Features, Fingerprints
 
 SAME_PLACE_PX = 8.0
 SAME_CODE_BITS = 44
+_SURELY_NEAR_PX = np.float32(SAME_PLACE_PX + 1)
+"""Beyond what rounding can hide."""
 
 APART_S = 1.5
 """Pictures nearer than this show the same, whatever moves."""
@@ -25,17 +27,37 @@ LOOKS_BACK_S = (1.5, 4.0, 8.0)
 _KEPT_S = 20.0
 _KEPT = 64
 
+_Rows = NDArray[np.int64]
+
 
 def same_place(found: Features, other: Features) -> NDArray[np.bool_]:
     """Which of the features the other picture has at the same place."""
-    near = np.ones((len(found), len(other)), np.bool_)
-    for axis in (0, 1):
-        near &= np.abs(found.places[:, axis, None] - other.places[None, :, axis]) <= SAME_PLACE_PX
-    ours, theirs = np.nonzero(near)
-    bits = np.bitwise_count(found.codes[ours] ^ other.codes[theirs]).sum(axis=1, dtype=np.int64)
+    ours, theirs = _near_in_a_row(found.places[:, 0], other.places[:, 0])
+    for axis in (1, 0):
+        near = np.abs(found.places[ours, axis] - other.places[theirs, axis]) <= SAME_PLACE_PX
+        ours, theirs = ours[near], theirs[near]
+    bits = np.bitwise_count(_words(found)[ours] ^ _words(other)[theirs]).sum(axis=1, dtype=np.int64)
     has = np.zeros(len(found), np.bool_)
     has[ours[bits <= SAME_CODE_BITS]] = True
     return has
+
+
+def _near_in_a_row(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> tuple[_Rows, _Rows]:
+    """The pairs of values that may be as near as `SAME_PLACE_PX`, and some that are a little farther apart.
+
+    Of pictures 512 pixels wide that is one pair in 28: to compare all with all was half the cost of adding footage.
+    """
+    order = np.argsort(theirs)
+    ordered = theirs[order]
+    first = np.searchsorted(ordered, ours - _SURELY_NEAR_PX, side="left")
+    counts = np.searchsorted(ordered, ours + _SURELY_NEAR_PX, side="right") - first
+    rows = np.repeat(np.arange(len(ours)), counts)
+    before = np.cumsum(counts) - counts
+    return rows, order[np.arange(len(rows)) + np.repeat(first - before, counts)]
+
+
+def _words(features: Features) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(features.codes).view(np.uint64)
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from streamguard.types import AssetId, Evidence, KillSignal, StreamId, Verdict
 from streamguard.worker import indexing
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matched
+from streamguard.worker.outcomes import Failed, Job
 from streamguard.worker.service import WatchService
 from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.supervisor import Watcher
@@ -177,9 +178,9 @@ def _config(folder: Path) -> Config:
 def _add(path: Path, known: Path) -> ItemRecord:
     """As `streamguard library add` does it."""
     with Library.open(path, create=True) as library:
-        jobs = [indexing.Job(known, _LABEL, ASSET)]
+        jobs = [Job(known, _LABEL, ASSET)]
         for outcome in indexing.index(library, jobs, limits=indexing.Limits(at_once=1), news=lambda _job, _news: None):
-            if isinstance(outcome, indexing.Failed):
+            if isinstance(outcome, Failed):
                 raise outcome.error
             return outcome.item
     raise UsageError("add", known, "nothing came of it", hint="this is a bug")

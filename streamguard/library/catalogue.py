@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from streamguard.core.telling import review_only
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library.durable import FORMAT, refuse_other
 from streamguard.library.live_set import CURRENT, LAST_UNIX_S, SEGMENTS, LiveSegment, LiveSet
@@ -191,11 +192,14 @@ class Catalogue:
                 ),
             )
 
+    def add_segment(self, segment: SegmentRef) -> None:
+        """Within `change`, before its items."""
+        self._connection.execute("INSERT INTO segments VALUES (?, ?)", (segment.id, segment.manifest_sha256))
+
     def add(self, item: NewItem, reference: Reference, segment: SegmentRef, *, now_unix_s: float) -> None:
         """Within `change`."""
         run = self._connection.execute
         run("INSERT OR IGNORE INTO labels (name) VALUES (?)", (item.label,))
-        run("INSERT INTO segments VALUES (?, ?)", (segment.id, segment.manifest_sha256))
         source = run("INSERT INTO sources (path, size_bytes) VALUES (?, ?)", (item.source, item.size_bytes))
         added = run(
             """INSERT INTO items (id, state, kind, label_number, source_number, segment, sha256, looks, duration_us,
@@ -204,7 +208,7 @@ class Catalogue:
             (
                 *(item.id, reference.kind.value, item.label, source.lastrowid, segment.id, item.sha256),
                 *(len(reference.prints), reference.duration_us, reference.frames_seen, reference.blank_share),
-                *(reference.review_only, now_unix_s),
+                *(review_only(reference), now_unix_s),
             ),
         )
         self._audit("add", added.lastrowid or 0, item.source, at_unix_s=now_unix_s)

@@ -1,6 +1,7 @@
 """A library that is made when its first item is: footage that turns out to be none leaves no empty one behind."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from streamguard.types import Reference
 
 
 class LibraryToBe:
-    """Opens the library for adding, or makes it at the first `add`. Close it. Raises as Library does.
+    """Opens the library for adding, or makes it at the first item. Close it. Raises as Library does.
 
     Where none could be made it says so at once, and not after hours of decoding.
     """
@@ -49,12 +50,15 @@ class LibraryToBe:
         there = self._if_there()
         return () if there is None else there.with_content(sha256)
 
-    def add(self, item: NewItem, reference: Reference) -> ItemRecord:
-        """See Library.add, which also refuses what cannot be recognised: then no library is made for it."""
+    def add_all(self, new: Sequence[tuple[NewItem, Reference]]) -> tuple[ItemRecord, ...]:
+        """See Library.add_all, which also refuses what cannot be recognised: then no library is made for it."""
+        if not new:
+            return ()
         if self._library is None:
-            check_new(item.id, item.label, reference)
+            for item, reference in new:
+                check_new(item.id, item.label, reference)
             self._library = Library.open(self._path, create=True)
-        return self._library.add(item, reference)
+        return self._library.add_all(new)
 
     def _if_there(self) -> Library | None:
         """Another process may have made it meanwhile."""

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,21 +92,43 @@ class Library:
         return self._path
 
     def add(self, item: NewItem, reference: Reference) -> ItemRecord:
-        """Live and durable when it returns. Raises UsageError (nothing to recognise; the id or the content is there
-        already: see `with_content`) or LibraryError, and then nothing was added; but where only publishing failed, the
-        item is in the catalogue, and the next writer publishes it.
+        """As `add_all`, for one. Raises UsageError where its id or content is there already: see `with_content`."""
+        for record in self.add_all([(item, reference)]):
+            return record
+        problem = "the library has an item of this id or content already"
+        raise UsageError("add", item.id, problem, hint="see `streamguard library list`")
+
+    def add_all(self, new: Sequence[tuple[NewItem, Reference]]) -> tuple[ItemRecord, ...]:
+        """One segment, one durable step: all are live when it returns. Those whose id or content is there already, or
+        came before in `new`, are left out. Raises UsageError (nothing to recognise in one) or LibraryError, and then
+        nothing was added; but where only publishing failed, all are in the catalogue, and the next writer publishes it.
         """
-        check_new(item.id, item.label, reference)
+        for item, reference in new:
+            check_new(item.id, item.label, reference)
         with self._writing():
-            if self._catalogue.with_id(item.id) or self._catalogue.with_content(item.sha256):
-                problem = "the library has an item of this id or content already"
-                raise UsageError("add", item.id, problem, hint="see `streamguard library list`")
-            number = self._catalogue.generation() + 1
-            ref = write_segment(self._path / SEGMENTS, [(item.id, item.label, reference)], number=number)
-            now = self._clock()
-            with self._catalogue.change(now_unix_s=now):
-                self._catalogue.add(item, reference, ref, now_unix_s=now)
-        return self.item(item.id)
+            fresh = self._not_there(new)
+            if fresh:
+                number = self._catalogue.generation() + 1
+                parts = [(item.id, item.label, reference) for item, reference in fresh]
+                ref = write_segment(self._path / SEGMENTS, parts, number=number)
+                now = self._clock()
+                with self._catalogue.change(now_unix_s=now):
+                    self._catalogue.add_segment(ref)
+                    for item, reference in fresh:
+                        self._catalogue.add(item, reference, ref, now_unix_s=now)
+        return tuple(self.item(item.id) for item, _ in fresh)
+
+    def _not_there(self, new: Sequence[tuple[NewItem, Reference]]) -> list[tuple[NewItem, Reference]]:
+        ids: set[str] = set()
+        contents: set[str] = set()
+        fresh = []
+        for item, reference in new:
+            there = item.id in ids or item.sha256 in contents
+            if not there and not self._catalogue.with_id(item.id) and not self._catalogue.with_content(item.sha256):
+                fresh.append((item, reference))
+            ids.add(item.id)
+            contents.add(item.sha256)
+        return fresh
 
     def items(self, *, removed: bool = False) -> tuple[ItemRecord, ...]:
         """Every item by id; `removed` ones only when asked for."""
@@ -138,7 +160,9 @@ class Library:
         return self._set_state(id_, ItemState.LIVE, action="enable")
 
     def remove(self, id_: str) -> ItemRecord:
-        """Gone for good, but for the catalogue's record that it was there. Its id and content may be added again."""
+        """Never searched again, and gone but for the catalogue's record that it was there; from the disk with the last
+        item of its segment. Its id and content may be added again.
+        """
         record = self._set_state(id_, ItemState.REMOVED, action="remove")
         with self._writing():
             self._sweep()

@@ -1,8 +1,10 @@
-"""Files into the library: each in its own child process and its own durable step, so that one bad file costs that file.
+"""Files into the library: each is read in a child process of its own, so that one bad file costs that file; what was
+read becomes durable in batches.
 
 A pool of workers breaks as a whole when one crashes; one process a file, at most one a core at once, does not.
 """
 
+import hashlib
 import multiprocessing
 import os
 import re
@@ -13,14 +15,17 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Protocol
 
-from streamguard.errors import StreamGuardError, UsageError
-from streamguard.library.catalogue import ItemRecord, NewItem
+from streamguard.errors import UsageError
+from streamguard.library.catalogue import NewItem
+from streamguard.library.segments import check_new
+from streamguard.regular_files import open_regular
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
+from streamguard.worker.batch import Batch, Batching, Shelf, Waiting
 from streamguard.worker.children import not_waited_for_at_exit
 from streamguard.worker.forkserver import telling_nothing
+from streamguard.worker.outcomes import Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Content, Damage, Progress
 from streamguard.worker.watchdog import DeadlineId, Watchdog
 
@@ -34,28 +39,8 @@ MEDIA_SUFFIXES = frozenset(
 _EXIT_STATUS_S = 10.0
 _LAST_MOMENT_S = 1.0
 _MOST_MESSAGE_BYTES = 512 << 20
+_READ_AT_ONCE_BYTES = 32 << 20
 _MOST_ID_CHARACTERS = 100
-
-
-class Shelf(Protocol):
-    """Where items go: a library, as far as it is filled here."""
-
-    def items(self) -> tuple[ItemRecord, ...]: ...
-
-    def has(self, id_: str) -> bool: ...
-
-    def with_content(self, sha256: str) -> tuple[ItemRecord, ...]: ...
-
-    def add(self, item: NewItem, reference: Reference) -> ItemRecord: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A file to add. Without an id it gets one from its name."""
-
-    path: Path
-    label: str
-    id: AssetId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +53,9 @@ class Limits:
     memory_mib: int = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """In the library now, live and durable."""
-
-    job: Job
-    item: ItemRecord
-    pictures_lost: int = 0
-    """Parts of the file that could not be decoded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The same bytes were in the library already, as `item`."""
-
-    job: Job
-    item: ItemRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Not added; the others go on."""
-
-    job: Job
-    error: StreamGuardError
-
-
-Outcome = Added | Known | Failed
-
-
-def default_limits() -> Limits:
-    return Limits(at_once=os.cpu_count() or 1)
+def default_limits(*, jobs: int | None = None) -> Limits:
+    """For so many files at once; unless said otherwise, one for each core that we may use."""
+    return Limits(at_once=jobs or len(os.sched_getaffinity(0)))
 
 
 def media_in(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
@@ -127,21 +84,32 @@ def id_from_name(path: Path, *, taken: Container[str]) -> AssetId:
 
 
 def index(
-    library: Shelf, jobs: Sequence[Job], *, limits: Limits, news: Callable[[Job, Progress], None]
+    library: Shelf,
+    jobs: Sequence[Job],
+    *,
+    limits: Limits,
+    news: Callable[[Job, Progress | Read], None],
+    batching: Batching = Batching(),  # noqa: B008 - it is frozen
 ) -> Iterator[Outcome]:
     """Add files, several at once; yields each one's outcome when it is durable, in the order in which they end.
     Call `forkserver.start_forkserver` first, so that no child inherits our secrets.
 
-    Raises LibraryError when the library itself fails: then no other file would fare better.
+    On Ctrl-C what was read to its end is still added, and told, before KeyboardInterrupt goes on. Raises LibraryError
+    when the library itself fails: then no other file would fare better.
     """
-    taken = {item.id for item in library.items()}
+    there = [(item.id, item.size_bytes) for item in library.items()]
+    taken, sizes_bytes = {id_ for id_, _ in there}, {size_bytes for _, size_bytes in there}
     waiting = deque(jobs)
     running: dict[Connection, _Child] = {}
     watchdog = Watchdog()
+    batch = Batch(library, batching)
     try:
         while waiting or running:
             while waiting and len(running) < limits.at_once:
                 job = waiting.popleft()
+                if known := _known_at_once(library, job, sizes_bytes=sizes_bytes):
+                    yield from known
+                    continue
                 id_ = job.id or id_from_name(job.path, taken=taken)
                 taken.add(id_)
                 try:
@@ -151,13 +119,20 @@ def index(
                     yield _not_started(job, error)
                     continue
                 running[child.connection] = child
-            for connection in wait(list(running)):
+            # Without anybody to hear from it would wait for ever.
+            for connection in wait(list(running), batch.due_in_s()) if running else ():
                 child = running[connection]  # type: ignore[index]  # only connections were given
-                outcome = _hear(library, child, news)
-                if outcome is not None:
+                outcomes = _hear(batch, child, news=news)
+                if child.finished:
                     child.end()
                     del running[child.connection]
-                    yield outcome
+                yield from outcomes
+            if batch.due_in_s() == 0.0:
+                yield from batch.commit()
+        yield from batch.commit()
+    except KeyboardInterrupt:
+        yield from batch.commit()
+        raise
     finally:
         for child in running.values():
             child.end()
@@ -172,6 +147,7 @@ class _Child:
         self.job = job
         self.id = id_
         self.content: Content | None = None
+        self.finished = False
         self.pictures_lost = 0
         self.timed_out = False
         self._limits = limits
@@ -227,30 +203,48 @@ class _Child:
         self._process.kill()
 
 
-def _hear(library: Shelf, child: _Child, news: Callable[[Job, Progress], None]) -> Outcome | None:
-    """Take one message; the outcome when that ends the file."""
+def _hear(batch: Batch, child: _Child, *, news: Callable[[Job, Progress | Read], None]) -> tuple[Outcome, ...]:
+    """Take one message. Where that ends the file, `child.finished`, and its outcome unless it waits in the batch."""
     job = child.job
     try:
-        message = reference_child.understand(child.receive())
+        data = child.receive()
+        message = reference_child.understand(data)
     except (EOFError, OSError, ValueError) as error:
+        child.finished = True
         # An OSError is the end in the middle of a message, or a message that is too long.
         if not isinstance(error, EOFError) and not child.timed_out:
-            return _rubbish(job)
+            return (_rubbish(job),)
         hint = "the others are not affected; is the file damaged?"
-        return Failed(job, UsageError("add", job.path, child.why_it_ended(), hint=hint))
+        return (Failed(job, UsageError("add", job.path, child.why_it_ended(), hint=hint)),)
+    child.finished = isinstance(message, UsageError | Reference)
     match message:
         case Progress():
             news(job, message)
         case Damage():
             child.pictures_lost = message.pictures
         case UsageError():
-            return Failed(job, message)
+            return (Failed(job, message),)
         case Content():
             child.content = message
-            return _known(library, child, message)
+            return _seen_before(batch, child, message)
         case Reference():
-            return _add(library, child, message)
-    return None
+            outcomes = _put(batch, child, message, size_bytes=len(data))
+            news(job, Read(message.duration_us / 1e6))
+            return outcomes
+    return ()
+
+
+def _known_at_once(library: Shelf, job: Job, *, sizes_bytes: Container[int]) -> tuple[Known, ...]:
+    """A second run passes over what the first one added: what is small enough costs no process, only to be read."""
+    try:
+        with open_regular(job.path) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes > _READ_AT_ONCE_BYTES or size_bytes not in sizes_bytes:
+                return ()
+            sha256 = hashlib.sha256(file.read(_READ_AT_ONCE_BYTES)).hexdigest()
+    except OSError:  # its child says what is wrong with it
+        return ()
+    return tuple(Known(job, item) for item in library.with_content(sha256))
 
 
 def _as_text(path: Path) -> str:
@@ -267,26 +261,37 @@ def _rubbish(job: Job) -> Failed:
     return Failed(job, UsageError("add", job.path, "its decoder sent rubbish", hint="is the file hostile?"))
 
 
-def _known(library: Shelf, child: _Child, content: Content) -> Outcome | None:
-    """The outcome when the file need not be decoded."""
+def _seen_before(batch: Batch, child: _Child, content: Content) -> tuple[Outcome, ...]:
+    """Where the file need not be decoded, that is its end."""
     job = child.job
-    for item in library.with_content(content.sha256):
-        return Known(job, item)
-    if library.has(child.id):
+    there = batch.shelf.with_content(content.sha256)
+    child.finished = True
+    if there:
+        return tuple(Known(job, item) for item in there)
+    if content.sha256 in batch:
+        batch.put_copy(job, content.sha256)
+        return ()
+    if batch.shelf.has(child.id):
         problem = f"the library has another item {child.id}"
-        return Failed(job, UsageError("add", job.path, problem, hint="name another --id, or remove that one"))
-    return None
+        return (Failed(job, UsageError("add", job.path, problem, hint="name another --id, or remove that one")),)
+    child.finished = False
+    return ()
 
 
-def _add(library: Shelf, child: _Child, reference: Reference) -> Outcome:
+def _put(batch: Batch, child: _Child, reference: Reference, *, size_bytes: int) -> tuple[Outcome, ...]:
     job, content = child.job, child.content
     if content is None:
-        return _rubbish(job)
+        return (_rubbish(job),)
     # Two copies may have been decoded side by side.
-    for item in library.with_content(content.sha256):
-        return Known(job, item)
-    new = NewItem(child.id, job.label, _as_text(job.path), content.size_bytes, content.sha256)
+    if there := batch.shelf.with_content(content.sha256):
+        return tuple(Known(job, item) for item in there)
+    if content.sha256 in batch:
+        batch.put_copy(job, content.sha256)
+        return ()
     try:
-        return Added(job, library.add(new, reference), child.pictures_lost)
+        check_new(child.id, job.label, reference)
     except UsageError as error:
-        return Failed(job, UsageError("add", job.path, error.problem, hint=error.hint))
+        return (Failed(job, UsageError("add", job.path, error.problem, hint=error.hint)),)
+    new = NewItem(child.id, job.label, _as_text(job.path), content.size_bytes, content.sha256)
+    batch.put(Waiting(job, new, reference, child.pictures_lost), size_bytes=size_bytes)
+    return ()

@@ -378,6 +378,8 @@ def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Sig
         helpers = descendants(adding.pid)
         adding.send_signal(how)
         status = adding.wait(timeout=20)
+        assert adding.stderr is not None
+        assert ("run the same command again to go on" in adding.stderr.read()) is (how is signal.SIGINT)
     assert first["status"] == "added"
     assert status == (-signal.SIGKILL if how is signal.SIGKILL else 130)
     eventually(lambda: not still_running(*helpers), what="the end of every helper")

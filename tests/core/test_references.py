@@ -8,6 +8,7 @@ import pytest
 
 from streamguard.core import pdq
 from streamguard.core.references import condense
+from streamguard.core.telling import review_only
 from streamguard.types import (
     PDQ_BITS,
     PDQ_BYTES,
@@ -89,7 +90,7 @@ def test_moving_footage_tells_when() -> None:
     """Where every moment looks different, every look tells when."""
     reference = _video(_look(i // 6) for i in range(20 * FPS))
     assert min(_nearest_bits(reference)) > 80
-    assert not reference.review_only
+    assert not review_only(reference)
 
 
 def test_still_camera_tells_nothing() -> None:
@@ -98,7 +99,7 @@ def test_still_camera_tells_nothing() -> None:
     reference = _video(_look(1, turned_bits=int(rng.integers(0, 40))) for _ in range(20 * FPS))
     assert len(reference.prints) > 10
     assert max(_nearest_bits(reference)) < TELLS_WHEN_BITS
-    assert reference.review_only
+    assert review_only(reference)
 
 
 def test_shot_that_comes_back_tells_nothing() -> None:
@@ -115,7 +116,7 @@ def test_held_shots_tell_nothing() -> None:
     """Two cameras that stand still, one after the other: both looks are held too long to tell when."""
     reference = _video(_look(shot) for shot in (0, 1) for _ in range(10 * FPS))
     assert _nearest_bits(reference) == [0, 0]
-    assert reference.review_only
+    assert review_only(reference)
 
 
 def test_counts_the_bits_to_the_nearest_other_moment() -> None:
@@ -165,20 +166,20 @@ def test_nothing_to_keep(looks: list[Fingerprint]) -> None:
     reference = _video(looks)
     assert reference.prints == ()
     assert reference.blank_share == (1.0 if looks else 0.0)
-    assert reference.review_only
+    assert review_only(reference)
 
 
 def test_video_of_one_frame_tells_nothing() -> None:
     """There is no other moment to be different from."""
     reference = _video([_look(1)])
     assert _nearest_bits(reference) == [0]
-    assert (reference.duration_us, reference.review_only) == (0, True)
+    assert (reference.duration_us, review_only(reference)) == (0, True)
 
 
 def test_short_clip_still_has_other_moments() -> None:
     """In two seconds of moving footage, neighbours are nearer than in a long clip, and there are others."""
     reference = _video(_look(i) for i in range(2 * FPS))
-    assert not reference.review_only
+    assert not review_only(reference)
 
 
 def test_footage_in_bars_is_kept_both_ways() -> None:
@@ -203,7 +204,7 @@ def test_image_is_one_look() -> None:
     reference = condense(_frames([_look(1)]), kind=MediaKind.IMAGE)
     (look,) = reference.prints
     assert (look.place.from_us, look.place.to_us, look.nearest_elsewhere_bits) == (0, 0, PDQ_BITS)
-    assert (reference.duration_us, reference.review_only) == (0, False)
+    assert (reference.duration_us, review_only(reference)) == (0, False)
 
 
 def test_long_footage_is_compared_finely() -> None:

@@ -15,8 +15,9 @@ def test_it_is_made_at_the_first_item(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "lib"
     with LibraryToBe(path) as shelf:
         assert (shelf.items(), shelf.has("a"), shelf.with_content("0" * 64)) == ((), False, ())
+        assert shelf.add_all([]) == ()
         assert list(tmp_path.iterdir()) == []
-        added = shelf.add(new_item("a"), reference(1))
+        (added,) = shelf.add_all([(new_item("a"), reference(1))])
         assert (shelf.items(), shelf.has("a"), shelf.with_content(added.sha256)) == ((added,), True, (added,))
     with Library.open(path) as library:
         assert library.items() == (added,)
@@ -25,7 +26,7 @@ def test_it_is_made_at_the_first_item(tmp_path: Path) -> None:
 def test_what_is_refused_makes_none(tmp_path: Path) -> None:
     """Neither the library nor its folders."""
     with LibraryToBe(tmp_path / "lib") as shelf, pytest.raises(UsageError):
-        shelf.add(new_item("not an id"), reference(1))
+        shelf.add_all([(new_item("a"), reference(1)), (new_item("not an id"), reference(1))])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -36,8 +36,8 @@ def _found(path: Path) -> set[str]:
     return {asset.id for asset in load_snapshot(path).assets}
 
 
-def _look(at_us: int, *, bits: int) -> ReferencePrint:
-    return ReferencePrint(Place(at_us, at_us), bytes([at_us] * 32), 90, bits)
+def _look(at_s: int, *, bits: int) -> ReferencePrint:
+    return ReferencePrint(Place(at_s * 1_000_000, at_s * 1_000_000), bytes([at_s] * 32), 90, bits)
 
 
 def _segments(path: Path) -> list[str]:
@@ -61,8 +61,8 @@ def test_an_item_is_live_when_add_returns(tmp_path: Path) -> None:
 def test_what_tells_nothing_about_when_is_marked(tmp_path: Path) -> None:
     """An item is good for a review only, unless looks at two places of it are far from its other moments."""
     edge_bits = TELLS_WHEN_BITS + USUAL_COPY_BITS
-    near = [_look(at_us, bits=bits) for at_us, bits in enumerate((edge_bits, 7, edge_bits - 1))]
-    far = [_look(at_us, bits=bits) for at_us, bits in enumerate((edge_bits, 7, edge_bits))]
+    near = [_look(at_s, bits=bits) for at_s, bits in enumerate((edge_bits, 7, edge_bits - 1))]
+    far = [_look(at_s, bits=bits) for at_s, bits in enumerate((edge_bits, 7, edge_bits))]
     with Library.open(tmp_path / "lib", create=True) as library:
         assert library.add(new_item("still"), Reference(MediaKind.VIDEO, 9, 9, 0.0, tuple(near))).review_only
         assert not library.add(new_item("moving"), Reference(MediaKind.VIDEO, 9, 9, 0.0, tuple(far))).review_only

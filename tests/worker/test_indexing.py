@@ -20,6 +20,7 @@ import pytest
 from streamguard.core.thumbnails import is_thumbnail, thumbnail
 from streamguard.errors import UsageError
 from streamguard.ingest.files import describe
+from streamguard.library.live_set import SEGMENTS
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import (
@@ -33,8 +34,10 @@ from streamguard.types import (
     ReferenceFrame,
 )
 from streamguard.worker import reference_child
+from streamguard.worker.batch import Batching
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.indexing import Added, Failed, Job, Known, Limits, Outcome, id_from_name, index, media_in
+from streamguard.worker.indexing import Limits, id_from_name, index, media_in
+from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Content, Progress, Said
 from streamguard.worker.watchdog import Watchdog
 from tests.library.made import reference
@@ -43,6 +46,7 @@ from tests.waiting import eventually
 
 TOP = Path(__file__).parent.parent.parent
 LIMITS = Limits(at_once=2)
+ONE_BY_ONE = Batching(most_items=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,7 +59,7 @@ def _index(library: Path, jobs: list[Job], limits: Limits = LIMITS) -> dict[str,
         return {outcome.job.path.name: outcome for outcome in index(opened, jobs, limits=limits, news=_no_news)}
 
 
-def _no_news(_: Job, __: Progress) -> None:
+def _no_news(_: Job, __: Progress | Read) -> None:
     pass
 
 
@@ -136,6 +140,58 @@ def test_the_same_content_is_added_once(tmp_path: Path, clips: Clips) -> None:
     assert load_snapshot(tmp_path / "lib").items == 1
 
 
+def test_what_was_read_together_is_one_segment(tmp_path: Path, clips: Clips) -> None:
+    """Files and their copies in one run make one segment, and the copies are known by the item that comes of them."""
+    for number in range(2):
+        shutil.copy(clips.image, tmp_path / f"copy-{number}.png")
+    copies = [tmp_path / f"copy-{number}.png" for number in range(2)]
+    long = Batching(least_wait_s=1000.0, most_wait_s=1000.0)
+    with Library.open(tmp_path / "lib", create=True) as library:
+        jobs = [Job(path, "x") for path in (clips.image, *copies, clips.held_image)]
+        outcomes = list(index(library, jobs, limits=Limits(at_once=1), news=_no_news, batching=long))
+    assert [type(outcome) for outcome in outcomes] == [Added, Added, Known, Known]
+    assert {outcome.item.id for outcome in outcomes if isinstance(outcome, Known)} == {AssetId("image")}
+    assert len(list((tmp_path / "lib" / SEGMENTS).iterdir())) == 1
+
+
+@pytest.mark.parametrize("read_at_once_bytes", [32 << 20, 0])
+def test_what_is_there_is_not_decoded_again(
+    tmp_path: Path, clips: Clips, monkeypatch: pytest.MonkeyPatch, *, read_at_once_bytes: int
+) -> None:
+    """A second run knows it by its content: a small file takes no process, of a large one only the bytes are read."""
+    jobs = [Job(clips.image, "x"), Job(clips.known, "x")]
+    _index(tmp_path / "lib", jobs)
+    monkeypatch.setattr("streamguard.worker.indexing._READ_AT_ONCE_BYTES", read_at_once_bytes)
+    monkeypatch.setattr(reference_child, "run", _crash if read_at_once_bytes else _only_content)
+    assert [type(outcome) for outcome in _index(tmp_path / "lib", jobs).values()] == [Known, Known]
+
+
+def test_what_was_read_is_kept_on_ctrl_c(tmp_path: Path, clips: Clips) -> None:
+    """What waits for its batch is added and told; what is in the middle, or has not begun, is left for the next run."""
+    jobs = [Job(path, "x") for path in (clips.image, clips.not_a_video, clips.known)]
+    long = Batching(least_wait_s=1000.0)
+    with Library.open(tmp_path / "lib", create=True) as library:
+        outcomes = index(library, jobs, limits=Limits(at_once=1), news=_no_news, batching=long)
+        assert isinstance(next(outcomes), Failed)
+        kept = outcomes.throw(KeyboardInterrupt)  # type: ignore[attr-defined]  # it is a generator
+        assert isinstance(kept, Added)
+        assert kept.job.path == clips.image
+        with pytest.raises(KeyboardInterrupt):
+            next(outcomes)
+    assert load_snapshot(tmp_path / "lib").items == 1
+
+
+def test_progress_and_the_end_of_reading_are_news(tmp_path: Path, clips: Clips) -> None:
+    """Whoever waits hears how far a file is, and when it needs only to be written."""
+    heard: list[Progress | Read] = []
+    with Library.open(tmp_path / "lib", create=True) as library:
+        (outcome,) = index(library, [Job(clips.known, "x")], limits=LIMITS, news=lambda _, news: heard.append(news))
+    assert isinstance(outcome, Added)
+    assert heard.pop() == Read(outcome.item.duration_us / 1e6)
+    assert heard
+    assert all(isinstance(news, Progress) for news in heard)
+
+
 def test_an_id_that_is_taken_is_refused(tmp_path: Path, clips: Clips) -> None:
     """Another content cannot take an id that is there; a name gets a number instead."""
     _index(tmp_path / "lib", [Job(clips.image, "x", AssetId("held_image"))])
@@ -171,6 +227,12 @@ def test_folders_are_searched_by_extension(tmp_path: Path) -> None:
 def _crash(_: str, connection: Connection, **__: object) -> None:
     reference_child._say(connection, Said.PROGRESS, [1.0, 2.0])
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _only_content(path: str, connection: Connection, **__: object) -> None:
+    content = Path(path).read_bytes()
+    reference_child._say(connection, Said.CONTENT, [hashlib.sha256(content).hexdigest(), len(content)])
+    signal.pause()
 
 
 def _hang(_: str, connection: Connection, **__: object) -> None:
@@ -247,7 +309,7 @@ def test_a_file_for_which_no_process_can_be_had_fails_alone(tmp_path: Path, clip
     """Out of files, at the pipe or at the start: the others are added, and nothing is left open."""
     jobs = [Job(path, "x") for path in (clips.image, clips.known, clips.held_image)]
     with Library.open(tmp_path / "lib", create=True) as library:
-        outcomes = index(library, jobs, limits=Limits(at_once=1), news=_no_news)
+        outcomes = index(library, jobs, limits=Limits(at_once=1), news=_no_news, batching=ONE_BY_ONE)
         first = next(outcomes)
         before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
         with _few_files(left):
@@ -258,6 +320,15 @@ def test_a_file_for_which_no_process_can_be_had_fails_alone(tmp_path: Path, clip
     assert isinstance(failed, Failed)
     assert failed.job.path == clips.known
     assert "no decoder could be started" in str(failed.error)
+
+
+def test_when_no_process_can_be_had_for_any_file_it_ends(tmp_path: Path, clips: Clips) -> None:
+    """With nobody left to hear from it does not wait."""
+    with Library.open(tmp_path / "lib", create=True) as library:
+        outcomes = index(library, [Job(clips.image, "x")], limits=LIMITS, news=_no_news)
+        with _few_files(0):
+            (failed,) = outcomes
+    assert isinstance(failed, Failed)
 
 
 @contextmanager
@@ -296,7 +367,8 @@ def test_a_decoder_that_cannot_be_started_costs_its_file_only(
 def test_giving_up_ends_the_decoders(tmp_path: Path, clips: Clips) -> None:
     """When the caller stops in the middle, as on Ctrl-C, no decoder goes on."""
     with Library.open(tmp_path / "lib", create=True) as library:
-        outcomes = index(library, [Job(clips.image, "x"), Job(clips.known, "x")], limits=LIMITS, news=_no_news)
+        jobs = [Job(clips.image, "x"), Job(clips.known, "x")]
+        outcomes = index(library, jobs, limits=LIMITS, news=_no_news, batching=ONE_BY_ONE)
         next(outcomes)
         outcomes.close()  # type: ignore[attr-defined]  # it is a generator
     eventually(lambda: str(clips.known) not in _open_files_of_all())
@@ -332,7 +404,8 @@ def test_a_script_that_adds_files_is_not_run_again_in_each_child(tmp_path: Path,
         "import sys\n"
         "from pathlib import Path\n"
         "from streamguard.library.store import Library\n"
-        "from streamguard.worker.indexing import Job, Limits, index\n"
+        "from streamguard.worker.indexing import Limits, index\n"
+        "from streamguard.worker.outcomes import Job\n"
         "with open('runs', 'a') as runs: runs.write('x')\n"
         "if __name__ == '__main__':\n"
         "    with Library.open(Path('lib'), create=True) as library:\n"
