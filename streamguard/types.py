@@ -292,7 +292,8 @@ class Votes:
     """Features of a stream's picture that look like features of one frame in the library, a row each.
 
     `mirrored`: they look like those of the frame's mirror image. `stream_places` are pixels of a picture of
-    `stream_size_px`, `frame_places` of `frame_size_px` (width, height).
+    `stream_size_px`, `frame_places` of `frame_size_px` (width, height). `moving_places` are those of all the stream's
+    features that do not stand still, whatever they look like; of an image, which is still by nature, of all.
     """
 
     asset: AssetId
@@ -306,6 +307,7 @@ class Votes:
     frame_places: Places
     seen_elsewhere: NDArray[np.uint8]
     still: NDArray[np.bool_]
+    moving_places: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,8 +315,9 @@ class Alignment:
     """One frame of the library laid over the stream's picture: `outline` is where it stands.
 
     `features` counts the places at which both look the same, `telling` those of them that neither the footage's other
-    moments nor the stream's last ones show there; `spread` is the share of the frame that they span. `points` are some
-    of them, to be shown.
+    moments nor the stream's last ones show there; `spread` is the share of the frame that they span. `moving_share` is
+    the share of what moves in the stream there (features that do not stand still) that the frame has too. `points` are
+    some of them, to be shown.
     """
 
     asset: AssetId
@@ -326,6 +329,7 @@ class Alignment:
     features: int
     telling: int
     spread: float
+    moving_share: float
     points: Points = field(default_factory=lambda: NO_POINTS, compare=False, repr=False)
 
 

@@ -61,7 +61,7 @@ class DecisionRule:
     least_speed: float = 0.4
     speed_slack_s: float = 0.3
     """Local features: reference time passes at `least_speed` to `max_speed`, give or take so much."""
-    steady_share: float = 0.05
+    steady_share: float = 0.03
     """Footage stays where it is if none of its corners moves by more of the picture's width or height."""
     repeat_after_s: float = 300.0
     most_of_a_verdict: int = 16

@@ -59,9 +59,14 @@ class FeatureWeights:
     must span `least_spread` of the frame, and `least_spread_of_a_review` where it does not tell when: a logo, a ticker
     or a banner that strangers wear as well spans little. An image has no other moments, so it must be seen as a whole:
     `least_spread_of_an_image`.
+
+    Where footage is shown, what moves there is the footage: poor copies have few of its features, but `usual_share` of
+    those that move. Another time of the same scene has the scene, and people of its own. With a smaller share, what
+    tells counts for that much less.
     """
 
-    nats_a_telling_feature: float = 1.0
+    nats_a_telling_feature: float = 1.4
+    usual_share: float = 0.1
     nats_a_feature: float = 0.45
     most_nats: float = 10.0
     least_telling: int = 5
@@ -83,8 +88,9 @@ def weigh_alignments(alignments: Iterable[Alignment], weights: FeatureWeights) -
 def _worth(alignment: Alignment, weights: FeatureWeights) -> Iterator[tuple[int, float, bool]]:
     is_image = alignment.kind is MediaKind.IMAGE
     least_spread = weights.least_spread_of_an_image if is_image else weights.least_spread
-    if alignment.telling >= weights.least_telling and alignment.spread >= least_spread:
-        yield alignment.telling, weights.nats_a_telling_feature * alignment.telling, True
+    telling = alignment.telling * min(1.0, alignment.moving_share / weights.usual_share)
+    if telling >= weights.least_telling and alignment.spread >= least_spread:
+        yield alignment.telling, weights.nats_a_telling_feature * telling, True
     if alignment.features >= weights.least_features and alignment.spread >= weights.least_spread_of_a_review:
         yield alignment.features, weights.nats_a_feature * alignment.features, False
 

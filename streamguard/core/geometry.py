@@ -30,8 +30,8 @@ class Geometry:
     least_scale: float = 0.15
     most_scale: float = 6.0
     distinct_px: float = 4.0
-    telling_elsewhere: int = 12
-    """Up to so many of 255 other moments with the same feature at the same place, it tells when: 5 %."""
+    telling_elsewhere: int = 40
+    """Up to so many of 255 other moments with the same feature at the same place, it tells when: 16 %."""
 
 
 def align(votes: Votes, how: Geometry) -> tuple[Alignment, ...]:
@@ -57,8 +57,8 @@ def align(votes: Votes, how: Geometry) -> tuple[Alignment, ...]:
         return ()
     agree = np.asarray(inliers, np.bool_).ravel()
     # An image is still by nature.
-    moving = ~votes.still | (votes.kind is MediaKind.IMAGE)
-    telling = agree & moving & (votes.seen_elsewhere <= how.telling_elsewhere)
+    moving = agree & (~votes.still | (votes.kind is MediaKind.IMAGE))
+    telling = moving & (votes.seen_elsewhere <= how.telling_elsewhere)
     features = _distinct(votes, agree, cell_px=how.distinct_px)
     if features < how.least_votes:
         return ()
@@ -73,6 +73,7 @@ def align(votes: Votes, how: Geometry) -> tuple[Alignment, ...]:
             features=features,
             telling=_distinct(votes, telling, cell_px=how.distinct_px),
             spread=_spread(votes.frame_places[agree], votes.frame_size_px),
+            moving_share=_moving_share(found, votes, alike=_distinct(votes, moving, cell_px=how.distinct_px)),
             points=matched_points(votes, agree, telling=telling),
         ),
     )
@@ -91,6 +92,14 @@ def _distinct(votes: Votes, rows: NDArray[np.bool_], *, cell_px: float) -> int:
     """How many distinct places agree, on the side where they are fewer."""
     sides = (votes.stream_places[rows], votes.frame_places[rows])
     return min(len(np.unique((side // cell_px).astype(np.int64), axis=0)) for side in sides)
+
+
+def _moving_share(found: NDArray[np.float64], votes: Votes, *, alike: int) -> float:
+    """How much of what moves in the stream, where the frame stands, the frame has too; 0 where nothing moves there."""
+    onto_frame = np.asarray(cv2.invertAffineTransform(found), np.float64)
+    places = votes.moving_places @ onto_frame[:, :2].T + onto_frame[:, 2]
+    inside = np.all((places >= 0) & (places <= votes.frame_size_px), axis=1)
+    return alike / max(alike, int(np.count_nonzero(inside)), 1)
 
 
 def _outline(found: NDArray[np.float64], votes: Votes) -> Quad:

@@ -34,7 +34,7 @@ MOST_FRAMES = 8
 
 _LEAST_VOTES = 6
 _STILL_WORTH = 0.2
-_TELLING_ELSEWHERE = 12
+_TELLING_ELSEWHERE = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,4 +176,5 @@ class FeatureSearch:
             frame_places=in_pixels(rows["x"], rows["y"]),
             seen_elsewhere=rows["seen_elsewhere"],
             still=stream.still[ours],
+            moving_places=stream.places if asset.kind is MediaKind.IMAGE else stream.places[~stream.still],
         )

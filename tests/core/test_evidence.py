@@ -42,6 +42,7 @@ ALIGNMENT = Alignment(
     features=9,
     telling=7,
     spread=0.3,
+    moving_share=0.5,
 )
 FEATURES = FeatureWeights()
 
@@ -146,18 +147,29 @@ def test_more_features_are_worth_more_up_to_a_ceiling(telling: int, others: int)
 
 
 @pytest.mark.parametrize(
-    ("kind", "spread", "tells"),
+    ("kind", "spread", "tells_when"),
     [
-        (MediaKind.VIDEO, 0.014, False),
-        (MediaKind.VIDEO, 0.015, True),
-        (MediaKind.IMAGE, 0.49, False),
-        (MediaKind.IMAGE, 0.5, True),
+        (MediaKind.VIDEO, 0.014, []),
+        (MediaKind.VIDEO, 0.015, [True]),
+        (MediaKind.VIDEO, 0.03, [True, False]),
+        (MediaKind.IMAGE, 0.49, [False]),
+        (MediaKind.IMAGE, 0.5, [True, False]),
     ],
 )
-def test_what_spans_little_tells_nothing(kind: MediaKind, spread: float, *, tells: bool) -> None:
-    """A logo or a caption that strangers wear as well is no footage; of an image half must be seen."""
+def test_what_spans_little_tells_nothing(kind: MediaKind, spread: float, tells_when: list[bool]) -> None:
+    """A logo, a caption or a banner that strangers wear as well is no footage; of an image half must be seen."""
     weighed = weigh_alignments([replace(ALIGNMENT, kind=kind, spread=spread, features=40, telling=40)], FEATURES)
-    assert [evidence.tells_when for evidence in weighed] == ([True, False] if tells else [False])
+    assert [evidence.tells_when for evidence in weighed] == tells_when
+
+
+def test_where_other_things_move_it_is_another_time() -> None:
+    """With half the usual share of what moves in the stream, what tells when is worth half; with none, nothing."""
+    shares = [FEATURES.usual_share * part for part in (2.0, 1.0, 0.5, 0.0)]
+    alignments = [replace(ALIGNMENT, features=9, telling=12, moving_share=share) for share in shares]
+    weights = replace(FEATURES, most_nats=100.0)
+    nats = [[one.nats for one in weigh_alignments([alignment], weights) if one.tells_when] for alignment in alignments]
+    full = 12 * FEATURES.nats_a_telling_feature
+    assert nats == [[pytest.approx(full)], [pytest.approx(full)], [pytest.approx(full / 2)], []]
 
 
 def test_nothing_laid_over_the_picture_is_no_evidence() -> None:

@@ -52,6 +52,7 @@ def _votes(
         frame_places=frame[order].astype(np.float32),
         seen_elsewhere=np.zeros(count, np.uint8),
         still=np.zeros(count, np.bool_),
+        moving_places=stream[order].astype(np.float32),
     )
 
 
@@ -202,6 +203,21 @@ def test_what_tells_when_is_counted_apart() -> None:
     still[15:30] = True
     found = _one(replace(votes, seen_elsewhere=seen_elsewhere, still=still))
     assert (found.features, found.telling) == (40, 20)
+
+
+def test_the_share_of_what_moves_where_the_footage_stands() -> None:
+    """Of the stream's features that move inside the outline, those that the frame has too; what moves outside of it
+    does not count, and where nothing moves there is no share.
+    """
+    votes = _votes(_linear(), (64.0, 36.0), agree=20)
+    inside = np.repeat(votes.stream_places.mean(axis=0)[None], 20, axis=0)
+    outside = np.full((50, 2), 3.0, np.float32)
+    moving = np.concatenate([votes.stream_places, inside, outside])
+    found = _one(replace(votes, moving_places=moving))
+    assert found.moving_share == pytest.approx(found.telling / 40)
+    still = replace(votes, still=np.ones(20, np.bool_), moving_places=moving)
+    assert _one(still).moving_share == 0.0
+    assert _one(replace(still, moving_places=np.empty((0, 2), np.float32))).moving_share == 0.0
 
 
 def test_an_image_is_still_by_nature() -> None:
