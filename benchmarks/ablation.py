@@ -29,7 +29,7 @@ import numpy as np
 
 from streamguard.core.decide import BUILT_IN_RULE, DecisionRule, DecisionState, step
 from streamguard.core.evidence import weigh, weigh_alignments
-from streamguard.core.features import STREAM, aspects, reference_features
+from streamguard.core.features import STREAM, Extraction, readings, reference_features
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.geometry import align
 from streamguard.core.reference_frames import FrameSampler, Sampled
@@ -246,7 +246,7 @@ def _keyframes(path: Path) -> Iterator[Frame]:
 def first_half(clip: Path) -> Reference:
     """As `library add` condenses it."""
     half_us = files.describe(clip).duration_s * 1e6 / 2
-    samples: dict[float | None, list[Sampled]] = {}
+    samples: dict[Extraction, list[Sampled]] = {}
     sampler = FrameSampler()
 
     def looks() -> Iterator[Fingerprints]:
@@ -256,9 +256,9 @@ def first_half(clip: Path) -> Reference:
             prints = fingerprints(frame)
             if sampler.wants(frame.at.pts_us, prints.prints[0].codes[View.UPRIGHT]):
                 height, width = frame.luma.shape
-                for aspect in aspects(width, height):
-                    kept, seen = reference_features(frame.luma, levels=frame.levels, aspect=aspect)
-                    samples.setdefault(aspect, []).append(Sampled(frame.at.pts_us, kept, seen))
+                for how in readings(width, height):
+                    kept, seen = reference_features(frame.luma, levels=frame.levels, how=how)
+                    samples.setdefault(how, []).append(Sampled(frame.at.pts_us, kept, seen))
             yield prints
 
     return condense(looks(), kind=MediaKind.VIDEO, samples=samples)

@@ -28,6 +28,12 @@ _CONTRASTS = (10, 4)
 """FAST's thresholds: the lower one, which costs twice as much, only for pictures with few corners at the higher."""
 
 _FEW = 600
+_CROWDED = 100
+_CROWDED_SHARE = 0.8
+"""Where crowded cells have over four fifths of all corners, the rest of the picture is searched on its own: a patch of
+noise, a crowd or a caption would leave nothing of footage with less contrast.
+"""
+
 _CELLS_ACROSS = 8
 _CELLS_DOWN = 5
 _OCTAVES_A_CELL = 2
@@ -56,15 +62,20 @@ def find(picture: NDArray[np.uint8]) -> Corners | None:
         found = _orb(contrast).detect(picture, None)
         if len(found) >= _FEW:
             break
-    return _arrays(found) if found else None
+    if not found:
+        return None
+    corners = _arrays(found)
+    counts = np.bincount(_cells(corners, shape=picture.shape), minlength=_CELLS_ACROSS * _CELLS_DOWN)
+    crowded = counts > _CROWDED
+    if counts[crowded].sum() <= _CROWDED_SHARE * len(found):
+        return corners
+    rest = _orb(_CONTRASTS[-1]).detect(picture, _outside(crowded, shape=picture.shape))
+    return _joined(corners, _arrays(rest)) if rest else corners
 
 
 def spread(corners: Corners, *, shape: tuple[int, ...], most: int) -> Corners:
     """The strongest of each cell and size first, then the second strongest, and so on, up to `most`."""
-    height, width = shape
-    across = np.minimum(corners.places[:, 0] * (_CELLS_ACROSS / width), _CELLS_ACROSS - 1).astype(np.int64)
-    down = np.minimum(corners.places[:, 1] * (_CELLS_DOWN / height), _CELLS_DOWN - 1).astype(np.int64)
-    cells = (across * _CELLS_DOWN + down) * LEVELS + corners.levels // _OCTAVES_A_CELL
+    cells = _cells(corners, shape=shape) * LEVELS + corners.levels // _OCTAVES_A_CELL
     order = np.lexsort((-corners.strengths, cells))
     rows = np.arange(len(order))
     new = np.ones(len(order), np.bool_)
@@ -72,6 +83,30 @@ def spread(corners: Corners, *, shape: tuple[int, ...], most: int) -> Corners:
     ranks = np.empty(len(order), np.int64)
     ranks[order] = rows - np.maximum.accumulate(np.where(new, rows, 0))
     return corners.take(np.sort(np.lexsort((-corners.strengths, ranks))[:most]))
+
+
+def _cells(corners: Corners, *, shape: tuple[int, ...]) -> Integers:
+    """In which cell of the picture each corner is."""
+    height, width = shape
+    across = np.minimum(corners.places[:, 0] * (_CELLS_ACROSS / width), _CELLS_ACROSS - 1).astype(np.int64)
+    down = np.minimum(corners.places[:, 1] * (_CELLS_DOWN / height), _CELLS_DOWN - 1).astype(np.int64)
+    return np.asarray(down * _CELLS_ACROSS + across)
+
+
+def _outside(crowded: NDArray[np.bool_], *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A mask of the other cells."""
+    cells = np.where(crowded, 0, 255).astype(np.uint8).reshape(_CELLS_DOWN, _CELLS_ACROSS)
+    return np.asarray(cv2.resize(cells, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def _joined(one: Corners, other: Corners) -> Corners:
+    """Both; those that lie on a border between cells may be there twice."""
+    return Corners(
+        np.concatenate([one.places, other.places]),
+        np.concatenate([one.angles_deg, other.angles_deg]),
+        np.concatenate([one.strengths, other.strengths]),
+        np.concatenate([one.levels, other.levels]),
+    )
 
 
 def _arrays(found: Sequence[Any]) -> Corners:

@@ -29,14 +29,17 @@ class Extraction:
 
 
 STREAM = Extraction(longer_side_px=640, most=350)
-REFERENCE = Extraction(longer_side_px=512, most=375, both_ways=0.2)
+REFERENCE = Extraction(longer_side_px=512, most=340, both_ways=0.15)
 """Smaller than a stream's, as footage in a corner of the picture is."""
+
+SQUEEZED = replace(REFERENCE, most=60, both_ways=0.0)
+"""To half its width or height, as two copies beside or above one another are."""
 
 STREAM_ASPECT = 16 / 9
 _NEAR_ASPECTS = (1.3, 2.4)
 """Corners are still the same where a picture is stretched by less than a third."""
 
-SURROUNDINGS = Extraction(longer_side_px=REFERENCE.longer_side_px, most=1000, both_ways=REFERENCE.both_ways)
+SURROUNDINGS = replace(REFERENCE, most=1000)
 """What a feature of one moment is looked for in at the others: a corner that just missed being kept there is there."""
 
 
@@ -46,9 +49,8 @@ def features(luma: Luma, *, levels: Levels, how: Extraction) -> Features:
     return found
 
 
-def reference_features(luma: Luma, *, levels: Levels, aspect: float | None) -> tuple[Features, Features]:
-    """(those that the library keeps, all that can be seen), as REFERENCE and SURROUNDINGS say."""
-    how = replace(REFERENCE, aspect=aspect)
+def reference_features(luma: Luma, *, levels: Levels, how: Extraction) -> tuple[Features, Features]:
+    """(those that the library keeps, all that can be seen: as many as SURROUNDINGS has)."""
     kept, seen = _extract(luma, levels=levels, size_of=how, mosts=(how.most, SURROUNDINGS.most))
     return kept, seen
 
@@ -66,10 +68,15 @@ def _extract(luma: Luma, *, levels: Levels, size_of: Extraction, mosts: tuple[in
     return tuple(_coded(picture, some, both_ways=size_of.both_ways) for some in chosen)
 
 
-def aspects(width: int, height: int) -> tuple[float | None, ...]:
-    """The shapes in which known footage is read: its own, and where that is far from a stream's, stretched to it."""
+def readings(width: int, height: int) -> tuple[Extraction, ...]:
+    """How known footage is read: in its own shape; and where that is near a stream's, squeezed to half its width and to
+    half its height, otherwise stretched to a stream's.
+    """
     least, most = _NEAR_ASPECTS
-    return (None,) if least < width / height < most else (None, STREAM_ASPECT)
+    aspect = width / height
+    if not least < aspect < most:
+        return REFERENCE, replace(REFERENCE, aspect=STREAM_ASPECT)
+    return REFERENCE, replace(SQUEEZED, aspect=aspect / 2), replace(SQUEEZED, aspect=aspect * 2)
 
 
 def _size_px(width: int, height: int, how: Extraction) -> tuple[int, int]:

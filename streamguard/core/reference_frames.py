@@ -22,7 +22,10 @@ MOVED_BITS = 64
 
 NEW_FEATURES = 20
 NEW_SHARE = 0.1
-"""With fewer features that the last frame kept does not have, a frame only prolongs that one's place."""
+NEW_SHARE_OF_FEW = 0.2
+"""With fewer features that the last frame kept does not have, a frame only prolongs that one's place; where there are
+few at all, with fewer than a fifth of them.
+"""
 
 APART_S = 1.5
 APART_SHARE = 0.15
@@ -96,7 +99,7 @@ def reference_frames(
 
 def _moved_on(found: Features, last: Features) -> bool:
     new = len(found) - np.count_nonzero(same_place(found, last))
-    return bool(new >= NEW_FEATURES and new >= NEW_SHARE * len(found))
+    return bool(new >= max(NEW_SHARE * len(found), min(NEW_FEATURES, NEW_SHARE_OF_FEW * len(found))))
 
 
 def _others(times_us: NDArray[np.int64], number: int, *, apart_us: float) -> list[int]:

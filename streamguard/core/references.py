@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
+from streamguard.core.features import Extraction
 from streamguard.core.reference_frames import APART_S, APART_SHARE, Sampled, reference_frames
 from streamguard.types import (
     PDQ_BITS,
@@ -31,7 +32,7 @@ _MOMENTS = 16_384
 """Of footage with more frames (nine minutes at 30 a second), so many at even steps are compared. Few will not do: a
 title that comes back for three seconds an hour would be passed over, and tell when in every stream that shows it."""
 
-NO_SAMPLES: Mapping[float | None, Sequence[Sampled]] = MappingProxyType({})
+NO_SAMPLES: Mapping[Extraction, Sequence[Sampled]] = MappingProxyType({})
 
 Look = tuple[int, Fingerprint]
 
@@ -40,11 +41,11 @@ def condense(
     frames: Iterable[Fingerprints],
     *,
     kind: MediaKind,
-    samples: Mapping[float | None, Sequence[Sampled]] = NO_SAMPLES,
+    samples: Mapping[Extraction, Sequence[Sampled]] = NO_SAMPLES,
     on_look: Callable[[], None] = lambda: None,
 ) -> Reference:
     """All that the library keeps of a clip, from its frames in order: every frame, so that no keyframe falls between;
-    and from `samples` in each shape, which may be filled while the frames are taken, the local features.
+    and from `samples` of each reading, which may be filled while the frames are taken, the local features.
 
     Frames below the least quality (black, flat, fades) are not kept; `blank_share` says how many those were.
     Footage between black bars is kept with and without them. After the last frame each look is compared with all other

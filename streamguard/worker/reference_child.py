@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from streamguard.core.feature_records import RECORD, from_records, to_records
-from streamguard.core.features import aspects, reference_features
+from streamguard.core.features import Extraction, readings, reference_features
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.reference_frames import FrameSampler, Sampled
 from streamguard.core.references import condense
@@ -241,7 +241,7 @@ def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Ref
         if isinstance(news, Damaged):
             _say(connection, Said.DAMAGE, [news.count])
 
-    samples: dict[float | None, list[Sampled]] = {}
+    samples: dict[Extraction, list[Sampled]] = {}
 
     def looks() -> Iterator[Fingerprints]:
         # Every frame: at 12 a second, 6 % of the frames of real clips have no neighbour within a match, and 40 % of a
@@ -257,12 +257,12 @@ def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Ref
     return condense(looks(), kind=info.kind, samples=samples, on_look=pulse.beat)
 
 
-def _sample(frame: Frame, samples: dict[float | None, list[Sampled]]) -> None:
+def _sample(frame: Frame, samples: dict[Extraction, list[Sampled]]) -> None:
     height, width = frame.luma.shape
     picture = thumbnail(frame.luma, levels=frame.levels)
-    for aspect in aspects(width, height):
-        kept, seen = reference_features(frame.luma, levels=frame.levels, aspect=aspect)
-        samples.setdefault(aspect, []).append(Sampled(frame.at.pts_us, kept, seen, picture))
+    for how in readings(width, height):
+        kept, seen = reference_features(frame.luma, levels=frame.levels, how=how)
+        samples.setdefault(how, []).append(Sampled(frame.at.pts_us, kept, seen, picture))
 
 
 def _upright(prints: Fingerprints) -> Fingerprints:
