@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from streamguard.core.corners import LEVELS, SCALE, Corners, Integers
 from streamguard.types import CODE_BYTES, Codes
 
-_STEP_PX = 4
+STEP_PX = 4
 _HALF = 3
 _BLUR_PX = 5
 _TURNS = 64
@@ -52,10 +52,7 @@ def codes(
     least comes a second time, in the other form.
     """
     lights = _lights(picture, corners)
-    shades = lights.astype(np.float32)
-    dark = shades @ _LIGHTER < 0
-    lean = (shades @ _LEAN) / (shades.std(axis=1) + np.float32(1e-3))
-    mirrored = np.where(dark, -lean, lean) < 0
+    dark, mirrored, lean = _forms(lights)
     rows = np.arange(len(lights))
     if both_ways:
         either = np.flatnonzero(np.abs(lean) < np.quantile(np.abs(lean), both_ways))
@@ -68,6 +65,23 @@ def codes(
         found[members] = np.packbits(some[:, first] < some[:, second], axis=1)
     found[dark[rows]] ^= 0xFF
     return rows, mirrored, found
+
+
+def canonical_lights(picture: NDArray[np.uint8], corners: Corners) -> NDArray[np.int16]:
+    """A line of 49 for each corner, in its canonical order, negated where it is read as a negative."""
+    lights = _lights(picture, corners)
+    dark, mirrored, _ = _forms(lights)
+    orders = np.stack([_ordered(mirrored=bool(form // 2), turned=bool(form % 2)) for form in range(4)])
+    ordered = np.take_along_axis(lights, orders[mirrored * 2 + dark], axis=1).astype(np.int16)
+    return np.asarray(np.where(dark[:, None], -ordered, ordered))
+
+
+def _forms(lights: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32]]:
+    """Of each corner: whether it is read as a negative, whether mirrored, and to which side it leans by how much."""
+    shades = lights.astype(np.float32)
+    dark = np.asarray(shades @ _LIGHTER < 0)
+    lean = (shades @ _LEAN) / (shades.std(axis=1) + np.float32(1e-3))
+    return dark, np.asarray(np.where(dark, -lean, lean) < 0), lean
 
 
 def _lights(picture: NDArray[np.uint8], corners: Corners) -> NDArray[np.uint8]:
@@ -99,31 +113,31 @@ def _pyramid(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Integers]:
 def _offsets(width: int) -> Integers:
     """For each turn where the lights of the grid stand in a picture's memory, from the corner on."""
     turns = np.arange(_TURNS)[:, None] * (2 * np.pi / _TURNS)
-    across = np.rint(_GRID[:, 0] * np.cos(turns) - _GRID[:, 1] * np.sin(turns))
-    down = np.rint(_GRID[:, 0] * np.sin(turns) + _GRID[:, 1] * np.cos(turns))
+    across = np.rint(GRID[:, 0] * np.cos(turns) - GRID[:, 1] * np.sin(turns))
+    down = np.rint(GRID[:, 0] * np.sin(turns) + GRID[:, 1] * np.cos(turns))
     return np.asarray(down * width + across, np.int64)
 
 
 def _grid() -> NDArray[np.int64]:
-    steps = range(-_HALF * _STEP_PX, _HALF * _STEP_PX + 1, _STEP_PX)
+    steps = range(-_HALF * STEP_PX, _HALF * STEP_PX + 1, STEP_PX)
     return np.array([(x, y) for y in steps for x in steps])
 
 
 def _ordered(*, mirrored: bool, turned: bool) -> NDArray[np.intp]:
     """Where each light of the grid goes that is seen from behind, or by half a turn."""
-    numbers = np.arange(len(_GRID)).reshape(2 * _HALF + 1, -1)
+    numbers = np.arange(len(GRID)).reshape(2 * _HALF + 1, -1)
     numbers = numbers[::-1] if mirrored else numbers
     return (numbers[::-1, ::-1] if turned else numbers).ravel()
 
 
-_GRID = _grid()
+GRID = _grid()
 _FORMS = tuple(
     (order[_PAIRS[:, 0]], order[_PAIRS[:, 1]])
     for mirrored in (False, True)
     for order in (_ordered(mirrored=mirrored, turned=False), _ordered(mirrored=mirrored, turned=True))
 )
-_RADII_PX = np.hypot(*_GRID.T)
-_AROUND = (_RADII_PX > 0) & (_RADII_PX <= 2.3 * _STEP_PX)
+_RADII_PX = np.hypot(*GRID.T)
+_AROUND = (_RADII_PX > 0) & (_RADII_PX <= 2.3 * STEP_PX)
 _LIGHTER = ((_RADII_PX == 0) - _AROUND / _AROUND.sum()).astype(np.float32)
-_MOMENT = _GRID[:, 0] * _GRID[:, 1] * (_RADII_PX <= 3.4 * _STEP_PX)
+_MOMENT = GRID[:, 0] * GRID[:, 1] * (_RADII_PX <= 3.4 * STEP_PX)
 _LEAN = (_MOMENT / np.abs(_MOMENT).sum()).astype(np.float32)
