@@ -29,7 +29,7 @@ class Extraction:
 
 
 STREAM = Extraction(longer_side_px=640, most=350)
-REFERENCE = Extraction(longer_side_px=512, most=340, both_ways=0.15)
+REFERENCE = Extraction(longer_side_px=512, most=375, both_ways=0.2)
 """Smaller than a stream's, as footage in a corner of the picture is."""
 
 SQUEEZED = replace(REFERENCE, most=60, both_ways=0.0)
