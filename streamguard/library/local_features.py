@@ -126,12 +126,18 @@ class Asset:
 class FeatureSearch:
     """Votes of streams' features for frames of the library."""
 
-    features: LocalFeatures
+    rows: NDArray[np.void]
+    frames: NDArray[np.void]
     _nearest: NearestCodes = field(repr=False)
 
     @classmethod
     def over(cls, features: LocalFeatures) -> "FeatureSearch":
-        return cls(features, NearestCodes(features.codes))
+        """The codes stand in the index alone: it has a copy of its own."""
+        return cls(features.rows, features.frames, NearestCodes(features.codes))
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows.nbytes + self.frames.nbytes + self._nearest.rows * CODE_BYTES
 
     def nearest(self, codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(rows of the features, distances in bits) of the nearest four of each code; row -1: there is none."""
@@ -139,14 +145,14 @@ class FeatureSearch:
 
     def vote(self, stream: Features, assets: Sequence[Asset]) -> tuple[Votes, ...]:
         """For the frames with the most votes, the features that voted; those that tell when count for five others."""
-        if not len(stream) or not len(self.features.rows):
+        if not len(stream) or not len(self.rows):
             return ()
         found, bits = self.nearest(stream.codes)
         ours, neighbours = np.nonzero((bits <= NEAREST_BITS) & (found >= 0))
         if not len(ours):
             return ()
         theirs = found[ours, neighbours]
-        rows = self.features.rows[theirs]
+        rows = self.rows[theirs]
         frames = rows["frame"].astype(np.int64) * 2 + (rows["mirrored"].astype(np.bool_) != stream.mirrored[ours])
         order = np.argsort(frames, kind="stable")
         groups, starts, counts = np.unique(frames[order], return_index=True, return_counts=True)
@@ -162,7 +168,7 @@ class FeatureSearch:
     def _votes(
         self, group: int, stream: Features, *, ours: NDArray[np.int64], rows: NDArray[np.void], assets: Sequence[Asset]
     ) -> Votes:
-        frame = self.features.frames[group // 2]
+        frame = self.frames[group // 2]
         asset = assets[int(frame["item"])]
         return Votes(
             asset=asset.id,

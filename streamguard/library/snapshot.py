@@ -79,12 +79,12 @@ class Snapshot:
 
     @property
     def features(self) -> int:
-        return len(self._local.features.rows)
+        return len(self._local.rows)
 
     @property
     def bytes_in_memory(self) -> int:
         # The features stand here twice: once as they were read, for the next snapshot, and once in the index.
-        local = self._local.features.nbytes + sum(part.nbytes for part in self._segments.values())
+        local = self._local.nbytes + sum(part.nbytes for part in self._segments.values())
         local += sum(album.spans.nbytes for album in self._albums.values())
         return self.looks * PDQ_BYTES + self._places.nbytes + self._place_numbers.nbytes + local
 
