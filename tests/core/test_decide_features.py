@@ -166,7 +166,11 @@ def _moved(one: Evidence, other: Evidence) -> float:
 
 @_PATIENT
 @given(
-    st.lists(st.tuples(st.floats(4.0, 10.0), st.sampled_from([0.0, 0.8 * RULE.steady_share, 0.2, 0.5])), min_size=1, max_size=30),
+    st.lists(
+        st.tuples(st.floats(4.0, 10.0), st.sampled_from([0.0, 0.8 * RULE.steady_share, 0.2, 0.5])),
+        min_size=1,
+        max_size=30,
+    ),
     st.sampled_from([0.2, 0.8, 1.0, 2.0, 5.0]),
 )
 def test_a_standstill_never_kills(shown: list[tuple[float, float]], gop_s: float) -> None:
