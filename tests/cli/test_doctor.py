@@ -148,7 +148,7 @@ def test_what_is_wrong_is_a_problem_each(run: Run, tmp_path: Path) -> None:
     assert done.status == 1
     found = _findings(done.out)
     assert {what for what, (outcome, _) in found.items() if outcome == "problem"} == {
-        "library", "outbox", "redis", "signing key", "http port",
+        "library", "outbox", "evidence", "redis", "signing key", "http port",
     }  # fmt: skip
     assert found["http port"][1] == (
         f"serve metrics on 127.0.0.1:{port}: Address already in use; choose another [http] port, or 0 to turn it off"
