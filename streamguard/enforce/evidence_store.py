@@ -80,7 +80,7 @@ class EvidenceStore:
         is_there = os.path.lexists(self.directory)
         looked_at = self.directory if is_there else self.directory.parent
         try:
-            os.listdir(looked_at)  # noqa: PTH208 - Path.iterdir raises only when it is asked
+            os.stat(f"{looked_at}/.")  # noqa: PTH116 - it raises where that is no directory; Path drops the dot
             if not os.access(looked_at, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             disk = os.statvfs(looked_at)
