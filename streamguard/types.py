@@ -237,7 +237,7 @@ class ReferencePrint:
     nearest_elsewhere_bits: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ReferenceFrame:
     """The local features of one moment of known footage, and for each of them the share (0 to 255) of that footage's
     other moments that show it at the same place: those tell where the camera stood, not when.
@@ -247,6 +247,15 @@ class ReferenceFrame:
     features: Features
     seen_elsewhere: NDArray[np.uint8]
     thumbnail: bytes = b""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ReferenceFrame):
+            return NotImplemented
+        mine, theirs = ((one.place, one.features, one.thumbnail) for one in (self, other))
+        return mine == theirs and np.array_equal(self.seen_elsewhere, other.seen_elsewhere)
+
+    def __hash__(self) -> int:
+        return hash((self.place, self.features, self.thumbnail))
 
 
 class MediaKind(Enum):

@@ -22,7 +22,8 @@ from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
-from streamguard.errors import OutboxError, SignalsUnreachable, StreamGuardError, counted, one_line
+from streamguard.errors import EvidenceError, OutboxError, SignalsUnreachable, StreamGuardError, counted, one_line
+from streamguard.worker.evidence import evidence_store
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
@@ -32,6 +33,7 @@ from streamguard.worker.streams import Stream, StreamSpec
 from streamguard.worker.supervisor import Supervisor, Watcher
 
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "faiss-cpu", "redis", "prometheus-client")
+_MIB = 1 << 20
 
 
 class Outcome(Enum):
@@ -149,6 +151,7 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
     if worker is not None and is_ours:
         yield _worker(worker, config)
     yield _tried("outbox", lambda: _outbox(config.signals.outbox, probe, is_ours=is_ours))
+    yield _evidence(config)
     if config.redis.url is None:
         yield Finding("redis", Outcome.NOTE, "none is named: kill-signals go to standard output")
     else:
@@ -188,7 +191,7 @@ def _next_step(error: StreamGuardError) -> str:
 def _library(config: Config) -> str:
     snapshot = open_library(config).snapshot
     size = f"{counted(snapshot.items, 'item')}, {counted(snapshot.looks, 'look')}"
-    mib = snapshot.bytes_in_memory / (1 << 20)
+    mib = snapshot.bytes_in_memory / _MIB
     return f"{config.library.path}, version {snapshot.version}: {size}, {mib:.1f} MiB"
 
 
@@ -243,6 +246,22 @@ def _outbox(path: Path, probe: OutboxProbe | OutboxError, *, is_ours: bool) -> s
     return (
         f"{path} can be written; {counted(probe.waiting, 'signal')} in it {'waits' if probe.waiting == 1 else 'wait'}"
     )
+
+
+def _evidence(config: Config) -> Finding:
+    if not config.evidence.keep_days:
+        return Finding("evidence", Outcome.NOTE, "none is kept: evidence.keep_days is 0")
+    store = evidence_store(config)
+    try:
+        probe = store.probe()
+    except EvidenceError as error:
+        return Finding("evidence", Outcome.PROBLEM, str(error))
+    state = "can be written" if probe.is_there else "is not there yet, and can be made"
+    most_mib, kept_mib, room_mib = config.evidence.most_mib, probe.kept_bytes // _MIB, probe.room_bytes // _MIB
+    detail = f"{store.directory} {state}; {kept_mib} of at most {most_mib} MiB are kept, {room_mib} MiB are free"
+    if kept_mib + room_mib >= most_mib:
+        return Finding("evidence", Outcome.OK, detail)
+    return Finding("evidence", Outcome.NOTE, f"{detail}: free some space, or lower evidence.most_mib")
 
 
 def _redis(config: Config) -> str:

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -20,6 +20,7 @@ from streamguard.cli.library_items import printable
 from streamguard.cli.logs import set_up_logs
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.policy import Policy
 from streamguard.demo.encode import write_image
 from streamguard.drill import heat_map, report
 from streamguard.drill.attack import Attack
@@ -31,8 +32,10 @@ from streamguard.drill.score import Result, tally
 from streamguard.drill.targets import Footage, Skipped, find, sample
 from streamguard.errors import UsageError, counted
 from streamguard.library.store import Library
+from streamguard.types import Verdict
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
+from streamguard.worker.policies import BUILT_IN_NOTE, policy_of, rules_in_words
 from streamguard.worker.service import open_library, supervisor_options
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -115,7 +118,8 @@ def drill(
 
     The library keeps no footage: each item's is looked for where it was added from, or give FILEs, which are told by
     their content. Each stream begins with unrelated footage; then yours comes on, under one attack. Caught means
-    killed; of footage that the library marks as review only, reviewed. Nothing is kept but what --plot draws.
+    killed; of footage that the library marks as review only, or whose label the [policy] of the --config never lets
+    kill, reviewed. The library's rule counts, as in `check`. Nothing is kept but what --plot draws.
 
     Exit status: 0 all caught (or --at-least that share) and no false kill, 1 something would get through or was killed
     before the footage came on, 2 an error, or a file that could not be attacked.
@@ -158,9 +162,10 @@ def _run(
     library = open_library(config)
     # Streams of violent footage stand in temporary files: what ends us politely must find time to delete them.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pipeline = Pipeline(
-        Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE), supervisor_options(config, most_at_once=jobs), jobs
-    )
+    rules = library.snapshot.rules
+    click.echo(f"note: {BUILT_IN_NOTE}" if rules is None else f"rule: {rules_in_words(rules)}", err=True)
+    matcher = Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(config.policy))
+    pipeline = Pipeline(matcher, supervisor_options(config, most_at_once=jobs), jobs)
     results: list[Result] = []
     broken: list[Broken] = []
     with _progress() as progress:
@@ -186,7 +191,17 @@ def _footage(config: Config, *, items: Sequence[str], files: Sequence[Path]) -> 
     if config.library.path is None:
         raise UsageError("drill", "", "no library is named", hint="give --library DIR, or library.path in the config")
     with Library.open(config.library.path, read_only=True) as library:
-        return find(library.items(), items=items, files=files)
+        footage, skipped = find(library.items(), items=items, files=files)
+    policy = policy_of(config.policy)
+    return [_allowed(one, policy) for one in footage], skipped
+
+
+def _allowed(footage: Footage, policy: Policy) -> Footage:
+    """Where the policy kills for no footage of that label, a review is all that may be expected."""
+    target = footage.target
+    if policy.of(target.label).verdict is Verdict.KILL:
+        return footage
+    return replace(footage, target=replace(target, review_only=True))
 
 
 def _check_plot(plot: Path | None) -> None:

@@ -96,7 +96,8 @@ class Studio:
 
     def stream(self, attack: Attack) -> bytes:
         """The attacked stream as a file, one keyframe every `plan.gop_s`."""
-        encoding = Encoding(fps=_FPS, gop_s=self._plan.gop_s, bit_rate_bps=attack.bit_rate_bps, threads=1)
+        rate_bps = attack.bit_rate_bps
+        encoding = Encoding(fps=_FPS, gop_s=self._plan.gop_s, bit_rate_bps=rate_bps, threads=1, repeatable=True)
         return encoded(self._shown(attack), encoding)
 
     def attacked(self, attack: Attack) -> Iterator[Picture]:

@@ -38,6 +38,15 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceProbe:
+    """What there is where evidence is to be kept. `room_bytes`: free for it, as far as this user may use it."""
+
+    is_there: bool
+    kept_bytes: int
+    room_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
     path: Path
     size_bytes: int
@@ -65,6 +74,20 @@ class EvidenceStore:
             self.directory.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise _evidence_error("make directory", self.directory, error) from error
+
+    def probe(self) -> EvidenceProbe:
+        """How `write` would fare as this user, without making or changing anything. Raises EvidenceError."""
+        is_there = os.path.lexists(self.directory)
+        looked_at = self.directory if is_there else self.directory.parent
+        try:
+            os.stat(f"{looked_at}/.")  # noqa: PTH116 - it raises where that is no directory; Path drops the dot
+            if not os.access(looked_at, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            disk = os.statvfs(looked_at)
+            kept_bytes = sum(one.size_bytes for one in self._files())
+        except OSError as error:
+            raise _evidence_error("keep evidence", self.directory, error) from error
+        return EvidenceProbe(is_there, kept_bytes, disk.f_bavail * disk.f_frsize)
 
     def write(self, id_: str, data: bytes) -> Path:
         """Durable when it returns. Raises EvidenceError, and then there is nothing of it."""

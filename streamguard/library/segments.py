@@ -104,6 +104,8 @@ class Manifest(_Part):
     items: Annotated[tuple[SegmentItem, ...], Field(min_length=1)]
     files: dict[FileName, FileSum]
     canary: Canary
+    feature_canary: Canary | None = None
+    """None: no features; and in segments from before it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Refe
                 name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
             },
             "canary": _canary(codes),
+            "feature_canary": _canary(local.codes) if len(local.codes) else None,
         }
     )
     document = manifest.model_dump_json(indent=1).encode()
@@ -198,7 +201,7 @@ def read_segment(directory: Path, ref: SegmentRef) -> Segment:
     places = _read_places(folder, manifest)
     local = _read_local(folder, manifest)
     album = _read_album(folder, manifest)
-    _ask_canary(index, manifest.canary, folder)
+    _ask_canary(index, manifest.canary, folder / INDEX)
     return Segment(manifest.items, index.codes(), places, local, album)
 
 
@@ -293,6 +296,8 @@ def _read_local(folder: Path, manifest: Manifest) -> LocalFeatures:
     local = LocalFeatures(index.codes(), rows, frames)
     if not local.is_sound(items=len(manifest.items)):
         raise LibraryDamaged("read features", folder / FEATURES, "impossible values")
+    if manifest.feature_canary is not None:
+        _ask_canary(index, manifest.feature_canary, folder / FEATURE_INDEX)
     return local
 
 
@@ -329,11 +334,11 @@ def _read_array(
     return array
 
 
-def _ask_canary(index: faiss_flat.FlatIndex, canary: Canary, folder: Path) -> None:
+def _ask_canary(index: faiss_flat.FlatIndex, canary: Canary, path: Path) -> None:
     query = np.frombuffer(bytes.fromhex(canary.query), dtype=np.uint8).reshape(1, PDQ_BYTES)
     hits = index.within(query, radius_bits=canary.distance_bits)
     if not bool(np.any((hits.rows == canary.row) & (hits.distances_bits == canary.distance_bits))):
-        raise LibraryDamaged("check segment", folder, "the canary query did not find its look")
+        raise LibraryDamaged("check segment", path, "the canary query did not find its code")
 
 
 def kind_of(item: SegmentItem) -> MediaKind:

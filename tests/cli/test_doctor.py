@@ -1,6 +1,7 @@
 """`streamguard doctor` and `check-config`: would it work here, and if not, what next."""
 
 import json
+import os
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -44,13 +45,44 @@ def test_all_is_well(run: Run, options: list[object]) -> None:
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
     assert [line.split(":")[0].split(None, 1)[1] for line in lines] == [
-        "packages", "library", "rule", "policy", "outbox", "redis", "http port",
+        "packages", "library", "rule", "policy", "outbox", "evidence", "redis", "http port",
     ]  # fmt: skip
     assert lines[1].startswith("ok       library: ")
     assert "1 item, 1 look, " in lines[1]
     assert lines[2].startswith("note     rule: the library has no rule of its own: the built-in one")
     assert lines[3] == "ok       policy: all labels: kill at most, review where evidence does not tell when"
-    assert lines[5].startswith("note     redis: none is named")
+    assert lines[5].startswith("ok       evidence: ")
+    assert "streamguard-evidence is not there yet, and can be made; 0 of at most 1024 MiB are kept" in lines[5]
+    assert lines[6].startswith("note     redis: none is named")
+
+
+def test_where_evidence_is_kept(run: Run, options: list[object], tmp_path: Path) -> None:
+    """A directory that cannot be used is a problem with the next step; too little room, or none kept, is a note."""
+    config = tmp_path / "sg.toml"
+    mine = config.read_text()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / f"sig_{'0' * 32}.json").write_bytes(bytes(3 << 20))
+    found = {}
+    for name, table in {
+        "there": f'directory = "{kept}"',
+        "a file": f'directory = "{config}"',
+        "nowhere": f'directory = "{tmp_path}/no/where"',
+        "small": "most_mib = 1048576",
+        "off": "keep_days = 0",
+    }.items():
+        config.write_text(f"{mine}[evidence]\n{table}\n")
+        found[name] = _findings(run("doctor", "--json", *options).out)["evidence"]
+    assert found["there"][0] == "ok"
+    assert f"{kept} can be written; 3 of at most 1024 MiB are kept" in found["there"][1]
+    assert (found["a file"][0], found["nowhere"][0]) == ("problem", "problem")
+    assert "must be a directory" in found["a file"][1]
+    assert "must lie in a directory that exists" in found["nowhere"][1]
+    room = os.statvfs(tmp_path)
+    is_small = room.f_bavail * room.f_frsize < (1 << 40) - (1 << 20)
+    assert found["small"][0] == ("note" if is_small else "ok")
+    assert found["off"] == ("note", "none is kept: evidence.keep_days is 0")
+    assert sorted(path.name for path in kept.iterdir()) == [f"sig_{'0' * 32}.json"]
 
 
 def test_it_leaves_nothing_behind(run: Run, options: list[object], tmp_path: Path) -> None:
@@ -116,7 +148,7 @@ def test_what_is_wrong_is_a_problem_each(run: Run, tmp_path: Path) -> None:
     assert done.status == 1
     found = _findings(done.out)
     assert {what for what, (outcome, _) in found.items() if outcome == "problem"} == {
-        "library", "outbox", "redis", "signing key", "http port",
+        "library", "outbox", "evidence", "redis", "signing key", "http port",
     }  # fmt: skip
     assert found["http port"][1] == (
         f"serve metrics on 127.0.0.1:{port}: Address already in use; choose another [http] port, or 0 to turn it off"

@@ -14,15 +14,19 @@ from streamguard.cli.drill import _Outcome, _Said, _status
 from streamguard.drill.attacks import ATTACKS
 from streamguard.drill.score import Outcome, Result, Target
 from streamguard.drill.targets import Skipped
+from streamguard.library.rule_file import write_rules
 from streamguard.library.store import Library
 from streamguard.types import AssetId
+from streamguard.worker.policies import BUILT_IN_NOTE
 from tests.cli.calling import Done, Run, ended, runner, started
-from tests.known_library import make_library
+from tests.known_library import LABEL, make_library
+from tests.library.fitted import fitted_rules
 from tests.scenes import Clips
 from tests.waiting import eventually
 
 run = pytest.fixture(runner)
 SOON = ("--limit-seconds", "8")
+NOTE = f"note: {BUILT_IN_NOTE}\n"
 
 
 @pytest.fixture
@@ -40,14 +44,14 @@ def test_from_footage_to_a_report(run: Run, library: Path, tmp_path: Path) -> No
     """A few attacks on two items: a line for each stream, a last one that sums up, a heat-map; 1, for some get
     through, or 0 where the share that is caught is good enough.
     """
-    call = ("drill", "--library", library, *SOON, "--attacks", "grey,mirror,inset-35", "--json")
+    call = ("drill", "--library", library, *SOON, "--attacks", "grey,crop-50,mirror", "--json")
     done = run(*call, "--plot", tmp_path / "map.png")
     *streams, summary = lines(done)
-    assert (done.status, done.err) == (1, "")
+    assert (done.status, done.err) == (1, NOTE)
     assert [(one["item"], one["attack"], one["outcome"]) for one in streams] == [
         (item, attack, outcome)
         for item in ("known", "unrelated")
-        for attack, outcome in (("grey", "killed"), ("mirror", "killed"), ("inset-35", "missed"))
+        for attack, outcome in (("grey", "killed"), ("crop-50", "missed"), ("mirror", "killed"))
     ]
     assert all(one["after_s"] in (3.0, 5.0, 7.0, None) and one["onset_s"] == 7.0 for one in streams)
     assert streams[0]["reference"] == "known"
@@ -62,12 +66,29 @@ def test_from_footage_to_a_report(run: Run, library: Path, tmp_path: Path) -> No
 def test_for_people(run: Run, library: Path) -> None:
     """A table; 0 where all was caught."""
     done = run("drill", "--library", library, *SOON, "--attacks", "mirror", "--items", "1", "--seed", "4")
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.err) == (0, NOTE)
     head, family, mirror, total = done.out.splitlines()
     assert head.split()[:3] == ["attack", "caught", "streams"]
     assert family == "turn"
     assert mirror.split()[:3] == ["mirror", "100.0%", "1"]
     assert total.split()[:3] == ["all", "100.0%", "1"]
+
+
+def test_the_rule_and_the_policy_that_count(run: Run, library: Path, tmp_path: Path) -> None:
+    """Those of `check`: the library's own rule, which is named, and what the configuration allows for a label. Where
+    that is never a kill, a review is as much as can be caught.
+    """
+    write_rules(library, fitted_rules(kill_nats=1000.0))
+    call = ("drill", "--library", library, *SOON, "--attacks", "grey", "--item", "known", "--json")
+    strict = run(*call)
+    assert strict.err.startswith("rule: calibrated-2023-11-14-ab12cd: kill at 1000 nats, review at 9.5; fitted on ")
+    assert (strict.status, lines(strict)[0]["outcome"], lines(strict)[0]["caught"]) == (1, "reviewed", False)
+    config = tmp_path / "sg.toml"
+    config.write_text(f"[policy.labels.{LABEL}]\nkill_nats = 12.0\n")
+    assert lines(run(*call, "--config", config))[0]["outcome"] == "killed"
+    config.write_text(f'[policy.labels.{LABEL}]\nverdict = "review"\n')
+    mild = run(*call, "--config", config)
+    assert (mild.status, lines(mild)[0]["outcome"], lines(mild)[0]["caught"]) == (0, "reviewed", True)
 
 
 def test_missing_footage_is_named_and_skipped(run: Run, library: Path, tmp_path: Path) -> None:
@@ -77,10 +98,9 @@ def test_missing_footage_is_named_and_skipped(run: Run, library: Path, tmp_path:
     done = run(*call, "--json")
     stream, summary = lines(done)
     assert (done.status, stream["item"]) == (0, "known")
-    assert done.err.startswith(f"skipped: unrelated: {tmp_path / 'unrelated.mp4'}: No such file or directory; ")
-    assert summary["skipped"] == [
-        {"name": "unrelated", "reason": done.err.strip().removeprefix("skipped: unrelated: ")}
-    ]
+    skipped = done.err.removesuffix(NOTE)
+    assert skipped.startswith(f"skipped: unrelated: {tmp_path / 'unrelated.mp4'}: No such file or directory; ")
+    assert summary["skipped"] == [{"name": "unrelated", "reason": skipped.strip().removeprefix("skipped: unrelated: ")}]
     asked = run(*call, "--item", "unrelated", "--item", "known")
     assert (asked.status, asked.out.splitlines()[-1].split()[:2]) == (2, ["all", "100.0%"])
     assert asked.err.startswith("error: unrelated: ")
@@ -95,7 +115,7 @@ def test_moved_footage(run: Run, library: Path, tmp_path: Path) -> None:
     moved = (tmp_path / "known.mp4").rename(tmp_path / "moved.mp4")
     done = run("drill", "--library", library, *SOON, "--attacks", "grey", "--json", moved, tmp_path / "nowhere.mp4")
     assert (done.status, lines(done)[0]["item"]) == (2, "known")
-    assert done.err == f"error: {tmp_path / 'nowhere.mp4'}: No such file or directory\n"
+    assert done.err == f"error: {tmp_path / 'nowhere.mp4'}: No such file or directory\n{NOTE}"
 
 
 def test_damaged_footage_costs_itself(run: Run, library: Path, tmp_path: Path) -> None:
@@ -104,7 +124,7 @@ def test_damaged_footage_costs_itself(run: Run, library: Path, tmp_path: Path) -
     spoilt.write_bytes(bytes(spoilt.stat().st_size))
     done = run("drill", "--library", library, *SOON, "--attacks", "grey,flip", "--json")
     broken, *streams, summary = lines(done)
-    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert (done.status, done.err.removeprefix(NOTE).count("\n")) == (2, 1)
     assert (broken["item"], broken["attack"]) == ("known", None)
     assert str(spoilt) in str(broken["error"])
     assert [one["item"] for one in streams] == ["unrelated"] * 2
@@ -156,7 +176,7 @@ def test_interrupted_it_leaves_nothing_behind(library: Path, tmp_path: Path, *, 
     eventually(lambda: list(room.glob("streamguard-drill-*/*.mp4")), timeout_s=60.0, what="the first stream")
     os.killpg(process.pid, number)  # as a terminal does it: the children get it too
     done = ended(process)
-    assert (done.status, done.out, done.err.strip()) == (130, "", "interrupted")
+    assert (done.status, done.out, done.err.removeprefix(NOTE).strip()) == (130, "", "interrupted")
     assert list(room.glob("streamguard-drill-*")) == []
     eventually(lambda: is_gone(process.pid), what="the end of all processes")
     with Library.open(library, read_only=True) as opened:

@@ -21,6 +21,7 @@ from streamguard.types import (
     Observation,
     Place,
     Quad,
+    Region,
     Verdict,
     View,
 )
@@ -54,10 +55,10 @@ def _evidence(place_s: float, *, nats: float = 9.0, shift: float = 0.0, features
     )
 
 
-def _hash(place_s: float, *, nats: float = 9.0) -> Evidence:
-    """A good PDQ match of the whole picture."""
+def _hash(place_s: float, *, nats: float = 9.0, region: Region = WHOLE_PICTURE) -> Evidence:
+    """A good PDQ match, of the whole picture where nothing else is said."""
     item = _evidence(place_s, nats=nats)
-    return replace(item, region=WHOLE_PICTURE, distance_bits=8, features=None)
+    return replace(item, region=region, distance_bits=8, features=None)
 
 
 def _seen(at_s: float, *evidence: Evidence) -> Observation:
@@ -80,7 +81,7 @@ _FEATURES = st.builds(
     _evidence,
     _PLACES_S,
     nats=st.sampled_from([4.0, 7.0, 10.0]),
-    shift=st.sampled_from([0.0, 0.04, 0.2]),
+    shift=st.sampled_from([0.0, 0.8 * RULE.steady_share, 0.2]),
     features=st.integers(5, 90),
 )
 _ANY = st.builds(
@@ -165,7 +166,11 @@ def _moved(one: Evidence, other: Evidence) -> float:
 
 @_PATIENT
 @given(
-    st.lists(st.tuples(st.floats(4.0, 10.0), st.sampled_from([0.0, 0.04, 0.2, 0.5])), min_size=1, max_size=30),
+    st.lists(
+        st.tuples(st.floats(4.0, 10.0), st.sampled_from([0.0, 0.8 * RULE.steady_share, 0.2, 0.5])),
+        min_size=1,
+        max_size=30,
+    ),
     st.sampled_from([0.2, 0.8, 1.0, 2.0, 5.0]),
 )
 def test_a_standstill_never_kills(shown: list[tuple[float, float]], gop_s: float) -> None:
@@ -206,7 +211,11 @@ def test_footage_that_goes_on_and_stays_put_is_killed_by_two() -> None:
 
 @pytest.mark.parametrize(
     ("shift", "verdicts"),
-    [(0.05, [Verdict.KILL]), (0.06, [Verdict.REVIEW, Verdict.KILL]), (-0.3, [Verdict.REVIEW, Verdict.KILL])],
+    [
+        (0.99 * RULE.steady_share, [Verdict.KILL]),
+        (1.2 * RULE.steady_share, [Verdict.REVIEW, Verdict.KILL]),
+        (-0.3, [Verdict.REVIEW, Verdict.KILL]),
+    ],
 )
 def test_footage_that_moves_about_takes_three(shift: float, verdicts: list[Verdict]) -> None:
     """Filmed off a screen by hand, or a window that is dragged: one keyframe more than for footage that stays put."""
@@ -243,10 +252,19 @@ def test_another_view_does_not_agree() -> None:
 
 
 def test_features_and_hashes_agree() -> None:
-    """A hash at one keyframe and features at the next tell the same story, in either order, whatever their regions."""
-    assert _shown(_hash(3.0), _evidence(5.0)) == [Verdict.KILL]
-    assert _shown(_evidence(3.0), _hash(5.0)) == [Verdict.KILL]
-    assert _shown(_evidence(3.0), _hash(3.0)) == [Verdict.REVIEW]
+    """A hash at one keyframe and features at the next tell the same story, in either order, of footage that goes on."""
+    there = Region(0.0, 0.0, 0.5, 0.5)
+    assert _shown(_hash(3.0, region=there), _evidence(5.0)) == [Verdict.KILL]
+    assert _shown(_evidence(3.0), _hash(5.0, region=there)) == [Verdict.KILL]
+    assert _shown(_evidence(3.0), _hash(3.0, region=there)) == [Verdict.REVIEW]
+    assert _shown(_evidence(5.0), _hash(3.0, region=there)) == [Verdict.REVIEW]
+
+
+def test_features_and_hashes_of_other_parts_of_the_picture_take_three() -> None:
+    """Where the hash has the footage elsewhere than the features have it, it moves about, or one of them is wrong."""
+    elsewhere = [_evidence(3.0), _hash(5.0), _evidence(7.0)]
+    assert _shown(*elsewhere[:2]) == [Verdict.REVIEW]
+    assert _shown(*elsewhere[:1], _hash(5.0), _hash(7.0)) == [Verdict.REVIEW, Verdict.KILL]
 
 
 def test_a_held_image_is_killed() -> None:
@@ -282,10 +300,22 @@ def test_the_weakest_of_a_track_are_not_looked_at() -> None:
     assert _decisions([_seen(0.0, weak, *strong), _seen(2.0, later)]) == ()
 
 
-@pytest.mark.parametrize("features", [5, 6, 8, 13])
-def test_few_features_take_more_keyframes(features: int) -> None:
-    """Five telling features a keyframe are killed after four or five of them, thirteen after two."""
+@pytest.mark.parametrize("gop_s", [2.0, 10.0, 20.0])
+@pytest.mark.parametrize("features", [FeatureWeights().least_telling, 6, 8, 13])
+def test_few_features_take_more_keyframes(features: int, gop_s: float) -> None:
+    """So many keyframes as it takes to reach a kill's nats, while what each was worth halves."""
     nats = min(FeatureWeights().most_nats, FeatureWeights().nats_a_telling_feature * features)
-    footage = [_evidence(2.0 * number, nats=nats, features=features) for number in range(8)]
-    needed = next(count for count in range(9) if Verdict.KILL in _shown(*footage[:count]))
-    assert needed == {5: 4, 6: 3, 8: 2, 13: 2}[features]
+    footage = [_evidence(gop_s * number, nats=nats, features=features) for number in range(4)]
+    needed = next(count for count in range(5) if Verdict.KILL in _shown(*footage[:count], gop_s=gop_s))
+    left = [nats * 0.5 ** (number * gop_s / RULE.half_life_s) for number in range(4)]
+    assert needed == next(count for count in range(5) if sum(left[:count]) >= RULE.kill_nats)
+
+
+def test_the_fewest_features_that_tell_take_three_keyframes_where_they_are_rare() -> None:
+    """At one each 20 s, where 13 features take two: nats have faded."""
+    weights = FeatureWeights()
+    few = [_evidence(20.0 * number, nats=weights.nats_a_telling_feature * weights.least_telling) for number in range(3)]
+    many = [_evidence(20.0 * number, nats=weights.most_nats) for number in range(2)]
+    assert Verdict.KILL not in _shown(*few[:2], gop_s=20.0)
+    assert _shown(*few, gop_s=20.0)[-1] is Verdict.KILL
+    assert _shown(*many, gop_s=20.0) == [Verdict.KILL]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from streamguard.core.geometry import Geometry
 from streamguard.core.telling import LEAST_FEATURES, review_only
 from streamguard.types import (
     CODE_BYTES,
@@ -17,7 +18,8 @@ from streamguard.types import (
 )
 
 FAR_BITS = TELLS_WHEN_BITS + USUAL_COPY_BITS
-TELLS, STILL = 12, 13
+TELLS = Geometry().telling_elsewhere
+STILL = TELLS + 1
 """How many of 255 other moments may have a feature that tells when, and one that does not."""
 
 

@@ -147,7 +147,7 @@ def test_no_more_is_shown_than_the_plan_wants() -> None:
 def test_the_same_stream_each_time() -> None:
     """Byte by byte, for the same seed; with another seed other footage leads in."""
     noise = by_name("grain")
-    assert studio().stream(noise) == studio().stream(noise)
+    assert len({studio().stream(noise) for _ in range(8)}) == 1  # an encoder may differ now and then only
     other = Studio(LEVELS, Plan(lead_in_s=1.0), seed=SEED + 10)
     assert studio().stream(noise) != other.stream(noise)
 

@@ -39,6 +39,32 @@ def test_a_file_is_there_whole_for_its_owner_only(tmp_path: Path) -> None:
     assert _names(path.parent) == [path.name]
 
 
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    """Whether the directory is there, what is kept in it and how much room there is; nothing is made or changed."""
+    store = _store(tmp_path / "evidence")
+    new = store.probe()
+    assert (new.is_there, new.kept_bytes) == (False, 0)
+    assert new.room_bytes > 0
+    assert _names(tmp_path) == []
+    store.write(_id(1), bytes(700))
+    (store.directory / "notes.txt").write_text("not ours")
+    assert (store.probe().is_there, store.probe().kept_bytes) == (True, 700)
+    assert _names(store.directory) == ["notes.txt", f"{_id(1)}.json"]
+
+
+def test_looking_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    """A file in its place, a parent that is none or is not there: the errors that writing would meet."""
+    (tmp_path / "file").touch()
+    for path, words in (
+        (tmp_path / "file", "must be a directory"),
+        (tmp_path / "file" / "evidence", "must be a directory"),
+        (tmp_path / "no" / "where", "must lie in a directory that exists"),
+    ):
+        with pytest.raises(EvidenceError, match=words):
+            _store(path).probe()
+    assert _names(tmp_path) == ["file"]
+
+
 def test_old_files_are_removed_and_nothing_else(tmp_path: Path) -> None:
     """After the set time; what was left half written too; what is not ours stays, whatever its age."""
     store = _store(tmp_path)

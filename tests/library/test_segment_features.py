@@ -164,6 +164,18 @@ def test_sound_features_of_an_enemy_are_read(tmp_path: Path, ref: SegmentRef) ->
     assert len(read_segment(tmp_path, good).local.rows) == ROWS
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"row": 3}, {"distance_bits": 7}, {"query": "00" * 32}], ids=["row", "distance", "query"]
+)
+def test_an_index_of_features_that_answers_wrongly_is_refused(
+    tmp_path: Path, ref: SegmentRef, wrong: dict[str, object]
+) -> None:
+    """Its canary query must find the code that it is made of, as far away as it is."""
+    bad = _resigned(tmp_path / ref.id, {}, lambda manifest: manifest["feature_canary"].update(wrong))
+    with pytest.raises(LibraryDamaged, match=r"features\.faiss: the canary query did not find"):
+        read_segment(tmp_path, bad)
+
+
 @pytest.mark.parametrize("rows", [ROWS - 1, ROWS + 1, 0])
 def test_codes_of_another_number_are_refused(tmp_path: Path, ref: SegmentRef, rows: int) -> None:
     """An index with more or fewer codes than the manifest says."""

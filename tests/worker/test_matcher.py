@@ -152,13 +152,11 @@ def test_an_item_of_hashes_is_found_by_its_hashes(matcher: Matcher) -> None:
 
 
 def test_hashes_and_features_add_up(matcher: Matcher) -> None:
-    """One keyframe seen by its hash and the next by its features are two keyframes of the footage."""
+    """One keyframe seen by its hash and the next by its features, both all over the picture, are two keyframes."""
     footage = _footage(1)
-    shown = [
-        _keyframe(0, made_features(999, count=100), code=footage.prints[0].code),
-        _keyframe(1, _inset(footage.frames[1].features)),
-    ]
-    (decision,) = _decisions(matcher, shown)
+    whole = moved(footage.frames[1].features, linear=np.diag([1.25, 1.25]), shift_px=(0.0, 0.0), size_px=STREAM_PX)
+    by_hash = _keyframe(0, made_features(999, count=100), code=footage.prints[0].code)
+    (decision,) = _decisions(matcher, [by_hash, _keyframe(1, whole)])
     assert (decision.verdict, decision.asset) == (Verdict.KILL, "first")
     assert [evidence.features is None for _, evidence in decision.evidence] == [True, False]
 
