@@ -15,10 +15,15 @@ MOST_BYTES = 6 * 1024
 _QUALITIES = (60, 35, 15)
 _MIN_SIDE_PX = 2
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_BASELINE, _SCAN = 0xC0, 0xDA
-_OTHER_FRAMES = frozenset({*range(0xC1, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
+_BASELINE = 0xC0
+_TABLES = frozenset({0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE})
+"""What may stand before the frame's head: tables, comments and what programs add. Any other marker ends the search:
+decoders take some of them to have no length and then see other parts than we do, with a frame of another size in them.
+"""
+
 _MOST_MARKERS = 16
 _FRAME_HEAD_BYTES = 11
+_LENGTH_BYTES = 2
 _BITS = 8
 
 
@@ -50,7 +55,7 @@ def is_thumbnail(data: bytes) -> bool:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == _BASELINE:
             return length == _FRAME_HEAD_BYTES and _is_small_and_grey(data[at + 4 : at + 2 + length])
-        if marker == _SCAN or marker in _OTHER_FRAMES:
+        if marker not in _TABLES or length < _LENGTH_BYTES:
             return False
         at += 2 + length
     return False

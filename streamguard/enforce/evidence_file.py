@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from streamguard.core.decide import DecisionRule
 from streamguard.core.matched_points import MOST_POINTS
@@ -52,6 +52,13 @@ _YEAR_10000_UNIX_S = 253_402_300_800
 _SHARE_DIGITS = 4
 _VIEWS = {view.label: view for view in View}
 
+_LEAST_BYTES_EACH = {b"{": 50, b"[": 20, b",": 5}
+"""So many bytes a file has at least for each of them; its names may be made of them. Read whole, and each value told as
+an error, a file of nothing else takes gigabytes, and most of a minute.
+"""
+
+_SLACK_BYTES = 500_000
+
 _Number = Annotated[float, Field(ge=-_MOST_NUMBER, le=_MOST_NUMBER)]
 _Us = Annotated[int, Field(ge=0, lt=_MOST_US)]
 _Text = Annotated[str, Field(max_length=4096)]
@@ -87,7 +94,7 @@ class _Item(_Part):
 
 class _Observation(_Part):
     at_us: _Us
-    evidence: Annotated[tuple[_Item, ...], Field(min_length=1, max_length=_MOST_ITEMS)]
+    evidence: Annotated[tuple[_Item, ...], Field(min_length=1, max_length=_MOST_ITEMS), FailFast()]
 
 
 class _Standing(_Part):
@@ -106,7 +113,9 @@ class _Decision(_Part):
     nats: _Number
     rule: _Name
     first_evidence_us: _Us
-    evidence: Annotated[tuple[tuple[_Count, _Count], ...], Field(min_length=1, max_length=_MOST_OBSERVATIONS)]
+    evidence: Annotated[
+        tuple[tuple[_Count, _Count], ...], Field(min_length=1, max_length=_MOST_OBSERVATIONS), FailFast()
+    ]
     """Observation and item of each keyframe that agrees, counted from 0."""
 
 
@@ -125,8 +134,10 @@ class _Document(_Part):
     policy: LabelPolicy
     weights: dict[str, dict[str, int | float]]
     standing: _Standing | None
-    observations: Annotated[tuple[_Observation, ...], Field(min_length=1, max_length=_MOST_OBSERVATIONS)]
-    matched_points: Annotated[tuple[tuple[_Number, _Number, _Number, _Number], ...], Field(max_length=MOST_POINTS)]
+    observations: Annotated[tuple[_Observation, ...], Field(min_length=1, max_length=_MOST_OBSERVATIONS), FailFast()]
+    matched_points: Annotated[
+        tuple[tuple[_Number, _Number, _Number, _Number], ...], Field(max_length=MOST_POINTS), FailFast()
+    ]
     stream_thumbnail: _Picture
     reference_thumbnail: _Picture
 
@@ -197,6 +208,8 @@ def to_bytes(file: EvidenceFile) -> bytes:
 def from_bytes(data: bytes, *, subject: object) -> EvidenceFile:
     """What `to_bytes` made. Raises EvidenceError, which names `subject`, for anything that it would not make."""
     hint = "is it an evidence file of StreamGuard, and whole?"
+    if any(data.count(mark) * least > len(data) + _SLACK_BYTES for mark, least in _LEAST_BYTES_EACH.items()):
+        raise EvidenceError("read evidence", subject, "too many values for its length", hint=hint)
     try:
         if _Head.model_validate_json(data).format > FORMAT:
             problem = f"a format newer than {FORMAT}"

@@ -36,7 +36,7 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _MOST_BYTES = 64 << 10
 _LOCK_WAIT_S = 10.0
 _LARGEST = 1e6
-_LARGEST_OF = {"max_speed": 10.0, "window_s": 600.0, "most_keyframes": 256, "rounds": 10_000}
+_LARGEST_OF = {"max_speed": 10.0, "window_s": 600.0, "most_keyframes": 256, "rounds": 10_000, "radius_bits": 64}
 """What bounds the work of a keyframe stays bounded."""
 
 _LEAST_KEYFRAMES = 2
@@ -97,13 +97,14 @@ def problem_of(rules: Rules) -> str:
         return "its name is none: letters, digits, dot, dash and underscore, at most 100"
     for key, value in _numbers(rules):
         if not 0 <= value <= _LARGEST_OF.get(key, _LARGEST):  # false for NaN, too
-            return f"{key} is {value:g}, which is impossible"
+            return f"{key} is {str(value)[:20]}, which is impossible"
     if rule.min_keyframes < _LEAST_KEYFRAMES or rule.min_keyframes > rule.most_keyframes:
         return f"min_keyframes is {rule.min_keyframes}, and one keyframe never kills"
     if not 0 < rule.review_nats <= rule.kill_nats:
         return "review_nats must be above 0, and kill_nats not below it"
-    if not (rule.half_life_s and rule.window_s and rule.most_of_a_verdict and rules.weights.pdq.radius_bits):
-        return "half_life_s, window_s, most_of_a_verdict and radius_bits must be above 0"
+    divisors = rule.half_life_s, rules.weights.features.usual_share, rules.weights.geometry.distinct_px
+    if not (all(divisors) and rule.window_s and rule.most_of_a_verdict and rules.weights.pdq.radius_bits):
+        return "half_life_s, usual_share, distinct_px, window_s, most_of_a_verdict and radius_bits must be above 0"
     return ""
 
 

@@ -8,6 +8,7 @@ loads most single-bit flips without a word.
 import hashlib
 import io
 import re
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,15 @@ _MOST_FEATURES = 500_000_000
 _MOST_US = 1 << 62
 _MOST_FRAME_PX = 2048
 _HEADER_BYTES = 4096
+_HEADER_CHARACTERS = 1024
+"""NumPy reads a header as Python does a program: a long one may be nested deep."""
+
+_UNREADABLE = (
+    *(ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, RecursionError),
+    tokenize.TokenError,
+)
+"""What NumPy raises for headers that no array has."""
+
 _CANARY_FLIPPED_BITS = 8
 _BEST_QUALITY = 100
 
@@ -322,14 +332,10 @@ def _read_array(
     """`rows`: how many there must be; None: as many as there are."""
     data = _checked(folder, name, manifest)
     try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
+        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False, max_header_size=_HEADER_CHARACTERS)
+    except _UNREADABLE as error:
         raise LibraryDamaged("read segment", folder / name, "NumPy cannot read it") from error
-    if (
-        not isinstance(array, np.ndarray)
-        or array.dtype != dtype
-        or array.shape != (len(array) if rows is None else rows,)
-    ):
+    if array.dtype != dtype or array.shape != (array.size if rows is None else rows,):
         raise LibraryDamaged("read segment", folder / name, "not the rows that it should hold")
     return array
 

@@ -74,6 +74,17 @@ def test_what_is_none_is_told_by_its_head(name: str, data: bytes) -> None:
     assert not is_thumbnail(data), name
 
 
+@pytest.mark.parametrize("marker", [b"\xff\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xd8", b"\xff\xdc"])
+def test_nothing_hides_before_the_head(marker: bytes) -> None:
+    """A marker that decoders take to have no length, or skip: what we would skip is a huge picture to them."""
+    hidden = bytearray(_jpeg(GREY[:64, :64]))
+    at = hidden.index(b"\xff\xc0") + 5
+    hidden[at : at + 4] = b"\x7d\x00\x7d\x00"
+    bomb = GOOD[:2] + marker + len(hidden).to_bytes(2, "big") + hidden[2:] + GOOD[2:]
+    assert not is_thumbnail(bomb)
+    assert not is_thumbnail(GOOD[:2] + b"\xff\xe0\x00\x00" + GOOD[2:])
+
+
 @given(flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6), cut=st.integers(0, 400))
 @settings(max_examples=200, deadline=None)
 def test_damaged_ones_are_an_answer(flips: list[tuple[int, int]], cut: int) -> None:

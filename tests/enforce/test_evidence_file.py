@@ -140,6 +140,21 @@ def test_what_is_no_document_is_refused(data: bytes) -> None:
         from_bytes(data, subject="it")
 
 
+@pytest.mark.parametrize(
+    ("before", "value", "after"),
+    [
+        (b'{"format":1,"observations":[', b"{},", b"{}]}"),
+        (b'{"format":1,"decision":{"evidence":[', b"[],", b"[]]}}"),
+        (b'{"format":1,"matched_points":[[', b"0,", b"0]]}"),
+    ],
+)
+def test_a_file_of_nothing_but_values_is_not_read(before: bytes, value: bytes, after: bytes) -> None:
+    """Each of them would be told as an error: gigabytes, and most of a minute."""
+    data = before + value * ((MOST_FILE_BYTES - 100) // len(value)) + after
+    with pytest.raises(EvidenceError, match="too many values"):
+        from_bytes(data, subject="it")
+
+
 @given(flips=st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 @settings(deadline=None, max_examples=200)
 def test_any_damage_is_a_file_or_an_error(flips: list[tuple[int, int]]) -> None:

@@ -128,8 +128,9 @@ def test_a_rule_of_another_streamguard_is_called_that(tmp_path: Path) -> None:
         ("review_nats", 99.0, "kill_nats not below it"),
         ("half_life_s", 0.0, "half_life_s"),
         ("apart_s", -1.0, "apart_s is -1"),
-        ("window_s", 1e9, "window_s is 1e\\+09"),
+        ("window_s", 1e9, "window_s is 1000000000.0"),
         ("most_keyframes", 100_000, "most_keyframes is 100000"),
+        ("kill_nats", 10**400, "kill_nats is 1000"),
         ("name", "two words", "its name is none"),
         ("name", "a\u202eb", "its name is none"),
     ],
@@ -138,6 +139,24 @@ def test_an_impossible_value_is_refused(tmp_path: Path, key: str, value: object,
     """Although its checksum is right: a rule that kills on one keyframe, or costs seconds, is none."""
     path = written(tmp_path)
     forge(path, lambda tree: tree["rule"].update({key: value}))
+    with pytest.raises(LibraryDamaged, match=words):
+        read_rules(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("features", "usual_share", 0.0, "usual_share"),
+        ("geometry", "distinct_px", 0.0, "distinct_px"),
+        ("pdq", "radius_bits", 256, "radius_bits is 256"),
+    ],
+)
+def test_weights_that_nothing_can_be_weighed_by_are_refused(
+    tmp_path: Path, part: str, key: str, *, value: object, words: str
+) -> None:
+    """A division by zero would blind every stream; a radius that everything lies in costs seconds a keyframe."""
+    path = written(tmp_path)
+    forge(path, lambda tree: tree["weights"][part].update({key: value}))
     with pytest.raises(LibraryDamaged, match=words):
         read_rules(tmp_path)
 

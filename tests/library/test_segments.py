@@ -81,6 +81,36 @@ def test_hostile_places_are_refused(tmp_path: Path, ref: SegmentRef, array: np.n
         read_segment(tmp_path, bad)
 
 
+_DTYPE = "[('item','<u4'),('from_us','<i8'),('to_us','<i8'),('nearest_elsewhere_bits','<u2'),('quality','u1')]"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "(" * 5000,
+        "[" * 9000,
+        "1j+" * 3000 + "1",
+        "'",
+        f"{{'descr':{_DTYPE},'fortran_order':False,'shape':(True,)}}\n",
+        f"{{'descr':{_DTYPE},'fortran_order':False,'shape':()}}\n",
+        f"{{'descr':{_DTYPE.replace(chr(39) + 'item' + chr(39), '5')},'fortran_order':False,'shape':(2,)}}\n",
+    ],
+)
+def test_headers_that_no_array_has_are_refused(tmp_path: Path, ref: SegmentRef, header: str) -> None:
+    """NumPy reads them as Python, and raises whatever that does."""
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(200)
+    forged = _resigned(tmp_path / ref.id, {PLACES: data}, _nothing)
+    with pytest.raises(LibraryDamaged, match=PLACES):
+        read_segment(tmp_path, forged)
+
+
+def test_an_archive_is_no_array(tmp_path: Path, ref: SegmentRef) -> None:
+    """NumPy would open it as one."""
+    forged = _resigned(tmp_path / ref.id, {PLACES: b"PK\x03\x04 and no more"}, _nothing)
+    with pytest.raises(LibraryDamaged, match=PLACES):
+        read_segment(tmp_path, forged)
+
+
 def test_pickles_are_refused(tmp_path: Path, ref: SegmentRef) -> None:
     """An array of Python objects is never unpickled."""
     array = np.array([{"a": 1}] * 13, dtype=object)
