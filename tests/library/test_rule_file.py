@@ -14,7 +14,7 @@ import pytest
 from streamguard.core.rules import Rules
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryMissing, UsageError
 from streamguard.library.rule_file import RULE, read_rules, to_bytes, write_rules
-from tests.library.fitted import fitted_rules
+from tests.library.fitted import FITTED, fitted_rules
 
 RULES = fitted_rules()
 
@@ -139,6 +139,33 @@ def test_an_impossible_value_is_refused(tmp_path: Path, key: str, value: object,
     path = written(tmp_path)
     forge(path, lambda tree: tree["rule"].update({key: value}))
     with pytest.raises(LibraryDamaged, match=words):
+        read_rules(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda weights: weights["features"].update(usual_share=0.0), "usual_share"),
+        (lambda weights: weights["geometry"].update(distinct_px=0.0), "distinct_px"),
+        (lambda weights: weights["geometry"].update(rounds=0), "rounds must be above 0"),
+        (lambda weights: weights["geometry"].update(least_votes=2), "least_votes is 2"),
+    ],
+)
+def test_weights_that_nothing_can_be_weighed_by_are_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    """They would end each stream at its first keyframe."""
+    path = written(tmp_path)
+    forge(path, lambda tree: change(tree["weights"]))
+    with pytest.raises(LibraryDamaged, match=words):
+        read_rules(tmp_path)
+
+
+def test_a_time_that_no_calendar_has_is_refused(tmp_path: Path) -> None:
+    """Whoever says on which day the rule was fitted would stumble over it."""
+    path = written(tmp_path, replace(RULES, fitted=FITTED))
+    forge(path, lambda tree: tree["fitted"].update(at_unix_s=1e300))
+    with pytest.raises(LibraryDamaged, match="at_unix_s"):
         read_rules(tmp_path)
 
 
