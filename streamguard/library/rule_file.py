@@ -42,6 +42,11 @@ _LARGEST_OF = {"max_speed": 10.0, "window_s": 600.0, "most_keyframes": 256, "rou
 _LEAST_KEYFRAMES = 2
 """One keyframe never kills."""
 
+_LEAST_VOTES = 3
+"""An affine map has six numbers, and a place gives two."""
+
+_YEAR_10000_UNIX_S = 253_402_300_800
+
 _HINT = "fit it again: streamguard calibrate; or remove it, and the built-in rule counts"
 
 
@@ -102,9 +107,20 @@ def problem_of(rules: Rules) -> str:
         return f"min_keyframes is {rule.min_keyframes}, and one keyframe never kills"
     if not 0 < rule.review_nats <= rule.kill_nats:
         return "review_nats must be above 0, and kill_nats not below it"
-    divisors = rule.half_life_s, rules.weights.features.usual_share, rules.weights.geometry.distinct_px
-    if not (all(divisors) and rule.window_s and rule.most_of_a_verdict and rules.weights.pdq.radius_bits):
-        return "half_life_s, usual_share, distinct_px, window_s, most_of_a_verdict and radius_bits must be above 0"
+    if not (rule.half_life_s and rule.window_s and rule.most_of_a_verdict and rules.weights.pdq.radius_bits):
+        return "half_life_s, window_s, most_of_a_verdict and radius_bits must be above 0"
+    return _problem_of_the_rest(rules)
+
+
+def _problem_of_the_rest(rules: Rules) -> str:
+    """What would stop each stream at its first keyframe, or whoever tells of the rule."""
+    features, geometry, fitted = rules.weights.features, rules.weights.geometry, rules.fitted
+    if not (features.usual_share and geometry.distinct_px and geometry.rounds):
+        return "usual_share, distinct_px and rounds must be above 0"
+    if geometry.least_votes < _LEAST_VOTES:
+        return f"least_votes is {geometry.least_votes}, and fewer than {_LEAST_VOTES} places make no map"
+    if fitted is not None and not 0 <= fitted.at_unix_s < _YEAR_10000_UNIX_S:
+        return f"at_unix_s is {fitted.at_unix_s:g}, which is impossible"
     return ""
 
 

@@ -252,19 +252,22 @@ def test_another_view_does_not_agree() -> None:
 
 
 def test_features_and_hashes_agree() -> None:
-    """A hash at one keyframe and features at the next tell the same story, in either order, of footage that goes on."""
-    there = Region(0.0, 0.0, 0.5, 0.5)
-    assert _shown(_hash(3.0, region=there), _evidence(5.0)) == [Verdict.KILL]
-    assert _shown(_evidence(3.0), _hash(5.0, region=there)) == [Verdict.KILL]
-    assert _shown(_evidence(3.0), _hash(3.0, region=there)) == [Verdict.REVIEW]
-    assert _shown(_evidence(5.0), _hash(3.0, region=there)) == [Verdict.REVIEW]
+    """A hash at one keyframe and features at the next tell the same story, in either order, where they say that the
+    footage stands in the same place of the picture; else it is footage that moves about.
+    """
+    whole = Quad(((0.0, 0.01), (1.0, 0.0), (0.99, 1.0), (0.0, 1.0)))
+    assert _shown(_hash(3.0), replace(_evidence(5.0), region=whole)) == [Verdict.KILL]
+    assert _shown(replace(_evidence(3.0), region=whole), _hash(5.0)) == [Verdict.KILL]
+    assert _shown(replace(_evidence(3.0), region=whole), _hash(3.0)) == [Verdict.REVIEW]
+    assert _shown(_hash(3.0), _evidence(5.0)) == [Verdict.REVIEW]
+    assert _shown(_hash(3.0), _evidence(5.0), _hash(7.0)) == [Verdict.REVIEW, Verdict.KILL]
 
 
-def test_features_and_hashes_of_other_parts_of_the_picture_take_three() -> None:
-    """Where the hash has the footage elsewhere than the features have it, it moves about, or one of them is wrong."""
-    elsewhere = [_evidence(3.0), _hash(5.0), _evidence(7.0)]
-    assert _shown(*elsewhere[:2]) == [Verdict.REVIEW]
-    assert _shown(*elsewhere[:1], _hash(5.0), _hash(7.0)) == [Verdict.REVIEW, Verdict.KILL]
+def test_features_and_hashes_agree_in_the_mirror() -> None:
+    """An outline begins at the footage's own top left, which stands on the right; a hash's region at the picture's."""
+    mirrored = Quad(((1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (1.0, 1.0)))
+    shown = (_hash(3.0), replace(_evidence(5.0), region=mirrored))
+    assert _shown(*(replace(one, view=View.MIRRORED) for one in shown)) == [Verdict.KILL]
 
 
 def test_a_held_image_is_killed() -> None:

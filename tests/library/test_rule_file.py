@@ -14,7 +14,7 @@ import pytest
 from streamguard.core.rules import Rules
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryMissing, UsageError
 from streamguard.library.rule_file import RULE, read_rules, to_bytes, write_rules
-from tests.library.fitted import fitted_rules
+from tests.library.fitted import FITTED, fitted_rules
 
 RULES = fitted_rules()
 
@@ -144,20 +144,30 @@ def test_an_impossible_value_is_refused(tmp_path: Path, key: str, value: object,
 
 
 @pytest.mark.parametrize(
-    ("part", "key", "value", "words"),
+    ("change", "words"),
     [
-        ("features", "usual_share", 0.0, "usual_share"),
-        ("geometry", "distinct_px", 0.0, "distinct_px"),
-        ("pdq", "radius_bits", 256, "radius_bits is 256"),
+        (lambda weights: weights["features"].update(usual_share=0.0), "usual_share"),
+        (lambda weights: weights["geometry"].update(distinct_px=0.0), "distinct_px"),
+        (lambda weights: weights["geometry"].update(rounds=0), "rounds must be above 0"),
+        (lambda weights: weights["geometry"].update(least_votes=2), "least_votes is 2"),
+        (lambda weights: weights["pdq"].update(radius_bits=256), "radius_bits is 256"),
     ],
 )
 def test_weights_that_nothing_can_be_weighed_by_are_refused(
-    tmp_path: Path, part: str, key: str, *, value: object, words: str
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
 ) -> None:
-    """A division by zero would blind every stream; a radius that everything lies in costs seconds a keyframe."""
+    """They would end each stream at its first keyframe."""
     path = written(tmp_path)
-    forge(path, lambda tree: tree["weights"][part].update({key: value}))
+    forge(path, lambda tree: change(tree["weights"]))
     with pytest.raises(LibraryDamaged, match=words):
+        read_rules(tmp_path)
+
+
+def test_a_time_that_no_calendar_has_is_refused(tmp_path: Path) -> None:
+    """Whoever says on which day the rule was fitted would stumble over it."""
+    path = written(tmp_path, replace(RULES, fitted=FITTED))
+    forge(path, lambda tree: tree["fitted"].update(at_unix_s=1e300))
+    with pytest.raises(LibraryDamaged, match="at_unix_s"):
         read_rules(tmp_path)
 
 

@@ -152,13 +152,17 @@ def test_an_item_of_hashes_is_found_by_its_hashes(matcher: Matcher) -> None:
 
 
 def test_hashes_and_features_add_up(matcher: Matcher) -> None:
-    """One keyframe seen by its hash and the next by its features, both all over the picture, are two keyframes."""
+    """One keyframe seen by its hash and the next by its features are two keyframes of the footage; where these stand
+    elsewhere in the picture, it moves about, and two are not enough for a kill.
+    """
     footage = _footage(1)
-    whole = moved(footage.frames[1].features, linear=np.diag([1.25, 1.25]), shift_px=(0.0, 0.0), size_px=STREAM_PX)
-    by_hash = _keyframe(0, made_features(999, count=100), code=footage.prints[0].code)
-    (decision,) = _decisions(matcher, [by_hash, _keyframe(1, whole)])
-    assert (decision.verdict, decision.asset) == (Verdict.KILL, "first")
-    assert [evidence.features is None for _, evidence in decision.evidence] == [True, False]
+    known = footage.frames[1].features
+    hashed = _keyframe(0, made_features(999, count=100), code=footage.prints[0].code)
+    whole = moved(known, linear=np.eye(2) * 1.25, shift_px=(0.0, 0.0), size_px=STREAM_PX)
+    for features, verdict in ((whole, Verdict.KILL), (_inset(known), Verdict.REVIEW)):
+        (decision,) = _decisions(matcher, [hashed, _keyframe(1, features)])
+        assert (decision.verdict, decision.asset) == (verdict, "first")
+        assert [evidence.features is None for _, evidence in decision.evidence] == [True, False]
 
 
 def test_a_held_image_is_killed_by_its_features(matcher: Matcher) -> None:
