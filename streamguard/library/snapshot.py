@@ -3,7 +3,7 @@
 Reads `current.json` and the segments that it names; needs no write permission and no SQLite.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +221,9 @@ def _read(library: Path, live: LiveSegment) -> _Loaded:
     items = [segment.items[number] for number in on]
     assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in items)
     local = segment.local.of_items(renumbered)
-    return _Loaded(assets, segment.codes[kept], places, _numbered(places), local, segment.album)
+    # The id of an item that was removed may name other footage by now, in another segment.
+    album = replace(segment.album, items={id_: n for id_, n in segment.album.items.items() if id_ not in off})
+    return _Loaded(assets, segment.codes[kept], places, _numbered(places), local, album)
 
 
 def _numbered(places: Places) -> NDArray[np.int64]:

@@ -86,6 +86,22 @@ def test_the_next_version_has_them_too(tmp_path: Path) -> None:
     assert (_levels(second, FIGHT, 4.5), _levels(second, AssetId("new"), 0.0)) == ([200], [150])
 
 
+def test_an_id_that_was_used_again_has_the_new_pictures(tmp_path: Path) -> None:
+    """What was removed beside others is on the disk still, and never shown for the footage that has its id now."""
+    path = tmp_path / "library"
+    with Library.open(path, create=True) as library:
+        both = (
+            (new_item("fight"), _reference(1, _frame(0, 1, _picture(100)))),
+            (new_item("brawl"), _reference(2, _frame(0, 1, _picture(30)))),
+        )
+        library.add_all(both)
+        library.remove("fight")
+        library.add(new_item("fight", content="another"), _reference(3, _frame(0, 1, _picture(200))))
+    snapshot = load_snapshot(path)
+    assert _levels(snapshot, FIGHT, 0.5) == [200]
+    assert _levels(snapshot, AssetId("brawl"), 0.5) == [30]
+
+
 def test_a_picture_that_is_shared_is_kept_once(tmp_path: Path) -> None:
     """Footage that is indexed in two shapes has one picture for both."""
     library = _library(tmp_path / "library")
