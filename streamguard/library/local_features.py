@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core.feature_records import in_pixels, in_units
+from streamguard.core.geometry import Geometry
 from streamguard.library.faiss_nearest import NearestCodes
 from streamguard.types import (
     CODE_BYTES,
@@ -32,9 +33,8 @@ NEAREST_BITS = 48
 MOST_FRAMES = 8
 """However hostile the picture or degenerate the library, this many frames are looked at more closely."""
 
-_LEAST_VOTES = 6
+_USUAL = Geometry()
 _STILL_WORTH = 0.2
-_TELLING_ELSEWHERE = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,12 +156,13 @@ class FeatureSearch:
         frames = rows["frame"].astype(np.int64) * 2 + (rows["mirrored"].astype(np.bool_) != stream.mirrored[ours])
         order = np.argsort(frames, kind="stable")
         groups, starts, counts = np.unique(frames[order], return_index=True, return_counts=True)
-        worth = np.where(rows["seen_elsewhere"] <= _TELLING_ELSEWHERE, 1.0, _STILL_WORTH)
-        strongest = np.argsort(-np.add.reduceat(worth[order], starts), kind="stable")[:MOST_FRAMES]
+        worth = np.where(rows["seen_elsewhere"] <= _USUAL.telling_elsewhere, 1.0, _STILL_WORTH)
+        worths = np.add.reduceat(worth[order], starts)
+        enough = np.flatnonzero(counts >= _USUAL.least_votes)
+        strongest = enough[np.argsort(-worths[enough], kind="stable")[:MOST_FRAMES]]
         return tuple(
             self._votes(int(groups[group]), stream, ours=ours[members], rows=rows[members], assets=assets)
             for group in strongest
-            if counts[group] >= _LEAST_VOTES
             for members in [order[starts[group] : starts[group] + counts[group]]]
         )
 

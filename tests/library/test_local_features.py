@@ -191,6 +191,15 @@ def test_what_tells_when_weighs_more() -> None:
     assert len(votes) == MOST_FRAMES
 
 
+def test_frames_with_too_few_votes_crowd_out_none() -> None:
+    """Not even where each of theirs tells when, and none of the many for another frame does."""
+    few = [made_frame(number, at_us=number * SECOND_US) for number in range(MOST_FRAMES)]
+    held = made_frame(50, at_us=50 * SECOND_US, count=20, seen_elsewhere=255)
+    some = (taken(frame.features, np.arange(40) < 5) for frame in few)
+    votes = _search([[*few, held]]).vote(put_together(*some, held.features), _assets(1))
+    assert [one.place for one in votes] == [held.place]
+
+
 def test_several_copies_of_one_scene_all_get_votes() -> None:
     """Four items that hold the same frame are found by the same features."""
     items = [[made_frame(1)] for _ in range(4)]
