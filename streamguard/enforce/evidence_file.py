@@ -9,11 +9,12 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from streamguard.core.decide import DecisionRule
 from streamguard.core.matched_points import MOST_POINTS
@@ -73,6 +74,14 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def _all_of(kind: type[DecisionRule | LabelPolicy], tree: object) -> object:
+    """What is missing would be filled in by a default that it was not decided by."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    if missing := names - set(tree if isinstance(tree, dict) else ()):
+        raise ValueError(f"no {min(missing)}: another StreamGuard made it")
+    return tree
+
+
 class _Head(BaseModel):
     """As much as is needed to tell a newer file from a broken one."""
 
@@ -130,8 +139,8 @@ class _Document(_Part):
     decided_unix_s: Annotated[float, Field(ge=0, lt=_YEAR_10000_UNIX_S)]
     library_version: _Name
     decision: _Decision
-    rule: DecisionRule
-    policy: LabelPolicy
+    rule: Annotated[DecisionRule, BeforeValidator(partial(_all_of, DecisionRule))]
+    policy: Annotated[LabelPolicy, BeforeValidator(partial(_all_of, LabelPolicy))]
     weights: dict[str, dict[str, int | float]]
     standing: _Standing | None
     observations: Annotated[tuple[_Observation, ...], Field(min_length=1, max_length=_MOST_OBSERVATIONS), FailFast()]

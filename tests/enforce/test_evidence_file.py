@@ -95,6 +95,8 @@ def _set(value: object, *path: str | int) -> Change:
         (_without("rule"), "rule: Field required"),
         (_set(1, "surprise"), "surprise: Extra"),
         (_set(1, "rule", "surprise"), "rule.surprise: "),
+        (lambda tree: tree["rule"].pop("steady_share"), "no steady_share"),
+        (lambda tree: tree["policy"].pop("kill_nats"), "no kill_nats"),
         (_set("1", "rule", "kill_nats"), "rule.kill_nats: "),
         (_set(0.0, "rule", "half_life_s"), "numbers that no rule has"),
         (_set(1e300, "rule", "kill_nats"), "numbers that no rule has"),
