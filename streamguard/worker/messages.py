@@ -27,7 +27,7 @@ from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, Fingerprint, Fingerprints, MediaTime, Region
 
 MAX_MESSAGE_BYTES = 30 * 1024
-"""Far above the largest message; a longer datagram is rubbish."""
+"""A keyframe with all that it may have takes 27 kB; a longer datagram is rubbish."""
 
 _MAX_TEXT = 300
 """Four of them, every character escaped as two surrogates, still fit into a message."""
