@@ -26,6 +26,7 @@ from streamguard.types import (
     Observation,
     Outline,
     Place,
+    Region,
     Verdict,
     View,
 )
@@ -211,7 +212,7 @@ def _observe(
         standing, _ = decided.get(asset, (Verdict.CLEAR, now))
         allowed = policy.of(seen.tracks[tracks[0]].evidence[0].label)
         traced = _traced(tracks, seen=seen, pasts=pasts)
-        decision = _decide(traced, now=now, rule=_for_label(rule, allowed), allowed=allowed, standing=standing)
+        decision = _decide(traced, now=now, rule=for_label(rule, allowed), allowed=allowed, standing=standing)
         if decision is not None and _count(decided, decision.verdict) < rule.most_of_a_verdict:
             decisions.append(decision)
             decided[asset] = decision.verdict, now
@@ -232,7 +233,8 @@ def _pasts(recent: Sequence[Seen], seen: Seen, rule: DecisionRule) -> list[_Past
     return [_past(past, now=seen.at, rule=rule) for past in reversed(recent)] if seen.tracks else []
 
 
-def _for_label(rule: DecisionRule, allowed: LabelPolicy) -> DecisionRule:
+def for_label(rule: DecisionRule, allowed: LabelPolicy) -> DecisionRule:
+    """The rule with the nats that this label takes."""
     if allowed.kill_nats is None and allowed.review_nats is None:
         return rule
     kill_nats = rule.kill_nats if allowed.kill_nats is None else allowed.kill_nats
@@ -376,8 +378,18 @@ def _fits(earlier: Evidence, later: Evidence, past: _Past, *, rule: DecisionRule
 
 def _shift(one: Outline, other: Outline) -> float:
     """How far the corner that moved the most has moved, as a share of the picture's width or height."""
-    pairs = zip(one.corners(), other.corners(), strict=True)
-    return max(abs(here - there) for near, far in pairs for here, there in zip(near, far, strict=True))
+    near, far = one.corners(), other.corners()
+    if isinstance(one, Region) or isinstance(other, Region):
+        # A rectangle's corners begin at the picture's top left, a mirrored outline's at its own.
+        near, far = _ends(near), _ends(far)
+    pairs = zip(near, far, strict=True)
+    return max(abs(here - there) for mine, theirs in pairs for here, there in zip(mine, theirs, strict=True))
+
+
+def _ends(corners: list[list[float]]) -> list[list[float]]:
+    """The top left and the bottom right of what they take up."""
+    sides = list(zip(*corners, strict=True))
+    return [[min(side) for side in sides], [max(side) for side in sides]]
 
 
 def _decision(verdict: Verdict, support: _Support, *, now: MediaTime, rule: DecisionRule) -> Decision:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from streamguard.core.decide import for_label
 from streamguard.enforce.evidence_file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, LINE, RED, TEXT, Colour, Picture, Point, panel, write
 from streamguard.review.explanation import running
@@ -61,8 +62,8 @@ def draw_places(picture: Picture, file: EvidenceFile, *, left_top: Point, size_p
 
 
 def draw_nats(picture: Picture, file: EvidenceFile, *, left_top: Point, size_px: Point) -> None:
-    """The nats of the keyframes that agree, as they add up and fade, and how many the rule asks for."""
-    rule, chain = file.recording.rule, file.decision.evidence
+    """The nats of the keyframes that agree, as they add up and fade, and how many it takes for the footage's label."""
+    rule, chain = for_label(file.recording.rule, file.recording.policy), file.decision.evidence
     totals = running(file)
     times_s = [at.pts_us / 1e6 for at, _ in chain]
     thresholds = (("review", rule.review_nats, AMBER), ("kill", rule.kill_nats, RED))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.policy import LabelPolicy
 from streamguard.enforce.evidence_file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, GROUND, RED, Colour, Picture
 from streamguard.review.timeline import Chart, draw_nats, draw_places
@@ -74,6 +75,13 @@ def test_nats_rise_over_what_the_rule_asks_for() -> None:
     (kill, _), (review, _), (curve, columns) = (_where(picture, colour) for colour in (RED, AMBER, BLUE))
     assert curve.min() < np.median(kill) < np.median(review)
     assert columns.max() - columns.min() > 400
+
+
+def test_a_labels_own_nats_are_drawn() -> None:
+    """What its policy asks for instead of the rule's nats stands where the curve had to reach."""
+    own = replace(FILE.recording, policy=LabelPolicy(kill_nats=FILE.recording.rule.kill_nats + 3))
+    usual, (rows, _) = np.median(_where(_nats(FILE), RED)[0]), _where(_nats(replace(FILE, recording=own)), RED)
+    assert np.median(rows) < usual - 10
 
 
 def test_nats_fade_between_keyframes() -> None:
