@@ -5,6 +5,7 @@ this one. Whoever takes it over can spoil the drill of this one file at most.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -56,8 +57,12 @@ def run(connection: Connection, job: MakingJob, *, memory_mib: int) -> None:
 def understand(message: bytes) -> Made | UsageError:
     """The parent's side. Raises ValueError for anything that `run` would not say."""
     kind, (head, _, body) = message[:1], message[1:].partition(b"\n")
-    match kind, json.loads(head):
-        case b"m", [str(attack), float(onset_s)]:
+    try:
+        said = json.loads(head)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    match kind, said:
+        case b"m", [str(attack), float(onset_s)] if 0 <= onset_s < math.inf:
             return Made(attack, onset_s, body)
         case b"e", [str(operation), str(subject), str(problem), str(hint)]:
             return UsageError(operation, subject, problem, hint=hint)

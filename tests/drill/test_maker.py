@@ -61,7 +61,11 @@ def test_memory_is_bounded(clips: Clips) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"x", b"m[]\n", b'm["mirror"]\nxx', b'e["drill"]', b"m{", b"\x80\x04\x95", b"m[\xff"]
+    "message",
+    [
+        *(b"", b"x", b"m[]\n", b'm["mirror"]\nxx', b'e["drill"]', b"m{", b"\x80\x04\x95", b"m[\xff"),
+        *(b'm["mirror", NaN]\nxx', b'm["mirror", Infinity]\nxx', b'm["mirror", -1.0]\nxx', b"m" + b"[" * 100_000),
+    ],
 )
 def test_what_no_maker_says(message: bytes) -> None:
     """Is no message: ValueError, whatever it is."""
