@@ -44,6 +44,9 @@ from streamguard.worker.confinement import confine
 PROGRESS_EVERY_S = 0.5
 _CHUNK_BYTES = 1 << 20
 _MOST_BYTES = 1 << 63
+_MOST_FRAMES = 1 << 20
+"""Four a second in three readings for a day: a frame costs the parent far more memory than its child a message."""
+
 _SHA256 = re.compile("[0-9a-f]{64}")
 _LOOK = np.dtype([
     *(("from_us", "<i8"), ("to_us", "<i8"), ("nearest_elsewhere_bits", "<u2"), ("quality", "u1")),
@@ -183,6 +186,8 @@ def _frames(heads: list[object], data: bytes) -> tuple[ReferenceFrame, ...]:
     """From (from, to, width, height, features, bytes of the thumbnail) of each frame, then all features, all shares,
     and all thumbnails.
     """
+    if len(heads) > _MOST_FRAMES:
+        raise ValueError("more frames than any footage has")
     total, thumbnails_bytes = (sum(_counts(head)[which] for head in heads) for which in (0, 1))
     records = np.frombuffer(data, RECORD, count=total)
     elsewhere = np.frombuffer(data, np.uint8, count=total, offset=records.nbytes)

@@ -19,7 +19,7 @@ from tests.library.made import reference, with_frames
 from tests.made_features import made_frame
 from tests.scenes import Clips
 
-TELLING = 12
+TELLING = 40
 """Up to so many of 255 other moments, a feature tells when (core.geometry)."""
 
 
@@ -88,6 +88,13 @@ def test_a_damaged_reference_is_one_or_a_value_error(flips: list[tuple[int, int]
         return
     if isinstance(told, Reference):
         assert all(len(frame.features) == len(frame.seen_elsewhere) for frame in told.frames)
+
+
+def test_more_frames_than_any_footage_has_are_refused() -> None:
+    """They are a few bytes each for the child that claims them, and a kilobyte for the parent that believes it."""
+    head = json.dumps(["video", 0, 0, 0.0, 0, [[0, 0, 1, 1, 0, 0]] * ((1 << 20) + 1)]).encode()
+    with pytest.raises(ValueError, match="more frames"):
+        understand(b"r" + head + b"\n")
 
 
 @given(said=st.binary(max_size=60))
