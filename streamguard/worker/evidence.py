@@ -106,9 +106,10 @@ class EvidenceKeeper:
         """Write what waits, for so long. Harmless where it was never started."""
         if self._thread.ident is None:
             return
+        until_s = self._clock() + within_s
         with contextlib.suppress(queue.Full):  # told below
             self._waiting.put(None, timeout=within_s)
-        self._thread.join(within_s)
+        self._thread.join(max(0.0, until_s - self._clock()))
         if self._thread.is_alive():
             log.error("evidence_lost", files=self._waiting.qsize(), note="the disk was too slow")
 
