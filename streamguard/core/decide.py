@@ -34,7 +34,9 @@ from streamguard.types import (
 _PER_SECOND_US = 1_000_000
 
 _MOST_A_TRACK = 8
-"""Of one keyframe's evidence for one asset in one view, this much is looked at, the strongest first."""
+"""Of one keyframe's evidence for one asset in one view, so much of what tells when is looked at, and of what does not:
+the strongest. Together, a background that eight frames show would crowd out the moment.
+"""
 
 Track = tuple[AssetId, View]
 """Only evidence for the same footage, seen the same way, can agree."""
@@ -255,7 +257,10 @@ def _seen(observation: Observation) -> Seen:
 
 
 def _sighting(items: list[Evidence]) -> Sighting:
-    strongest = tuple(sorted(items, key=_order)[:_MOST_A_TRACK])
+    ordered = sorted(items, key=_order)
+    telling = [item for item in ordered if item.tells_when][:_MOST_A_TRACK]
+    blind = [item for item in ordered if not item.tells_when][:_MOST_A_TRACK]
+    strongest = tuple(sorted([*telling, *blind], key=_order))
     reach = Place(min(item.place.from_us for item in strongest), max(item.place.to_us for item in strongest))
     return Sighting(strongest, reach)
 

@@ -310,6 +310,16 @@ def test_the_weakest_of_a_track_are_not_looked_at() -> None:
     assert _decisions([_seen(0.0, weak, *strong), _seen(2.0, later)]) == ()
 
 
+def test_a_background_does_not_crowd_out_the_moment() -> None:
+    """However many frames show the same place with more nats: what tells when is looked at beside them."""
+    observations = []
+    for number in range(2):
+        place_s = 3.0 + 2.0 * number
+        blind = [replace(_evidence(place_s + k, nats=10.0, features=60), tells_when=False) for k in range(8)]
+        observations.append(_seen(2.0 * number, *blind, _evidence(place_s, nats=8.4, features=6)))
+    assert [one.verdict for one in _decisions(observations)] == [Verdict.KILL]
+
+
 @pytest.mark.parametrize("gop_s", [2.0, 10.0, 20.0])
 @pytest.mark.parametrize("features", [FeatureWeights().least_telling, 6, 8, 13])
 def test_few_features_take_more_keyframes(features: int, gop_s: float) -> None:
