@@ -211,7 +211,7 @@ def _observe(
         standing, _ = decided.get(asset, (Verdict.CLEAR, now))
         allowed = policy.of(seen.tracks[tracks[0]].evidence[0].label)
         traced = _traced(tracks, seen=seen, pasts=pasts)
-        decision = _decide(traced, now=now, rule=_for_label(rule, allowed), allowed=allowed, standing=standing)
+        decision = _decide(traced, now=now, rule=for_label(rule, allowed), allowed=allowed, standing=standing)
         if decision is not None and _count(decided, decision.verdict) < rule.most_of_a_verdict:
             decisions.append(decision)
             decided[asset] = decision.verdict, now
@@ -232,7 +232,8 @@ def _pasts(recent: Sequence[Seen], seen: Seen, rule: DecisionRule) -> list[_Past
     return [_past(past, now=seen.at, rule=rule) for past in reversed(recent)] if seen.tracks else []
 
 
-def _for_label(rule: DecisionRule, allowed: LabelPolicy) -> DecisionRule:
+def for_label(rule: DecisionRule, allowed: LabelPolicy) -> DecisionRule:
+    """The rule, with the nats that the label's policy asks for instead."""
     if allowed.kill_nats is None and allowed.review_nats is None:
         return rule
     kill_nats = rule.kill_nats if allowed.kill_nats is None else allowed.kill_nats

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.policy import LabelPolicy
 from streamguard.enforce.evidence_file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, GROUND, RED, Colour, Picture
 from streamguard.review.timeline import Chart, draw_nats, draw_places
-from streamguard.types import Place
+from streamguard.types import Place, Verdict
 from tests.evidence import evidence_file
 from tests.observations import going_on, recorded
 
@@ -74,6 +75,18 @@ def test_nats_rise_over_what_the_rule_asks_for() -> None:
     (kill, _), (review, _), (curve, columns) = (_where(picture, colour) for colour in (RED, AMBER, BLUE))
     assert curve.min() < np.median(kill) < np.median(review)
     assert columns.max() - columns.min() > 400
+
+
+def test_nats_are_those_of_the_label() -> None:
+    """What its policy asks for is what is drawn; where it allows no more than a review there is no line of a kill."""
+    recording = FILE.recording
+    asked = [replace(recording, policy=LabelPolicy(kill_nats=nats)) for nats in (None, 30.0)]
+    built_in, more = (_where(_nats(replace(FILE, recording=one)), RED)[0] for one in asked)
+    curves = [_where(_nats(replace(FILE, recording=one)), BLUE)[0] for one in asked]
+    assert np.median(built_in) > curves[0].min()
+    assert np.median(more) < curves[1].min()
+    reviewed = _nats(replace(FILE, recording=replace(recording, policy=LabelPolicy(Verdict.REVIEW))))
+    assert not _where(reviewed, RED)[0].size
 
 
 def test_nats_fade_between_keyframes() -> None:
