@@ -15,6 +15,7 @@ from streamguard.demo.textures import Picture
 from streamguard.review.drawing import HEIGHT_PX, WIDTH_PX
 from streamguard.review.explanation import load
 from streamguard.types import Verdict
+from streamguard.worker.policies import BUILT_IN_NOTE
 from tests.cli.calling import Run, ended, runner, started
 from tests.known_library import make_library
 from tests.scenes import Clips
@@ -39,7 +40,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory, clips: Clips) -> Path:
     assert ended(started("library", "add", "--library", library, clips.known, clips.image)).status == 0
     streams = (clips.disguised, clips.letterboxed, inset, clips.held_image)
     done = ended(started("check", "--library", library, "--json", "--evidence", folder / "evidence", *streams))
-    assert (done.status, done.err) == (1, "")
+    assert (done.status, done.err) == (1, f"note: {BUILT_IN_NOTE}\n")
     assert all(json.loads(line)["decisions"] for line in done.out.splitlines())
     return folder / "evidence"
 
@@ -125,7 +126,7 @@ def test_json_is_one_object_and_draws_nothing(
 
 def test_footage_that_came_as_hashes_has_no_picture(run: Run, clips: Clips, *, tmp_path: Path) -> None:
     """The reference's field says "hash only"."""
-    library = make_library(tmp_path / "library", clips.known)
+    library = make_library(tmp_path / "library", clips.known, features=False)
     run("check", "--library", library, "--evidence", tmp_path / "evidence", clips.known)
     (path,) = (tmp_path / "evidence").iterdir()
     told = json.loads(run("explain", "--json", "--out", tmp_path / "x.png", path).out)

@@ -17,7 +17,7 @@ from streamguard.types import (
 )
 
 FAR_BITS = TELLS_WHEN_BITS + USUAL_COPY_BITS
-TELLS, STILL = 12, 13
+TELLS, STILL = 40, 41
 """How many of 255 other moments may have a feature that tells when, and one that does not."""
 
 
