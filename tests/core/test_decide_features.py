@@ -206,7 +206,7 @@ def test_footage_that_goes_on_and_stays_put_is_killed_by_two() -> None:
 
 @pytest.mark.parametrize(
     ("shift", "verdicts"),
-    [(0.05, [Verdict.KILL]), (0.06, [Verdict.REVIEW, Verdict.KILL]), (-0.3, [Verdict.REVIEW, Verdict.KILL])],
+    [(0.03, [Verdict.KILL]), (0.04, [Verdict.REVIEW, Verdict.KILL]), (-0.3, [Verdict.REVIEW, Verdict.KILL])],
 )
 def test_footage_that_moves_about_takes_three(shift: float, verdicts: list[Verdict]) -> None:
     """Filmed off a screen by hand, or a window that is dragged: one keyframe more than for footage that stays put."""
@@ -282,10 +282,10 @@ def test_the_weakest_of_a_track_are_not_looked_at() -> None:
     assert _decisions([_seen(0.0, weak, *strong), _seen(2.0, later)]) == ()
 
 
-@pytest.mark.parametrize("features", [5, 6, 8, 13])
-def test_few_features_take_more_keyframes(features: int) -> None:
-    """Five telling features a keyframe are killed after four or five of them, thirteen after two."""
+@pytest.mark.parametrize("features", [5, 8, 13])
+def test_few_features_are_enough_twice(features: int) -> None:
+    """Five telling features a keyframe are killed after two of them, as many are; never after one."""
     nats = min(FeatureWeights().most_nats, FeatureWeights().nats_a_telling_feature * features)
     footage = [_evidence(2.0 * number, nats=nats, features=features) for number in range(8)]
     needed = next(count for count in range(9) if Verdict.KILL in _shown(*footage[:count]))
-    assert needed == {5: 4, 6: 3, 8: 2, 13: 2}[features]
+    assert needed == 2
