@@ -1,6 +1,7 @@
 """Libraries of made clips for tests, made in this process: quicker than the command, and the same."""
 
 import hashlib
+from dataclasses import replace
 from multiprocessing.connection import Pipe
 from pathlib import Path
 
@@ -20,11 +21,14 @@ def known_reference(clip: Path) -> Reference:
         return reference_child._reference(clip, describe(clip), theirs)
 
 
-def make_library(folder: Path, *clips: Path) -> Path:
-    """A library at `folder`, made when there is none, with each clip in it under its file's name."""
+def make_library(folder: Path, *clips: Path, features: bool = True) -> Path:
+    """A library at `folder`, made when there is none, with each clip in it under its file's name; without `features`
+    with hashes alone, as a list of hashes has them.
+    """
     with Library.open(folder, create=True) as library:
         for clip in clips:
             content = clip.read_bytes()
             item = NewItem(AssetId(clip.stem), LABEL, str(clip), len(content), hashlib.sha256(content).hexdigest())
-            library.add(item, known_reference(clip))
+            reference = known_reference(clip)
+            library.add(item, reference if features else replace(reference, frames=()))
     return folder

@@ -182,7 +182,9 @@ class _Book:
         """Raises UsageError where it cannot be kept."""
         if isinstance(outcome, Unusable):
             self.unusable.append(outcome)
-            click.echo(f"error: {printable(outcome.input)}: {printable(outcome.problem)}", err=True)
+            # Of `open clip.mp4: no such file` the name stands in front already.
+            problem = outcome.problem.replace(f" {outcome.input}: ", ": ", 1)
+            click.echo(f"error: {printable(outcome.input)}: {printable(problem)}", err=True)
             return
         self._state = replace(self._state, watched=(*self._state.watched, outcome))
         self._is_written = False

@@ -32,8 +32,8 @@ _HINTS = {
     errno.EPERM: "check who owns evidence.directory",
     errno.EROFS: "the disk is read-only: name another evidence.directory",
     errno.ENOENT: "evidence.directory must lie in a directory that exists",
-    errno.ENOTDIR: "evidence.directory must be a directory",
-    errno.EEXIST: "evidence.directory must be a directory",
+    errno.ENOTDIR: "evidence.directory (`check`: --evidence) must be a directory",
+    errno.EEXIST: "evidence.directory (`check`: --evidence) must be a directory",
 }
 
 

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 
 from streamguard.enforce.evidence_file import EvidenceFile
-from streamguard.errors import counted
 from streamguard.review.canvas import (
     AMBER,
     BLUE,
@@ -22,7 +21,7 @@ from streamguard.review.canvas import (
     text_width_px,
     write,
 )
-from streamguard.review.explanation import decided_at, how_near
+from streamguard.review.explanation import decided_at, how_many, how_near
 from streamguard.review.timeline import draw_nats, draw_places
 from streamguard.types import Verdict
 
@@ -85,7 +84,7 @@ def _header(picture: Picture, file: EvidenceFile) -> None:
     )
     facts = (
         f"label {decision.label or 'none'}, seen {decision.view.label}, {decision.nats:.1f} nats from"
-        f" {counted(len(decision.evidence), 'keyframe')}; the last one: {how_near(decision.evidence[-1][1])}"
+        f" {how_many(decision)}; the last one: {how_near(decision.evidence[-1][1])}"
     )
     _line(picture, facts, at=(left_px, 91), size_px=20)
 

@@ -8,7 +8,7 @@ from streamguard.enforce.events import evidence_id, signal_id
 from streamguard.enforce.evidence_file import EvidenceFile, from_bytes
 from streamguard.enforce.evidence_store import read_file
 from streamguard.errors import counted
-from streamguard.types import PDQ_BITS, Evidence
+from streamguard.types import PDQ_BITS, Decision, Evidence
 
 
 def load(path: Path) -> EvidenceFile:
@@ -57,14 +57,23 @@ def summary(file: EvidenceFile) -> dict[str, object]:
 
 
 def in_words(file: EvidenceFile) -> str:
-    """`kill at 4.0 s: cam-7 shows fight [violence] from 2.0 s on, mirrored, 17.3 nats from 2 keyframes; rule ...`."""
+    """`kill at 4.0 s: cam-7 shows fight [violence] from 2.0 s on, mirrored, 17.3 nats from 2 keyframes, 1 of
+    which tells when; rule ...`.
+    """
     decision = file.decision
     what = (
         f"{decision.verdict.value} at {decision.at.pts_us / 1e6:.1f} s: {file.stream} shows {decision.asset}"
         f" [{decision.label}] from {decision.reference_us / 1e6:.1f} s on, {decision.view.label},"
-        f" {decision.nats:.1f} nats from {counted(len(decision.evidence), 'keyframe')}"
+        f" {decision.nats:.1f} nats from {how_many(decision)}"
     )
     return f"{what}; rule {decision.rule}, library {file.library_version}, {decided_at(file)}"
+
+
+def how_many(decision: Decision) -> str:
+    """`2 keyframes, 1 of which tells when`: a kill takes only such as do, however many nats there are."""
+    telling = sum(item.tells_when for _, item in decision.evidence)
+    verb = "tells" if telling == 1 else "tell"
+    return f"{counted(len(decision.evidence), 'keyframe')}, {telling or 'none'} of which {verb} when"
 
 
 def how_near(evidence: Evidence) -> str:

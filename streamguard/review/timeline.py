@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from streamguard.core.decide import for_label
+from streamguard.core.replay import Recording
 from streamguard.enforce.evidence_file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, LINE, RED, TEXT, Colour, Picture, Point, panel, write
 from streamguard.review.explanation import running
-from streamguard.types import Place
+from streamguard.types import Place, Verdict
 
 _PAD_LEFT_PX, _PAD_RIGHT_PX = 62, 40
 _PAD_TOP_PX, _PAD_BOTTOM_PX = 20, 34
@@ -62,11 +63,11 @@ def draw_places(picture: Picture, file: EvidenceFile, *, left_top: Point, size_p
 
 
 def draw_nats(picture: Picture, file: EvidenceFile, *, left_top: Point, size_px: Point) -> None:
-    """The nats of the keyframes that agree, as they add up and fade, and how many it takes for the footage's label."""
-    rule, chain = for_label(file.recording.rule, file.recording.policy), file.decision.evidence
+    """The nats of the keyframes that agree, as they add up and fade, and how many are asked for of this label."""
+    rule, chain = file.recording.rule, file.decision.evidence
     totals = running(file)
     times_s = [at.pts_us / 1e6 for at, _ in chain]
-    thresholds = (("review", rule.review_nats, AMBER), ("kill", rule.kill_nats, RED))
+    thresholds = _thresholds(file.recording)
     most = max(*totals, *(nats for _, nats, _ in thresholds), 1.0)
     chart = Chart(left_top, size_px, _around(times_s), (0.0, most * (1 + 2 * _MARGIN)))
     _axes(picture, chart)
@@ -80,6 +81,14 @@ def draw_nats(picture: Picture, file: EvidenceFile, *, left_top: Point, size_px:
         place = chart.at(at_s, total)
         cv2.circle(picture, place, 6, BLUE, cv2.FILLED, cv2.LINE_AA)
         write(picture, f"{total:.1f}", at=(place[0] - 14, place[1] - 12), size_px=_LABEL_PX, colour=TEXT)
+
+
+def _thresholds(recording: Recording) -> list[tuple[str, float, Colour]]:
+    """Those of the label where its policy has some; where it allows no more than a review, that one only."""
+    policy = recording.policy
+    rule = for_label(recording.rule, policy)
+    more = [] if policy.verdict is Verdict.REVIEW else [(policy.verdict.value, rule.kill_nats, RED)]
+    return [("review", rule.review_nats, AMBER), *more]
 
 
 def _curve(times_s: Sequence[float], totals: Sequence[float], *, half_life_s: float) -> list[tuple[float, float]]:

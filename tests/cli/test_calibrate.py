@@ -134,6 +134,7 @@ def test_a_bad_input_costs_nothing_else(run: Run, library: Path, clips: Clips, *
     ]  # fmt: skip
     assert len(result["failed"]) == 3
     assert "\x1b" not in done.err
+    assert all(line.count("a\\x1b") <= 1 for line in done.err.splitlines())
 
 
 def test_a_folder_of_good_names_and_bad(run: Run, library: Path, clips: Clips, *, tmp_path: Path) -> None:

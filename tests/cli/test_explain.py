@@ -126,7 +126,7 @@ def test_json_is_one_object_and_draws_nothing(
 
 def test_footage_that_came_as_hashes_has_no_picture(run: Run, clips: Clips, *, tmp_path: Path) -> None:
     """The reference's field says "hash only"."""
-    library = make_library(tmp_path / "library", clips.known)
+    library = make_library(tmp_path / "library", clips.known, features=False)
     run("check", "--library", library, "--evidence", tmp_path / "evidence", clips.known)
     (path,) = (tmp_path / "evidence").iterdir()
     told = json.loads(run("explain", "--json", "--out", tmp_path / "x.png", path).out)

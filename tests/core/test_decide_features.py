@@ -270,13 +270,6 @@ def test_features_and_hashes_agree_in_the_mirror() -> None:
     assert _shown(*(replace(one, view=View.MIRRORED) for one in shown)) == [Verdict.KILL]
 
 
-def test_features_and_hashes_agree_in_the_mirror() -> None:
-    """An outline begins at the footage's own top left, which stands on the right; a hash's region at the picture's."""
-    mirrored = Quad(((1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (1.0, 1.0)))
-    shown = (_hash(3.0), replace(_evidence(5.0), region=mirrored))
-    assert _shown(*(replace(one, view=View.MIRRORED) for one in shown)) == [Verdict.KILL]
-
-
 def test_a_held_image_is_killed() -> None:
     """It has no moment to go on to; where in the picture it stands does not matter."""
     image = replace(_evidence(0.0), kind=MediaKind.IMAGE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.enforce.evidence_file import to_bytes
-from streamguard.review.explanation import how_near, in_words, load, summary, what_differs
+from streamguard.review.explanation import how_many, how_near, in_words, load, summary, what_differs
 from streamguard.types import Verdict
 from tests.evidence import FILE
 
@@ -50,7 +50,15 @@ def test_in_words() -> None:
     assert words.startswith(
         "kill at 2.0 s: live/cam shows fight [violence] from 2.0 s on, upright, 15.6 nats from 2 keyf"
     )
-    assert words.endswith("rule built-in-2, library 7-abc, 2023-11-14T22:13:20Z")
+    assert words.endswith("2 of which tell when; rule built-in-2, library 7-abc, 2023-11-14T22:13:20Z")
+
+
+def test_how_many_tell_when() -> None:
+    """It is said of all keyframes: without it a review above the nats of a kill explains nothing."""
+    (first, second), decision = FILE.decision.evidence, FILE.decision
+    blind = [(at, replace(item, tells_when=False)) for at, item in (first, second)]
+    assert how_many(replace(decision, evidence=(blind[0], second))) == "2 keyframes, 1 of which tells when"
+    assert how_many(replace(decision, evidence=tuple(blind))) == "2 keyframes, none of which tell when"
 
 
 def test_how_near() -> None:

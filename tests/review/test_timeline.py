@@ -10,7 +10,7 @@ from streamguard.core.policy import LabelPolicy
 from streamguard.enforce.evidence_file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, GROUND, RED, Colour, Picture
 from streamguard.review.timeline import Chart, draw_nats, draw_places
-from streamguard.types import Place
+from streamguard.types import Place, Verdict
 from tests.evidence import evidence_file
 from tests.observations import going_on, recorded
 
@@ -77,11 +77,16 @@ def test_nats_rise_over_what_the_rule_asks_for() -> None:
     assert columns.max() - columns.min() > 400
 
 
-def test_a_labels_own_nats_are_drawn() -> None:
-    """What its policy asks for instead of the rule's nats stands where the curve had to reach."""
-    own = replace(FILE.recording, policy=LabelPolicy(kill_nats=FILE.recording.rule.kill_nats + 3))
-    usual, (rows, _) = np.median(_where(_nats(FILE), RED)[0]), _where(_nats(replace(FILE, recording=own)), RED)
-    assert np.median(rows) < usual - 10
+def test_nats_are_those_of_the_label() -> None:
+    """What its policy asks for is what is drawn; where it allows no more than a review there is no line of a kill."""
+    recording = FILE.recording
+    asked = [replace(recording, policy=LabelPolicy(kill_nats=nats)) for nats in (None, 30.0)]
+    built_in, more = (_where(_nats(replace(FILE, recording=one)), RED)[0] for one in asked)
+    curves = [_where(_nats(replace(FILE, recording=one)), BLUE)[0] for one in asked]
+    assert np.median(built_in) > curves[0].min()
+    assert np.median(more) < curves[1].min()
+    reviewed = _nats(replace(FILE, recording=replace(recording, policy=LabelPolicy(Verdict.REVIEW))))
+    assert not _where(reviewed, RED)[0].size
 
 
 def test_nats_fade_between_keyframes() -> None:
