@@ -81,6 +81,9 @@ def _file(which: str, *, directory: Path | None, config_path: Path | None) -> Pa
 
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all."""
+    hint = "name another one with --out"
+    if not path.name:  # "." or "/"
+        raise UsageError("write picture", path, "it is a directory", hint=hint)
     beside = path.with_name(f".new-{path.name}")
     try:
         try:
@@ -89,5 +92,4 @@ def _write(path: Path, data: bytes) -> None:
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        hint = "name another one with --out"
         raise UsageError("write picture", path, error.strerror or str(error), hint=hint) from error

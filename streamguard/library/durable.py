@@ -48,6 +48,8 @@ def write_synced(path: Path, data: bytes) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Readers see the old bytes or the new ones, never a part. Raises OSError, and then leaves the old ones."""
+    if not path.name:  # "." or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     beside = path.with_name(f"{NEW_PREFIX}{path.name}")
     try:
         write_synced(beside, data)

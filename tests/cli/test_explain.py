@@ -186,3 +186,11 @@ def test_a_picture_that_cannot_be_written(run: Run, evidence: Path, *, tmp_path:
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert "write picture" in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", [".", "/"])
+def test_a_directory_is_no_place_for_a_picture(run: Run, evidence: Path, out: str) -> None:
+    """Even one that has no name."""
+    done = run("explain", "--out", out, _files(evidence)[0])
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "it is a directory" in done.err

@@ -31,6 +31,13 @@ def test_publishing_over_leftovers_works(tmp_path: Path) -> None:
     assert (tmp_path / "x" / "new").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("path", [".", "/"])
+def test_a_directory_is_not_replaced(path: str) -> None:
+    """Even one that has no name is an OSError, which callers expect."""
+    with pytest.raises(IsADirectoryError):
+        replace_file(Path(path), b"new")
+
+
 def test_a_file_that_cannot_be_written_keeps_its_old_bytes(tmp_path: Path) -> None:
     """A write that hits the limit on file sizes leaves the old file and nothing beside it."""
     path = tmp_path / "file"
