@@ -301,8 +301,9 @@ class Votes:
     """Features of a stream's picture that look like features of one frame in the library, a row each.
 
     `mirrored`: they look like those of the frame's mirror image. `stream_places` are pixels of a picture of
-    `stream_size_px`, `frame_places` of `frame_size_px` (width, height). `moving_places` are those of all the stream's
-    features that do not stand still, whatever they look like; of an image, which is still by nature, of all.
+    `stream_size_px`, `frame_places` of `frame_size_px` (width, height). `known_places` are those of all the frame's
+    features; `moving_places` those of all the stream's that do not stand still, or of an image, which is still by
+    nature, of all.
     """
 
     asset: AssetId
@@ -316,6 +317,7 @@ class Votes:
     frame_places: Places
     seen_elsewhere: NDArray[np.uint8]
     still: NDArray[np.bool_]
+    known_places: Places
     moving_places: Places
 
 

@@ -66,7 +66,7 @@ class FeatureWeights:
     """
 
     nats_a_telling_feature: float = 1.4
-    usual_share: float = 0.1
+    usual_share: float = 0.12
     nats_a_feature: float = 0.45
     most_nats: float = 10.0
     least_telling: int = 5

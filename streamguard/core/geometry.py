@@ -95,11 +95,20 @@ def _distinct(votes: Votes, rows: NDArray[np.bool_], *, cell_px: float) -> int:
 
 
 def _moving_share(found: NDArray[np.float64], votes: Votes, *, alike: int) -> float:
-    """How much of what moves in the stream, where the frame stands, the frame has too; 0 where nothing moves there."""
+    """How much of what moves in the stream, where the frame stands, the frame has too; 0 where nothing moves there.
+
+    Of a frame that is mostly cropped away few features are left to look like the stream's: then it is the share of them.
+    """
     onto_frame = np.asarray(cv2.invertAffineTransform(found), np.float64)
-    places = votes.moving_places @ onto_frame[:, :2].T + onto_frame[:, 2]
-    inside = np.all((places >= 0) & (places <= votes.frame_size_px), axis=1)
-    return alike / max(alike, int(np.count_nonzero(inside)), 1)
+    moving = _inside(votes.moving_places, onto_frame, size_px=votes.frame_size_px)
+    known = _inside(votes.known_places, found, size_px=votes.stream_size_px)
+    return alike / max(alike, min(moving, known), 1)
+
+
+def _inside(places: Places, onto: NDArray[np.float64], *, size_px: tuple[int, int]) -> int:
+    """How many of the places the map takes into a picture of that size."""
+    mapped = places @ onto[:, :2].T + onto[:, 2]
+    return int(np.count_nonzero(np.all((mapped >= 0) & (mapped <= size_px), axis=1)))
 
 
 def _outline(found: NDArray[np.float64], votes: Votes) -> Quad:

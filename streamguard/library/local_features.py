@@ -55,6 +55,7 @@ class LocalFeatures:
         return bool(
             len(self.codes) == len(rows)
             and np.all(rows["frame"] < len(frames))
+            and np.all(rows["frame"][1:] >= rows["frame"][:-1])
             and np.all(rows["mirrored"] <= 1)
             and np.all(frames["item"] < items)
             and np.all((frames["from_us"] >= 0) & (frames["from_us"] <= frames["to_us"]))
@@ -128,12 +129,15 @@ class FeatureSearch:
 
     rows: NDArray[np.void]
     frames: NDArray[np.void]
+    _starts: NDArray[np.int64] = field(repr=False)
+    """Where in `rows` each frame begins, and the last ends."""
     _nearest: NearestCodes = field(repr=False)
 
     @classmethod
     def over(cls, features: LocalFeatures) -> "FeatureSearch":
         """The codes stand in the index alone: it has a copy of its own."""
-        return cls(features.rows, features.frames, NearestCodes(features.codes))
+        starts = np.searchsorted(features.rows["frame"], np.arange(len(features.frames) + 1))
+        return cls(features.rows, features.frames, starts, NearestCodes(features.codes))
 
     @property
     def nbytes(self) -> int:
@@ -171,6 +175,7 @@ class FeatureSearch:
     ) -> Votes:
         frame = self.frames[group // 2]
         asset = assets[int(frame["item"])]
+        all_of_it = self.rows[self._starts[group // 2] : self._starts[group // 2 + 1]]
         return Votes(
             asset=asset.id,
             label=asset.label,
@@ -183,5 +188,6 @@ class FeatureSearch:
             frame_places=in_pixels(rows["x"], rows["y"]),
             seen_elsewhere=rows["seen_elsewhere"],
             still=stream.still[ours],
+            known_places=in_pixels(all_of_it["x"], all_of_it["y"]),
             moving_places=stream.places if asset.kind is MediaKind.IMAGE else stream.places[~stream.still],
         )

@@ -52,6 +52,7 @@ def _votes(
         frame_places=frame[order].astype(np.float32),
         seen_elsewhere=np.zeros(count, np.uint8),
         still=np.zeros(count, np.bool_),
+        known_places=frame[order].astype(np.float32),
         moving_places=stream[order].astype(np.float32),
     )
 
@@ -213,11 +214,22 @@ def test_the_share_of_what_moves_where_the_footage_stands() -> None:
     inside = np.repeat(votes.stream_places.mean(axis=0)[None], 20, axis=0)
     outside = np.full((50, 2), 3.0, np.float32)
     moving = np.concatenate([votes.stream_places, inside, outside])
+    votes = replace(votes, known_places=np.tile(votes.frame_places, (5, 1)))
     found = _one(replace(votes, moving_places=moving))
     assert found.moving_share == pytest.approx(found.telling / 40)
     still = replace(votes, still=np.ones(20, np.bool_), moving_places=moving)
     assert _one(still).moving_share == 0.0
     assert _one(replace(still, moving_places=np.empty((0, 2), np.float32))).moving_share == 0.0
+
+
+def test_of_a_crop_it_is_the_share_of_what_is_left_of_the_frame() -> None:
+    """A quarter of a frame, enlarged, has a quarter of its features; the stream has many more that look like none."""
+    votes = _votes(_linear(scale=2.5), (0.0, 0.0), agree=80)
+    shown = np.all(votes.stream_places <= STREAM_PX, axis=1)
+    names = ("stream_places", "frame_places", "seen_elsewhere", "still")
+    cropped = replace(votes, **{name: getattr(votes, name)[shown] for name in names})
+    moving = np.random.default_rng(1).uniform((0, 0), STREAM_PX, (350, 2)).astype(np.float32)
+    assert _one(replace(cropped, moving_places=moving)).moving_share >= 0.9
 
 
 def test_an_image_is_still_by_nature() -> None:

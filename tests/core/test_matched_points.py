@@ -23,6 +23,7 @@ def _votes(count: int) -> Votes:
         frame_places=frame,
         seen_elsewhere=np.where(np.arange(count) % 5, 255, 0).astype(np.uint8),
         still=np.zeros(count, np.bool_),
+        known_places=frame,
         moving_places=np.empty((0, 2), np.float32),
     )
 
