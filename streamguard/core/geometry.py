@@ -97,7 +97,7 @@ def _distinct(votes: Votes, rows: NDArray[np.bool_], *, cell_px: float) -> int:
 def _moving_share(found: NDArray[np.float64], votes: Votes, *, alike: int) -> float:
     """How much of what moves in the stream, where the frame stands, the frame has too; 0 where nothing moves there.
 
-    Of a frame that is mostly cropped away few features are left to look like the stream's: then it is the share of them.
+    Of a frame that is mostly cropped away few features are left to look like the stream's: then it is their share.
     """
     onto_frame = np.asarray(cv2.invertAffineTransform(found), np.float64)
     moving = _inside(votes.moving_places, onto_frame, size_px=votes.frame_size_px)
