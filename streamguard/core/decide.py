@@ -60,11 +60,13 @@ class DecisionRule:
     max_speed: float = 2.2
     place_slack_s: float = 0.5
     moving_speed: float = 0.25
-    """Of a PDQ hash: it is far from most other moments, so that any way of moving will do."""
+    """PDQ hashes alone: a hash is far from most other moments, so that any speed from this one on will do."""
     least_speed: float = 0.4
     speed_slack_s: float = 0.3
     """Local features: reference time passes at `least_speed` to `max_speed`, give or take so much."""
-    steady_share: float = 0.03
+    near_s: float = 12.0
+    """Two keyframes farther apart than this need a third: in half a minute footage may be nearly anywhere."""
+    steady_share: float = 0.04
     """Footage stays where it is if none of its corners moves by more of the picture's width or height."""
     repeat_after_s: float = 300.0
     most_of_a_verdict: int = 16
@@ -107,6 +109,7 @@ class _Past:
     most_us: float
     least_us: float
     forward_us: tuple[float, float]
+    is_near: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +286,7 @@ def _past(seen: Seen, *, now: MediaTime, rule: DecisionRule) -> _Past:
             (rule.least_speed * elapsed_s - rule.speed_slack_s) * _PER_SECOND_US,
             (rule.max_speed * elapsed_s + rule.speed_slack_s) * _PER_SECOND_US,
         ),
+        is_near=elapsed_s <= rule.near_s,
     )
 
 
@@ -375,7 +379,9 @@ def _fits(earlier: Evidence, later: Evidence, past: _Past, *, rule: DecisionRule
         return False
     gone_us = later.place.middle_us - earlier.place.middle_us
     if earlier.features is None and later.features is None:
-        return abs(gone_us) >= past.least_us
+        return (gone_us if story.forward else -gone_us) >= past.least_us
+    if not (past.is_near or story.more_keyframes):
+        return False
     least_us, most_us = past.forward_us
     goes_on = least_us <= (gone_us if story.forward else -gone_us) <= most_us
     return goes_on and (not story.steady or _shift(earlier.region, later.region) <= rule.steady_share)

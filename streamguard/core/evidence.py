@@ -65,7 +65,7 @@ class FeatureWeights:
     tells counts for that much less.
     """
 
-    nats_a_telling_feature: float = 1.4
+    nats_a_telling_feature: float = 1.2
     usual_share: float = 0.12
     nats_a_feature: float = 0.45
     most_nats: float = 10.0
