@@ -144,6 +144,12 @@ class LabelPolicyConfig(_Section):
     kill_nats: Nats | None = None
     review_nats: Nats | None = None
 
+    @model_validator(mode="after")
+    def _review_comes_first(self) -> Self:
+        if self.kill_nats is not None and self.review_nats is not None and self.review_nats > self.kill_nats:
+            raise PydanticCustomError("nats", "review_nats is above kill_nats: a review must not take more than a kill")
+        return self
+
 
 class PolicyConfig(_Section):
     """The strongest verdict for footage, and for evidence that does not tell when: of all labels, and of some."""

@@ -163,6 +163,7 @@ def test_lists_in_the_environment_are_separated_by_spaces() -> None:
         ("[policy.labels.verdict]\nverdct = 'kill'", "policy.labels.verdict.verdct: unknown key, did you mean"),
         ("[policy.labels.a]\ntime_blind = 'cut'", "policy.labels.a.time_blind: Input should be 'review', 'limit' or"),
         ("[policy.labels.a]\nkill_nats = 0", "policy.labels.a.kill_nats: Input should be greater than 0"),
+        ("[policy.labels.a]\nkill_nats = 5\nreview_nats = 6", "policy.labels.a: review_nats is above kill_nats"),
         ("[policy.labels]\na = 'kill'", "policy.labels.a: is a section, not a value"),
         ("[policy.label.a]\nverdict = 'kill'", "policy.label: unknown key, did you mean labels?"),
         ("[log]\nlevel = 'loud'", "log.level: Input should be 'debug', 'info', 'warning' or 'error'"),

@@ -325,7 +325,7 @@ def test_few_features_take_more_keyframes(features: int, gop_s: float) -> None:
 
 
 def test_keyframes_far_apart_take_a_third() -> None:
-    """In half a minute footage may be nearly anywhere: two places of it that fit may be chance, however good each is."""
+    """In half a minute footage may be nearly anywhere: two places that fit may be chance, however good each is."""
     most_nats = FeatureWeights().most_nats
     for gop_s, needed in ((RULE.near_s, 2), (RULE.near_s + 0.1, 3), (20.0, 3)):
         footage = [_evidence(gop_s * number, nats=most_nats) for number in range(3)]
