@@ -57,8 +57,8 @@ class FeatureWeights:
 
     By chance strangers share up to 4 features that tell when, and the same camera at another time up to 8 now and then:
     that is no kill as long as the places do not go on with the stream. What agrees must span `least_spread` of the
-    frame, and `least_spread_of_a_review` where it does not tell when: a logo, a ticker or a banner that strangers wear as well
-    spans little. An image has no other moments, so it must be seen as a whole: `least_spread_of_an_image`.
+    frame, and `least_spread_of_a_review` where it does not tell when: a logo, a ticker or a banner that strangers wear
+    as well spans little. An image has no other moments, so it must be seen as a whole: `least_spread_of_an_image`.
 
     Where footage is shown, what moves there is the footage: poor copies have few of its features, but `usual_share` of
     those that move. Another time of the same scene has the scene, and people of its own. With a smaller share, what
