@@ -62,17 +62,17 @@ def test_each_attack_on_each_footage(clips: Clips, tmp_path: Path) -> None:
     progress goes forward to the number of streams, and no file is left.
     """
     library = make_library(tmp_path / "library", clips.known)
-    wanted, (heard, progress) = chosen(["grey", "mirror", "inset-35"]), told()
+    wanted, (heard, progress) = chosen(["grey", "mirror", "inset-50"]), told()
     targets = [footage(clips.known), footage(clips.unrelated)]
     results = list(drill(targets, wanted, plan=PLAN, pipeline=pipeline(library), progress=progress))
     outcomes = [(one.target.item, one.attack, one.outcome) for one in results if isinstance(one, Result)]
     assert outcomes == [
         ("known", "grey", Outcome.KILLED),
         ("known", "mirror", Outcome.KILLED),
-        ("known", "inset-35", Outcome.KILLED),
+        ("known", "inset-50", Outcome.KILLED),
         ("unrelated", "grey", Outcome.MISSED),
         ("unrelated", "mirror", Outcome.MISSED),
-        ("unrelated", "inset-35", Outcome.MISSED),
+        ("unrelated", "inset-50", Outcome.MISSED),
     ]
     assert all(one.after_s in (3.0, 5.0) for one in results[:2] if isinstance(one, Result))
     assert heard == sorted(heard)
