@@ -17,14 +17,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
 from streamguard.cli.logs import set_up_logs
-from streamguard.cli.tail_picture import draw, png
+from streamguard.cli.pictures import save
 from streamguard.cli.targets import once_spec, stream_specs
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.errors import UsageError, counted
 from streamguard.ingest.urls import SourceKind, file_path, source_kind
-from streamguard.library.durable import replace_file
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.library.snapshot import Snapshot
+from streamguard.review.tail_picture import draw
 from streamguard.types import StreamId
 from streamguard.worker.calibrated import Asked, Calibrated, calibrated
 from streamguard.worker.calibration import (
@@ -128,7 +128,7 @@ def calibrate(
     watched = book.of({one.identity for one in (*harmless, *streams)})
     result = calibrated(watched, asked=Asked(kills, reviews), library_version=snapshot.version, now_unix_s=time.time())
     if plot is not None:
-        _save(plot, png(draw(result)))
+        save(plot, draw(result), option="--plot")
     is_written = not dry_run and (kills_are_false or not result.kills)
     if is_written:
         write_rules(library, result.rules)
@@ -271,13 +271,6 @@ def _identified(files: Sequence[Path], book: _Book, bar: _Bar) -> list[Harmless]
             continue
         found.setdefault(identity, Harmless(once_spec(str(path), name=str(number)), identity))
     return list(found.values())
-
-
-def _save(path: Path, data: bytes) -> None:
-    try:
-        replace_file(path, data)
-    except OSError as error:
-        raise UsageError("write plot", path, error.strerror or str(error), hint="check the path") from error
 
 
 def _tell(result: Calibrated, book: _Book, *, as_json: bool, written_to: Path | None) -> None:

@@ -18,10 +18,10 @@ from rich.text import Text
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
 from streamguard.cli.logs import set_up_logs
+from streamguard.cli.pictures import save
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.policy import Policy
-from streamguard.demo.encode import write_image
 from streamguard.drill import heat_map, report
 from streamguard.drill.attack import Attack
 from streamguard.drill.attacks import chosen
@@ -150,7 +150,8 @@ def drill(
     said.sum_up(outcome.results, wanted, skipped)
     if plot is not None and outcome.results:
         title = f"{tally(outcome.results).share:.1%} of {counted(len(outcome.results), 'stream')} caught"
-        write_image(plot, heat_map.draw(outcome.results, wanted, title=f"Drill of {config.library.path}: {title}"))
+        picture = heat_map.draw(outcome.results, wanted, title=f"Drill of {config.library.path}: {title}")
+        save(plot, picture, option="--plot")
     return _status(outcome, skipped, at_least=at_least)
 
 

@@ -8,10 +8,9 @@ import click
 
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
+from streamguard.cli.pictures import save
 from streamguard.config import load_config
 from streamguard.enforce.evidence_store import find_file
-from streamguard.errors import UsageError
-from streamguard.review.canvas import png
 from streamguard.review.drawing import draw
 from streamguard.review.explanation import in_words, load, summary, what_differs
 from streamguard.worker.evidence import evidence_directory
@@ -59,7 +58,7 @@ def explain(
     if out is None and not replay and not as_json:
         out = Path(f"{file.id}.png")
     if out is not None:
-        _write(out, png(draw(file)))
+        save(out, draw(file), option="--out")
     if as_json:
         click.echo(json.dumps(told))
     else:
@@ -77,19 +76,3 @@ def _file(which: str, *, directory: Path | None, config_path: Path | None) -> Pa
     if not _ID.fullmatch(which):
         return Path(which)
     return find_file(directory or evidence_directory(load_config(config_path)), which)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
-    hint = "name another one with --out"
-    if not path.name:  # "." or "/"
-        raise UsageError("write picture", path, "it is a directory", hint=hint)
-    beside = path.with_name(f".new-{path.name}")
-    try:
-        try:
-            beside.write_bytes(data)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError("write picture", path, error.strerror or str(error), hint=hint) from error

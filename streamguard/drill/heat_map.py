@@ -5,21 +5,17 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from streamguard.demo.textures import Picture
 from streamguard.drill.attack import Attack
 from streamguard.drill.score import Outcome, Result, tally
+from streamguard.review.canvas import FAINT, GROUND, Colour, Picture, write
 from streamguard.types import AssetId
 
-_Colour = tuple[int, int, int]
-_GROUND: _Colour = (17, 20, 27)
-_TEXT: _Colour = (236, 239, 244)
-_FAINT: _Colour = (150, 158, 172)
-_DARK: _Colour = (16, 18, 22)
-_FAST: _Colour = (108, 214, 140)
-_SLOW: _Colour = (245, 190, 66)
-_REVIEWED: _Colour = (88, 146, 236)
-_MISSED: _Colour = (222, 66, 66)
-_FALSE_KILL: _Colour = (230, 90, 220)
+_DARK: Colour = (16, 18, 22)
+_FAST: Colour = (108, 214, 140)
+_SLOW: Colour = (245, 190, 66)
+_REVIEWED: Colour = (88, 146, 236)
+_MISSED: Colour = (222, 66, 66)
+_FALSE_KILL: Colour = (230, 90, 220)
 _SLOW_S = 16.0
 
 _CELL_PX = 34
@@ -44,8 +40,8 @@ def draw(results: Sequence[Result], attacks: Sequence[Attack], *, title: str) ->
     grid_top = _TOP_PX + _ATTACKS_PX
     width = _NAMES_PX + max((x for x in columns_px.values()), default=0) + _CELL_PX + _MARGIN_PX
     picture: Picture = np.empty((grid_top + len(items) * row_px + _MARGIN_PX, max(width, 1000), 3), np.uint8)
-    picture[:] = _GROUND
-    _write(picture, title, at=(_MARGIN_PX, 36), size_px=20)
+    picture[:] = GROUND
+    write(picture, title, at=(_MARGIN_PX, 36), size_px=20)
     _legend(picture)
     by_attack = {attack.name: [one for one in results if one.attack == attack.name] for attack in attacks}
     for attack in attacks:
@@ -58,7 +54,7 @@ def draw(results: Sequence[Result], attacks: Sequence[Attack], *, title: str) ->
     return picture
 
 
-def colour_of(result: Result) -> _Colour:
+def colour_of(result: Result) -> Colour:
     """Green to amber by the time that it took; blue for a review, red for what was missed, pink for a false kill."""
     match result.outcome:
         case Outcome.KILLED:
@@ -91,7 +87,7 @@ def _rows(picture: Picture, items: Sequence[AssetId], *, top_px: int, row_px: in
         return
     for row, item in enumerate(items):
         name = item if len(item) <= _NAME_CHARACTERS else f"{item[: _NAME_CHARACTERS - 3]}..."
-        _write(picture, name, at=(_MARGIN_PX, top_px + row * row_px + row_px - 7), size_px=_LETTER_PX)
+        write(picture, name, at=(_MARGIN_PX, top_px + row * row_px + row_px - 7), size_px=_LETTER_PX)
 
 
 def _cell(picture: Picture, result: Result, *, at: tuple[int, int], row_px: int) -> None:
@@ -99,7 +95,7 @@ def _cell(picture: Picture, result: Result, *, at: tuple[int, int], row_px: int)
     picture[y : y + row_px - 1, x : x + _CELL_PX - 1] = colour_of(result)
     if row_px >= _READABLE_PX:
         words = _LETTERS.get(result.outcome) or f"{result.after_s:.0f}"
-        _write(picture, words, at=(x + 17 - 4 * len(words), y + row_px - 7), size_px=_LETTER_PX, colour=_DARK)
+        write(picture, words, at=(x + 17 - 4 * len(words), y + row_px - 7), size_px=_LETTER_PX, colour=_DARK)
 
 
 _LETTERS = {Outcome.REVIEWED: "R", Outcome.MISSED: "-", Outcome.FALSE_KILL: "!"}
@@ -117,18 +113,13 @@ def _legend(picture: Picture) -> None:
     )
     for colour, words in entries:
         cv2.rectangle(picture, (x, 54), (x + 14, 68), colour, cv2.FILLED)
-        _write(picture, words, at=(x + 22, 67), size_px=_LETTER_PX, colour=_FAINT)
+        write(picture, words, at=(x + 22, 67), size_px=_LETTER_PX, colour=FAINT)
         x += 22 + 8 * len(words) + 26
 
 
 def _write_upwards(picture: Picture, words: str, *, left_px: int, bottom_px: int) -> None:
     """From the bottom to the top, in the middle of a column."""
     strip: Picture = np.empty((_CELL_PX, _ATTACKS_PX - 10, 3), np.uint8)
-    strip[:] = _GROUND
-    _write(strip, words, at=(0, 22), size_px=_LETTER_PX)
+    strip[:] = GROUND
+    write(strip, words, at=(0, 22), size_px=_LETTER_PX)
     picture[bottom_px - strip.shape[1] : bottom_px, left_px : left_px + _CELL_PX] = np.rot90(strip)
-
-
-def _write(picture: Picture, words: str, *, at: tuple[int, int], size_px: int, colour: _Colour = _TEXT) -> None:
-    """`at` is the left end of the line that the letters stand on."""
-    cv2.putText(picture, words, at, colour, cv2.FontFace("sans"), size_px, 400)

@@ -5,7 +5,6 @@ A pool of workers breaks as a whole when one crashes; one process a file, at mos
 """
 
 import hashlib
-import multiprocessing
 import os
 import re
 import unicodedata
@@ -13,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from streamguard.errors import UsageError
@@ -23,11 +21,10 @@ from streamguard.regular_files import open_regular
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
 from streamguard.worker.batch import Batch, Batching, Shelf, Waiting
-from streamguard.worker.children import not_waited_for_at_exit
-from streamguard.worker.forkserver import telling_nothing
 from streamguard.worker.outcomes import Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Content, Damage, Progress
-from streamguard.worker.watchdog import DeadlineId, Watchdog
+from streamguard.worker.task_child import TaskChild
+from streamguard.worker.watchdog import Watchdog
 
 MEDIA_SUFFIXES = frozenset(
     {
@@ -36,8 +33,6 @@ MEDIA_SUFFIXES = frozenset(
     }
 )
 
-_EXIT_STATUS_S = 10.0
-_LAST_MOMENT_S = 1.0
 _MOST_MESSAGE_BYTES = 512 << 20
 _READ_AT_ONCE_BYTES = 32 << 20
 _MOST_ID_CHARACTERS = 100
@@ -118,14 +113,14 @@ def index(
                 except OSError as error:
                     yield _not_started(job, error)
                     continue
-                running[child.connection] = child
+                running[child.process.connection] = child
             # Without anybody to hear from it would wait for ever.
             for connection in wait(list(running), batch.due_in_s()) if running else ():
                 child = running[connection]  # type: ignore[index]  # only connections were given
                 outcomes = _hear(batch, child, news=news)
                 if child.finished:
-                    child.end()
-                    del running[child.connection]
+                    child.process.end()
+                    del running[child.process.connection]
                 yield from outcomes
             if batch.due_in_s() == 0.0:
                 yield from batch.commit()
@@ -135,84 +130,49 @@ def index(
         raise
     finally:
         for child in running.values():
-            child.end()
+            child.process.end()
         watchdog.close()
 
 
 class _Child:
-    """One file's process, with the deadlines that end it when it hangs."""
+    """One file's process, and what it has said so far."""
 
     def __init__(self, job: Job, id_: AssetId, limits: Limits, *, watchdog: Watchdog) -> None:
-        """`watchdog` must have been started. Raises OSError where no process can be had."""
+        """Raises OSError where no process can be had."""
         self.job = job
         self.id = id_
         self.content: Content | None = None
         self.finished = False
         self.pictures_lost = 0
-        self.timed_out = False
         self._limits = limits
-        self._watchdog = watchdog
-        context = multiprocessing.get_context("forkserver")
-        self.connection, theirs = context.Pipe(duplex=False)
-        self._process: ForkServerProcess = context.Process(
-            target=reference_child.run,
-            args=(str(job.path), theirs),
-            kwargs={"memory_mib": limits.memory_mib},
-            daemon=True,
+        self.process = TaskChild(
+            reference_child.run,
+            str(job.path),
+            memory_mib=limits.memory_mib,
+            silence_s=limits.silence_s,
+            total_s=limits.total_s,
+            watchdog=watchdog,
         )
-        try:
-            with theirs, telling_nothing():
-                self._process.start()
-        except (OSError, EOFError) as error:
-            self.connection.close()
-            raise ChildProcessError(f"the forkserver started none ({error})") from error
-        self._total = self._deadline(limits.total_s)
-        self._silence = self._deadline(limits.silence_s)
-
-    def receive(self) -> bytes:
-        """Its next message. Never waits longer than the limits. Raises EOFError, OSError."""
-        data = self.connection.recv_bytes(_MOST_MESSAGE_BYTES)
-        self._watchdog.cancel(self._silence)
-        self._silence = self._deadline(self._limits.silence_s)
-        return data
 
     def why_it_ended(self) -> str:
-        if self.timed_out:
+        if self.process.timed_out:
             return f"decoding hung: nothing for {self._limits.silence_s:g} s, or over {self._limits.total_s:g} s in all"
-        self._process.join(_EXIT_STATUS_S)
-        code = self._process.exitcode
+        code = self.process.exit_code()
         if code is None:
             return "decoding ended without a word"
         return f"decoding crashed (signal {-code})" if code < 0 else f"decoding failed (status {code})"
-
-    def end(self) -> None:
-        self._watchdog.cancel(self._silence)
-        self._watchdog.cancel(self._total)
-        self._process.kill()
-        not_waited_for_at_exit(self._process)
-        self._process.join(_LAST_MOMENT_S)
-        if self._process.exitcode is not None:
-            self._process.close()
-        self.connection.close()
-
-    def _deadline(self, after_s: float) -> DeadlineId:
-        return self._watchdog.after(after_s, self._hangs)
-
-    def _hangs(self) -> None:
-        self.timed_out = True
-        self._process.kill()
 
 
 def _hear(batch: Batch, child: _Child, *, news: Callable[[Job, Progress | Read], None]) -> tuple[Outcome, ...]:
     """Take one message. Where that ends the file, `child.finished`, and its outcome unless it waits in the batch."""
     job = child.job
     try:
-        data = child.receive()
+        data = child.process.receive(most_bytes=_MOST_MESSAGE_BYTES)
         message = reference_child.understand(data)
     except (EOFError, OSError, ValueError) as error:
         child.finished = True
         # An OSError is the end in the middle of a message, or a message that is too long.
-        if not isinstance(error, EOFError) and not child.timed_out:
+        if not isinstance(error, EOFError) and not child.process.timed_out:
             return (_rubbish(job),)
         hint = "the others are not affected; is the file damaged?"
         return (Failed(job, UsageError("add", job.path, child.why_it_ended(), hint=hint)),)

@@ -90,7 +90,7 @@ class Damage:
 Message = Content | Progress | Damage | Reference | UsageError
 
 
-def run(path: str, connection: Connection, *, memory_mib: int) -> None:
+def run(connection: Connection, path: str, *, memory_mib: int) -> None:
     """The child's main function: see whether the file is footage, hash it, fingerprint it, end."""
     confine(connection.fileno(), memory_mib=memory_mib)
     try:

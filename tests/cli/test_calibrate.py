@@ -187,7 +187,7 @@ def test_calls_that_cannot_be(run: Run, library: Path, clips: Clips) -> None:
         (("--library", library / "none", clips.unrelated), "no such directory"),
         (("--library", library, "--false-kills-per-stream-hour", 0, clips.unrelated), "0"),
         (("--library", library, clips.image), "no footage that lasts was watched"),
-        (("--library", library, "--plot", library / "none" / "x.png", clips.unrelated), "write plot"),
+        (("--library", library, "--plot", library / "none" / "x.png", clips.unrelated), "write picture"),
     ):
         done = run("calibrate", *arguments)
         assert (done.status, done.out) == (2, ""), done

@@ -193,4 +193,4 @@ def test_a_directory_is_no_place_for_a_picture(run: Run, evidence: Path, out: st
     """Even one that has no name."""
     done = run("explain", "--out", out, _files(evidence)[0])
     assert (done.status, done.err.count("\n")) == (2, 1)
-    assert "it is a directory" in done.err
+    assert "Is a directory; name another file with --out" in done.err

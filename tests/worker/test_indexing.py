@@ -216,43 +216,43 @@ def test_folders_are_searched_by_extension(tmp_path: Path) -> None:
         media_in(tmp_path / "nowhere")
 
 
-def _crash(_: str, connection: Connection, **__: object) -> None:
+def _crash(connection: Connection, _: str, **__: object) -> None:
     reference_child._say(connection, Said.PROGRESS, [1.0, 2.0])
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def _only_content(path: str, connection: Connection, **__: object) -> None:
+def _only_content(connection: Connection, path: str, **__: object) -> None:
     content = Path(path).read_bytes()
     reference_child._say(connection, Said.CONTENT, [hashlib.sha256(content).hexdigest(), len(content)])
     signal.pause()
 
 
-def _hang(_: str, connection: Connection, **__: object) -> None:
+def _hang(connection: Connection, _: str, **__: object) -> None:
     reference_child._say(connection, Said.PROGRESS, [1.0, 2.0])
     signal.pause()
 
 
-def _half_a_message(_: str, connection: Connection, **__: object) -> None:
+def _half_a_message(connection: Connection, _: str, **__: object) -> None:
     os.write(connection.fileno(), (1000).to_bytes(4, "big") + b"p")
     signal.pause()
 
 
-def _rubbish(_: str, connection: Connection, **__: object) -> None:
+def _rubbish(connection: Connection, _: str, **__: object) -> None:
     connection.send_bytes(b"r\x80\x04nonsense")
 
 
-def _impossible_frames(_: str, connection: Connection, **__: object) -> None:
+def _impossible_frames(connection: Connection, _: str, **__: object) -> None:
     reference_child._say(connection, Said.CONTENT, ["ab" * 32, 5])
     connection.send_bytes(Said.REFERENCE.value + b'["video", 1, 1, 0.0, 0, [[]]]\n')
 
 
-def _endless_footage(_: str, connection: Connection, **__: object) -> None:
+def _endless_footage(connection: Connection, _: str, **__: object) -> None:
     reference_child._say(connection, Said.CONTENT, ["ab" * 32, 5])
     made = replace(reference(1), duration_us=1 << 90)
     connection.send_bytes(Said.REFERENCE.value + reference_child.to_bytes(made))
 
 
-def _no_content(_: str, connection: Connection, **__: object) -> None:
+def _no_content(connection: Connection, _: str, **__: object) -> None:
     connection.send_bytes(Said.REFERENCE.value + reference_child.to_bytes(reference(1)))
 
 

@@ -4,15 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from streamguard.cli.tail_picture import draw, png
 from streamguard.core.calibrate import Near
+from streamguard.review.canvas import png
+from streamguard.review.tail_picture import draw
 from streamguard.types import AssetId
 from streamguard.worker.calibrated import Asked, Calibrated, calibrated
 from streamguard.worker.calibration_state import Watched
 
-RED = (40, 40, 210)
-BLUE = (180, 90, 20)
-BAND = (240, 220, 200)
+RED = (210, 40, 40)
+BLUE = (20, 90, 180)
+BAND = (200, 220, 240)
 
 
 def _result(nats: list[float], *, hours: float = 300.0, kills: float = 1e-5) -> Calibrated:
@@ -43,6 +44,6 @@ def test_whatever_was_seen_can_be_drawn(nats: list[float]) -> None:
     """Without a tail there is no line that would suggest one."""
     picture = draw(_result(nats, hours=0.01))
     assert _columns(picture, BLUE, least=1) == []
-    read = cv2.imdecode(np.frombuffer(png(picture), np.uint8), cv2.IMREAD_COLOR)
+    read = cv2.imdecode(np.frombuffer(png(picture), np.uint8), cv2.IMREAD_COLOR_RGB)
     assert read is not None
     assert np.array_equal(read, picture)
