@@ -1,4 +1,11 @@
-"""Sessions made up for property tests: keyframes with evidence of every kind, some of which earn verdicts."""
+"""Sessions made up for property tests: keyframes with evidence of every kind, some of which earn verdicts; and what
+holds of any session's decisions.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -46,6 +53,39 @@ def _evidence(draw: st.DrawFn, *, at_us: int) -> Evidence:
         tells_when=draw(st.sampled_from([True, True, False])),
         features=draw(st.integers(5, 300)) if from_features else None,
     )
+
+
+@st.composite
+def keyframes(draw: st.DrawFn, evidence: st.SearchStrategy[Evidence], *, most: int = 14) -> list[Observation]:
+    """One session's, in order of time, each with a few pieces of such evidence."""
+    at_us, observations = 0, []
+    for step_us in draw(st.lists(st.sampled_from([200_000, 1_000_000, 2_000_000, 9_000_000]), max_size=most)):
+        at_us += step_us
+        observations.append(Observation(MediaTime(1, at_us), tuple(draw(st.lists(evidence, max_size=6)))))
+    return observations
+
+
+def decided(observations: Sequence[Observation]) -> tuple[Decision, ...]:
+    """By the built-in rule."""
+    return step(DecisionState(), observations, BUILT_IN_RULE)[1]
+
+
+def assert_batching_changes_nothing(observations: Sequence[Observation], cuts: Sequence[int]) -> None:
+    """Cut there, the same observations give the same state and decisions."""
+    state = DecisionState()
+    decisions: tuple[Decision, ...] = ()
+    for first, end in pairwise([0, *sorted(cuts), len(observations)]):
+        state, fallen = step(state, observations[first:end], BUILT_IN_RULE)
+        decisions += fallen
+    assert (state, decisions) == step(DecisionState(), observations, BUILT_IN_RULE)
+
+
+def assert_order_changes_nothing(observations: Sequence[Observation], chance: random.Random) -> None:
+    """The evidence of each keyframe in another order decides the same, ties included."""
+    shuffled = [
+        replace(seen, evidence=tuple(chance.sample(seen.evidence, len(seen.evidence)))) for seen in observations
+    ]
+    assert decided(shuffled) == decided(observations)
 
 
 @st.composite

@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +24,7 @@ from streamguard.types import (
     Verdict,
     View,
 )
+from tests.observations import assert_batching_changes_nothing, assert_order_changes_nothing, keyframes
 
 FIGHT = AssetId("fight")
 
@@ -70,45 +70,22 @@ _EVIDENCE = st.builds(
 )
 
 
-@st.composite
-def _streams(draw: st.DrawFn, *, evidence: st.SearchStrategy[Evidence] = _EVIDENCE) -> list[Observation]:
-    """A session's keyframes, in order of time."""
-    steps_us = draw(st.lists(st.sampled_from([200_000, 1_000_000, 2_000_000, 9_000_000]), max_size=14))
-    at_us = 0
-    observations = []
-    for step_us in steps_us:
-        at_us += step_us
-        observations.append(Observation(MediaTime(1, at_us), tuple(draw(st.lists(evidence, max_size=5)))))
-    return observations
-
-
 @_PATIENT
-@given(_streams(), st.lists(st.integers(0, 14)))
+@given(keyframes(_EVIDENCE), st.lists(st.integers(0, 14)))
 def test_batching_changes_nothing(observations: list[Observation], cuts: list[int]) -> None:
     """The same observations give the same state and decisions however they are batched."""
-    whole = step(DecisionState(), observations, BUILT_IN_RULE)
-    state = DecisionState()
-    decisions: tuple[Decision, ...] = ()
-    bounds = [0, *sorted(cuts), len(observations)]
-    for first, end in pairwise(bounds):
-        state, fallen = step(state, observations[first:end], BUILT_IN_RULE)
-        decisions += fallen
-    assert (state, decisions) == whole
+    assert_batching_changes_nothing(observations, cuts)
 
 
 @_PATIENT
-@given(_streams(), st.randoms(use_true_random=False))
+@given(keyframes(_EVIDENCE), st.randoms(use_true_random=False))
 def test_order_within_a_keyframe_changes_nothing(observations: list[Observation], chance: random.Random) -> None:
     """In which order the library was searched does not matter, ties included."""
-    shuffled = [
-        replace(observation, evidence=tuple(chance.sample(observation.evidence, len(observation.evidence))))
-        for observation in observations
-    ]
-    assert _decisions(*shuffled) == _decisions(*observations)
+    assert_order_changes_nothing(observations, chance)
 
 
 @_PATIENT
-@given(_streams())
+@given(keyframes(_EVIDENCE))
 def test_replay_is_exact(observations: list[Observation]) -> None:
     """Fed with nothing but its own evidence, a first decision falls again: same moment, verdict, nats and evidence."""
     decisions = _decisions(*observations)
@@ -121,7 +98,7 @@ def test_replay_is_exact(observations: list[Observation]) -> None:
 
 
 @_PATIENT
-@given(_streams())
+@given(keyframes(_EVIDENCE))
 def test_decisions_rest_on_agreement(observations: list[Observation]) -> None:
     """Every decision has two keyframes at least, all of one asset in one view; a kill's all tell when, or are held."""
     for decision in _decisions(*observations):
@@ -138,7 +115,7 @@ def test_decisions_rest_on_agreement(observations: list[Observation]) -> None:
 
 
 @_PATIENT
-@given(_streams(evidence=_EVIDENCE.map(lambda item: replace(item, tells_when=False))))
+@given(keyframes(_EVIDENCE.map(lambda item: replace(item, tells_when=False))))
 def test_time_blind_evidence_never_kills(observations: list[Observation]) -> None:
     """However much there is of it, evidence that does not tell when earns a review at most."""
     assert Verdict.KILL not in _verdicts(*observations)
@@ -284,7 +261,7 @@ def test_reviews_do_not_crowd_out_a_kill() -> None:
 
 
 @_PATIENT
-@given(_streams())
+@given(keyframes(_EVIDENCE))
 def test_the_bound_hides_no_first_kill(observations: list[Observation]) -> None:
     """If but one decision of each kind could fall, the first kill would still fall, at the same moment."""
     tight = replace(BUILT_IN_RULE, most_of_a_verdict=1)
@@ -355,7 +332,7 @@ def test_hostile_sizes_are_cheap(assets: int) -> None:
 
 
 @_PATIENT
-@given(_streams())
+@given(keyframes(_EVIDENCE))
 def test_rule_may_ask_for_more(observations: list[Observation]) -> None:
     """A rule with higher marks decides nothing that the lower one would not."""
     strict = replace(BUILT_IN_RULE, kill_nats=20.0, min_keyframes=3)
@@ -365,7 +342,7 @@ def test_rule_may_ask_for_more(observations: list[Observation]) -> None:
 
 
 @_PATIENT
-@given(_streams(), st.sampled_from([6.0, 9.0, 12.0, 16.0, 25.0]))
+@given(keyframes(_EVIDENCE), st.sampled_from([6.0, 9.0, 12.0, 16.0, 25.0]))
 def test_strengths_say_what_a_rule_would_have_decided(observations: list[Observation], nats: float) -> None:
     """A rule that asks for so many nats kills and reviews for exactly the assets whose strength came so far."""
     rule = replace(BUILT_IN_RULE, kill_nats=nats, review_nats=nats)

@@ -1,20 +1,17 @@
 """Decisions on local features: footage that goes on is killed, soonest where it stays put; leaps and stills not."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.decide import BUILT_IN_RULE
 from streamguard.core.evidence import FeatureWeights
 from streamguard.types import (
     WHOLE_PICTURE,
     AssetId,
-    Decision,
     Evidence,
     MediaKind,
     MediaTime,
@@ -25,6 +22,7 @@ from streamguard.types import (
     Verdict,
     View,
 )
+from tests.observations import assert_batching_changes_nothing, assert_order_changes_nothing, decided, keyframes
 
 FIGHT = AssetId("fight")
 GOP_S = 2.0
@@ -65,14 +63,10 @@ def _seen(at_s: float, *evidence: Evidence) -> Observation:
     return Observation(MediaTime(1, round(at_s * 1e6)), evidence)
 
 
-def _decisions(observations: Sequence[Observation]) -> tuple[Decision, ...]:
-    return step(DecisionState(), observations, RULE)[1]
-
-
 def _shown(*evidence: Evidence, gop_s: float = GOP_S) -> list[Verdict]:
     """The verdicts on one piece of evidence a keyframe."""
     return [
-        decision.verdict for decision in _decisions([_seen(gop_s * number, one) for number, one in enumerate(evidence)])
+        decision.verdict for decision in decided([_seen(gop_s * number, one) for number, one in enumerate(evidence)])
     ]
 
 
@@ -93,56 +87,37 @@ _ANY = st.builds(
 )
 
 
-@st.composite
-def _streams(draw: st.DrawFn, *, evidence: st.SearchStrategy[Evidence] = _ANY) -> list[Observation]:
-    """A session's keyframes, in order of time."""
-    at_us, observations = 0, []
-    for step_us in draw(st.lists(st.sampled_from([200_000, 1_000_000, 2_000_000, 9_000_000]), max_size=12)):
-        at_us += step_us
-        observations.append(Observation(MediaTime(1, at_us), tuple(draw(st.lists(evidence, max_size=6)))))
-    return observations
-
-
 @_PATIENT
-@given(_streams(), st.lists(st.integers(0, 12)))
+@given(keyframes(_ANY), st.lists(st.integers(0, 14)))
 def test_batching_changes_nothing(observations: list[Observation], cuts: list[int]) -> None:
     """Features and hashes mixed: the same state and decisions however the observations are batched."""
-    whole = step(DecisionState(), observations, RULE)
-    state = DecisionState()
-    decisions: tuple[Decision, ...] = ()
-    for first, end in pairwise([0, *sorted(cuts), len(observations)]):
-        state, fallen = step(state, observations[first:end], RULE)
-        decisions += fallen
-    assert (state, decisions) == whole
+    assert_batching_changes_nothing(observations, cuts)
 
 
 @_PATIENT
-@given(_streams(), st.randoms(use_true_random=False))
+@given(keyframes(_ANY), st.randoms(use_true_random=False))
 def test_order_within_a_keyframe_changes_nothing(observations: list[Observation], chance: random.Random) -> None:
     """In which order frames got their votes does not matter, ties included."""
-    shuffled = [
-        replace(seen, evidence=tuple(chance.sample(seen.evidence, len(seen.evidence)))) for seen in observations
-    ]
-    assert _decisions(shuffled) == _decisions(observations)
+    assert_order_changes_nothing(observations, chance)
 
 
 @_PATIENT
-@given(_streams())
+@given(keyframes(_ANY))
 def test_replay_is_exact(observations: list[Observation]) -> None:
     """Fed with nothing but its own evidence, a first kill falls again: same moment, nats and evidence."""
-    for decision in _decisions(observations):
+    for decision in decided(observations):
         if decision.verdict is Verdict.KILL:
-            again = _decisions([Observation(at, (evidence,)) for at, evidence in decision.evidence])
+            again = decided([Observation(at, (evidence,)) for at, evidence in decision.evidence])
             assert [one for one in again if one.verdict is Verdict.KILL][-1:] == [decision]
 
 
 @_PATIENT
-@given(_streams(evidence=_FEATURES))
+@given(keyframes(_FEATURES))
 def test_every_kill_tells_one_of_the_stories(observations: list[Observation]) -> None:
     """Its keyframes all lead to the last one at a likely speed, all forwards or all backwards; only two where the
     footage stays where it is and goes forwards, else three.
     """
-    for decision in _decisions(observations):
+    for decision in decided(observations):
         if decision.verdict is not Verdict.KILL:
             continue
         *earlier, (now, last) = decision.evidence
@@ -190,20 +165,20 @@ def test_leaps_never_kill(places_s: list[float], gop_s: float) -> None:
 @given(st.lists(_FEATURES.map(lambda item: replace(item, nats=1000.0)), max_size=30))
 def test_one_keyframe_decides_nothing(evidence: list[Evidence]) -> None:
     """A single keyframe never earns a verdict, however many frames agree with it."""
-    assert _decisions([_seen(5.0, *evidence)]) == ()
+    assert decided([_seen(5.0, *evidence)]) == ()
 
 
 @_PATIENT
-@given(_streams(evidence=_ANY.map(lambda item: replace(item, tells_when=False))))
+@given(keyframes(_ANY.map(lambda item: replace(item, tells_when=False))))
 def test_what_does_not_tell_when_never_kills(observations: list[Observation]) -> None:
     """However many features of the background agree, that earns a review at most."""
-    assert Verdict.KILL not in [decision.verdict for decision in _decisions(observations)]
+    assert Verdict.KILL not in [decision.verdict for decision in decided(observations)]
 
 
 def test_footage_that_goes_on_and_stays_put_is_killed_by_two() -> None:
     """Two keyframes, as far apart in the footage as in the stream; the decision says which features it rests on."""
     observations = [_seen(10.0, _evidence(3.0)), _seen(12.0, _evidence(5.0))]
-    (decision,) = _decisions(observations)
+    (decision,) = decided(observations)
     assert decision.verdict is Verdict.KILL
     assert (decision.asset, decision.reference_us, decision.region) == (FIGHT, 5_000_000, _outline())
     assert [(at.pts_us, one.features) for at, one in decision.evidence] == [(10_000_000, 12), (12_000_000, 12)]
@@ -289,7 +264,7 @@ def test_the_moment_with_the_most_features_is_named() -> None:
         )
         for number in range(2)
     ]
-    (decision,) = _decisions(observations)
+    (decision,) = decided(observations)
     assert [one.place.from_us for _, one in decision.evidence] == [3_000_000, 5_000_000]
     assert decision.reference_us == 5_000_000
 
@@ -299,8 +274,8 @@ def test_the_weakest_of_a_track_are_not_looked_at() -> None:
     strong = [_evidence(100.0 + 50 * number, nats=9.0) for number in range(8)]
     weak = _evidence(3.0, nats=5.0)
     later = _evidence(5.0, nats=9.0)
-    assert [one.verdict for one in _decisions([_seen(0.0, weak, *strong[:7]), _seen(2.0, later)])] == [Verdict.KILL]
-    assert _decisions([_seen(0.0, weak, *strong), _seen(2.0, later)]) == ()
+    assert [one.verdict for one in decided([_seen(0.0, weak, *strong[:7]), _seen(2.0, later)])] == [Verdict.KILL]
+    assert decided([_seen(0.0, weak, *strong), _seen(2.0, later)]) == ()
 
 
 def test_a_background_does_not_crowd_out_the_moment() -> None:
@@ -310,7 +285,7 @@ def test_a_background_does_not_crowd_out_the_moment() -> None:
         place_s = 3.0 + 2.0 * number
         blind = [replace(_evidence(place_s + k, nats=10.0, features=60), tells_when=False) for k in range(8)]
         observations.append(_seen(2.0 * number, *blind, _evidence(place_s, nats=8.4, features=6)))
-    assert [one.verdict for one in _decisions(observations)] == [Verdict.KILL]
+    assert [one.verdict for one in decided(observations)] == [Verdict.KILL]
 
 
 @pytest.mark.parametrize("gop_s", [2.0, 10.0])
