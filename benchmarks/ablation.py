@@ -27,7 +27,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionRule, DecisionState, step
+from streamguard.core.decide import DecisionState, step
+from streamguard.core.decision_rule import BUILT_IN_RULE, DecisionRule
 from streamguard.core.evidence import weigh, weigh_alignments
 from streamguard.core.features import STREAM, Extraction, readings, reference_features
 from streamguard.core.fingerprints import fingerprints

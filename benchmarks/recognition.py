@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.decide import DecisionState, step
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.evidence import weigh_alignments
 from streamguard.core.features import REFERENCE, STREAM, features
 from streamguard.core.geometry import align

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.decide import DecisionState, step
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights, weigh
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.references import condense

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.decide import DecisionState, step
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.replay import Recording, record
 from streamguard.types import (
     WHOLE_PICTURE,

@@ -18,7 +18,7 @@ from streamguard.cli.library_items import printable
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.enforce.evidence_file import to_bytes
 from streamguard.enforce.evidence_store import EvidenceStore
 from streamguard.errors import EvidenceError, counted

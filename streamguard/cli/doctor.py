@@ -18,7 +18,7 @@ from streamguard.cli.logs import set_up_logs
 from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.cli.targets import stream_specs
 from streamguard.config import Config, LogConfig, load_config
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key

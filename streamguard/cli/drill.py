@@ -20,7 +20,7 @@ from streamguard.cli.library_items import printable
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.pictures import save
 from streamguard.config import Config, LogConfig, load_config
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import Policy
 from streamguard.drill import heat_map, report
 from streamguard.drill.attack import Attack

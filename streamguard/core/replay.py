@@ -6,7 +6,9 @@ had been decided on that footage before. Other footage has no say in it.
 
 from dataclasses import dataclass, fields
 
-from streamguard.core.decide import DecisionRule, DecisionState, Seen, recalled, step
+from streamguard.core.agreement import Seen
+from streamguard.core.decide import DecisionState, recalled, step
+from streamguard.core.decision_rule import DecisionRule
 from streamguard.core.policy import BUILT_IN_POLICY, LabelPolicy, Policy
 from streamguard.types import AssetId, Decision, Evidence, MediaTime, Observation, Verdict
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionRule
+from streamguard.core.decision_rule import BUILT_IN_RULE, DecisionRule
 from streamguard.core.evidence import FeatureWeights, PdqWeights
 from streamguard.core.geometry import Geometry
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
-from streamguard.core.decide import DecisionRule
+from streamguard.core.decision_rule import DecisionRule
 from streamguard.core.matched_points import MOST_POINTS
 from streamguard.core.policy import LabelPolicy
 from streamguard.core.replay import Recording

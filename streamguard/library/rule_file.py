@@ -13,7 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TypeVar
 
-from streamguard.core.decide import DecisionRule
+from streamguard.core.decision_rule import DecisionRule
 from streamguard.core.evidence import FeatureWeights, PdqWeights
 from streamguard.core.geometry import Geometry
 from streamguard.core.rules import Fitted, Rules, Weights

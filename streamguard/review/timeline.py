@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamguard.core.decide import for_label
+from streamguard.core.decision_rule import for_label
 from streamguard.core.replay import Recording
 from streamguard.enforce.evidence_file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, LINE, RED, TEXT, Colour, Picture, Point, panel, write

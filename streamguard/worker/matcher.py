@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from streamguard.core.decide import DecisionRule, DecisionState, step
+from streamguard.core.decide import DecisionState, step
+from streamguard.core.decision_rule import DecisionRule
 from streamguard.core.evidence import weigh, weigh_alignments
 from streamguard.core.geometry import align
 from streamguard.core.policy import BUILT_IN_POLICY, Policy

@@ -11,7 +11,7 @@ import structlog
 
 from streamguard import __version__
 from streamguard.config import Config
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
 from streamguard.enforce.outbox import Outbox

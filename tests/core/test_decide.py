@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step, strengths
+from streamguard.core.decide import DecisionState, step, strengths
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
 from streamguard.types import (
     WHOLE_PICTURE,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.evidence import FeatureWeights, PdqWeights, weigh, weigh_alignments
 from streamguard.types import (
     PDQ_BITS,

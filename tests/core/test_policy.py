@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.decide import DecisionState, step
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import BUILT_IN_POLICY, LabelPolicy, Policy
 from streamguard.types import (
     WHOLE_PICTURE,

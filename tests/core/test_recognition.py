@@ -7,7 +7,8 @@ import pytest
 
 from streamguard.core import pdq
 from streamguard.core.clock import MediaClock
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.decide import DecisionState, step
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights, weigh
 from streamguard.core.references import condense
 from streamguard.types import (

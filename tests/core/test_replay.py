@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import event, given, settings
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState, step
+from streamguard.core.decide import DecisionState, step
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.replay import differences, record, replay, running_nats
 from streamguard.types import AssetId, MediaTime, Observation, Verdict
 from tests.observations import going_on, recorded, sessions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.demo.encode import film, write_video
 from streamguard.demo.scenes import Scene
 from streamguard.drill.attacks import chosen

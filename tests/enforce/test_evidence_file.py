@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.replay import replay
 from streamguard.core.thumbnails import thumbnail
 from streamguard.enforce.evidence_file import MOST_FILE_BYTES, EvidenceFile, from_bytes, to_bytes

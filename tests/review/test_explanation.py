@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.enforce.evidence_file import to_bytes
 from streamguard.review.explanation import how_many, how_near, in_words, load, summary, what_differs
 from streamguard.types import Verdict

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.replay import Recording
 from streamguard.core.rules import BUILT_IN_WEIGHTS, Rules
 from streamguard.core.thumbnails import thumbnail

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamguard.core.calibrate import Near
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.errors import UsageError
 from streamguard.library.rule_file import problem_of
 from streamguard.types import AssetId

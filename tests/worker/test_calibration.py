@@ -9,7 +9,7 @@ import pytest
 
 from streamguard.cli.targets import once_spec
 from streamguard.config import Config
-from streamguard.core.decide import BUILT_IN_RULE
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.demo.encode import Segment, film, write_segments
 from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.demo.scenes import Scene

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamguard.core.decide import BUILT_IN_RULE, DecisionState
+from streamguard.core.decide import DecisionState
+from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import LabelPolicy, Policy
 from streamguard.core.rules import BUILT_IN_RULES, Rules
 from streamguard.library.snapshot import load_snapshot
