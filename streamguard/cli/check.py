@@ -26,7 +26,7 @@ from streamguard.types import Decision, StreamId
 from streamguard.worker.evidence import evidence_of
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
-from streamguard.worker.policies import BUILT_IN_NOTE, policy_of
+from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.service import open_library, supervisor_options
 from streamguard.worker.streams import Stream, StreamState
 from streamguard.worker.supervisor import Found, Supervisor, Watcher
@@ -192,8 +192,8 @@ def check(
     set_up_logs(LogConfig(level="error"))
     start_forkserver()
     library = open_library(config)
-    if library.snapshot.rules is None:
-        click.echo(f"note: {BUILT_IN_NOTE}", err=True)
+    if note := note_on(library.snapshot.rules):
+        click.echo(f"note: {note}", err=True)
     # The n-th input is called n inside: the same file may be given twice. Live streams too are tried once.
     specs = tuple(once_spec(given, name=str(i)) for i, given in enumerate(inputs))
     shown = tuple(given if "://" not in given else spec.public_url for given, spec in zip(inputs, specs, strict=True))

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -88,9 +88,11 @@ def _index(path: Path, files: list[Job], said: "_Said", *, limits: Limits) -> No
     try:
         with LibraryToBe(path) as opened, AddingBar([file.path for file in files]) as bar:
             said.above = bar.console
-            for outcome in indexing.index(opened, files, limits=limits, news=bar.news):
-                bar.done(outcome)
-                said.outcome(outcome)
+            # Closed at once when Ctrl-C comes while something is told: that adds what was read.
+            with closing(indexing.index(opened, files, limits=limits, news=bar.news)) as outcomes:
+                for outcome in outcomes:
+                    bar.done(outcome)
+                    said.outcome(outcome)
     except KeyboardInterrupt:
         click.echo("what was added stays; run the same command again to go on from there", err=True)
         raise

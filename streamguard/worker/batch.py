@@ -101,6 +101,10 @@ class Batch:
         for job, sha256 in copies:
             yield self._left_out(job, sha256)
 
+    def commit_due(self) -> Iterator[Outcome]:
+        """The same, if it is time to."""
+        return self.commit() if self.due_in_s() == 0.0 else iter(())
+
     def _left_out(self, job: Job, sha256: str) -> Outcome:
         """Another file of this run, or another process, was quicker."""
         for item in self.shelf.with_content(sha256):

@@ -114,6 +114,9 @@ class EvidenceKeeper:
             log.error("evidence_lost", files=self._waiting.qsize(), note="the disk was too slow")
 
     def _found(self, found: Found) -> None:
+        if self._thread.ident is not None and not self._thread.is_alive():
+            self._failed("what writes it has died; the log says of what, and a restart helps")
+            return
         try:
             self._waiting.put_nowait((found, self._wall_clock()))
         except queue.Full:

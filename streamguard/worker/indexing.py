@@ -9,7 +9,7 @@ import os
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -85,12 +85,12 @@ def index(
     limits: Limits,
     news: Callable[[Job, Progress | Read], None],
     batching: Batching = Batching(),  # noqa: B008 - it is frozen
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Add files, several at once; yields each one's outcome when it is durable, in the order in which they end.
     Call `forkserver.start_forkserver` first, so that no child inherits our secrets.
 
-    On Ctrl-C what was read to its end is still added, and told, before KeyboardInterrupt goes on. Raises LibraryError
-    when the library itself fails: then no other file would fare better.
+    On Ctrl-C what was read to its end is still added, and told, before KeyboardInterrupt goes on; so it is, untold,
+    where the generator is closed. Raises LibraryError when the library itself fails: no other file would fare better.
     """
     there = [(item.id, item.size_bytes) for item in library.items()]
     taken, sizes_bytes = {id_ for id_, _ in there}, {size_bytes for _, size_bytes in there}
@@ -107,13 +107,11 @@ def index(
                     continue
                 id_ = job.id or id_from_name(job.path, taken=taken)
                 taken.add(id_)
-                try:
-                    watchdog.start()
-                    child = _Child(job, id_, limits, watchdog=watchdog)
-                except OSError as error:
-                    yield _not_started(job, error)
-                    continue
-                running[child.process.connection] = child
+                started = _started(job, id_, limits, watchdog=watchdog)
+                if isinstance(started, Failed):
+                    yield started
+                else:
+                    running[started.process.connection] = started
             # Without anybody to hear from it would wait for ever.
             for connection in wait(list(running), batch.due_in_s()) if running else ():
                 child = running[connection]  # type: ignore[index]  # only connections were given
@@ -122,11 +120,13 @@ def index(
                     child.process.end()
                     del running[child.process.connection]
                 yield from outcomes
-            if batch.due_in_s() == 0.0:
-                yield from batch.commit()
+            yield from batch.commit_due()
         yield from batch.commit()
     except KeyboardInterrupt:
         yield from batch.commit()
+        raise
+    except GeneratorExit:
+        deque(batch.commit(), maxlen=0)
         raise
     finally:
         for child in running.values():
@@ -212,9 +212,13 @@ def _as_text(path: Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def _not_started(job: Job, error: OSError) -> Failed:
-    hint = "is the machine out of processes, files or memory? Run it again when it is not"
-    return Failed(job, UsageError("add", job.path, f"no decoder could be started: {error}", hint=hint))
+def _started(job: Job, id_: AssetId, limits: Limits, *, watchdog: Watchdog) -> _Child | Failed:
+    try:
+        watchdog.start()
+        return _Child(job, id_, limits, watchdog=watchdog)
+    except OSError as error:
+        hint = "is the machine out of processes, files or memory? Run it again when it is not"
+        return Failed(job, UsageError("add", job.path, f"no decoder could be started: {error}", hint=hint))
 
 
 def _rubbish(job: Job) -> Failed:

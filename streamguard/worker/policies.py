@@ -13,6 +13,8 @@ BUILT_IN_NOTE = (
     "nobody's streams; `streamguard calibrate` fits one"
 )
 
+_WHOLE_FROM = 10.0
+
 
 def policy_of(config: PolicyConfig) -> Policy:
     """What a label leaves out is as for all labels."""
@@ -46,9 +48,24 @@ def rules_in_words(rules: Rules) -> str:
     return f"{text}, library {fitted.library_version}: {promise(fitted.kills_at_most_per_stream_hour)} at most"
 
 
+def note_on(rules: Rules | None) -> str:
+    """What whoever starts by that rule should know of it; nothing of one that keeps what was asked of it."""
+    if rules is None:
+        return BUILT_IN_NOTE
+    fitted = rules.fitted
+    if fitted is None or fitted.is_supported:
+        return ""
+    kept = promise(fitted.kills_at_most_per_stream_hour)
+    return (
+        f"the library's rule ({rules.rule.name}) promises no better than {kept}: it was fitted to too little footage; "
+        "run `streamguard calibrate` on more"
+    )
+
+
 def promise(per_stream_hour: float) -> str:
     """A rate of false kills for people."""
-    return f"{per_stream_hour:.2g} false kills a stream-hour"
+    rate = f"{per_stream_hour:.0f}" if per_stream_hour >= _WHOLE_FROM else f"{per_stream_hour:.2g}"
+    return f"{rate} false kills a stream-hour"
 
 
 def _allowed(allowed: LabelPolicy) -> str:

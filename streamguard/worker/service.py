@@ -26,7 +26,7 @@ from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
-from streamguard.worker.policies import BUILT_IN_NOTE, policy_of
+from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
 from streamguard.worker.summary import Lags, Summary
@@ -241,8 +241,8 @@ class WatchService:
             to="standard output" if self._config.redis.url is None else "redis", worker=self._config.worker.name,
             rule=(snapshot.rules or BUILT_IN_RULES).rule.name,
         )  # fmt: skip
-        if snapshot.rules is None:
-            log.info("built_in_rule", note=BUILT_IN_NOTE)
+        if note := note_on(snapshot.rules):
+            log.info("built_in_rule" if snapshot.rules is None else "unsupported_rule", note=note)
 
     def _flush(self) -> int | None:
         """How many signals stay undelivered; None: the outbox does not say."""

@@ -115,6 +115,26 @@ def test_a_disk_that_hangs_holds_nobody_up(
     desk.keeper.stop(10)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_writer_that_has_died_is_told(
+    tmp_path: Path, found: Found, logs: Logs, *, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it died of: each decision from then on counts as not kept, and a restart is named."""
+
+    def dies(*_: object) -> None:
+        raise RuntimeError
+
+    desk = Desk(tmp_path)
+    monkeypatch.setattr(desk.store, "write", dies)
+    desk.keeper.start()
+    desk.keeper.watcher.found(found)
+    eventually(lambda: not desk.keeper._thread.is_alive())
+    desk.keeper.watcher.found(found)
+    assert desk.metric("failures") == 1
+    assert "a restart helps" in str(logs[-1]["problem"])
+    desk.keeper.stop(10)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_is_not_ours(tmp_path: Path, found: Found, logs: Logs) -> None:
     """It is told with the next step."""

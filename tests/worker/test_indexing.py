@@ -165,11 +165,22 @@ def test_what_was_read_is_kept_on_ctrl_c(tmp_path: Path, clips: Clips) -> None:
     with Library.open(tmp_path / "lib", create=True) as library:
         outcomes = index(library, jobs, limits=Limits(at_once=1), news=_no_news, batching=long)
         assert isinstance(next(outcomes), Failed)
-        kept = outcomes.throw(KeyboardInterrupt)  # type: ignore[attr-defined]  # it is a generator
+        kept = outcomes.throw(KeyboardInterrupt)
         assert isinstance(kept, Added)
         assert kept.job.path == clips.image
         with pytest.raises(KeyboardInterrupt):
             next(outcomes)
+    assert load_snapshot(tmp_path / "lib").items == 1
+
+
+def test_what_was_read_is_kept_when_nobody_listens_any_more(tmp_path: Path, clips: Clips) -> None:
+    """Ctrl-C may come while an outcome is told: closing adds what waits for its batch."""
+    long = Batching(least_wait_s=1000.0)
+    with Library.open(tmp_path / "lib", create=True) as library:
+        jobs = [Job(path, "x") for path in (clips.image, clips.not_a_video)]
+        outcomes = index(library, jobs, limits=Limits(at_once=1), news=_no_news, batching=long)
+        assert isinstance(next(outcomes), Failed)
+        outcomes.close()
     assert load_snapshot(tmp_path / "lib").items == 1
 
 
@@ -362,7 +373,7 @@ def test_giving_up_ends_the_decoders(tmp_path: Path, clips: Clips) -> None:
         jobs = [Job(clips.image, "x"), Job(clips.known, "x")]
         outcomes = index(library, jobs, limits=LIMITS, news=_no_news, batching=ONE_BY_ONE)
         next(outcomes)
-        outcomes.close()  # type: ignore[attr-defined]  # it is a generator
+        outcomes.close()
     eventually(lambda: str(clips.known) not in _open_files_of_all())
 
 
