@@ -16,7 +16,7 @@ from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.errors import UsageError
 from streamguard.library.snapshot import Snapshot, load_snapshot
 from streamguard.regular_files import open_regular
-from streamguard.types import MediaTime, StreamId, Verdict
+from streamguard.types import MediaTime, Observation, StreamId, Verdict
 from streamguard.worker.calibration_state import Killed, Watched
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.streams import Stream, StreamSpec, StreamState
@@ -73,13 +73,12 @@ def library_to_calibrate(path: Path) -> Snapshot:
 
 @dataclass(slots=True)
 class _Session:
-    """One connection's nearest to a verdict in each minute. `shown` is a hash of all that it showed."""
+    """One connection's nearest to a verdict in each minute."""
 
     state: DecisionState = field(default_factory=DecisionState)
     first: MediaTime | None = None
     last: MediaTime | None = None
     keyframes: int = 0
-    shown: int = 0
     kills: dict[int, Near] = field(default_factory=dict)
     reviews: dict[int, Near] = field(default_factory=dict)
 
@@ -90,15 +89,34 @@ class _Session:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """One input so far."""
+class Seen:
+    """One input so far. A recording that is served as a live stream is seen again at each connection, and perhaps not
+    to its end: what a connection showed before, from its start on, is no more footage.
+    """
 
+    shown: set[int] = field(default_factory=set)
     sessions: dict[int, _Session] = field(default_factory=dict)
     kills: list[Killed] = field(default_factory=list)
 
+    def saw(self, observation: Observation, *, shown: int) -> None:
+        """A keyframe; `shown` is a hash of all that its connection has shown, this included."""
+        at = observation.at
+        session = self.sessions.setdefault(at.session, _Session())
+        is_new = shown not in self.shown
+        self.shown.add(shown)
+        if is_new:
+            session.first, session.last = session.first or at, at
+            session.keyframes += 1
+        if is_new and observation.evidence:
+            for strength in strengths(session.state, observation, BUILT_IN_RULES.rule):
+                # One keyframe is never a kill, and worth less than any: but it says how often what looks alike comes.
+                near_kill_nats = max(strength.kill_nats, strength.keyframe_nats)
+                _keep(session.kills, Near(at.pts_us / 1e6, near_kill_nats, strength.asset))
+                _keep(session.reviews, Near(at.pts_us / 1e6, strength.review_nats, strength.asset))
+        session.state, _ = step(session.state, [observation], BUILT_IN_RULES.rule)
+
     def watched(self, harmless: Harmless) -> Watched:
-        # A recording that is served as a live stream is seen again at each connection: that is no more footage.
-        sessions = {session.shown: session for session in self.sessions.values()}.values()
+        sessions = self.sessions.values()
         return Watched(
             input=harmless.spec.public_url,
             identity=harmless.identity,
@@ -127,7 +145,7 @@ class Calibration:
         self._options = options
         self._outcome = outcome
         self._progress = progress
-        self._seen: dict[StreamId, _Seen] = {}
+        self._seen: dict[StreamId, Seen] = {}
         self._shares: dict[StreamId, float] = {}
         self._inputs: dict[StreamId, Harmless] = {}
         self._supervisor: Supervisor | None = None
@@ -165,19 +183,7 @@ class Calibration:
             raise self._failed
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
-        seen = self._seen.setdefault(stream.spec.stream, _Seen())
-        at = matched.observation.at
-        session = seen.sessions.setdefault(at.session, _Session())
-        session.first, session.last = session.first or at, at
-        session.keyframes += 1
-        session.shown = stream.shown
-        if matched.observation.evidence:
-            for strength in strengths(session.state, matched.observation, BUILT_IN_RULES.rule):
-                # One keyframe is never a kill, and worth less than any: but it says how often what looks alike comes.
-                near_kill_nats = max(strength.kill_nats, strength.keyframe_nats)
-                _keep(session.kills, Near(at.pts_us / 1e6, near_kill_nats, strength.asset))
-                _keep(session.reviews, Near(at.pts_us / 1e6, strength.review_nats, strength.asset))
-        session.state, _ = step(session.state, [matched.observation], BUILT_IN_RULES.rule)
+        self._seen.setdefault(stream.spec.stream, Seen()).saw(matched.observation, shown=stream.shown)
         if stream.duration_s:
             self._shares[stream.spec.stream] = min(1.0, stream.media_s / stream.duration_s)
 
@@ -185,11 +191,11 @@ class Calibration:
         decision = found.decision
         if decision.verdict is Verdict.KILL:
             killed = Killed(decision.at.pts_us / 1e6, decision.nats, decision.asset, decision.reference_us / 1e6)
-            self._seen.setdefault(found.spec.stream, _Seen()).kills.append(killed)
+            self._seen.setdefault(found.spec.stream, Seen()).kills.append(killed)
 
     def _finished(self, stream: Stream) -> None:
         name = stream.spec.stream
-        seen = self._seen.pop(name, _Seen())
+        seen = self._seen.pop(name, Seen())
         self._shares.pop(name, None)
         harmless = self._inputs[name]
         # A file that is too short to be decided on was still seen whole.

@@ -16,10 +16,12 @@ from streamguard.demo.scenes import Scene
 from streamguard.errors import LibraryMissing, UsageError
 from streamguard.library.rule_file import RULE
 from streamguard.library.snapshot import Snapshot
+from streamguard.types import MediaTime, Observation
 from streamguard.worker.calibration import (
     Calibration,
     Harmless,
     Outcome,
+    Seen,
     Unusable,
     identity_of_file,
     library_to_calibrate,
@@ -147,7 +149,7 @@ def test_a_damaged_rule_does_not_keep_a_new_one_out(tmp_path: Path, clips: Clips
 
 
 def test_a_recording_that_is_shown_again_is_no_more_footage(library: Snapshot, tmp_path: Path) -> None:
-    """An ended playlist, which every connection plays anew: its hours count once."""
+    """An ended playlist, which every connection plays anew, the last one not to its end: its hours count once."""
     segments = write_segments(tmp_path, film(Scene(78), seconds=8.0, size_px=SIZE_PX))
     outcomes: list[Outcome] = []
     with LiveServer(Broadcast(segments, started_s=time.monotonic() - 100.0)) as server:
@@ -155,5 +157,16 @@ def test_a_recording_that_is_shown_again_is_no_more_footage(library: Snapshot, t
         calibration(library, outcomes.append).run_live([Harmless(spec, "live:x")], seconds=6.0)
     (watched,) = outcomes
     assert isinstance(watched, Watched)
-    assert watched.seconds <= 8.0
+    assert 0.0 < watched.seconds <= 8.0
     assert 2 <= watched.keyframes <= 4
+
+
+@pytest.mark.parametrize("again", [2, 4], ids=["cut off", "to its end"])
+def test_what_a_connection_showed_before_is_no_more_footage(tmp_path: Path, again: int) -> None:
+    """However far the next connection comes; what it shows beyond that counts."""
+    seen = Seen()
+    for session, keyframes in enumerate((4, again, 6)):
+        for i in range(keyframes):
+            seen.saw(Observation(MediaTime(session, i * 2_000_000), ()), shown=i)
+    watched = seen.watched(Harmless(once_spec(str(tmp_path), name="0"), "live:x"))
+    assert (watched.keyframes, watched.seconds) == (6, 6.0 + 2.0)
