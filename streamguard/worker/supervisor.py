@@ -18,7 +18,7 @@ import structlog
 from streamguard.core.backoff import delay_s
 from streamguard.core.decide import DecisionState
 from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
-from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, SourceOptions
+from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId, Verdict
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
@@ -67,6 +67,7 @@ class Watcher:
     found: Callable[[Found], None] = _ignore
     state_changed: Callable[[Stream], None] = _ignore
     restarted: Callable[[Restart], None] = _ignore
+    pulled: Callable[[Pulled], None] = _ignore
     finished: Callable[[Stream], None] = _ignore
     tick: Callable[[tuple[StreamStatus, ...]], None] = _ignore
 
@@ -239,8 +240,8 @@ class Supervisor:
             case Damaged(what, count):
                 stream.damaged += count
                 self._log(stream, "passed_over", what=what, count=count)
-            case Alive():
-                pass
+            case Alive() | Pulled():
+                self._lives(message)
             case Ended():
                 self._source_ended(stream)
             case Failed(error):
@@ -249,6 +250,11 @@ class Supervisor:
                 self._restart(stream, Restart.RUBBISH, f"its decoder sent rubbish: {problem}")
             case None:
                 self._decoder_gone(stream)
+
+    def _lives(self, message: Alive | Pulled) -> None:
+        if isinstance(message, Pulled):
+            for watcher in self._watchers:
+                watcher.pulled(message)
 
     def _opened(self, stream: Stream, opened: Opened) -> None:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px
