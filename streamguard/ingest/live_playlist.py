@@ -18,6 +18,8 @@ _TARGET_BOUNDS_S = (0.5, 15.0)
 _MAX_BACKLOG = 10
 _MAX_FAILURES_IN_A_ROW = 3
 _REMEMBERED = 64
+_OFFER_TIMEOUT_S = 3.0
+"""There are the segments, too: what keyframes alone would save is not worth waiting for."""
 
 
 def pause_s(*, now_s: float, found_s: float, cadence_s: float, target_s: float) -> float:
@@ -96,12 +98,9 @@ class Playlist:
         self.subject = subject
         self.url = url
 
-    def open(self, *, uri: str | None = None) -> MediaPlaylist:
-        """The playlist for the first time, through a master playlist where there is one. Raises SourceError.
-
-        `uri`: what to begin with, as the playlist at `url` names it.
-        """
-        found = self._fetched(uri or self.url, timeout_s=self._options.open_timeout_s)
+    def open(self) -> MediaPlaylist:
+        """The playlist for the first time, through a master playlist where there is one. Raises SourceError."""
+        found = self._fetched(self.url, timeout_s=self._options.open_timeout_s)
         if isinstance(found, MasterPlaylist):
             offer = found.i_frames_choice()
             self._i_frames = (self.url, offer.uri) if offer is not None else None
@@ -117,7 +116,8 @@ class Playlist:
             return None
         master_url, uri = self._i_frames
         playlist = Playlist(self._fetcher, master_url, self._options, subject=self.subject)
-        return playlist, playlist.open(uri=uri)
+        timeout_s = min(self._options.open_timeout_s, _OFFER_TIMEOUT_S)
+        return playlist, self._media(playlist._fetched(uri, timeout_s=timeout_s))
 
     def changed(self) -> MediaPlaylist | None:
         """The playlist now; None: unchanged. Raises SourceError."""

@@ -63,5 +63,5 @@ class Looks:
             self._misses, self._whole_left = 0, _WHOLE_AFTER_MISSES
 
     def missed(self) -> None:
-        """A part was not to be had, or showed nothing, and all was fetched after it."""
+        """A part was not to be had, or of no use."""
         self.saw_part(keyframes=0)

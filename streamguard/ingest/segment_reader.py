@@ -99,6 +99,8 @@ class SegmentReader:
     def _failed(self, error: SourceError, *, before: int) -> None:
         """Counts a segment that could not be used to its end, and raises when it is one too many."""
         self._viewer.damaged("segment")
+        if self._looks is not None:
+            self._looks.missed()
         self._failures = 1 if self._viewer.pictures > before else self._failures + 1
         refused_from_the_start = isinstance(error, SourceRefused) and self._viewer.pictures == 0
         if self._failures >= _MAX_FAILURES_IN_A_ROW or refused_from_the_start:
@@ -106,41 +108,42 @@ class SegmentReader:
 
     def _read(self, segment: MediaSegment) -> _Read:
         """Of a segment that is too long, or not all there in time, what came: players show it as it comes, too."""
-        until_s = time.monotonic() + self._options.read_timeout_s
-        if self._looks is None:
-            read = self._read_i_frame(segment, until_s=until_s)
-        else:
-            read = self._read_part(segment, self._looks, until_s=until_s) or self._read_whole(segment, until_s=until_s)
+        read = self._read_i_frame(segment) if self._looks is None else self._read_segment(segment, self._looks)
         if read.cut:
             self._viewer.damaged("segment cut short")
         self._tell(Pulled(read.way, self._fetcher.new_bytes()))
         return read
 
-    def _read_whole(self, segment: MediaSegment, *, until_s: float) -> _Read:
+    def _read_segment(self, segment: MediaSegment, looks: Looks) -> _Read:
         init = self._init_bytes(segment)
+        until_s = time.monotonic() + self._options.read_timeout_s
+        read = self._read_part(segment, looks, init=init, until_s=until_s)
+        if read is not None:
+            return read
         fetched = self._fetched(segment, until_s=until_s)
         return _Read(init + fetched.body, Way.FULL, cut=not fetched.whole)
 
-    def _read_i_frame(self, segment: MediaSegment, *, until_s: float) -> _Read:
+    def _read_i_frame(self, segment: MediaSegment) -> _Read:
         """With its tables in one request, where they stand right before it and are not known yet."""
         init, part = segment.init, segment.source.part
         if init and init.part and part and self._init_of(init) is None and _joins(init, segment.source):
             joined = ByteRange(init.part.first, init.part.length + part.length)
-            fetched = self._ranged(Part(init.uri, joined), until_s=until_s)
+            fetched = self._ranged(Part(init.uri, joined))
             self._init = init, fetched.body[: init.part.length]
             return _Read(fetched.body, Way.I_FRAMES, cut=not fetched.whole)
         head = self._init_bytes(segment)
-        fetched = self._ranged(segment.source, until_s=until_s)
+        fetched = self._ranged(segment.source)
         return _Read(head + fetched.body, Way.I_FRAMES, cut=not fetched.whole)
 
-    def _ranged(self, source: Part, *, until_s: float) -> Fetched:
+    def _ranged(self, source: Part) -> Fetched:
         """Raises NoPartsError where a part can only be had with all that comes before it."""
+        until_s = time.monotonic() + self._options.read_timeout_s
         fetched = self._fetched(MediaSegment(0, 0.0, source), until_s=until_s)
         if source.part is not None and not fetched.ranged:
             raise NoPartsError
         return fetched
 
-    def _read_part(self, segment: MediaSegment, looks: Looks, *, until_s: float) -> _Read | None:
+    def _read_part(self, segment: MediaSegment, looks: Looks, *, init: bytes, until_s: float) -> _Read | None:
         """None: it is to be read whole, all at once."""
         plan = looks.plan(segment, now_s=time.monotonic())
         if plan is Plan.WHOLE:
@@ -152,10 +155,7 @@ class SegmentReader:
                 raise NoPartsError
             return fetched
 
-        guess_bytes = self._guess_bytes()
-        asked = Asked(
-            self._init_bytes(segment), guess_bytes, self._options.max_segment_bytes, plan is Plan.KEYFRAMES
-        )  # fmt: skip
+        asked = Asked(init, self._guess_bytes(), self._options.max_segment_bytes, plan is Plan.KEYFRAMES)
         try:
             head = read_head(get, asked)
         except (NoPartsError, SourceUnavailable) as error:
@@ -169,7 +169,7 @@ class SegmentReader:
         if head.whole and plan is Plan.HEAD and not head.first_end:
             looks.missed()
         way = Way.FULL if head.whole else Way.HEAD
-        return _Read(asked.init + head.body, way, in_part=head.cut or not head.whole, cut=head.cut)
+        return _Read(init + head.body, way, in_part=head.cut or not head.whole, cut=head.cut)
 
     def _guess_bytes(self) -> int:
         """What the last keyframes took. For those that take more, more is asked for: cheaper than too much for each."""
