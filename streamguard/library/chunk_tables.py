@@ -88,19 +88,22 @@ def _fill(
 ) -> None:
     """The tables of some chunks. Memory that is new takes longer to get than to sort, so it is used again."""
     keys = np.empty(len(codes), "<u8")
-    halves = keys.view("<u4")
+    rows_of, values = keys.view("<u4")[::2], keys.view("<u4")[1::2]
+    numbers = np.arange(len(codes), dtype=np.uint32)
     firsts = np.arange((1 << layout.bits) + 1, dtype=np.uint64) << np.uint64(32)
     for chunk in chunks:
         # One number of value and row sorts several times as fast as rows by value do.
-        halves[1::2] = _values(codes, start=layout.starts[chunk], bits=layout.bits)
-        halves[::2] = np.arange(len(codes), dtype=np.uint32)
+        _values(codes, start=layout.starts[chunk], bits=layout.bits, out=values)
+        rows_of[:] = numbers
         keys.sort()
         starts[chunk] = np.searchsorted(keys, firsts)
-        rows[chunk] = halves[::2]
+        rows[chunk] = rows_of
 
 
-def _values(codes: Codes, *, start: int, bits: int) -> NDArray[np.uint32]:
+def _values(codes: Codes, *, start: int, bits: int, out: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
     """`bits` bits of each code from bit `start` on, the lowest bit of the first byte being bit 0."""
     first = min(start // 8, PDQ_BYTES - _WORD_BYTES)
     words = codes[:, first : first + _WORD_BYTES].view("<u4")[:, 0]
-    return (words >> np.uint32(start - first * 8)) & np.uint32((1 << bits) - 1)
+    shifted: NDArray[np.uint32] = np.right_shift(words, np.uint32(start - first * 8), out=out)
+    shifted &= np.uint32((1 << bits) - 1)
+    return shifted

@@ -13,6 +13,7 @@ from streamguard.demo.scenes import Scene
 from streamguard.library.chunk_tables import Layout
 from streamguard.library.faiss_flat import MOST_HITS, FlatIndex, Hits
 from streamguard.library.pdq_index import LAYOUTS, MOST_BITS, TABLES_FROM, PdqIndex
+from streamguard.library.segments import PLACE
 from streamguard.types import FULL_RANGE, PDQ_BYTES, Codes, View
 from tests.made_features import flipped_bits
 from tests.pictures import luma_of
@@ -99,9 +100,9 @@ def test_a_small_library_has_no_tables(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [least for least, _ in LAYOUTS[:2]])
-def test_tables_take_at_most_75_bytes_a_code(count: int) -> None:
-    """With its codes, its place and its number that is less than 150 bytes a fingerprint, even where they begin."""
-    assert PdqIndex.over(_random(count)).nbytes <= count * (PDQ_BYTES + 75)
+def test_tables_are_small_even_where_they_begin(count: int) -> None:
+    """With its place and that one's number a code takes less than 150 bytes."""
+    assert PdqIndex.over(_random(count)).nbytes <= count * (150 - PLACE.itemsize - 4)
 
 
 def test_a_million_equal_codes_are_answered() -> None:
