@@ -12,11 +12,11 @@ class DecisionRule:
     Of keyframes nearer than `apart_s` one counts: pictures so close in time are one picture, and agree with themselves.
     """
 
-    name: str = "built-in-2"
+    name: str = "built-in-3"
     review_nats: float = 9.0
     kill_nats: float = 12.0
     min_keyframes: int = 2
-    apart_s: float = 0.8
+    apart_s: float = 1.6
     half_life_s: float = 30.0
     window_s: float = 60.0
     most_keyframes: int = 32

@@ -69,7 +69,7 @@ class FeatureWeights:
     usual_share: float = 0.12
     nats_a_feature: float = 0.45
     most_nats: float = 10.0
-    least_telling: int = 5
+    least_telling: int = 6
     least_features: int = 10
     least_spread: float = 0.015
     least_spread_of_a_review: float = 0.03

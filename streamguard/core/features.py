@@ -28,7 +28,7 @@ class Extraction:
     """Width by height that it is stretched to first; None: its own."""
 
 
-STREAM = Extraction(longer_side_px=640, most=350)
+STREAM = Extraction(longer_side_px=640, most=450)
 REFERENCE = Extraction(longer_side_px=512, most=375, both_ways=0.2)
 """Smaller than a stream's, as footage in a corner of the picture is."""
 

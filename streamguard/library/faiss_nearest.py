@@ -14,11 +14,18 @@ EXACT_BELOW = 10_000
 MANY = 500_000
 """From here on lists are so long that a quarter as many are looked at; of the nearest, 95 % are in them."""
 
-_PROBES = 8
-_PROBES_OF_MANY = 2
 _BITS = 256
 _LISTS_BY_ROOT = 2.9
-"""So many times the root of their number: then finding the lists costs about what looking through them does."""
+"""So many lists, times the root of the number of codes."""
+
+_PROBES = 8
+_PROBES_OF_MANY = 2
+_GROUPS_PROBED = 16
+_GROUPS_PROBED_OF_MANY = 8
+"""The nearest lists are found the same way: their middles stand in groups, the root of their number, of which so many
+are looked at. At two million codes that takes a third off a search and half off building, and loses no hit in a
+thousand.
+"""
 
 
 class NearestCodes:
@@ -26,18 +33,29 @@ class NearestCodes:
 
     def __init__(self, codes: Codes) -> None:
         count = len(codes)
-        self._index: Any = faiss.IndexBinaryFlat(_BITS)
+        codes = np.ascontiguousarray(codes)
+        # Lists around codes of the library itself, at even steps: training finds lists that are little better (recall
+        # 0.96 instead of 0.95), and takes seconds at each change.
+        self._indexes: list[Any] = [faiss.IndexBinaryFlat(_BITS)]  # FAISS keeps no reference to those beneath
         if count > EXACT_BELOW:
-            # Lists around codes of the library itself, at even steps: training finds lists that are little better
-            # (recall 0.96 instead of 0.95), and takes seconds at each change.
-            lists = int(_LISTS_BY_ROOT * count**0.5)
-            self._index.add(np.ascontiguousarray(codes[np.linspace(0, count - 1, lists).astype(np.int64)]))
-            self._middles = self._index  # FAISS keeps no reference
-            self._index = faiss.IndexBinaryIVF(self._middles, _BITS, lists)
-            self._index.is_trained = True
-            self._index.nprobe = _PROBES if count < MANY else _PROBES_OF_MANY
+            middles = _even(codes, int(_LISTS_BY_ROOT * count**0.5))
+            groups = _even(middles, int(len(middles) ** 0.5))
+            self._into_lists(groups, probes=_GROUPS_PROBED if count < MANY else _GROUPS_PROBED_OF_MANY)
+            self._into_lists(middles, probes=_PROBES if count < MANY else _PROBES_OF_MANY)
         if count:
-            self._index.add(np.ascontiguousarray(codes))
+            self._index.add(codes)
+
+    @property
+    def _index(self) -> Any:  # noqa: ANN401 - FAISS' stubs have no usable type for it
+        return self._indexes[-1]
+
+    def _into_lists(self, middles: Codes, *, probes: int) -> None:
+        """From now on what is added stands in lists around these, which the index so far finds."""
+        self._index.add(middles)
+        lists = faiss.IndexBinaryIVF(self._index, _BITS, len(middles))
+        lists.is_trained = True
+        lists.nprobe = probes
+        self._indexes.append(lists)
 
     @property
     def rows(self) -> int:
@@ -47,3 +65,8 @@ class NearestCodes:
         """(rows, distances in bits) of the `most` nearest codes, a line for each query; row -1: there is none."""
         distances, rows = self._index.search(np.ascontiguousarray(queries), most)
         return rows.astype(np.int64), distances.astype(np.int64)
+
+
+def _even(codes: Codes, count: int) -> Codes:
+    """So many of them, at even steps."""
+    return np.ascontiguousarray(codes[np.linspace(0, len(codes) - 1, count).astype(np.int64)])

@@ -29,8 +29,8 @@ from tests.pictures import HOSTILE, Grey, cropped, inset, luma_of
 WIDTH_PX, HEIGHT_PX = 640, 360
 NEAR_PX = 4.0
 NEAR_BITS = 48
-KNOWN = Extraction(longer_side_px=640, most=REFERENCE.most, both_ways=REFERENCE.both_ways)
-"""A reference at the stream's own scale, so that places can be compared."""
+KNOWN = Extraction(longer_side_px=640, most=STREAM.most, both_ways=REFERENCE.both_ways)
+"""A reference at the stream's own scale, so that places can be compared, with as many features."""
 
 SEEDS = (1, 2)
 

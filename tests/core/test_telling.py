@@ -56,7 +56,7 @@ def _video(*parts: ReferencePrint | ReferenceFrame) -> Reference:
         (_look(0, 1), _frame(2, 3)),
         (_frame(0, 1), _look(2, 3)),
         (_look(0, 5), _look(2, 3), _look(4, 5), _frame(5, 6)),
-        (_look(0, 0.3), _look(0.4, 0.8)),
+        (_look(0, 0.3), _look(0.4, 1.6)),
     ],
     ids=["looks", "frames", "a look and a frame", "a frame and a look", "among others", "just far enough"],
 )

@@ -22,7 +22,7 @@ from streamguard.types import (
 )
 from tests.made_features import made_frame
 
-STEP_US = 100_000
+STEP_US = 250_000
 RADIUS_BITS = PdqWeights().radius_bits
 
 

@@ -311,7 +311,7 @@ def test_stats(tmp_path: Path) -> None:
         stats = library.stats()
     assert (stats.live, stats.disabled, stats.removed, stats.looks, stats.segments) == (3, 1, 1, 30, 3)
     assert stats.labels == (("other", 1), ("test", 2))
-    assert stats.footage_s == pytest.approx(3.0)
+    assert stats.footage_s == pytest.approx(7.5)
     assert stats.version == load_snapshot(tmp_path / "lib").version
     assert stats.bytes_on_disk > 3 * 10 * 57
 

@@ -50,7 +50,7 @@ def test_in_words() -> None:
     assert words.startswith(
         "kill at 2.0 s: live/cam shows fight [violence] from 2.0 s on, upright, 15.6 nats from 2 keyf"
     )
-    assert words.endswith("2 of which tell when; rule built-in-2, library 7-abc, 2023-11-14T22:13:20Z")
+    assert words.endswith("2 of which tell when; rule built-in-3, library 7-abc, 2023-11-14T22:13:20Z")
 
 
 def test_how_many_tell_when() -> None:

@@ -184,7 +184,7 @@ def test_the_policy_and_the_rule_of_the_library_count(
         event = json.loads(out.getvalue())
         assert (event["type"], event["data"]["verdict"]) == ("org.streamguard.limit.v1", "limit")
         rules.append(event["data"]["rule"])
-    assert rules == ["built-in-2", "calibrated-1"]
+    assert rules == ["built-in-3", "calibrated-1"]
     assert [line["rule"] for line in logs if line["event"] == "watching"] == rules
     assert len([line for line in logs if line["event"] == "built_in_rule"]) == 1
 
