@@ -3,7 +3,6 @@
 Reads `current.json` and the segments that it names; needs no write permission and no SQLite.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,8 +39,6 @@ MOST_CANDIDATES = 256
 
 _VIEWS = len(View)
 _LOADS_TRIED = 3
-_READERS = 2
-"""Reading and SHA-256 let other threads run. More would take more memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +177,7 @@ def _load_live(library: Path, previous: Snapshot | None) -> Snapshot:
 
 def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
     known = {} if previous is None else previous._parts()  # noqa: SLF001  (this module's own class)
-    with ThreadPoolExecutor(_READERS) as pool:
-        parts = list(pool.map(lambda segment: known.get(segment) or _read(library, segment), live.segments))
+    parts = [known.get(segment) or _read(library, segment) for segment in live.segments]
     assets: list[Asset] = []
     rows = 0
     looks = sum(len(part.codes) for part in parts)
