@@ -139,9 +139,9 @@ class Family:
     def sample(self) -> Sample:
         """Processor time counts those that have ended as well."""
         (forkserver,) = forkservers(self._pid)
-        memory = {pid: _memory_mib(pid) for pid in (self._pid, *descendants(self._pid))}
+        memory = {pid: memory_mib(pid) for pid in (self._pid, *descendants(self._pid))}
         pss_mib = {pid: both[0] for pid, both in memory.items()}
-        self._cpu_s |= {pid: _cpu_s(pid) for pid in pss_mib}
+        self._cpu_s |= {pid: cpu_s(pid) for pid in pss_mib}
         parent, shared = pss_mib.pop(self._pid), pss_mib.pop(forkserver)
         return Sample(
             at_s=time.monotonic(),
@@ -210,11 +210,11 @@ def measure(folder: Path, plan: Plan) -> Report:
             stack.enter_context(server.publish(name, other if number % KNOWN_EVERY else known, app=APP))
             time.sleep(0.0 if plan.in_step else ENCODING.gop_s / plan.streams)
         _say(f"waiting for {plan.streams} publishers")
-        eventually(lambda: _publishing(server) == plan.streams, timeout_s=START_TIMEOUT_S, what="all publishers")
+        eventually(lambda: publishing(server) == plan.streams, timeout_s=START_TIMEOUT_S, what="all publishers")
         (port,) = free_ports(1)
         urls = [server.rtmp_url(name, app=APP) for name in names]
         worker = stack.enter_context(watching(folder, urls, port=port))
-        eventually(lambda: _watched(port) == plan.streams, timeout_s=START_TIMEOUT_S, what=f"all watched ({folder})")
+        eventually(lambda: watched(port) == plan.streams, timeout_s=START_TIMEOUT_S, what=f"all watched ({folder})")
         _say(f"all are watched; {SETTLING_S:.0f} s to settle, then {plan.seconds:.0f} s")
         time.sleep(SETTLING_S)
         load_at_start = os.getloadavg()[0]
@@ -271,12 +271,12 @@ def _report(
     )
 
 
-def _publishing(server: RtmpServer) -> int:
+def publishing(server: RtmpServer) -> int:
     """Streams with a publisher; nginx says `publishing` of their clients too, but in the middle of a line."""
     return len(re.findall(r"^<publishing/>\s*$", _get(server.http_port, "/stat"), re.MULTILINE))
 
 
-def _watched(port: int) -> int:
+def watched(port: int) -> int:
     try:
         streams = json.loads(_get(port, "/api/streams"))["streams"]
     except OSError:
@@ -299,7 +299,7 @@ def _get(port: int, path: str) -> str:
         return connection.getresponse().read().decode()
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
@@ -310,7 +310,7 @@ def _busy_s() -> float:
     return (user + nice + system + irq + softirq) / _TICKS_PER_S
 
 
-def _memory_mib(pid: int) -> tuple[float, float]:
+def memory_mib(pid: int) -> tuple[float, float]:
     """PSS, and the anonymous part of it."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     kib = {name: int(size) for name, size in re.findall(r"^(\w+):\s+(\d+) kB", rollup, re.MULTILINE)}
