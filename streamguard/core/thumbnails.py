@@ -37,8 +37,8 @@ def thumbnail(luma: Luma, *, levels: Levels) -> bytes:
         return b""
     # Of a large picture every so many pixels are enough for one so small: at 1080p that takes a quarter of the time.
     step = max(1, max(height, width) // (_OVERSAMPLED * LONGER_SIDE_PX))
-    some = np.ascontiguousarray(luma[::step, ::step])
-    small = np.asarray(cv2.resize(some, size_px, interpolation=cv2.INTER_AREA), np.float32)
+    some = np.ascontiguousarray(luma[::step, ::step], np.float32)
+    small = cv2.resize(some, size_px, interpolation=cv2.INTER_AREA)
     span = 255 / (levels.white - levels.black)
     grey = np.clip(np.nan_to_num((small - np.float32(levels.black)) * np.float32(span)), 0, 255).astype(np.uint8)
     for quality in _QUALITIES:
