@@ -21,7 +21,7 @@ AUTO = "auto"
 """The cluster that this machine belongs to."""
 
 _REACH_S = 5.0
-_CONNECT_S = 30.0
+_CONNECT_S = 60.0
 _LOOK_EVERY_S = 1.0
 _LAST_MOMENT_S = 5.0
 _INSTALL = "pip install 'streamguard[ray]', with the version of Ray that the cluster has"

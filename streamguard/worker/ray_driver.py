@@ -5,9 +5,11 @@ one of its own. Ray itself runs the code of whoever reaches it and unpickles wha
 the cluster is trusted as this one is. The footage is not: there, too, each file is decoded in a confined child.
 """
 
+import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from streamguard.library.catalogue import ItemRecord
 from streamguard.worker.outcomes import Job
 from streamguard.worker.ray_messages import Connected, Lost, Stopped, TheEnd, Work
-from streamguard.worker.shard_task import fingerprint
+from streamguard.worker.shard_task import Answer, fingerprint
 
 _FILES_A_TASK = 8
 """A worker that dies costs so many; and a task costs some milliseconds, beside a third of a second and more a file."""
@@ -27,6 +29,7 @@ _TASKS_A_CORE = 4
 
 _LEAST_TASKS = 16
 _RETRIES = 2
+_LOOK_EVERY_S = 1.0
 _STDOUT, _STDERR = 1, 2
 
 _Ref = Any  # Ray's types are not read: see pyproject.toml
@@ -58,24 +61,39 @@ def _hand_out(connection: Connection, jobs: Sequence[Job], *, known: Sequence[It
     """Raises RayError where a task failed, which it never does for a file: all others would fail as well."""
     waiting = deque(_slices(jobs, cores=_cores()))
     running: dict[_Ref, tuple[Job, ...]] = {}
-    task = ray.remote(num_cpus=1, max_retries=_RETRIES)(fingerprint)
+    task = ray.remote(num_cpus=1, max_retries=_RETRIES)(fingerprint_there)
     known_there = ray.put(tuple(known))
+    parent = multiprocessing.parent_process()
     while waiting or running:
+        if parent is not None and not parent.is_alive():
+            return
         while waiting and len(running) < max(_LEAST_TASKS, _TASKS_A_CORE * _cores()):
             some = waiting.popleft()
-            running[task.remote(some, known_there)] = some
-        (done,), _ = ray.wait(list(running), num_returns=1)
-        some = running.pop(done)
-        try:
-            answer = ray.get(done)
-        except RayTaskError:
-            raise
-        except RayError as error:  # the worker is gone, and its machine maybe, as often as it was tried
-            if len(some) == 1:
-                connection.send(Lost(some[0], _first_line(error)))
-            waiting.extendleft((job,) for job in some if len(some) > 1)
-        else:
-            connection.send(answer)
+            running[task.remote(some, [known_there])] = some
+        for done in ray.wait(list(running), num_returns=1, timeout=_LOOK_EVERY_S)[0]:
+            some = running.pop(done)
+            try:
+                answer = ray.get(done)
+            except RayTaskError:
+                raise
+            except RayError as error:  # the worker is gone, and its machine maybe, as often as it was tried
+                if len(some) == 1:
+                    connection.send(Lost(some[0], _first_line(error)))
+                waiting.extendleft((job,) for job in some if len(some) > 1)
+            else:
+                connection.send(answer)
+
+
+def fingerprint_there(jobs: Sequence[Job], known: list[_Ref]) -> Answer:
+    """The task. What is known comes as a reference in a list, which Ray leaves alone: see `_known`."""
+    return fingerprint(jobs, _known(*known))
+
+
+@lru_cache(maxsize=1)
+def _known(ref: _Ref) -> tuple[ItemRecord, ...]:
+    """Of a large library: it is unpickled once a worker, and not for each task."""
+    known: tuple[ItemRecord, ...] = ray.get(ref)
+    return known
 
 
 def _slices(jobs: Sequence[Job], *, cores: int) -> Iterator[tuple[Job, ...]]:

@@ -28,6 +28,9 @@ from tests.waiting import eventually
 
 TWO_NODES = Path(__file__).parent / "two_ray_nodes.py"
 START_S = 60.0
+END_S = 120.0
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def test_a_cluster_fills_the_library_though_a_worker_is_killed(cluster: _Cluster
 
 def _add(library: Path, *arguments: object) -> Done:
     with started("library", "add", "--library", library, *arguments) as adding:
-        return ended(adding)
+        return ended(adding, timeout_s=END_S)
 
 
 def test_a_file_that_kills_its_workers_costs_that_file(cluster: _Cluster, clips: Clips, tmp_path: Path) -> None:
@@ -132,7 +135,7 @@ def test_a_file_that_kills_its_workers_costs_that_file(cluster: _Cluster, clips:
             return adding.poll() is not None
 
         eventually(ended_by_killing, timeout_s=START_S, what="the end of the command")
-        done = ended(adding)
+        done = ended(adding, timeout_s=END_S)
     assert (done.status, len(killed)) == (2, 3)
     assert "known.mp4: the worker that read it was lost each time: " in done.err
     assert not (tmp_path / "lib").exists()
@@ -146,7 +149,7 @@ def test_a_cluster_that_goes_away_is_told(films: Path, tmp_path: Path) -> None:
     ):
         eventually(cluster.workers, timeout_s=START_S, what="a worker of the cluster")
         cluster.program.communicate()
-        done = ended(adding)
+        done = ended(adding, timeout_s=END_S)
     assert done.status == 2
     assert f"error: add by Ray {cluster.address}: " in done.err
     assert "run it again to go on" in done.err
