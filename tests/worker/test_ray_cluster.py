@@ -26,7 +26,7 @@ from tests.redis_servers import free_port
 from tests.scenes import Clips
 from tests.waiting import eventually
 
-TWO_NODES = Path(__file__).parent / "two_ray_nodes.py"
+TOP = Path(__file__).parent.parent.parent
 START_S = 60.0
 END_S = 120.0
 
@@ -58,7 +58,8 @@ def _started_cluster() -> Iterator[_Cluster]:
         skip_or_fail("not installed: ray (`make .venv/.ray` installs it)")
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
     with subprocess.Popen(
-        [sys.executable, TWO_NODES],
+        [sys.executable, "-m", "tests.worker.two_ray_nodes"],
+        cwd=TOP,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
