@@ -23,8 +23,8 @@ def main() -> None:
     # Ray's agents outlive the node that started them for a while: then they are our children, and end with us.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        head = {"num_cpus": 1, "object_store_memory": _STORE_BYTES, "temp_dir": folder}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+        os.environ["RAY_TMPDIR"] = folder
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": _STORE_BYTES})
         try:
             cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES)
             cluster.wait_for_nodes(timeout=60)
