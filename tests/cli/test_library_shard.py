@@ -75,16 +75,16 @@ def test_parts_make_the_library(tmp_path: Path, films: Path) -> None:
 
 def test_only_what_is_missing_is_done_again(tmp_path: Path, films: Path) -> None:
     """The same command again makes no shard; after one is lost or damaged it makes that one anew."""
-    command = ("shard", "--out", tmp_path / "shards", "--json", films / "known.mp4", films / "still.png")
-    assert [line["status"] for line in _lines(_run(*command))] == ["added", "added"]
+    command = ("shard", "--out", tmp_path / "shards", "--json", films / "still.png")
+    assert [line["status"] for line in _lines(_run(*command))] == ["added"]
     (shard,) = (tmp_path / "shards").iterdir()
     content = shard.read_bytes()
     again = _run(*command)
-    assert [(line["status"], line["segment"]) for line in _lines(again)] == [("duplicate", shard.name)] * 2
+    assert [(line["status"], line["segment"]) for line in _lines(again)] == [("duplicate", shard.name)]
     shard.write_bytes(content[:-1])
     mended = _run(*command)
     assert "cut short" in mended.stderr
-    assert [line["status"] for line in _lines(mended)] == ["added", "added"]
+    assert [line["status"] for line in _lines(mended)] == ["added"]
     assert _run("merge", "--library", tmp_path / "lib", tmp_path / "shards").exit_code == 0
 
 
