@@ -33,8 +33,7 @@ def start_forkserver() -> None:
     the forkserver nor a child inherits them, and none of them may look into this process. Call it once, after
     the configuration is read, before threads start. Raises UsageError where it cannot be started.
     """
-    for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
-        del os.environ[name]
+    drop_settings()
     os.environ.update(_LIGHT)
     _allow_many_files()
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(_PRELOADED))
@@ -50,6 +49,12 @@ def start_forkserver() -> None:
     hide_from_children()
     with suppress(OSError):  # no thread yet: it is asked for again with each decoder
         _watchdog.start()
+
+
+def drop_settings() -> None:
+    """Keep our own settings from every process that is started from now on."""
+    for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
+        del os.environ[name]
 
 
 def _allow_many_files() -> None:

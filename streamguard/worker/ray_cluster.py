@@ -2,19 +2,24 @@
 
 import importlib.util
 import multiprocessing
+import pickle
 import socket
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from streamguard.errors import UsageError
+from streamguard import __version__
+from streamguard.errors import LibraryError, UsageError
+from streamguard.types import Reference
 from streamguard.worker import shard_file
 from streamguard.worker.batch import Batching, Shelf, made_durable
-from streamguard.worker.forkserver import telling_nothing
+from streamguard.worker.confinement import hide_from_children
+from streamguard.worker.forkserver import drop_settings, telling_nothing
 from streamguard.worker.merging import Merger
 from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
 from streamguard.worker.ray_messages import Lost, Stopped, TheEnd, Work
+from streamguard.worker.shard_file import ShardItem
 from streamguard.worker.shard_task import Answer
 
 AUTO = "auto"
@@ -26,6 +31,9 @@ _LOOK_EVERY_S = 1.0
 _LAST_MOMENT_S = 5.0
 _INSTALL = "pip install 'streamguard[ray]', with the version of Ray that the cluster has"
 _SAME = "does this machine belong to the cluster (`ray start`), with the same versions of Ray and Python?"
+_NO_PICKLE = (pickle.UnpicklingError, AttributeError, ImportError, LookupError, TypeError, ValueError)
+"""What unpickling something else than we know raises; `pickle` names some of them, and says that there are more."""
+
 _GO_ON = "what was added stays, run it again to go on. Is the same StreamGuard on every machine of the cluster?"
 
 
@@ -57,8 +65,8 @@ def index(
     batching: Batching = Batching(),  # noqa: B008 - it is frozen
 ) -> Generator[Outcome, None, None]:
     """As `indexing.index`, on the cluster's cores: each machine must see the files under the same paths. What a worker
-    had when it died is done again elsewhere. Raises UsageError where the cluster is none, or lost: what came until then
-    is added.
+    had when it died is done again elsewhere. Raises UsageError where the cluster is none, is lost, or answers what is
+    no answer of this version's: what came until then is added.
     """
     merger = Merger(library, batching)
     yield from made_durable(merger.batch, _outcomes(address, tuple(jobs), merger=merger, news=news))
@@ -73,11 +81,12 @@ def _outcomes(
             problem = f"no cluster answered in {_CONNECT_S:g} s"
             raise UsageError("connect to Ray", address, problem, hint=_SAME)
         _heard(connection, process, _Error("connect to Ray", address, _SAME))
+        or_else = _Error("add by Ray", address, _GO_ON)
         while True:
             if connection.poll(_LOOK_EVERY_S):
-                match _heard(connection, process, _Error("add by Ray", address, _GO_ON)):
+                match _heard(connection, process, or_else):
                     case Answer() as answer:
-                        yield from _taken(answer, merger=merger, news=news)
+                        yield from _taken(answer, _items(answer, or_else), merger=merger, news=news)
                     case Lost(job, problem):
                         yield _lost(job, problem)
                     case TheEnd():
@@ -90,6 +99,9 @@ def _outcomes(
 
 
 def _started(work: Work) -> tuple[SpawnProcess, Connection]:
+    """It unpickles what other machines answer: it gets no secret of ours, as no decoder does."""
+    drop_settings()
+    hide_from_children()
     context = multiprocessing.get_context("spawn")
     connection, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(theirs, work), daemon=True)
@@ -123,18 +135,36 @@ def _heard(connection: Connection, process: SpawnProcess, or_else: _Error) -> ob
     except (EOFError, OSError) as error:
         process.join(_LAST_MOMENT_S)
         raise or_else.because(f"the cluster is gone (status {process.exitcode})") from error
+    except _NO_PICKLE as error:
+        raise or_else.because(f"an answer is not understood ({type(error).__name__})") from error
     if isinstance(message, Stopped):
         raise or_else.because(message.problem)
     return message
 
 
-def _taken(answer: Answer, *, merger: Merger, news: Callable[[Job, Read], None]) -> Iterator[Outcome]:
+_Items = dict[str, tuple[ShardItem, Reference]]
+
+
+def _items(answer: Answer, or_else: _Error) -> _Items:
+    """What is in its shards, by content. Raises UsageError where they are none, or lack what it says that they hold."""
+    if answer.version != __version__:
+        raise or_else.because(f"a machine has StreamGuard {answer.version}, this one has {__version__}")
+    try:
+        items = {
+            item.sha256: (item, reference)
+            for data in answer.shards
+            for item, reference in shard_file.from_bytes(data, subject="from the cluster")
+        }
+    except LibraryError as error:
+        raise or_else.because(f"a shard is no good: {error.problem}") from error
+    for outcome in answer.outcomes:
+        if isinstance(outcome, Added) and outcome.item.sha256 not in items:
+            raise or_else.because(f"no shard has what was made of {outcome.job.path}")
+    return items
+
+
+def _taken(answer: Answer, items: _Items, *, merger: Merger, news: Callable[[Job, Read], None]) -> Iterator[Outcome]:
     """What a task answered goes into the batch, or has its outcome already."""
-    items = {
-        item.sha256: (item, reference)
-        for data in answer.shards
-        for item, reference in shard_file.from_bytes(data, subject="from the cluster")
-    }
     for outcome in answer.outcomes:
         match outcome:
             case Added(job, item, lost):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from streamguard import __version__
 from streamguard.library.catalogue import ItemRecord
 from streamguard.worker import indexing
 from streamguard.worker.batch import Batching
@@ -20,10 +21,11 @@ _ONE_SHARD = Batching(least_wait_s=_WAIT_S, most_wait_s=_WAIT_S)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`outcomes` of all the files; those that were added are in the shards."""
+    """`outcomes` of all the files; those that were added are in the shards. `version`: of the StreamGuard there."""
 
     shards: tuple[bytes, ...]
     outcomes: tuple[Outcome, ...]
+    version: str = __version__
 
 
 def fingerprint(jobs: Sequence[Job], known: Sequence[ItemRecord]) -> Answer:
