@@ -6,21 +6,20 @@ A pool of workers breaks as a whole when one crashes; one process a file, at mos
 
 import hashlib
 import os
-import re
-import unicodedata
 from collections import deque
-from collections.abc import Callable, Container, Generator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from streamguard.errors import UsageError
-from streamguard.library.catalogue import NewItem
+from streamguard.library.catalogue import ItemRecord, NewItem
 from streamguard.library.segments import check_new
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
-from streamguard.worker.batch import Batch, Batching, Shelf, Waiting
+from streamguard.worker.batch import Batch, Batching, Shelf, Waiting, made_durable
+from streamguard.worker.ids import FreshIds
 from streamguard.worker.outcomes import Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Content, Damage, Progress
 from streamguard.worker.task_child import TaskChild
@@ -35,7 +34,6 @@ MEDIA_SUFFIXES = frozenset(
 
 _MOST_MESSAGE_BYTES = 512 << 20
 _READ_AT_ONCE_BYTES = 32 << 20
-_MOST_ID_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +66,18 @@ def media_in(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     return tuple(media), tuple(others)
 
 
-def id_from_name(path: Path, *, taken: Container[str]) -> AssetId:
-    """The file's name in safe characters, with a number when it is taken."""
-    plain = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:_MOST_ID_CHARACTERS] or "item"
-    number = 1
-    while (id_ := name if number == 1 else f"{name}-{number}") in taken:
-        number += 1
-    return AssetId(id_)
+@dataclass(frozen=True, slots=True)
+class There:
+    """What a shelf holds, as far as it is looked up for every file: ids that are taken, sizes of what may be known."""
+
+    ids: Container[str]
+    sizes_bytes: Container[int]
+
+
+def what_is_there(items: Iterable[ItemRecord]) -> There:
+    """In one pass."""
+    pairs = [(item.id, item.size_bytes) for item in items]
+    return There(frozenset(id_ for id_, _ in pairs), frozenset(size_bytes for _, size_bytes in pairs))
 
 
 def index(
@@ -85,28 +87,39 @@ def index(
     limits: Limits,
     news: Callable[[Job, Progress | Read], None],
     batching: Batching = Batching(),  # noqa: B008 - it is frozen
+    there: There | None = None,
 ) -> Generator[Outcome, None, None]:
     """Add files, several at once; yields each one's outcome when it is durable, in the order in which they end.
-    Call `forkserver.start_forkserver` first, so that no child inherits our secrets.
+    Call `forkserver.start_forkserver` first, so that no child inherits our secrets. `there`: for who knows it.
 
     On Ctrl-C what was read to its end is still added, and told, before KeyboardInterrupt goes on; so it is, untold,
     where the generator is closed. Raises LibraryError when the library itself fails: no other file would fare better.
     """
-    there = [(item.id, item.size_bytes) for item in library.items()]
-    taken, sizes_bytes = {id_ for id_, _ in there}, {size_bytes for _, size_bytes in there}
+    batch = Batch(library, batching)
+    there = there or what_is_there(library.items())
+    yield from made_durable(batch, _outcomes(batch, jobs, limits=limits, news=news, there=there))
+
+
+def _outcomes(
+    batch: Batch,
+    jobs: Sequence[Job],
+    *,
+    limits: Limits,
+    news: Callable[[Job, Progress | Read], None],
+    there: There,
+) -> Iterator[Outcome]:
+    ids = FreshIds(there.ids)
     waiting = deque(jobs)
     running: dict[Connection, _Child] = {}
     watchdog = Watchdog()
-    batch = Batch(library, batching)
     try:
         while waiting or running:
             while waiting and len(running) < limits.at_once:
                 job = waiting.popleft()
-                if known := _known_at_once(library, job, sizes_bytes=sizes_bytes):
+                if known := _known_at_once(batch.shelf, job, sizes_bytes=there.sizes_bytes):
                     yield from known
                     continue
-                id_ = job.id or id_from_name(job.path, taken=taken)
-                taken.add(id_)
+                id_ = ids.give(job.path) if job.id is None else ids.take(job.id)
                 started = _started(job, id_, limits, watchdog=watchdog)
                 if isinstance(started, Failed):
                     yield started
@@ -120,14 +133,8 @@ def index(
                     child.process.end()
                     del running[child.process.connection]
                 yield from outcomes
+                yield from batch.commit_due()  # before the next one: each may be large, and all of them ready
             yield from batch.commit_due()
-        yield from batch.commit()
-    except KeyboardInterrupt:
-        yield from batch.commit()
-        raise
-    except GeneratorExit:
-        deque(batch.commit(), maxlen=0)
-        raise
     finally:
         for child in running.values():
             child.process.end()

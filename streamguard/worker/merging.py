@@ -9,7 +9,7 @@ from streamguard.library.catalogue import NewItem
 from streamguard.types import Reference
 from streamguard.worker import shard_file
 from streamguard.worker.batch import Batch, Batching, Shelf, Waiting, made_durable
-from streamguard.worker.indexing import id_from_name
+from streamguard.worker.ids import FreshIds
 from streamguard.worker.outcomes import Job, Known, Outcome, Read
 from streamguard.worker.shard_file import ShardHead, ShardItem
 
@@ -35,7 +35,7 @@ class Merger:
 
     def __init__(self, library: Shelf, batching: Batching) -> None:
         self.batch = Batch(library, batching)
-        self._taken: set[str] = {item.id for item in library.items()}
+        self._ids = FreshIds(frozenset(item.id for item in library.items()))
 
     def put(self, job: Job, new: tuple[ShardItem, Reference], *, pictures_lost: int = 0) -> Iterator[Outcome]:
         """What is known already has its outcome now; else it waits for its batch, which is committed when full."""
@@ -45,9 +45,7 @@ class Merger:
         elif item.sha256 in self.batch:
             self.batch.put_copy(job, item.sha256)
         else:
-            id_ = id_from_name(job.path, taken=self._taken)
-            self._taken.add(id_)
-            made = NewItem(id_, item.label, item.source, item.size_bytes, item.sha256)
+            made = NewItem(self._ids.give(job.path), item.label, item.source, item.size_bytes, item.sha256)
             self.batch.put(Waiting(job, made, reference, pictures_lost), size_bytes=item.reference_bytes)
             yield from self.batch.commit_due()
 

@@ -19,6 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from streamguard.library.catalogue import ItemRecord
 from streamguard.worker.outcomes import Job
 from streamguard.worker.ray_messages import Connected, Lost, Stopped, TheEnd, Work
+from streamguard.worker.shard_shelf import KnownContent, known_content
 from streamguard.worker.shard_task import Answer, fingerprint
 
 _FILES_A_TASK = 8
@@ -90,10 +91,9 @@ def fingerprint_there(jobs: Sequence[Job], known: list[_Ref]) -> Answer:
 
 
 @lru_cache(maxsize=1)
-def _known(ref: _Ref) -> tuple[ItemRecord, ...]:
-    """Of a large library: it is unpickled once a worker, and not for each task."""
-    known: tuple[ItemRecord, ...] = ray.get(ref)
-    return known
+def _known(ref: _Ref) -> KnownContent:
+    """Of a large library: it is unpickled and ordered once a worker, and not for each task."""
+    return known_content(ray.get(ref))
 
 
 def _slices(jobs: Sequence[Job], *, cores: int) -> Iterator[tuple[Job, ...]]:

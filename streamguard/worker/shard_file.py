@@ -19,7 +19,7 @@ from typing import Annotated, BinaryIO, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, UsageError
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, UsageError, counted
 from streamguard.library.catalogue import NewItem
 from streamguard.library.durable import FORMAT, NEW_PREFIX, library_error, write_synced
 from streamguard.library.segments import LABEL_PATTERN, SHA256_PATTERN, check_new
@@ -64,7 +64,10 @@ class ShardHead(_Part):
 
 
 def to_bytes(new: Sequence[tuple[NewItem, Reference]]) -> tuple[str, bytes]:
-    """(name, content) of the shard of these items: the same items in the same order make the same shard."""
+    """(name, content) of the shard of these items: the same items in the same order make the same shard.
+
+    Raises LibraryError where nobody would read it.
+    """
     bodies = [reference_child.to_bytes(reference) for _, reference in new]
     items = tuple(
         ShardItem(
@@ -80,6 +83,9 @@ def to_bytes(new: Sequence[tuple[NewItem, Reference]]) -> tuple[str, bytes]:
     head = ShardHead(library_format=FORMAT, items=items).model_dump_json().encode()
     digest = hashlib.sha256(head).hexdigest()
     first = f"streamguard-shard {SHARD_FORMAT} {digest} {len(head)}\n".encode()
+    if (size_bytes := sum(map(len, (first, head, *bodies)))) > _MOST_SHARD_BYTES or len(head) > _MOST_HEAD_BYTES:
+        problem = f"{counted(len(new), 'item')} of {size_bytes} bytes, {_MOST_SHARD_BYTES} at most are read"
+        raise LibraryError("make shard", items[0].source, problem, hint="cut the footage into shorter files")
     return f"{digest}{SUFFIX}", b"".join([first, head, *bodies])
 
 

@@ -6,7 +6,8 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,39 +17,56 @@ from streamguard.library.catalogue import ItemRecord, ItemState, NewItem
 from streamguard.library.durable import NEW_PREFIX, library_error
 from streamguard.types import MediaKind, Reference
 from streamguard.worker import shard_file
-from streamguard.worker.indexing import id_from_name
+from streamguard.worker.ids import id_from_name
+from streamguard.worker.indexing import There
 from streamguard.worker.shard_file import SUFFIX, ShardItem
 
 _LEFT_BEHIND_S = 3600.0
 """No shard takes so long to be written."""
 
 
-class ShardShelf:
-    """`known` need not be done again. `keep` gets the name and the content of each shard; it may raise LibraryError."""
+@dataclass(frozen=True, slots=True)
+class KnownContent:
+    """What need not be done again, as it is looked up: for many shelves it is made once."""
 
-    def __init__(self, known: Iterable[ItemRecord], *, keep: Callable[[str, bytes], None]) -> None:
-        self._items = {item.sha256: item for item in known}
+    by_sha256: Mapping[str, ItemRecord]
+    there: There
+
+
+def known_content(items: Iterable[ItemRecord]) -> KnownContent:
+    """No id is taken by it: ids are given when shards are merged."""
+    by_sha256 = {item.sha256: item for item in items}
+    return KnownContent(by_sha256, There((), frozenset(item.size_bytes for item in by_sha256.values())))
+
+
+class ShardShelf:
+    """`keep` gets the name and the content of each shard; it may raise LibraryError."""
+
+    def __init__(self, known: KnownContent, *, keep: Callable[[str, bytes], None]) -> None:
+        self._known = known.by_sha256
+        self._added: dict[str, ItemRecord] = {}
         self._keep = keep
 
     def items(self) -> tuple[ItemRecord, ...]:
-        return tuple(self._items.values())
+        return (*self._known.values(), *self._added.values())
 
     def has(self, id_: str) -> bool:  # noqa: ARG002 - a Shelf's
         """None is taken: ids are given when shards are merged."""
         return False
 
     def with_content(self, sha256: str) -> tuple[ItemRecord, ...]:
-        return (self._items[sha256],) if sha256 in self._items else ()
+        item = self._known.get(sha256) or self._added.get(sha256)
+        return () if item is None else (item,)
 
     def add_all(self, new: Sequence[tuple[NewItem, Reference]]) -> tuple[ItemRecord, ...]:
         """One shard. What is known already is left out."""
-        fresh = [(item, reference) for item, reference in new if item.sha256 not in self._items]
+        fresh = [(item, reference) for item, reference in new if not self.with_content(item.sha256)]
         if not fresh:
             return ()
         name, data = shard_file.to_bytes(fresh)
         self._keep(name, data)
         added = tuple(_record(item, reference, shard=name) for item, reference in fresh)
-        self._items |= {item.sha256: item for item in added}
+        self._added |= {item.sha256: item for item in added}
         return added
 
 
@@ -87,7 +105,7 @@ def open_folder(
             known += [_known(item, shard=path.name) for item in shard_file.read_head(path).items]
         except StreamGuardError as error:
             problems.append(error)
-    return ShardShelf(known, keep=partial(shard_file.write, folder)), tuple(problems)
+    return ShardShelf(known_content(known), keep=partial(shard_file.write, folder)), tuple(problems)
 
 
 def _sweep(folder: Path, *, before_unix_s: float) -> None:
@@ -124,7 +142,7 @@ def _known(item: ShardItem, *, shard: str) -> ItemRecord:
     """What its head says."""
     return ItemRecord(
         number=0,
-        id=id_from_name(Path(item.source), taken=()),
+        id=id_from_name(Path(item.source)),
         label=item.label,
         state=ItemState.LIVE,
         kind=MediaKind.VIDEO,

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import cache
 
 from streamguard import __version__
-from streamguard.library.catalogue import ItemRecord
 from streamguard.worker import indexing
 from streamguard.worker.batch import Batching
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Limits
 from streamguard.worker.outcomes import Job, Outcome, Read
 from streamguard.worker.reference_child import Progress
-from streamguard.worker.shard_shelf import ShardShelf
+from streamguard.worker.shard_shelf import KnownContent, ShardShelf
 
 _WAIT_S = 86_400.0
 _ONE_SHARD = Batching(least_wait_s=_WAIT_S, most_wait_s=_WAIT_S)
@@ -28,7 +27,7 @@ class Answer:
     version: str = __version__
 
 
-def fingerprint(jobs: Sequence[Job], known: Sequence[ItemRecord]) -> Answer:
+def fingerprint(jobs: Sequence[Job], known: KnownContent) -> Answer:
     """One file at once, each in a child of its own, as `library add` does it. What is `known` is not decoded again.
 
     Raises UsageError where no child can be started here.
@@ -36,7 +35,10 @@ def fingerprint(jobs: Sequence[Job], known: Sequence[ItemRecord]) -> Answer:
     _start_forkserver()
     shards: list[bytes] = []
     shelf = ShardShelf(known, keep=lambda _, data: shards.append(data))
-    outcomes = tuple(indexing.index(shelf, jobs, limits=Limits(at_once=1), news=_nobody_listens, batching=_ONE_SHARD))
+    one = Limits(at_once=1)
+    outcomes = tuple(
+        indexing.index(shelf, jobs, limits=one, news=_nobody_listens, batching=_ONE_SHARD, there=known.there)
+    )
     return Answer(tuple(shards), outcomes)
 
 

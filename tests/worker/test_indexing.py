@@ -28,7 +28,7 @@ from streamguard.types import (
 from streamguard.worker import reference_child
 from streamguard.worker.batch import Batching
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.indexing import Limits, id_from_name, index, media_in
+from streamguard.worker.indexing import Limits, index, media_in
 from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Progress, Said
 from streamguard.worker.watchdog import Watchdog
@@ -204,15 +204,6 @@ def test_an_id_that_is_taken_is_refused(tmp_path: Path, clips: Clips) -> None:
     (named,) = _index(tmp_path / "lib", [Job(clips.held_image, "x")]).values()
     assert isinstance(named, Added)
     assert named.item.id == "held_image-2"
-
-
-def test_ids_come_from_names() -> None:
-    """Names become safe characters, and unique."""
-    assert id_from_name(Path("/a/Straße 7 (final).MP4"), taken=set()) == "Strae-7-final"
-    assert id_from_name(Path("../-..mp4"), taken=set()) == "item"
-    assert id_from_name(Path("映画.mp4"), taken={"item"}) == "item-2"
-    assert id_from_name(Path("a.mp4"), taken={"a", "a-2"}) == "a-3"
-    assert len(id_from_name(Path("x" * 250), taken=set())) == 100
 
 
 def test_folders_are_searched_by_extension(tmp_path: Path) -> None:

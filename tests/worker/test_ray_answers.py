@@ -14,7 +14,7 @@ from streamguard.library.store import Library
 from streamguard.worker import ray_cluster
 from streamguard.worker.outcomes import Added, Job, Outcome, Read
 from streamguard.worker.ray_messages import Connected, Stopped, Work
-from streamguard.worker.shard_shelf import ShardShelf
+from streamguard.worker.shard_shelf import ShardShelf, known_content
 from streamguard.worker.shard_task import Answer
 from tests.library.made import new_item, reference
 
@@ -28,7 +28,7 @@ def _job(id_: str) -> Job:
 def _answer(*ids: str) -> Answer:
     """Of a machine that has fingerprinted these files."""
     shards: list[bytes] = []
-    shelf = ShardShelf((), keep=lambda _, data: shards.append(data))
+    shelf = ShardShelf(known_content(()), keep=lambda _, data: shards.append(data))
     items = shelf.add_all([(new_item(id_), reference(ord(id_))) for id_ in ids])
     return Answer(tuple(shards), tuple(Added(_job(id_), item) for id_, item in zip(ids, items, strict=True)))
 

@@ -77,6 +77,15 @@ def test_another_format_is_told_as_such() -> None:
             shard_file.from_bytes(data, subject="here")
 
 
+def test_what_would_not_be_read_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One byte more than is read, and there is an error instead of hours of decoding in a file that nobody takes."""
+    monkeypatch.setattr(shard_file, "_MOST_SHARD_BYTES", len(DATA))
+    assert shard_file.from_bytes(shard_file.to_bytes(NEW)[1], subject="here")
+    monkeypatch.setattr(shard_file, "_MOST_SHARD_BYTES", len(DATA) - 1)
+    with pytest.raises(LibraryError, match=r"make shard .*: 2 items of \d+ bytes, \d+ at most are read; cut"):
+        shard_file.to_bytes(NEW)
+
+
 def _item(tree: dict[str, Any], **values: object) -> None:
     tree["items"][0].update(values)
 

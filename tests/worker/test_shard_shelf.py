@@ -8,14 +8,14 @@ import pytest
 from streamguard.errors import LibraryError
 from streamguard.library.durable import NEW_PREFIX
 from streamguard.worker import shard_file
-from streamguard.worker.shard_shelf import ShardShelf, is_in_part, open_folder, shards_in
+from streamguard.worker.shard_shelf import ShardShelf, is_in_part, known_content, open_folder, shards_in
 from tests.library.made import new_item, reference
 
 PATHS = [Path(f"/films/{number}.mp4") for number in range(200)]
 
 
 def _in_memory(shards: dict[str, bytes]) -> ShardShelf:
-    return ShardShelf((), keep=shards.__setitem__)
+    return ShardShelf(known_content(()), keep=shards.__setitem__)
 
 
 def test_every_file_is_in_one_part() -> None:
@@ -49,6 +49,18 @@ def test_what_is_known_is_in_no_second_shard() -> None:
     shelf.add_all([(new_item("a"), reference(1))])
     assert shelf.add_all([(new_item("other", content="a"), reference(1))]) == ()
     assert len(shards) == 1
+
+
+def test_what_is_known_serves_many_shelves() -> None:
+    """What one of them adds is in none of the others, and what is known keeps its size and takes no id."""
+    (item,) = _in_memory({}).add_all([(new_item("a"), reference(1))])
+    known = known_content([item])
+    assert (known.there.ids, known.there.sizes_bytes) == ((), {item.size_bytes})
+    one, other = (ShardShelf(known, keep=lambda _, __: None) for _ in range(2))
+    assert one.add_all([(new_item("a"), reference(1))]) == ()
+    (added,) = one.add_all([(new_item("b"), reference(2))])
+    assert one.items() == (item, added)
+    assert other.items() == (item,)
 
 
 def test_a_folder_is_gone_on_with(tmp_path: Path) -> None:

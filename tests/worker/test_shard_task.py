@@ -10,6 +10,7 @@ from streamguard.worker import indexing, shard_file
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Limits
 from streamguard.worker.outcomes import Added, Failed, Job, Known
+from streamguard.worker.shard_shelf import known_content
 from streamguard.worker.shard_task import fingerprint
 from tests.scenes import Clips
 
@@ -26,7 +27,7 @@ def test_it_answers_with_shards_of_what_is_new(tmp_path: Path, clips: Clips) -> 
     with Library.open(tmp_path / "lib", create=True) as library:
         (known,) = indexing.index(library, [Job(clips.known, "x")], limits=Limits(at_once=1), news=lambda _, __: None)
         assert isinstance(known, Added)
-        answer = fingerprint([Job(path, "label") for path in files], library.items())
+        answer = fingerprint([Job(path, "label") for path in files], known_content(library.items()))
     became = {outcome.job.path: outcome for outcome in answer.outcomes}
     assert became.keys() == set(files)
     image, failed = became[clips.image], became[clips.not_a_video]
@@ -41,6 +42,6 @@ def test_it_answers_with_shards_of_what_is_new(tmp_path: Path, clips: Clips) -> 
 
 def test_nothing_new_makes_no_shard(clips: Clips) -> None:
     """Its answer is only what became of the files."""
-    answer = fingerprint([Job(clips.not_a_video, "x")], ())
+    answer = fingerprint([Job(clips.not_a_video, "x")], known_content(()))
     assert answer.shards == ()
     assert [type(outcome) for outcome in answer.outcomes] == [Failed]
