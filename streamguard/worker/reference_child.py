@@ -46,6 +46,10 @@ _CHUNK_BYTES = 1 << 20
 _MOST_BYTES = 1 << 63
 _MOST_FRAMES = 1 << 20
 """Four a second in three readings for a day: a frame costs the parent far more memory than its child a message."""
+_MOST_LOOKS = 1 << 23
+"""Each frame of a day at nearly a hundred a second."""
+_MOST_HEAD_BYTES = 64 * _MOST_FRAMES
+_VALUES_A_FRAME = 6
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _LOOK = np.dtype([
@@ -164,8 +168,10 @@ def from_bytes(data: bytes) -> Reference:
     Only shapes are checked here: the library checks every value that it takes in.
     """
     head, _, body = data.partition(b"\n")
-    match json.loads(head):
-        case [str(kind), int(duration_us), int(frames_seen), float(blank_share), int(count), list(heads)] if count >= 0:
+    match _head(head):
+        case [str(kind), int(duration_us), int(frames_seen), float(blank_share), int(count), list(heads)] if (
+            0 <= count <= _MOST_LOOKS
+        ):
             looks = np.frombuffer(body, dtype=_LOOK, count=count)
             frames = _frames(heads, body[looks.nbytes :])
         case _:
@@ -180,6 +186,16 @@ def from_bytes(data: bytes) -> Reference:
         for look in looks
     )
     return Reference(MediaKind(kind), duration_us, frames_seen, blank_share, prints, frames)
+
+
+def _head(line: bytes) -> object:
+    """What it says. A value takes two bytes in it and fifty here, so what is too much is counted before it is read."""
+    lists, values = line.count(b"[") + line.count(b"{"), line.count(b",")
+    too_many = lists > _MOST_FRAMES + 2 or values > _VALUES_A_FRAME * (_MOST_FRAMES + 1)
+    if too_many or len(line) > _MOST_HEAD_BYTES:
+        raise ValueError("more frames than any footage has")
+    head: object = json.loads(line)
+    return head
 
 
 def _frames(heads: list[object], data: bytes) -> tuple[ReferenceFrame, ...]:

@@ -1,6 +1,7 @@
 """streamguard.worker.reference_child: what is kept of a file, its local features too, and how it is told."""
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from streamguard.core.features import REFERENCE, SQUEEZED, STREAM_ASPECT
 from streamguard.demo.encode import Encoding, film, write_video
 from streamguard.demo.scenes import Flat, Scene
 from streamguard.types import MediaKind, Reference, ReferenceFrame
+from streamguard.worker import reference_child
 from streamguard.worker.reference_child import Content, Damage, Progress, from_bytes, to_bytes, understand
 from tests.known_library import known_reference
 from tests.library.made import reference, with_frames
@@ -95,6 +97,28 @@ def test_more_frames_than_any_footage_has_are_refused() -> None:
     head = json.dumps(["video", 0, 0, 0.0, 0, [[0, 0, 1, 1, 0, 0]] * ((1 << 20) + 1)]).encode()
     with pytest.raises(ValueError, match="more frames"):
         understand(b"r" + head + b"\n")
+
+
+@pytest.mark.parametrize("value", [b"[],", b"{},", b"0,", b"        "])
+def test_a_long_line_costs_no_more_memory_than_it_has_bytes(value: bytes) -> None:
+    """A shard may come from anybody, and two bytes of JSON are fifty of a value: they are not even made."""
+    line = b"r" + b"[" + value * (9 << 20) + b"0]\n"
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="more frames"):
+            understand(line)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 2.5 * len(line)
+
+
+def test_more_looks_than_any_footage_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many bytes there are for them: each takes six times as many here."""
+    monkeypatch.setattr(reference_child, "_MOST_LOOKS", 10)
+    assert understand(b"r" + to_bytes(reference(1, looks=10))) == reference(1, looks=10)
+    with pytest.raises(ValueError, match="video"):
+        understand(b"r" + to_bytes(reference(1, looks=11)))
 
 
 @given(said=st.binary(max_size=60))
