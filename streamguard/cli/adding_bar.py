@@ -23,7 +23,10 @@ _MOST_REASONS = 5
 
 
 class AddingBar:
-    """Counts files, their bytes and their footage. Its last line says what became of all of them."""
+    """Counts files, their bytes and their footage. Its last line says what became of all of them.
+
+    `bad_shards` are counted by who finds them: how many files were in one, it may not say.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class AddingBar:
         self._reasons: Counter[str] = Counter()
         self._done_bytes = 0.0
         self._footage_s = 0.0
+        self.bad_shards = 0
         self._shares: dict[Path, float] = {}
         console = Console(stderr=True)
         self.console = console if console.is_terminal else None
@@ -121,6 +125,8 @@ class AddingBar:
             reasons = [f"{count}: {printable(reason)}" for reason, count in told]
             rest = failed - sum(count for _, count in told)
             words += f" ({'; '.join(reasons)}{f'; {rest}: other reasons' if rest else ''})"
+        if self.bad_shards:
+            words += f"; {counted(self.bad_shards, 'bad shard')}"
         return f"{words}; {self._footage()} in {timedelta(seconds=round(self._clock() - self._began_s))}"
 
     def _count(self) -> str:

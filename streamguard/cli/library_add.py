@@ -178,10 +178,15 @@ def _opened(list_file: str) -> AbstractContextManager[TextIO]:
 
 
 def files_in(path: Path, said: "Said", *, wanted: Callable[[Path], bool] = lambda _: True) -> tuple[Path, ...]:
-    """What to add of one argument; what is passed over is named, unless it is not `wanted` at all."""
+    """What to add of one argument; what is passed over is named, unless it is not `wanted` at all.
+
+    So is a film that is missing. What may be a folder, or a volume that is not mounted, is missed whoever wants it.
+    """
     if not path.is_dir():
         if path.is_file():
             return (path,) if wanted(path) else ()
+        if path.suffix.lower() in indexing.MEDIA_SUFFIXES and not wanted(path):
+            return ()
         problem = "not a file or folder" if os.path.lexists(path) else "no such file or folder"
         said.error(str(path), UsageError("add", path, problem, hint="check the path"))
         return ()
@@ -198,7 +203,8 @@ def files_in(path: Path, said: "Said", *, wanted: Callable[[Path], bool] = lambd
 class Said:
     """What was printed: results on standard output, errors on standard error as well when they are not JSON.
 
-    `library` None: what was added is in shards. `decoded`: it was by this command, which knows what could not be.
+    `library` None: what was added is in shards. `decoded`: it was by this command, which knows what could not be, and
+    not elsewhere, with a label of its own for each.
     """
 
     def __init__(
@@ -221,12 +227,31 @@ class Said:
                 tree = item_json(item) | ({"pictures_lost": lost} if self._decoded else {})
                 self._line(path, "added", words=words, tree=tree)
             case Known(item=item) if self._library is None:
-                tree = {"label": item.label, "sha256": item.sha256, "segment": item.segment}
-                self._line(path, "duplicate", words=f"{path}: a shard has it already ({item.segment})", tree=tree)
+                self._in_a_shard(outcome.job, item)
             case Known(item=item):
                 self._known(outcome.job, item)
             case Failed(error=error):
                 self.error(str(path), error)
+
+    def _in_a_shard(self, job: Job, item: ItemRecord) -> None:
+        words = f"{job.path}: a shard has it already ({item.segment})"
+        ignored = self._ignored(job, item)
+        if ignored:
+            again = "delete that shard, and run the parts that made it again"
+            words += f", as {item.label}; --label was not applied: to change that, {again}"
+        tree: dict[str, object] = {
+            "label": item.label,
+            "sha256": item.sha256,
+            "segment": item.segment,
+            "not_applied": ignored,
+        }
+        self._line(job.path, "duplicate", words=words, tree=tree)
+
+    def _ignored(self, job: Job, item: ItemRecord) -> list[str]:
+        """What was asked for, and is otherwise where the item is. Nobody asks for an id in a shard."""
+        asked_label = self._asked_label if self._decoded else job.label
+        ignored = ["id"] if job.id not in (None, item.id) else []
+        return ignored + (["label"] if asked_label not in (None, item.label) else [])
 
     def _known(self, job: Job, item: ItemRecord) -> None:
         """It stays as it is: what was asked for and is otherwise there must not pass for done."""
@@ -234,15 +259,14 @@ class Said:
         if item.state is ItemState.DISABLED:
             enable = f"streamguard library enable --library {self._library} {item.id}"
             words += f", which is disabled; to have it searched again: {enable}"
-        ignored = ["--id"] if job.id not in (None, item.id) else []
-        ignored += ["--label"] if self._asked_label not in (None, item.label) else []
+        ignored = self._ignored(job, item)
         if ignored:
             remove = f"streamguard library remove --library {self._library} {item.id}"
             verb = "was" if len(ignored) == 1 else "were"
-            words += (
-                f"; {' and '.join(ignored)} {verb} not applied: to change that, remove it and add it again: {remove}"
-            )
-        tree = item_json(item) | {"not_applied": [option.removeprefix("--") for option in ignored]}
+            options = " and ".join(f"--{option}" for option in ignored)
+            what, again = (options, "add") if self._decoded else (f"the shard's label {job.label}", "merge")
+            words += f"; {what} {verb} not applied: to change that, remove it and {again} it again: {remove}"
+        tree = item_json(item) | {"not_applied": ignored}
         self._line(job.path, "duplicate", words=words, tree=tree)
 
     def skipped(self, path: Path) -> None:

@@ -18,7 +18,7 @@ from streamguard.worker import indexing, merging
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Limits
 from streamguard.worker.merging import BadShard
-from streamguard.worker.outcomes import Job
+from streamguard.worker.outcomes import Failed, Job
 from streamguard.worker.shard_shelf import is_in_part, open_folder, shards_in
 
 _COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
@@ -107,9 +107,10 @@ def _fingerprint(folder: Path, files: list[Job], said: Said, *, limits: Limits) 
 def merge(*, path: Path, as_json: bool, paths: tuple[Path, ...]) -> int:
     """Add shards, or folders of them, to a library.
 
-    Makes the library when there is none. Whoever made a shard, every byte of it is checked first; one that is damaged,
-    cut short or of another format is named, and the others go in. What the library has already is not added again:
-    merging twice does no harm, and an interrupted merge goes on where it was. Ids come from the names of the files.
+    Makes the library when there is none. Every byte of a shard is checked first; one that is damaged, cut short or of
+    another format is named, and the others go in. That finds no lies: take shards only from those whom you trust with
+    the library. What the library has already is not added again: merging twice does no harm, and an interrupted merge
+    goes on where it was. Ids come from the names of the files.
 
     \b
     Example:
@@ -118,12 +119,8 @@ def merge(*, path: Path, as_json: bool, paths: tuple[Path, ...]) -> int:
     """
     said = Said(path, as_json=as_json, decoded=False)
     shards, bad = merging.listed(_shards(paths, said))
-
-    def tell(what: BadShard) -> None:
-        said.error(str(what.path), what.error)
-
     for one in bad:
-        tell(one)
+        said.error(str(one.path), one.error)
     items = [item for listed_ in shards for item in listed_.head.items]
     sizes_bytes = {merging.job_of(item).path: item.reference_bytes for item in items}
     if not items:
@@ -134,7 +131,8 @@ def merge(*, path: Path, as_json: bool, paths: tuple[Path, ...]) -> int:
             AddingBar([merging.job_of(item).path for item in items], sizes_bytes=sizes_bytes) as bar,
         ):
             said.above = bar.console
-            with closing(merging.merge(opened, shards, news=bar.news, bad=tell)) as outcomes:
+            bar.bad_shards = len(bad)
+            with closing(merging.merge(opened, shards, news=bar.news, bad=partial(_tell, said, bar))) as outcomes:
                 for outcome in outcomes:
                     bar.done(outcome)
                     said.outcome(outcome)
@@ -145,6 +143,13 @@ def merge(*, path: Path, as_json: bool, paths: tuple[Path, ...]) -> int:
         said.above = None
     warn_if_damaged(path)
     return EXIT_ERROR if said.failed else EXIT_OK
+
+
+def _tell(said: Said, bar: AddingBar, bad: BadShard) -> None:
+    said.error(str(bad.path), bad.error)
+    bar.bad_shards += 1
+    for item in bad.missed:
+        bar.done(Failed(merging.job_of(item), bad.error))
 
 
 def _shards(paths: Sequence[Path], said: Said) -> list[Path]:

@@ -24,10 +24,11 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class BadShard:
-    """Nothing of it was added; the others go on."""
+    """Nothing of it was added; the others go on. `missed`: what its head says that it held, and the library has not."""
 
     path: Path
     error: LibraryError | UsageError
+    missed: tuple[ShardItem, ...] = ()
 
 
 class Merger:
@@ -89,7 +90,9 @@ def merge(
             try:
                 items = shard_file.read(shard.path)
             except (LibraryError, UsageError) as error:
-                bad(BadShard(shard.path, error))
+                missed = tuple(item for item in shard.head.items if not library.with_content(item.sha256))
+                bad(BadShard(shard.path, error, missed))
+                yield from there
                 continue
             for item, reference in items:
                 yield from merger.put(job_of(item), (item, reference))

@@ -4,8 +4,9 @@
     the head: JSON, what each item is, and the bytes and SHA-256 of its reference
     the references, one after another, as a decoding child sends them
 
-Whoever gets one may have got it from anywhere: nothing in it is believed before its checksums agree, and all that goes
-into a library is checked as what a decoding child says.
+Nothing in it is believed before its checksums agree, and all that goes into a library is checked as what a decoding
+child says. That finds damage and what could do harm here, not lies: whoever makes a shard says what is known by which
+SHA-256, and under which label, and nobody can check that without the footage.
 """
 
 import hashlib

@@ -12,10 +12,13 @@ from click.testing import Result
 
 from streamguard.cli.library import library
 from streamguard.errors import UsageError
+from streamguard.library.catalogue import NewItem
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
+from streamguard.worker import shard_file
 from tests.cli.calling import ended, invoke, started
 from tests.e2e.processes import decoders
+from tests.library.made import new_item, reference
 from tests.scenes import Clips
 from tests.waiting import eventually
 
@@ -131,8 +134,54 @@ def test_merging_says_what_became_of_each(tmp_path: Path, films: Path) -> None:
     assert "does not begin as a shard does" in problems["bad.shard"]
     assert "no shards in it" in problems["empty"]
     assert "no such file" in problems["none"]
+    assert "1 of 1 files: 1 added, 0 already there, 0 failed; 2 bad shards; " in result.stderr
     again = _run("merge", "--library", tmp_path / "lib", "--json", shard)
     assert (again.exit_code, [line["status"] for line in _lines(again)]) == (0, ["duplicate"])
+
+
+def test_what_was_in_a_shard_that_turns_out_bad_is_counted(tmp_path: Path, films: Path) -> None:
+    """Its head is as it should be, but not its last byte: what the library has not is failed, and the rest is there."""
+    _run("shard", "--out", tmp_path / "first", films / "still.png")
+    assert _run("merge", "--library", tmp_path / "lib", tmp_path / "first").exit_code == 0
+    name, data = shard_file.to_bytes([(new_item("new"), reference(1)), (_item_of(tmp_path / "lib"), reference(2))])
+    (tmp_path / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    result = _run("merge", "--library", tmp_path / "lib", tmp_path / name)
+    assert result.exit_code == 2
+    assert "2 of 2 files: 0 added, 1 already there, 1 failed (1: the SHA-256 of " in result.stderr
+    assert "; 1 bad shard; " in result.stderr
+
+
+def _item_of(path: Path) -> NewItem:
+    with Library.open(path, read_only=True) as opened:
+        (item,) = opened.items()
+    return NewItem(item.id, item.label, item.source, item.size_bytes, item.sha256)
+
+
+def test_a_label_that_is_not_applied_is_told(tmp_path: Path, films: Path) -> None:
+    """Labels decide verdicts: another one than in the shard, or than in the library, must not pass for done."""
+    command = ("shard", films / "still.png", "--json", "--label")
+    others, shards, made = ("--out", tmp_path / "others"), ("--out", tmp_path / "shards"), []
+    _run("shard", *shards, films / "still.png")
+    for label in ("terror", "unlabelled"):
+        made += [(line["label"], line["not_applied"]) for line in _lines(_run(*command, label, *shards))]
+    assert made == [("unlabelled", ["label"]), ("unlabelled", [])]
+    words = _run("shard", films / "still.png", "--label", "terror", *shards).stdout
+    assert "as unlabelled; --label was not applied: to change that, delete that shard" in words
+    _run(*command, "terror", *others)
+    merge = ("merge", "--library", tmp_path / "lib")
+    assert _run(*merge, tmp_path / "shards").exit_code == 0
+    merged = _lines(_run(*merge, "--json", tmp_path / "shards", tmp_path / "others"))
+    assert [(line["label"], line["not_applied"]) for line in merged] == made[::-1]
+    words = _run(*merge, tmp_path / "others").stdout
+    assert "the shard's label terror was not applied: to change that, remove it and merge it again: " in words
+
+
+def test_a_film_that_is_missing_fails_its_own_part(tmp_path: Path, films: Path) -> None:
+    """One line of a list costs one part, whichever; a folder that is not there may be a whole volume: it costs all."""
+    (tmp_path / "list").write_text(f"{films / 'gone.mp4'}\n")
+    parts = [("shard", "--out", tmp_path / "shards", "--index", index, "--of", PARTS) for index in range(PARTS)]
+    assert sorted(_run(*part, "--list", tmp_path / "list").exit_code for part in parts) == [0, 0, 2]
+    assert [_run(*part, tmp_path / "archive").exit_code for part in parts] == [2, 2, 2]
 
 
 def test_bad_shards_alone_make_no_library(tmp_path: Path) -> None:
