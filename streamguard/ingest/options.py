@@ -1,6 +1,9 @@
 """How a source is pulled: plain values, so that a decoder child needs no configuration."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 
 MIB = 1 << 20
 
@@ -16,3 +19,12 @@ class SourceOptions:
     max_segment_bytes: int = 64 * MIB
     allow_hosts: tuple[str, ...] = ()
     keyframe_spacing_s: float = 0.2
+
+
+PaceNow = Callable[[], Pace]
+"""How closely to look from now on. Asked before each keyframe of a live stream: must be quick, and must not wait."""
+
+
+def every_keyframe() -> Pace:
+    """For callers that want all of them."""
+    return EVERY_KEYFRAME
