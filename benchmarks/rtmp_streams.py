@@ -210,11 +210,11 @@ def measure(folder: Path, plan: Plan) -> Report:
             stack.enter_context(server.publish(name, other if number % KNOWN_EVERY else known, app=APP))
             time.sleep(0.0 if plan.in_step else ENCODING.gop_s / plan.streams)
         _say(f"waiting for {plan.streams} publishers")
-        eventually(lambda: _publishing(server) == plan.streams, timeout_s=START_TIMEOUT_S, what="all publishers")
+        eventually(lambda: publishing(server) == plan.streams, timeout_s=START_TIMEOUT_S, what="all publishers")
         (port,) = free_ports(1)
         urls = [server.rtmp_url(name, app=APP) for name in names]
         worker = stack.enter_context(watching(folder, urls, port=port))
-        eventually(lambda: _watched(port) == plan.streams, timeout_s=START_TIMEOUT_S, what=f"all watched ({folder})")
+        eventually(lambda: watched(port) == plan.streams, timeout_s=START_TIMEOUT_S, what=f"all watched ({folder})")
         _say(f"all are watched; {SETTLING_S:.0f} s to settle, then {plan.seconds:.0f} s")
         time.sleep(SETTLING_S)
         load_at_start = os.getloadavg()[0]
@@ -271,14 +271,14 @@ def _report(
     )
 
 
-def _publishing(server: RtmpServer) -> int:
+def publishing(server: RtmpServer) -> int:
     """Streams with a publisher; nginx says `publishing` of their clients too, but in the middle of a line."""
-    return len(re.findall(r"^<publishing/>\s*$", _get(server.http_port, "/stat"), re.MULTILINE))
+    return len(re.findall(r"^<publishing/>\s*$", get(server.http_port, "/stat"), re.MULTILINE))
 
 
-def _watched(port: int) -> int:
+def watched(port: int) -> int:
     try:
-        streams = json.loads(_get(port, "/api/streams"))["streams"]
+        streams = json.loads(get(port, "/api/streams"))["streams"]
     except OSError:
         return 0
     return sum(stream["state"] == "watching" for stream in streams)
@@ -286,14 +286,14 @@ def _watched(port: int) -> int:
 
 def _late_keyframes(port: int) -> int:
     """Those that were decided on more than MOST_LAG_S after they arrived."""
-    metrics = _get(port, "/metrics")
+    metrics = get(port, "/metrics")
     name = "streamguard_keyframe_lag_seconds"
     all_of_them = re.search(rf"^{name}_count (\S+)", metrics, re.MULTILINE)
     in_time = re.search(rf'^{name}_bucket{{le="{MOST_LAG_S}"}} (\S+)', metrics, re.MULTILINE)
     return round(float(all_of_them[1]) - float(in_time[1])) if all_of_them and in_time else 0
 
 
-def _get(port: int, path: str) -> str:
+def get(port: int, path: str) -> str:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)) as connection:
         connection.request("GET", path)
         return connection.getresponse().read().decode()
