@@ -11,13 +11,10 @@ Needs nginx with its RTMP module, and ffmpeg.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,12 +31,12 @@ from benchmarks.rtmp_streams import (
     make_library,
     publishing,
     watched,
+    watching,
 )
 from tests.programs import need
 from tests.servers import RtmpServer, free_ports
 from tests.waiting import eventually
 
-YOUNG_S = 5.0
 SETTLING_S = 20.0
 LOOKS = 5000
 
@@ -65,29 +62,6 @@ class Report:
         return self.quiet_percent / self.every_percent
 
 
-@contextmanager
-def watching(folder: Path, urls: list[str], *, library: Path, time_to_kill_s: float) -> Iterator[tuple[int, int]]:
-    """A worker; its process id, and the port of its metrics."""
-    folder.mkdir()
-    (port,) = free_ports(1)
-    command = [sys.executable, "-m", "streamguard", "watch", "--http-port", str(port), "--library", str(library)]
-    named = [f"cam-{number}={url}" for number, url in enumerate(urls)]
-    environ = os.environ | {
-        "SG__ATTENTION__TIME_TO_KILL_S": str(time_to_kill_s),
-        "SG__ATTENTION__YOUNG_S": str(YOUNG_S),
-    }
-    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        process = subprocess.Popen(
-            [*command, "--outbox", str(folder / "outbox.sqlite"), *named], stdout=out, stderr=err, env=environ
-        )
-    try:
-        eventually(lambda: watched(port) == len(urls), timeout_s=START_TIMEOUT_S, what=f"all watched ({folder})")
-        yield process.pid, port
-    finally:
-        process.kill()
-        process.wait()
-
-
 def measure(folder: Path, *, streams: int, seconds: float, time_to_kill_s: float) -> Report:
     """Everything, from the footage to the report."""
     known, other = make_footage(folder)
@@ -102,10 +76,16 @@ def measure(folder: Path, *, streams: int, seconds: float, time_to_kill_s: float
             stack.enter_context(server.publish(name, other, app=APP))
             time.sleep(ENCODING.gop_s / streams)
         eventually(lambda: publishing(server) == streams, timeout_s=START_TIMEOUT_S, what="all publishers")
-        workers = [
-            stack.enter_context(watching(folder / name, urls, library=folder / "library", time_to_kill_s=kill_s))
-            for name, kill_s in (("every", 0.0), ("quiet", time_to_kill_s))
-        ]
+        workers = []
+        for name, kill_s in (("every", 0.0), ("quiet", time_to_kill_s)):
+            (port,) = free_ports(1)
+            (folder / name).mkdir()
+            worker = watching(folder / name, urls, port=port, library=folder / "library", time_to_kill_s=kill_s)
+            workers.append((stack.enter_context(worker).pid, port))
+        ports = [port for _, port in workers]
+        eventually(
+            lambda: all(watched(port) == streams for port in ports), timeout_s=START_TIMEOUT_S, what="all watched"
+        )
         print(f"all are watched; {SETTLING_S:.0f} s to settle, then {seconds:.0f} s", file=sys.stderr)
         time.sleep(SETTLING_S)
         before = [_state(pid, port) for pid, port in workers]

@@ -139,9 +139,9 @@ class Family:
     def sample(self) -> Sample:
         """Processor time counts those that have ended as well."""
         (forkserver,) = forkservers(self._pid)
-        memory = {pid: _memory_mib(pid) for pid in (self._pid, *descendants(self._pid))}
+        memory = {pid: memory_mib(pid) for pid in (self._pid, *descendants(self._pid))}
         pss_mib = {pid: both[0] for pid, both in memory.items()}
-        self._cpu_s |= {pid: _cpu_s(pid) for pid in pss_mib}
+        self._cpu_s |= {pid: cpu_s(pid) for pid in pss_mib}
         parent, shared = pss_mib.pop(self._pid), pss_mib.pop(forkserver)
         return Sample(
             at_s=time.monotonic(),
@@ -182,13 +182,16 @@ def make_library(folder: Path, known: Path, *, looks: int) -> int:
 
 
 @contextmanager
-def watching(folder: Path, urls: list[str], *, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """The worker; its standard output goes to `out`."""
+def watching(
+    folder: Path, urls: list[str], *, port: int, library: Path | None = None, time_to_kill_s: float = 0.0
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The worker; its standard output goes to `out`. It looks at every keyframe, unless it is given a time to kill."""
     command = [sys.executable, "-m", "streamguard", "watch", "--json", "--http-port", str(port)]
     named = [f"cam-{number}={url}" for number, url in enumerate(urls)]
-    stores = ["--library", str(folder / "library"), "--outbox", str(folder / "outbox.sqlite")]
+    stores = ["--library", str(library or folder / "library"), "--outbox", str(folder / "outbox.sqlite")]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        process = subprocess.Popen([*command, *stores, *named], stdout=out, stderr=err)
+        attention = {"SG__ATTENTION__TIME_TO_KILL_S": str(time_to_kill_s), "SG__ATTENTION__YOUNG_S": "5"}
+        process = subprocess.Popen([*command, *stores, *named], stdout=out, stderr=err, env=os.environ | attention)
     try:
         yield process
     finally:
@@ -299,7 +302,7 @@ def get(port: int, path: str) -> str:
         return connection.getresponse().read().decode()
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
@@ -310,7 +313,7 @@ def _busy_s() -> float:
     return (user + nice + system + irq + softirq) / _TICKS_PER_S
 
 
-def _memory_mib(pid: int) -> tuple[float, float]:
+def memory_mib(pid: int) -> tuple[float, float]:
     """PSS, and the anonymous part of it."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     kib = {name: int(size) for name, size in re.findall(r"^(\w+):\s+(\d+) kB", rollup, re.MULTILINE)}

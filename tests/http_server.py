@@ -8,7 +8,7 @@ def test_something(web: Web) -> None:
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -96,6 +96,13 @@ class Web:
 @pytest.fixture
 def web() -> Iterator[Web]:
     """A server of the test's own."""
+    with serving() as scripted:
+        yield scripted
+
+
+@contextmanager
+def serving() -> Iterator[Web]:
+    """The server, for those who are no test."""
     stopping = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -118,8 +125,10 @@ def web() -> Iterator[Web]:
     scripted = Web(server.server_port, stopping)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    yield scripted
-    stopping.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield scripted
+    finally:
+        stopping.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

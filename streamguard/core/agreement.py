@@ -78,6 +78,11 @@ class Support:
     nats: float
     chain: tuple[tuple[MediaTime, Evidence], ...]
 
+    @property
+    def rank(self) -> tuple[float, int]:
+        """More nats first. They have a ceiling, which all frames of one shot may reach: then more features."""
+        return self.nats, sum(item.features or 0 for _, item in self.chain)
+
 
 def seen_in(observation: Observation) -> Seen:
     """Sorted, so that the decision does not hang on the order in which the library was searched."""
@@ -147,7 +152,7 @@ def strongest(
             if item.tells_when or story is None:
                 support = _support(item, trace, now=now, rule=rule, story=story)
                 if len(support.chain) >= keyframes and support.nats >= enough:
-                    best = support if best is None or support.nats > best.nats else best
+                    best = support if best is None or support.rank > best.rank else best
     return best
 
 

@@ -1,5 +1,6 @@
 """HTTP for hostile servers: each fetch has one deadline, one size, and goes where the guard lets it go."""
 
+import re
 import ssl
 import time
 import zlib
@@ -22,6 +23,8 @@ _MAX_REDIRECTS = 3
 _MAX_CONNECTIONS = 4
 _CHUNK_BYTES = 1 << 16
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _FOREIGN = (HTTPError, HTTPException, OSError, ValueError)
 
 
@@ -35,17 +38,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A part of a resource."""
+    """A part of a resource. `or_all`: where the server knows no parts, all of it will do as well."""
 
     first: int
     length: int
+    or_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A body, and where it came from after redirects.
 
-    `whole`: nothing of it is missing. `unchanged`: it is as it was when the validator was given out.
+    `whole`: nothing of it is missing. `unchanged`: it is as it was when the validator was given out. `ranged`: the
+    server knows parts. `total_bytes`: how long the resource is, not only the part, where that was told.
     """
 
     url: str
@@ -53,6 +58,8 @@ class Fetched:
     whole: bool = True
     unchanged: bool = False
     validator: Mapping[str, str] = field(default_factory=dict)
+    ranged: bool = False
+    total_bytes: int | None = None
 
 
 class Fetcher:
@@ -65,6 +72,7 @@ class Fetcher:
         self._credentials = make_headers(basic_auth=auth) if auth else {}
         self._connections: dict[tuple[str, str, int], Connection] = {}
         self._tls: ssl.SSLContext | None = None
+        self._new_bytes = 0
 
     def fetch(
         self, url: str, limits: Limits, *, base: str = "", part: ByteRange | None = None,
@@ -84,6 +92,11 @@ class Fetcher:
                     return self._fetched(target, response, limits, part=part)
                 url, base = response.headers.get("Location", ""), target.url
         raise SourceRefused("fetch", self._subject, f"more than {_MAX_REDIRECTS} redirects")
+
+    def new_bytes(self) -> int:
+        """How many bytes of bodies came over the network since this was asked before."""
+        new, self._new_bytes = self._new_bytes, 0
+        return new
 
     def close(self) -> None:
         """Drops every connection without a word to the servers: nothing here can block."""
@@ -149,13 +162,24 @@ class Fetcher:
             return Fetched(target.url, unchanged=True)
         if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
             raise self._refused(response.status)
+        came = _came(response)
+        if part is not None and came.ranged and came.first != part.first:
+            raise SourceUnavailable("fetch", self._subject, "the server sent another part than it was asked for")
+        if part is not None and part.or_all and not came.ranged:
+            part = None
         # A server that knows no ranges sends everything: what comes before the part is read, and dropped.
         skipped = part.first if part is not None and response.status == HTTPStatus.OK else 0
         wanted = limits.max_bytes if part is None else min(limits.max_bytes, part.length)
-        body, whole = _body(response, max_bytes=min(limits.max_bytes, skipped + wanted))
+        try:
+            body, whole = _body(response, max_bytes=min(limits.max_bytes, skipped + wanted))
+        finally:
+            self._new_bytes += response.tell()
         if part is not None:
             whole = len(body) - skipped == part.length
-        return Fetched(target.url, body[skipped:], whole, validator=_validator(response))
+        return Fetched(
+            target.url, body[skipped:], whole, validator=_validator(response), ranged=came.ranged,
+            total_bytes=came.total_bytes,
+        )  # fmt: skip
 
     def _refused(self, status: int) -> SourceError:
         if status in (401, 403, 407, 451):
@@ -197,6 +221,25 @@ def _body(response: BaseHTTPResponse, *, max_bytes: int) -> tuple[bytes, bool]:
     except (HTTPError, HTTPException, OSError, zlib.error):
         return b"".join(chunks), False
     return b"".join(chunks), unpack is None or unpack.eof
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """Which part of how much an answer says that it is."""
+
+    ranged: bool = False
+    first: int = 0
+    total_bytes: int | None = None
+
+
+def _came(response: BaseHTTPResponse) -> _Came:
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
+        told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        if told is None:
+            return _Came()
+        return _Came(ranged=True, first=int(told[1]), total_bytes=int(told[2]) if told[2] != "*" else None)
+    length = response.headers.get("Content-Length", "")
+    return _Came(total_bytes=int(length) if _NUMBER.fullmatch(length) else None)
 
 
 def _validator(response: BaseHTTPResponse) -> dict[str, str]:

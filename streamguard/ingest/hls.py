@@ -1,29 +1,29 @@
 """HLS by our own loop. FFmpeg's fetches every rendition, follows a playlist anywhere, and ends a stall as a plain end.
 
-Ours takes the cheapest rendition that is good enough, from its newest segment on, and each new segment as soon as the
-playlist names it.
+Ours takes the cheapest rendition that is good enough, from its newest segment on, and of each new segment, as soon as
+the playlist names it, what its keyframes take: from a playlist of keyframes alone, from its head, or all of it.
 """
 
 import logging
-import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 
-from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
-from streamguard.ingest.av_errors import FOREIGN, ours
-from streamguard.ingest.fetch import Fetcher, Limits
+from streamguard.errors import SourceError, SourceStalled
+from streamguard.ingest.fetch import Fetcher
 from streamguard.ingest.guard import Guard
+from streamguard.ingest.heads import NoPartsError
 from streamguard.ingest.live_playlist import Playlist, live_segments
+from streamguard.ingest.looks import Looks
 from streamguard.ingest.news import Tell
 from streamguard.ingest.options import PaceNow, SourceOptions
-from streamguard.ingest.playlist import MediaSegment, Part
-from streamguard.ingest.segments import segment_frames
+from streamguard.ingest.playlist import MediaPlaylist
+from streamguard.ingest.segment_reader import SegmentReader
 from streamguard.ingest.urls import public_url
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 
-_MAX_FAILURES_IN_A_ROW = 3
-_MAX_INIT_BYTES = 4 << 20
+_LISTED_LATELY = 6
 
 _LEAST_MEASURED_S = 0.25
 _MOST_FASTER, _MOST_SLOWER = 2.0, 3.0
@@ -45,16 +45,98 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
         first = playlist.open()
         viewer = Viewer(subject, options, session=session, tell=tell, live=not first.ended)
         viewer.pace = pace
-        reader = _SegmentReader(fetcher, playlist, options, viewer=viewer)
-        if first.ended:
-            position_s = 0.0
-            for segment in first.segments:
-                measured_s = yield from reader.frames(segment, position_s=position_s)
-                position_s += length_s(segment.duration_s, measured_s=measured_s)
-        else:
-            for segment in live_segments(playlist, first, options, viewer=viewer):
-                yield from reader.frames(segment)
+        sight = _Sight(fetcher, options, viewer, tell)
+        yield from (_recorded if first.ended else _live)(sight, playlist, first)
         viewer.ended()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What one session fetches and shows with."""
+
+    fetcher: Fetcher
+    options: SourceOptions
+    viewer: Viewer
+    tell: Tell
+
+    def reader(self, playlist: Playlist, looks: Looks | None) -> SegmentReader:
+        return SegmentReader(
+            self.fetcher, playlist, self.options, viewer=self.viewer, tell=self.tell, looks=looks
+        )  # fmt: skip
+
+    def opened_i_frames(
+        self, playlist: Playlist, *, beside: MediaPlaylist
+    ) -> tuple[Playlist, MediaPlaylist] | None:  # fmt: skip
+        """What is offered of keyframes alone, where that is of use: it is an offer, and no error of the stream's."""
+        try:
+            offered = playlist.open_i_frames()
+        except SourceError:
+            self.viewer.damaged("playlist of keyframes")
+            return None
+        return offered if offered is not None and _are_enough(self.options, offered[1], beside=beside) else None
+
+
+def _recorded(sight: _Sight, playlist: Playlist, first: MediaPlaylist) -> Iterator[Frame]:
+    """Whole: where each segment stands in the recording is measured by its last picture."""
+    reader = sight.reader(playlist, Looks(0.0))
+    position_s = 0.0
+    for segment in first.segments:
+        measured_s = yield from reader.frames(segment, position_s=position_s)
+        position_s += length_s(segment.duration_s, measured_s=measured_s)
+
+
+def _live(sight: _Sight, playlist: Playlist, first: MediaPlaylist) -> Iterator[Frame]:
+    options = sight.options
+    if sight.options.hls_look_every_s > 0:
+        now = yield from _by_i_frames(sight, playlist, first)
+        if now is None:
+            return
+        first = now
+    reader = sight.reader(playlist, Looks(options.hls_look_every_s))
+    for segment in live_segments(playlist, first, options, viewer=sight.viewer):
+        yield from reader.frames(segment)
+
+
+def _by_i_frames(
+    sight: _Sight, playlist: Playlist, first: MediaPlaylist
+) -> Generator[Frame, None, MediaPlaylist | None]:
+    """Watches what is offered of keyframes alone, as long as that is of use.
+
+    Returns the playlist of whole segments as it is by then, to go on with; None: the stream has ended.
+    """
+    listing = sight.opened_i_frames(playlist, beside=first)
+    if listing is None:
+        return first
+    reader = sight.reader(listing[0], None)
+    try:
+        for segment in live_segments(*listing, sight.options, viewer=sight.viewer):
+            if segment.duration_s > sight.options.hls_look_every_s:
+                break
+            yield from reader.frames(segment)
+        else:
+            return None
+    except SourceStalled:
+        now = playlist.changed()
+        if now is None or now.segments[-1:] == first.segments[-1:]:
+            raise
+    except (SourceError, NoPartsError):
+        now = playlist.changed()
+    else:
+        now = playlist.changed()
+    sight.viewer.damaged("playlist of keyframes")
+    return now or first
+
+
+def _are_enough(options: SourceOptions, listed: MediaPlaylist, *, beside: MediaPlaylist) -> bool:
+    """Whether keyframes alone show what the operator asks for: some are listed at longer intervals, for seeking."""
+    newest = listed.segments[-_LISTED_LATELY:]
+    return (
+        listed.i_frames_only
+        and not listed.ended
+        and bool(newest)
+        and not any(segment.encryption for segment in (*newest, *beside.segments[-1:]))
+        and all(0 < segment.duration_s <= options.hls_look_every_s for segment in newest)
+    )
 
 
 def length_s(told_s: float, *, measured_s: float) -> float:
@@ -68,72 +150,3 @@ def length_s(told_s: float, *, measured_s: float) -> float:
     if measured_s < _LEAST_MEASURED_S:
         return told_s
     return min(max(told_s, measured_s / _MOST_FASTER), measured_s * _MOST_SLOWER)
-
-
-class _SegmentReader:
-    """Fetches segments and shows them to the viewer; one that fails is passed over, several in a row are an error."""
-
-    def __init__(self, fetcher: Fetcher, playlist: Playlist, options: SourceOptions, *, viewer: Viewer) -> None:
-        self._fetcher = fetcher
-        self._playlist = playlist
-        self._options = options
-        self._viewer = viewer
-        self._init: tuple[Part, bytes] | None = None
-        self._failures = 0
-
-    def frames(self, segment: MediaSegment, *, position_s: float | None = None) -> Generator[Frame, None, float]:
-        """The segment's keyframes. `position_s`: where it begins in media time; None: the arrival clock counts.
-
-        Returns its length in seconds by its own time stamps, 0 where not all of it could be read.
-        """
-        if segment.encryption:
-            raise self._viewer.unwatchable(f"encrypted segments ({segment.encryption})")
-        if segment.is_gap:
-            self._viewer.damaged("segment")
-            return 0.0
-        before = self._viewer.pictures
-        try:
-            data, whole = self._bytes(segment)
-            arrived_s = time.monotonic()
-            measured_s = yield from segment_frames(
-                data, self._viewer, arrived_s=arrived_s, position_s=arrived_s if position_s is None else position_s
-            )
-        except SourceError as error:
-            self._failed(error, before=before)
-        except FOREIGN as error:
-            failed = ours(error, operation="read segment of", subject=self._playlist.subject, opening=True)
-            failed.__cause__ = error
-            self._failed(failed, before=before)
-        else:
-            self._failures = 0
-            return measured_s if whole else 0.0
-        return 0.0
-
-    def _failed(self, error: SourceError, *, before: int) -> None:
-        """Counts a segment that could not be used to its end, and raises when it is one too many."""
-        self._viewer.damaged("segment")
-        self._failures = 1 if self._viewer.pictures > before else self._failures + 1
-        refused_from_the_start = isinstance(error, SourceRefused) and self._viewer.pictures == 0
-        if self._failures >= _MAX_FAILURES_IN_A_ROW or refused_from_the_start:
-            raise error
-
-    def _bytes(self, segment: MediaSegment) -> tuple[bytes, bool]:
-        """The segment, and whether it is whole. Of one that is too long, or not all there in time, what came: players
-        show it as it comes, too.
-        """
-        head = b"" if segment.init is None else self._init_bytes(segment.init)
-        limits = Limits(self._options.read_timeout_s, self._options.max_segment_bytes)
-        source = segment.source
-        fetched = self._fetcher.fetch(source.uri, limits, base=self._playlist.url, part=source.part)
-        if not fetched.whole:
-            self._viewer.damaged("segment cut short")
-        return head + fetched.body, fetched.whole
-
-    def _init_bytes(self, init: Part) -> bytes:
-        if self._init is None or self._init[0] != init:
-            limits = Limits(self._options.read_timeout_s, _MAX_INIT_BYTES)
-            fetched = self._fetcher.fetch(init.uri, limits, base=self._playlist.url, part=init.part)
-            if not fetched.whole:
-                raise SourceUnavailable("read segment of", self._playlist.subject, "its EXT-X-MAP is not all there")
-            self._init = init, fetched.body
-        return self._init[1]

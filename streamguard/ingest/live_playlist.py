@@ -18,6 +18,8 @@ _TARGET_BOUNDS_S = (0.5, 15.0)
 _MAX_BACKLOG = 10
 _MAX_FAILURES_IN_A_ROW = 3
 _REMEMBERED = 64
+_OFFER_TIMEOUT_S = 3.0
+"""There are the segments, too: what keyframes alone would save is not worth waiting for."""
 
 
 def pause_s(*, now_s: float, found_s: float, cadence_s: float, target_s: float) -> float:
@@ -39,6 +41,17 @@ class Fresh:
 
     segments: tuple[MediaSegment, ...] = ()
     skipped: int = 0
+
+
+def due_after_s(media: MediaPlaylist, fresh: Fresh, *, passed_s: float, target_s: float) -> float:
+    """How long until there is something new again, where these were found `passed_s` after those before them.
+
+    What the stream does counts, where that is faster than what it says. Of keyframes alone there are as many new ones
+    at once as a segment has.
+    """
+    if media.i_frames_only:
+        return min(sum(segment.duration_s for segment in fresh.segments), passed_s)
+    return min(fresh.segments[-1].duration_s, target_s, passed_s / len(fresh.segments))
 
 
 class Tracker:
@@ -81,6 +94,7 @@ class Playlist:
         self._fetcher = fetcher
         self._options = options
         self._validator: Mapping[str, str] = {}
+        self._i_frames: tuple[str, str] | None = None
         self.subject = subject
         self.url = url
 
@@ -88,8 +102,22 @@ class Playlist:
         """The playlist for the first time, through a master playlist where there is one. Raises SourceError."""
         found = self._fetched(self.url, timeout_s=self._options.open_timeout_s)
         if isinstance(found, MasterPlaylist):
+            offer = found.i_frames_choice()
+            self._i_frames = (self.url, offer.uri) if offer is not None else None
             found = self._fetched(found.choice().uri, timeout_s=self._options.open_timeout_s)
         return self._media(found)
+
+    def open_i_frames(self) -> "tuple[Playlist, MediaPlaylist] | None":
+        """The playlist of keyframes alone that the master playlist offers beside this one; None: there is none.
+
+        Raises SourceError.
+        """
+        if self._i_frames is None:
+            return None
+        master_url, uri = self._i_frames
+        playlist = Playlist(self._fetcher, master_url, self._options, subject=self.subject)
+        timeout_s = min(self._options.open_timeout_s, _OFFER_TIMEOUT_S)
+        return playlist, self._media(playlist._fetched(uri, timeout_s=timeout_s))
 
     def changed(self) -> MediaPlaylist | None:
         """The playlist now; None: unchanged. Raises SourceError."""
@@ -136,10 +164,9 @@ def live_segments(
     failures = 0
     while True:
         fresh = tracker.fresh(media) if media is not None else Fresh()
-        if fresh.segments:
+        if media is not None and fresh.segments:
             now_s = time.monotonic()
-            # What the stream does counts, where that is faster than what it says.
-            cadence_s = min(fresh.segments[-1].duration_s, target_s, (now_s - found_s) / len(fresh.segments))
+            cadence_s = due_after_s(media, fresh, passed_s=now_s - found_s, target_s=target_s)
             found_s = now_s
             for _ in range(fresh.skipped):
                 viewer.damaged("segment too many at once")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,25 @@ class Damaged:
     count: int = 1
 
 
-News = Opened | Alive | Blind | Damaged
+class Way(Enum):
+    """How an HLS segment is looked at."""
+
+    I_FRAMES = "iframe"
+    """From a playlist of keyframes alone."""
+    HEAD = "head"
+    """As far as its keyframes, or its first one, go."""
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """An HLS segment was fetched, and how; and the bytes of all bodies since the last word, playlists included."""
+
+    way: Way
+    fetched_bytes: int
+
+
+News = Opened | Alive | Blind | Damaged | Pulled
 Tell = Callable[[News], None]
 
 

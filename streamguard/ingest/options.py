@@ -19,6 +19,7 @@ class SourceOptions:
     max_segment_bytes: int = 64 * MIB
     allow_hosts: tuple[str, ...] = ()
     keyframe_spacing_s: float = 0.2
+    hls_look_every_s: float = 2.5
 
 
 PaceNow = Callable[[], Pace]

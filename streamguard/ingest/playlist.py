@@ -6,7 +6,7 @@ Only the tags that we use reach it. Whatever is out of bounds is SourceUnwatchab
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import m3u8
@@ -23,13 +23,19 @@ _MAX_VARIANTS = 200
 _MAX_DURATION_S = 3600.0
 _GOOD_ENOUGH_LINES = 240
 _MAX_NUMBER = 1 << 62
+_MOST_TABLES_BYTES = 1 << 16
+"""What stands before the first keyframe is tables, hardly a kB of them; where it is more, that is not the first one."""
 _TAGS = (
     "#EXTM3U", "#EXTINF:", "#EXT-X-BYTERANGE:", "#EXT-X-MAP:", "#EXT-X-STREAM-INF:", "#EXT-X-ENDLIST", "#EXT-X-GAP",
+    "#EXT-X-I-FRAMES-ONLY",
 )  # fmt: skip
+_I_FRAME_TAG = "#EXT-X-I-FRAME-STREAM-INF:"
 # Playlists with one of these are read from start to end.
 _WHOLE_TAGS = ("#EXT-X-ENDLIST", "#EXT-X-STREAM-INF:")
 # These hold from where they stand on, so the last of each is kept of what is cut away.
-_STANDING_TAGS = ("#EXTM3U", "#EXT-X-TARGETDURATION:", "#EXT-X-MEDIA-SEQUENCE:", "#EXT-X-MAP:", "#EXT-X-KEY:")
+_STANDING_TAGS = (
+    "#EXTM3U", "#EXT-X-TARGETDURATION:", "#EXT-X-MEDIA-SEQUENCE:", "#EXT-X-MAP:", "#EXT-X-KEY:", "#EXT-X-I-FRAMES-ONLY",
+)  # fmt: skip
 _VIDEO_CODEC = re.compile(r"(avc|hvc|hev|av01|vp0?[89]|dvh|dva|vvc|vvi|mp4v)", re.IGNORECASE)
 # What m3u8 lets through of Python's own errors when a playlist is not one.
 _FOREIGN = (m3u8.ParseError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
@@ -55,7 +61,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class MediaSegment:
-    """One stretch of the stream. `encryption` is the method, "" for none; `init` comes before its bytes."""
+    """One stretch of the stream. `encryption` is the method, "" for none; `init` comes before its bytes.
+
+    `starts_anew`: what was before it says nothing of it (EXT-X-DISCONTINUITY).
+    """
 
     number: int
     duration_s: float
@@ -63,13 +72,15 @@ class MediaSegment:
     init: Part | None = None
     encryption: str = ""
     is_gap: bool = False
+    starts_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MasterPlaylist:
-    """The renditions that there are."""
+    """The renditions that there are; `i_frames` are those of keyframes alone."""
 
     variants: tuple[Variant, ...]
+    i_frames: tuple[Variant, ...] = ()
 
     def choice(self) -> Variant:
         """The cheapest rendition that is good enough: the lowest of 240 lines or more, else the highest."""
@@ -79,14 +90,25 @@ class MasterPlaylist:
             return min(enough, key=lambda variant: (variant.height_px, variant.bandwidth_bps))
         return max(seen, key=lambda variant: (variant.height_px, variant.bandwidth_bps))
 
+    def i_frames_choice(self) -> Variant | None:
+        """The cheapest rendition of keyframes alone that shows no less than `choice` needs to; None: there is none."""
+        told_px = self.choice().height_px
+        least_px = min(told_px, _GOOD_ENOUGH_LINES) if told_px else _GOOD_ENOUGH_LINES
+        enough = [variant for variant in self.i_frames if variant.height_px >= least_px]
+        return min(enough, key=lambda variant: (variant.height_px, variant.bandwidth_bps), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class MediaPlaylist:
-    """The segments that there are now, oldest first. `ended`: there will be no more."""
+    """The segments that there are now, oldest first. `ended`: there will be no more.
+
+    `i_frames_only`: each segment is one keyframe, and lasts until the next one.
+    """
 
     target_s: float
     segments: tuple[MediaSegment, ...]
     ended: bool
+    i_frames_only: bool = False
 
 
 def parse(body: bytes, *, subject: str) -> MasterPlaylist | MediaPlaylist:
@@ -126,6 +148,13 @@ def _own_tags(line: str, _: int, data: dict[str, Any], state: dict[str, Any]) ->
         method = re.search(r"METHOD=([^,]*)", line)
         state["current_key"] = {"method": method[1] if method else "unknown method"}
         return True
+    if line.startswith(_I_FRAME_TAG):
+        # m3u8 gives up on the whole playlist over one that is odd, and it is only an offer.
+        data.setdefault("i_frames", []).append(line.removeprefix(_I_FRAME_TAG))
+        return True
+    if line.strip() == "#EXT-X-DISCONTINUITY":
+        state["discontinuity"] = True
+        return True
     for tag, key in (("#EXT-X-TARGETDURATION:", "targetduration"), ("#EXT-X-MEDIA-SEQUENCE:", "media_sequence")):
         if line.startswith(tag):
             data[key] = float(line[len(tag) :]) if key == "targetduration" else int(line[len(tag) :])
@@ -138,7 +167,11 @@ def _master(data: dict[str, Any], *, subject: str) -> MasterPlaylist:
     if not 0 < len(found) <= _MAX_VARIANTS:
         problem = f"the playlist names {len(found)} renditions, where 1 to {_MAX_VARIANTS} make sense"
         raise _unwatchable(subject, problem)
-    return MasterPlaylist(tuple(_variant(entry["uri"], entry["stream_info"]) for entry in found))
+    offers = (_i_frames(attributes) for attributes in data.get("i_frames", [])[:_MAX_VARIANTS])
+    return MasterPlaylist(
+        variants=tuple(_variant(entry["uri"], entry["stream_info"]) for entry in found),
+        i_frames=tuple(offer for offer in offers if offer is not None),
+    )
 
 
 def _variant(uri: str, info: dict[str, Any]) -> Variant:
@@ -152,15 +185,28 @@ def _variant(uri: str, info: dict[str, Any]) -> Variant:
     )
 
 
+def _i_frames(attributes: str) -> Variant | None:
+    """None: it says too little to be used."""
+    uri = re.search(r'(?:^|,)\s*URI="([^"]+)"', attributes)
+    size = re.search(r"(?:^|,)\s*RESOLUTION=(\d{1,5}[xX]\d{1,5})", attributes)
+    bandwidth = re.search(r"(?:^|,)\s*BANDWIDTH=(\d{1,12})\b", attributes)
+    if uri is None or size is None:
+        return None
+    return _variant(uri[1], {"resolution": size[1], "bandwidth": bandwidth[1] if bandwidth else 0})
+
+
 def _media(data: dict[str, Any], *, dropped: int, subject: str) -> MediaPlaylist:
     first_number = data["media_sequence"] or 0
     if not 0 <= first_number <= _MAX_NUMBER:
         raise _unwatchable(subject, "the playlist's media sequence number is out of range")
     first_number += dropped
+    segments = tuple(_segments(data["segments"], first_number))
+    i_frames_only = bool(data["is_i_frames_only"])
     return MediaPlaylist(
         target_s=_seconds(data.get("targetduration", 0.0)),
-        segments=tuple(_segments(data["segments"], first_number)),
+        segments=tuple(_with_tables(segments)) if i_frames_only else segments,
         ended=bool(data["is_endlist"]),
+        i_frames_only=i_frames_only,
     )
 
 
@@ -178,7 +224,23 @@ def _segments(found: Iterable[dict[str, Any]], first_number: int) -> Iterable[Me
             init=_part(init["uri"], init.get("byterange"), {}) if init else None,
             encryption=_encryption(entry.get("key")),
             is_gap=bool(entry.get("gap_tag")),
+            starts_anew=bool(entry.get("discontinuity")),
         )
+
+
+def _with_tables(segments: Iterable[MediaSegment]) -> Iterable[MediaSegment]:
+    """Without an EXT-X-MAP a keyframe's tables stand between the start of its file and its first keyframe (RFC 8216,
+    4.3.3.6).
+    """
+    tables: dict[str, Part | None] = {}
+    for segment in segments:
+        part = segment.source.part
+        if segment.init is None and part is not None:
+            is_told = 0 < part.first <= _MOST_TABLES_BYTES
+            init = Part(segment.source.uri, ByteRange(0, part.first)) if is_told else None
+            yield replace(segment, init=tables.setdefault(segment.source.uri, init))
+        else:
+            yield segment
 
 
 def _part(uri: str, byterange: str | None, ends: dict[str, int]) -> Part:

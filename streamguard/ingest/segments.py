@@ -38,30 +38,36 @@ def ts_start(data: bytes) -> int | None:
     return None
 
 
+def opened_segment(data: bytes, format_name: str) -> InputContainer:
+    """The segment's container, to be closed. Raises PyAV's errors."""
+    start = ts_start(data) if format_name == "mpegts" else 0
+    return av.open(
+        io.BytesIO(memoryview(data)[start or 0 :]),
+        "r",
+        format=format_name,
+        options={"fpsprobesize": "0", "analyzeduration": "1000000", **PARSE_ONLY},
+        metadata_errors="replace",
+        io_open=refuse_nested,
+    )
+
+
 def segment_frames(
-    data: bytes, viewer: Viewer, *, arrived_s: float, position_s: float
+    data: bytes, viewer: Viewer, *, arrived_s: float, position_s: float, in_part: bool = False
 ) -> Generator[Frame, None, float]:
     """The segment's keyframes in order; returns its length in seconds by its own time stamps.
 
+    `in_part`: some of its bytes were left out, so a packet that may not be whole is not looked at.
     Raises PyAV's errors; SourceUnwatchable: no video, or no segment at all.
     """
     format_name = segment_format(data)
     if format_name is None:
         raise viewer.unwatchable("segments that are neither MPEG-TS nor MP4")
-    start = ts_start(data) if format_name == "mpegts" else 0
-    options = {"fpsprobesize": "0", "analyzeduration": "1000000", **PARSE_ONLY}
-    with av.open(
-        io.BytesIO(memoryview(data)[start or 0 :]),
-        "r",
-        format=format_name,
-        options=options,
-        metadata_errors="replace",
-        io_open=refuse_nested,
-    ) as container:
+    with opened_segment(data, format_name) as container:
         video = viewer.open(container, position_s=position_s)
         position = Position()
         offset_s = 0.0
-        for packet in _packets(container, video, viewer):
+        packets = _packets(container, video, viewer)
+        for packet in _surely_whole(packets, format_name) if in_part else packets:
             offset_s = min(position.at_s(Stamps.of(packet)), _MAX_OFFSET_S)
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s + offset_s)
         return offset_s
@@ -73,3 +79,16 @@ def _packets(container: InputContainer, video: VideoStream, viewer: Viewer) -> "
     except IndexError:
         # PyAV drops the packets of a stream that began after opening, and stumbles over it at the end.
         viewer.damaged("stream that began within a segment")
+
+
+def _surely_whole(packets: "Iterator[Packet[VideoStream]]", format_name: str) -> "Iterator[Packet[VideoStream]]":
+    """MPEG-TS does not say how long a picture is: it is whole when the next one begins. MP4 does."""
+    if format_name == "mov":
+        yield from (packet for packet in packets if not packet.is_corrupt)
+        return
+    held: Packet[VideoStream] | None = None
+    for packet in packets:
+        if packet.size:
+            if held is not None:
+                yield held
+            held = packet

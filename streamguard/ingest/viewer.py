@@ -60,6 +60,8 @@ class Viewer:
         self._window_s = -math.inf
         self._looks = 0
         self.pictures = 0
+        self.keyframes = 0
+        """Those that were seen, and those that were not due to be looked at."""
         self.pace: PaceNow = every_keyframe
         """Of a live stream; of a recording every keyframe is looked at."""
 
@@ -107,6 +109,7 @@ class Viewer:
             return True
         # It is there to be looked at, and the last one that was due was seen: this stream is not blind.
         self._passed_over += 1
+        self.keyframes += 1
         self._seen_s = position_s
         return False
 
@@ -169,6 +172,7 @@ class Viewer:
 
     def _seen(self, position_s: float) -> None:
         self.pictures += 1
+        self.keyframes += 1
         self._sampler.looked()
         self._seen_s = position_s
         self._told_s = self._wall_s(position_s)

@@ -1,5 +1,6 @@
-"""FAISS, and nothing else: an exact index of 256-bit codes, read from bytes that have been checked before."""
+"""FAISS, and nothing else: exact search in 256-bit codes that have been checked before, and the file they stand in."""
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,41 +11,96 @@ from numpy.typing import NDArray
 from streamguard.errors import LibraryDamaged
 from streamguard.types import PDQ_BITS, PDQ_BYTES, Codes
 
-_HEADER_BYTES = 33  # magic 4, bits 4, code size 4, rows 8, trained 1, metric 4, length of what follows 8
-_MAGIC = b"IBxF"
+MOST_HITS = 16_384
+"""Of each query so many hits are kept, the nearest: a library of a million equal codes is still answered in time."""
+
+_BLOCK_ROWS = 1 << 18
+"""FAISS collects every hit before we see one, so it is asked about so many codes at a time."""
+
+_FAISS: Any = faiss
+"""Its stubs leave out what searches codes in our own memory."""
+
+_HEADER_BYTES = 33
+_TRAINED_AND_METRIC = b"\1" + struct.pack("<i", faiss.METRIC_L2)
+_ROW_BITS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """For each query the rows within the radius: those of query q lie at `starts[q]:starts[q + 1]`, in no order."""
+    """For each query the rows within the radius: those of query q lie at `starts[q]:starts[q + 1]`, nearest first."""
 
     starts: NDArray[np.int64]
     rows: NDArray[np.int64]
     distances_bits: NDArray[np.int64]
 
 
+def as_keys(rows: NDArray[Any], distances_bits: NDArray[Any]) -> NDArray[np.int64]:
+    """Hits of one query as numbers whose order is by distance, then by row."""
+    return (distances_bits.astype(np.int64) << _ROW_BITS) | rows.astype(np.int64)
+
+
+def nearest_keys(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The smallest, at most MOST_HITS of them, in any order."""
+    return keys if len(keys) <= MOST_HITS else np.partition(keys, MOST_HITS)[:MOST_HITS]
+
+
+def hits_of(keys: list[NDArray[np.int64]]) -> Hits:
+    """From the keys of each query."""
+    starts = np.cumsum([0, *map(len, keys)], dtype=np.int64)
+    joined = np.concatenate([np.empty(0, np.int64), *map(np.sort, keys)])
+    return Hits(starts, joined & ((1 << _ROW_BITS) - 1), joined >> _ROW_BITS)
+
+
 class FlatIndex:
-    """Safe for any number of threads; never changes."""
+    """Safe for any number of threads; never changes. Looks at every code, and makes no copy of them."""
 
     def __init__(self, codes: Codes) -> None:
-        self._index: Any = faiss.IndexBinaryFlat(PDQ_BITS)
-        if len(codes):
-            self._index.add(np.ascontiguousarray(codes))
+        self._codes = np.ascontiguousarray(codes)
 
     @property
     def rows(self) -> int:
-        return int(self._index.ntotal)
+        return len(self._codes)
 
     def codes(self) -> Codes:
-        """A copy of every code, by row."""
-        flat: Codes = faiss.vector_to_array(self._index.xb)
-        return flat.reshape(-1, PDQ_BYTES)
+        """Every code, by row."""
+        return self._codes
 
     def within(self, queries: Codes, *, radius_bits: int) -> Hits:
-        """Every row at most `radius_bits` away from each query, in one pass for all queries."""
-        # FAISS's binary range search keeps what is strictly nearer than the radius that it is given.
-        starts, distances, rows = self._index.range_search(np.ascontiguousarray(queries), radius_bits + 1)
-        return Hits(starts.astype(np.int64), rows.astype(np.int64), distances.astype(np.int64))
+        """The rows at most `radius_bits` away from each query; of more than MOST_HITS the nearest."""
+        keys = [np.empty(0, np.int64)] * len(queries)
+        radii_bits = [radius_bits] * len(queries)
+        for start in range(0, self.rows, _BLOCK_ROWS):
+            if max(radii_bits, default=-1) < 0:
+                break
+            block = self._codes[start : start + _BLOCK_ROWS]
+            starts, rows, distances_bits = _range_search(queries, block, radius_bits=max(radii_bits))
+            for query in np.flatnonzero(np.diff(starts)).tolist():
+                own = slice(starts[query], starts[query + 1])
+                near = distances_bits[own] <= radii_bits[query]
+                found = as_keys(rows[own][near] + start, distances_bits[own][near])
+                kept = keys[query] = nearest_keys(np.concatenate([keys[query], found]))
+                if len(kept) == MOST_HITS:
+                    # Rows come in order: one that is as far as the last kept, and comes later, is not kept.
+                    radii_bits[query] = int(kept.max() >> _ROW_BITS) - 1
+        return hits_of(keys)
+
+
+def _range_search(
+    queries: Codes, codes: Codes, *, radius_bits: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(starts, rows, distances in bits)."""
+    queries = np.ascontiguousarray(queries)
+    found = _FAISS.RangeSearchResult(len(queries))
+    # FAISS's binary range search keeps what is strictly nearer than the radius that it is given.
+    _FAISS.hamming_range_search(
+        *(faiss.swig_ptr(queries), faiss.swig_ptr(codes), len(queries), len(codes), radius_bits + 1, PDQ_BYTES, found)
+    )
+    starts = faiss.rev_swig_ptr(found.lims, len(queries) + 1).astype(np.int64)
+    count = int(starts[-1])
+    if not count:
+        return starts, np.empty(0, np.int64), np.empty(0, np.int64)
+    rows = faiss.rev_swig_ptr(found.labels, count).astype(np.int64)
+    return starts, rows, faiss.rev_swig_ptr(found.distances, count).astype(np.int64)
 
 
 def to_bytes(codes: Codes) -> bytes:
@@ -57,19 +113,14 @@ def to_bytes(codes: Codes) -> bytes:
 
 
 def from_bytes(data: bytes, *, rows: int, path: object) -> FlatIndex:
-    """Raises LibraryDamaged. FAISS's reader was not made for hostile files, so it is given only what has the type and
-    the counts of the flat index that we expect, and exactly its length.
+    """Raises LibraryDamaged. FAISS's reader was not made for hostile files, so nothing but a flat index's header with
+    the counts that we expect is taken, and exactly the codes behind it, which stay where they are in `data`.
     """
-    shape = np.array([PDQ_BITS, PDQ_BYTES], dtype="<i4").tobytes() + np.array([rows], dtype="<i8").tobytes()
-    length = np.array([rows * PDQ_BYTES], dtype="<u8").tobytes()
-    header = data[:_HEADER_BYTES]
-    expected = header[: len(_MAGIC) + len(shape)] == _MAGIC + shape and header[-len(length) :] == length
-    if not expected or len(data) != _HEADER_BYTES + rows * PDQ_BYTES:
+    if data[:_HEADER_BYTES] != _header(rows) or len(data) != _HEADER_BYTES + rows * PDQ_BYTES:
         raise LibraryDamaged("read index", path, f"not a flat index of {rows} codes")
-    try:
-        read = faiss.deserialize_index_binary(np.frombuffer(data, dtype=np.uint8))
-    except RuntimeError as error:
-        raise LibraryDamaged("read index", path, "FAISS cannot read it") from error
-    index = FlatIndex(np.empty((0, PDQ_BYTES), dtype=np.uint8))
-    index._index = read  # noqa: SLF001  (this module's own class)
-    return index
+    return FlatIndex(np.frombuffer(data, dtype=np.uint8, offset=_HEADER_BYTES).reshape(rows, PDQ_BYTES))
+
+
+def _header(rows: int) -> bytes:
+    sizes = struct.pack("<iiq", PDQ_BITS, PDQ_BYTES, rows)
+    return b"IBxF" + sizes + _TRAINED_AND_METRIC + struct.pack("<q", rows * PDQ_BYTES)

@@ -13,9 +13,10 @@ from streamguard.core import pdq
 from streamguard.core.rules import Rules
 from streamguard.errors import FingerprintError, LibraryDamaged
 from streamguard.library import local_features
-from streamguard.library.faiss_flat import FlatIndex, Hits
+from streamguard.library.faiss_flat import Hits
 from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, read_live_set
 from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatures
+from streamguard.library.pdq_index import PdqIndex
 from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
 from streamguard.library.thumbnails import Album
 from streamguard.types import (
@@ -47,7 +48,7 @@ class _Loaded:
     assets: tuple[Asset, ...]
     codes: Codes
     places: Places
-    place_numbers: NDArray[np.int64]
+    place_numbers: NDArray[np.uint32]
     local: LocalFeatures
     album: Album
 
@@ -59,9 +60,9 @@ class Snapshot:
     version: str
     created_unix_s: float
     assets: tuple[Asset, ...]
-    _index: FlatIndex = field(repr=False)
+    _index: PdqIndex = field(repr=False)
     _places: Places = field(repr=False)
-    _place_numbers: NDArray[np.int64] = field(repr=False)
+    _place_numbers: NDArray[np.uint32] = field(repr=False)
     _local: FeatureSearch = field(repr=False)
     _spans: dict[LiveSegment, tuple[slice, slice]] = field(repr=False)
     _segments: dict[LiveSegment, LocalFeatures] = field(repr=False)
@@ -86,7 +87,7 @@ class Snapshot:
         # The features stand here twice: once as they were read, for the next snapshot, and once in the index.
         local = self._local.nbytes + sum(part.nbytes for part in self._segments.values())
         local += sum(album.spans.nbytes for album in self._albums.values())
-        return self.looks * PDQ_BYTES + self._places.nbytes + self._place_numbers.nbytes + local
+        return self._index.nbytes + self._places.nbytes + self._place_numbers.nbytes + local
 
     def vote(self, features: Features) -> tuple[Votes, ...]:
         """The frames that a stream's local features look like, the most likely first; at most 8."""
@@ -108,7 +109,7 @@ class Snapshot:
         hits = self._index.within(_queries(telling), radius_bits=radius_bits)
         queries = np.repeat(np.arange(len(hits.starts) - 1), np.diff(hits.starts))
         items = self._places["item"][hits.rows].astype(np.int64)
-        kept = _nearest(hits, queries, items=items, places=self._place_numbers[hits.rows])
+        kept = _nearest(hits, queries, items=items, places=self._place_numbers[hits.rows].astype(np.int64))
         return tuple(
             self._candidate(
                 int(hits.rows[hit]),
@@ -179,18 +180,22 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
     parts = [known.get(segment) or _read(library, segment) for segment in live.segments]
     assets: list[Asset] = []
     rows = 0
-    places = [np.empty(0, dtype=PLACE)]
-    numbers = [np.empty(0, dtype=np.int64)]
+    looks = sum(len(part.codes) for part in parts)
+    codes = np.empty((looks, PDQ_BYTES), np.uint8)
+    places = np.empty(looks, PLACE)
+    numbers = np.empty(looks, np.uint32)
     spans = {}
     local = []
     for segment, part in zip(live.segments, parts, strict=True):
-        spans[segment] = slice(rows, rows + len(part.codes)), slice(len(assets), len(assets) + len(part.assets))
-        shifted = part.places.copy()
-        shifted["item"] += len(assets)
-        places.append(shifted)
+        span = slice(rows, rows + len(part.codes))
+        spans[segment] = span, slice(len(assets), len(assets) + len(part.assets))
+        codes[span] = part.codes
+        places[span] = part.places
+        places["item"][span] += len(assets)
         # A segment has at most as many places as rows, so numbers of different segments never meet.
-        numbers.append(part.place_numbers + rows)
-        rows += len(part.codes)
+        numbers[span] = part.place_numbers
+        numbers[span] += rows
+        rows = span.stop
         local.append((part.local, len(assets)))
         assets.extend(part.assets)
     if len({asset.id for asset in assets}) != len(assets):
@@ -199,9 +204,9 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
         version=live.version,
         created_unix_s=live.changed_unix_s,
         assets=tuple(assets),
-        _index=FlatIndex(np.concatenate([np.empty((0, PDQ_BYTES), np.uint8), *(part.codes for part in parts)])),
-        _places=np.concatenate(places),
-        _place_numbers=np.concatenate(numbers),
+        _index=PdqIndex.over(codes),
+        _places=places,
+        _place_numbers=numbers,
         _local=FeatureSearch.over(local_features.joined(local)),
         _spans=spans,
         _segments={segment: part.local for segment, part in zip(live.segments, parts, strict=True)},
@@ -215,23 +220,34 @@ def _read(library: Path, live: LiveSegment) -> _Loaded:
     on = [number for number, item in enumerate(segment.items) if item.id not in off]
     renumbered = np.full(len(segment.items), -1, dtype=np.int64)
     renumbered[on] = np.arange(len(on))
-    kept = renumbered[segment.places["item"]] >= 0
-    places = segment.places[kept]
-    places["item"] = renumbered[places["item"]]
+    codes, places = segment.codes, segment.places
+    if off:
+        kept = renumbered[places["item"]] >= 0
+        codes, places = codes[kept], places[kept]
+        places["item"] = renumbered[places["item"]]
     items = [segment.items[number] for number in on]
     assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in items)
     local = segment.local.of_items(renumbered)
     # The id of an item that was removed may name other footage by now, in another segment.
     album = replace(segment.album, items={id_: n for id_, n in segment.album.items.items() if id_ not in off})
-    return _Loaded(assets, segment.codes[kept], places, _numbered(places), local, album)
+    return _Loaded(assets, codes, places, _numbered(places), local, album)
 
 
-def _numbered(places: Places) -> NDArray[np.int64]:
+def _numbered(places: Places) -> NDArray[np.uint32]:
     """For each look a number of its place, from 0, the same for all looks of that place (with and without bars)."""
-    keys = np.stack([places["item"].astype(np.int64), places["from_us"], places["to_us"]])
+    columns = [places[name] for name in ("to_us", "from_us", "item")]
+    later, same = np.zeros(max(len(places) - 1, 0), bool), np.ones(max(len(places) - 1, 0), bool)
+    for column in columns:
+        equal = column[1:] == column[:-1]
+        later = (column[1:] > column[:-1]) | (equal & later)
+        same &= equal
+    numbers = np.zeros(len(places), np.uint32)
+    if (later | same).all():  # as nearly always, and ten million take seconds to sort
+        numbers[1:] = np.cumsum(later, dtype=np.uint32)
+        return numbers
+    keys = np.stack([column.astype(np.int64) for column in reversed(columns)])
     order = np.lexsort(keys)
     new = (np.diff(keys[:, order], axis=1) != 0).any(axis=0)
-    numbers = np.zeros(len(places), dtype=np.int64)
     numbers[order[1:]] = np.cumsum(new)
     return numbers
 

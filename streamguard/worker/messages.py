@@ -24,7 +24,7 @@ from streamguard.errors import (
     StreamGuardError,
     UsageError,
 )
-from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
+from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened, Pulled, Way
 from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, Fingerprint, Fingerprints, MediaTime, Region
 
 MAX_MESSAGE_BYTES = 30 * 1024
@@ -38,6 +38,7 @@ _MAX_PRINTS = 8
 _MAX_FEATURES = 512
 _MAX_FEATURES_SIDE_PX = 2048
 _MAX_COUNT = 1_000_000
+_MAX_FETCHED_BYTES = 1 << 40
 _MAX_PTS_US = 1 << 53
 """Far beyond any session, and exact as a float."""
 
@@ -50,6 +51,7 @@ _PACE = struct.Struct("<BddBd")
 _ATTENTION = tuple(Attention)
 MAX_PACE_BYTES = _PACE.size
 
+_WAYS = frozenset(way.value for way in Way)
 _FAILURES: dict[str, type[StreamGuardError]] = {
     kind.__name__: kind
     for kind in (SourceError, SourceUnavailable, SourceStalled, SourceRefused, SourceUnwatchable, UsageError)
@@ -84,6 +86,8 @@ def pack(message: Message) -> bytes:
             told = ["blind", reason[:_MAX_TEXT]]
         case Damaged(what, count):
             told = ["damaged", what[:_MAX_TEXT], min(count, _MAX_COUNT)]
+        case Pulled(way, fetched_bytes):
+            told = ["pulled", way.value, min(fetched_bytes, _MAX_FETCHED_BYTES)]
         case Ended():
             told = ["ended"]
         case Failed(error):
@@ -126,8 +130,8 @@ def _understand(told: object) -> Message:
             width_px, height_px
         ):
             return Opened(_clean(codec), width_px, height_px, duration_s if 0 < duration_s < math.inf else None)
-        case ["alive", int(packets), int(passed_over)] if _is_count(packets) and _is_count(passed_over):
-            return Alive(packets, passed_over)
+        case ["alive" | "pulled", *_]:
+            return _understand_life(told)
         case ["blind", str(reason)]:
             return Blind(_clean(reason))
         case ["damaged", str(what), int(count)] if _is_count(count):
@@ -137,6 +141,16 @@ def _understand(told: object) -> Message:
         case ["failed", str(name), str(operation), str(subject), str(problem), str(hint)] if name in _FAILURES:
             error = _FAILURES[name](_clean(operation), _clean(subject), _clean(problem), hint=_clean(hint))
             return Failed(error)
+        case _:
+            raise ValueError("not a message")
+
+
+def _understand_life(told: object) -> Message:
+    match told:
+        case ["alive", int(packets), int(passed_over)] if _is_count(packets) and _is_count(passed_over):
+            return Alive(packets, passed_over)
+        case ["pulled", str(way), int(got_bytes)] if way in _WAYS and _is_count(got_bytes, most=_MAX_FETCHED_BYTES):
+            return Pulled(Way(way), got_bytes)
         case _:
             raise ValueError("not a message")
 
@@ -187,9 +201,9 @@ def _unpack_print(body: bytes, offset: int) -> Fingerprint:
     return Fingerprint(Region(left, top, right, bottom), quality, codes)
 
 
-def _is_count(value: int) -> bool:
+def _is_count(value: int, *, most: int = _MAX_COUNT) -> bool:
     """What is added up must stay small; and JSON's `true` is no number."""
-    return not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
+    return not isinstance(value, bool) and 0 <= value <= most
 
 
 def _are_sides(width_px: int, height_px: int) -> bool:

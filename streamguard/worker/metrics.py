@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client import Counter as TotalCounter
 
 from streamguard.core.sampling import Attention
+from streamguard.ingest.sources import Pulled, Way
 from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
@@ -46,6 +47,15 @@ class _StreamMetrics:
         self.restarts = TotalCounter(
             "streamguard_decoder_restarts", "Decoders started again, by reason.", ["reason"], registry=registry
         )
+        self.hls_fetched = TotalCounter(
+            "streamguard_hls_fetched_bytes", "Bytes of HLS playlists and segments fetched.", registry=registry
+        )
+        self.hls_looks = TotalCounter(
+            "streamguard_hls_looks", "HLS segments looked at, by how much of each was fetched.", ["way"],
+            registry=registry,
+        )  # fmt: skip
+        for way in Way:
+            self.hls_looks.labels(way.value)
         for state in StreamState:
             self.by_state.labels(state.value).set(0)
         for reason in Restart:
@@ -160,7 +170,9 @@ class Metrics:
 
     @property
     def watcher(self) -> Watcher:
-        return Watcher(keyframe=self._keyframe, found=self._found, restarted=self._restarted, tick=self._tick)
+        return Watcher(
+            keyframe=self._keyframe, found=self._found, restarted=self._restarted, pulled=self._pulled, tick=self._tick
+        )
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         self.streams.keyframes.inc()
@@ -174,6 +186,10 @@ class Metrics:
 
     def _restarted(self, why: Restart) -> None:
         self.streams.restarts.labels(why.value).inc()
+
+    def _pulled(self, pulled: Pulled) -> None:
+        self.streams.hls_fetched.inc(pulled.fetched_bytes)
+        self.streams.hls_looks.labels(pulled.way.value).inc()
 
     def _tick(self, statuses: tuple[StreamStatus, ...]) -> None:
         count = Counter(status.state for status in statuses)

@@ -56,6 +56,7 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
             max_pixels=ingest.max_pixels,
             max_segment_bytes=ingest.max_segment_mib * _MIB,
             allow_hosts=ingest.allow_hosts,
+            hls_look_every_s=ingest.hls_look_every_s,
         ),
         decoder_memory_mib=ingest.decoder_memory_mib,
         # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs. Each

@@ -19,7 +19,7 @@ from streamguard.core.backoff import delay_s
 from streamguard.core.decide import DecisionState
 from streamguard.core.sampling import EVERY_KEYFRAME
 from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
-from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, SourceOptions
+from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId, Verdict
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
@@ -68,6 +68,7 @@ class Watcher:
     found: Callable[[Found], None] = _ignore
     state_changed: Callable[[Stream], None] = _ignore
     restarted: Callable[[Restart], None] = _ignore
+    pulled: Callable[[Pulled], None] = _ignore
     finished: Callable[[Stream], None] = _ignore
     tick: Callable[[tuple[StreamStatus, ...]], None] = _ignore
 
@@ -251,8 +252,8 @@ class Supervisor:
             case Damaged(what, count):
                 stream.damaged += count
                 self._log(stream, "passed_over", what=what, count=count)
-            case Alive(_, passed_over):
-                stream.passed_over[stream.pace.attention] += passed_over
+            case Alive() | Pulled():
+                self._lives(stream, message)
             case Ended():
                 self._source_ended(stream)
             case Failed(error):
@@ -261,6 +262,13 @@ class Supervisor:
                 self._restart(stream, Restart.RUBBISH, f"its decoder sent rubbish: {problem}")
             case None:
                 self._decoder_gone(stream)
+
+    def _lives(self, stream: Stream, message: Alive | Pulled) -> None:
+        if isinstance(message, Alive):
+            stream.passed_over[stream.pace.attention] += message.passed_over
+            return
+        for watcher in self._watchers:
+            watcher.pulled(message)
 
     def _opened(self, stream: Stream, opened: Opened) -> None:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px

@@ -203,7 +203,7 @@ def test_names_that_cannot_be_are_refused_before_anything_is_read(
 def test_list(known: Path) -> None:
     """Items are listed, for people and for machines; removed ones only when asked for."""
     _run("remove", "--library", known, "a")
-    assert _run("list", "--library", known).stdout.startswith("b\ttest\tlive\tvideo of 1.0 s, 10 looks")
+    assert _run("list", "--library", known).stdout.startswith("b\ttest\tlive\tvideo of 2.5 s, 10 looks")
     assert [line["id"] for line in _lines(_run("list", "--library", known, "--json"))] == ["b"]
     assert [line["state"] for line in _lines(_run("list", "--library", known, "--json", "--removed"))] == [
         "removed",

@@ -306,3 +306,12 @@ def test_keyframes_far_apart_take_a_third() -> None:
         footage = [_evidence(gop_s * number, nats=most_nats) for number in range(3)]
         verdicts = [Verdict.KILL in _shown(*footage[:count], gop_s=gop_s) for count in range(4)]
         assert verdicts.index(True) == needed
+
+
+def test_of_moments_worth_as_much_the_chain_with_the_most_features_is_named() -> None:
+    """All frames of a slow shot may be worth the ceiling; which moment it was, all that agrees says together."""
+    first = _seen(0.0, _evidence(1.0, features=25), _evidence(3.0, features=7))
+    # Six seconds on, the moment with the most features agrees with the poor one only: from the other it leapt.
+    (killed,) = decided([first, _seen(2.0, _evidence(6.0, features=26), _evidence(3.0, features=24))])
+    assert killed.verdict is Verdict.KILL
+    assert [item.place.middle_us for _, item in killed.evidence] == [1_000_000, 3_000_000]

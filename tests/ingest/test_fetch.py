@@ -14,6 +14,7 @@ import pytest
 from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
 from streamguard.ingest.guard import Guard
+from tests.hls_pages import Ranged
 from tests.http_server import Answer, Web
 from tests.programs import need
 
@@ -41,7 +42,7 @@ def ending() -> Iterator[None]:
 def test_body(web: Web) -> None:
     """A body comes whole, with the address that it came from."""
     web.pages["/a"] = b"x" * 70_000
-    assert fetch(web, "/a") == Fetched(web.url("/a"), b"x" * 70_000)
+    assert fetch(web, "/a") == Fetched(web.url("/a"), b"x" * 70_000, total_bytes=70_000)
 
 
 def test_connection_is_used_again(web: Web) -> None:
@@ -316,3 +317,56 @@ class TestTls:
     def _get(self, url: str, limits: Limits = LIMITS) -> Fetched:
         with closing(Fetcher(Guard(url), subject="cam")) as fetcher:
             return fetcher.fetch(url, limits)
+
+
+class TestParts:
+    """Whether a server knows parts, and how much there is of what it sends one of."""
+
+    def test_a_part_of_so_much(self, web: Web) -> None:
+        """A part comes with the length of the whole."""
+        web.pages["/a"] = Ranged(b"0123456789")
+        got = fetch(web, "/a", part=ByteRange(2, 3))
+        assert (got.body, got.whole, got.ranged, got.total_bytes) == (b"234", True, True, 10)
+        got = fetch(web, "/a", part=ByteRange(8, 5))
+        assert (got.body, got.whole, got.total_bytes) == (b"89", False, 10)
+
+    def test_no_parts(self, web: Web) -> None:
+        """A server that sends all of it is told by `ranged`; where all will do, all is read."""
+        web.pages["/a"] = b"0123456789"
+        got = fetch(web, "/a", part=ByteRange(2, 3))
+        assert (got.body, got.whole, got.ranged, got.total_bytes) == (b"234", True, False, 10)
+        got = fetch(web, "/a", part=ByteRange(0, 3, or_all=True))
+        assert (got.body, got.whole, got.ranged) == (b"0123456789", True, False)
+
+    def test_all_has_a_limit_too(self, web: Web) -> None:
+        """Also where all of it is sent instead of a part, no more than the limit is read."""
+        web.pages["/a"] = b"x" * 1000
+        got = fetch(web, "/a", Limits(10.0, 300), part=ByteRange(0, 3, or_all=True))
+        assert (len(got.body), got.whole) == (300, False)
+
+    def test_another_part(self, web: Web) -> None:
+        """A part that was not asked for is not taken for the one that was."""
+        headers = {"Content-Range": "bytes 4-6/10"}
+        web.pages["/a"] = lambda answer: answer.send(b"456", status=206, headers=headers)
+        with pytest.raises(SourceUnavailable, match="another part"):
+            fetch(web, "/a", part=ByteRange(2, 3))
+
+    @pytest.mark.parametrize("told", ["", "bytes 2-4/*", "bytes */10", "items 2-4/10", "bytes 2-4/\u0661", "x" * 4000])
+    def test_odd_words(self, web: Web, told: str) -> None:
+        """What is not said, or not understood, is not known."""
+        headers = {"Content-Range": told.encode("ascii", "ignore").decode()} if told else {}
+        web.pages["/a"] = lambda answer: answer.send(b"234", status=206, headers=headers)
+        got = fetch(web, "/a", part=ByteRange(2, 3))
+        assert (got.body, got.total_bytes) == (b"234", None)
+        assert got.ranged == (told == "bytes 2-4/*")
+
+
+def test_new_bytes(web: Web) -> None:
+    """What came over the network is counted, once, also where it was dropped or not all of it came."""
+    web.pages |= {"/a": b"x" * 1000, "/b": Ranged(b"y" * 1000)}
+    with closing(Fetcher(Guard(web.url("/a")), subject="cam")) as fetcher:
+        fetcher.fetch(web.url("/a"), LIMITS)
+        fetcher.fetch(web.url("/b"), LIMITS, part=ByteRange(500, 100))
+        fetcher.fetch(web.url("/a"), LIMITS, part=ByteRange(500, 100))
+        assert fetcher.new_bytes() == 1000 + 100 + 1000
+        assert fetcher.new_bytes() == 0

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.ingest.live_playlist import Tracker, pause_s
+from streamguard.ingest.live_playlist import Fresh, Tracker, due_after_s, pause_s
 from streamguard.ingest.playlist import MediaPlaylist, MediaSegment, Part
 
 
@@ -98,3 +100,19 @@ class TestPause:
     def test_bounded(self, now_s: float, since_s: float, cadence_s: float) -> None:
         """Whatever a playlist says of itself, no pause is longer than two seconds, and none is none."""
         assert 0.25 <= pause_s(now_s=now_s + since_s, found_s=now_s, cadence_s=cadence_s, target_s=2.0) <= 2.0
+
+
+class TestCadence:
+    def test_as_the_stream_goes(self) -> None:
+        """The next segment is due after as long as each of the last ones took, if that is less than they say."""
+        found = playlist(0, count=2)
+        fresh = Fresh(found.segments)
+        assert due_after_s(found, fresh, passed_s=9.0, target_s=2.0) == 2.0
+        assert due_after_s(found, fresh, passed_s=3.0, target_s=2.0) == 1.5
+
+    def test_keyframes_alone(self) -> None:
+        """Keyframes come as many at once as a segment has, so the next ones are due after the time of all of them."""
+        found = replace(playlist(0, count=3), i_frames_only=True)
+        fresh = Fresh(found.segments)
+        assert due_after_s(found, fresh, passed_s=9.0, target_s=2.0) == 6.0
+        assert due_after_s(found, fresh, passed_s=5.9, target_s=2.0) == 5.9

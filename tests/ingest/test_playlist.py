@@ -162,3 +162,58 @@ def test_fuzz_bytes(body: bytes) -> None:
         parse(b"#EXTM3U\n" + body, subject="cam")
     except SourceUnwatchable:
         return
+
+
+class TestKeyframesAlone:
+    def test_cheapest_that_shows_enough(self) -> None:
+        """Of keyframes alone the lowest rendition of 240 lines or more is chosen; one that says too little never."""
+        offers = (
+            'BANDWIDTH=9,RESOLUTION=1920x1080,URI="1080"', 'BANDWIDTH=5,CODECS="avc1,x",RESOLUTION=640x360,URI="360"',
+            'URI="360-cheaper",BANDWIDTH=4,RESOLUTION=640x360', 'BANDWIDTH=1,RESOLUTION=320x180,URI="180"',
+            'BANDWIDTH=1,URI="unknown"', "BANDWIDTH=1,RESOLUTION=640x360", "", "\x00",
+        )  # fmt: skip
+        lines = [f"#EXT-X-I-FRAME-STREAM-INF:{offer}" for offer in offers]
+        text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=2,RESOLUTION=640x360\n0.m3u8\n" + "\n".join(lines)
+        found = parse(text.encode(), subject="cam")
+        assert isinstance(found, MasterPlaylist)
+        choice = found.i_frames_choice()
+        assert choice is not None
+        assert (choice.uri, choice.height_px, choice.bandwidth_bps) == ("360-cheaper", 360, 4)
+
+    @pytest.mark.parametrize(
+        ("size", "offer", "uri"),
+        [("640x360", "320x180", None), ("320x180", "320x180", "k"), ("320x180", "160x90", None), ("", "320x180", None)],
+    )
+    def test_no_less_than_the_segments_show(self, size: str, offer: str, uri: str | None) -> None:
+        """One that shows less than 240 lines is chosen only where the segments have no more than that either."""
+        variant = "BANDWIDTH=2" + (f",RESOLUTION={size}" if size else "")
+        text = f'#EXTM3U\n#EXT-X-STREAM-INF:{variant}\n0.m3u8\n#EXT-X-I-FRAME-STREAM-INF:RESOLUTION={offer},URI="k"\n'
+        found = parse(text.encode(), subject="cam")
+        assert isinstance(found, MasterPlaylist)
+        choice = found.i_frames_choice()
+        assert (choice.uri if choice else None) == uri
+
+    def test_tables(self) -> None:
+        """Without an EXT-X-MAP the tables of keyframes stand before the first one of their file."""
+        text = "#EXT-X-I-FRAMES-ONLY\n" + "".join(
+            f"#EXTINF:2,\n#EXT-X-BYTERANGE:50@{first}\n{name}\n"
+            for first, name in [(564, "a.ts"), (9000, "a.ts"), (376, "b.ts"), (70_000, "c.ts"), (0, "d.ts")]
+        )
+        found = media(text)
+        a, b = Part("a.ts", ByteRange(0, 564)), Part("b.ts", ByteRange(0, 376))
+        assert found.i_frames_only
+        assert [segment.init for segment in found.segments] == [a, a, b, None, None]
+        mapped = media('#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI="m"\n#EXTINF:2,\n#EXT-X-BYTERANGE:50@564\na.ts\n')
+        assert mapped.segments[0].init == Part("m")
+
+    def test_hours_of_them(self) -> None:
+        """A playlist that goes back for hours is still one of keyframes alone."""
+        text = "#EXT-X-I-FRAMES-ONLY\n" + "#EXTINF:2,\n#EXT-X-BYTERANGE:50@0\na.ts\n" * 500
+        assert media(text).i_frames_only
+        assert not media("#EXTINF:2,\na.ts\n" * 500).i_frames_only
+
+
+def test_discontinuity() -> None:
+    """The segment behind EXT-X-DISCONTINUITY starts anew, and no other; its sequence number is another thing."""
+    text = "#EXT-X-DISCONTINUITY-SEQUENCE:x\n#EXTINF:2,\na\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\nb\n#EXTINF:2,\nc\n"
+    assert [segment.starts_anew for segment in media(text).segments] == [False, True, False]

@@ -131,6 +131,19 @@ def test_one_place_is_named_once(tmp_path: Path) -> None:
     ] == [1]
 
 
+def test_a_place_that_comes_again_later_is_the_same_place(tmp_path: Path) -> None:
+    """Looks without bars stand behind all those with bars, at the same places: each place is one candidate."""
+    code = b"\x5a\x0f" * 16
+    looks = tuple(
+        ReferencePrint(Place(start, start + 9), flipped(code, bits), 90, 128)
+        for start, bits in ((0, 3), (20, 2), (0, 1), (20, 4))
+    )
+    with Library.open(tmp_path / "lib", create=True) as library:
+        library.add(new_item("barred"), Reference(MediaKind.VIDEO, 30, 4, 0.0, looks))
+    found = load_snapshot(tmp_path / "lib").search((seen(code),), radius_bits=RADIUS_BITS)
+    assert [(one.place.from_us, one.distance_bits) for one in found] == [(0, 1), (20, 2)]
+
+
 def test_candidates_are_bounded(tmp_path: Path) -> None:
     """A hundred items of one look cannot make a search return more than 256 candidates, and the nearest are kept."""
     code = b"\x5a\x0f" * 16

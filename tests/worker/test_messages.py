@@ -22,7 +22,7 @@ from streamguard.errors import (
     StreamGuardError,
     UsageError,
 )
-from streamguard.ingest.news import Alive, Blind, Damaged, Opened
+from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Pulled, Way
 from streamguard.types import FULL_RANGE, WHOLE_PICTURE, Fingerprint, Fingerprints, MediaTime, Region
 from streamguard.worker.messages import (
     MAX_MESSAGE_BYTES,
@@ -67,6 +67,7 @@ _news = st.one_of(
     st.builds(Alive, _counts, _counts),
     st.builds(Blind, _texts),
     st.builds(Damaged, _texts, _counts),
+    st.builds(Pulled, st.sampled_from(Way), st.integers(0, 1 << 40)),
     st.just(Ended()),
 )
 _json = st.recursive(
@@ -179,6 +180,10 @@ def test_impossible_numbers_are_refused(form: str, place: int, value: float) -> 
         b't["alive", true]',
         _told("alive", 10**9),
         _told("damaged", "keyframe", 10**400),
+        _told("pulled", "half", 1),
+        _told("pulled", "head", -1),
+        _told("pulled", "head", 1 << 60),
+        b't["pulled", "head", true]',
         _told("opened", "h264", 0, 180, 1.0),
         b't["opened", "h264", true, 180, 1.0]',
         _told("opened", "h264", 320, 180, "long"),

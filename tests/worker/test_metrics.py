@@ -7,6 +7,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamguard.core.sampling import Attention, Pace
+from streamguard.ingest.news import Pulled, Way
 from streamguard.types import Decision, SessionId, StreamId, Verdict
 from streamguard.worker.metrics import MOST_LABELS, Metrics
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState
@@ -24,6 +25,8 @@ NAMES = {
     "streamguard_evidence_files": ("counter", set()),
     "streamguard_evidence_keyframes": ("counter", set()),
     "streamguard_evidence_to_signal_seconds": ("histogram", set()),
+    "streamguard_hls_fetched_bytes": ("counter", set()),
+    "streamguard_hls_looks": ("counter", {"way"}),
     "streamguard_keyframe_lag_seconds": ("histogram", set()),
     "streamguard_keyframe_to_signal_seconds": ("histogram", set()),
     "streamguard_keyframes": ("counter", set()),
@@ -109,6 +112,22 @@ def test_series_exist_before_anything_happened() -> None:
     assert all(value("streamguard_streams", {"state": state.value}) == 0 for state in StreamState)
     assert all(value("streamguard_decoder_restarts_total", {"reason": why.value}) == 0 for why in Restart)
     assert all(value("streamguard_looks_skipped_total", {"reason": why}) == 0 for why in ("quiet", "shed"))
+    assert all(value("streamguard_hls_looks_total", {"way": way.value}) == 0 for way in Way)
+
+
+def test_hls_is_counted_by_way() -> None:
+    """What decoders fetched is added up, and so is how they looked at each segment."""
+    metrics = Metrics()
+    told = [
+        (1.0, Pulled(Way.HEAD, 9_000)),
+        (2.0, Pulled(Way.HEAD, 8_000)),
+        (3.0, Pulled(Way.FULL, 100_000)),
+        (4.0, None),
+    ]
+    Stage({"cam": [told, [(99, None)]]}, watchers=(metrics.watcher,)).run(5)
+    value = metrics.registry.get_sample_value
+    assert value("streamguard_hls_fetched_bytes_total") == 117_000
+    assert [value("streamguard_hls_looks_total", {"way": way.value}) for way in Way] == [0, 2, 1]
 
 
 def test_how_closely_it_is_looked() -> None:

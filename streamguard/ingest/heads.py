@@ -1,0 +1,214 @@
+"""A segment's keyframes by HTTP ranges: its first bytes, and as many more as they turn out to need.
+
+MP4 says in its head where each picture stands. MPEG-TS does not: there a picture is whole when the next one begins.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from streamguard.ingest.av_errors import FOREIGN
+from streamguard.ingest.fetch import Fetched
+from streamguard.ingest.keyframes import pick_video
+from streamguard.ingest.segments import opened_segment, segment_format, ts_start
+
+_TS_PACKET_BYTES = 188
+_BOX_HEAD_BYTES, _LONG_BOX_HEAD_BYTES = 8, 16
+_MOST_INDEXED = 20_000
+_MOST_PARTS = 8
+_NEAR_BYTES = 4096
+_LEAST_STEP_BYTES = 4096
+_MOST_HEAD_BYTES = 4 << 20
+
+Span = tuple[int, int]
+"""From the first byte to the one after the last."""
+
+Get = Callable[[int, int], Fetched]
+"""So many bytes of the segment from a place on, or what there is of them; all of it where it knows no parts."""
+
+
+class NoPartsError(Exception):
+    """It cannot be had in parts: the server knows none, or the segment changed while it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where keyframes are, in the bytes given. `complete`: these are all that the segment has."""
+
+    spans: tuple[Span, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What was read. `whole`: that is the segment; else its keyframes stand where they would in it, among zeros.
+
+    `cut`: not all is there that should be. `first_end`: where the first keyframe ends, 0 where none was found.
+    """
+
+    body: bytes
+    whole: bool = False
+    cut: bool = False
+    first_end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be read of a segment: `init` comes before its bytes, `guess_bytes` are asked for at first.
+
+    `all_keyframes`: if its head does not name them all, the rest is fetched, up to `most_bytes`.
+    """
+
+    init: bytes
+    guess_bytes: int
+    most_bytes: int
+    all_keyframes: bool
+
+
+def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
+    """What the first bytes of a segment of `total_bytes`, after those of its EXT-X-MAP, say; None: not enough."""
+    format_name = segment_format(data)
+    if format_name is None:
+        return None
+    try:
+        with opened_segment(data, format_name) as container:
+            video = pick_video(container)
+            if video is None:
+                return None
+            if format_name == "mpegts":
+                return _in_ts(container, video, start=ts_start(data) or 0)
+            return _in_mp4(container, video, complete=_is_one_fragment(data, first=init_bytes, total_bytes=total_bytes))
+    except FOREIGN:
+        return None
+
+
+def read_head(get: Get, asked: Asked) -> Head:
+    """The keyframes of a segment, or its first one, in as few bytes as that takes; else, by and by, all of it.
+
+    Raises NoPartsError, SourceError.
+    """
+    reading = _Reading(get, most_bytes=asked.most_bytes)
+    reading.grow(asked.guess_bytes)
+    init_bytes = len(asked.init)
+    while True:
+        found = layout(asked.init + reading.body, init_bytes=init_bytes, total_bytes=reading.total_bytes)
+        first_end = found.spans[0][1] - init_bytes if found else 0
+        if reading.is_over:
+            break
+        if found is not None and (found.complete or not asked.all_keyframes):
+            missing = _missing(found.spans, have=init_bytes + len(reading.body))
+            if not reading.is_worth(missing):
+                break
+            return reading.with_parts([(first - init_bytes, end - init_bytes) for first, end in missing], first_end)
+        if found is not None or len(reading.body) >= min(reading.total_bytes // 2, _MOST_HEAD_BYTES):
+            break
+        reading.grow(max(_LEAST_STEP_BYTES, len(reading.body) // 3))
+    reading.grow(reading.total_bytes)
+    return Head(bytes(reading.body), whole=True, cut=reading.cut, first_end=first_end)
+
+
+class _Reading:
+    """A segment as far as it has been read from its start."""
+
+    def __init__(self, get: Get, *, most_bytes: int) -> None:
+        self._get = get
+        self._most_bytes = most_bytes
+        self._first: Fetched | None = None
+        self.body = bytearray()
+        self.total_bytes = 0
+        self.cut = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.cut or len(self.body) >= self.total_bytes
+
+    def grow(self, by_bytes: int) -> None:
+        """Raises NoPartsError, SourceError."""
+        if self._first is not None:
+            by_bytes = min(by_bytes, self.total_bytes - len(self.body))
+        wanted = min(by_bytes, self._most_bytes - len(self.body))
+        if wanted > 0 and not self.cut:
+            self.body += self._fetched(len(self.body), wanted)
+        self.cut = self.cut or wanted < by_bytes
+
+    def is_worth(self, missing: Sequence[Span]) -> bool:
+        """Whether to ask for these parts instead of for all the rest."""
+        asked_bytes = sum(end - first for first, end in missing)
+        is_within = all(end <= self._most_bytes for _, end in missing)
+        return is_within and len(missing) <= _MOST_PARTS and asked_bytes <= self.total_bytes // 2
+
+    def with_parts(self, spans: Sequence[Span], first_end: int) -> Head:
+        """What was read, and the rest of the keyframes in its place."""
+        whole = bytearray(max([len(self.body), *(end for _, end in spans)]))
+        whole[: len(self.body)] = self.body
+        for first, end in spans:
+            part = self._fetched(first, end - first)
+            whole[first : first + len(part)] = part
+            if self.cut:
+                del whole[first + len(part) :]
+                break
+        return Head(bytes(whole), cut=self.cut, first_end=first_end)
+
+    def _fetched(self, first: int, length: int) -> bytes:
+        fetched = self._get(first, length)
+        if self._first is None:
+            self._first = fetched
+            if not fetched.ranged:
+                self.total_bytes, self.cut = len(fetched.body), not fetched.whole
+                return fetched.body
+            if fetched.total_bytes is None:
+                raise NoPartsError
+            self.total_bytes = fetched.total_bytes
+        elif not fetched.ranged or _version(fetched) != _version(self._first):
+            raise NoPartsError
+        self.cut = self.cut or len(fetched.body) < min(length, self.total_bytes - first)
+        return fetched.body
+
+
+def _version(fetched: Fetched) -> tuple[int | None, dict[str, str]]:
+    return fetched.total_bytes, dict(fetched.validator)
+
+
+def _missing(spans: Iterable[Span], *, have: int) -> list[Span]:
+    """The parts of them that are not read yet, in order; those that nearly touch are one."""
+    parts: list[Span] = []
+    for first, end in sorted((max(first, have), end) for first, end in spans if end > have):
+        if parts and first - parts[-1][1] <= _NEAR_BYTES:
+            parts[-1] = parts[-1][0], max(parts[-1][1], end)
+        else:
+            parts.append((first, end))
+    return parts
+
+
+def _in_ts(container: InputContainer, video: VideoStream, *, start: int) -> Layout | None:
+    seen = False
+    for packet in container.demux(video):
+        if seen and packet.size:
+            end = start + (packet.pos or 0) + _TS_PACKET_BYTES
+            return Layout(((0, end),), complete=False)
+        seen = seen or packet.is_keyframe
+    return None
+
+
+def _in_mp4(container: InputContainer, video: VideoStream, *, complete: bool) -> Layout | None:
+    next(container.demux(video), None)
+    entries = list(islice(video.index_entries, _MOST_INDEXED))
+    spans = tuple((entry.pos, entry.pos + entry.size) for entry in entries if entry.is_keyframe and entry.size > 0)
+    return Layout(spans, complete and len(entries) < _MOST_INDEXED) if spans else None
+
+
+def _is_one_fragment(data: bytes, *, first: int, total_bytes: int) -> bool:
+    """Whether the one `moof` in these bytes is the only one of the segment, so that it names every picture."""
+    at, fragments = first, 0
+    while at - first < total_bytes:
+        size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + _BOX_HEAD_BYTES]
+        if size == 1:
+            size = int.from_bytes(data[at + _BOX_HEAD_BYTES : at + _LONG_BOX_HEAD_BYTES])
+        if len(kind) < 4 or size < _BOX_HEAD_BYTES:  # noqa: PLR2004 - a kind has four letters
+            return False
+        fragments += kind == b"moof"
+        at += size
+    return fragments == 1

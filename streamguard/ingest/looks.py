@@ -1,0 +1,67 @@
+"""Which HLS segments are read whole, and of which a part is enough. Pure: fed with what was seen of earlier ones.
+
+A segment of one keyframe shows as much by its head as by all of it. Where there may be more, MPEG-TS does not say
+where, so such a segment is read whole, unless it is short: no two looks are farther apart than the operator allows.
+"""
+
+from enum import Enum
+
+from streamguard.ingest.playlist import MediaSegment
+
+_LEARNT_FOR_S = 300.0
+_MOST_MISSES_IN_A_ROW = 2
+_WHOLE_AFTER_MISSES = 30
+_LATE = 2.0
+"""A segment that comes after so many times its length, or the time between looks, lasts longer than it says."""
+
+
+class Plan(Enum):
+    """How much of a segment to fetch."""
+
+    WHOLE = "whole"
+    HEAD = "head"
+    """As far as its first keyframe."""
+    KEYFRAMES = "keyframes"
+    """All of its keyframes, where its head says where they are; else the whole."""
+
+
+class Looks:
+    """One session's plans. `look_every_s`: by how much looks may lie apart where keyframes are left out; 0: none is."""
+
+    def __init__(self, look_every_s: float) -> None:
+        self._look_every_s = look_every_s
+        self._single_for_s = 0.0
+        self._misses = 0
+        self._whole_left = 0
+        self._last_s: float | None = None
+
+    def plan(self, segment: MediaSegment, *, now_s: float) -> Plan:
+        """What to fetch of the next segment, which was there at `now_s`."""
+        before_s, self._last_s = self._last_s, now_s
+        passed_s = 0.0 if before_s is None else now_s - before_s
+        if segment.starts_anew:
+            self._single_for_s, self._misses, self._whole_left = 0.0, 0, 0
+        if self._whole_left:
+            self._whole_left -= 1
+            return Plan.WHOLE
+        is_late = passed_s > _LATE * max(segment.duration_s, self._look_every_s)
+        if not self._look_every_s or segment.starts_anew or segment.duration_s <= 0 or is_late:
+            return Plan.WHOLE
+        if segment.duration_s <= self._look_every_s or self._single_for_s > 0:
+            self._single_for_s -= segment.duration_s
+            return Plan.HEAD
+        return Plan.KEYFRAMES if segment.init is not None else Plan.WHOLE
+
+    def saw_whole(self, *, keyframes: int) -> None:
+        """All of a segment was read. One keyframe a segment is taken to stay so for some minutes."""
+        self._single_for_s = _LEARNT_FOR_S if keyframes == 1 else 0.0
+
+    def saw_part(self, *, keyframes: int) -> None:
+        """A part of a segment was read, and what that showed. Twice nothing: they are read whole for a while."""
+        self._misses = 0 if keyframes else self._misses + 1
+        if self._misses >= _MOST_MISSES_IN_A_ROW:
+            self._misses, self._whole_left = 0, _WHOLE_AFTER_MISSES
+
+    def missed(self) -> None:
+        """A part was not to be had, or of no use."""
+        self.saw_part(keyframes=0)

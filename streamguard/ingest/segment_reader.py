@@ -1,0 +1,218 @@
+"""Fetches HLS segments, as much of each as it takes, and shows them to the viewer."""
+
+import time
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from statistics import median_high
+
+from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
+from streamguard.ingest.av_errors import FOREIGN, ours
+from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
+from streamguard.ingest.heads import Asked, NoPartsError, read_head
+from streamguard.ingest.live_playlist import Playlist
+from streamguard.ingest.looks import Looks, Plan
+from streamguard.ingest.news import Pulled, Tell, Way
+from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.playlist import MediaSegment, Part
+from streamguard.ingest.segments import segment_frames
+from streamguard.ingest.viewer import Viewer
+from streamguard.types import Frame
+
+_MAX_FAILURES_IN_A_ROW = 3
+_MAX_INIT_BYTES = 4 << 20
+_FIRST_GUESS_BYTES = 32 << 10
+_GUESS_UNIT_BYTES = 1024
+_LEAST_LEFT_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A segment's bytes, those of its EXT-X-MAP before them. `in_part`: some were left out; `cut`: some are missing."""
+
+    data: bytes
+    way: Way
+    in_part: bool = False
+    cut: bool = False
+
+
+class SegmentReader:
+    """One playlist's segments; one that fails is passed over, several in a row are an error."""
+
+    def __init__(
+        self, fetcher: Fetcher, playlist: Playlist, options: SourceOptions, *, viewer: Viewer, tell: Tell,
+        looks: Looks | None,
+    ) -> None:  # fmt: skip
+        """`looks`: how much to fetch of each segment; None: each is one keyframe."""
+        self._fetcher = fetcher
+        self._playlist = playlist
+        self._options = options
+        self._viewer = viewer
+        self._looks = looks
+        self._tell = tell
+        self._init: tuple[Part, bytes] | None = None
+        self._failures = 0
+        self._heads: deque[int] = deque(maxlen=5)
+
+    def frames(self, segment: MediaSegment, *, position_s: float | None = None) -> Generator[Frame, None, float]:
+        """The segment's keyframes. `position_s`: where it begins in media time; None: the arrival clock counts.
+
+        Returns its length in seconds by its own time stamps, 0 where not all of it was read. Raises SourceError after
+        several failures in a row; NoPartsError where a keyframe alone cannot be had.
+        """
+        if segment.encryption:
+            raise self._viewer.unwatchable(f"encrypted segments ({segment.encryption})")
+        if segment.is_gap:
+            self._viewer.damaged("segment")
+            return 0.0
+        before = self._viewer.keyframes
+        try:
+            read = self._read(segment)
+            arrived_s = time.monotonic()
+            measured_s = yield from segment_frames(
+                read.data,
+                self._viewer,
+                arrived_s=arrived_s,
+                position_s=arrived_s if position_s is None else position_s,
+                in_part=read.in_part,
+            )
+        except SourceError as error:
+            self._failed(error, before=before)
+        except FOREIGN as error:
+            failed = ours(error, operation="read segment of", subject=self._playlist.subject, opening=True)
+            failed.__cause__ = error
+            self._failed(failed, before=before)
+        else:
+            self._failures = 0
+            self._learn(read, keyframes=self._viewer.keyframes - before)
+            return 0.0 if read.in_part or read.cut else measured_s
+        return 0.0
+
+    def _learn(self, read: _Read, *, keyframes: int) -> None:
+        if self._looks is None:
+            return
+        if read.in_part:
+            self._looks.saw_part(keyframes=keyframes)
+        elif not read.cut:
+            self._looks.saw_whole(keyframes=keyframes)
+
+    def _failed(self, error: SourceError, *, before: int) -> None:
+        """Counts a segment that could not be used to its end, and raises when it is one too many."""
+        self._viewer.damaged("segment")
+        if self._looks is not None:
+            self._looks.missed()
+        self._failures = 1 if self._viewer.keyframes > before else self._failures + 1
+        refused_from_the_start = isinstance(error, SourceRefused) and self._viewer.pictures == 0
+        if self._failures >= _MAX_FAILURES_IN_A_ROW or refused_from_the_start:
+            raise error
+
+    def _read(self, segment: MediaSegment) -> _Read:
+        """Of a segment that is too long, or not all there in time, what came: players show it as it comes, too."""
+        read = self._read_i_frame(segment) if self._looks is None else self._read_segment(segment, self._looks)
+        if read.cut:
+            self._viewer.damaged("segment cut short")
+        self._tell(Pulled(read.way, self._fetcher.new_bytes()))
+        return read
+
+    def _read_segment(self, segment: MediaSegment, looks: Looks) -> _Read:
+        init = self._init_bytes(segment)
+        until_s = time.monotonic() + self._options.read_timeout_s
+        read = self._read_part(segment, looks, init=init, until_s=until_s)
+        if read is not None:
+            return read
+        fetched = self._fetched(segment, until_s=until_s)
+        return _Read(init + fetched.body, Way.FULL, cut=not fetched.whole)
+
+    def _read_i_frame(self, segment: MediaSegment) -> _Read:
+        """With its tables in one request, where they stand right before it and are not known yet."""
+        init, part = segment.init, segment.source.part
+        if init and init.part and part and self._init_of(init) is None and _joins(init, segment.source):
+            joined = ByteRange(init.part.first, init.part.length + part.length)
+            fetched = self._ranged(Part(init.uri, joined))
+            self._init = init, fetched.body[: init.part.length]
+            return _Read(fetched.body, Way.I_FRAMES, cut=not fetched.whole)
+        head = self._init_bytes(segment)
+        fetched = self._ranged(segment.source)
+        return _Read(head + fetched.body, Way.I_FRAMES, cut=not fetched.whole)
+
+    def _ranged(self, source: Part) -> Fetched:
+        """Raises NoPartsError where a part can only be had with all that comes before it."""
+        until_s = time.monotonic() + self._options.read_timeout_s
+        fetched = self._fetched(MediaSegment(0, 0.0, source), until_s=until_s)
+        if source.part is not None and not fetched.ranged:
+            raise NoPartsError
+        return fetched
+
+    def _read_part(self, segment: MediaSegment, looks: Looks, *, init: bytes, until_s: float) -> _Read | None:
+        """None: it is to be read whole, all at once."""
+        plan = looks.plan(segment, now_s=time.monotonic())
+        if plan is Plan.WHOLE:
+            return None
+
+        def get(first: int, length: int) -> Fetched:
+            fetched = self._fetched(segment, until_s=until_s, first=first, length=length)
+            if segment.source.part and not fetched.ranged:
+                raise NoPartsError
+            return fetched
+
+        asked = Asked(init, self._guess_bytes(), self._options.max_segment_bytes, plan is Plan.KEYFRAMES)
+        try:
+            head = read_head(get, asked)
+        except (NoPartsError, SourceUnavailable) as error:
+            # Servers that know no ranges may also refuse them; one that is slow has had its time.
+            if isinstance(error, SourceUnavailable) and time.monotonic() >= until_s:
+                raise
+            looks.missed()
+            return None
+        if head.first_end:
+            self._heads.append(head.first_end)
+        if head.whole and plan is Plan.HEAD and not head.first_end:
+            looks.missed()
+        way = Way.FULL if head.whole else Way.HEAD
+        return _Read(init + head.body, way, in_part=head.cut or not head.whole, cut=head.cut)
+
+    def _guess_bytes(self) -> int:
+        """What the last keyframes took. For those that take more, more is asked for: cheaper than too much for each."""
+        if not self._heads:
+            return _FIRST_GUESS_BYTES
+        return (median_high(self._heads) // _GUESS_UNIT_BYTES + 1) * _GUESS_UNIT_BYTES
+
+    def _fetched(
+        self, segment: MediaSegment, *, until_s: float, first: int = 0, length: int | None = None
+    ) -> Fetched:  # fmt: skip
+        """The segment, or a part of it, wherever it lies in a resource."""
+        source = segment.source
+        most_bytes = self._options.max_segment_bytes
+        limits = Limits(max(until_s - time.monotonic(), _LEAST_LEFT_S), most_bytes)
+        if length is None:
+            return self._fetcher.fetch(source.uri, limits, base=self._playlist.url, part=source.part)
+        whole = source.part
+        if whole is None:
+            part = ByteRange(first, length, or_all=first == 0)
+        else:
+            part = ByteRange(whole.first + first, min(length, whole.length - first))
+        fetched = self._fetcher.fetch(source.uri, limits, base=self._playlist.url, part=part)
+        return fetched if whole is None else replace(fetched, total_bytes=whole.length)
+
+    def _init_of(self, init: Part) -> bytes | None:
+        return None if self._init is None or self._init[0] != init else self._init[1]
+
+    def _init_bytes(self, segment: MediaSegment) -> bytes:
+        init = segment.init
+        if init is None:
+            return b""
+        known = self._init_of(init)
+        if known is None:
+            limits = Limits(self._options.read_timeout_s, _MAX_INIT_BYTES)
+            fetched = self._fetcher.fetch(init.uri, limits, base=self._playlist.url, part=init.part)
+            if not fetched.whole:
+                raise SourceUnavailable("read segment of", self._playlist.subject, "its EXT-X-MAP is not all there")
+            self._init, known = (init, fetched.body), fetched.body
+        return known
+
+
+def _joins(init: Part, source: Part) -> bool:
+    """Whether the one begins where the other ends."""
+    if init.part is None or source.part is None:
+        return False
+    return init.uri == source.uri and init.part.first + init.part.length == source.part.first

@@ -1,0 +1,109 @@
+"""Where in a large library codes near a query may stand: multi-index hashing.
+
+A code's bits are cut into chunks, and for each chunk there is a table of the codes by the value of that chunk. Two
+codes that are few bits apart have a chunk in which they are at most one bit apart, so that looking there, for each
+chunk at its own value and at those one bit off, finds the other among a few thousand codes instead of ten million.
+(Norouzi, Punjani, Fleet: Fast exact search in Hamming space with multi-index hashing, 2014.)
+"""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.types import PDQ_BITS, PDQ_BYTES, Codes
+
+_WORD_BYTES = 4
+_MOST_BUILDERS = 2
+"""Each takes 12 bytes a code while it builds tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """`chunks` at even steps, of each of which `bits` are used. What is fewer than twice as many bits away as there are
+    chunks is always found: some chunk has at most one of them. Of what is farther, most.
+    """
+
+    chunks: int
+    bits: int
+
+    @property
+    def starts(self) -> list[int]:
+        return [chunk * PDQ_BITS // self.chunks for chunk in range(self.chunks)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChunkTables:
+    """Safe for any number of threads; never changes. `over` makes it."""
+
+    layout: Layout
+    _rows: NDArray[np.uint32]
+    """For each chunk all rows, in the order of their values there; one chunk's after another."""
+    _starts: NDArray[np.uint32]
+    """For each chunk and value where its rows begin among those of the chunk, and where those of the last end."""
+
+    @classmethod
+    def over(cls, codes: Codes, *, layout: Layout) -> "ChunkTables":
+        """1.6 s of one core for ten million codes."""
+        rows = np.empty((layout.chunks, len(codes)), np.uint32)
+        starts = np.empty((layout.chunks, (1 << layout.bits) + 1), np.uint32)
+        builders = min(_MOST_BUILDERS, os.cpu_count() or 1)
+
+        def build(number: int) -> None:
+            chunks = range(number, layout.chunks, builders)
+            _fill(rows, starts, codes=codes, layout=layout, chunks=chunks)
+
+        with ThreadPoolExecutor(builders) as pool:
+            list(pool.map(build, range(builders)))
+        return cls(layout, rows.reshape(-1), starts.reshape(-1))
+
+    @property
+    def nbytes(self) -> int:
+        return self._rows.nbytes + self._starts.nbytes
+
+    def spans(self, queries: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(first, how many) of the stretches of candidates, a line for each query."""
+        layout = self.layout
+        values = np.stack([_values(queries, start=start, bits=layout.bits) for start in layout.starts], axis=1)
+        flips = np.array([0, *(1 << bit for bit in range(layout.bits))], np.uint32)
+        chunks = np.arange(layout.chunks)[:, None]
+        at = (values[:, :, None] ^ flips) + chunks * ((1 << layout.bits) + 1)
+        first = self._starts[at].astype(np.int64)
+        many = self._starts[at + 1] - first
+        first += chunks * (len(self._rows) // layout.chunks)
+        return first.reshape(len(queries), -1), many.reshape(len(queries), -1)
+
+    def candidates(self, first: NDArray[np.int64], many: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """The rows in some stretches; a row that is near in several chunks comes several times."""
+        before = np.cumsum(many) - many
+        found: NDArray[np.uint32] = self._rows.take(np.repeat(first - before, many) + np.arange(many.sum()))
+        return found
+
+
+def _fill(
+    rows: NDArray[np.uint32], starts: NDArray[np.uint32], *, codes: Codes, layout: Layout, chunks: Iterable[int]
+) -> None:
+    """The tables of some chunks. Memory that is new takes longer to get than to sort, so it is used again."""
+    keys = np.empty(len(codes), "<u8")
+    rows_of, values = keys.view("<u4")[::2], keys.view("<u4")[1::2]
+    numbers = np.arange(len(codes), dtype=np.uint32)
+    firsts = np.arange((1 << layout.bits) + 1, dtype=np.uint64) << np.uint64(32)
+    for chunk in chunks:
+        # One number of value and row sorts several times as fast as rows by value do.
+        _values(codes, start=layout.starts[chunk], bits=layout.bits, out=values)
+        rows_of[:] = numbers
+        keys.sort()
+        starts[chunk] = np.searchsorted(keys, firsts)
+        rows[chunk] = rows_of
+
+
+def _values(codes: Codes, *, start: int, bits: int, out: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
+    """`bits` bits of each code from bit `start` on, the lowest bit of the first byte being bit 0."""
+    first = min(start // 8, PDQ_BYTES - _WORD_BYTES)
+    words = codes[:, first : first + _WORD_BYTES].view("<u4")[:, 0]
+    shifted: NDArray[np.uint32] = np.right_shift(words, np.uint32(start - first * 8), out=out)
+    shifted &= np.uint32((1 << bits) - 1)
+    return shifted

@@ -1,0 +1,196 @@
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamguard.demo.encode import Encoding
+from streamguard.demo.scenes import Scene
+from streamguard.ingest.fetch import Fetched
+from streamguard.ingest.heads import Asked, Head, Layout, NoPartsError, layout, read_head
+from streamguard.ingest.news import ignore
+from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.segments import segment_frames
+from streamguard.ingest.viewer import Viewer
+from tests.hls_pages import keyframe_spans, one_fragment
+from tests.scenes import Clips
+
+MIB = 1 << 20
+
+
+@dataclass
+class Store:
+    """A segment that can be had in parts. `change`: what to make of each answer, after so many."""
+
+    body: bytes
+    ranged: bool = True
+    change: Callable[[Fetched, int], Fetched] = lambda fetched, _: fetched
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    def get(self, first: int, length: int) -> Fetched:
+        self.asked.append((first, length))
+        body = self.body[first : first + length] if self.ranged else self.body
+        fetched = Fetched("u", body, ranged=self.ranged, total_bytes=len(self.body), validator={"If-None-Match": "1"})
+        return self.change(fetched, len(self.asked))
+
+    @property
+    def cost_bytes(self) -> int:
+        return sum(min(length, len(self.body) - first) for first, length in self.asked)
+
+
+def asked(
+    init: bytes = b"", *, guess_bytes: int = 4096, most_bytes: int = 64 * MIB, all_keyframes: bool = False
+) -> Asked:
+    return Asked(init, guess_bytes, most_bytes, all_keyframes)
+
+
+def lumas(data: bytes, *, in_part: bool) -> list[bytes]:
+    viewer = Viewer("cam", SourceOptions(), session=1, tell=ignore, live=True)
+    frames = segment_frames(data, viewer, arrived_s=50.0, position_s=50.0, in_part=in_part)
+    return [frame.luma.tobytes() for frame in frames]
+
+
+def long_ts(clips: Clips, count: int = 3) -> bytes:
+    """A segment of several groups of pictures."""
+    return b"".join(segment.path.read_bytes() for segment in clips.segments[4 : 4 + count])
+
+
+def test_ts_head(clips: Clips) -> None:
+    """Of MPEG-TS as much is read as its first keyframe takes, and that is the very picture that all of it shows."""
+    store = Store(long_ts(clips))
+    head = read_head(store.get, asked())
+    ((_, end), *_) = keyframe_spans(store.body, form="mpegts")
+    assert end <= store.cost_bytes <= end * 4 // 3 + 2 * 4096
+    assert (head.whole, head.cut, head.first_end) == (False, False, end + 188)
+    assert lumas(head.body, in_part=True) == lumas(store.body, in_part=False)[:1]
+
+
+def test_ts_keyframe_that_is_not_whole(clips: Clips) -> None:
+    """Wherever the head ends within the keyframe, nothing of it is taken for a picture."""
+    body = long_ts(clips)
+    ((_, end), *_) = keyframe_spans(body, form="mpegts")
+    for cut in (1, 188, 400, end // 2, end - 188, end):
+        assert layout(body[:cut], init_bytes=0, total_bytes=len(body)) is None
+        if cut > 3 * 188:
+            assert lumas(body[:cut], in_part=True) == []
+
+
+def test_mp4_keyframes(clips: Clips) -> None:
+    """Of MP4 all keyframes are read and next to nothing else, and they are the very pictures that all of it shows."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    store = Store(body)
+    head = read_head(store.get, asked(init, guess_bytes=2048, all_keyframes=True))
+    keyframes_bytes = sum(end - first for first, end in keyframe_spans(init + body, form="mov"))
+    assert store.cost_bytes < keyframes_bytes + 12_000 < len(body) // 2
+    assert not head.whole
+    pictures = lumas(init + head.body, in_part=True)
+    assert len(pictures) == 3
+    assert pictures == lumas(init + body, in_part=False)
+
+
+def test_mp4_of_several_fragments(clips: Clips) -> None:
+    """Where the head does not name all keyframes, and all are wanted, all of it is read; else the first ones are."""
+    init, body = one_fragment(clips.known, seconds=2.0)
+    twice = body + one_fragment(clips.known, seconds=4.0)[1]
+    assert read_head(Store(twice).get, asked(init, all_keyframes=True)).whole
+    head = read_head(Store(twice).get, asked(init))
+    assert not head.whole
+    assert len(lumas(init + head.body, in_part=True)) == 1
+
+
+def test_nothing_but_keyframes(clips: Clips) -> None:
+    """A segment that is mostly keyframes is read at once, not one by one."""
+    intra = clips.film("intra.mp4", Scene(7), seconds=2.0, encoding=Encoding(gop_s=0.04, bframes=0))
+    init, body = one_fragment(intra, seconds=2.0)
+    store = Store(body)
+    assert read_head(store.get, asked(init, all_keyframes=True)).whole
+    assert len(store.asked) == 2
+
+
+def test_no_keyframe_in_the_head() -> None:
+    """Without one in its first half, the rest of a segment is read as well, and nothing twice."""
+    store = Store((b"\x47\x1f\xff\x10" + bytes(184)) * 4000)
+    head = read_head(store.get, asked())
+    assert (head.whole, head.body, head.first_end) == (True, store.body, 0)
+    assert store.cost_bytes == len(store.body)
+
+
+def test_small_segment(clips: Clips) -> None:
+    """A segment that ends before the guess is all there with one request, and says how little would have done."""
+    store = Store(clips.segments[4].path.read_bytes())
+    head = read_head(store.get, asked(guess_bytes=MIB))
+    assert (head.whole, head.cut, len(store.asked)) == (True, False, 1)
+    assert 0 < head.first_end < len(store.body) // 2
+
+
+def test_no_ranges(clips: Clips) -> None:
+    """A server that sends all of it at once is not asked again."""
+    store = Store(long_ts(clips), ranged=False)
+    head = read_head(store.get, asked())
+    assert (head.whole, head.cut, head.body, len(store.asked)) == (True, False, store.body, 1)
+
+
+def test_too_long(clips: Clips) -> None:
+    """No more than the limit is read, and what is missing is told."""
+    init, body = one_fragment(clips.known, seconds=12.0)
+    store = Store(body)
+    head = read_head(store.get, asked(init, most_bytes=len(body) // 3, all_keyframes=True))
+    assert (head.whole, head.cut, len(head.body)) == (True, True, len(body) // 3)
+
+
+@pytest.mark.parametrize("answer", [1, 2])
+def test_cut_short(clips: Clips, answer: int) -> None:
+    """What does not come in time is not asked for again."""
+    store = Store(long_ts(clips), change=lambda got, n: replace(got, body=got.body[:99]) if n == answer else got)
+    head = read_head(store.get, asked(guess_bytes=2048))
+    assert head.cut
+    assert len(store.asked) == answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda got: replace(got, total_bytes=got.total_bytes + 1),
+        lambda got: replace(got, validator={"If-None-Match": "2"}),
+        lambda got: replace(got, ranged=False),
+    ],
+)
+def test_changed_meanwhile(clips: Clips, change: Callable[[Fetched], Fetched]) -> None:
+    """Parts of two versions of a segment are never put together."""
+    store = Store(long_ts(clips), change=lambda got, n: change(got) if n > 1 else got)
+    with pytest.raises(NoPartsError):
+        read_head(store.get, asked(guess_bytes=2048))
+
+
+def test_total_unknown(clips: Clips) -> None:
+    """Without its length a segment is not read in parts."""
+    store = Store(long_ts(clips), change=lambda got, _: replace(got, total_bytes=None))
+    with pytest.raises(NoPartsError):
+        read_head(store.get, asked())
+
+
+@given(st.data())
+def test_damaged(clips: Clips, data: st.DataObject) -> None:
+    """Whatever a segment holds, each byte is asked for at most once, and reading it ends."""
+    init, body = one_fragment(clips.known, seconds=4.0) if data.draw(st.booleans()) else (b"", long_ts(clips, 1))
+    damaged = bytearray(body)
+    for _ in range(data.draw(st.integers(1, 20))):
+        damaged[data.draw(st.integers(0, min(len(body), 8000) - 1))] = data.draw(st.integers(0, 255))
+    store = Store(bytes(damaged))
+    head = read_head(store.get, asked(init, all_keyframes=data.draw(st.booleans())))
+    assert isinstance(head, Head)
+    assert store.cost_bytes <= len(body)
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"\xff\xf1" + bytes(500), b"\x00\x00\x00\x18moof" + bytes(90)])
+def test_no_segment(data: bytes) -> None:
+    """What is no segment, or too little of one, says nothing."""
+    assert layout(data, init_bytes=0, total_bytes=1000) is None
+
+
+def test_layout(clips: Clips) -> None:
+    """The few kB before the pictures of MP4 say where each keyframe stands, and that these are all."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    found = layout(init + body[: body.index(b"mdat") + 64], init_bytes=len(init), total_bytes=len(body))
+    assert found == Layout(tuple(keyframe_spans(init + body, form="mov")), complete=True)

@@ -1,0 +1,83 @@
+import pytest
+
+from streamguard.ingest.looks import Looks, Plan
+from streamguard.ingest.playlist import MediaSegment, Part
+
+
+def segment(duration_s: float = 2.0, *, mp4: bool = False, starts_anew: bool = False) -> MediaSegment:
+    return MediaSegment(1, duration_s, Part("a"), Part("init") if mp4 else None, starts_anew=starts_anew)
+
+
+class Clock:
+    """Plans one segment after another, each in its time unless told otherwise."""
+
+    def __init__(self, looks: Looks) -> None:
+        self.looks = looks
+        self.now_s = 0.0
+
+    def plan(self, next_one: MediaSegment, *, after_s: float | None = None) -> Plan:
+        self.now_s += next_one.duration_s if after_s is None else after_s
+        return self.looks.plan(next_one, now_s=self.now_s)
+
+
+def test_short_segments() -> None:
+    """A segment no longer than looks may lie apart is read as far as its first keyframe."""
+    clock = Clock(Looks(2.5))
+    assert [clock.plan(segment(length_s)) for length_s in (0.5, 2.0, 2.5, 2.6)] == [
+        Plan.HEAD, Plan.HEAD, Plan.HEAD, Plan.WHOLE
+    ]  # fmt: skip
+
+
+def test_long_segments() -> None:
+    """Of a longer one no keyframe is left out: MP4 may say where they are, MPEG-TS is read whole."""
+    clock = Clock(Looks(2.5))
+    assert clock.plan(segment(6.0)) is Plan.WHOLE
+    assert clock.plan(segment(6.0, mp4=True)) is Plan.KEYFRAMES
+
+
+def test_what_a_whole_one_teaches() -> None:
+    """Where a whole segment had one keyframe, heads do for five minutes; then another whole one must say so again."""
+    clock = Clock(Looks(2.5))
+    clock.plan(segment(6.0))
+    clock.looks.saw_whole(keyframes=1)
+    assert [clock.plan(segment(6.0)) for _ in range(51)] == [*[Plan.HEAD] * 50, Plan.WHOLE]
+    clock.looks.saw_whole(keyframes=3)
+    assert clock.plan(segment(6.0)) is Plan.WHOLE
+
+
+@pytest.mark.parametrize("mp4", [False, True])
+def test_whole_where_nothing_is_to_be_left_out(*, mp4: bool) -> None:
+    """With 0 seconds between looks, and of a segment without a length, everything is read."""
+    assert Clock(Looks(0.0)).plan(segment(1.0, mp4=mp4)) is Plan.WHOLE
+    assert Clock(Looks(2.5)).plan(segment(0.0, mp4=mp4)) is Plan.WHOLE
+
+
+def test_discontinuity() -> None:
+    """What follows a discontinuity is read whole, and what was learnt before it counts no more."""
+    clock = Clock(Looks(2.5))
+    clock.looks.saw_whole(keyframes=1)
+    assert clock.plan(segment(6.0)) is Plan.HEAD
+    assert clock.plan(segment(6.0, starts_anew=True)) is Plan.WHOLE
+    assert clock.plan(segment(6.0)) is Plan.WHOLE
+
+
+def test_lengths_that_lie() -> None:
+    """A segment that took much longer to come than it says to last is read whole."""
+    clock = Clock(Looks(2.5))
+    assert clock.plan(segment(1.0)) is Plan.HEAD
+    assert clock.plan(segment(1.0), after_s=5.1) is Plan.WHOLE
+    assert clock.plan(segment(1.0), after_s=4.9) is Plan.HEAD
+
+
+def test_heads_that_show_nothing() -> None:
+    """Twice in a row, and segments are read whole for a while; a discontinuity ends that too."""
+    clock = Clock(Looks(2.5))
+    for keyframes in (0, 1, 0, 0):
+        assert clock.plan(segment()) is Plan.HEAD
+        clock.looks.saw_part(keyframes=keyframes)
+    assert [clock.plan(segment()) for _ in range(31)] == [*[Plan.WHOLE] * 30, Plan.HEAD]
+    clock.looks.missed()
+    clock.looks.missed()
+    assert clock.plan(segment()) is Plan.WHOLE
+    assert clock.plan(segment(starts_anew=True)) is Plan.WHOLE
+    assert clock.plan(segment()) is Plan.HEAD

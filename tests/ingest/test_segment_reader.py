@@ -1,0 +1,316 @@
+"""streamguard.ingest.segment_reader, against a real server on loopback."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+import pytest
+
+from streamguard.core.sampling import Attention, Pace
+from streamguard.errors import SourceError, SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.fetch import ByteRange, Fetcher
+from streamguard.ingest.guard import Guard
+from streamguard.ingest.heads import NoPartsError
+from streamguard.ingest.live_playlist import Playlist
+from streamguard.ingest.looks import Looks
+from streamguard.ingest.news import Damaged, News, Pulled, Way
+from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.playlist import MediaSegment, Part
+from streamguard.ingest.segment_reader import SegmentReader
+from streamguard.ingest.viewer import Viewer
+from tests.hls_pages import Ranged, keyframe_spans, one_fragment
+from tests.http_server import Answer, Web
+from tests.scenes import Clips
+
+OPTIONS = SourceOptions(read_timeout_s=5.0)
+INIT = Part("init.mp4")
+
+
+@dataclass
+class Eye:
+    """A reader over the web, and what it told; `seen` is each picture by its bytes."""
+
+    web: Web
+    options: SourceOptions = OPTIONS
+    looks: Looks | None = field(default_factory=lambda: Looks(2.5))
+    news: list[News] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        url = self.web.url("/live.m3u8")
+        self.fetcher = Fetcher(Guard(url), subject="cam")
+        viewer = Viewer("cam", self.options, session=1, tell=self.news.append, live=True)
+        self.viewer = viewer
+        playlist = Playlist(self.fetcher, url, self.options, subject="cam")
+        self.reader = SegmentReader(
+            self.fetcher, playlist, self.options, viewer=viewer, tell=self.news.append, looks=self.looks
+        )
+
+    def seen(self, *segments: MediaSegment) -> list[str]:
+        with closing(self.fetcher):
+            return [sha256(frame.luma.tobytes()).hexdigest() for one in segments for frame in self.reader.frames(one)]
+
+    @property
+    def ways(self) -> list[Way]:
+        return [word.way for word in self.news if isinstance(word, Pulled)]
+
+
+@pytest.fixture
+def ts(web: Web, clips: Clips) -> list[Ranged]:
+    """Ten segments of one keyframe each, /0.ts and so on."""
+    pages = [Ranged(segment.path.read_bytes()) for segment in clips.segments]
+    web.pages |= {f"/{number}.ts": page for number, page in enumerate(pages)}
+    return pages
+
+
+def segments(count: int, *, name: str = "{}.ts", duration_s: float = 2.0) -> list[MediaSegment]:
+    return [MediaSegment(number, duration_s, Part(name.format(number))) for number in range(count)]
+
+
+def whole(web: Web, *ones: MediaSegment) -> list[str]:
+    """What reading everything shows."""
+    return Eye(web, looks=Looks(0.0)).seen(*ones)
+
+
+def test_one_keyframe_each(web: Web, ts: list[Ranged]) -> None:
+    """Heads show what full reading shows, picture by picture, for a fraction of the bytes."""
+    expected = whole(web, *segments(10))
+    full_bytes = sum(page.sent_bytes for page in ts)
+    eye = Eye(web)
+    assert eye.seen(*segments(10)) == expected
+    assert len(expected) == 10
+    assert eye.ways == [Way.HEAD] * 10
+    assert sum(page.sent_bytes for page in ts) - full_bytes < 0.4 * full_bytes
+
+
+def test_what_is_told(web: Web, ts: list[Ranged]) -> None:
+    """Each segment is told with its way, and all bytes that came are counted."""
+    eye = Eye(web)
+    eye.seen(*segments(3))
+    assert sum(word.fetched_bytes for word in eye.news if isinstance(word, Pulled)) == sum(p.sent_bytes for p in ts)
+
+
+def test_learns_how_much(web: Web, ts: list[Ranged]) -> None:
+    """What keyframes took is what is asked for next, so most take one request."""
+    Eye(web).seen(*segments(10))
+    assert sum(len(page.asked) for page in ts) <= 16
+    ends = [keyframe_spans(page.body, form="mpegts")[0][1] for page in ts]
+    assert all(page.sent_bytes <= 2 * max(ends) for page in ts[1:])
+
+
+def test_several_keyframes(web: Web, clips: Clips) -> None:
+    """No keyframe of long MPEG-TS segments is left out, unless the operator says how far looks may lie apart."""
+    bodies = [page.path.read_bytes() for page in clips.segments]
+    web.pages |= {f"/{n}.ts": Ranged(b"".join(bodies[3 * n : 3 * n + 3])) for n in range(3)}
+    long = segments(3, duration_s=6.0)
+    eye = Eye(web)
+    assert eye.seen(*long) == whole(web, *long)
+    assert (len(whole(web, *long)), eye.ways) == (9, [Way.FULL] * 3)
+    eye = Eye(web, looks=Looks(6.0))
+    assert eye.seen(*long) == whole(web, *long)[::3]
+    assert eye.ways == [Way.HEAD] * 3
+
+
+def test_long_segments_of_one_keyframe(web: Web, ts: list[Ranged]) -> None:
+    """A first segment that is read whole and has one keyframe makes the next ones be read by their heads."""
+    eye = Eye(web)
+    assert len(eye.seen(*segments(5, duration_s=6.0))) == 5
+    assert eye.ways == [Way.FULL, *[Way.HEAD] * 4]
+    assert ts[0].sent_bytes == len(ts[0].body)
+
+
+def test_mp4(web: Web, clips: Clips) -> None:
+    """Of long MP4 segments all keyframes are read, without what is between them; the map is fetched once."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    web.pages["/init.mp4"] = first = Ranged(init)
+    web.pages["/0.m4s"] = page = Ranged(body)
+    one = replace(segments(1, name="{}.m4s", duration_s=6.0)[0], init=INIT)
+    eye = Eye(web)
+    assert eye.seen(one, one) == whole(web, one) * 2
+    assert eye.ways == [Way.HEAD] * 2
+    assert page.sent_bytes - len(body) < len(body)
+    assert len(first.asked) == 2
+
+
+def test_within_a_resource(web: Web, ts: list[Ranged]) -> None:
+    """Of segments that are parts of one file parts of those parts are asked for, and never more."""
+    bodies = [page.body for page in ts[:3]]
+    web.pages["/all.ts"] = page = Ranged(b"".join(bodies))
+    starts = [sum(map(len, bodies[:n])) for n in range(3)]
+    ones = [
+        MediaSegment(n, 2.0, Part("all.ts", ByteRange(start, len(body))))
+        for n, (start, body) in enumerate(zip(starts, bodies, strict=True))
+    ]
+    eye = Eye(web)
+    assert eye.seen(*ones) == whole(web, *ones)
+    assert eye.ways == [Way.HEAD] * 3
+    within = [(start, start + len(body)) for start, body in zip(starts, bodies, strict=True)]
+    assert all(any(start <= first and end <= stop for start, stop in within) for first, end in page.asked)
+
+
+def no_ranges(page: Ranged) -> Callable[[Answer], None]:
+    def answer_all(answer: Answer) -> None:
+        del answer.headers["Range"]
+        page(answer)
+
+    return answer_all
+
+
+def refusing(page: Ranged) -> Callable[[Answer], None]:
+    return lambda answer: answer.send(status=501) if "Range" in answer.headers else page(answer)
+
+
+def another_part(page: Ranged) -> Callable[[Answer], None]:
+    """A server that always sends the same part, whatever is asked for."""
+
+    def answer_same(answer: Answer) -> None:
+        if "Range" in answer.headers:
+            headers = {"Content-Range": f"bytes 100-199/{len(page.body)}"}
+            answer.send(page.body[100:200], status=206, headers=headers)
+        else:
+            page(answer)
+
+    return answer_same
+
+
+def no_length(page: Ranged) -> Callable[[Answer], None]:
+    def answer_star(answer: Answer) -> None:
+        if "Range" in answer.headers:
+            answer.send(page.body[:5000], status=206, headers={"Content-Range": "bytes 0-4999/*"})
+        else:
+            page(answer)
+
+    return answer_star
+
+
+@pytest.mark.parametrize("server", [no_ranges, refusing, another_part, no_length])
+def test_no_ranges(web: Web, ts: list[Ranged], server: Callable[[Ranged], Callable[[Answer], None]]) -> None:
+    """Where parts are not to be had segments are read whole, and every picture is seen."""
+    expected = whole(web, *segments(10))
+    web.pages |= {f"/{number}.ts": server(page) for number, page in enumerate(ts)}
+    before_bytes = sum(page.sent_bytes for page in ts)
+    eye = Eye(web)
+    assert eye.seen(*segments(10)) == expected
+    assert eye.ways == [Way.FULL] * 10
+    assert sum(page.sent_bytes for page in ts) - before_bytes == sum(len(page.body) for page in ts)
+
+
+def test_no_keyframe_in_the_head(web: Web, clips: Clips) -> None:
+    """A segment that begins in the middle of a group of pictures is read whole, and shows what is later in it."""
+    bodies = [clips.segments[n].path.read_bytes() for n in (4, 5, 6)]
+    ends = [keyframe_spans(body, form="mpegts")[0][1] for body in bodies]
+    rests = [body[end:] for body, end in zip(bodies, ends, strict=True)]
+    web.pages["/0.ts"] = page = Ranged(bodies[0][: 3 * 188] + rests[0] + rests[1] + bodies[2])
+    eye = Eye(web)
+    assert eye.seen(*segments(1)) == whole(web, *segments(1))
+    assert eye.ways == [Way.FULL]
+    assert page.sent_bytes == 2 * len(page.body)
+
+
+def test_discontinuity(web: Web, ts: list[Ranged]) -> None:
+    """After a discontinuity one segment is read whole."""
+    ones = segments(4)
+    ones[2] = replace(ones[2], starts_anew=True)
+    eye = Eye(web)
+    assert eye.seen(*ones) == whole(web, *ones)
+    assert eye.ways == [Way.HEAD, Way.HEAD, Way.FULL, Way.HEAD]
+    assert ts[2].sent_bytes == 2 * len(ts[2].body)
+
+
+def test_changed_between_two_parts(web: Web, clips: Clips) -> None:
+    """A segment that is another one by the second request is read anew, whole."""
+    pages = [Ranged(clips.segments[n].path.read_bytes()) for n in (4, 5)]
+    for page in pages:
+        page.body = page.body[:564] + bytes([0x47, 0x1F, 0xFF, 0x10, *bytes(184)]) * 400 + page.body[564:]
+
+    def first_one_then_the_other(answer: Answer) -> None:
+        pages[1 if pages[0].asked else 0](answer)
+
+    web.pages["/0.ts"] = first_one_then_the_other
+    eye = Eye(web)
+    assert len(eye.seen(*segments(1))) == 1
+    assert eye.ways == [Way.FULL]
+    assert pages[1].asked[-1] == (0, len(pages[1].body))
+
+
+def test_encrypted(web: Web, ts: list[Ranged]) -> None:
+    """Encrypted segments are blind, and neither head nor whole of one is asked for."""
+    with pytest.raises(SourceUnwatchable, match="encrypted segments"):
+        Eye(web).seen(replace(segments(1)[0], encryption="AES-128"))
+    assert not any(page.asked for page in ts)
+
+
+@pytest.mark.parametrize("elsewhere", ["http://169.254.169.254/x.ts", "http://localhost:1/x.ts", "file:///etc/passwd"])
+def test_where_the_guard_forbids(web: Web, elsewhere: str) -> None:
+    """Nothing of a segment that may not be fetched is asked for, not its head either, nor after a redirect."""
+    with pytest.raises(SourceError, match="leads to"):
+        Eye(web).seen(MediaSegment(0, 2.0, Part(elsewhere)))
+    web.pages["/0.ts"] = lambda answer: answer.redirect(elsewhere)
+    with pytest.raises(SourceError, match="leads to"):
+        Eye(web).seen(*segments(1))
+    assert web.asked == ["/0.ts"]
+
+
+def test_one_that_is_missing(web: Web, ts: list[Ranged]) -> None:
+    """A segment that is gone costs that segment; three in a row are an error."""
+    del web.pages["/1.ts"]
+    eye = Eye(web)
+    assert len(eye.seen(*segments(3))) == 2
+    assert Damaged("segment") in eye.news
+    for number in (3, 4, 5):
+        del web.pages[f"/{number}.ts"]
+    with pytest.raises(SourceUnavailable, match="HTTP 404"):
+        Eye(web).seen(*segments(10))
+    assert ts[6].asked == []
+
+
+def test_a_head_that_hangs(web: Web) -> None:
+    """One read time-out is all that a segment gets, however it is asked for."""
+    web.pages["/0.ts"] = Answer.hang
+    eye = Eye(web, options=replace(OPTIONS, read_timeout_s=0.5))
+    assert eye.seen(*segments(1)) == []
+    assert web.asked == ["/0.ts"]
+
+
+def test_keyframes_alone(web: Web, ts: list[Ranged]) -> None:
+    """A listed keyframe is fetched with the tables before it in one request, and is what full reading shows."""
+    ones = []
+    for number, page in enumerate(ts[:3]):
+        ((first, end), *_) = keyframe_spans(page.body, form="mpegts")
+        uri = f"{number}.ts"
+        part, init = ByteRange(first, end - first), Part(uri, ByteRange(0, first))
+        ones.append(MediaSegment(number, 2.0, Part(uri, part), init))
+    expected = whole(web, *segments(3))
+    before = [len(page.asked) for page in ts]
+    eye = Eye(web, looks=None)
+    assert eye.seen(*ones) == expected
+    assert eye.ways == [Way.I_FRAMES] * 3
+    assert [len(page.asked) - n for page, n in zip(ts, before, strict=True)] == [1, 1, 1, *[0] * 7]
+
+
+def test_keyframes_alone_without_ranges(web: Web, ts: list[Ranged]) -> None:
+    """Where a keyframe alone is not to be had, whoever reads it is told at once, to go on in another way."""
+    web.pages["/0.ts"] = no_ranges(ts[0])
+    one = MediaSegment(0, 2.0, Part("0.ts", ByteRange(564, 5000)), Part("0.ts", ByteRange(0, 564)))
+    with pytest.raises(NoPartsError):
+        Eye(web, looks=None).seen(one)
+    assert web.asked == ["/0.ts"]
+
+
+def _quiet() -> Pace:
+    return Pace(Attention.QUIET, most_s=8.0, kill_s=9.5, further=1, apart_s=1.6)
+
+
+def test_what_a_quiet_stream_passes_over_is_there_all_the_same(web: Web, ts: list[Ranged]) -> None:
+    """Heads whose keyframe is not due are no misses, and whole segments of two, one of them not due, are not taken for
+    segments of one.
+    """
+    eye = Eye(web)
+    eye.viewer.pace = _quiet
+    assert len(eye.seen(*segments(10))) == 4
+    assert eye.ways == [Way.HEAD] * 10
+    web.pages |= {f"/two-{n}.ts": Ranged(ts[2 * n].body + ts[2 * n + 1].body) for n in range(4)}
+    eye = Eye(web)
+    eye.viewer.pace = _quiet
+    assert len(eye.seen(*segments(4, name="two-{}.ts", duration_s=4.0))) == 3
+    assert eye.ways == [Way.FULL] * 4
