@@ -11,6 +11,7 @@ Needs nginx with its RTMP module, and ffmpeg.
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -55,6 +56,8 @@ class Report:
     every_looks: int
     quiet_looks: int
     passed_over: int
+    shed: int
+    """Of those: for overload. A run that has any says less."""
 
     @property
     def ratio(self) -> float:
@@ -94,15 +97,20 @@ def measure(folder: Path, *, streams: int, seconds: float, time_to_kill_s: float
     return _report(before, after, streams=streams, time_to_kill_s=time_to_kill_s)
 
 
-def _state(pid: int, port: int) -> tuple[Sample, int, int]:
-    """A worker's processes now, the keyframes that it has looked at, and those that it has passed over."""
+def _state(pid: int, port: int) -> tuple[Sample, int, int, int]:
+    """A worker's processes now, the keyframes that it has looked at, those that it has not, and of these the shed."""
     seen = json.loads(get(port, "/api/streams"))["streams"]
     looks, passed_over = (sum(stream[key] for stream in seen) for key in ("keyframes", "passed_over"))
-    return Family(pid, port=port).sample(), looks, passed_over
+    shed = re.search(r'^streamguard_looks_skipped_total{reason="shed"} (\S+)', get(port, "/metrics"), re.MULTILINE)
+    return Family(pid, port=port).sample(), looks, passed_over, round(float(shed[1])) if shed else 0
 
 
 def _report(
-    before: list[tuple[Sample, int, int]], after: list[tuple[Sample, int, int]], *, streams: int, time_to_kill_s: float
+    before: list[tuple[Sample, int, int, int]],
+    after: list[tuple[Sample, int, int, int]],
+    *,
+    streams: int,
+    time_to_kill_s: float,
 ) -> Report:
     steady_s = after[0][0].at_s - before[0][0].at_s
     percent = 100 / steady_s / streams
@@ -124,6 +132,7 @@ def _report(
         every_looks=after[0][1] - before[0][1],
         quiet_looks=after[1][1] - before[1][1],
         passed_over=after[1][2] - before[1][2],
+        shed=after[1][3] - before[1][3],
     )
 
 
@@ -137,7 +146,8 @@ def _print(report: Report) -> None:
     )
     print(f"{report.streams} quiet streams for {report.steady_s:.0f} s, {report.time_to_kill_s:g} s to kill")
     print(f"every keyframe  {every}, {report.every_looks} looks")
-    print(f"with attention  {quiet}, {report.quiet_looks} looks, {report.passed_over} keyframes passed over")
+    passed_over = f"{report.passed_over} keyframes passed over, {report.shed} of them shed"
+    print(f"with attention  {quiet}, {report.quiet_looks} looks, {passed_over}")
     print(f"ratio           {report.ratio:.2f}, {100 / report.quiet_percent:.0f} streams a core")
 
 
