@@ -17,7 +17,7 @@ import structlog
 
 from streamguard.core.backoff import delay_s
 from streamguard.core.decide import DecisionState
-from streamguard.core.sampling import EVERY_KEYFRAME
+from streamguard.core.sampling import EVERY_KEYFRAME, Attention
 from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId, Verdict
@@ -265,7 +265,9 @@ class Supervisor:
 
     def _lives(self, stream: Stream, message: Alive | Pulled) -> None:
         if isinstance(message, Alive):
-            stream.passed_over[stream.pace.attention] += message.passed_over
+            # It tells a moment late: by now it may have been told to pass over nothing more.
+            is_shed = stream.pace.attention is Attention.SHED
+            stream.passed_over[Attention.SHED if is_shed else Attention.QUIET] += message.passed_over
             return
         for watcher in self._watchers:
             watcher.pulled(message)

@@ -141,13 +141,16 @@ def test_a_deaf_decoder_is_told_again() -> None:
 
 
 def test_passed_over_keyframes_are_counted_by_what_was_told() -> None:
-    """What a decoder did not look at while it was quiet is counted as that."""
+    """What a decoder did not look at while it was quiet is counted as that, also when it is told a moment late."""
     lines: list[Line] = [*quiet_lines(64), *((s + 0.5, Alive(30, 1)) for s in range(64, 70)), (71.0, keyframe(71.0))]
     theatre = Theatre({"cam": [[*lines, *((float(s), keyframe(float(s))) for s in range(73, 200, 6))]]})
     status = theatre.stage.run(90)["cam"]
     assert status.passed_over == {Attention.QUIET: 6}
-    assert status.as_json()["passed_over"] == 6
-    assert status.as_json()["attention"] == "quiet"
+    assert (status.as_json()["passed_over"], status.as_json()["attention"]) == (6, "quiet")
+    late: list[Line] = [*quiet_lines(72, evidence_at_s=[70]), (70.5, Alive(30, 2))]
+    status = Theatre({"cam": [late]}).stage.run(72)["cam"]
+    assert status.attention is Attention.EVERY
+    assert status.passed_over == {Attention.QUIET: 2}
 
 
 def test_overload_sheds_the_quietest_and_says_so() -> None:
