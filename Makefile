@@ -45,6 +45,7 @@ lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	$(COMPILE) --upgrade -c requirements/runtime.lock requirements/build.in -o requirements/build.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock pyproject.toml --group dev -o requirements/dev.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock --group bench -o requirements/bench.lock
+	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock pyproject.toml --extra ray -o requirements/ray.lock
 
 clean: ## Remove all that these commands made
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -71,4 +72,9 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
 $(VENV)/.bench: requirements/bench.lock $(VENV)/.dev
 	@$(PIP) --require-hashes -r requirements/bench.lock || { \
 	  echo "pdqhash comes as source: building it takes g++ and Python's headers (Debian: apt-get install g++ python3-dev)" >&2; exit 2; }
+	@touch $@
+
+$(VENV)/.ray: requirements/ray.lock $(VENV)/.runtime
+	@echo "Installing Ray into $(VENV) (once, 85 MB to fetch)" >&2
+	@$(INSTALL) -r requirements/ray.lock
 	@touch $@

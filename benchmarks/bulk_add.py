@@ -4,9 +4,10 @@ Made clips, the same for each turn, are added to a new library by one job and by
 processes on the machine cost both the same; then the last library is given the same folder again, as after an
 interruption. Printed: clips and seconds of footage a second, the segments made, the parent's memory, and the ratio.
 
-    python benchmarks/bulk_add.py [--clips N] [--seconds S] [--rounds N] [--folder DIR]
+    python benchmarks/bulk_add.py [--clips N] [--seconds S] [--rounds N] [--folder DIR] [--ray ADDRESS]
 
-`--folder` keeps the clips, or takes those that are there.
+`--folder` keeps the clips, or takes those that are there. `--ray` adds turns on the cores of a Ray cluster that was
+started before (`ray start --head`); connecting to it, and what its workers do first, are in the time.
 """
 
 import argparse
@@ -50,11 +51,11 @@ def make_clips(folder: Path, *, count: int, seconds: float) -> None:
             write_video(folder / "making.mp4", pictures, Encoding(bit_rate_bps=400_000)).rename(path)
 
 
-def add(folder: Path, library: Path, *, jobs: int) -> Turn:
-    """Add the folder with so many jobs; raises CalledProcessError where it fails."""
+def add(folder: Path, library: Path, *, how: tuple[str, ...]) -> Turn:
+    """Add the folder with these options; raises CalledProcessError where it fails."""
     began_s = time.monotonic()
     with tempfile.TemporaryFile("w+") as told:
-        command = [*ADD, "--library", str(library), "--jobs", str(jobs), str(folder)]
+        command = [*ADD, "--library", str(library), *how, str(folder)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told) as adding:
             _, status, usage = os.wait4(adding.pid, 0)
             adding.returncode = os.waitstatus_to_exitcode(status)
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.2)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--ray", metavar="ADDRESS")
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as name:
@@ -83,20 +85,25 @@ def main() -> None:
         footage_s = clips * options.seconds
         print(f"{clips} clips of {options.seconds} s at {SIZE_PX[0]}x{SIZE_PX[1]}, {cores} cores")
         print(f"{'jobs':>16} {'clips/s':>8} {'footage s/s':>12} {'segments':>9} {'parent MiB':>11}")
-        rates: dict[int, list[float]] = {1: [], cores: []}
+        hows = {str(jobs): ("--jobs", str(jobs)) for jobs in (1, cores)}
+        if options.ray:
+            hows["Ray"] = ("--ray", options.ray)
+        rates: dict[str, list[float]] = {how: [] for how in hows}
         library = Path(name, "library")
         for jobs in [*rates] * options.rounds:
             shutil.rmtree(library, ignore_errors=True)
-            turn = add(folder, library, jobs=jobs)
+            turn = add(folder, library, how=hows[jobs])
             rates[jobs].append(clips / turn.wall_s)
             cells = f"{clips / turn.wall_s:>8.2f} {footage_s / turn.wall_s:>12.1f} {turn.segments:>9}"
             print(f"{jobs:>16} {cells} {turn.parent_mib:>11.0f}")
-        again = add(folder, library, jobs=cores)
+        again = add(folder, library, how=hows[str(cores)])
         if re.search(rf"\b{clips} already there", again.last_line) is None:
             raise SystemExit(f"the second run should have known all: {again.last_line}")
         print(f"{'once more':>16} {clips / again.wall_s:>8.2f} {'':>12} {again.segments:>9} {again.parent_mib:>11.0f}")
-    ratio = statistics.median(rates[cores]) / statistics.median(rates[1])
-    print(f"all cores beside one job: {ratio:.2f}x, medians of {options.rounds}")
+    one = statistics.median(rates["1"])
+    for how in [*rates][1:]:
+        words = "Ray" if how == "Ray" else "all cores"
+        print(f"{words} beside one job: {statistics.median(rates[how]) / one:.2f}x, medians of {options.rounds}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """config/: what an operator copies works with the real nginx and the real promtool, and names what there is."""
 
+import importlib.util
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import generate_latest
 
+import streamguard
+from streamguard.cli.exits import EXIT_ERROR
+from streamguard.cli.library_shard import shard
 from streamguard.worker.metrics import Metrics
 from tests.programs import need, skip_or_fail
 
@@ -13,6 +18,7 @@ TOP = Path(__file__).parent.parent
 NGINX_CONF = TOP / "config" / "nginx-rtmp.conf"
 RULES = TOP / "config" / "prometheus-rules.yml"
 RULES_TEST = TOP / "config" / "prometheus-rules.test.yml"
+KUBERNETES_JOB = TOP / "config" / "kubernetes-job.yaml"
 METRIC = re.compile(r"\bstreamguard_[a-z_]+\b")
 
 
@@ -81,3 +87,38 @@ def test_operators_find_every_metric_in_the_manual() -> None:
     families = re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)
     listed = METRIC.findall((TOP / "docs" / "operations.md").read_text())
     assert {name for name in families if not name.endswith("_created")} == set(listed)
+
+
+def kubernetes_job() -> dict[str, Any]:
+    if importlib.util.find_spec("yaml") is None:
+        skip_or_fail("not installed: yaml (it comes with `make .venv/.ray`)")
+    import yaml  # noqa: PLC0415 - it need not be installed
+
+    tree: dict[str, Any] = yaml.safe_load(KUBERNETES_JOB.read_text())
+    return tree
+
+
+def test_the_kubernetes_job_calls_what_there_is() -> None:
+    """Its arguments are those of `library shard`, with as many parts as pods, in the image of this version."""
+    job = kubernetes_job()["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert container["args"][:2] == ["library", "shard"]
+    assert container["image"] == f"streamguard:{streamguard.__version__}"
+    called = shard.make_context("shard", container["args"][2:]).params
+    assert (job["completionMode"], job["completions"]) == ("Indexed", called["of"])
+    assert called["index"] is None
+    mounted = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert not mounted[str(called["folder"])].get("readOnly")
+    assert all(mounted[str(path)]["readOnly"] for path in called["paths"])
+    assert "/tmp" in mounted  # noqa: S108 - decoders are started by a socket there
+
+
+def test_the_kubernetes_job_is_consistent() -> None:
+    """Every volume that is mounted is there, and the policy of failures names the container."""
+    job = kubernetes_job()["spec"]
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert pod["restartPolicy"] == "Never"
+    rules = [rule["onExitCodes"] for rule in job["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
+    assert [(rule["containerName"], rule["values"]) for rule in rules] == [(container["name"], [EXIT_ERROR])]

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -25,12 +25,19 @@ _MOST_REASONS = 5
 class AddingBar:
     """Counts files, their bytes and their footage. Its last line says what became of all of them."""
 
-    def __init__(self, paths: Sequence[Path], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        sizes_bytes: Mapping[Path, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`sizes_bytes` is for what is no file here; otherwise they are looked up."""
         self._clock = clock
         self._began_s = clock()
         self._line_due_s = self._began_s + LINE_EVERY_S
         # A file may be named twice, and each time is one.
-        self._sizes_bytes = {path: _size_bytes(path) for path in paths}
+        self._sizes_bytes = {path: _size_bytes(path) for path in paths} if sizes_bytes is None else sizes_bytes
         self._all_bytes = sum(self._sizes_bytes[path] for path in paths)
         self._files = len(paths)
         self._ended = dict.fromkeys((Added, Known, Failed), 0)

@@ -14,6 +14,7 @@ from rich.text import Text
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.cli.library_shard import merge, shard
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.inspection import Problem
@@ -30,7 +31,8 @@ def library() -> None:
     """
 
 
-library.add_command(add)
+for command in (add, shard, merge):
+    library.add_command(command)
 
 
 @library.command("list")

@@ -4,11 +4,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import click
 from rich.console import Console
@@ -24,10 +25,10 @@ from streamguard.library.live_check import check_live
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
-from streamguard.worker import indexing
+from streamguard.worker import indexing, ray_cluster
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.indexing import Limits
-from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
+from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
+from streamguard.worker.reference_child import Progress
 
 DEFAULT_LABEL = "unlabelled"
 
@@ -37,6 +38,7 @@ DEFAULT_LABEL = "unlabelled"
 @click.option("--id", "id_", metavar="ID", help="Of the one file; otherwise ids come from the names of the files.")
 @click.option("--label", "asked_label", help=f"What kind of footage it is.  [default: {DEFAULT_LABEL}]")
 @click.option("--jobs", metavar="N", type=click.IntRange(1, 256), help="Files at once.  [default: one a core]")
+@click.option("--ray", "ray_address", metavar="ADDRESS", help="On a Ray cluster: `auto`, or HOST:PORT of its head.")
 @click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
@@ -46,6 +48,7 @@ def add(
     id_: str | None,
     asked_label: str | None,
     jobs: int | None,
+    ray_address: str | None,
     list_file: str | None,
     as_json: bool,
     paths: tuple[Path, ...],
@@ -57,39 +60,65 @@ def add(
     on: what is there already is recognised by its content. A file that fails does not keep the others out, and makes
     the exit status 2.
 
+    With --ray every machine of the cluster takes part that this one belongs to. Each must have StreamGuard, and see the
+    files under the same paths. Without a cluster, see `library shard`.
+
     \b
     Example:
       streamguard library add --library known --id attack-2019 attack.mp4
       streamguard library add --library known --label terror --jobs 4 footage/
+      streamguard library add --library known --ray auto /archive
       find archive -name '*.mkv' | streamguard library add --library known --list -
     """
-    wanted = [*paths, *_listed(list_file)]
+    wanted = [*paths, *listed(list_file)]
     if not wanted:
         raise UsageError("library add", "", "no files named", hint="see `streamguard library add --help`")
     if id_ is not None and (len(wanted) != 1 or wanted[0].is_dir()):
         raise UsageError("library add", "--id", "goes with one file only", hint="otherwise ids come from the names")
+    if ray_address is not None and (id_ is not None or jobs is not None):
+        option = "--jobs" if id_ is None else "--id"
+        raise UsageError("library add", option, "does not go with --ray", hint="leave one of them out")
     label = DEFAULT_LABEL if asked_label is None else asked_label
-    _check_names(id_, label)
-    said = _Said(path, as_json=as_json, asked_label=asked_label)
+    check_names(id_, label)
+    said = Said(path, as_json=as_json, asked_label=asked_label)
+    if ray_address is not None:  # its workers have another working directory
+        wanted = [one.absolute() for one in wanted]
     files = [
-        Job(file, label, AssetId(id_) if id_ is not None else None) for one in wanted for file in _files(one, said)
+        Job(file, label, AssetId(id_) if id_ is not None else None) for one in wanted for file in files_in(one, said)
     ]
     if files:
-        _index(path, files, said, limits=indexing.default_limits(jobs=jobs))
-        _warn_if_damaged(path)
+        _index(path, files, said, index=_here(jobs) if ray_address is None else _at_ray(ray_address))
+        warn_if_damaged(path)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
     return EXIT_ERROR if said.failed else EXIT_OK
 
 
-def _index(path: Path, files: list[Job], said: "_Said", *, limits: Limits) -> None:
-    """Add them, with one bar for all; on Ctrl-C say how to go on."""
+class _Index(Protocol):
+    """`indexing.index`, or the same elsewhere."""
+
+    def __call__(
+        self, library: LibraryToBe, jobs: Sequence[Job], /, *, news: Callable[[Job, Progress | Read], None]
+    ) -> Generator[Outcome, None, None]: ...
+
+
+def _here(jobs: int | None) -> _Index:
     start_forkserver()
+    return partial(indexing.index, limits=indexing.default_limits(jobs=jobs))
+
+
+def _at_ray(address: str) -> _Index:
+    ray_cluster.check_address(address)
+    return partial(ray_cluster.index, address=address)
+
+
+def _index(path: Path, files: list[Job], said: "Said", *, index: _Index) -> None:
+    """Add them, with one bar for all; on Ctrl-C say how to go on."""
     try:
         with LibraryToBe(path) as opened, AddingBar([file.path for file in files]) as bar:
             said.above = bar.console
             # Closed at once when Ctrl-C comes while something is told: that adds what was read.
-            with closing(indexing.index(opened, files, limits=limits, news=bar.news)) as outcomes:
+            with closing(index(opened, files, news=bar.news)) as outcomes:
                 for outcome in outcomes:
                     bar.done(outcome)
                     said.outcome(outcome)
@@ -100,7 +129,7 @@ def _index(path: Path, files: list[Job], said: "_Said", *, limits: Limits) -> No
         said.above = None
 
 
-def _warn_if_damaged(path: Path) -> None:
+def warn_if_damaged(path: Path) -> None:
     """What was added is safe, but no worker takes it up while another part of the library is damaged."""
     try:
         check_live(path)
@@ -113,7 +142,7 @@ def _warn_if_damaged(path: Path) -> None:
         )
 
 
-def _check_names(id_: str | None, label: str) -> None:
+def check_names(id_: str | None, label: str) -> None:
     """What the library would refuse in the end, after hours of decoding maybe. Raises UsageError."""
     if id_ is not None and re.fullmatch(ID_PATTERN, id_) is None:
         hint = "letters, digits, dot, dash and underscore, at most 128, the first a letter or digit"
@@ -126,7 +155,8 @@ def _check_names(id_: str | None, label: str) -> None:
         raise UsageError("library add", f"--label {label!r}", "not a possible label", hint=hint)
 
 
-def _listed(list_file: str | None) -> Iterator[Path]:
+def listed(list_file: str | None) -> Iterator[Path]:
+    """The paths in a list. Raises UsageError."""
     if list_file is None:
         return
     try:
@@ -147,11 +177,11 @@ def _opened(list_file: str) -> AbstractContextManager[TextIO]:
     return TextIOWrapper(open_regular(Path(list_file)), encoding="utf-8")
 
 
-def _files(path: Path, said: "_Said") -> tuple[Path, ...]:
-    """What to add of one argument; what is passed over is named."""
+def files_in(path: Path, said: "Said", *, wanted: Callable[[Path], bool] = lambda _: True) -> tuple[Path, ...]:
+    """What to add of one argument; what is passed over is named, unless it is not `wanted` at all."""
     if not path.is_dir():
         if path.is_file():
-            return (path,)
+            return (path,) if wanted(path) else ()
         problem = "not a file or folder" if os.path.lexists(path) else "no such file or folder"
         said.error(str(path), UsageError("add", path, problem, hint="check the path"))
         return ()
@@ -160,17 +190,23 @@ def _files(path: Path, said: "_Said") -> tuple[Path, ...]:
     except UsageError as error:
         said.error(str(path), error)
         return ()
-    for other in others:
+    for other in filter(wanted, others):
         said.skipped(other)
-    return media
+    return tuple(filter(wanted, media))
 
 
-class _Said:
-    """What was printed: results on standard output, errors on standard error as well when they are not JSON."""
+class Said:
+    """What was printed: results on standard output, errors on standard error as well when they are not JSON.
 
-    def __init__(self, library: Path, *, as_json: bool, asked_label: str | None) -> None:
+    `library` None: what was added is in shards. `decoded`: it was by this command, which knows what could not be.
+    """
+
+    def __init__(
+        self, library: Path | None, *, as_json: bool, asked_label: str | None = None, decoded: bool = True
+    ) -> None:
         self.failed = False
         self._library = library
+        self._decoded = decoded
         self._asked_label = asked_label
         self.above: Console | None = None
         self._as_json = as_json
@@ -182,7 +218,11 @@ class _Said:
                 words = in_words(item)
                 if lost:
                     words += f"; {counted(lost, 'picture')} could not be decoded"
-                self._line(path, "added", words=words, tree=item_json(item) | {"pictures_lost": lost})
+                tree = item_json(item) | ({"pictures_lost": lost} if self._decoded else {})
+                self._line(path, "added", words=words, tree=tree)
+            case Known(item=item) if self._library is None:
+                tree = {"label": item.label, "sha256": item.sha256, "segment": item.segment}
+                self._line(path, "duplicate", words=f"{path}: a shard has it already ({item.segment})", tree=tree)
             case Known(item=item):
                 self._known(outcome.job, item)
             case Failed(error=error):

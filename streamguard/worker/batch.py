@@ -1,7 +1,8 @@
 """Files that were read wait here for others, so that the library gets one segment and one sync for many of them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -111,3 +112,20 @@ class Batch:
             return Known(job, item)
         problem = "another process took its id meanwhile"
         return Failed(job, UsageError("add", job.path, problem, hint="run it again, or name another --id"))
+
+
+def made_durable(batch: Batch, outcomes: Iterable[Outcome]) -> Generator[Outcome, None, None]:
+    """Pass them on, then commit what waits in the batch.
+
+    On Ctrl-C, and where a UsageError says that nothing more will come, that is still added, and told, before the error
+    goes on; so it is, untold, where the generator is closed.
+    """
+    try:
+        yield from outcomes
+        yield from batch.commit()
+    except (KeyboardInterrupt, UsageError):
+        yield from batch.commit()
+        raise
+    except GeneratorExit:
+        deque(batch.commit(), maxlen=0)
+        raise

@@ -1,14 +1,16 @@
 """streamguard.worker.batch: what was read waits, and becomes durable together."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from streamguard.errors import UsageError
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
-from streamguard.worker.batch import Batch, Batching, Waiting
-from streamguard.worker.outcomes import Added, Failed, Job, Known
+from streamguard.worker.batch import Batch, Batching, Waiting, made_durable
+from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
 from tests.library.made import new_item, reference
 
 
@@ -100,3 +102,20 @@ def test_what_another_process_added_meanwhile_is_left_out(tmp_path: Path) -> Non
         assert "another process took its id" in str(failed.error)
         assert added == Added(_job("c"), library.item("c"), 3)
         assert library.verify() == ()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UsageError("read", "all", "the cluster is gone")])
+def test_what_was_read_is_added_before_an_error_goes_on(tmp_path: Path, error: BaseException) -> None:
+    """And told, on Ctrl-C and where nothing more will come."""
+    with Library.open(tmp_path, create=True) as library:
+        batch = Batch(library, Batching())
+
+        def outcomes() -> Iterator[Outcome]:
+            _put(batch, "a")
+            yield from ()
+            raise error
+
+        durable = made_durable(batch, outcomes())
+        assert next(durable) == Added(_job("a"), library.item("a"), 3)
+        with pytest.raises(type(error)):
+            next(durable)

@@ -1,0 +1,165 @@
+"""`streamguard library shard` and `merge`: fingerprinting in parts, on machines that know nothing of each other."""
+
+import signal
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import click
+
+from streamguard.cli.adding_bar import AddingBar
+from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.library_add import DEFAULT_LABEL, Said, check_names, files_in, listed, warn_if_damaged
+from streamguard.cli.library_items import library_option
+from streamguard.errors import LibraryError, UsageError
+from streamguard.library.library_to_be import LibraryToBe
+from streamguard.worker import indexing, merging
+from streamguard.worker.forkserver import start_forkserver
+from streamguard.worker.indexing import Limits
+from streamguard.worker.merging import BadShard
+from streamguard.worker.outcomes import Job
+from streamguard.worker.shard_shelf import is_in_part, open_folder, shards_in
+
+_COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
+
+
+@click.command()
+@click.option("--out", "folder", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Shards go here.")
+@click.option("--of", metavar="N", type=click.IntRange(1, 1_000_000), default=1, help="Parts in all.  [default: 1]")
+@click.option(
+    "--index",
+    metavar="I",
+    type=click.IntRange(min=0),
+    envvar=_COMPLETION_INDEX,
+    show_envvar=True,
+    help="Which part this is, from 0.",
+)
+@click.option("--label", "asked_label", help=f"What kind of footage it is.  [default: {DEFAULT_LABEL}]")
+@click.option("--jobs", metavar="N", type=click.IntRange(1, 256), help="Files at once.  [default: one a core]")
+@click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+def shard(
+    *,
+    folder: Path,
+    of: int,
+    index: int | None,
+    asked_label: str | None,
+    jobs: int | None,
+    list_file: str | None,
+    as_json: bool,
+    paths: tuple[Path, ...],
+) -> int:
+    """Fingerprint one part of much footage, for `library merge` to add to a library.
+
+    Each part is told the same files and folders, and takes those that are its own: which, their paths decide. Shards
+    are files of DIR, named by their content; parts may share it. What is in a shard of DIR already is not done again,
+    so that after an interruption the same command does what is missing. In a Kubernetes Indexed Job the index need not
+    be given: config/kubernetes-job.yaml is an example.
+
+    \b
+    Example:
+      streamguard library shard --out shards --index 3 --of 10 /archive
+      streamguard library merge --library known shards
+    """
+    wanted = [*paths, *listed(list_file)]
+    if not wanted:
+        raise UsageError("library shard", "", "no files named", hint="see `streamguard library shard --help`")
+    if index is None and of > 1:
+        raise UsageError("library shard", "--index", "not given", hint=f"which of the {of} parts is this? From 0")
+    part = index or 0
+    if part >= of:
+        raise UsageError("library shard", f"--index {part}", f"there is no such part of {of}", hint="they count from 0")
+    label = DEFAULT_LABEL if asked_label is None else asked_label
+    check_names(None, label)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a pod that is evicted keeps what it has read
+    said = Said(None, as_json=as_json, asked_label=asked_label)
+    is_ours = partial(is_in_part, index=part, of=of)
+    files = [Job(file, label) for one in wanted for file in files_in(one, said, wanted=is_ours)]
+    _fingerprint(folder, files, said, limits=indexing.default_limits(jobs=jobs))
+    return EXIT_ERROR if said.failed else EXIT_OK
+
+
+def _fingerprint(folder: Path, files: list[Job], said: Said, *, limits: Limits) -> None:
+    shelf, damaged = open_folder(folder)
+    for error in damaged:
+        click.echo(f"warning: {error}", err=True)
+    start_forkserver()
+    try:
+        with AddingBar([file.path for file in files]) as bar:
+            said.above = bar.console
+            with closing(indexing.index(shelf, files, limits=limits, news=bar.news)) as outcomes:
+                for outcome in outcomes:
+                    bar.done(outcome)
+                    said.outcome(outcome)
+    except KeyboardInterrupt:
+        click.echo("the shards stay; run the same command again to go on from there", err=True)
+        raise
+    finally:
+        said.above = None
+
+
+@click.command()
+@library_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each item.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SHARD...")
+def merge(*, path: Path, as_json: bool, paths: tuple[Path, ...]) -> int:
+    """Add shards, or folders of them, to a library.
+
+    Makes the library when there is none. Whoever made a shard, every byte of it is checked first; one that is damaged,
+    cut short or of another format is named, and the others go in. What the library has already is not added again:
+    merging twice does no harm, and an interrupted merge goes on where it was. Ids come from the names of the files.
+
+    \b
+    Example:
+      streamguard library merge --library known shards
+      streamguard library merge --library known part-0/*.shard part-1/*.shard
+    """
+    said = Said(path, as_json=as_json, decoded=False)
+    shards, bad = merging.listed(_shards(paths, said))
+
+    def tell(what: BadShard) -> None:
+        said.error(str(what.path), what.error)
+
+    for one in bad:
+        tell(one)
+    items = [item for listed_ in shards for item in listed_.head.items]
+    sizes_bytes = {merging.job_of(item).path: item.reference_bytes for item in items}
+    if not items:
+        return EXIT_ERROR
+    try:
+        with (
+            LibraryToBe(path) as opened,
+            AddingBar([merging.job_of(item).path for item in items], sizes_bytes=sizes_bytes) as bar,
+        ):
+            said.above = bar.console
+            with closing(merging.merge(opened, shards, news=bar.news, bad=tell)) as outcomes:
+                for outcome in outcomes:
+                    bar.done(outcome)
+                    said.outcome(outcome)
+    except KeyboardInterrupt:
+        click.echo("what was added stays; run the same command again to go on from there", err=True)
+        raise
+    finally:
+        said.above = None
+    warn_if_damaged(path)
+    return EXIT_ERROR if said.failed else EXIT_OK
+
+
+def _shards(paths: Sequence[Path], said: Said) -> list[Path]:
+    """Those named, and those in folders that are named; a folder without any is an error."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            inside = shards_in(path)
+        except LibraryError as error:
+            said.error(str(path), error)
+            continue
+        if not inside:
+            said.error(str(path), UsageError("merge", path, "no shards in it", hint="is it the --out of the parts?"))
+        found += inside
+    return found

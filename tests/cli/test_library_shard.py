@@ -1,0 +1,166 @@
+"""streamguard library shard and merge, as an operator or a Kubernetes Job calls them."""
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from streamguard.cli.library import library
+from streamguard.errors import UsageError
+from streamguard.library.snapshot import load_snapshot
+from streamguard.library.store import Library
+from tests.cli.calling import ended, invoke, started
+from tests.e2e.processes import decoders
+from tests.scenes import Clips
+from tests.waiting import eventually
+
+PARTS = 3
+
+
+def _run(*arguments: object) -> Result:
+    return invoke(library, *arguments)
+
+
+def _lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """`shard` takes SIGTERM as Ctrl-C; the test's process goes on."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def films(tmp_path: Path, clips: Clips) -> Path:
+    """A folder of a film, a picture, a text that is called a film, and notes."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    shutil.copy(clips.known, folder / "known.mp4")
+    shutil.copy(clips.image, folder / "still.png")
+    shutil.copy(clips.not_a_video, folder / "text.mp4")
+    (folder / "notes.txt").write_text("about")
+    return folder
+
+
+def test_parts_make_the_library(tmp_path: Path, films: Path) -> None:
+    """Each file is done by one part, whichever that is; merged, all are known; a bad one costs itself."""
+    told: list[dict[str, Any]] = []
+    for index in range(PARTS):
+        result = _run(
+            *("shard", "--out", tmp_path / "shards", "--index", index, "--of", PARTS, "--label", "terror", "--json"),
+            films,
+        )
+        told += _lines(result)
+        assert result.exit_code == (2 if any(line["status"] == "error" for line in _lines(result)) else 0)
+    statuses = sorted((Path(line["input"]).name, line["status"]) for line in told if line["status"] != "error")
+    assert statuses == [("known.mp4", "added"), ("notes.txt", "skipped"), ("still.png", "added")]
+    assert [Path(line["input"]).name for line in told if line["status"] == "error"] == ["text.mp4"]
+    merged = _run("merge", "--library", tmp_path / "lib", tmp_path / "shards")
+    assert merged.exit_code == 0, merged.output
+    assert "2 of 2 files: 2 added" in merged.stderr
+    snapshot = load_snapshot(tmp_path / "lib")
+    assert {(asset.id, asset.label) for asset in snapshot.assets} == {("known", "terror"), ("still", "terror")}
+    with Library.open(tmp_path / "lib", read_only=True) as opened:
+        assert opened.item("known").source == str(films / "known.mp4")
+        assert opened.verify() == ()
+
+
+def test_only_what_is_missing_is_done_again(tmp_path: Path, films: Path) -> None:
+    """The same command again makes no shard; after one is lost or damaged it makes that one anew."""
+    command = ("shard", "--out", tmp_path / "shards", "--json", films / "still.png")
+    assert [line["status"] for line in _lines(_run(*command))] == ["added"]
+    (shard,) = (tmp_path / "shards").iterdir()
+    content = shard.read_bytes()
+    again = _run(*command)
+    assert [(line["status"], line["segment"]) for line in _lines(again)] == [("duplicate", shard.name)]
+    shard.write_bytes(content[:-1])
+    mended = _run(*command)
+    assert "cut short" in mended.stderr
+    assert [line["status"] for line in _lines(mended)] == ["added"]
+    assert _run("merge", "--library", tmp_path / "lib", tmp_path / "shards").exit_code == 0
+
+
+def test_kubernetes_gives_the_index(tmp_path: Path, films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Indexed Job tells each pod in JOB_COMPLETION_INDEX; a part without a file of its own is done at once."""
+    done = []
+    for index in range(PARTS):
+        monkeypatch.setenv("JOB_COMPLETION_INDEX", str(index))
+        result = _run("shard", "--out", tmp_path / "shards", "--of", PARTS, "--json", films / "still.png")
+        assert result.exit_code == 0, result.output
+        done += _lines(result)
+    assert [line["status"] for line in done] == ["added"]
+
+
+def test_wrong_parts_are_told(tmp_path: Path) -> None:
+    """No files, no index among several parts, and one that there is not."""
+    calls = {
+        (): "no files named",
+        ("--of", 2, "x.mp4"): "which of the 2 parts is this",
+        ("--of", 2, "--index", 2, "x.mp4"): "there is no such part of 2",
+        ("--label", " ", "x.mp4"): "an empty label",
+    }
+    for arguments, words in calls.items():
+        error = _run("shard", "--out", tmp_path / "shards", *arguments).exception
+        assert isinstance(error, UsageError)
+        assert words in str(error)
+    assert not (tmp_path / "shards").exists()
+
+
+def test_merging_says_what_became_of_each(tmp_path: Path, films: Path) -> None:
+    """Bad shards, folders without any, what is there already; the status is 2 if one was bad, the good one is in."""
+    _run("shard", "--out", tmp_path / "shards", films / "still.png")
+    (shard,) = (tmp_path / "shards").iterdir()
+    (tmp_path / "shards" / "bad.shard").write_text("no shard")
+    (tmp_path / "empty").mkdir()
+    result = _run(
+        "merge", "--library", tmp_path / "lib", "--json", tmp_path / "shards", tmp_path / "empty", tmp_path / "none"
+    )
+    assert result.exit_code == 2
+    told = {Path(line["input"]).name: line for line in _lines(result)}
+    assert told["still.png"]["status"] == "added"
+    assert "pictures_lost" not in told["still.png"]
+    problems = {name: line["error"] for name, line in told.items() if line["status"] == "error"}
+    assert "does not begin as a shard does" in problems["bad.shard"]
+    assert "no shards in it" in problems["empty"]
+    assert "no such file" in problems["none"]
+    again = _run("merge", "--library", tmp_path / "lib", "--json", shard)
+    assert (again.exit_code, [line["status"] for line in _lines(again)]) == (0, ["duplicate"])
+
+
+def test_bad_shards_alone_make_no_library(tmp_path: Path) -> None:
+    """An empty one would be taken for one that knows something."""
+    (tmp_path / "bad.shard").write_bytes(b"\x00" * 1000)
+    assert _run("merge", "--library", tmp_path / "lib", tmp_path / "bad.shard").exit_code == 2
+    assert not (tmp_path / "lib").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_end_in_the_middle_keeps_what_was_read(tmp_path: Path, clips: Clips, number: signal.Signals) -> None:
+    """As of a pod that is evicted: what was read to its end is in a shard, nothing half is; the rest is done later."""
+    files = [clips.known, clips.unrelated]
+    with started("library", "shard", "--out", tmp_path / "shards", "--jobs", 1, *files) as process:
+        try:
+            first = eventually(lambda: decoders(process.pid), what="the first decoder")
+            eventually(lambda: set(decoders(process.pid)) - set(first), timeout_s=30.0, what="the second decoder")
+            process.send_signal(number)
+        except BaseException:
+            process.kill()
+            raise
+        done = ended(process)
+    assert (done.status, "run the same command again" in done.err) == (130, True)
+    assert done.out.startswith("added known ")
+    (shard,) = (tmp_path / "shards").iterdir()
+    again = _lines(_run("shard", "--out", tmp_path / "shards", "--jobs", 1, "--json", *files))
+    assert [(Path(line["input"]), line["status"]) for line in again] == [
+        (clips.known, "duplicate"),
+        (clips.unrelated, "added"),
+    ]
+    assert again[0]["segment"] == shard.name
