@@ -36,7 +36,7 @@ class NoPartsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where keyframes are, in the bytes given. `complete`: these are all that the segment has."""
+    """Where keyframes are, in the segment. `complete`: these are all that it has."""
 
     spans: tuple[Span, ...]
     complete: bool
@@ -69,7 +69,10 @@ class Asked:
 
 
 def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
-    """What the first bytes of a segment of `total_bytes`, after those of its EXT-X-MAP, say; None: not enough."""
+    """What the first bytes of a segment of `total_bytes`, after those of its EXT-X-MAP, say; None: not enough.
+
+    Keyframes in the EXT-X-MAP itself, which should have none, do not count: they say nothing of the segment.
+    """
     format_name = segment_format(data)
     if format_name is None:
         return None
@@ -79,8 +82,9 @@ def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
             if video is None:
                 return None
             if format_name == "mpegts":
-                return _in_ts(container, video, start=ts_start(data) or 0)
-            return _in_mp4(container, video, complete=_is_one_fragment(data, first=init_bytes, total_bytes=total_bytes))
+                return _in_ts(container, video, start=(ts_start(data) or 0) - init_bytes)
+            complete = _is_one_fragment(data, first=init_bytes, total_bytes=total_bytes)
+            return _in_mp4(container, video, start=-init_bytes, complete=complete)
     except FOREIGN:
         return None
 
@@ -95,14 +99,14 @@ def read_head(get: Get, asked: Asked) -> Head:
     init_bytes = len(asked.init)
     while True:
         found = layout(asked.init + reading.body, init_bytes=init_bytes, total_bytes=reading.total_bytes)
-        first_end = found.spans[0][1] - init_bytes if found else 0
+        first_end = found.spans[0][1] if found and found.spans[0][1] <= reading.total_bytes else 0
         if reading.is_over:
             break
         if found is not None and (found.complete or not asked.all_keyframes):
-            missing = _missing(found.spans, have=init_bytes + len(reading.body))
+            missing = _missing(found.spans, have=len(reading.body))
             if not reading.is_worth(missing):
                 break
-            return reading.with_parts([(first - init_bytes, end - init_bytes) for first, end in missing], first_end)
+            return reading.with_parts(missing, first_end)
         if found is not None or len(reading.body) >= min(reading.total_bytes // 2, _MOST_HEAD_BYTES):
             break
         reading.grow(max(_LEAST_STEP_BYTES, len(reading.body) // 3))
@@ -137,7 +141,7 @@ class _Reading:
     def is_worth(self, missing: Sequence[Span]) -> bool:
         """Whether to ask for these parts instead of for all the rest."""
         asked_bytes = sum(end - first for first, end in missing)
-        is_within = all(end <= self._most_bytes for _, end in missing)
+        is_within = all(end <= min(self._most_bytes, self.total_bytes) for _, end in missing)
         return is_within and len(missing) <= _MOST_PARTS and asked_bytes <= self.total_bytes // 2
 
     def with_parts(self, spans: Sequence[Span], first_end: int) -> Head:
@@ -184,19 +188,24 @@ def _missing(spans: Iterable[Span], *, have: int) -> list[Span]:
 
 
 def _in_ts(container: InputContainer, video: VideoStream, *, start: int) -> Layout | None:
+    """`start`: where in the segment the container begins."""
     seen = False
     for packet in container.demux(video):
+        at = start + (packet.pos or 0)
         if seen and packet.size:
-            end = start + (packet.pos or 0) + _TS_PACKET_BYTES
-            return Layout(((0, end),), complete=False)
-        seen = seen or packet.is_keyframe
+            return Layout(((0, at + _TS_PACKET_BYTES),), complete=False)
+        seen = seen or (packet.is_keyframe and at >= 0)
     return None
 
 
-def _in_mp4(container: InputContainer, video: VideoStream, *, complete: bool) -> Layout | None:
+def _in_mp4(container: InputContainer, video: VideoStream, *, start: int, complete: bool) -> Layout | None:
+    """`start`: where in the segment the container begins."""
     next(container.demux(video), None)
     entries = list(islice(video.index_entries, _MOST_INDEXED))
-    spans = tuple((entry.pos, entry.pos + entry.size) for entry in entries if entry.is_keyframe and entry.size > 0)
+    keyframes = (
+        (start + entry.pos, start + entry.pos + entry.size) for entry in entries if entry.is_keyframe and entry.size > 0
+    )
+    spans = tuple(span for span in keyframes if span[1] > 0)
     return Layout(spans, complete and len(entries) < _MOST_INDEXED) if spans else None
 
 

@@ -173,9 +173,10 @@ class SegmentReader:
 
     def _guess_bytes(self) -> int:
         """What the last keyframes took. For those that take more, more is asked for: cheaper than too much for each."""
-        if not self._heads:
-            return _FIRST_GUESS_BYTES
-        return (median_high(self._heads) // _GUESS_UNIT_BYTES + 1) * _GUESS_UNIT_BYTES
+        guess_bytes = _FIRST_GUESS_BYTES
+        if self._heads:
+            guess_bytes = (median_high(self._heads) // _GUESS_UNIT_BYTES + 1) * _GUESS_UNIT_BYTES
+        return min(guess_bytes, self._options.max_segment_bytes)
 
     def _fetched(
         self, segment: MediaSegment, *, until_s: float, first: int = 0, length: int | None = None

@@ -131,6 +131,41 @@ def test_mp4(web: Web, clips: Clips) -> None:
     assert len(first.asked) == 2
 
 
+@pytest.mark.parametrize("duration_s", [2.0, 6.0])
+def test_keyframe_in_the_map(web: Web, clips: Clips, duration_s: float) -> None:
+    """Where the EXT-X-MAP holds a keyframe, every segment is asked for, and shows what full reading does."""
+    init, fragment = one_fragment(clips.known, seconds=1.0)
+    web.pages["/init.mp4"] = Ranged(init + fragment)
+    pages = [Ranged(one_fragment(clips.known, seconds=2.0 * n)[1]) for n in (1, 2, 3, 4)]
+    web.pages |= {f"/{n}.m4s": page for n, page in enumerate(pages)}
+    ones = [replace(one, init=INIT) for one in segments(4, name="{}.m4s", duration_s=duration_s)]
+    expected = whole(web, *ones)
+    before = [len(page.asked) for page in pages]
+    assert Eye(web).seen(*ones) == expected
+    assert all(len(page.asked) > count for page, count in zip(pages, before, strict=True))
+
+
+def test_a_keyframe_without_end(web: Web, clips: Clips) -> None:
+    """A segment that claims a keyframe of 128 MiB makes no later one pass for cut short."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    web.pages["/init.mp4"] = Ranged(init)
+    size_at = body.index(b"trun") + 16
+    web.pages["/0.m4s"] = Ranged(body[:size_at] + (1 << 27).to_bytes(4) + body[size_at + 4 :])
+    web.pages["/1.m4s"] = Ranged(body)
+    hostile, honest = (replace(one, init=INIT) for one in segments(2, name="{}.m4s"))
+    eye = Eye(web)
+    assert eye.seen(hostile, honest) == whole(web, honest)
+    assert Damaged("segment cut short") not in eye.news
+
+
+def test_a_limit_below_the_first_guess(web: Web, ts: list[Ranged]) -> None:
+    """A segment that is shorter than the limit is whole, also where the limit is less than what is asked for first."""
+    ts[0].body = ts[0].body[: keyframe_spans(ts[0].body, form="mpegts")[0][1] + 188]
+    eye = Eye(web, options=replace(OPTIONS, max_segment_bytes=len(ts[0].body) + 1))
+    assert len(eye.seen(*segments(1))) == 1
+    assert not [word for word in eye.news if isinstance(word, Damaged)]
+
+
 def test_within_a_resource(web: Web, ts: list[Ranged]) -> None:
     """Of segments that are parts of one file parts of those parts are asked for, and never more."""
     bodies = [page.body for page in ts[:3]]
