@@ -3,7 +3,7 @@
 MP4 says in its head where each picture stands. MPEG-TS does not: there a picture is whole when the next one begins.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,6 +18,8 @@ from streamguard.ingest.segments import opened_segment, segment_format, ts_start
 _TS_PACKET_BYTES = 188
 _BOX_HEAD_BYTES, _LONG_BOX_HEAD_BYTES = 8, 16
 _MOST_INDEXED = 20_000
+_MOST_BOXES = 200
+"""A fragment has a handful. FFmpeg takes 0.1 s for a MiB of empty ones, and would take it again for each growth."""
 _MOST_PARTS = 8
 _NEAR_BYTES = 4096
 _LEAST_STEP_BYTES = 4096
@@ -36,7 +38,7 @@ class NoPartsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where keyframes are, in the segment. `complete`: these are all that it has."""
+    """Where keyframes are, in the segment; none: more of its head will not tell. `complete`: they are all it has."""
 
     spans: tuple[Span, ...]
     complete: bool
@@ -71,11 +73,14 @@ class Asked:
 def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
     """What the first bytes of a segment of `total_bytes`, after those of its EXT-X-MAP, say; None: not enough.
 
-    Keyframes in the EXT-X-MAP itself, which should have none, do not count: they say nothing of the segment.
+    Keyframes in the EXT-X-MAP itself, which should have none, do not count.
     """
     format_name = segment_format(data)
     if format_name is None:
         return None
+    boxes = list(islice(_boxes(data, first=init_bytes), _MOST_BOXES)) if format_name == "mov" else []
+    if len(boxes) == _MOST_BOXES:
+        return Layout((), complete=False)
     try:
         with opened_segment(data, format_name) as container:
             video = pick_video(container)
@@ -83,8 +88,7 @@ def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
                 return None
             if format_name == "mpegts":
                 return _in_ts(container, video, start=(ts_start(data) or 0) - init_bytes)
-            complete = _is_one_fragment(data, first=init_bytes, total_bytes=total_bytes)
-            return _in_mp4(container, video, start=-init_bytes, complete=complete)
+            return _in_mp4(container, video, start=-init_bytes, complete=_is_one_fragment(boxes, total_bytes))
     except FOREIGN:
         return None
 
@@ -99,10 +103,12 @@ def read_head(get: Get, asked: Asked) -> Head:
     init_bytes = len(asked.init)
     while True:
         found = layout(asked.init + reading.body, init_bytes=init_bytes, total_bytes=reading.total_bytes)
-        first_end = found.spans[0][1] if found and found.spans[0][1] <= reading.total_bytes else 0
+        first_end = found.spans[0][1] if found and found.spans else 0
+        if first_end > reading.total_bytes:
+            first_end = 0
         if reading.is_over:
             break
-        if found is not None and (found.complete or not asked.all_keyframes):
+        if found is not None and found.spans and (found.complete or not asked.all_keyframes):
             missing = _missing(found.spans, have=len(reading.body))
             if not reading.is_worth(missing):
                 break
@@ -209,15 +215,19 @@ def _in_mp4(container: InputContainer, video: VideoStream, *, start: int, comple
     return Layout(spans, complete and len(entries) < _MOST_INDEXED) if spans else None
 
 
-def _is_one_fragment(data: bytes, *, first: int, total_bytes: int) -> bool:
-    """Whether the one `moof` in these bytes is the only one of the segment, so that it names every picture."""
-    at, fragments = first, 0
-    while at - first < total_bytes:
-        size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + _BOX_HEAD_BYTES]
+def _boxes(data: bytes, *, first: int) -> Iterator[tuple[bytes, int]]:
+    """The kind of each box of MP4 that begins in these bytes, and where it ends, from the first byte given on."""
+    at = first
+    while len(kind := data[at + 4 : at + _BOX_HEAD_BYTES]) == 4:  # noqa: PLR2004 - a kind has four letters
+        size = int.from_bytes(data[at : at + 4])
         if size == 1:
             size = int.from_bytes(data[at + _BOX_HEAD_BYTES : at + _LONG_BOX_HEAD_BYTES])
-        if len(kind) < 4 or size < _BOX_HEAD_BYTES:  # noqa: PLR2004 - a kind has four letters
-            return False
-        fragments += kind == b"moof"
+        if size < _BOX_HEAD_BYTES:
+            return
         at += size
-    return fragments == 1
+        yield kind, at - first
+
+
+def _is_one_fragment(boxes: Sequence[tuple[bytes, int]], total_bytes: int) -> bool:
+    """Whether the one `moof` among these is the only one of the segment, so that it names every picture."""
+    return [kind for kind, _ in boxes].count(b"moof") == 1 and boxes[-1][1] >= total_bytes

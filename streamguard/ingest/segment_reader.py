@@ -129,7 +129,8 @@ class SegmentReader:
         if init and init.part and part and self._init_of(init) is None and _joins(init, segment.source):
             joined = ByteRange(init.part.first, init.part.length + part.length)
             fetched = self._ranged(Part(init.uri, joined))
-            self._init = init, fetched.body[: init.part.length]
+            if len(fetched.body) >= init.part.length:
+                self._init = init, fetched.body[: init.part.length]
             return _Read(fetched.body, Way.I_FRAMES, cut=not fetched.whole)
         head = self._init_bytes(segment)
         fetched = self._ranged(segment.source)

@@ -147,6 +147,17 @@ def test_no_keyframe_in_the_head() -> None:
     assert store.cost_bytes == len(store.body)
 
 
+@pytest.mark.parametrize("all_keyframes", [False, True])
+def test_many_boxes(clips: Clips, *, all_keyframes: bool) -> None:
+    """MP4 of hundreds of boxes is read whole at once, not walked through again and again as it grows."""
+    init, body = one_fragment(clips.known, seconds=4.0)
+    empty = (8).to_bytes(4) + b"free"
+    assert not read_head(Store(empty * 100 + body).get, asked(init, all_keyframes=all_keyframes)).whole
+    for store in (Store(empty * 500 + body), Store(empty * 100_000)):
+        head = read_head(store.get, asked(init, all_keyframes=all_keyframes))
+        assert (head.whole, head.body, len(store.asked)) == (True, store.body, 2)
+
+
 def test_small_segment(clips: Clips) -> None:
     """A segment that ends before the guess is all there with one request, and says how little would have done."""
     store = Store(clips.segments[4].path.read_bytes())

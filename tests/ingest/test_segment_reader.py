@@ -1,5 +1,6 @@
 """streamguard.ingest.segment_reader, against a real server on loopback."""
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -217,7 +218,20 @@ def no_length(page: Ranged) -> Callable[[Answer], None]:
     return answer_star
 
 
-@pytest.mark.parametrize("server", [no_ranges, refusing, another_part, no_length])
+def no_words(page: Ranged) -> Callable[[Answer], None]:
+    """A server that sends the part, and does not say which it is."""
+
+    def answer_mute(answer: Answer) -> None:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", answer.headers.get("Range", ""))
+        if asked:
+            answer.send(page.body[int(asked[1]) : int(asked[2]) + 1], status=206)
+        else:
+            page(answer)
+
+    return answer_mute
+
+
+@pytest.mark.parametrize("server", [no_ranges, refusing, another_part, no_length, no_words])
 def test_no_ranges(web: Web, ts: list[Ranged], server: Callable[[Ranged], Callable[[Answer], None]]) -> None:
     """Where parts are not to be had segments are read whole, and every picture is seen."""
     expected = whole(web, *segments(10))
@@ -320,6 +334,29 @@ def test_keyframes_alone(web: Web, ts: list[Ranged]) -> None:
     assert eye.seen(*ones) == expected
     assert eye.ways == [Way.I_FRAMES] * 3
     assert [len(page.asked) - n for page, n in zip(ts, before, strict=True)] == [1, 1, 1, *[0] * 7]
+
+
+def test_tables_that_are_cut_short(web: Web, ts: list[Ranged]) -> None:
+    """Tables of which a part came are not kept, but asked for again by the next keyframe."""
+    ts[0].body += ts[1].body
+    ((first, end), (second, its_end)) = keyframe_spans(ts[0].body, form="mpegts")
+    tables = Part("0.ts", ByteRange(0, first))
+    ones = [
+        MediaSegment(number, 2.0, Part("0.ts", ByteRange(start, stop - start)), tables)
+        for number, (start, stop) in enumerate([(first, end), (second, its_end)])
+    ]
+    whole_page, cuts = ts[0], [True]
+
+    def cut_once(answer: Answer) -> None:
+        if cuts and cuts.pop():
+            headers = {"Content-Range": f"bytes 0-{end - 1}/{len(whole_page.body)}"}
+            answer.send(whole_page.body[:188], status=206, headers=headers)
+        else:
+            whole_page(answer)
+
+    web.pages["/0.ts"] = cut_once
+    assert len(Eye(web, looks=None).seen(*ones)) == 1
+    assert whole_page.asked == [(0, first), (second, its_end)]
 
 
 def test_keyframes_alone_without_ranges(web: Web, ts: list[Ranged]) -> None:
