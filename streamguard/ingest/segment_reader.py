@@ -1,6 +1,5 @@
 """Fetches HLS segments, as much of each as it takes, and shows them to the viewer."""
 
-import time
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -43,7 +42,7 @@ class SegmentReader:
         self, fetcher: Fetcher, playlist: Playlist, options: SourceOptions, *, viewer: Viewer, tell: Tell,
         looks: Looks | None,
     ) -> None:  # fmt: skip
-        """`looks`: how much to fetch of each segment; None: each is one keyframe."""
+        """`looks`: how much to fetch of each segment; None: each is one keyframe. It lives by the viewer's clock."""
         self._fetcher = fetcher
         self._playlist = playlist
         self._options = options
@@ -68,7 +67,7 @@ class SegmentReader:
         before = self._viewer.pictures
         try:
             read = self._read(segment)
-            arrived_s = time.monotonic()
+            arrived_s = self._viewer.clock_s()
             measured_s = yield from segment_frames(
                 read.data,
                 self._viewer,
@@ -116,7 +115,7 @@ class SegmentReader:
 
     def _read_segment(self, segment: MediaSegment, looks: Looks) -> _Read:
         init = self._init_bytes(segment)
-        until_s = time.monotonic() + self._options.read_timeout_s
+        until_s = self._viewer.clock_s() + self._options.read_timeout_s
         read = self._read_part(segment, looks, init=init, until_s=until_s)
         if read is not None:
             return read
@@ -138,7 +137,7 @@ class SegmentReader:
 
     def _ranged(self, source: Part) -> Fetched:
         """Raises NoPartsError where a part can only be had with all that comes before it."""
-        until_s = time.monotonic() + self._options.read_timeout_s
+        until_s = self._viewer.clock_s() + self._options.read_timeout_s
         fetched = self._fetched(MediaSegment(0, 0.0, source), until_s=until_s)
         if source.part is not None and not fetched.ranged:
             raise NoPartsError
@@ -146,7 +145,7 @@ class SegmentReader:
 
     def _read_part(self, segment: MediaSegment, looks: Looks, *, init: bytes, until_s: float) -> _Read | None:
         """None: it is to be read whole, all at once."""
-        plan = looks.plan(segment, now_s=time.monotonic())
+        plan = looks.plan(segment, now_s=self._viewer.clock_s())
         if plan is Plan.WHOLE:
             return None
 
@@ -161,7 +160,7 @@ class SegmentReader:
             head = read_head(get, asked)
         except (NoPartsError, SourceUnavailable) as error:
             # Servers that know no ranges may also refuse them; one that is slow has had its time.
-            if isinstance(error, SourceUnavailable) and time.monotonic() >= until_s:
+            if isinstance(error, SourceUnavailable) and self._viewer.clock_s() >= until_s:
                 raise
             looks.missed()
             return None
@@ -185,7 +184,7 @@ class SegmentReader:
         """The segment, or a part of it, wherever it lies in a resource."""
         source = segment.source
         most_bytes = self._options.max_segment_bytes
-        limits = Limits(max(until_s - time.monotonic(), _LEAST_LEFT_S), most_bytes)
+        limits = Limits(max(until_s - self._viewer.clock_s(), _LEAST_LEFT_S), most_bytes)
         if length is None:
             return self._fetcher.fetch(source.uri, limits, base=self._playlist.url, part=source.part)
         whole = source.part

