@@ -10,6 +10,7 @@ from itertools import islice
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from streamguard.errors import SourceNotInParts
 from streamguard.ingest.av_errors import FOREIGN
 from streamguard.ingest.fetch import Fetched
 from streamguard.ingest.keyframes import pick_video
@@ -30,10 +31,6 @@ Span = tuple[int, int]
 
 Get = Callable[[int, int], Fetched]
 """So many bytes of the segment from a place on, or what there is of them; all of it where it knows no parts."""
-
-
-class NoPartsError(Exception):
-    """It cannot be had in parts: the server knows none, or the segment changed while it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +58,11 @@ class Head:
 class Asked:
     """What is to be read of a segment: `init` comes before its bytes, `guess_bytes` are asked for at first.
 
-    `all_keyframes`: if its head does not name them all, the rest is fetched, up to `most_bytes`.
+    `subject`: whose it is, in errors. `all_keyframes`: if its head does not name them all, the rest is fetched, up to
+    `most_bytes`.
     """
 
+    subject: str
     init: bytes
     guess_bytes: int
     most_bytes: int
@@ -96,9 +95,9 @@ def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
 def read_head(get: Get, asked: Asked) -> Head:
     """The keyframes of a segment, or its first one, in as few bytes as that takes; else, by and by, all of it.
 
-    Raises NoPartsError, SourceError.
+    Raises SourceNotInParts, SourceError.
     """
-    reading = _Reading(get, most_bytes=asked.most_bytes)
+    reading = _Reading(get, subject=asked.subject, most_bytes=asked.most_bytes)
     reading.grow(asked.guess_bytes)
     init_bytes = len(asked.init)
     while True:
@@ -123,8 +122,9 @@ def read_head(get: Get, asked: Asked) -> Head:
 class _Reading:
     """A segment as far as it has been read from its start."""
 
-    def __init__(self, get: Get, *, most_bytes: int) -> None:
+    def __init__(self, get: Get, *, subject: str, most_bytes: int) -> None:
         self._get = get
+        self._subject = subject
         self._most_bytes = most_bytes
         self._first: Fetched | None = None
         self.body = bytearray()
@@ -136,7 +136,7 @@ class _Reading:
         return self.cut or len(self.body) >= self.total_bytes
 
     def grow(self, by_bytes: int) -> None:
-        """Raises NoPartsError, SourceError."""
+        """Raises SourceNotInParts, SourceError."""
         if self._first is not None:
             by_bytes = min(by_bytes, self.total_bytes - len(self.body))
         wanted = min(by_bytes, self._most_bytes - len(self.body))
@@ -170,10 +170,10 @@ class _Reading:
                 self.total_bytes, self.cut = len(fetched.body), not fetched.whole
                 return fetched.body
             if fetched.total_bytes is None:
-                raise NoPartsError
+                raise SourceNotInParts("read segment of", self._subject, "the server does not say how long it is")
             self.total_bytes = fetched.total_bytes
         elif not fetched.ranged or _version(fetched) != _version(self._first):
-            raise NoPartsError
+            raise SourceNotInParts("read segment of", self._subject, "it changed while it was read in parts")
         self.cut = self.cut or len(fetched.body) < min(length, self.total_bytes - first)
         return fetched.body
 

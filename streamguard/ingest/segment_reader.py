@@ -5,10 +5,10 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from statistics import median_high
 
-from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
+from streamguard.errors import SourceError, SourceNotInParts, SourceRefused, SourceUnavailable
 from streamguard.ingest.av_errors import FOREIGN, ours
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
-from streamguard.ingest.heads import Asked, NoPartsError, read_head
+from streamguard.ingest.heads import Asked, read_head
 from streamguard.ingest.live_playlist import Playlist
 from streamguard.ingest.looks import Looks, Plan
 from streamguard.ingest.news import Pulled, Tell, Way
@@ -57,7 +57,7 @@ class SegmentReader:
         """The segment's keyframes. `position_s`: where it begins in media time; None: the arrival clock counts.
 
         Returns its length in seconds by its own time stamps, 0 where not all of it was read. Raises SourceError after
-        several failures in a row; NoPartsError where a keyframe alone cannot be had.
+        several failures in a row; SourceNotInParts where a keyframe alone cannot be had.
         """
         if segment.encryption:
             raise self._viewer.unwatchable(f"encrypted segments ({segment.encryption})")
@@ -75,6 +75,8 @@ class SegmentReader:
                 position_s=arrived_s if position_s is None else position_s,
                 in_part=read.in_part,
             )
+        except SourceNotInParts:
+            raise
         except SourceError as error:
             self._failed(error, before=before)
         except FOREIGN as error:
@@ -119,7 +121,7 @@ class SegmentReader:
         read = self._read_part(segment, looks, init=init, until_s=until_s)
         if read is not None:
             return read
-        fetched = self._fetched(segment, until_s=until_s)
+        fetched = self._fetched(segment.source, until_s=until_s)
         return _Read(init + fetched.body, Way.FULL, cut=not fetched.whole)
 
     def _read_i_frame(self, segment: MediaSegment) -> _Read:
@@ -136,11 +138,11 @@ class SegmentReader:
         return _Read(head + fetched.body, Way.I_FRAMES, cut=not fetched.whole)
 
     def _ranged(self, source: Part) -> Fetched:
-        """Raises NoPartsError where a part can only be had with all that comes before it."""
+        """Raises SourceNotInParts where a part can only be had with all that comes before it."""
         until_s = self._viewer.clock_s() + self._options.read_timeout_s
-        fetched = self._fetched(MediaSegment(0, 0.0, source), until_s=until_s)
+        fetched = self._fetched(source, until_s=until_s)
         if source.part is not None and not fetched.ranged:
-            raise NoPartsError
+            raise self._no_parts()
         return fetched
 
     def _read_part(self, segment: MediaSegment, looks: Looks, *, init: bytes, until_s: float) -> _Read | None:
@@ -150,15 +152,16 @@ class SegmentReader:
             return None
 
         def get(first: int, length: int) -> Fetched:
-            fetched = self._fetched(segment, until_s=until_s, first=first, length=length)
+            fetched = self._fetched(segment.source, until_s=until_s, first=first, length=length)
             if segment.source.part and not fetched.ranged:
-                raise NoPartsError
+                raise self._no_parts()
             return fetched
 
-        asked = Asked(init, self._guess_bytes(), self._options.max_segment_bytes, plan is Plan.KEYFRAMES)
+        subject = self._playlist.subject
+        asked = Asked(subject, init, self._guess_bytes(), self._options.max_segment_bytes, plan is Plan.KEYFRAMES)
         try:
             head = read_head(get, asked)
-        except (NoPartsError, SourceUnavailable) as error:
+        except (SourceNotInParts, SourceUnavailable) as error:
             # Servers that know no ranges may also refuse them; one that is slow has had its time.
             if isinstance(error, SourceUnavailable) and self._viewer.clock_s() >= until_s:
                 raise
@@ -178,11 +181,12 @@ class SegmentReader:
             guess_bytes = (median_high(self._heads) // _GUESS_UNIT_BYTES + 1) * _GUESS_UNIT_BYTES
         return min(guess_bytes, self._options.max_segment_bytes)
 
-    def _fetched(
-        self, segment: MediaSegment, *, until_s: float, first: int = 0, length: int | None = None
-    ) -> Fetched:  # fmt: skip
-        """The segment, or a part of it, wherever it lies in a resource."""
-        source = segment.source
+    def _no_parts(self) -> SourceNotInParts:
+        hint = "does it answer ranges with 206?"
+        return SourceNotInParts("read segment of", self._playlist.subject, "the server knows no parts", hint=hint)
+
+    def _fetched(self, source: Part, *, until_s: float, first: int = 0, length: int | None = None) -> Fetched:
+        """A segment, or a part of it, wherever it lies in a resource."""
         most_bytes = self._options.max_segment_bytes
         limits = Limits(max(until_s - self._viewer.clock_s(), _LEAST_LEFT_S), most_bytes)
         if length is None:

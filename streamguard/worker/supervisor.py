@@ -18,7 +18,7 @@ import structlog
 from streamguard.core.backoff import delay_s
 from streamguard.core.decide import DecisionState
 from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
-from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, SourceOptions
+from streamguard.ingest.sources import Blind, Damaged, Opened, Pulled, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId, Verdict
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
@@ -228,7 +228,7 @@ class Supervisor:
             self._restart(stream, Restart.FAULT, "the worker failed on this stream: see the log")
 
     def _heard(self, stream: Stream, message: Message | Rubbish | None) -> None:
-        stream.heard_at_s = self._clock()
+        stream.heard_at_s = self._clock()  # Alive says no more than that
         match message:
             case Fingerprints():
                 self._keyframe(stream, message)
@@ -240,8 +240,8 @@ class Supervisor:
             case Damaged(what, count):
                 stream.damaged += count
                 self._log(stream, "passed_over", what=what, count=count)
-            case Alive() | Pulled():
-                self._lives(message)
+            case Pulled():
+                self._pulled(message)
             case Ended():
                 self._source_ended(stream)
             case Failed(error):
@@ -251,10 +251,9 @@ class Supervisor:
             case None:
                 self._decoder_gone(stream)
 
-    def _lives(self, message: Alive | Pulled) -> None:
-        if isinstance(message, Pulled):
-            for watcher in self._watchers:
-                watcher.pulled(message)
+    def _pulled(self, pulled: Pulled) -> None:
+        for watcher in self._watchers:
+            watcher.pulled(pulled)
 
     def _opened(self, stream: Stream, opened: Opened) -> None:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from streamguard.demo.encode import Encoding
 from streamguard.demo.scenes import Scene
+from streamguard.errors import SourceNotInParts
 from streamguard.ingest.fetch import Fetched
-from streamguard.ingest.heads import Asked, Head, Layout, NoPartsError, layout, read_head
+from streamguard.ingest.heads import Asked, Head, Layout, layout, read_head
 from streamguard.ingest.news import ignore
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.segments import segment_frames
@@ -42,7 +43,7 @@ class Store:
 def asked(
     init: bytes = b"", *, guess_bytes: int = 4096, most_bytes: int = 64 * MIB, all_keyframes: bool = False
 ) -> Asked:
-    return Asked(init, guess_bytes, most_bytes, all_keyframes)
+    return Asked("cam", init, guess_bytes, most_bytes, all_keyframes)
 
 
 def lumas(data: bytes, *, in_part: bool) -> list[bytes]:
@@ -201,14 +202,14 @@ def test_cut_short(clips: Clips, answer: int) -> None:
 def test_changed_meanwhile(clips: Clips, change: Callable[[Fetched], Fetched]) -> None:
     """Parts of two versions of a segment are never put together."""
     store = Store(long_ts(clips), change=lambda got, n: change(got) if n > 1 else got)
-    with pytest.raises(NoPartsError):
+    with pytest.raises(SourceNotInParts):
         read_head(store.get, asked(guess_bytes=2048))
 
 
 def test_total_unknown(clips: Clips) -> None:
     """Without its length a segment is not read in parts."""
     store = Store(long_ts(clips), change=lambda got, _: replace(got, total_bytes=None))
-    with pytest.raises(NoPartsError):
+    with pytest.raises(SourceNotInParts):
         read_head(store.get, asked())
 
 

@@ -9,10 +9,9 @@ from hashlib import sha256
 
 import pytest
 
-from streamguard.errors import SourceError, SourceUnavailable, SourceUnwatchable
+from streamguard.errors import SourceError, SourceNotInParts, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.fetch import ByteRange, Fetcher
 from streamguard.ingest.guard import Guard
-from streamguard.ingest.heads import NoPartsError
 from streamguard.ingest.live_playlist import Playlist
 from streamguard.ingest.looks import Looks
 from streamguard.ingest.news import Damaged, News, Pulled, Way
@@ -391,6 +390,6 @@ def test_keyframes_alone_without_ranges(web: Web, ts: list[Ranged]) -> None:
     """Where a keyframe alone is not to be had, whoever reads it is told at once, to go on in another way."""
     web.pages["/0.ts"] = no_ranges(ts[0])
     one = MediaSegment(0, 2.0, Part("0.ts", ByteRange(564, 5000)), Part("0.ts", ByteRange(0, 564)))
-    with pytest.raises(NoPartsError):
+    with pytest.raises(SourceNotInParts):
         Eye(web, looks=None).seen(one)
     assert web.asked == ["/0.ts"]
