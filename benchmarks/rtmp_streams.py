@@ -182,13 +182,16 @@ def make_library(folder: Path, known: Path, *, looks: int) -> int:
 
 
 @contextmanager
-def watching(folder: Path, urls: list[str], *, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """The worker; its standard output goes to `out`."""
+def watching(
+    folder: Path, urls: list[str], *, port: int, library: Path | None = None, time_to_kill_s: float = 0.0
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The worker; its standard output goes to `out`. It looks at every keyframe, unless it is given a time to kill."""
     command = [sys.executable, "-m", "streamguard", "watch", "--json", "--http-port", str(port)]
     named = [f"cam-{number}={url}" for number, url in enumerate(urls)]
-    stores = ["--library", str(folder / "library"), "--outbox", str(folder / "outbox.sqlite")]
+    stores = ["--library", str(library or folder / "library"), "--outbox", str(folder / "outbox.sqlite")]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        process = subprocess.Popen([*command, *stores, *named], stdout=out, stderr=err)
+        attention = {"SG__ATTENTION__TIME_TO_KILL_S": str(time_to_kill_s), "SG__ATTENTION__YOUNG_S": "5"}
+        process = subprocess.Popen([*command, *stores, *named], stdout=out, stderr=err, env=os.environ | attention)
     try:
         yield process
     finally:
@@ -273,12 +276,12 @@ def _report(
 
 def publishing(server: RtmpServer) -> int:
     """Streams with a publisher; nginx says `publishing` of their clients too, but in the middle of a line."""
-    return len(re.findall(r"^<publishing/>\s*$", _get(server.http_port, "/stat"), re.MULTILINE))
+    return len(re.findall(r"^<publishing/>\s*$", get(server.http_port, "/stat"), re.MULTILINE))
 
 
 def watched(port: int) -> int:
     try:
-        streams = json.loads(_get(port, "/api/streams"))["streams"]
+        streams = json.loads(get(port, "/api/streams"))["streams"]
     except OSError:
         return 0
     return sum(stream["state"] == "watching" for stream in streams)
@@ -286,14 +289,14 @@ def watched(port: int) -> int:
 
 def _late_keyframes(port: int) -> int:
     """Those that were decided on more than MOST_LAG_S after they arrived."""
-    metrics = _get(port, "/metrics")
+    metrics = get(port, "/metrics")
     name = "streamguard_keyframe_lag_seconds"
     all_of_them = re.search(rf"^{name}_count (\S+)", metrics, re.MULTILINE)
     in_time = re.search(rf'^{name}_bucket{{le="{MOST_LAG_S}"}} (\S+)', metrics, re.MULTILINE)
     return round(float(all_of_them[1]) - float(in_time[1])) if all_of_them and in_time else 0
 
 
-def _get(port: int, path: str) -> str:
+def get(port: int, path: str) -> str:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)) as connection:
         connection.request("GET", path)
         return connection.getresponse().read().decode()

@@ -102,6 +102,20 @@ class IngestConfig(_Section):
         return self
 
 
+class AttentionConfig(_Section):
+    """How seldom quiet streams may be looked at; a `time_to_kill_s` of 0 looks at every keyframe of all."""
+
+    time_to_kill_s: Annotated[Number, Field(ge=0, le=3600)] = 10.0
+    young_s: Annotated[Number, Field(ge=0, le=86_400)] = 60.0
+    longest_pause_s: Annotated[Number, Field(ge=1, le=600)] = 30.0
+    always: tuple[str, ...] = ()
+
+    @field_validator("always", mode="before")
+    @classmethod
+    def _patterns_from_environment(cls, value: Any) -> Any:
+        return value.split() if isinstance(value, str) else value
+
+
 class RedisConfig(_Section):
     """Where kill-signals go. Without a URL they go to standard output as JSON lines."""
 
@@ -188,6 +202,7 @@ class Config(_Section):
     library: LibraryConfig = LibraryConfig()
     streams: tuple[StreamConfig, ...] = ()
     ingest: IngestConfig = IngestConfig()
+    attention: AttentionConfig = AttentionConfig()
     redis: RedisConfig = RedisConfig()
     signals: SignalsConfig = SignalsConfig()
     evidence: EvidenceConfig = EvidenceConfig()

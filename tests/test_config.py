@@ -11,9 +11,10 @@ import pytest
 from pydantic import BaseModel
 
 from streamguard.config import Config, load_config
+from streamguard.core.attention import AttentionRule
 from streamguard.errors import ConfigError
 from streamguard.ingest.options import SourceOptions
-from streamguard.worker.service import supervisor_options
+from streamguard.worker.service import attention_rule, supervisor_options
 from streamguard.worker.supervisor import SupervisorOptions
 
 SAMPLE = Path(__file__).parent.parent / "config" / "streamguard.toml"
@@ -98,6 +99,7 @@ def test_each_option_of_the_sample_says_its_unit() -> None:
 def test_the_defaults_are_the_same_where_they_are_said_twice() -> None:
     """Decoders and the supervisor take plain values; left out, those are the configuration's."""
     assert supervisor_options(Config()) == SupervisorOptions(SourceOptions())
+    assert attention_rule(Config()) == AttentionRule()
 
 
 def test_without_file_and_environment_there_are_the_defaults() -> None:
@@ -125,9 +127,14 @@ def test_an_empty_variable_counts_as_unset() -> None:
 
 def test_lists_in_the_environment_are_separated_by_spaces() -> None:
     """So streams and hosts can be given without a file."""
-    config = load(SG__STREAMS="rtmp://a/1  rtmp://a/2,x", SG__INGEST__ALLOW_HOSTS="cdn-1 10.0.0.7")
+    config = load(
+        SG__STREAMS="rtmp://a/1  rtmp://a/2,x",
+        SG__INGEST__ALLOW_HOSTS="cdn-1 10.0.0.7",
+        SG__ATTENTION__ALWAYS="news-? live/*",
+    )
     assert [stream.url.get_secret_value() for stream in config.streams] == ["rtmp://a/1", "rtmp://a/2,x"]
     assert config.ingest.allow_hosts == ("cdn-1", "10.0.0.7")
+    assert config.attention.always == ("news-?", "live/*")
 
 
 @pytest.mark.parametrize(

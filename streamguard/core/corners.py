@@ -25,8 +25,8 @@ MARGIN_PX = 19
 _PATCH_PX = 31
 _DETECTED = 1200
 _CONTRASTS = (40, 28, 20, 14, 10)
-"""FAST's threshold is the highest of these at which a picture shows enough corners: the search costs less the fewer it
-finds, and of more than enough the weakest are dropped anyway.
+"""FAST's threshold is the highest of these at which a picture shows enough corners nearly everywhere: the search costs
+less the fewer it finds, and of more than enough the weakest are dropped anyway.
 """
 
 _LEAST_CONTRAST = 4
@@ -34,16 +34,27 @@ _LEAST_CONTRAST = 4
 
 _ENOUGH = 200
 _FEW = 110
-"""Corners of the picture at half its size, where they are counted first, at a tenth of what a search costs."""
+_TEXTURED = 3
+"""Corners of the picture at half its size, where they are counted first, at a tenth of what a search costs: in all of
+it, and in a cell. `_NEARLY`: the share of its textured cells that are textured still at a higher contrast.
+"""
+
+_NEARLY = 0.5
+_SERVED = 5
+_MOST_STARVED = 9
+"""A panel of text, a crowd or a caption takes nearly all corners. Where more textured cells than this have fewer than
+`_SERVED`, they are searched on their own: half of all pictures beside a panel of text would lose their features.
+"""
 
 _CROWDED = 100
 _CROWDED_SHARE = 0.8
-"""Where crowded cells have over four fifths of all corners, the rest of the picture is searched on its own: a patch of
-noise, a crowd or a caption would leave nothing of footage with less contrast.
+"""Where crowded cells have over four fifths of all corners, all others are searched, down to the least contrast: a
+patch of noise would leave nothing of dark footage.
 """
 
 _CELLS_ACROSS = 8
 _CELLS_DOWN = 5
+_CELLS = _CELLS_ACROSS * _CELLS_DOWN
 _OCTAVES_A_CELL = 2
 
 Integers = NDArray[np.int64]
@@ -66,21 +77,54 @@ class Corners:
 
 def find(picture: NDArray[np.uint8]) -> Corners | None:
     """The strongest corners, in no order; None where there is none."""
-    found = _orb(_contrast(picture)).detect(picture, None)
+    glance = _glance(picture)
+    found = _orb(glance.contrast()).detect(picture, None)
     if not found:
         return None
     corners = _arrays(found)
-    counts = np.bincount(_cells(corners, shape=picture.shape), minlength=_CELLS_ACROSS * _CELLS_DOWN)
-    crowded = counts > _CROWDED
-    if counts[crowded].sum() <= _CROWDED_SHARE * len(found):
+    counts = np.bincount(_cells(corners.places, shape=picture.shape), minlength=_CELLS)
+    served = counts >= _SERVED
+    contrast = glance.contrast(outside=served)
+    if counts[counts > _CROWDED].sum() > _CROWDED_SHARE * len(found):
+        contrast = _LEAST_CONTRAST
+    elif np.count_nonzero(glance.textured & ~served) <= _MOST_STARVED:
         return corners
-    rest = _orb(_LEAST_CONTRAST).detect(picture, _outside(crowded, shape=picture.shape))
+    rest = _orb(contrast).detect(picture, _outside(served, shape=picture.shape))
     return _joined(corners, _arrays(rest)) if rest else corners
+
+
+@dataclass(frozen=True, slots=True)
+class _Glance:
+    """The corners of a picture at half its size: in which cell each is, and with how much contrast."""
+
+    cells: Integers
+    contrasts: _Floats
+
+    @property
+    def textured(self) -> NDArray[np.bool_]:
+        return self._textured(_CONTRASTS[-1])
+
+    def contrast(self, *, outside: NDArray[np.bool_] | None = None) -> int:
+        """The threshold to search the picture with; `outside`: what is in those cells does not count."""
+        if outside is not None:
+            some = ~outside[self.cells]
+            return _Glance(self.cells[some], self.contrasts[some]).contrast()
+        if len(self.cells) < _FEW:
+            return _LEAST_CONTRAST
+        textured = np.count_nonzero(self.textured)
+        for contrast in _CONTRASTS[:-1]:
+            is_enough = np.count_nonzero(self.contrasts >= contrast) >= _ENOUGH
+            if is_enough and np.count_nonzero(self._textured(contrast)) >= _NEARLY * textured:
+                return contrast
+        return _CONTRASTS[-1]
+
+    def _textured(self, contrast: int) -> NDArray[np.bool_]:
+        return np.bincount(self.cells[self.contrasts >= contrast], minlength=_CELLS) >= _TEXTURED
 
 
 def spread(corners: Corners, *, shape: tuple[int, ...], most: int) -> Corners:
     """The strongest of each cell and size first, then the second strongest, and so on, up to `most`."""
-    cells = _cells(corners, shape=shape) * LEVELS + corners.levels // _OCTAVES_A_CELL
+    cells = _cells(corners.places, shape=shape) * LEVELS + corners.levels // _OCTAVES_A_CELL
     order = np.lexsort((-corners.strengths, cells))
     rows = np.arange(len(order))
     new = np.ones(len(order), np.bool_)
@@ -90,28 +134,25 @@ def spread(corners: Corners, *, shape: tuple[int, ...], most: int) -> Corners:
     return corners.take(np.sort(np.lexsort((-corners.strengths, ranks))[:most]))
 
 
-def _contrast(picture: NDArray[np.uint8]) -> int:
-    """The threshold that this picture is searched with."""
-    half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+def _glance(picture: NDArray[np.uint8]) -> _Glance:
+    half = np.asarray(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
     found = _fast().detect(half, None)
+    places = np.asarray(cv2.KeyPoint.convert(found), np.float32).reshape(-1, 2)
     contrasts = np.fromiter((corner.response for corner in found), np.float32, len(found))
-    for contrast in _CONTRASTS:
-        if np.count_nonzero(contrasts >= contrast) >= _ENOUGH:
-            return contrast
-    return _CONTRASTS[-1] if len(found) >= _FEW else _LEAST_CONTRAST
+    return _Glance(_cells(places, shape=half.shape), contrasts)
 
 
-def _cells(corners: Corners, *, shape: tuple[int, ...]) -> Integers:
-    """In which cell of the picture each corner is."""
+def _cells(places: Places, *, shape: tuple[int, ...]) -> Integers:
+    """In which cell of the picture each place is."""
     height, width = shape
-    across = np.minimum(corners.places[:, 0] * (_CELLS_ACROSS / width), _CELLS_ACROSS - 1).astype(np.int64)
-    down = np.minimum(corners.places[:, 1] * (_CELLS_DOWN / height), _CELLS_DOWN - 1).astype(np.int64)
+    across = np.minimum(places[:, 0] * (_CELLS_ACROSS / width), _CELLS_ACROSS - 1).astype(np.int64)
+    down = np.minimum(places[:, 1] * (_CELLS_DOWN / height), _CELLS_DOWN - 1).astype(np.int64)
     return np.asarray(down * _CELLS_ACROSS + across)
 
 
-def _outside(crowded: NDArray[np.bool_], *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _outside(served: NDArray[np.bool_], *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """A mask of the other cells."""
-    cells = np.where(crowded, 0, 255).astype(np.uint8).reshape(_CELLS_DOWN, _CELLS_ACROSS)
+    cells = np.where(served, 0, 255).astype(np.uint8).reshape(_CELLS_DOWN, _CELLS_ACROSS)
     return np.asarray(cv2.resize(cells, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 

@@ -84,6 +84,7 @@ ATTACKS = (
     Attack("stacked", Family.EMBEDDING, "twice, one above the other", _alone(compositions.stacked)),
     Attack("tiled", Family.EMBEDDING, "four times, side by side", _alone(compositions.tiled)),
     Attack("desktop", Family.EMBEDDING, "in a player on a shared screen", _alone(compositions.on_a_desktop)),
+    Attack("beside-chat", Family.EMBEDDING, "at 70 %, beside a chat that runs", compositions.beside_a_chat),
     Attack("banner", Family.OVERLAY, "breaking news over the lowest quarter", _alone(compositions.with_a_banner)),
     Attack("ticker", Family.OVERLAY, "words that run through below", compositions.with_a_ticker),
     Attack("logo", Family.OVERLAY, "a channel's sign in a corner", _alone(compositions.with_a_logo)),

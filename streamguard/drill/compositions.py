@@ -14,6 +14,9 @@ _WHITE = (240, 240, 240)
 _NAVY = (18, 28, 92)
 _RED = (205, 24, 24)
 _YELLOW = (252, 208, 34)
+_CHAT = (
+    "who is this?  lol  where did you get it  full video pls  mods??  this is real  no way  share it  hi from Lisbon  "
+)
 
 
 def in_a_corner(picture: Picture, moment: Moment, *, scale: float) -> Picture:
@@ -111,6 +114,19 @@ def with_a_sticker(picture: Picture, moment: Moment) -> Picture:
     for side in (-1, 1):
         cv2.circle(laid, (x + side * radius // 3, y - radius // 4), radius // 7, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
     cv2.ellipse(laid, (x, y + radius // 6), (radius // 2, radius // 2), 0, 15, 165, (0, 0, 0), max(1, radius // 8))
+    return laid
+
+
+def beside_a_chat(picture: Picture, moment: Moment) -> Picture:
+    """In its proportions on the left, black above and below; a chat that runs up the right three tenths."""
+    height = picture.shape[0]
+    laid = inset(picture, np.zeros_like(picture), scale=0.7, at=(0.0, 0.5))
+    laid = _box(laid, x=0.7, y=0.0, width=0.3, height=1.0, colour=(24, 24, 32))
+    step = 0.045
+    first = math.floor(moment.t_s / 0.7)
+    for row in range(round(1 / step)):
+        words = _CHAT[(first + row) * 7 % len(_CHAT) :] + _CHAT
+        _text(laid, words[:40], at=(0.71, (row + 1) * step), size=height / 1000)
     return laid
 
 

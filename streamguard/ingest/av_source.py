@@ -20,7 +20,7 @@ from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.files import as_path, opened_file
 from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
 from streamguard.ingest.news import Tell
-from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.options import PaceNow, SourceOptions
 from streamguard.ingest.urls import SourceKind, file_path, public_url, scheme_of, source_kind
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
@@ -33,7 +33,7 @@ _MAX_BAD_READS_IN_A_ROW = 20
 ANOTHER_STREAM = "another stream began in it: the codec changed, or something was added"
 
 
-def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Iterator[Frame]:
+def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: PaceNow) -> Iterator[Frame]:
     """The keyframes of an RTMP stream as they come, or of a file as fast as it can be read.
 
     Non-key packets are dropped here and not in the demuxer: in a long GOP its read timeout would take a stream that
@@ -42,6 +42,7 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Ite
     live = source_kind(url) is not SourceKind.FILE
     subject = public_url(url)
     viewer = Viewer(subject, options, session=session, tell=tell, live=live)
+    viewer.pace = pace
     with _opened(url, options) as container:
         position_s = time.monotonic() if live else 0.0
         position = Position()

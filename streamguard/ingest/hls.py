@@ -15,7 +15,7 @@ from streamguard.ingest.guard import Guard
 from streamguard.ingest.live_playlist import Playlist, live_segments
 from streamguard.ingest.looks import Looks
 from streamguard.ingest.news import Tell
-from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.options import PaceNow, SourceOptions
 from streamguard.ingest.playlist import MediaPlaylist
 from streamguard.ingest.segment_reader import SegmentReader
 from streamguard.ingest.urls import public_url
@@ -29,7 +29,7 @@ _MOST_FASTER, _MOST_SLOWER = 2.0, 3.0
 """Within what decisions take for the same footage, played faster or slower (max_speed and moving_speed)."""
 
 
-def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Iterator[Frame]:
+def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: PaceNow) -> Iterator[Frame]:
     """The keyframes of a live playlist from its newest segment on, or of an ended one from its first.
 
     Ends with EXT-X-ENDLIST. Raises SourceError; SourceStalled when the playlist goes stale, as on servers that leave it
@@ -43,6 +43,7 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell) -> Ite
         playlist = Playlist(fetcher, url, options, subject=subject)
         first = playlist.open()
         viewer = Viewer(subject, options, session=session, tell=tell, live=not first.ended)
+        viewer.pace = pace
         sight = _Sight(fetcher, options, viewer, tell)
         yield from (_recorded if first.ended else _live)(sight, playlist, first)
         viewer.ended()

@@ -17,12 +17,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """The connection lives, but no keyframe came since the last word: at most once a second.
+    """The connection lives, but nothing was seen since the last word: at most once a second.
 
-    For HLS a playlist that was answered counts as well, so `packets` may be 0.
+    For HLS a playlist that was answered counts as well, so `packets` may be 0. `passed_over` keyframes came since this
+    was last told, and were not due to be looked at.
     """
 
     packets: int
+    passed_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """How a source is pulled: plain values, so that a decoder child needs no configuration."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 
 MIB = 1 << 20
 
@@ -17,3 +20,12 @@ class SourceOptions:
     allow_hosts: tuple[str, ...] = ()
     keyframe_spacing_s: float = 0.2
     hls_look_every_s: float = 2.5
+
+
+PaceNow = Callable[[], Pace]
+"""How closely to look from now on. Asked before each keyframe of a live stream: must be quick, and must not wait."""
+
+
+def every_keyframe() -> Pace:
+    """For callers that want all of them."""
+    return EVERY_KEYFRAME

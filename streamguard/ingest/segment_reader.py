@@ -64,7 +64,7 @@ class SegmentReader:
         if segment.is_gap:
             self._viewer.damaged("segment")
             return 0.0
-        before = self._viewer.pictures
+        before = self._viewer.keyframes
         try:
             read = self._read(segment)
             arrived_s = self._viewer.clock_s()
@@ -85,7 +85,7 @@ class SegmentReader:
             self._failed(failed, before=before)
         else:
             self._failures = 0
-            self._learn(read, keyframes=self._viewer.pictures - before)
+            self._learn(read, keyframes=self._viewer.keyframes - before)
             return 0.0 if read.in_part or read.cut else measured_s
         return 0.0
 
@@ -102,7 +102,7 @@ class SegmentReader:
         self._viewer.damaged("segment")
         if self._looks is not None:
             self._looks.missed()
-        self._failures = 1 if self._viewer.pictures > before else self._failures + 1
+        self._failures = 1 if self._viewer.keyframes > before else self._failures + 1
         refused_from_the_start = isinstance(error, SourceRefused) and self._viewer.pictures == 0
         if self._failures >= _MAX_FAILURES_IN_A_ROW or refused_from_the_start:
             raise error

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from streamguard.errors import SourceUnwatchable
 from streamguard.ingest import av_source, hls
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened, Pulled, Tell, Way, ignore
-from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.ingest.urls import SourceKind, source_kind
 from streamguard.types import Frame
 
@@ -14,14 +14,17 @@ __all__ = [
 ]  # fmt: skip
 
 
-def frames(url: str, options: SourceOptions, *, session: int, news: Tell = ignore) -> Iterator[Frame]:
-    """The keyframes of rtmp(s)://, http(s)://...m3u8, or a file, each the moment its packet is in.
+def frames(
+    url: str, options: SourceOptions, *, session: int, news: Tell = ignore, pace: PaceNow = every_keyframe
+) -> Iterator[Frame]:
+    """The keyframes of rtmp(s)://, http(s)://...m3u8, or a file, each the moment its packet is in; of a live stream
+    those that are due at the `pace`.
 
     Raises UsageError for anything else, and SourceError as errors.py says.
     """
     reader = hls.frames if source_kind(url) is SourceKind.HLS else av_source.frames
     try:
-        yield from reader(url, options, session=session, tell=news)
+        yield from reader(url, options, session=session, tell=news, pace=pace)
     except SourceUnwatchable as error:
         # Whoever keeps the stream's state sees why it is blind, also when the error is only counted.
         news(Blind(error.problem))

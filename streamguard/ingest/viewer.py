@@ -12,10 +12,11 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
+from streamguard.core.sampling import Moment, Sampler
 from streamguard.errors import SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, Stamps, pick_video, video_tracks, why_blind
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Tell
-from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.types import Frame
 
 _TELL_EVERY_S = 1.0
@@ -47,17 +48,22 @@ class Viewer:
         self._live = live
         self._clock = MediaClock(session, live=live)
         self._spacing = Spacing(options.keyframe_spacing_s)
+        self._sampler = Sampler()
         self._decoder: KeyframeDecoder | None = None
         self._opened: Opened | None = None
         self._seen_s: float | None = None
         self._told_s = -math.inf
-        self._packets = 0
+        self._packets = self._passed_over = 0
         self._damaged: dict[str, int] = {}
         self._blind = False
         self._unwatched = 0
         self._window_s = -math.inf
         self._looks = 0
         self.pictures = 0
+        self.keyframes = 0
+        """Those that were seen, and those that were not due to be looked at."""
+        self.pace: PaceNow = every_keyframe
+        """Of a live stream; of a recording every keyframe is looked at."""
 
     def open(self, container: InputContainer, *, position_s: float, duration_s: float | None = None) -> VideoStream:
         """The stream to demux; told as Opened when it is another than before. Raises SourceUnwatchable."""
@@ -81,11 +87,7 @@ class Viewer:
         if packet.size == 0:
             return
         self._packets += 1
-        if (
-            self._decoder is None
-            or not packet.is_keyframe
-            or not self._spacing.due(position_s, stamps=Stamps.of(packet))
-        ):
+        if self._decoder is None or not packet.is_keyframe or not self._due(packet, arrived_s, position_s=position_s):
             self.wait(position_s=position_s)
             return
         self._bounded(arrived_s)
@@ -98,6 +100,18 @@ class Viewer:
             self.wait(position_s=position_s)
         if self._decoder.hopeless:
             raise self.unwatchable(f"{self._decoder.failures} keyframes in a row cannot be decoded")
+
+    def _due(self, packet: "Packet[VideoStream]", arrived_s: float, *, position_s: float) -> bool:
+        stamps = Stamps.of(packet)
+        if not self._spacing.due(position_s, stamps=stamps):
+            return False
+        if not self._live or self._sampler.due(Moment(arrived_s, stamps.dts_s, stamps.pts_s), pace=self.pace()):
+            return True
+        # It is there to be looked at, and the last one that was due was seen: this stream is not blind.
+        self._passed_over += 1
+        self.keyframes += 1
+        self._seen_s = position_s
+        return False
 
     def wait(self, *, position_s: float) -> None:
         """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""
@@ -115,8 +129,8 @@ class Viewer:
         if not 0 <= now_s - self._told_s < _TELL_EVERY_S:
             self._told_s = now_s
             self._flush()
-            self._tell(Alive(self._packets))
-            self._packets = 0
+            self._tell(Alive(self._packets, self._passed_over))
+            self._packets = self._passed_over = 0
 
     def damaged(self, what: str) -> None:
         """Something was passed over; told with the next word."""
@@ -158,6 +172,8 @@ class Viewer:
 
     def _seen(self, position_s: float) -> None:
         self.pictures += 1
+        self.keyframes += 1
+        self._sampler.looked()
         self._seen_s = position_s
         self._told_s = self._wall_s(position_s)
         self._packets = 0

@@ -23,15 +23,15 @@ _PROBES_OF_MANY = 2
 _GROUPS_PROBED = 16
 _GROUPS_PROBED_OF_MANY = 8
 """The nearest lists are found the same way: their middles stand in groups, the root of their number, of which so many
-are looked at. At two million codes that takes a third off a search and half off building, and loses no hit in a
-thousand.
+are looked at. What that costs and finds: benchmarks/recognition.py.
 """
 
 
 class NearestCodes:
     """Safe for any number of threads; never changes."""
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: Codes, *, many: int = MANY) -> None:
+        """`many`: from so many codes on they are searched as MANY are."""
         count = len(codes)
         codes = np.ascontiguousarray(codes)
         # Lists around codes of the library itself, at even steps: training finds lists that are little better (recall
@@ -40,8 +40,8 @@ class NearestCodes:
         if count > EXACT_BELOW:
             middles = _even(codes, int(_LISTS_BY_ROOT * count**0.5))
             groups = _even(middles, int(len(middles) ** 0.5))
-            self._into_lists(groups, probes=_GROUPS_PROBED if count < MANY else _GROUPS_PROBED_OF_MANY)
-            self._into_lists(middles, probes=_PROBES if count < MANY else _PROBES_OF_MANY)
+            self._into_lists(groups, probes=_GROUPS_PROBED if count < many else _GROUPS_PROBED_OF_MANY)
+            self._into_lists(middles, probes=_PROBES if count < many else _PROBES_OF_MANY)
         if count:
             self._index.add(codes)
 

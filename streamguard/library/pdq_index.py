@@ -21,9 +21,10 @@ LAYOUTS = ((TABLES_FROM, Layout(16, 14)), (200_000, Layout(16, 16)), (2_000_000,
 MOST_BITS = 31
 """Tables are made for this radius, beyond which pictures are not called the same; wider ones look at every code."""
 
-_FLAT_SHARE = 24
-"""A code looked up takes as long as so many looked at one after another. A query with more candidates, as in a library
-of a million nearly equal codes, is better off without tables, and never takes much longer than it would without.
+DEAR_SHARE = 1 / 24
+"""A code looked up takes as long as 24 looked at one after another. A query with more candidates than that share of all
+codes, as in a library of a million nearly equal ones, is better off without tables, and never takes much longer than it
+would without.
 """
 
 _WORD = np.dtype(np.uint64)
@@ -35,13 +36,16 @@ class PdqIndex:
 
     _flat: FlatIndex
     _tables: ChunkTables | None
+    _dear_share: float
 
     @classmethod
-    def over(cls, codes: Codes, *, layouts: Sequence[tuple[int, Layout]] = LAYOUTS) -> "PdqIndex":
+    def over(
+        cls, codes: Codes, *, layouts: Sequence[tuple[int, Layout]] = LAYOUTS, dear_share: float = DEAR_SHARE
+    ) -> "PdqIndex":
         """Keeps the codes, and no copy of them."""
         layout = next((layout for least, layout in reversed(layouts) if len(codes) >= least), None)
         flat = FlatIndex(codes)
-        return cls(flat, ChunkTables.over(flat.codes(), layout=layout) if layout else None)
+        return cls(flat, ChunkTables.over(flat.codes(), layout=layout) if layout else None, dear_share)
 
     @property
     def rows(self) -> int:
@@ -60,7 +64,7 @@ class PdqIndex:
         if self._tables is None or radius_bits > MOST_BITS:
             return self._flat.within(queries, radius_bits=radius_bits)
         first, many = self._tables.spans(queries)
-        dear = many.sum(axis=1) > self.rows // _FLAT_SHARE
+        dear = many.sum(axis=1) > self.rows * self._dear_share
         words = self._flat.codes().view(_WORD)
         keys: list[NDArray[np.int64]] = []
         for query, asked in enumerate(np.ascontiguousarray(queries).view(_WORD)):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streamguard.core.calibrate import Near, peaks
 from streamguard.core.decide import DecisionState, step, strengths
+from streamguard.core.features import REFERENCE, STREAM
 from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.errors import UsageError
 from streamguard.library.snapshot import Snapshot, load_snapshot
@@ -22,8 +23,10 @@ from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.streams import Stream, StreamSpec, StreamState
 from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
 
-MEASURE = hashlib.sha256(repr(BUILT_IN_RULES).encode()).hexdigest()[:16]
-"""Near misses are counted as the built-in rule and weights count; those of another StreamGuard are not comparable."""
+MEASURE = hashlib.sha256(repr((BUILT_IN_RULES, STREAM, REFERENCE)).encode()).hexdigest()[:16]
+"""Near misses are counted as the built-in rule and weights count, of features read as they are now; those of another
+StreamGuard are not comparable.
+"""
 
 _BLOCK_S = 60.0
 _CHUNK_BYTES = 1 << 20

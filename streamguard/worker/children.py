@@ -1,5 +1,6 @@
-"""The worker's side of a decoder child: start it from the forkserver, read its datagrams, end it."""
+"""The worker's side of a decoder child: start it from the forkserver, read its datagrams, steer it, end it."""
 
+import contextlib
 import multiprocessing
 import os
 import socket
@@ -8,9 +9,10 @@ from dataclasses import dataclass
 from multiprocessing import process
 from multiprocessing.context import ForkServerProcess
 
+from streamguard.core.sampling import Pace
 from streamguard.worker.decoder import DecoderJob, Work, run, watch
 from streamguard.worker.forkserver import forkserver_must_answer, telling_nothing
-from streamguard.worker.messages import MAX_MESSAGE_BYTES, Message, unpack
+from streamguard.worker.messages import MAX_MESSAGE_BYTES, Message, pack_pace, unpack
 
 _SEND_BUFFER_BYTES = 64 * 1024
 _EXIT_STATUS_S = 0.1
@@ -52,11 +54,9 @@ class Decoder:
         """What has come in, up to `most` messages; None: the child is gone. After Rubbish, end it."""
         for _ in range(most):
             try:
-                datagram = self._channel.recv(MAX_MESSAGE_BYTES + 1)
+                datagram = self._newest()
             except BlockingIOError:
                 return
-            except ConnectionError:
-                datagram = b""
             if not datagram:
                 yield None
                 return
@@ -65,6 +65,23 @@ class Decoder:
             except ValueError as error:
                 yield Rubbish(str(error))
                 return
+
+    def _newest(self) -> bytes:
+        """The next datagram; empty: the child is gone. Raises BlockingIOError where there is none yet."""
+        with contextlib.suppress(ConnectionError):
+            return self._channel.recv(MAX_MESSAGE_BYTES + 1)
+        # It left with a pace unread. Linux says so once, and before its last words, which are still there.
+        with contextlib.suppress(ConnectionError):
+            return self._channel.recv(MAX_MESSAGE_BYTES + 1)
+        return b""
+
+    def steer(self, pace: Pace) -> bool:
+        """Tell it how closely to look; False: it does not listen, for now or for good, and nothing was told."""
+        try:
+            self._channel.send(pack_pace(pace))
+        except OSError:  # full of what it has not read, or gone
+            return False
+        return True
 
     def exit_code(self) -> int | None:
         """How a child that has gone ended: 0, 1 for an exception, -N for signal N. None if it still runs."""

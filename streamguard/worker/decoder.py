@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from streamguard.core.features import STREAM
 from streamguard.core.fingerprints import fingerprints
+from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 from streamguard.core.stillness import StreamMemory
 from streamguard.core.thumbnails import thumbnail
 from streamguard.errors import SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import SourceOptions, frames
 from streamguard.worker.confinement import confine
-from streamguard.worker.messages import Ended, Failed, Message, pack
+from streamguard.worker.messages import MAX_PACE_BYTES, Ended, Failed, Message, pack, unpack_pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
 
     memory = StreamMemory()
     try:
-        for frame in frames(job.url, job.options, session=job.session, news=tell):
+        for frame in frames(job.url, job.options, session=job.session, news=tell, pace=PaceToldBy(channel)):
             seen = memory.marked(fingerprints(frame, local=STREAM))
             tell(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))
         tell(Ended())
@@ -58,3 +59,17 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
     except MemoryError:
         problem = f"a frame needs more than {job.memory_mib} MiB"
         tell(Failed(SourceUnwatchable("decode", job.name, problem, hint="raise ingest.decoder_memory_mib?")))
+
+
+class PaceToldBy:
+    """The newest pace that the worker has told, every keyframe before the first. Never waits for it."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._pace = EVERY_KEYFRAME
+
+    def __call__(self) -> Pace:
+        with contextlib.suppress(BlockingIOError):
+            while datagram := self._channel.recv(MAX_PACE_BYTES, socket.MSG_DONTWAIT):
+                self._pace = unpack_pace(datagram)
+        return self._pace

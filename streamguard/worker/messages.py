@@ -1,4 +1,4 @@
-"""What a decoder child tells the worker, as datagrams: flat bytes, never pickles.
+"""What a decoder child tells the worker, and the worker it, as datagrams: flat bytes, never pickles.
 
 A child meets hostile streams and may have been taken over, so the worker believes a message only as far as it can
 check it, and only about the child's own stream. One datagram is one whole message (SOCK_SEQPACKET): nothing
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamguard.core.feature_records import RECORD, from_records, to_records
+from streamguard.core.sampling import Attention, Pace
 from streamguard.core.thumbnails import is_thumbnail
 from streamguard.errors import (
     SourceError,
@@ -46,6 +47,10 @@ _KEYFRAME, _TOLD = b"k", b"t"
 _HEAD = struct.Struct("<qdIIBHHHH")
 _PRINT = struct.Struct(f"<4dB{len(DIHEDRAL_VIEWS) * PDQ_BYTES}s")
 
+_PACE = struct.Struct("<BddBd")
+_ATTENTION = tuple(Attention)
+MAX_PACE_BYTES = _PACE.size
+
 _WAYS = frozenset(way.value for way in Way)
 _FAILURES: dict[str, type[StreamGuardError]] = {
     kind.__name__: kind
@@ -75,8 +80,8 @@ def pack(message: Message) -> bytes:
             return _pack_keyframe(message)
         case Opened(codec, width_px, height_px, duration_s):
             told: list[object] = ["opened", codec[:_MAX_TEXT], width_px, height_px, float(duration_s or 0.0)]
-        case Alive(packets):
-            told = ["alive", min(packets, _MAX_COUNT)]
+        case Alive(packets, passed_over):
+            told = ["alive", min(packets, _MAX_COUNT), min(passed_over, _MAX_COUNT)]
         case Blind(reason):
             told = ["blind", reason[:_MAX_TEXT]]
         case Damaged(what, count):
@@ -107,14 +112,26 @@ def unpack(datagram: bytes, *, session: int) -> Message:
     return _understand(told)
 
 
+def pack_pace(pace: Pace) -> bytes:
+    """What the worker tells a decoder: how closely to look from now on. The last one counts."""
+    kind = _ATTENTION.index(pace.attention)
+    return _PACE.pack(kind, pace.most_s, pace.kill_s, pace.further, pace.apart_s)
+
+
+def unpack_pace(datagram: bytes) -> Pace:
+    """A decoder believes its worker: raises struct.error or IndexError for what is none, a mistake of ours."""
+    kind, most_s, kill_s, further, apart_s = _PACE.unpack(datagram)
+    return Pace(_ATTENTION[kind], most_s, kill_s, further, apart_s)
+
+
 def _understand(told: object) -> Message:  # noqa: PLR0911 - one for each kind of message
     match told:
         case ["opened", str(codec), int(width_px), int(height_px), float(duration_s)] if _are_sides(
             width_px, height_px
         ):
             return Opened(_clean(codec), width_px, height_px, duration_s if 0 < duration_s < math.inf else None)
-        case ["alive", int(packets)] if _is_count(packets):
-            return Alive(packets)
+        case ["alive", int(packets), int(passed_over)] if _is_count(packets) and _is_count(passed_over):
+            return Alive(packets, passed_over)
         case ["pulled", str(way), int(got_bytes)] if way in _WAYS and _is_count(got_bytes, most=_MAX_FETCHED_BYTES):
             return Pulled(Way(way), got_bytes)
         case ["blind", str(reason)]:

@@ -6,7 +6,9 @@ from collections import Counter
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client import Counter as TotalCounter
 
+from streamguard.core.sampling import Attention
 from streamguard.ingest.sources import Pulled, Way
+from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
 from streamguard.worker.supervisor import Found, Watcher
@@ -58,6 +60,42 @@ class _StreamMetrics:
             self.by_state.labels(state.value).set(0)
         for reason in Restart:
             self.restarts.labels(reason.value)
+
+
+class _AttentionMetrics:
+    """How closely it is looked."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.by_attention = Gauge(
+            "streamguard_watched_streams", "Streams that are watched, by attention.", ["attention"], registry=registry
+        )
+        self.skipped = TotalCounter(
+            "streamguard_looks_skipped", "Keyframes not looked at, by attention.", ["reason"], registry=registry
+        )
+        self.since_look = Gauge(
+            "streamguard_since_last_look_seconds", "The longest since a look, of all watched streams.",
+            registry=registry,
+        )  # fmt: skip
+        self.coverage = Gauge(
+            "streamguard_coverage_ratio", "Share of connected streams looked at within the time to kill.",
+            registry=registry,
+        )  # fmt: skip
+        self.coverage.set(math.nan)
+        for attention in Attention:
+            self.by_attention.labels(attention.value).set(0)
+        for attention in (Attention.QUIET, Attention.SHED):
+            self.skipped.labels(attention.value)
+        self._skipped: Counter[Attention] = Counter()
+
+    def tick(self, statuses: tuple[StreamStatus, ...]) -> None:
+        watched = Counter(status.attention for status in statuses if status.state is StreamState.WATCHING)
+        for attention in Attention:
+            self.by_attention.labels(attention.value).set(watched[attention])
+        skipped = sum((Counter(status.passed_over) for status in statuses), Counter[Attention]())
+        for attention, count in (skipped - self._skipped).items():
+            self.skipped.labels(attention.value).inc(count)
+        self._skipped = skipped
+        self.since_look.set(longest_since_look_s(statuses))
 
 
 class _SignalMetrics:
@@ -124,6 +162,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self.streams = _StreamMetrics(self.registry)
+        self.attention = _AttentionMetrics(self.registry)
         self.signals = _SignalMetrics(self.registry)
         self.library = _LibraryMetrics(self.registry)
         self._labels: set[str] = set()
@@ -156,6 +195,7 @@ class Metrics:
         count = Counter(status.state for status in statuses)
         for state in StreamState:
             self.streams.by_state.labels(state.value).set(count[state])
+        self.attention.tick(statuses)
         damaged = sum(status.damaged for status in statuses)
         self.streams.damaged.inc(damaged - self._damaged)
         self._damaged = damaged

@@ -11,6 +11,7 @@ import structlog
 
 from streamguard import __version__
 from streamguard.config import Config
+from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
@@ -22,6 +23,7 @@ from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.types import KillSignal
+from streamguard.worker.attention import AttentionKeeper, coverage
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matcher
@@ -65,6 +67,16 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
         reconnect_first_s=ingest.reconnect_first_s,
         reconnect_cap_s=ingest.reconnect_cap_s,
         most_at_once=most_at_once,
+    )
+
+
+def attention_rule(config: Config) -> AttentionRule:
+    """How closely streams are looked at."""
+    attention = config.attention
+    return AttentionRule(
+        time_to_kill_s=attention.time_to_kill_s,
+        young_s=attention.young_s,
+        longest_pause_s=attention.longest_pause_s,
     )
 
 
@@ -161,11 +173,20 @@ class WatchService:
             watchers=(
                 self._signaller.watcher,  # first: what is durable is sent, whatever else fails
                 self._evidence.watcher if self._config.evidence.keep_days else Watcher(),
+                self._attention_keeper().watcher,
                 self._metrics.watcher,
                 Watcher(keyframe=self._lags.keep, tick=self._count_delivered),
                 *watchers,
             ),
             options=supervisor_options(self._config),
+        )
+
+    def _attention_keeper(self) -> AttentionKeeper:
+        return AttentionKeeper(
+            attention_rule(self._config),
+            always=self._config.attention.always,
+            kill=lambda: (self._library.snapshot.rules or BUILT_IN_RULES).rule,
+            busy_share=lambda: self._supervisor.busy_share,
         )
 
     def _count_delivered(self, _statuses: tuple[StreamStatus, ...]) -> None:
@@ -333,6 +354,8 @@ class WatchService:
         signals.outbox_parked.set_function(lambda: self._outbox_number(lambda: self._outbox.counts().parked))
         if self._config.redis.url is not None:
             signals.redis_up.set_function(lambda: self._delivery.state.status is DeliveryStatus.OK)
+        within_s = self._config.attention.time_to_kill_s or AttentionRule().time_to_kill_s
+        self._metrics.attention.coverage.set_function(lambda: coverage(self._supervisor.statuses, within_s=within_s))
         library.items.set_function(lambda: self._library.snapshot.items)
         library.looks.set_function(lambda: self._library.snapshot.looks)
         library.memory.set_function(lambda: self._library.snapshot.bytes_in_memory)

@@ -3,12 +3,13 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 from streamguard.core.decide import DecisionState
+from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
 from streamguard.types import AssetId, SessionId, StreamId, Verdict
 from streamguard.worker.children import Rubbish
 from streamguard.worker.messages import Message
@@ -57,7 +58,8 @@ class StreamSpec:
 class StreamStatus:
     """A stream as `/api/streams`, the log and the summary show it. `failed`: given up before its end, or undecided.
 
-    `verdict` is the session's; None while nobody sees it: that is not the same as clear.
+    `verdict` is the session's; None while nobody sees it: that is not the same as clear. `passed_over` counts the
+    keyframes that were not looked at, by the attention that it had then.
     """
 
     stream: StreamId
@@ -75,6 +77,8 @@ class StreamStatus:
     lag_s: float | None
     since_last_keyframe_s: float | None
     restarts: int
+    attention: Attention
+    passed_over: Mapping[Attention, int]
     verdict: Verdict | None
     decisions: int
     failed: bool
@@ -94,7 +98,13 @@ class StreamStatus:
             else round(self.since_last_keyframe_s, 3),
         }
         plain = {name: getattr(self, name) for name in self.__slots__}
-        return plain | {"state": self.state.value, "verdict": self.verdict and self.verdict.value} | rounded
+        words = {
+            "state": self.state.value,
+            "attention": self.attention.value,
+            "passed_over": sum(self.passed_over.values()),
+            "verdict": self.verdict and self.verdict.value,
+        }
+        return plain | words | rounded
 
 
 class RunningDecoder(Protocol):
@@ -103,6 +113,8 @@ class RunningDecoder(Protocol):
     def fileno(self) -> int: ...
 
     def received(self, *, most: int) -> Iterator[Message | Rubbish | None]: ...
+
+    def steer(self, pace: Pace, /) -> bool: ...
 
     def exit_code(self) -> int | None: ...
 
@@ -187,6 +199,11 @@ class Stream:
     duration_s: float | None = None
     lag_s: float | None = None
     keyframe_at_s: float | None = None
+    pace: Pace = EVERY_KEYFRAME
+    """What its decoder was told last."""
+    may_rest_s: float = 0.0
+    """What its decoder had been told when it last looked: a new pace does not call the pause before it a fault."""
+    passed_over: Counter[Attention] = field(default_factory=Counter)
     restarts: Counter[Restart] = field(default_factory=Counter)
     verdict: Verdict = Verdict.CLEAR
     decisions: int = 0
@@ -212,6 +229,8 @@ class Stream:
             lag_s=self.lag_s,
             since_last_keyframe_s=None if self.keyframe_at_s is None else now_s - self.keyframe_at_s,
             restarts=self.restarts.total(),
+            attention=self.pace.attention,
+            passed_over=dict(self.passed_over),
             verdict=self._verdict_to_show(),
             decisions=self.decisions,
             failed=self.failed,

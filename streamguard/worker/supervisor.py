@@ -17,8 +17,9 @@ import structlog
 
 from streamguard.core.backoff import delay_s
 from streamguard.core.decide import DecisionState
+from streamguard.core.sampling import EVERY_KEYFRAME, Attention
 from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
-from streamguard.ingest.sources import Blind, Damaged, Opened, Pulled, SourceOptions
+from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId, Verdict
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
@@ -110,10 +111,13 @@ class Supervisor:
         self._session = 0
         self._stopping = False
         self._status_at_s = -_STATUS_EVERY_S
+        self._woke_at_s, self._worked_s = clock(), 0.0
         self.statuses: tuple[StreamStatus, ...] = ()
         """As of the last second; other threads may read it."""
         self.beat_at_s = clock()
         """When the loop last went round; other threads may read it."""
+        self.busy_share = 0.0
+        """How much of the time between the last two ticks the loop did not wait for decoders."""
 
     def stop(self) -> None:
         """Ask `run` to return soon. Safe in a signal handler."""
@@ -139,7 +143,7 @@ class Supervisor:
     def _turn(self, stop_at_s: float | None) -> None:
         more_to_start = self._start_due()
         wait_s = _IDLE_S if stop_at_s is None else max(0.0, min(_IDLE_S, stop_at_s - self._clock()))
-        for key, _ in self._selector.select(0.0 if more_to_start else wait_s):
+        for key, _ in self._select(0.0 if more_to_start else wait_s):
             self._listen(key.data)
         now_s = self._clock()
         self._forgive_pause(now_s)
@@ -150,6 +154,12 @@ class Supervisor:
         self._ended_decoders = [decoder for decoder in self._ended_decoders if not decoder.gone(within_s=0.0)]
         if now_s - self._status_at_s >= _STATUS_EVERY_S:
             self._publish_statuses(now_s)
+
+    def _select(self, wait_s: float) -> list[tuple[selectors.SelectorKey, int]]:
+        self._worked_s += self._clock() - self._woke_at_s
+        ready = self._selector.select(wait_s)
+        self._woke_at_s = self._clock()
+        return ready
 
     def _forgive_pause(self, now_s: float) -> None:
         """When it was this process that stood still (SIGSTOP, a suspended machine), no decoder is to blame."""
@@ -162,14 +172,15 @@ class Supervisor:
     def _check_on(self, stream: Stream, now_s: float) -> None:
         """A decoder that says nothing hangs. So does one that only ever says that all is well and shows nothing."""
         silent_s = self._options.hang_timeout_s
-        unseen_s = silent_s + 2 * self._options.source.blind_after_s
+        blind_s = self._options.source.blind_after_s + max(stream.pace.most_s, stream.may_rest_s)
+        unseen_s = silent_s + blind_s + self._options.source.blind_after_s
         if now_s - stream.heard_at_s > silent_s:
             self._restart(stream, Restart.HANG, f"its decoder said nothing for {silent_s:.0f} s")
         elif now_s - stream.seen_at_s > unseen_s:
             self._restart(stream, Restart.HANG, f"its decoder showed nothing for {unseen_s:.0f} s, and did not say why")
-        elif stream.state is StreamState.WATCHING and now_s - stream.seen_at_s > self._options.source.blind_after_s:
+        elif stream.state is StreamState.WATCHING and now_s - stream.seen_at_s > blind_s:
             # Whatever the decoder believes, nobody has seen this stream for a while.
-            self._become(stream, StreamState.BLIND, f"no picture for {self._options.source.blind_after_s:.0f} s")
+            self._become(stream, StreamState.BLIND, f"no picture for {blind_s:.0f} s")
 
     def _finish_frames(self) -> None:
         """What decoders have already sent is still decided on; nothing new is waited for."""
@@ -202,6 +213,7 @@ class Supervisor:
         stream.sessions += 1
         stream.session_keyframes = stream.shown = 0
         stream.decision_state = DecisionState()
+        stream.pace, stream.may_rest_s = EVERY_KEYFRAME, 0.0
         stream.verdict = Verdict.CLEAR
         stream.began_at_s = stream.heard_at_s = stream.seen_at_s = self._clock()
         options = self._options
@@ -227,8 +239,8 @@ class Supervisor:
             log.exception("stream_fault", stream=stream.spec.stream, session_id=stream.session_id)
             self._restart(stream, Restart.FAULT, "the worker failed on this stream: see the log")
 
-    def _heard(self, stream: Stream, message: Message | Rubbish | None) -> None:
-        stream.heard_at_s = self._clock()  # Alive says no more than that
+    def _heard(self, stream: Stream, message: Message | Rubbish | None) -> None:  # noqa: C901 - one case for each kind of message
+        stream.heard_at_s = self._clock()
         match message:
             case Fingerprints():
                 self._keyframe(stream, message)
@@ -240,6 +252,8 @@ class Supervisor:
             case Damaged(what, count):
                 stream.damaged += count
                 self._log(stream, "passed_over", what=what, count=count)
+            case Alive():
+                self._alive(stream, message)
             case Pulled():
                 self._pulled(message)
             case Ended():
@@ -250,6 +264,11 @@ class Supervisor:
                 self._restart(stream, Restart.RUBBISH, f"its decoder sent rubbish: {problem}")
             case None:
                 self._decoder_gone(stream)
+
+    def _alive(self, stream: Stream, alive: Alive) -> None:
+        # It tells a moment late: by now it may have been told to pass over nothing more.
+        is_shed = stream.pace.attention is Attention.SHED
+        stream.passed_over[Attention.SHED if is_shed else Attention.QUIET] += alive.passed_over
 
     def _pulled(self, pulled: Pulled) -> None:
         for watcher in self._watchers:
@@ -276,6 +295,7 @@ class Supervisor:
         stream.failures_in_row = 0
         stream.media_s = keyframe.at.pts_us / 1e6
         stream.keyframe_at_s = stream.seen_at_s = self._clock()
+        stream.may_rest_s = stream.pace.most_s
         # A decoder that lies about its clock must not spoil figures that all streams share.
         arrived_s = min(max(keyframe.arrived_s, stream.began_at_s), stream.keyframe_at_s)
         stream.lag_s = stream.keyframe_at_s - arrived_s
@@ -398,7 +418,8 @@ class Supervisor:
         return passes
 
     def _publish_statuses(self, now_s: float) -> None:
-        self._status_at_s = now_s
+        self.busy_share = min(1.0, self._worked_s / max(now_s - self._status_at_s, _STATUS_EVERY_S))
+        self._status_at_s, self._worked_s = now_s, 0.0
         self.statuses = tuple(stream.status(now_s=now_s) for stream in self._streams)
         for watcher in self._watchers:
             watcher.tick(self.statuses)

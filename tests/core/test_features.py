@@ -23,6 +23,8 @@ from streamguard.core.features import (
     reference_features,
 )
 from streamguard.demo.scenes import Flat, Footage, Scene, TextSlides
+from streamguard.drill.attack import Moment
+from streamguard.drill.compositions import beside_a_chat
 from streamguard.types import CODE_BYTES, FULL_RANGE, LIMITED_RANGE, Features, Luma, Places
 from tests.pictures import HOSTILE, Grey, cropped, inset, luma_of
 
@@ -152,6 +154,16 @@ def test_corners_are_spread_over_the_picture() -> None:
     shown = _read(picture)
     outside = (shown.places[:, 0] > 180) | (shown.places[:, 1] > 110)
     assert np.count_nonzero(outside) >= len(shown) / 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_panel_of_text_leaves_the_picture_its_features(seed: int) -> None:
+    """What stands beside a chat has nearly as many as the chat, whose letters have more contrast than its corners."""
+    dim = np.repeat(luma_of(Scene(seed))[..., None] // 2 + 64, 3, axis=2)
+    picture = beside_a_chat(dim, Moment(0.0, 1, Scene(seed)))
+    found = _read(np.ascontiguousarray(picture[..., 0]))
+    assert len(found) == STREAM.most
+    assert np.count_nonzero(found.places[:, 0] < 0.68 * WIDTH_PX) >= 0.4 * len(found)
 
 
 def test_a_reference_may_have_a_feature_in_both_forms() -> None:

@@ -6,6 +6,7 @@ from streamguard.demo.scenes import Scene
 from streamguard.demo.textures import Picture
 from streamguard.drill import compositions
 from streamguard.drill.attack import Moment
+from streamguard.drill.pictures import inset
 
 PICTURE = Scene(1).frame(1.0, 320, 180)
 
@@ -86,3 +87,11 @@ def test_a_desktop_has_a_player() -> None:
     shown = compositions.on_a_desktop(PICTURE)
     assert (shown[2, 2] == 214).all()
     assert unchanged(shown) < 0.1
+
+
+def test_a_chat_leaves_the_footage_whole() -> None:
+    """It stands on the left in its proportions; on the right letters, which run on."""
+    now, later = (compositions.beside_a_chat(PICTURE, moment(t_s)) for t_s in (0.0, 2.0))
+    assert away(now[27:153, :224], inset(PICTURE, np.zeros_like(PICTURE), scale=0.7, at=(0.0, 0.5))[27:153, :224]) == 0
+    assert now[:27, :224].max() == 0
+    assert (now[:, 224:] != later[:, 224:]).any(axis=2).mean() > 0.1

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import pytest
 
+from streamguard.core.sampling import Attention, Pace
 from streamguard.errors import SourceError, SourceNotInParts, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.fetch import ByteRange, Fetcher
 from streamguard.ingest.guard import Guard
@@ -393,3 +394,22 @@ def test_keyframes_alone_without_ranges(web: Web, ts: list[Ranged]) -> None:
     with pytest.raises(SourceNotInParts):
         Eye(web, looks=None).seen(one)
     assert web.asked == ["/0.ts"]
+
+
+def _quiet() -> Pace:
+    return Pace(Attention.QUIET, most_s=8.0, kill_s=9.5, further=1, apart_s=1.6)
+
+
+def test_what_a_quiet_stream_passes_over_is_there_all_the_same(web: Web, ts: list[Ranged]) -> None:
+    """Heads whose keyframe is not due are no misses, and whole segments of two, one of them not due, are not taken for
+    segments of one.
+    """
+    eye = Eye(web)
+    eye.viewer.pace = _quiet
+    assert len(eye.seen(*segments(10))) == 4
+    assert eye.ways == [Way.HEAD] * 10
+    web.pages |= {f"/two-{n}.ts": Ranged(ts[2 * n].body + ts[2 * n + 1].body) for n in range(4)}
+    eye = Eye(web, late_s=-4.0)  # all at once
+    eye.viewer.pace = _quiet
+    assert len(eye.seen(*segments(4, name="two-{}.ts", duration_s=4.0))) == 3
+    assert eye.ways == [Way.FULL] * 4

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -6,10 +7,11 @@ import pytest
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamguard.core.sampling import Attention, Pace
 from streamguard.errors import SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.keyframes import PARSE_ONLY
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
-from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.options import SourceOptions, every_keyframe
 from streamguard.ingest.viewer import Viewer
 from tests.scenes import Clips
 from tests.tracks import two_tracks
@@ -105,6 +107,66 @@ def test_blind_says_which(live: Screening) -> None:
     live.show(bad_keyframe(), at_s=100)
     live.show(live.other, at_s=131)
     assert Blind("no keyframe could be decoded for 30 s") in live.news
+
+
+def _quiet() -> Pace:
+    return Pace(Attention.QUIET, most_s=8.0, kill_s=9.5, further=1, apart_s=1.6)
+
+
+def test_a_quiet_stream_is_looked_at_now_and_then(live: Screening) -> None:
+    """Of keyframes every 2 s one in three is decoded; the others are counted and told, and the stream is not blind."""
+    live.viewer.pace = _quiet
+    looked = []
+    for at_s in range(100, 200):
+        live.key.pts = live.key.dts = round(at_s / live.key.time_base)
+        if live.show(live.other if at_s % 2 else live.key, at_s=at_s):
+            looked.append(at_s)
+    assert {later - earlier for earlier, later in pairwise(looked[1:])} == {6}
+    assert sum(word.passed_over for word in live.news if isinstance(word, Alive)) == 50 - len(looked)
+    assert not any(isinstance(word, Blind) for word in live.news)
+
+
+def test_the_pace_is_asked_for_before_each_keyframe(live: Screening) -> None:
+    """What became suspect is looked at with the next keyframe."""
+    live.viewer.pace = _quiet
+    shown = [live.show(live.key, at_s=at_s) for at_s in range(100, 110)]
+    assert not all(shown)
+    live.viewer.pace = every_keyframe
+    assert all(live.show(live.key, at_s=at_s) for at_s in range(110, 115))
+
+
+def test_a_quiet_stream_that_breaks_is_still_found_out(live: Screening) -> None:
+    """Once a keyframe that was due cannot be decoded, each is tried, and after five the connection ends."""
+    live.viewer.pace = _quiet
+    for at_s in range(100, 110, 2):
+        live.show(live.key, at_s=at_s)
+    for at_s in range(110, 126, 2):
+        if Damaged("keyframe") in live.news:
+            break
+        live.show(bad_keyframe(), at_s=at_s)
+        live.show(live.other, at_s=at_s + 1)
+    assert Damaged("keyframe") in live.news
+    for at_s in (126, 128, 130):
+        live.show(bad_keyframe(), at_s=at_s)
+    with pytest.raises(SourceUnwatchable, match="5 keyframes in a row cannot be decoded"):
+        live.show(bad_keyframe(), at_s=132)
+
+
+def test_a_quiet_stream_without_keyframes_is_blind_and_then_looked_at(live: Screening) -> None:
+    """After 30 s it is blind as any other, and the keyframe that comes at last is looked at."""
+    live.viewer.pace = _quiet
+    for at_s in range(100, 110, 2):
+        live.show(live.key, at_s=at_s)
+    for at_s in range(110, 150):
+        live.show(live.other, at_s=at_s)
+    assert [word for word in live.news if isinstance(word, Blind)] == [Blind("no keyframe for 30 s")]
+    assert live.show(live.key, at_s=150) == 1
+
+
+def test_all_of_a_recording_is_looked_at(recorded: Screening) -> None:
+    """Whatever the pace: nobody waits for it."""
+    recorded.viewer.pace = _quiet
+    assert all(recorded.show(recorded.key, at_s=at_s) for at_s in range(100, 120, 2))
 
 
 def test_recording(recorded: Screening) -> None:

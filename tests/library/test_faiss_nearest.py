@@ -66,18 +66,19 @@ def test_no_queries_are_no_answers() -> None:
     assert rows.shape == bits.shape == (0, NEAREST)
 
 
-def test_many_codes_are_nearly_all_found(made: tuple[Codes, Codes]) -> None:
+@pytest.mark.parametrize(("many", "share"), [(EXACT_BELOW, 0.6), (MANY, 0.9)], ids=["as very many are", "as they are"])
+def test_many_codes_are_nearly_all_found(made: tuple[Codes, Codes], *, many: int, share: float) -> None:
     """Of the codes of poorer copies, nine in ten find their nearest where it is near enough to vote, and nearly all
-    where it is very near.
+    where it is very near; six in ten where so few lists are looked at as with very many codes.
     """
     codes, queries = made
     assert len(codes) > EXACT_BELOW
-    rows, bits = NearestCodes(codes).nearest(queries, most=NEAREST)
+    rows, bits = NearestCodes(codes, many=many).nearest(queries, most=NEAREST)
     truth = np.array([_bits(query[None], codes).min() for query in queries])
     found = bits[:, 0] == truth
     assert np.count_nonzero(truth <= NEAREST_BITS) >= 500
-    assert found[truth <= NEAREST_BITS].mean() >= 0.9
-    assert found[truth <= NEAREST_BITS // 2].mean() >= 0.96
+    assert found[truth <= NEAREST_BITS].mean() >= share
+    assert found[truth <= NEAREST_BITS // 2].mean() >= share + 0.05
     # Whatever it finds is as far as it says, nearest first.
     hit = rows >= 0
     assert np.array_equal(np.bitwise_count(queries[:, None] ^ codes[rows]).sum(axis=2)[hit], bits[hit])

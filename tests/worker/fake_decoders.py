@@ -10,6 +10,7 @@ import numpy as np
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.replay import Recording
 from streamguard.core.rules import BUILT_IN_WEIGHTS, Rules
+from streamguard.core.sampling import Pace
 from streamguard.core.thumbnails import thumbnail
 from streamguard.errors import StreamGuardError
 from streamguard.ingest.sources import SourceOptions
@@ -113,6 +114,8 @@ class FakeDecoder:
         self.job = job
         self.code: int | None = -11
         self.immortal = False
+        self.deaf = False
+        self.told: list[tuple[float, Pace]] = []
         self.ended = False
         self.started_s = clock()
         self._clock = clock
@@ -136,6 +139,12 @@ class FakeDecoder:
                 at = MediaTime(self.job.session, message.at.pts_us)
                 message = replace(message, at=at)
             yield message
+
+    def steer(self, pace: Pace, /) -> bool:
+        """Told with the time since its start, unless it is deaf."""
+        if not self.deaf:
+            self.told.append((self._clock() - self.started_s, pace))
+        return not self.deaf
 
     def exit_code(self) -> int | None:
         return self.code

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamguard.core.sampling import Attention, Pace
 from streamguard.core.thumbnails import MOST_BYTES, thumbnail
 from streamguard.errors import (
     FingerprintError,
@@ -23,7 +24,17 @@ from streamguard.errors import (
 )
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Pulled, Way
 from streamguard.types import FULL_RANGE, WHOLE_PICTURE, Fingerprint, Fingerprints, MediaTime, Region
-from streamguard.worker.messages import MAX_MESSAGE_BYTES, Ended, Failed, Message, pack, unpack
+from streamguard.worker.messages import (
+    MAX_MESSAGE_BYTES,
+    MAX_PACE_BYTES,
+    Ended,
+    Failed,
+    Message,
+    pack,
+    pack_pace,
+    unpack,
+    unpack_pace,
+)
 from tests.made_features import made_features
 
 SESSION = 7
@@ -53,7 +64,7 @@ _counts = st.integers(0, 1_000_000)
 _lengths_s = st.none() | st.floats(0.001, 1e6)
 _news = st.one_of(
     st.builds(Opened, _texts, _sides, _sides, _lengths_s),
-    st.builds(Alive, _counts),
+    st.builds(Alive, _counts, _counts),
     st.builds(Blind, _texts),
     st.builds(Damaged, _texts, _counts),
     st.builds(Pulled, st.sampled_from(Way), st.integers(0, 1 << 40)),
@@ -82,6 +93,18 @@ def test_what_is_packed_is_understood(message: Message) -> None:
     datagram = pack(message)
     assert len(datagram) <= MAX_MESSAGE_BYTES
     assert unpack(datagram, session=SESSION) == message
+
+
+@given(
+    pace=st.builds(
+        Pace, st.sampled_from(Attention), st.floats(0, 600), st.floats(-1, math.inf), st.integers(0, 9), st.floats(0, 9)
+    )
+)
+def test_a_pace_is_understood(pace: Pace) -> None:
+    """What the worker tells a decoder comes out as it went in, in one small datagram."""
+    datagram = pack_pace(pace)
+    assert len(datagram) == MAX_PACE_BYTES
+    assert unpack_pace(datagram) == pace
 
 
 @given(datagram=st.one_of(st.binary(max_size=400), st.binary().map(b"k".__add__), st.binary().map(b"t".__add__)))

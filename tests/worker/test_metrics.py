@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamguard.core.sampling import Attention, Pace
 from streamguard.ingest.news import Pulled, Way
 from streamguard.types import Decision, SessionId, StreamId, Verdict
 from streamguard.worker.metrics import MOST_LABELS, Metrics
@@ -16,6 +17,7 @@ from tests.programs import need
 from tests.worker.fake_decoders import GROUNDS, Stage, keyframe
 
 NAMES = {
+    "streamguard_coverage_ratio": ("gauge", set()),
     "streamguard_decisions": ("counter", {"verdict", "label"}),
     "streamguard_damaged_items": ("counter", set()),
     "streamguard_decoder_restarts": ("counter", {"reason"}),
@@ -34,6 +36,7 @@ NAMES = {
     "streamguard_library_looks": ("gauge", set()),
     "streamguard_library_memory_bytes": ("gauge", set()),
     "streamguard_library_reload_failing": ("gauge", set()),
+    "streamguard_looks_skipped": ("counter", {"reason"}),
     "streamguard_lookup_seconds": ("histogram", set()),
     "streamguard_outbox_depth": ("gauge", set()),
     "streamguard_outbox_failures": ("counter", set()),
@@ -42,7 +45,9 @@ NAMES = {
     "streamguard_signals_delivered": ("counter", set()),
     "streamguard_signals_lost": ("counter", set()),
     "streamguard_signals_not_durable": ("gauge", set()),
+    "streamguard_since_last_look_seconds": ("gauge", set()),
     "streamguard_streams": ("gauge", {"state"}),
+    "streamguard_watched_streams": ("gauge", {"attention"}),
 }
 """Names the outside sees: dashboards and alerts rely on them."""
 
@@ -106,6 +111,7 @@ def test_series_exist_before_anything_happened() -> None:
     value = Metrics().registry.get_sample_value
     assert all(value("streamguard_streams", {"state": state.value}) == 0 for state in StreamState)
     assert all(value("streamguard_decoder_restarts_total", {"reason": why.value}) == 0 for why in Restart)
+    assert all(value("streamguard_looks_skipped_total", {"reason": why}) == 0 for why in ("quiet", "shed"))
     assert all(value("streamguard_hls_looks_total", {"way": way.value}) == 0 for way in Way)
 
 
@@ -122,6 +128,24 @@ def test_hls_is_counted_by_way() -> None:
     value = metrics.registry.get_sample_value
     assert value("streamguard_hls_fetched_bytes_total") == 117_000
     assert [value("streamguard_hls_looks_total", {"way": way.value}) for way in Way] == [0, 2, 1]
+
+
+def test_how_closely_it_is_looked() -> None:
+    """Watched streams by attention, keyframes that were passed over by the reason, the longest since a look."""
+    metrics = Metrics()
+    quiet, shed, gone = (Stream(SPEC, state=StreamState.WATCHING, keyframe_at_s=at_s) for at_s in (96.0, 80.0, 0.0))
+    quiet.pace, shed.pace = Pace(Attention.QUIET, 8.0), Pace(Attention.SHED, 30.0)
+    gone.state = StreamState.BLIND
+    quiet.passed_over[Attention.QUIET] = 7
+    for passed in (3, 5):
+        shed.passed_over[Attention.SHED] = passed
+        metrics.watcher.tick(tuple(stream.status(now_s=100.0) for stream in (quiet, shed, gone)))
+    value = metrics.registry.get_sample_value
+    assert value("streamguard_looks_skipped_total", {"reason": "quiet"}) == 7
+    assert value("streamguard_looks_skipped_total", {"reason": "shed"}) == 5
+    assert value("streamguard_since_last_look_seconds") == 20.0
+    by_attention = {one.value: value("streamguard_watched_streams", {"attention": one.value}) for one in Attention}
+    assert by_attention == {"every": 0, "quiet": 1, "shed": 1}
 
 
 def test_labels_are_bounded() -> None:

@@ -369,8 +369,19 @@ def test_a_status_is_plain_json() -> None:
     assert tree == {
         "stream": "cam", "url": "rtmp://h/cam", "state": "watching", "reason": "", "sessions": 1, "codec": "hevc",
         "width_px": 640, "height_px": 360, "keyframes": 3, "damaged": 3, "seconds": 4.0, "restarts": 0,
-        "verdict": "kill", "decisions": 1, "failed": False,
+        "verdict": "kill", "decisions": 1, "failed": False, "attention": "every", "passed_over": 0,
     }  # fmt: skip
+
+
+def test_the_loop_says_how_busy_it_is() -> None:
+    """The share of its time in which it does not wait for its decoders: on this stage only work takes any."""
+    shares = []
+    stage = Stage({"cam": [UNKNOWN]}, watchers=(Watcher(tick=lambda _: shares.append(supervisor.busy_share)),))
+    supervisor = stage.supervisor()
+    supervisor.run(stop_after_s=5.0)
+    first, *usual, _last = shares
+    assert first < 0.1, "nothing is known yet"
+    assert usual == [pytest.approx(1.0, abs=0.1)] * 4
 
 
 def test_a_watcher_that_raises_costs_that_stream_a_restart_only() -> None:

@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamguard.core.sampling import EVERY_KEYFRAME
 from streamguard.ingest.news import Alive, Blind
 from streamguard.ingest.sources import SourceOptions
-from streamguard.worker.decoder import DecoderJob
-from streamguard.worker.messages import Message, pack
+from streamguard.worker.decoder import DecoderJob, PaceToldBy
+from streamguard.worker.messages import Ended, Message, pack
 from tests.waiting import eventually
 
 
@@ -106,3 +107,20 @@ def _can_write() -> bool:
 
 def _say(channel: socket.socket, message: Message) -> None:
     channel.sendall(pack(message))
+
+
+def leave_a_pace_unread(channel: socket.socket, _job: DecoderJob) -> None:
+    """Its last words come when it has been told something, which it does not read."""
+    channel.recv(1, socket.MSG_PEEK)
+    _say(channel, Alive(1))
+    _say(channel, Ended())
+
+
+def repeat_the_pace(channel: socket.socket, _job: DecoderJob) -> None:
+    """Says each new pace, once it has one, as a decoder understands it."""
+    pace, said = PaceToldBy(channel), EVERY_KEYFRAME
+    while True:
+        channel.recv(1, socket.MSG_PEEK)
+        if (now := pace()) != said:
+            _say(channel, Blind(repr(now)))
+            said = now

@@ -1,0 +1,137 @@
+"""Which keyframes of a stream are looked at: all of them, or as few as the time to kill allows.
+
+A look is a keyframe that is decoded, fingerprinted and searched for. Where a stream has been quiet for a while, looks
+may be so far apart that footage which begins right after one is still seen, and seen as often as a kill takes, within
+the time to kill. How far that is hangs on the stream's own keyframes, and only its decoder knows them: it is told
+a `Pace`, and its `Sampler` picks the keyframes. Who gets which pace: core.attention.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+RHYTHM_S = 60.0
+"""What the keyframes of so many last seconds did, the next may do."""
+
+_A_STRETCH_S = 10.0
+
+
+class Attention(Enum):
+    """How closely a stream is looked at."""
+
+    EVERY = "every"
+    """Every keyframe: it is new, suspect or reported."""
+    QUIET = "quiet"
+    """As seldom as the time to kill allows."""
+    SHED = "shed"
+    """More seldom than that: there is too much to do, and it was the quietest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How seldom a stream may be looked at.
+
+    Two looks are `most_s` apart at most, as far as its keyframes allow, and 0 is every keyframe. `kill_s` after footage
+    has come on, it must have been looked at once, and `further` times more that are `apart_s` apart, each at the first
+    keyframe that will do; infinite: no such promise.
+    """
+
+    attention: Attention = Attention.EVERY
+    most_s: float = 0.0
+    kill_s: float = math.inf
+    further: int = 1
+    apart_s: float = 0.0
+
+    def pause_s(self, *, longest_s: float, shortest_s: float) -> float:
+        """Seconds that two looks may be apart, where keyframes are `shortest_s` to `longest_s` apart."""
+        to_the_next_s = longest_s if shortest_s >= self.apart_s else longest_s + self.apart_s
+        return max(0.0, min(self.most_s, self.kill_s - self.further * to_the_next_s))
+
+
+EVERY_KEYFRAME = Pace()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a keyframe came, and its own stamps for decoding and presentation. Whoever makes a stream sets those as they
+    like, and a server sends as it likes: so of the time between two keyframes the clock that says the most counts.
+    """
+
+    arrived_s: float
+    decoding_s: float | None = None
+    presenting_s: float | None = None
+
+    @property
+    def shown_s(self) -> float:
+        """The clock that evidence goes by."""
+        return self.arrived_s if self.presenting_s is None else self.presenting_s
+
+
+class Sampler:
+    """One session's keyframes, and which of them to look at. It learns their rhythm from all of them."""
+
+    def __init__(self) -> None:
+        self._rhythm = _Rhythm()
+        self._newest: Moment | None = None
+        self._looked: Moment | None = None
+
+    def due(self, now: Moment, *, pace: Pace) -> bool:
+        """Whether this keyframe is to be looked at; ask for each, in order. It is where the next would be too late."""
+        if self._newest is not None:
+            self._rhythm.note(
+                now.arrived_s,
+                longest_s=max(_gaps_s(self._newest, now)),
+                shortest_s=max(0.0, now.shown_s - self._newest.shown_s),
+            )
+        self._newest = now
+        if self._looked is None or pace.most_s <= 0:
+            return True
+        gaps_s = _gaps_s(self._looked, now)
+        if min(gaps_s) < 0 or _clocks(now) != _clocks(self._looked):
+            return True  # a clock that went back, came or went: nobody knows how much was shown since
+        longest_s = self._rhythm.longest_s
+        return max(gaps_s) + longest_s > pace.pause_s(longest_s=longest_s, shortest_s=self._rhythm.shortest_s)
+
+    def looked(self) -> None:
+        """The last keyframe was seen. One that was due and could not be decoded leaves the next one due."""
+        self._looked = self._newest
+
+
+class _Rhythm:
+    """How far apart keyframes were lately, in a few numbers, however many they are."""
+
+    def __init__(self) -> None:
+        self._stretches: deque[tuple[float, float, float]] = deque()
+
+    def note(self, at_s: float, *, longest_s: float, shortest_s: float) -> None:
+        stretches = self._stretches
+        if stretches and at_s - stretches[-1][0] < _A_STRETCH_S:
+            began_s, longest, shortest = stretches.pop()
+            stretches.append((began_s, max(longest, longest_s), min(shortest, shortest_s)))
+        else:
+            stretches.append((at_s, longest_s, shortest_s))
+        while at_s - stretches[0][0] >= RHYTHM_S + _A_STRETCH_S:
+            stretches.popleft()
+
+    @property
+    def longest_s(self) -> float:
+        return max((longest_s for _, longest_s, _ in self._stretches), default=0.0)
+
+    @property
+    def shortest_s(self) -> float:
+        return min((shortest_s for _, _, shortest_s in self._stretches), default=0.0)
+
+
+def _gaps_s(then: Moment, now: Moment) -> list[float]:
+    """Between two moments, by each clock that both have."""
+    pairs = (
+        (then.arrived_s, now.arrived_s),
+        (then.decoding_s, now.decoding_s),
+        (then.presenting_s, now.presenting_s),
+    )
+    return [after - before for before, after in pairs if before is not None and after is not None]
+
+
+def _clocks(moment: Moment) -> tuple[bool, bool]:
+    return moment.decoding_s is None, moment.presenting_s is None

@@ -1,0 +1,142 @@
+"""Spends the worker's attention: tells each decoder how closely to look, and looks at the worker's own load.
+
+A stream that shows evidence of any kind is told at once to look at every keyframe; everything else waits for the tick.
+"""
+
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import structlog
+
+from streamguard.core.attention import (
+    AttentionRule,
+    Load,
+    Shedding,
+    Standing,
+    attention_of,
+    attentions,
+    pace_of,
+    shedding_after,
+)
+from streamguard.core.decision_rule import DecisionRule
+from streamguard.core.sampling import Attention
+from streamguard.types import SessionId, StreamId
+from streamguard.worker.matcher import Matched
+from streamguard.worker.streams import Stream, StreamState, StreamStatus
+from streamguard.worker.supervisor import Watcher
+
+_LAGS_OF_S = 5.0
+_MOST_LAGS = 4096
+_CONNECTED = (StreamState.WATCHING, StreamState.STALLED, StreamState.BLIND)
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What a session has shown so far, on the supervisor's clock."""
+
+    stream: Stream
+    session_id: SessionId | None
+    seen_from_s: float
+    reported: bool
+    evidence_at_s: float = -math.inf
+
+    def standing(self, now_s: float) -> Standing:
+        return Standing(now_s - self.seen_from_s, now_s - self.evidence_at_s, self.reported)
+
+
+class AttentionKeeper:
+    """The supervisor's watcher that steers its decoders. `always` are patterns of stream names, as a shell has them.
+
+    `kill` is the rule in force, `busy_share` what the supervisor says of its last second.
+    """
+
+    def __init__(
+        self,
+        rule: AttentionRule,
+        *,
+        always: tuple[str, ...],
+        kill: Callable[[], DecisionRule],
+        busy_share: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rule = rule
+        self._always = always
+        self._kill = kill
+        self._busy_share = busy_share
+        self._clock = clock
+        self._watched: dict[StreamId, _Watched] = {}
+        self._lags: deque[tuple[float, float]] = deque(maxlen=_MOST_LAGS)
+        self._shedding = Shedding()
+
+    @property
+    def watcher(self) -> Watcher:
+        return Watcher(keyframe=self._keyframe, finished=self._finished, tick=self._tick)
+
+    def _keyframe(self, stream: Stream, matched: Matched) -> None:
+        now_s = self._clock()
+        self._lags.append((now_s, stream.lag_s or 0.0))
+        watched = self._watched.get(stream.spec.stream)
+        if watched is None or watched.session_id != stream.session_id:
+            watched = _Watched(stream, stream.session_id, now_s, self._is_reported(stream))
+            self._watched[stream.spec.stream] = watched
+        if matched.observation.evidence:
+            watched.evidence_at_s = now_s
+            if attention_of(watched.standing(now_s), self._rule) is Attention.EVERY:
+                self._steer(stream, Attention.EVERY)
+
+    def _is_reported(self, stream: Stream) -> bool:
+        return stream.spec.once or any(fnmatchcase(stream.spec.stream, pattern) for pattern in self._always)
+
+    def _finished(self, stream: Stream) -> None:
+        self._watched.pop(stream.spec.stream, None)
+
+    def _tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
+        now_s = self._clock()
+        if self._rule.spares:
+            self._weigh_load(now_s)
+        running = {
+            name: watched
+            for name, watched in self._watched.items()
+            if watched.stream.decoder is not None and watched.session_id == watched.stream.session_id
+        }
+        standings = {name: watched.standing(now_s) for name, watched in running.items()}
+        for name, attention in attentions(standings, self._rule, shed_share=self._shedding.share).items():
+            self._steer(running[name].stream, attention)
+
+    def _weigh_load(self, now_s: float) -> None:
+        while self._lags and now_s - self._lags[0][0] > _LAGS_OF_S:
+            self._lags.popleft()
+        # The middle one: a stream with huge pictures, or a decoder that lies about its clock, is no overload.
+        lag_s = statistics.median(lag_s for _, lag_s in self._lags) if self._lags else 0.0
+        load = Load(self._busy_share(), lag_s)
+        shedding = shedding_after(self._shedding, load, now_s=now_s)
+        if shedding != self._shedding:
+            tell = log.warning if shedding.share > self._shedding.share else log.info
+            shares = {"busy_share": round(load.busy_share, 2), "lag_s": round(load.lag_s, 3)}
+            tell("attention", shed_share=shedding.share, **shares, note="see Attention in docs/operations.md")
+            self._shedding = shedding
+
+    def _steer(self, stream: Stream, attention: Attention) -> None:
+        """A decoder that does not listen is told again at the next tick; nobody waits for it."""
+        pace = pace_of(attention, self._rule, kill=self._kill())
+        if pace != stream.pace and stream.decoder is not None and stream.decoder.steer(pace):
+            stream.pace = pace
+
+
+def coverage(statuses: Iterable[StreamStatus], *, within_s: float) -> float:
+    """The share of the connected streams that were looked at within so many seconds; NaN where none is connected."""
+    looks = [status.since_last_keyframe_s for status in statuses if status.state in _CONNECTED]
+    return sum(since_s is not None and since_s <= within_s for since_s in looks) / len(looks) if looks else math.nan
+
+
+def longest_since_look_s(statuses: Iterable[StreamStatus]) -> float:
+    """Of the streams that are watched: those that are not say so themselves. 0 where none is."""
+    watched = (status for status in statuses if status.state is StreamState.WATCHING)
+    return max((status.since_last_keyframe_s or 0.0 for status in watched), default=0.0)

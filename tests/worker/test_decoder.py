@@ -1,0 +1,94 @@
+"""streamguard.worker.decoder and the worker's end of it: how a decoder is told how closely to look."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
+from streamguard.ingest.news import Alive, Blind
+from streamguard.worker.children import Decoder
+from streamguard.worker.decoder import PaceToldBy
+from streamguard.worker.forkserver import start_forkserver
+from streamguard.worker.messages import Ended, pack_pace
+from tests.waiting import eventually
+from tests.worker import works
+from tests.worker.test_children import heard, running
+from tests.worker.works import job
+
+QUIET = Pace(Attention.QUIET, 8.0, 9.5, 1, 1.6)
+SHED = Pace(Attention.SHED, 30.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forkserver() -> None:
+    start_forkserver()
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The worker's end of a channel, and the child's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_the_newest_pace_counts(line: tuple[socket.socket, socket.socket]) -> None:
+    """Until the worker has spoken, every keyframe; then what it said last, however often it has spoken in between."""
+    ours, theirs = line
+    pace = PaceToldBy(theirs)
+    assert pace() == EVERY_KEYFRAME
+    for told in (QUIET, EVERY_KEYFRAME, SHED):
+        ours.send(pack_pace(told))
+    assert pace() == pace() == SHED
+
+
+def test_a_worker_that_has_gone_changes_no_pace(line: tuple[socket.socket, socket.socket]) -> None:
+    """The next keyframe that is told finds out."""
+    ours, theirs = line
+    pace = PaceToldBy(theirs)
+    ours.send(pack_pace(QUIET))
+    ours.close()
+    assert pace() == pace() == QUIET
+
+
+def test_a_child_hears_its_worker() -> None:
+    """What a worker tells a real child arrives there, unchanged."""
+    with running(job(), work=works.repeat_the_pace) as decoder:
+        for told in (QUIET, SHED):
+            assert decoder.steer(told)
+            assert heard(decoder, most=1) == [Blind(repr(told))]
+
+
+def test_a_deaf_child_holds_nobody_up() -> None:
+    """One that never reads is told nothing any more when its queue is full, at once and without an error."""
+    with running(job(), work=works.hang) as decoder:
+        assert heard(decoder, most=1) == [Alive(0)]
+        told = sum(decoder.steer(QUIET) for _ in range(10_000))
+        assert 0 < told < 10_000
+        assert not decoder.steer(SHED)
+
+
+def test_a_child_that_is_gone_is_told_nothing() -> None:
+    """That is no error either: whoever listens to it learns that it is gone."""
+    with running(job(), work=works.leave) as decoder:
+        eventually(lambda: decoder.exit_code() is not None, what="its end")
+        assert not decoder.steer(QUIET)
+        assert heard(decoder) == [None]
+
+
+@pytest.mark.parametrize("most", [1, 8])
+def test_the_last_words_of_a_child_that_left_a_pace_unread_are_heard(most: int) -> None:
+    """Linux tells of the unread pace first, as a broken connection; what the child said before it left is not lost."""
+    with running(job(), work=works.leave_a_pace_unread) as decoder:
+        assert decoder.steer(QUIET)
+        eventually(lambda: decoder.exit_code() == 0, what="its end")
+        said = _all_of(decoder, most=most)
+    assert said == [Alive(1), Ended(), None]
+
+
+def _all_of(decoder: Decoder, *, most: int) -> list[object]:
+    said: list[object] = []
+    while len(said) < 3:
+        said += decoder.received(most=most)
+    return said
