@@ -5,12 +5,13 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |   `-- ConfigError              an unknown key or a bad value, with its full path
 |-- LibraryError                 fix the library; the last good one keeps serving
 |   |-- LibraryMissing           there is none at that path
-|   |-- LibraryFormatError       made by a newer StreamGuard
+|   |-- LibraryFormatError       made by another StreamGuard, newer or older
 |   |-- LibraryDamaged           a checksum or the canary failed
 |   `-- LibraryLocked            another process is writing
 |-- SourceError                  one connection to a stream ended badly
 |   |-- SourceUnavailable        try again: refused, unreachable, not live yet, timed out
 |   |-- SourceStalled            try again: connected, but nothing new came
+|   |-- SourceNotInParts         read all of it: the server knows no parts, or what it has changed meanwhile
 |   |-- SourceRefused            trying again will not help soon: no such application, no permission, forbidden address
 |   `-- SourceUnwatchable        connected, but there is nothing that can be decoded: the stream is blind
 |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
@@ -78,7 +79,7 @@ class LibraryMissing(LibraryError):
 
 
 class LibraryFormatError(LibraryError):
-    """The library was made by a newer StreamGuard."""
+    """It was made by another StreamGuard, newer or older."""
 
 
 class LibraryDamaged(LibraryError):
@@ -99,6 +100,10 @@ class SourceUnavailable(SourceError):
 
 class SourceStalled(SourceError):
     """Connected, but nothing new came in time."""
+
+
+class SourceNotInParts(SourceError):
+    """It cannot be had in parts; all of it may."""
 
 
 class SourceRefused(SourceError):

@@ -166,6 +166,8 @@ class Fetcher:
         if part is not None and came.ranged and came.first != part.first:
             raise SourceUnavailable("fetch", self._subject, "the server sent another part than it was asked for")
         if part is not None and part.or_all and not came.ranged:
+            if response.status == HTTPStatus.PARTIAL_CONTENT:
+                raise SourceUnavailable("fetch", self._subject, "the server does not say which part it sent")
             part = None
         # A server that knows no ranges sends everything: what comes before the part is read, and dropped.
         skipped = part.first if part is not None and response.status == HTTPStatus.OK else 0

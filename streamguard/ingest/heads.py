@@ -3,13 +3,14 @@
 MP4 says in its head where each picture stands. MPEG-TS does not: there a picture is whole when the next one begins.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from streamguard.errors import SourceNotInParts
 from streamguard.ingest.av_errors import FOREIGN
 from streamguard.ingest.fetch import Fetched
 from streamguard.ingest.keyframes import pick_video
@@ -18,6 +19,8 @@ from streamguard.ingest.segments import opened_segment, segment_format, ts_start
 _TS_PACKET_BYTES = 188
 _BOX_HEAD_BYTES, _LONG_BOX_HEAD_BYTES = 8, 16
 _MOST_INDEXED = 20_000
+_MOST_BOXES = 200
+"""A fragment has a handful. FFmpeg takes 0.1 s for a MiB of empty ones, and would take it again for each growth."""
 _MOST_PARTS = 8
 _NEAR_BYTES = 4096
 _LEAST_STEP_BYTES = 4096
@@ -30,13 +33,9 @@ Get = Callable[[int, int], Fetched]
 """So many bytes of the segment from a place on, or what there is of them; all of it where it knows no parts."""
 
 
-class NoPartsError(Exception):
-    """It cannot be had in parts: the server knows none, or the segment changed while it was read."""
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where keyframes are, in the bytes given. `complete`: these are all that the segment has."""
+    """Where keyframes are, in the segment; none: more of its head will not tell. `complete`: they are all it has."""
 
     spans: tuple[Span, ...]
     complete: bool
@@ -59,9 +58,11 @@ class Head:
 class Asked:
     """What is to be read of a segment: `init` comes before its bytes, `guess_bytes` are asked for at first.
 
-    `all_keyframes`: if its head does not name them all, the rest is fetched, up to `most_bytes`.
+    `subject`: whose it is, in errors. `all_keyframes`: if its head does not name them all, the rest is fetched, up to
+    `most_bytes`.
     """
 
+    subject: str
     init: bytes
     guess_bytes: int
     most_bytes: int
@@ -69,18 +70,24 @@ class Asked:
 
 
 def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
-    """What the first bytes of a segment of `total_bytes`, after those of its EXT-X-MAP, say; None: not enough."""
+    """What the first bytes of a segment of `total_bytes`, after those of its EXT-X-MAP, say; None: not enough.
+
+    Keyframes in the EXT-X-MAP itself, which should have none, do not count.
+    """
     format_name = segment_format(data)
     if format_name is None:
         return None
+    boxes = list(islice(_boxes(data, first=init_bytes), _MOST_BOXES)) if format_name == "mov" else []
+    if len(boxes) == _MOST_BOXES:
+        return Layout((), complete=False)
     try:
         with opened_segment(data, format_name) as container:
             video = pick_video(container)
             if video is None:
                 return None
             if format_name == "mpegts":
-                return _in_ts(container, video, start=ts_start(data) or 0)
-            return _in_mp4(container, video, complete=_is_one_fragment(data, first=init_bytes, total_bytes=total_bytes))
+                return _in_ts(container, video, start=(ts_start(data) or 0) - init_bytes)
+            return _in_mp4(container, video, start=-init_bytes, complete=_is_one_fragment(boxes, total_bytes))
     except FOREIGN:
         return None
 
@@ -88,21 +95,23 @@ def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
 def read_head(get: Get, asked: Asked) -> Head:
     """The keyframes of a segment, or its first one, in as few bytes as that takes; else, by and by, all of it.
 
-    Raises NoPartsError, SourceError.
+    Raises SourceNotInParts, SourceError.
     """
-    reading = _Reading(get, most_bytes=asked.most_bytes)
+    reading = _Reading(get, subject=asked.subject, most_bytes=asked.most_bytes)
     reading.grow(asked.guess_bytes)
     init_bytes = len(asked.init)
     while True:
         found = layout(asked.init + reading.body, init_bytes=init_bytes, total_bytes=reading.total_bytes)
-        first_end = found.spans[0][1] - init_bytes if found else 0
+        first_end = found.spans[0][1] if found and found.spans else 0
+        if first_end > reading.total_bytes:
+            first_end = 0
         if reading.is_over:
             break
-        if found is not None and (found.complete or not asked.all_keyframes):
-            missing = _missing(found.spans, have=init_bytes + len(reading.body))
+        if found is not None and found.spans and (found.complete or not asked.all_keyframes):
+            missing = _missing(found.spans, have=len(reading.body))
             if not reading.is_worth(missing):
                 break
-            return reading.with_parts([(first - init_bytes, end - init_bytes) for first, end in missing], first_end)
+            return reading.with_parts(missing, first_end)
         if found is not None or len(reading.body) >= min(reading.total_bytes // 2, _MOST_HEAD_BYTES):
             break
         reading.grow(max(_LEAST_STEP_BYTES, len(reading.body) // 3))
@@ -113,8 +122,9 @@ def read_head(get: Get, asked: Asked) -> Head:
 class _Reading:
     """A segment as far as it has been read from its start."""
 
-    def __init__(self, get: Get, *, most_bytes: int) -> None:
+    def __init__(self, get: Get, *, subject: str, most_bytes: int) -> None:
         self._get = get
+        self._subject = subject
         self._most_bytes = most_bytes
         self._first: Fetched | None = None
         self.body = bytearray()
@@ -126,7 +136,7 @@ class _Reading:
         return self.cut or len(self.body) >= self.total_bytes
 
     def grow(self, by_bytes: int) -> None:
-        """Raises NoPartsError, SourceError."""
+        """Raises SourceNotInParts, SourceError."""
         if self._first is not None:
             by_bytes = min(by_bytes, self.total_bytes - len(self.body))
         wanted = min(by_bytes, self._most_bytes - len(self.body))
@@ -137,7 +147,7 @@ class _Reading:
     def is_worth(self, missing: Sequence[Span]) -> bool:
         """Whether to ask for these parts instead of for all the rest."""
         asked_bytes = sum(end - first for first, end in missing)
-        is_within = all(end <= self._most_bytes for _, end in missing)
+        is_within = all(end <= min(self._most_bytes, self.total_bytes) for _, end in missing)
         return is_within and len(missing) <= _MOST_PARTS and asked_bytes <= self.total_bytes // 2
 
     def with_parts(self, spans: Sequence[Span], first_end: int) -> Head:
@@ -160,10 +170,10 @@ class _Reading:
                 self.total_bytes, self.cut = len(fetched.body), not fetched.whole
                 return fetched.body
             if fetched.total_bytes is None:
-                raise NoPartsError
+                raise SourceNotInParts("read segment of", self._subject, "the server does not say how long it is")
             self.total_bytes = fetched.total_bytes
         elif not fetched.ranged or _version(fetched) != _version(self._first):
-            raise NoPartsError
+            raise SourceNotInParts("read segment of", self._subject, "it changed while it was read in parts")
         self.cut = self.cut or len(fetched.body) < min(length, self.total_bytes - first)
         return fetched.body
 
@@ -184,31 +194,40 @@ def _missing(spans: Iterable[Span], *, have: int) -> list[Span]:
 
 
 def _in_ts(container: InputContainer, video: VideoStream, *, start: int) -> Layout | None:
+    """`start`: where in the segment the container begins."""
     seen = False
     for packet in container.demux(video):
+        at = start + (packet.pos or 0)
         if seen and packet.size:
-            end = start + (packet.pos or 0) + _TS_PACKET_BYTES
-            return Layout(((0, end),), complete=False)
-        seen = seen or packet.is_keyframe
+            return Layout(((0, at + _TS_PACKET_BYTES),), complete=False)
+        seen = seen or (packet.is_keyframe and at >= 0)
     return None
 
 
-def _in_mp4(container: InputContainer, video: VideoStream, *, complete: bool) -> Layout | None:
+def _in_mp4(container: InputContainer, video: VideoStream, *, start: int, complete: bool) -> Layout | None:
+    """`start`: where in the segment the container begins."""
     next(container.demux(video), None)
     entries = list(islice(video.index_entries, _MOST_INDEXED))
-    spans = tuple((entry.pos, entry.pos + entry.size) for entry in entries if entry.is_keyframe and entry.size > 0)
+    keyframes = (
+        (start + entry.pos, start + entry.pos + entry.size) for entry in entries if entry.is_keyframe and entry.size > 0
+    )
+    spans = tuple(span for span in keyframes if span[1] > 0)
     return Layout(spans, complete and len(entries) < _MOST_INDEXED) if spans else None
 
 
-def _is_one_fragment(data: bytes, *, first: int, total_bytes: int) -> bool:
-    """Whether the one `moof` in these bytes is the only one of the segment, so that it names every picture."""
-    at, fragments = first, 0
-    while at - first < total_bytes:
-        size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + _BOX_HEAD_BYTES]
+def _boxes(data: bytes, *, first: int) -> Iterator[tuple[bytes, int]]:
+    """The kind of each box of MP4 that begins in these bytes, and where it ends, from the first byte given on."""
+    at = first
+    while len(kind := data[at + 4 : at + _BOX_HEAD_BYTES]) == 4:  # noqa: PLR2004 - a kind has four letters
+        size = int.from_bytes(data[at : at + 4])
         if size == 1:
             size = int.from_bytes(data[at + _BOX_HEAD_BYTES : at + _LONG_BOX_HEAD_BYTES])
-        if len(kind) < 4 or size < _BOX_HEAD_BYTES:  # noqa: PLR2004 - a kind has four letters
-            return False
-        fragments += kind == b"moof"
+        if size < _BOX_HEAD_BYTES:
+            return
         at += size
-    return fragments == 1
+        yield kind, at - first
+
+
+def _is_one_fragment(boxes: Sequence[tuple[bytes, int]], total_bytes: int) -> bool:
+    """Whether the one `moof` among these is the only one of the segment, so that it names every picture."""
+    return [kind for kind, _ in boxes].count(b"moof") == 1 and boxes[-1][1] >= total_bytes

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from streamguard.errors import SourceError, SourceStalled
 from streamguard.ingest.fetch import Fetcher
 from streamguard.ingest.guard import Guard
-from streamguard.ingest.heads import NoPartsError
 from streamguard.ingest.live_playlist import Playlist, live_segments
 from streamguard.ingest.looks import Looks
 from streamguard.ingest.news import Tell
@@ -119,7 +118,7 @@ def _by_i_frames(
         now = playlist.changed()
         if now is None or now.segments[-1:] == first.segments[-1:]:
             raise
-    except (SourceError, NoPartsError):
+    except SourceError:
         now = playlist.changed()
     else:
         now = playlist.changed()

@@ -2,8 +2,9 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from streamguard.errors import SourceStalled, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.fetch import Fetcher, Limits
@@ -16,6 +17,8 @@ _SLOW_POLL_S = 1.0
 _LONGEST_PAUSE_S = 2.0
 _TARGET_BOUNDS_S = (0.5, 15.0)
 _MAX_BACKLOG = 10
+_MAX_I_FRAMES_BACKLOG_S = 30.0
+"""Keyframes alone are listed as many at once as a segment has: twice the longest segment that is believed."""
 _MAX_FAILURES_IN_A_ROW = 3
 _REMEMBERED = 64
 _OFFER_TIMEOUT_S = 3.0
@@ -75,7 +78,7 @@ class Tracker:
         if not new:
             return Fresh()
         self._last, self._lower = newest.number, None
-        kept = new[-_MAX_BACKLOG:]
+        kept = new[-_most_at_once(new) if media.i_frames_only else -_MAX_BACKLOG :]
         self._names.extend(segment.source.uri for segment in kept)
         return Fresh(kept, len(new) - len(kept))
 
@@ -85,6 +88,12 @@ class Tracker:
         if self._lower is None:
             return False
         return newest.source.uri not in self._names or (lower is not None and lower < newest.number)
+
+
+def _most_at_once(i_frames: Sequence[MediaSegment]) -> int:
+    """How many of the newest keyframes to look at: so many seconds of them, and the newest in any case."""
+    lengths_s = accumulate(segment.duration_s for segment in reversed(i_frames))
+    return max(1, sum(length_s <= _MAX_I_FRAMES_BACKLOG_S for length_s in lengths_s))
 
 
 class Playlist:

@@ -1,7 +1,7 @@
-"""Which HLS segments are read whole, and of which a part is enough. Pure: fed with what was seen of earlier ones.
+"""Which HLS segments are read whole, and of which a part is enough. No clock and no I/O: fed with what was seen.
 
 A segment of one keyframe shows as much by its head as by all of it. Where there may be more, MPEG-TS does not say
-where, so such a segment is read whole, unless it is short: no two looks are farther apart than the operator allows.
+where, so such a segment is read whole, unless it is short, or one lately had a single keyframe.
 """
 
 from enum import Enum

@@ -1,15 +1,14 @@
 """Fetches HLS segments, as much of each as it takes, and shows them to the viewer."""
 
-import time
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from statistics import median_high
 
-from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
+from streamguard.errors import SourceError, SourceNotInParts, SourceRefused, SourceUnavailable
 from streamguard.ingest.av_errors import FOREIGN, ours
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
-from streamguard.ingest.heads import Asked, NoPartsError, read_head
+from streamguard.ingest.heads import Asked, read_head
 from streamguard.ingest.live_playlist import Playlist
 from streamguard.ingest.looks import Looks, Plan
 from streamguard.ingest.news import Pulled, Tell, Way
@@ -43,7 +42,7 @@ class SegmentReader:
         self, fetcher: Fetcher, playlist: Playlist, options: SourceOptions, *, viewer: Viewer, tell: Tell,
         looks: Looks | None,
     ) -> None:  # fmt: skip
-        """`looks`: how much to fetch of each segment; None: each is one keyframe."""
+        """`looks`: how much to fetch of each segment; None: each is one keyframe. It lives by the viewer's clock."""
         self._fetcher = fetcher
         self._playlist = playlist
         self._options = options
@@ -58,7 +57,7 @@ class SegmentReader:
         """The segment's keyframes. `position_s`: where it begins in media time; None: the arrival clock counts.
 
         Returns its length in seconds by its own time stamps, 0 where not all of it was read. Raises SourceError after
-        several failures in a row; NoPartsError where a keyframe alone cannot be had.
+        several failures in a row; SourceNotInParts where a keyframe alone cannot be had.
         """
         if segment.encryption:
             raise self._viewer.unwatchable(f"encrypted segments ({segment.encryption})")
@@ -68,7 +67,7 @@ class SegmentReader:
         before = self._viewer.keyframes
         try:
             read = self._read(segment)
-            arrived_s = time.monotonic()
+            arrived_s = self._viewer.clock_s()
             measured_s = yield from segment_frames(
                 read.data,
                 self._viewer,
@@ -76,6 +75,8 @@ class SegmentReader:
                 position_s=arrived_s if position_s is None else position_s,
                 in_part=read.in_part,
             )
+        except SourceNotInParts:
+            raise
         except SourceError as error:
             self._failed(error, before=before)
         except FOREIGN as error:
@@ -116,11 +117,11 @@ class SegmentReader:
 
     def _read_segment(self, segment: MediaSegment, looks: Looks) -> _Read:
         init = self._init_bytes(segment)
-        until_s = time.monotonic() + self._options.read_timeout_s
+        until_s = self._viewer.clock_s() + self._options.read_timeout_s
         read = self._read_part(segment, looks, init=init, until_s=until_s)
         if read is not None:
             return read
-        fetched = self._fetched(segment, until_s=until_s)
+        fetched = self._fetched(segment.source, until_s=until_s)
         return _Read(init + fetched.body, Way.FULL, cut=not fetched.whole)
 
     def _read_i_frame(self, segment: MediaSegment) -> _Read:
@@ -129,38 +130,40 @@ class SegmentReader:
         if init and init.part and part and self._init_of(init) is None and _joins(init, segment.source):
             joined = ByteRange(init.part.first, init.part.length + part.length)
             fetched = self._ranged(Part(init.uri, joined))
-            self._init = init, fetched.body[: init.part.length]
+            if len(fetched.body) >= init.part.length:
+                self._init = init, fetched.body[: init.part.length]
             return _Read(fetched.body, Way.I_FRAMES, cut=not fetched.whole)
         head = self._init_bytes(segment)
         fetched = self._ranged(segment.source)
         return _Read(head + fetched.body, Way.I_FRAMES, cut=not fetched.whole)
 
     def _ranged(self, source: Part) -> Fetched:
-        """Raises NoPartsError where a part can only be had with all that comes before it."""
-        until_s = time.monotonic() + self._options.read_timeout_s
-        fetched = self._fetched(MediaSegment(0, 0.0, source), until_s=until_s)
+        """Raises SourceNotInParts where a part can only be had with all that comes before it."""
+        until_s = self._viewer.clock_s() + self._options.read_timeout_s
+        fetched = self._fetched(source, until_s=until_s)
         if source.part is not None and not fetched.ranged:
-            raise NoPartsError
+            raise self._no_parts()
         return fetched
 
     def _read_part(self, segment: MediaSegment, looks: Looks, *, init: bytes, until_s: float) -> _Read | None:
         """None: it is to be read whole, all at once."""
-        plan = looks.plan(segment, now_s=time.monotonic())
+        plan = looks.plan(segment, now_s=self._viewer.clock_s())
         if plan is Plan.WHOLE:
             return None
 
         def get(first: int, length: int) -> Fetched:
-            fetched = self._fetched(segment, until_s=until_s, first=first, length=length)
+            fetched = self._fetched(segment.source, until_s=until_s, first=first, length=length)
             if segment.source.part and not fetched.ranged:
-                raise NoPartsError
+                raise self._no_parts()
             return fetched
 
-        asked = Asked(init, self._guess_bytes(), self._options.max_segment_bytes, plan is Plan.KEYFRAMES)
+        subject = self._playlist.subject
+        asked = Asked(subject, init, self._guess_bytes(), self._options.max_segment_bytes, plan is Plan.KEYFRAMES)
         try:
             head = read_head(get, asked)
-        except (NoPartsError, SourceUnavailable) as error:
+        except (SourceNotInParts, SourceUnavailable) as error:
             # Servers that know no ranges may also refuse them; one that is slow has had its time.
-            if isinstance(error, SourceUnavailable) and time.monotonic() >= until_s:
+            if isinstance(error, SourceUnavailable) and self._viewer.clock_s() >= until_s:
                 raise
             looks.missed()
             return None
@@ -173,17 +176,19 @@ class SegmentReader:
 
     def _guess_bytes(self) -> int:
         """What the last keyframes took. For those that take more, more is asked for: cheaper than too much for each."""
-        if not self._heads:
-            return _FIRST_GUESS_BYTES
-        return (median_high(self._heads) // _GUESS_UNIT_BYTES + 1) * _GUESS_UNIT_BYTES
+        guess_bytes = _FIRST_GUESS_BYTES
+        if self._heads:
+            guess_bytes = (median_high(self._heads) // _GUESS_UNIT_BYTES + 1) * _GUESS_UNIT_BYTES
+        return min(guess_bytes, self._options.max_segment_bytes)
 
-    def _fetched(
-        self, segment: MediaSegment, *, until_s: float, first: int = 0, length: int | None = None
-    ) -> Fetched:  # fmt: skip
-        """The segment, or a part of it, wherever it lies in a resource."""
-        source = segment.source
+    def _no_parts(self) -> SourceNotInParts:
+        hint = "does it answer ranges with 206?"
+        return SourceNotInParts("read segment of", self._playlist.subject, "the server knows no parts", hint=hint)
+
+    def _fetched(self, source: Part, *, until_s: float, first: int = 0, length: int | None = None) -> Fetched:
+        """A segment, or a part of it, wherever it lies in a resource."""
         most_bytes = self._options.max_segment_bytes
-        limits = Limits(max(until_s - time.monotonic(), _LEAST_LEFT_S), most_bytes)
+        limits = Limits(max(until_s - self._viewer.clock_s(), _LEAST_LEFT_S), most_bytes)
         if length is None:
             return self._fetcher.fetch(source.uri, limits, base=self._playlist.url, part=source.part)
         whole = source.part

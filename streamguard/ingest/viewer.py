@@ -28,7 +28,7 @@ _MOST_LOOKS = 600
 class Viewer:
     """One session's eye. `live`: the monotonic clock decides what is late; else the medium's own time does.
 
-    Times called `position_s` are on that clock, and on no other.
+    Times called `position_s` are on that clock, and on no other; `clock_s` is the one of arrivals.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Viewer:
         live: bool,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock_s = clock_s
+        self.clock_s = clock_s
         self._subject = subject
         self._options = options
         self._tell = tell
@@ -182,7 +182,7 @@ class Viewer:
 
     def _wall_s(self, position_s: float) -> float:
         """The time that whoever listens for us lives in: a recording on a slow disk may be silent for long, too."""
-        return position_s if self._live else self._clock_s()
+        return position_s if self._live else self.clock_s()
 
     def _flush(self) -> None:
         for what, count in self._damaged.items():

@@ -124,14 +124,16 @@ def unpack_pace(datagram: bytes) -> Pace:
     return Pace(_ATTENTION[kind], most_s, kill_s, further, apart_s)
 
 
-def _understand(told: object) -> Message:
+def _understand(told: object) -> Message:  # noqa: PLR0911 - one for each kind of message
     match told:
         case ["opened", str(codec), int(width_px), int(height_px), float(duration_s)] if _are_sides(
             width_px, height_px
         ):
             return Opened(_clean(codec), width_px, height_px, duration_s if 0 < duration_s < math.inf else None)
-        case ["alive" | "pulled", *_]:
-            return _understand_life(told)
+        case ["alive", int(packets), int(passed_over)] if _is_count(packets) and _is_count(passed_over):
+            return Alive(packets, passed_over)
+        case ["pulled", str(way), int(got_bytes)] if way in _WAYS and _is_count(got_bytes, most=_MAX_FETCHED_BYTES):
+            return Pulled(Way(way), got_bytes)
         case ["blind", str(reason)]:
             return Blind(_clean(reason))
         case ["damaged", str(what), int(count)] if _is_count(count):
@@ -141,16 +143,6 @@ def _understand(told: object) -> Message:
         case ["failed", str(name), str(operation), str(subject), str(problem), str(hint)] if name in _FAILURES:
             error = _FAILURES[name](_clean(operation), _clean(subject), _clean(problem), hint=_clean(hint))
             return Failed(error)
-        case _:
-            raise ValueError("not a message")
-
-
-def _understand_life(told: object) -> Message:
-    match told:
-        case ["alive", int(packets), int(passed_over)] if _is_count(packets) and _is_count(passed_over):
-            return Alive(packets, passed_over)
-        case ["pulled", str(way), int(got_bytes)] if way in _WAYS and _is_count(got_bytes, most=_MAX_FETCHED_BYTES):
-            return Pulled(Way(way), got_bytes)
         case _:
             raise ValueError("not a message")
 

@@ -239,7 +239,7 @@ class Supervisor:
             log.exception("stream_fault", stream=stream.spec.stream, session_id=stream.session_id)
             self._restart(stream, Restart.FAULT, "the worker failed on this stream: see the log")
 
-    def _heard(self, stream: Stream, message: Message | Rubbish | None) -> None:
+    def _heard(self, stream: Stream, message: Message | Rubbish | None) -> None:  # noqa: C901 - one case for each kind of message
         stream.heard_at_s = self._clock()
         match message:
             case Fingerprints():
@@ -252,8 +252,10 @@ class Supervisor:
             case Damaged(what, count):
                 stream.damaged += count
                 self._log(stream, "passed_over", what=what, count=count)
-            case Alive() | Pulled():
-                self._lives(stream, message)
+            case Alive():
+                self._alive(stream, message)
+            case Pulled():
+                self._pulled(message)
             case Ended():
                 self._source_ended(stream)
             case Failed(error):
@@ -263,14 +265,14 @@ class Supervisor:
             case None:
                 self._decoder_gone(stream)
 
-    def _lives(self, stream: Stream, message: Alive | Pulled) -> None:
-        if isinstance(message, Alive):
-            # It tells a moment late: by now it may have been told to pass over nothing more.
-            is_shed = stream.pace.attention is Attention.SHED
-            stream.passed_over[Attention.SHED if is_shed else Attention.QUIET] += message.passed_over
-            return
+    def _alive(self, stream: Stream, alive: Alive) -> None:
+        # It tells a moment late: by now it may have been told to pass over nothing more.
+        is_shed = stream.pace.attention is Attention.SHED
+        stream.passed_over[Attention.SHED if is_shed else Attention.QUIET] += alive.passed_over
+
+    def _pulled(self, pulled: Pulled) -> None:
         for watcher in self._watchers:
-            watcher.pulled(message)
+            watcher.pulled(pulled)
 
     def _opened(self, stream: Stream, opened: Opened) -> None:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px

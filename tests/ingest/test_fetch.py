@@ -353,12 +353,18 @@ class TestParts:
 
     @pytest.mark.parametrize("told", ["", "bytes 2-4/*", "bytes */10", "items 2-4/10", "bytes 2-4/\u0661", "x" * 4000])
     def test_odd_words(self, web: Web, told: str) -> None:
-        """What is not said, or not understood, is not known."""
+        """What is not said, or not understood, is not known, and never taken for all of it."""
         headers = {"Content-Range": told.encode("ascii", "ignore").decode()} if told else {}
         web.pages["/a"] = lambda answer: answer.send(b"234", status=206, headers=headers)
         got = fetch(web, "/a", part=ByteRange(2, 3))
         assert (got.body, got.total_bytes) == (b"234", None)
         assert got.ranged == (told == "bytes 2-4/*")
+        part = ByteRange(2, 3, or_all=True)
+        if got.ranged:
+            assert fetch(web, "/a", part=part).body == b"234"
+        else:
+            with pytest.raises(SourceUnavailable, match="does not say which part"):
+                fetch(web, "/a", part=part)
 
 
 def test_new_bytes(web: Web) -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from streamguard.demo.encode import Encoding
 from streamguard.demo.scenes import Scene
+from streamguard.errors import SourceNotInParts
 from streamguard.ingest.fetch import Fetched
-from streamguard.ingest.heads import Asked, Head, Layout, NoPartsError, layout, read_head
+from streamguard.ingest.heads import Asked, Head, Layout, layout, read_head
 from streamguard.ingest.news import ignore
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.segments import segment_frames
@@ -42,7 +43,7 @@ class Store:
 def asked(
     init: bytes = b"", *, guess_bytes: int = 4096, most_bytes: int = 64 * MIB, all_keyframes: bool = False
 ) -> Asked:
-    return Asked(init, guess_bytes, most_bytes, all_keyframes)
+    return Asked("cam", init, guess_bytes, most_bytes, all_keyframes)
 
 
 def lumas(data: bytes, *, in_part: bool) -> list[bytes]:
@@ -99,6 +100,37 @@ def test_mp4_of_several_fragments(clips: Clips) -> None:
     assert len(lumas(init + head.body, in_part=True)) == 1
 
 
+@pytest.mark.parametrize("all_keyframes", [False, True])
+def test_keyframe_in_the_map(clips: Clips, *, all_keyframes: bool) -> None:
+    """A keyframe in the EXT-X-MAP is not taken for the segment's: what full reading shows of the segment is seen."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    full_map = init + one_fragment(clips.known, seconds=1.0)[1]
+    head = read_head(Store(body).get, asked(full_map, all_keyframes=all_keyframes))
+    assert head.first_end >= 0
+    assert lumas(full_map + head.body, in_part=not head.whole) == lumas(full_map + body, in_part=False)
+
+
+def test_keyframe_in_the_map_of_ts(clips: Clips) -> None:
+    """Of MPEG-TS, too, the first keyframe is that of the segment, and the head goes as far as that."""
+    full_map, body = clips.segments[0].path.read_bytes(), long_ts(clips)
+    ((_, end), *_) = keyframe_spans(body, form="mpegts")
+    head = read_head(Store(body).get, asked(full_map))
+    assert (head.whole, head.cut, head.first_end) == (False, False, end + 188)
+    assert lumas(full_map + head.body, in_part=True) == lumas(full_map + body, in_part=False)[:2]
+
+
+def test_keyframe_without_end(clips: Clips) -> None:
+    """A keyframe that claims to be longer than its segment makes that be read whole, and says nothing of the next."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    at = body.index(b"trun") + 16
+    store = Store(body[:at] + (1 << 27).to_bytes(4) + body[at + 4 :])
+    found = layout(init + store.body, init_bytes=len(init), total_bytes=len(body))
+    assert found is not None
+    assert found.spans[0][1] > len(body)
+    head = read_head(store.get, asked(init, all_keyframes=True))
+    assert (head.whole, head.cut, head.body, head.first_end) == (True, False, store.body, 0)
+
+
 def test_nothing_but_keyframes(clips: Clips) -> None:
     """A segment that is mostly keyframes is read at once, not one by one."""
     intra = clips.film("intra.mp4", Scene(7), seconds=2.0, encoding=Encoding(gop_s=0.04, bframes=0))
@@ -114,6 +146,17 @@ def test_no_keyframe_in_the_head() -> None:
     head = read_head(store.get, asked())
     assert (head.whole, head.body, head.first_end) == (True, store.body, 0)
     assert store.cost_bytes == len(store.body)
+
+
+@pytest.mark.parametrize("all_keyframes", [False, True])
+def test_many_boxes(clips: Clips, *, all_keyframes: bool) -> None:
+    """MP4 of hundreds of boxes is read whole at once, not walked through again and again as it grows."""
+    init, body = one_fragment(clips.known, seconds=4.0)
+    empty = (8).to_bytes(4) + b"free"
+    assert not read_head(Store(empty * 100 + body).get, asked(init, all_keyframes=all_keyframes)).whole
+    for store in (Store(empty * 500 + body), Store(empty * 100_000)):
+        head = read_head(store.get, asked(init, all_keyframes=all_keyframes))
+        assert (head.whole, head.body, len(store.asked)) == (True, store.body, 2)
 
 
 def test_small_segment(clips: Clips) -> None:
@@ -159,14 +202,14 @@ def test_cut_short(clips: Clips, answer: int) -> None:
 def test_changed_meanwhile(clips: Clips, change: Callable[[Fetched], Fetched]) -> None:
     """Parts of two versions of a segment are never put together."""
     store = Store(long_ts(clips), change=lambda got, n: change(got) if n > 1 else got)
-    with pytest.raises(NoPartsError):
+    with pytest.raises(SourceNotInParts):
         read_head(store.get, asked(guess_bytes=2048))
 
 
 def test_total_unknown(clips: Clips) -> None:
     """Without its length a segment is not read in parts."""
     store = Store(long_ts(clips), change=lambda got, _: replace(got, total_bytes=None))
-    with pytest.raises(NoPartsError):
+    with pytest.raises(SourceNotInParts):
         read_head(store.get, asked())
 
 
@@ -190,7 +233,8 @@ def test_no_segment(data: bytes) -> None:
 
 
 def test_layout(clips: Clips) -> None:
-    """The few kB before the pictures of MP4 say where each keyframe stands, and that these are all."""
+    """The few kB before the pictures of MP4 say where in the segment each keyframe stands, and that these are all."""
     init, body = one_fragment(clips.known, seconds=6.0)
     found = layout(init + body[: body.index(b"mdat") + 64], init_bytes=len(init), total_bytes=len(body))
-    assert found == Layout(tuple(keyframe_spans(init + body, form="mov")), complete=True)
+    spans = keyframe_spans(init + body, form="mov")
+    assert found == Layout(tuple((first - len(init), end - len(init)) for first, end in spans), complete=True)

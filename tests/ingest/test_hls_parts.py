@@ -1,6 +1,5 @@
 """streamguard.ingest.hls on live streams that are looked at in part: heads, keyframes alone, and back from them."""
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -178,16 +177,21 @@ class TestHeads:
         assert pictures(seen) == pictures(whole)
         assert [frame.at for frame in seen] == [frame.at for frame in whole]
 
-    def test_playlists_only_when_changed(self, ladder: Ladder) -> None:
+    def test_playlists_only_when_changed(self, ladder: Ladder, web: Web) -> None:
         """An unchanged playlist is not sent again."""
+        playlist = web.pages["/media.m3u8"]
+        assert callable(playlist)
+
+        def grow_after_two(answer: Answer) -> None:
+            playlist(answer)
+            if ladder.media.answered.count(304) == 2:
+                ladder.grow()
+
+        web.pages["/media.m3u8"] = grow_after_two
         stream = watch(ladder.media.url)
         next(stream)
-        timer = threading.Timer(1.5, ladder.grow)
-        timer.start()
         next(stream)
-        timer.join()
-        assert ladder.media.answered.count(200) == 2
-        assert ladder.media.answered.count(304) >= 2
+        assert ladder.media.answered == [200, 304, 304, 200]
 
     def test_low_latency(self, ladder: Ladder, web: Web) -> None:
         """Of low-latency HLS whole segments are read by their heads; partial ones and hints are not asked for."""

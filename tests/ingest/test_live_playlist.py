@@ -13,6 +13,12 @@ def playlist(first: int, *, count: int = 5, name: str = "s") -> MediaPlaylist:
     return MediaPlaylist(2.0, tuple(segments), ended=False)
 
 
+def keyframes(first: int, *, count: int, apart_s: float = 0.5) -> MediaPlaylist:
+    found = playlist(first, count=count)
+    segments = tuple(replace(segment, duration_s=apart_s) for segment in found.segments)
+    return replace(found, segments=segments, i_frames_only=True)
+
+
 def numbers(tracker: Tracker, media: MediaPlaylist) -> list[int]:
     return [segment.number for segment in tracker.fresh(media).segments]
 
@@ -41,6 +47,20 @@ class TestTracker:
         numbers(tracker, playlist(0, count=1))
         fresh = tracker.fresh(playlist(1, count=1000))
         assert ([fresh.segments[0].number, fresh.segments[-1].number], fresh.skipped) == ([991, 1000], 990)
+
+    def test_keyframes_of_one_segment_at_once(self) -> None:
+        """Keyframes alone come by dozens, and none is too many of what one segment has; a flood is bounded by time."""
+        tracker = Tracker()
+        numbers(tracker, keyframes(0, count=1))
+        assert tracker.fresh(keyframes(1, count=12)) == Fresh(keyframes(1, count=12).segments)
+        flood = keyframes(13, count=100)
+        assert tracker.fresh(flood) == Fresh(flood.segments[-60:], 40)
+
+    def test_keyframes_far_apart(self) -> None:
+        """The newest keyframe is taken, however long it says to last."""
+        tracker = Tracker()
+        numbers(tracker, keyframes(0, count=1, apart_s=100.0))
+        assert numbers(tracker, keyframes(1, count=2, apart_s=100.0)) == [2]
 
     def test_numbers_start_over(self) -> None:
         """A publisher that came back may count from 0 again: that is no standstill."""

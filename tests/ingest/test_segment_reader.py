@@ -1,6 +1,8 @@
 """streamguard.ingest.segment_reader, against a real server on loopback."""
 
-from collections.abc import Callable
+import re
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -8,10 +10,9 @@ from hashlib import sha256
 import pytest
 
 from streamguard.core.sampling import Attention, Pace
-from streamguard.errors import SourceError, SourceUnavailable, SourceUnwatchable
+from streamguard.errors import SourceError, SourceNotInParts, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.fetch import ByteRange, Fetcher
 from streamguard.ingest.guard import Guard
-from streamguard.ingest.heads import NoPartsError
 from streamguard.ingest.live_playlist import Playlist
 from streamguard.ingest.looks import Looks
 from streamguard.ingest.news import Damaged, News, Pulled, Way
@@ -19,6 +20,7 @@ from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.playlist import MediaSegment, Part
 from streamguard.ingest.segment_reader import SegmentReader
 from streamguard.ingest.viewer import Viewer
+from streamguard.types import Frame
 from tests.hls_pages import Ranged, keyframe_spans, one_fragment
 from tests.http_server import Answer, Web
 from tests.scenes import Clips
@@ -29,17 +31,25 @@ INIT = Part("init.mp4")
 
 @dataclass
 class Eye:
-    """A reader over the web, and what it told; `seen` is each picture by its bytes."""
+    """A reader over the web, and what it told; `seen` is each picture by its bytes.
+
+    Each segment comes `late_s` after its time by the eye's own clock, which stands still while it is read.
+    """
 
     web: Web
     options: SourceOptions = OPTIONS
     looks: Looks | None = field(default_factory=lambda: Looks(2.5))
     news: list[News] = field(default_factory=list)
+    late_s: float = 0.0
+    now_s: float = 100.0
+    clock_s: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
         url = self.web.url("/live.m3u8")
         self.fetcher = Fetcher(Guard(url), subject="cam")
-        viewer = Viewer("cam", self.options, session=1, tell=self.news.append, live=True)
+        viewer = Viewer(
+            "cam", self.options, session=1, tell=self.news.append, live=True, clock_s=self.clock_s or self._clock_s
+        )
         self.viewer = viewer
         playlist = Playlist(self.fetcher, url, self.options, subject="cam")
         self.reader = SegmentReader(
@@ -48,7 +58,14 @@ class Eye:
 
     def seen(self, *segments: MediaSegment) -> list[str]:
         with closing(self.fetcher):
-            return [sha256(frame.luma.tobytes()).hexdigest() for one in segments for frame in self.reader.frames(one)]
+            return [sha256(frame.luma.tobytes()).hexdigest() for one in segments for frame in self._frames(one)]
+
+    def _frames(self, segment: MediaSegment) -> Iterator[Frame]:
+        self.now_s += segment.duration_s + self.late_s
+        return self.reader.frames(segment)
+
+    def _clock_s(self) -> float:
+        return self.now_s
 
     @property
     def ways(self) -> list[Way]:
@@ -132,6 +149,41 @@ def test_mp4(web: Web, clips: Clips) -> None:
     assert len(first.asked) == 2
 
 
+@pytest.mark.parametrize("duration_s", [2.0, 6.0])
+def test_keyframe_in_the_map(web: Web, clips: Clips, duration_s: float) -> None:
+    """Where the EXT-X-MAP holds a keyframe, every segment is asked for, and shows what full reading does."""
+    init, fragment = one_fragment(clips.known, seconds=1.0)
+    web.pages["/init.mp4"] = Ranged(init + fragment)
+    pages = [Ranged(one_fragment(clips.known, seconds=2.0 * n)[1]) for n in (1, 2, 3, 4)]
+    web.pages |= {f"/{n}.m4s": page for n, page in enumerate(pages)}
+    ones = [replace(one, init=INIT) for one in segments(4, name="{}.m4s", duration_s=duration_s)]
+    expected = whole(web, *ones)
+    before = [len(page.asked) for page in pages]
+    assert Eye(web).seen(*ones) == expected
+    assert all(len(page.asked) > count for page, count in zip(pages, before, strict=True))
+
+
+def test_a_keyframe_without_end(web: Web, clips: Clips) -> None:
+    """A segment that claims a keyframe of 128 MiB makes no later one pass for cut short."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    web.pages["/init.mp4"] = Ranged(init)
+    size_at = body.index(b"trun") + 16
+    web.pages["/0.m4s"] = Ranged(body[:size_at] + (1 << 27).to_bytes(4) + body[size_at + 4 :])
+    web.pages["/1.m4s"] = Ranged(body)
+    hostile, honest = (replace(one, init=INIT) for one in segments(2, name="{}.m4s"))
+    eye = Eye(web)
+    assert eye.seen(hostile, honest)[-3:] == whole(web, honest)
+    assert Damaged("segment cut short") not in eye.news
+
+
+def test_a_limit_below_the_first_guess(web: Web, ts: list[Ranged]) -> None:
+    """A segment that is shorter than the limit is whole, also where the limit is less than what is asked for first."""
+    ts[0].body = ts[0].body[: keyframe_spans(ts[0].body, form="mpegts")[0][1] + 188]
+    eye = Eye(web, options=replace(OPTIONS, max_segment_bytes=len(ts[0].body) + 1))
+    assert len(eye.seen(*segments(1))) == 1
+    assert not [word for word in eye.news if isinstance(word, Damaged)]
+
+
 def test_within_a_resource(web: Web, ts: list[Ranged]) -> None:
     """Of segments that are parts of one file parts of those parts are asked for, and never more."""
     bodies = [page.body for page in ts[:3]]
@@ -183,7 +235,20 @@ def no_length(page: Ranged) -> Callable[[Answer], None]:
     return answer_star
 
 
-@pytest.mark.parametrize("server", [no_ranges, refusing, another_part, no_length])
+def no_words(page: Ranged) -> Callable[[Answer], None]:
+    """A server that sends the part, and does not say which it is."""
+
+    def answer_mute(answer: Answer) -> None:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", answer.headers.get("Range", ""))
+        if asked:
+            answer.send(page.body[int(asked[1]) : int(asked[2]) + 1], status=206)
+        else:
+            page(answer)
+
+    return answer_mute
+
+
+@pytest.mark.parametrize("server", [no_ranges, refusing, another_part, no_length, no_words])
 def test_no_ranges(web: Web, ts: list[Ranged], server: Callable[[Ranged], Callable[[Answer], None]]) -> None:
     """Where parts are not to be had segments are read whole, and every picture is seen."""
     expected = whole(web, *segments(10))
@@ -215,6 +280,17 @@ def test_discontinuity(web: Web, ts: list[Ranged]) -> None:
     assert eye.seen(*ones) == whole(web, *ones)
     assert eye.ways == [Way.HEAD, Way.HEAD, Way.FULL, Way.HEAD]
     assert ts[2].sent_bytes == 2 * len(ts[2].body)
+
+
+def test_a_segment_that_is_late(web: Web, ts: list[Ranged]) -> None:
+    """One that takes over twice as long to come as it may is read whole: it may last longer than it says."""
+    eye = Eye(web, late_s=2.9)
+    assert len(eye.seen(*segments(3))) == 3
+    assert eye.ways == [Way.HEAD] * 3
+    eye = Eye(web, late_s=3.1)
+    assert len(eye.seen(*segments(3))) == 3
+    assert eye.ways == [Way.HEAD, Way.FULL, Way.FULL]
+    assert ts[1].sent_bytes > len(ts[1].body)
 
 
 def test_changed_between_two_parts(web: Web, clips: Clips) -> None:
@@ -267,7 +343,7 @@ def test_one_that_is_missing(web: Web, ts: list[Ranged]) -> None:
 def test_a_head_that_hangs(web: Web) -> None:
     """One read time-out is all that a segment gets, however it is asked for."""
     web.pages["/0.ts"] = Answer.hang
-    eye = Eye(web, options=replace(OPTIONS, read_timeout_s=0.5))
+    eye = Eye(web, options=replace(OPTIONS, read_timeout_s=0.5), clock_s=time.monotonic)
     assert eye.seen(*segments(1)) == []
     assert web.asked == ["/0.ts"]
 
@@ -288,11 +364,34 @@ def test_keyframes_alone(web: Web, ts: list[Ranged]) -> None:
     assert [len(page.asked) - n for page, n in zip(ts, before, strict=True)] == [1, 1, 1, *[0] * 7]
 
 
+def test_tables_that_are_cut_short(web: Web, ts: list[Ranged]) -> None:
+    """Tables of which a part came are not kept, but asked for again by the next keyframe."""
+    ts[0].body += ts[1].body
+    ((first, end), (second, its_end)) = keyframe_spans(ts[0].body, form="mpegts")
+    tables = Part("0.ts", ByteRange(0, first))
+    ones = [
+        MediaSegment(number, 2.0, Part("0.ts", ByteRange(start, stop - start)), tables)
+        for number, (start, stop) in enumerate([(first, end), (second, its_end)])
+    ]
+    whole_page, cuts = ts[0], [True]
+
+    def cut_once(answer: Answer) -> None:
+        if cuts and cuts.pop():
+            headers = {"Content-Range": f"bytes 0-{end - 1}/{len(whole_page.body)}"}
+            answer.send(whole_page.body[:188], status=206, headers=headers)
+        else:
+            whole_page(answer)
+
+    web.pages["/0.ts"] = cut_once
+    assert len(Eye(web, looks=None).seen(*ones)) == 1
+    assert whole_page.asked == [(0, first), (second, its_end)]
+
+
 def test_keyframes_alone_without_ranges(web: Web, ts: list[Ranged]) -> None:
     """Where a keyframe alone is not to be had, whoever reads it is told at once, to go on in another way."""
     web.pages["/0.ts"] = no_ranges(ts[0])
     one = MediaSegment(0, 2.0, Part("0.ts", ByteRange(564, 5000)), Part("0.ts", ByteRange(0, 564)))
-    with pytest.raises(NoPartsError):
+    with pytest.raises(SourceNotInParts):
         Eye(web, looks=None).seen(one)
     assert web.asked == ["/0.ts"]
 
@@ -310,7 +409,7 @@ def test_what_a_quiet_stream_passes_over_is_there_all_the_same(web: Web, ts: lis
     assert len(eye.seen(*segments(10))) == 4
     assert eye.ways == [Way.HEAD] * 10
     web.pages |= {f"/two-{n}.ts": Ranged(ts[2 * n].body + ts[2 * n + 1].body) for n in range(4)}
-    eye = Eye(web)
+    eye = Eye(web, late_s=-4.0)  # all at once
     eye.viewer.pace = _quiet
     assert len(eye.seen(*segments(4, name="two-{}.ts", duration_s=4.0))) == 3
     assert eye.ways == [Way.FULL] * 4
