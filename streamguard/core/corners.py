@@ -75,8 +75,8 @@ class Corners:
         return Corners(self.places[rows], self.angles_deg[rows], self.strengths[rows], self.levels[rows])
 
 
-def find(picture: NDArray[np.uint8]) -> Corners | None:
-    """The strongest corners, in no order; None where there is none."""
+def find(picture: NDArray[np.uint8], *, everywhere: bool) -> Corners | None:
+    """The strongest corners, in no order; None: there is none. `everywhere`: starved parts are searched as well."""
     glance = _glance(picture)
     found = _orb(glance.contrast()).detect(picture, None)
     if not found:
@@ -87,7 +87,7 @@ def find(picture: NDArray[np.uint8]) -> Corners | None:
     contrast = glance.contrast(outside=served)
     if counts[counts > _CROWDED].sum() > _CROWDED_SHARE * len(found):
         contrast = _LEAST_CONTRAST
-    elif np.count_nonzero(glance.textured & ~served) <= _MOST_STARVED:
+    elif not everywhere or np.count_nonzero(glance.textured & ~served) <= _MOST_STARVED:
         return corners
     rest = _orb(contrast).detect(picture, _outside(served, shape=picture.shape))
     return _joined(corners, _arrays(rest)) if rest else corners

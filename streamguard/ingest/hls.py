@@ -5,6 +5,7 @@ the playlist names it, what its keyframes take: from a playlist of keyframes alo
 """
 
 import logging
+import random
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class _Sight:
 
 def _recorded(sight: _Sight, playlist: Playlist, first: MediaPlaylist) -> Iterator[Frame]:
     """Whole: where each segment stands in the recording is measured by its last picture."""
-    reader = sight.reader(playlist, Looks(0.0))
+    reader = sight.reader(playlist, Looks(0.0, chance=random.random))
     position_s = 0.0
     for segment in first.segments:
         measured_s = yield from reader.frames(segment, position_s=position_s)
@@ -91,7 +92,7 @@ def _live(sight: _Sight, playlist: Playlist, first: MediaPlaylist) -> Iterator[F
         if now is None:
             return
         first = now
-    reader = sight.reader(playlist, Looks(options.hls_look_every_s))
+    reader = sight.reader(playlist, Looks(options.hls_look_every_s, chance=random.random))
     for segment in live_segments(playlist, first, options, viewer=sight.viewer):
         yield from reader.frames(segment)
 

@@ -1,9 +1,11 @@
 """Which HLS segments are read whole, and of which a part is enough. No clock and no I/O: fed with what was seen.
 
 A segment of one keyframe shows as much by its head as by all of it. Where there may be more, MPEG-TS does not say
-where, so such a segment is read whole, unless it is short, or one lately had a single keyframe.
+where, so such a segment is read whole, unless it is short, or one lately had a single keyframe. Whoever publishes might
+hide footage behind each first keyframe: so now and then a segment is read whole that need not be, nobody knows which.
 """
 
+from collections.abc import Callable
 from enum import Enum
 
 from streamguard.ingest.playlist import MediaSegment
@@ -11,6 +13,10 @@ from streamguard.ingest.playlist import MediaSegment
 _LEARNT_FOR_S = 300.0
 _MOST_MISSES_IN_A_ROW = 2
 _WHOLE_AFTER_MISSES = 30
+_CHECKED_SHARE = 1 / 16
+_SEVERAL_FOR_S = 300.0
+"""Of segments whose head would do, so many are read whole; where one had several keyframes, all are for so long."""
+
 _LATE = 2.0
 """A segment that comes after so many times its length, or the time between looks, lasts longer than it says."""
 
@@ -26,10 +32,14 @@ class Plan(Enum):
 
 
 class Looks:
-    """One session's plans. `look_every_s`: by how much looks may lie apart where keyframes are left out; 0: none is."""
+    """One session's plans. `look_every_s`: by how much looks may lie apart where keyframes are left out; 0: none is.
+    `chance` gives numbers from 0 to 1 that nobody can foretell.
+    """
 
-    def __init__(self, look_every_s: float) -> None:
+    def __init__(self, look_every_s: float, *, chance: Callable[[], float]) -> None:
         self._look_every_s = look_every_s
+        self._chance = chance
+        self._several_for_s = 0.0
         self._single_for_s = 0.0
         self._misses = 0
         self._whole_left = 0
@@ -40,21 +50,24 @@ class Looks:
         before_s, self._last_s = self._last_s, now_s
         passed_s = 0.0 if before_s is None else now_s - before_s
         if segment.starts_anew:
-            self._single_for_s, self._misses, self._whole_left = 0.0, 0, 0
+            self._single_for_s, self._several_for_s, self._misses, self._whole_left = 0.0, 0.0, 0, 0
         if self._whole_left:
             self._whole_left -= 1
             return Plan.WHOLE
         is_late = passed_s > _LATE * max(segment.duration_s, self._look_every_s)
         if not self._look_every_s or segment.starts_anew or segment.duration_s <= 0 or is_late:
             return Plan.WHOLE
-        if segment.duration_s <= self._look_every_s or self._single_for_s > 0:
+        if self._several_for_s > 0:
+            self._several_for_s -= segment.duration_s
+        elif segment.duration_s <= self._look_every_s or self._single_for_s > 0:
             self._single_for_s -= segment.duration_s
-            return Plan.HEAD
+            return Plan.HEAD if self._chance() >= _CHECKED_SHARE else Plan.WHOLE
         return Plan.KEYFRAMES if segment.init is not None else Plan.WHOLE
 
     def saw_whole(self, *, keyframes: int) -> None:
-        """All of a segment was read. One keyframe a segment is taken to stay so for some minutes."""
+        """All of a segment was read. One keyframe a segment, or several, is taken to stay so for some minutes."""
         self._single_for_s = _LEARNT_FOR_S if keyframes == 1 else 0.0
+        self._several_for_s = _SEVERAL_FOR_S if keyframes > 1 else 0.0
 
     def saw_part(self, *, keyframes: int) -> None:
         """A part of a segment was read, and what that showed. Twice nothing: they are read whole for a while."""

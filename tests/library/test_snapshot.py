@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamguard.errors import FingerprintError, LibraryDamaged, LibraryFormatError, LibraryMissing
 from streamguard.library.durable import FORMAT, replace_file
+from streamguard.library.faiss_flat import MOST_HITS
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, publish
 from streamguard.library.segments import write_segment
 from streamguard.library.snapshot import MOST_CANDIDATES, load_snapshot
@@ -338,3 +339,12 @@ def test_the_version_follows_the_content(tmp_path: Path) -> None:
     versions.append(load_snapshot(tmp_path / "lib").version)
     assert versions[0] == versions[1] != versions[2]
     assert all(len(version) <= 20 for version in versions)
+
+
+def test_more_equal_codes_than_are_kept_are_no_damage(tmp_path: Path) -> None:
+    """A canary among more equal looks than a search keeps is not found by it, and is sound all the same."""
+    looks = tuple(ReferencePrint(Place(at, at), b"\x5a\x0f" * 16, 90, 128) for at in range(2 * MOST_HITS + 100))
+    with Library.open(tmp_path / "lib", create=True) as library:
+        library.add(new_item("equal"), Reference(MediaKind.VIDEO, len(looks), len(looks), 0.0, looks))
+        library.add(new_item("other"), reference(3))
+    assert load_snapshot(tmp_path / "lib").items == 2
