@@ -39,7 +39,7 @@ def lights_of(clip: Path) -> Iterator[NDArray[np.int16]]:
         scale = 512 / max(height, width)
         size_px = (round(width * scale), round(height * scale))
         picture = np.asarray(cv2.resize(np.ascontiguousarray(frame.luma, np.uint8), size_px), np.uint8)
-        found = corners.find(picture, everywhere=False)
+        found = corners.find(picture)
         if found is not None:
             some = corners.spread(found, shape=picture.shape, most=CORNERS_A_PICTURE)
             yield corner_codes.canonical_lights(picture, some)

@@ -42,8 +42,11 @@ it, and in a cell. `_NEARLY`: the share of its textured cells that are textured 
 _NEARLY = 0.5
 _SERVED = 5
 _MOST_STARVED = 9
-"""A panel of text, a crowd or a caption takes nearly all corners. Where more textured cells than this have fewer than
-`_SERVED`, they are searched on their own: half of all pictures beside a panel of text would lose their features.
+_FULLEST = 16
+_FULLEST_SHARE = 0.95
+"""A panel of text beside the footage takes nearly all corners. Where so many cells, the fullest, have more than that
+share of them, and more textured cells than `_MOST_STARVED` fewer than `_SERVED`, what is not served is searched on its
+own. A plain wall behind somebody is not: its corners are too weak to be the same in a copy.
 """
 
 _CROWDED = 100
@@ -75,8 +78,8 @@ class Corners:
         return Corners(self.places[rows], self.angles_deg[rows], self.strengths[rows], self.levels[rows])
 
 
-def find(picture: NDArray[np.uint8], *, everywhere: bool) -> Corners | None:
-    """The strongest corners, in no order; None: there is none. `everywhere`: starved parts are searched as well."""
+def find(picture: NDArray[np.uint8]) -> Corners | None:
+    """The strongest corners, in no order; None where there is none."""
     glance = _glance(picture)
     found = _orb(glance.contrast()).detect(picture, None)
     if not found:
@@ -87,7 +90,7 @@ def find(picture: NDArray[np.uint8], *, everywhere: bool) -> Corners | None:
     contrast = glance.contrast(outside=served)
     if counts[counts > _CROWDED].sum() > _CROWDED_SHARE * len(found):
         contrast = _LEAST_CONTRAST
-    elif not everywhere or np.count_nonzero(glance.textured & ~served) <= _MOST_STARVED:
+    elif not _is_starved(counts, textured=glance.textured):
         return corners
     rest = _orb(contrast).detect(picture, _outside(served, shape=picture.shape))
     return _joined(corners, _arrays(rest)) if rest else corners
@@ -140,6 +143,12 @@ def _glance(picture: NDArray[np.uint8]) -> _Glance:
     places = np.asarray(cv2.KeyPoint.convert(found), np.float32).reshape(-1, 2)
     contrasts = np.fromiter((corner.response for corner in found), np.float32, len(found))
     return _Glance(_cells(places, shape=half.shape), contrasts)
+
+
+def _is_starved(counts: Integers, *, textured: NDArray[np.bool_]) -> bool:
+    """Whether something takes the corners that the rest of the picture should have."""
+    starved = np.count_nonzero(textured & (counts < _SERVED))
+    return bool(starved > _MOST_STARVED and np.sort(counts)[-_FULLEST:].sum() > _FULLEST_SHARE * counts.sum())
 
 
 def _cells(places: Places, *, shape: tuple[int, ...]) -> Integers:

@@ -18,7 +18,7 @@ _MOST_STRETCH = 8.0
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """How a picture is read: scaled to `longer_side_px`, at most `most` corners; that share of them which leans the
-    least, `both_ways`, in both forms. `everywhere`: also where something else in the picture takes all corners.
+    least, `both_ways`, in both forms.
     """
 
     longer_side_px: int
@@ -26,14 +26,9 @@ class Extraction:
     both_ways: float = 0.0
     aspect: float | None = None
     """Width by height that it is stretched to first; None: its own."""
-    everywhere: bool = False
 
 
-STREAM = Extraction(longer_side_px=640, most=450, everywhere=True)
-"""A stream may show footage beside a chat. References are searched for what is strongest in them: with the weaker
-corners of all parts, fewer agree.
-"""
-
+STREAM = Extraction(longer_side_px=640, most=450)
 REFERENCE = Extraction(longer_side_px=512, most=375, both_ways=0.2)
 """Smaller than a stream's, as footage in a corner of the picture is."""
 
@@ -66,7 +61,7 @@ def _extract(luma: Luma, *, levels: Levels, size_of: Extraction, mosts: tuple[in
     if min(height, width) == 0 or max(height, width) > _MOST_STRETCH * min(height, width):
         return nothing
     picture = _scaled(luma, levels=levels, size_px=_size_px(width, height, size_of))
-    found = corners.find(picture, everywhere=size_of.everywhere) if min(picture.shape) >= _MIN_SIDE_PX else None
+    found = corners.find(picture) if min(picture.shape) >= _MIN_SIDE_PX else None
     if found is None:
         return nothing
     chosen = (corners.spread(found, shape=picture.shape, most=most) for most in mosts)
