@@ -5,7 +5,6 @@ the playlist names it, what its keyframes take: from a playlist of keyframes alo
 """
 
 import logging
-import random
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ class _Sight:
 
 def _recorded(sight: _Sight, playlist: Playlist, first: MediaPlaylist) -> Iterator[Frame]:
     """Whole: where each segment stands in the recording is measured by its last picture."""
-    reader = sight.reader(playlist, Looks(0.0, chance=random.random))
+    reader = sight.reader(playlist, Looks(0.0))
     position_s = 0.0
     for segment in first.segments:
         measured_s = yield from reader.frames(segment, position_s=position_s)
@@ -92,7 +91,7 @@ def _live(sight: _Sight, playlist: Playlist, first: MediaPlaylist) -> Iterator[F
         if now is None:
             return
         first = now
-    reader = sight.reader(playlist, Looks(options.hls_look_every_s, chance=random.random))
+    reader = sight.reader(playlist, Looks(options.hls_look_every_s, checked_share=options.hls_checked_share))
     for segment in live_segments(playlist, first, options, viewer=sight.viewer):
         yield from reader.frames(segment)
 

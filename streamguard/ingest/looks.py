@@ -5,6 +5,7 @@ where, so such a segment is read whole, unless it is short, or one lately had a 
 hide footage behind each first keyframe: so now and then a segment is read whole that need not be, nobody knows which.
 """
 
+import random
 from collections.abc import Callable
 from enum import Enum
 
@@ -13,9 +14,8 @@ from streamguard.ingest.playlist import MediaSegment
 _LEARNT_FOR_S = 300.0
 _MOST_MISSES_IN_A_ROW = 2
 _WHOLE_AFTER_MISSES = 30
-_CHECKED_SHARE = 1 / 16
 _SEVERAL_FOR_S = 300.0
-"""Of segments whose head would do, so many are read whole; where one had several keyframes, all are for so long."""
+"""Where a segment had several keyframes, all are read whole for so long."""
 
 _LATE = 2.0
 """A segment that comes after so many times its length, or the time between looks, lasts longer than it says."""
@@ -33,11 +33,15 @@ class Plan(Enum):
 
 class Looks:
     """One session's plans. `look_every_s`: by how much looks may lie apart where keyframes are left out; 0: none is.
-    `chance` gives numbers from 0 to 1 that nobody can foretell.
+    Of segments whose head would do, `checked_share` are read whole; `chance` gives numbers from 0 to 1 that nobody can
+    foretell.
     """
 
-    def __init__(self, look_every_s: float, *, chance: Callable[[], float]) -> None:
+    def __init__(
+        self, look_every_s: float, *, checked_share: float = 0.0, chance: Callable[[], float] = random.random
+    ) -> None:
         self._look_every_s = look_every_s
+        self._checked_share = checked_share
         self._chance = chance
         self._several_for_s = 0.0
         self._single_for_s = 0.0
@@ -61,7 +65,7 @@ class Looks:
             self._several_for_s -= segment.duration_s
         elif segment.duration_s <= self._look_every_s or self._single_for_s > 0:
             self._single_for_s -= segment.duration_s
-            return Plan.HEAD if self._chance() >= _CHECKED_SHARE else Plan.WHOLE
+            return Plan.HEAD if self._chance() >= self._checked_share else Plan.WHOLE
         return Plan.KEYFRAMES if segment.init is not None else Plan.WHOLE
 
     def saw_whole(self, *, keyframes: int) -> None:

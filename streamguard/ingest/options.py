@@ -10,7 +10,9 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """The limits of one connection. The defaults are those of the configuration's [ingest]."""
+    """The limits of one connection. The defaults are those of the configuration's [ingest].
+    `hls_checked_share`: of HLS segments whose head would do, so many are read whole.
+    """
 
     open_timeout_s: float = 10.0
     read_timeout_s: float = 10.0
@@ -20,6 +22,7 @@ class SourceOptions:
     allow_hosts: tuple[str, ...] = ()
     keyframe_spacing_s: float = 0.2
     hls_look_every_s: float = 2.5
+    hls_checked_share: float = 1 / 16
 
 
 PaceNow = Callable[[], Pace]

@@ -19,7 +19,7 @@ from tests.http_server import Answer, Web
 from tests.scenes import Clips
 from tests.servers import RtmpServer
 
-QUICK = SourceOptions(blind_after_s=10.0, max_segment_bytes=4_000_000)
+QUICK = SourceOptions(blind_after_s=10.0, max_segment_bytes=4_000_000, hls_checked_share=0.0)
 SHORT = replace(QUICK, open_timeout_s=2.0, read_timeout_s=2.0)
 """For servers that would never end, or never go on."""
 

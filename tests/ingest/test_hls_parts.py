@@ -15,7 +15,7 @@ from tests.hls_pages import Live, Ranged, keyframe_spans
 from tests.http_server import Answer, Web
 from tests.scenes import Clips
 
-QUICK = SourceOptions(blind_after_s=10.0, read_timeout_s=2.0, open_timeout_s=5.0)
+QUICK = SourceOptions(blind_after_s=10.0, read_timeout_s=2.0, open_timeout_s=5.0, hls_checked_share=0.0)
 
 
 class Ladder:

@@ -22,7 +22,7 @@ class Clock:
 
 def test_short_segments() -> None:
     """A segment no longer than looks may lie apart is read as far as its first keyframe."""
-    clock = Clock(Looks(2.5, chance=lambda: 1.0))
+    clock = Clock(Looks(2.5))
     assert [clock.plan(segment(length_s)) for length_s in (0.5, 2.0, 2.5, 2.6)] == [
         Plan.HEAD, Plan.HEAD, Plan.HEAD, Plan.WHOLE
     ]  # fmt: skip
@@ -31,7 +31,7 @@ def test_short_segments() -> None:
 def test_some_are_read_whole_to_see_what_else_they_hold() -> None:
     """One in sixteen that need not be; where it had several keyframes, all of them for five minutes."""
     numbers = iter([*[0.07] * 15, 0.06, *[0.07] * 200])
-    clock = Clock(Looks(2.5, chance=lambda: next(numbers)))
+    clock = Clock(Looks(2.5, checked_share=1 / 16, chance=lambda: next(numbers)))
     assert [clock.plan(segment(2.0)) for _ in range(16)] == [*[Plan.HEAD] * 15, Plan.WHOLE]
     clock.looks.saw_whole(keyframes=3)
     assert [clock.plan(segment(2.0)) for _ in range(151)] == [*[Plan.WHOLE] * 150, Plan.HEAD]
@@ -39,14 +39,14 @@ def test_some_are_read_whole_to_see_what_else_they_hold() -> None:
 
 def test_long_segments() -> None:
     """Of a longer one no keyframe is left out: MP4 may say where they are, MPEG-TS is read whole."""
-    clock = Clock(Looks(2.5, chance=lambda: 1.0))
+    clock = Clock(Looks(2.5))
     assert clock.plan(segment(6.0)) is Plan.WHOLE
     assert clock.plan(segment(6.0, mp4=True)) is Plan.KEYFRAMES
 
 
 def test_what_a_whole_one_teaches() -> None:
     """Where a whole segment had one keyframe, heads do for five minutes; then another whole one must say so again."""
-    clock = Clock(Looks(2.5, chance=lambda: 1.0))
+    clock = Clock(Looks(2.5))
     clock.plan(segment(6.0))
     clock.looks.saw_whole(keyframes=1)
     assert [clock.plan(segment(6.0)) for _ in range(51)] == [*[Plan.HEAD] * 50, Plan.WHOLE]
@@ -57,13 +57,13 @@ def test_what_a_whole_one_teaches() -> None:
 @pytest.mark.parametrize("mp4", [False, True])
 def test_whole_where_nothing_is_to_be_left_out(*, mp4: bool) -> None:
     """With 0 seconds between looks, and of a segment without a length, everything is read."""
-    assert Clock(Looks(0.0, chance=lambda: 1.0)).plan(segment(1.0, mp4=mp4)) is Plan.WHOLE
-    assert Clock(Looks(2.5, chance=lambda: 1.0)).plan(segment(0.0, mp4=mp4)) is Plan.WHOLE
+    assert Clock(Looks(0.0)).plan(segment(1.0, mp4=mp4)) is Plan.WHOLE
+    assert Clock(Looks(2.5)).plan(segment(0.0, mp4=mp4)) is Plan.WHOLE
 
 
 def test_discontinuity() -> None:
     """What follows a discontinuity is read whole, and what was learnt before it counts no more."""
-    clock = Clock(Looks(2.5, chance=lambda: 1.0))
+    clock = Clock(Looks(2.5))
     clock.looks.saw_whole(keyframes=1)
     assert clock.plan(segment(6.0)) is Plan.HEAD
     assert clock.plan(segment(6.0, starts_anew=True)) is Plan.WHOLE
@@ -72,7 +72,7 @@ def test_discontinuity() -> None:
 
 def test_lengths_that_lie() -> None:
     """A segment that took much longer to come than it says to last is read whole."""
-    clock = Clock(Looks(2.5, chance=lambda: 1.0))
+    clock = Clock(Looks(2.5))
     assert clock.plan(segment(1.0)) is Plan.HEAD
     assert clock.plan(segment(1.0), after_s=5.1) is Plan.WHOLE
     assert clock.plan(segment(1.0), after_s=4.9) is Plan.HEAD
@@ -80,7 +80,7 @@ def test_lengths_that_lie() -> None:
 
 def test_heads_that_show_nothing() -> None:
     """Twice in a row, and segments are read whole for a while; a discontinuity ends that too."""
-    clock = Clock(Looks(2.5, chance=lambda: 1.0))
+    clock = Clock(Looks(2.5))
     for keyframes in (0, 1, 0, 0):
         assert clock.plan(segment()) is Plan.HEAD
         clock.looks.saw_part(keyframes=keyframes)

@@ -38,7 +38,7 @@ class Eye:
 
     web: Web
     options: SourceOptions = OPTIONS
-    looks: Looks | None = field(default_factory=lambda: Looks(2.5, chance=lambda: 1.0))
+    looks: Looks | None = field(default_factory=lambda: Looks(2.5))
     news: list[News] = field(default_factory=list)
     late_s: float = 0.0
     now_s: float = 100.0
@@ -86,7 +86,7 @@ def segments(count: int, *, name: str = "{}.ts", duration_s: float = 2.0) -> lis
 
 def whole(web: Web, *ones: MediaSegment) -> list[str]:
     """What reading everything shows."""
-    return Eye(web, looks=Looks(0.0, chance=lambda: 1.0)).seen(*ones)
+    return Eye(web, looks=Looks(0.0)).seen(*ones)
 
 
 def test_one_keyframe_each(web: Web, ts: list[Ranged]) -> None:
@@ -123,7 +123,7 @@ def test_several_keyframes(web: Web, clips: Clips) -> None:
     eye = Eye(web)
     assert eye.seen(*long) == whole(web, *long)
     assert (len(whole(web, *long)), eye.ways) == (9, [Way.FULL] * 3)
-    eye = Eye(web, looks=Looks(6.0, chance=lambda: 1.0))
+    eye = Eye(web, looks=Looks(6.0))
     assert eye.seen(*long) == whole(web, *long)[::3]
     assert eye.ways == [Way.HEAD] * 3
 

@@ -152,8 +152,9 @@ def test_a_cluster_that_goes_away_is_told(films: Path, tmp_path: Path) -> None:
         cluster.program.communicate()
         done = ended(adding, timeout_s=END_S)
     assert done.status == 2
-    assert f"error: add by Ray {cluster.address}: " in done.err
-    assert "run it again to go on" in done.err
+    # If the cluster goes while a file is read, it may be the file that is told of first.
+    gone = f"error: add by Ray {cluster.address}: " in done.err and "run it again to go on" in done.err
+    assert gone or "the worker that read it was lost each time" in done.err
 
 
 def test_what_is_no_cluster_is_told_at_once() -> None:
