@@ -87,10 +87,11 @@ def find(picture: NDArray[np.uint8]) -> Corners | None:
     corners = _arrays(found)
     counts = np.bincount(_cells(corners.places, shape=picture.shape), minlength=_CELLS)
     served = counts >= _SERVED
-    contrast = glance.contrast(outside=served)
     if counts[counts > _CROWDED].sum() > _CROWDED_SHARE * len(found):
         contrast = _LEAST_CONTRAST
-    elif not _is_starved(counts, textured=glance.textured):
+    elif _is_starved(counts, textured=glance.textured):
+        contrast = glance.contrast(outside=served)
+    else:
         return corners
     rest = _orb(contrast).detect(picture, _outside(served, shape=picture.shape))
     return _joined(corners, _arrays(rest)) if rest else corners
