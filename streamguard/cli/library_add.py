@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -113,18 +113,34 @@ def _at_ray(address: str) -> _Index:
 
 
 def _index(path: Path, files: list[Job], said: "Said", *, index: _Index) -> None:
-    """Add them, with one bar for all; on Ctrl-C say how to go on."""
+    """Add them, with one bar for all."""
+    with (
+        goes_on_from("what was added stays"),
+        LibraryToBe(path) as opened,
+        AddingBar([file.path for file in files]) as bar,
+    ):
+        tell_all(index(opened, files, news=bar.news), bar=bar, said=said)
+
+
+@contextmanager
+def goes_on_from(what: str) -> Iterator[None]:
+    """On Ctrl-C says how to go on."""
     try:
-        with LibraryToBe(path) as opened, AddingBar([file.path for file in files]) as bar:
-            said.above = bar.console
-            # Closed at once when Ctrl-C comes while something is told: that adds what was read.
-            with closing(index(opened, files, news=bar.news)) as outcomes:
-                for outcome in outcomes:
-                    bar.done(outcome)
-                    said.outcome(outcome)
+        yield
     except KeyboardInterrupt:
-        click.echo("what was added stays; run the same command again to go on from there", err=True)
+        click.echo(f"{what}; run the same command again to go on from there", err=True)
         raise
+
+
+def tell_all(outcomes: Generator[Outcome, None, None], *, bar: AddingBar, said: "Said") -> None:
+    """Each as it comes, above the bar."""
+    said.above = bar.console
+    try:
+        # Closed at once when Ctrl-C comes while something is told: that adds what was read.
+        with closing(outcomes):
+            for outcome in outcomes:
+                bar.done(outcome)
+                said.outcome(outcome)
     finally:
         said.above = None
 

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +9,16 @@ import click
 
 from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
-from streamguard.cli.library_add import DEFAULT_LABEL, Said, check_names, files_in, listed, warn_if_damaged
+from streamguard.cli.library_add import (
+    DEFAULT_LABEL,
+    Said,
+    check_names,
+    files_in,
+    goes_on_from,
+    listed,
+    tell_all,
+    warn_if_damaged,
+)
 from streamguard.cli.library_items import library_option
 from streamguard.errors import LibraryError, UsageError
 from streamguard.library.library_to_be import LibraryToBe
@@ -86,18 +94,8 @@ def _fingerprint(folder: Path, files: list[Job], said: Said, *, limits: Limits) 
     for error in damaged:
         click.echo(f"warning: {error}", err=True)
     start_forkserver()
-    try:
-        with AddingBar([file.path for file in files]) as bar:
-            said.above = bar.console
-            with closing(indexing.index(shelf, files, limits=limits, news=bar.news)) as outcomes:
-                for outcome in outcomes:
-                    bar.done(outcome)
-                    said.outcome(outcome)
-    except KeyboardInterrupt:
-        click.echo("the shards stay; run the same command again to go on from there", err=True)
-        raise
-    finally:
-        said.above = None
+    with goes_on_from("the shards stay"), AddingBar([file.path for file in files]) as bar:
+        tell_all(indexing.index(shelf, files, limits=limits, news=bar.news), bar=bar, said=said)
 
 
 @click.command()
@@ -125,22 +123,13 @@ def merge(*, path: Path, as_json: bool, paths: tuple[Path, ...]) -> int:
     sizes_bytes = {merging.job_of(item).path: item.reference_bytes for item in items}
     if not items:
         return EXIT_ERROR
-    try:
-        with (
-            LibraryToBe(path) as opened,
-            AddingBar([merging.job_of(item).path for item in items], sizes_bytes=sizes_bytes) as bar,
-        ):
-            said.above = bar.console
-            bar.bad_shards = len(bad)
-            with closing(merging.merge(opened, shards, news=bar.news, bad=partial(_tell, said, bar))) as outcomes:
-                for outcome in outcomes:
-                    bar.done(outcome)
-                    said.outcome(outcome)
-    except KeyboardInterrupt:
-        click.echo("what was added stays; run the same command again to go on from there", err=True)
-        raise
-    finally:
-        said.above = None
+    with (
+        goes_on_from("what was added stays"),
+        LibraryToBe(path) as opened,
+        AddingBar([merging.job_of(item).path for item in items], sizes_bytes=sizes_bytes) as bar,
+    ):
+        bar.bad_shards = len(bad)
+        tell_all(merging.merge(opened, shards, news=bar.news, bad=partial(_tell, said, bar)), bar=bar, said=said)
     warn_if_damaged(path)
     return EXIT_ERROR if said.failed else EXIT_OK
 
