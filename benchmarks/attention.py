@@ -34,8 +34,8 @@ from benchmarks.rtmp_streams import (
     watched,
     watching,
 )
+from tests.local_servers import RtmpServer, free_ports
 from tests.programs import need
-from tests.servers import RtmpServer, free_ports
 from tests.waiting import eventually
 
 SETTLING_S = 20.0

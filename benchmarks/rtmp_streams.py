@@ -45,8 +45,8 @@ from streamguard.library.catalogue import NewItem
 from streamguard.library.store import Library
 from streamguard.types import PDQ_BYTES, AssetId, MediaKind, Place
 from tests.e2e.processes import descendants, forkservers
+from tests.local_servers import RtmpServer, free_ports
 from tests.programs import need
-from tests.servers import RtmpServer, free_ports
 from tests.waiting import eventually
 
 FOOTAGE_S = 6.0

@@ -69,9 +69,9 @@ from streamguard.types import (
     Reference,
     ReferenceFrame,
 )
+from tests.local_servers import RtmpServer, free_ports
 from tests.pictures import luma_of
 from tests.programs import need
-from tests.servers import RtmpServer, free_ports
 from tests.waiting import eventually
 
 SETTLING_S = 20.0

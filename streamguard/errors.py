@@ -17,6 +17,10 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
 |-- OutboxError                  page someone: decisions cannot be made durable
 |-- EvidenceError                fix the file or its directory: it cannot be kept or read; nothing else hangs on it
+|-- ServerError                  a media server did not do as asked
+|   |-- ServerUnreachable        try again: no answer in time, refused, failing over
+|   |-- ServerRefused            fix it: wrong password, no permission, no such interface
+|   `-- ServerNotUnderstood      what it answered is not what such a server says: never a success
 `-- SignalsError                 kill-signals cannot be delivered or read now; the outbox keeps them
     |-- SignalsUnreachable       try again: connection refused, timed out, failing over
     |-- SignalsRejected          fix it: wrong password, no permission, wrong type of key
@@ -124,6 +128,22 @@ class OutboxError(StreamGuardError):
 
 class EvidenceError(StreamGuardError):
     """An evidence file cannot be kept, or is none."""
+
+
+class ServerError(StreamGuardError):
+    """A media server did not do as asked."""
+
+
+class ServerUnreachable(ServerError):
+    """Worth trying again."""
+
+
+class ServerRefused(ServerError):
+    """It answered, and said no: to us, not to the request alone."""
+
+
+class ServerNotUnderstood(ServerError):
+    """Its answer is not one that such a server gives."""
 
 
 class SignalsError(StreamGuardError):

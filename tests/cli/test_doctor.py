@@ -16,9 +16,9 @@ from streamguard.worker.health import Health, HealthServer
 from tests.cli.calling import Run, ended, runner, started
 from tests.known_library import make_library
 from tests.library.fitted import fitted_rules
+from tests.local_servers import free_ports
 from tests.redis_servers import PASSWORD, RedisServer
 from tests.scenes import Clips
-from tests.servers import free_ports
 from tests.waiting import eventually
 
 run = pytest.fixture(runner)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.worker.health import Health, HealthServer
-from tests.servers import free_ports
+from tests.local_servers import free_ports
 
 
 @pytest.mark.parametrize("reasons", [[], ["it drains", "the disk is full"]])

@@ -16,8 +16,8 @@ from streamguard.enforce.signing import sign
 from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
 from tests.cli.calling import invoke, started
 from tests.kill_signals import KEY, a_decision, a_signal, addressed
+from tests.local_servers import free_ports
 from tests.redis_servers import PASSWORD, RedisServer
-from tests.servers import free_ports
 
 STREAM = "{streamguard}:signals"
 

@@ -20,9 +20,9 @@ from streamguard.enforce.outbox import Outbox
 from tests.cli.calling import Run, ended, runner, started
 from tests.e2e.processes import decoders, descendants, still_running
 from tests.known_library import make_library
+from tests.local_servers import free_ports
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
-from tests.servers import free_ports
 from tests.waiting import eventually
 
 run = pytest.fixture(runner)

@@ -10,8 +10,8 @@ from streamguard.demo.encode import film, read_video, write_video
 from streamguard.demo.scenes import Scene
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup
+from tests.local_servers import RtmpServer
 from tests.scenes import Clips, disguise
-from tests.servers import RtmpServer
 
 QUIET_S = 15.0
 YOUNG_S = 2.0

@@ -11,9 +11,9 @@ import pytest
 
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import COMMAND, Setup, Worker
+from tests.local_servers import RtmpServer
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
-from tests.servers import RtmpServer
 from tests.waiting import eventually
 
 _EXIT_ERROR = 2

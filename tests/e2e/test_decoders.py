@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.e2e.conftest import StartWorker
 from tests.e2e.processes import decoders, descendants, forkservers, still_running
 from tests.e2e.workers import Setup
+from tests.local_servers import RtmpServer
 from tests.scenes import Clips
-from tests.servers import RtmpServer
 from tests.waiting import eventually
 
 

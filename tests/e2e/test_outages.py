@@ -12,9 +12,9 @@ import pytest
 from tests.e2e.conftest import StartWorker
 from tests.e2e.processes import decoders, descendants, still_running
 from tests.e2e.workers import Setup, Worker
+from tests.local_servers import RtmpServer
 from tests.redis_servers import RedisServer, StartRedis
 from tests.scenes import Clips
-from tests.servers import RtmpServer
 from tests.waiting import eventually
 
 _DEPTH = "streamguard_outbox_depth"

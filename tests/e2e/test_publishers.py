@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup
+from tests.local_servers import RtmpServer
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
-from tests.servers import RtmpServer
 from tests.waiting import eventually
 
 

@@ -20,9 +20,9 @@ import pytest
 from streamguard.demo.scenes import Scene
 from tests.e2e.conftest import LABEL, Turning
 from tests.e2e.workers import KEY, Setup, worker
+from tests.local_servers import RtmpServer
 from tests.redis_servers import RedisServer, free_port
 from tests.scenes import Clips
-from tests.servers import RtmpServer
 from tests.waiting import eventually
 
 # For the wait, on a machine that does other things as well; the product promises 6 s.

@@ -10,10 +10,10 @@ import pytest
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup
 from tests.http_server import Web
+from tests.local_servers import RtmpServer
 from tests.programs import need
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
-from tests.servers import RtmpServer
 
 _EXIT_ERROR = 2
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.servers import free_ports
+from tests.local_servers import free_ports
 from tests.waiting import eventually
 
 KEY = "an-end-to-end-test-has-no-secrets"

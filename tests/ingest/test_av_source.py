@@ -21,9 +21,9 @@ from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.sources import frames
 from streamguard.types import Frame
+from tests.local_servers import RtmpServer, free_ports
 from tests.programs import need
 from tests.scenes import Clips
-from tests.servers import RtmpServer, free_ports
 from tests.tracks import two_tracks
 
 QUICK = SourceOptions(open_timeout_s=6.0, read_timeout_s=1.5, blind_after_s=2.5)

@@ -16,8 +16,8 @@ from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.sources import frames
 from streamguard.types import Frame
 from tests.http_server import Answer, Web
+from tests.local_servers import RtmpServer
 from tests.scenes import Clips
-from tests.servers import RtmpServer
 
 QUICK = SourceOptions(blind_after_s=10.0, max_segment_bytes=4_000_000, hls_checked_share=0.0)
 SHORT = replace(QUICK, open_timeout_s=2.0, read_timeout_s=2.0)

@@ -19,8 +19,8 @@ from streamguard.types import StreamId
 from streamguard.worker import health as health_module
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
+from tests.local_servers import free_ports
 from tests.programs import skip_or_fail
-from tests.servers import free_ports
 from tests.waiting import eventually
 
 SPEC = StreamSpec(StreamId("cam-7"), "rtmp://user:secret@host/live/x?token=1", "rtmp://host/live/x", once=False)

@@ -31,9 +31,9 @@ from streamguard.worker.summary import Summary
 from tests.kill_signals import a_signal
 from tests.known_library import LABEL, make_library
 from tests.library.fitted import fitted_rules
+from tests.local_servers import free_ports
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
-from tests.servers import free_ports
 from tests.waiting import eventually
 from tests.worker.conftest import Logs
 
