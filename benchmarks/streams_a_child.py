@@ -14,31 +14,22 @@ that decoder alone. Needs nginx with its RTMP module, and ffmpeg.
 import argparse
 import json
 import multiprocessing
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the servers are those of the tests
 
-import cv2
-
+from benchmarks.a_child import watch_all
 from benchmarks.rtmp_streams import ENCODING, FOOTAGE_S, cpu_s, memory_mib
 from benchmarks.streams_beside_floor import SETTLING_S, published
-from streamguard.core.features import STREAM
-from streamguard.core.fingerprints import fingerprints
-from streamguard.core.sampling import EVERY_KEYFRAME
-from streamguard.core.stillness import StreamMemory
-from streamguard.core.thumbnails import thumbnail
 from streamguard.demo.encode import film, write_video
 from streamguard.demo.scenes import Scene
-from streamguard.ingest.sources import SourceOptions, frames
-from streamguard.worker.messages import pack
+from streamguard.worker.forkserver import telling_nothing
 from tests.programs import need
 
 
@@ -51,30 +42,14 @@ class Line:
     pss_mib: float
 
 
-def watch(url: str) -> None:
-    """What a decoder child does with a stream, but that nobody hears of it."""
-    memory = StreamMemory()
-    told = frames(url, SourceOptions(), session=1, news=lambda _news: None, pace=lambda: EVERY_KEYFRAME)
-    for frame in told:
-        seen = memory.marked(fingerprints(frame, local=STREAM))
-        pack(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))
-
-
-def watch_all(urls: Sequence[str]) -> None:
-    """A child: a thread for each stream."""
-    cv2.setNumThreads(1)
-    for url in urls:
-        threading.Thread(target=watch, args=(url,), daemon=True).start()
-    signal.pause()
-
-
 @contextmanager
 def children(urls: Sequence[str], *, each: int) -> Iterator[list[int]]:
     """The processes that watch all of them."""
     context = multiprocessing.get_context("forkserver")
     running = [context.Process(target=watch_all, args=(urls[at : at + each],)) for at in range(0, len(urls), each)]
-    for process in running:
-        process.start()
+    with telling_nothing():  # or each child would import this file, and all that it imports
+        for process in running:
+            process.start()
     try:
         yield [process.pid for process in running if process.pid is not None]
     finally:
@@ -104,7 +79,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     need("nginx", "ffmpeg")
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["__main__"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["benchmarks.a_child"])
     with tempfile.TemporaryDirectory() as name:
         footage = film(Scene(61), seconds=FOOTAGE_S, fps=30, size_px=(1920, 1080))
         written = write_video(Path(name) / "footage.mp4", footage, ENCODING)
