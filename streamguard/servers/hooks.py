@@ -1,6 +1,6 @@
 """What a media server asks before, while and after somebody publishes, whichever server it is: the values.
 
-`known.py` knows whose requests are read by what. Whoever serves HTTP reads a request into a `HookRequest`, has
+`hooks_by_kind.py` knows whose requests are read by what. Whoever serves HTTP reads a request into a `HookRequest`, has
 it read into a `PublishRequest`, judges that, and sends the server's own answer.
 """
 

@@ -59,7 +59,7 @@ class Words:
         return value
 
     def odd(self, problem: str) -> ServerNotUnderstood:
-        problem = f"its answer is odd: {problem}"
+        problem = f"what it says is odd: {problem}"
         return ServerNotUnderstood(
             self.operation, self.server, problem, hint="is it such a server, of a known version?"
         )

@@ -151,8 +151,8 @@ class NodeMediaServerHooks:
         session = words.text(fields, "id")
         if not _SESSION.fullmatch(session):
             raise words.odd("the id of a session")
-        query = fields.get("query") or {}
-        arguments = {str(key): value for key, value in query.items() if isinstance(value, str)} if query else {}
+        query = words.part(fields, "query") if fields.get("query") else {}
+        arguments = {key: value for key, value in query.items() if isinstance(value, str)}
         return PublishRequest(
             kind, stream_key(words.text(fields, "app"), words.text(fields, "name")), SessionId(session),
             ip_address(_PORT.sub("", words.maybe_text(fields, "ip"))), arguments,
