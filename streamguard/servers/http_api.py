@@ -27,7 +27,7 @@ _MAX_IDLE = 2
 _CHUNK_BYTES = 1 << 16
 _PORTS = {"http": 80, "https": 443}
 _PRINTABLE = re.compile(r"[!-~]*", re.ASCII)
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
 _NOT_US = frozenset({401, 403, 407})
 
 
@@ -78,7 +78,8 @@ DEFAULT_LIMITS = ApiLimits()
 class Call:
     """One request. `operation` is what errors call it; `path` is what follows the URL's own, encoded, with its query.
 
-    An answer of another status than those `accepted` is an error.
+    An answer of another status than those `accepted` is an error. `only_status`: whoever answers has no API that we
+    know, so what else it says is not read, and each 4xx that is not worth another try is a refusal.
     """
 
     operation: str
@@ -87,6 +88,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     accepted: frozenset[int] = frozenset({200})
+    only_status: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,8 @@ class HttpApi:
                 if keep and not fresh and not isinstance(error, TimeoutError):
                     raise _StaleError from error
                 raise self._unreachable(call.operation, *failure(error)) from error
-            reply = self._read(call, response)
-            used = keep and response.headers.get("Connection", "").lower() != "close"
+            reply = Reply(response.status, b"") if call.only_status else self._read(call, response)
+            used = keep and not call.only_status and response.headers.get("Connection", "").lower() != "close"
         finally:
             if used:
                 self._keep(connection)
@@ -222,6 +224,9 @@ class HttpApi:
             error = ServerRefused(call.operation, self._name, problem, hint=hint)
         elif reply.status in _AGAIN:
             error = self._unreachable(call.operation, problem, "look into the server's own log")
+        elif call.only_status and HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            hint = f"look into its own log; is it at {self._url}, and has it the same key?"
+            error = ServerRefused(call.operation, self._name, problem, hint=hint)
         elif reply.status == HTTPStatus.NOT_FOUND:
             error = ServerRefused(call.operation, self._name, problem, hint=f"is its API at {self._url}?")
         else:
