@@ -33,7 +33,7 @@ _NOT_US = frozenset({401, 403, 407})
 
 @dataclass(frozen=True, slots=True)
 class ApiUrl:
-    """Where an API is. `str()` is what may be shown; `path` has no slash at its end."""
+    """Where an API is. `str()` is what may be shown; `path` is as it was written, a slash at its end included."""
 
     scheme: str
     host: str
@@ -60,7 +60,7 @@ def read_api_url(text: str, *, of: str) -> ApiUrl:
     if port == 0 or parts.query or parts.fragment or not _PRINTABLE.fullmatch(text):
         raise UsageError("read the API's URL of", of, "a port 0, a ?, a # or an odd character in it", hint=hint)
     userinfo = unquote(parts.netloc.rpartition("@")[0])
-    return ApiUrl(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"), userinfo)
+    return ApiUrl(parts.scheme, host, port or _PORTS[parts.scheme], parts.path, userinfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class HttpApi:
             try:
                 headers = self._headers | dict(call.headers)
                 response = ask(
-                    connection, self._url.path + call.path, method=call.method, headers=headers, body=call.body,
+                    connection, self._path(call), method=call.method, headers=headers, body=call.body,
                     deadline_s=deadline_s,
                 )  # fmt: skip
             except FOREIGN as error:
@@ -185,6 +185,9 @@ class HttpApi:
             elif keep:
                 connection.close()
         return self._judged(call, reply)
+
+    def _path(self, call: Call) -> str:
+        return self._url.path.rstrip("/") + call.path if call.path else self._url.path
 
     def _keep(self, connection: Connection) -> None:
         with self._lock:

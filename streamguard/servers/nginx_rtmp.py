@@ -127,10 +127,10 @@ class NginxRtmp:
 
 def _places(url: ApiUrl, *, name: str) -> tuple[str, str]:
     """Where /stat and /control are: beside each other."""
-    folder, _, last = url.path.rpartition("/")
+    folder, _, last = url.path.rstrip("/").rpartition("/")
     if last in ("stat", "control"):
         return f"{folder}/stat", f"{folder}/control"
-    if not url.path:
+    if url.path in ("", "/"):
         return "/stat", "/control"
     hint = "name the locations of rtmp_stat and rtmp_control /stat and /control, and give either"
     raise UsageError("read the API's URL of", name, f"{url} does not end in /stat or /control", hint=hint)

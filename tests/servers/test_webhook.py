@@ -94,6 +94,15 @@ def test_no_answer_in_time_is_worth_another_try(web: Web, slow: Page) -> None:
     assert monotonic() - started_s < 10 * SOON_S
 
 
+def test_the_path_is_as_the_operator_wrote_it(web: Web) -> None:
+    """A slash at its end means something to some."""
+    for path in ("/kills/", "/kills", "/", ""):
+        web.pages[path or "/"] = b""
+        url = read_api_url(f"http://127.0.0.1:{web.port}{path}", of="platform")
+        Webhook(url, name="platform", key=KEY).tell(NOTICE)
+    assert web.asked == ["/kills/", "/kills", "/", "/"]
+
+
 def test_an_endless_answer_costs_nothing(web: Web) -> None:
     """Only its status is read."""
     web.pages["/hooks/kill"] = lambda answer: answer.flood(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65_536)
