@@ -8,6 +8,8 @@ The cut is addressed by clientid, which tells sessions apart exactly. nginx comp
 and /stat shows each byte outside of ASCII as a space, so such names cannot be sent: then the clientid stands alone.
 That is as exact, in each nginx-rtmp that knows it (1.1.3 and later); an older one would cut the whole application, and
 is refused.
+
+Whoever published before a reload (not a restart) is with a worker that answers nobody, and is not listed.
 """
 
 import re
