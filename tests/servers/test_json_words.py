@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamguard.errors import ServerNotUnderstood
-from streamguard.servers.json_words import MAX_TEXT_CHARS, Words
+from streamguard.servers.json_words import MAX_PARTS, MAX_TEXT_CHARS, Words
 
 WORDS = Words("list publishers", "edge")
 FIELDS = {
@@ -49,7 +49,19 @@ def test_what_is_something_else_is_named(read: Callable[[dict[str, object], str]
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"7", b"null", b'{"a":NaN}', b'{"a":', b"\xff", b"[" * 100_000, b'{"a":' + b"9" * 5000 + b"}"]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"7",
+        b"null",
+        b'{"a":NaN}',
+        b'{"a":',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"a":' + b"9" * 5000 + b"}",
+        b'{"a":[' + b"{}," * MAX_PARTS + b"{}]}",
+    ],
 )
 def test_what_is_no_object_is_not_understood(body: bytes) -> None:
     """However deep, long or broken it is."""
