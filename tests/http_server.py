@@ -6,6 +6,7 @@ def test_something(web: Web) -> None:
     web.url("/a.m3u8"); web.asked
 """
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,13 +23,18 @@ class Answer:
     """One request, and the pen to answer it with."""
 
     def __init__(self, handler: BaseHTTPRequestHandler, stopping: threading.Event) -> None:
+        self.method = handler.command
+        self.path, _, self.query = handler.path.partition("?")
+        self.body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
         self.headers = handler.headers
         self.client = handler.client_address
+        self.damage: Callable[[bytes], bytes] | None = None
         self._handler = handler
         self._stopping = stopping
 
     def send(self, body: bytes = b"", *, status: int = 200, headers: dict[str, str] | None = None) -> None:
         """A whole answer."""
+        body = self.damage(body) if self.damage is not None else body
         self._handler.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self._handler.send_header(name, value)
@@ -65,12 +71,15 @@ Page = bytes | Callable[[Answer], None]
 
 @dataclass
 class Web:
-    """`pages` by path without the query; anything else is a 404. `asked` is every path in order, with its query."""
+    """`pages` by path without the query; anything else is for `otherwise`, a 404. `asked` is every path in order, with
+    its query.
+    """
 
     port: int
     stopping: threading.Event
     pages: dict[str, Page] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    otherwise: Page | None = None
 
     def url(self, path: str, *, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -82,7 +91,7 @@ class Web:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(handler.path)
         answer = Answer(handler, self.stopping)
-        page = self.pages.get(handler.path.partition("?")[0])
+        page = self.pages.get(answer.path, self.otherwise)
         # Clients hang up in the middle: that is what many of the tests are about.
         with suppress(OSError):
             if page is None:
@@ -101,14 +110,21 @@ def web() -> Iterator[Web]:
 
 
 @contextmanager
-def serving() -> Iterator[Web]:
+def serving(*, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
     """The server, for those who are no test."""
     stopping = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
+            scripted.answer(self)
+
+        def do_POST(self) -> None:
+            scripted.answer(self)
+
+        def do_DELETE(self) -> None:
             scripted.answer(self)
 
         def log_message(self, *_: object) -> None:
@@ -117,11 +133,14 @@ def serving() -> Iterator[Web]:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         block_on_close = False
+        request_queue_size = 128
 
         def handle_error(self, *_: object) -> None:
             """A client that hung up between two requests is no news either."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     scripted = Web(server.server_port, stopping)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
