@@ -9,7 +9,14 @@ from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits
 from streamguard.servers.known import media_server
 from streamguard.servers.server import MediaServer, Publisher
 from streamguard.servers.spec import read_spec
-from tests.fake_media_servers import FakeMediaServer, FakeNginxRtmp
+from tests.fake_media_servers import (
+    FakeMediaMtx,
+    FakeMediaServer,
+    FakeNginxRtmp,
+    FakeNodeMediaServer,
+    FakeOvenMediaEngine,
+    FakeSrs,
+)
 from tests.http_server import Web, serving
 from tests.local_servers import Publisher as Ffmpeg
 from tests.local_servers import RtmpServer
@@ -17,6 +24,10 @@ from tests.waiting import eventually
 
 FAKES: dict[str, Callable[[Web], FakeMediaServer]] = {
     "nginx-rtmp": FakeNginxRtmp,
+    "node-media-server": FakeNodeMediaServer,
+    "srs": FakeSrs,
+    "mediamtx": FakeMediaMtx,
+    "ovenmediaengine": FakeOvenMediaEngine,
 }
 
 
