@@ -2,9 +2,11 @@
 
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -22,6 +24,7 @@ from streamguard.types import SessionId, StreamId
 from tests.form_hooks import FormHooks
 from tests.waiting import eventually
 
+TOP = Path(__file__).parents[2]
 TIMEOUT_S = 0.4
 STRUCK = (StreamId("live/cam"), SessionId("1-17"))
 
@@ -211,6 +214,13 @@ def test_metrics_tell_of_requests_and_of_the_cache(gate: Gate) -> None:
     assert "streamguard_gate_redis_away 0.0" in text
     assert "streamguard_gate_answer_seconds_count 1.0" in text
     assert gate.call("POST", "/metrics")[0] == 405
+
+
+def test_operators_find_every_metric_in_the_manual(gate: Gate) -> None:
+    """docs/enforcement.md lists exactly those that a gate exports."""
+    families = re.findall(r"^# TYPE (\S+) ", gate.call("GET", "/metrics")[1].decode(), re.MULTILINE)
+    listed = re.findall(r"\bstreamguard_gate_[a-z_]+\b", (TOP / "docs" / "enforcement.md").read_text())
+    assert {name for name in families if not name.endswith("_created")} == set(listed)
 
 
 def test_ready_says_whether_redis_confirms() -> None:
