@@ -142,7 +142,7 @@ class RtmpServer:
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise AssertionError(f"nginx ended: {(self.folder / 'nginx.log').read_text()}")
-        return all(_listens(port) for port in (self.rtmp_port, self.http_port))
+        return all(listens(port) for port in (self.rtmp_port, self.http_port))
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -154,7 +154,8 @@ def free_ports(count: int) -> tuple[int, ...]:
     return ports
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody does, on loopback."""
     with closing(socket.socket()) as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
