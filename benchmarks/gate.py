@@ -122,14 +122,16 @@ def striking(ledger: StrikeLedger) -> Iterator[None]:
 
 
 @contextmanager
-def running(*command: str, port: int) -> Iterator[None]:
-    """A program that listens."""
+def running(*command: str, port: int, asked: bytes, answer: bytes) -> Iterator[None]:
+    """A program that listens, once it answers so."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         until_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < until_s:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT_S) as sock:
+                sock.sendall(asked)
+                if sock.recv(1000).startswith(answer):
+                    break
             time.sleep(0.05)
         yield
     finally:
@@ -155,11 +157,13 @@ def main() -> None:
     url = f"redis://127.0.0.1:{redis_port}"
     serve = (redis, "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir())
     listen = ("--redis", url, "--listen", f"127.0.0.1:{gate_port}", "--when-redis-is-away", "open")
-    with running(*serve, port=redis_port):
+    with running(*serve, port=redis_port, asked=b"PING\r\n", answer=b"+PONG"):
         ledger = StrikeLedger(url, prefix="{streamguard}:", timeout_s=5.0)
         for number in range(options.strikes):
             ledger.add(strike(number, "struck" if number == 0 else f"known-{number}"))
-        with running(sys.executable, "-m", "streamguard", "gate", *listen, port=gate_port), striking(ledger):
+        command = (sys.executable, "-m", "streamguard", "gate", *listen)
+        ready = b"GET /readyz HTTP/1.1\r\nHost: gate\r\n\r\n"
+        with running(*command, port=gate_port, asked=ready, answer=LET_IN), striking(ledger):
             for keep in (True, False):
                 load = Load(gate_port, options.rate, options.seconds, keep)
                 asyncio.run(load.run())

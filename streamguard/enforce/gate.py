@@ -50,6 +50,10 @@ class GateRule:
             account_argument=self.account_argument,
         )
 
+    def account(self, request: PublishRequest) -> str:
+        """Whose the publisher says it is; empty where the gate was not told to ask, or it does not say."""
+        return "" if self.account_argument is None else request.arguments.get(self.account_argument, "")
+
     def judge(self, request: PublishRequest, cache: StrikeCache) -> Judgement:
         """A beginning is refused by any strike; what goes on only if this very session was struck.
 

@@ -1,6 +1,8 @@
-"""The thread that tells discovery of each publisher that the gate let in, so that it lists at once.
+"""The thread that tells of each publisher that the gate let in: discovery, so that it lists at once, and the book of
+strikes, whose account it is, where the gate was told to ask for that.
 
-They are hints: one that cannot be sent is dropped and counted, and the next listing finds its publisher all the same.
+They are hints: one that cannot be sent is dropped and counted. The next listing finds its publisher all the same; a
+strike against it is then by its stream alone.
 """
 
 import hashlib
@@ -14,12 +16,13 @@ from importlib import resources
 
 from redis.exceptions import NoScriptError, RedisError
 
+from streamguard.enforce.account_claims import CLAIMS_KEPT_S, MOST_CLAIMS, AccountClaim, claims_name
 from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
 from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
 from streamguard.enforce.redis_url import RedisTarget
 from streamguard.errors import SignalsError
-from streamguard.servers.hooks import HookKind
+from streamguard.servers.hooks import NO_SESSION, HookKind
 from streamguard.types import SessionId, StreamId
 
 MOST_WAITING = 1000
@@ -32,12 +35,15 @@ _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 @dataclass(frozen=True, slots=True)
 class PublisherHint:
-    """Somebody is about to publish. `server` is what the hook's URL calls it; both may be empty: not known."""
+    """Somebody is about to publish. `server` is what the hook's URL calls it; it and the session may be empty: not
+    known. The claim is for the book alone.
+    """
 
     stream: StreamId
     hook: HookKind
     server: str = ""
-    session: SessionId = SessionId("")  # noqa: RUF009 - a string
+    session: SessionId = NO_SESSION
+    claim: AccountClaim | None = None
 
     def as_json(self) -> str:
         tree = {"stream": self.stream, "hook": self.hook.value, "server": self.server, "session": self.session}
@@ -56,6 +62,7 @@ class GateNews:
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
+        self._prefix = prefix
         self._channel = f"{prefix}publishers"
         self._timeout_s = timeout_s
         self._on_lost = on_lost
@@ -99,7 +106,11 @@ class GateNews:
         self._close()
 
     def _publish(self, hints: list[PublisherHint]) -> None:
-        arguments = (0, self._channel, *(hint.as_json() for hint in hints))
+        claims = [(hint.stream, hint.claim) for hint in hints if hint.claim is not None]
+        keys = [claims_name(self._prefix, stream) for stream, _ in claims]
+        settings = (self._channel, MOST_CLAIMS, round(1000 * CLAIMS_KEPT_S))
+        told = (*(claim.as_json() for _, claim in claims), *(hint.as_json() for hint in hints))
+        arguments = (len(keys), *keys, *settings, *told)
         with our_errors("tell of publishers in", self._target):
             try:
                 if self._client is None:
