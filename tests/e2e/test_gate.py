@@ -1,16 +1,21 @@
 """The whole way: real ffmpeg publishers, nginx-rtmp with the file that operators copy, `streamguard gate`, Redis."""
 
+import dataclasses
 import http.client
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from streamguard.enforce.strike_ledger import StrikeLedger
+from streamguard.servers.known import media_server
+from streamguard.servers.spec import read_spec
+from streamguard.types import StreamId
 from tests.local_servers import RtmpServer, free_ports
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
@@ -24,17 +29,24 @@ MODULE = re.compile(r"load_module \S+;")
 class Gate:
     """A gate as its own process, that can be killed and started again on its port."""
 
-    def __init__(self, folder: Path, redis_url: str, *, port: int) -> None:
+    def __init__(self, folder: Path, redis: RedisServer, *, port: int) -> None:
         self.port = port
+        self.redis = redis
         self._log = folder / "gate.log"
-        self._options = ("--redis", redis_url, "--listen", f"127.0.0.1:{port}", "--when-redis-is-away", "open")
+        self._options = ("--redis", redis.url, "--listen", f"127.0.0.1:{port}", "--when-redis-is-away", "open")
         self._process: subprocess.Popen[bytes] | None = None
-        self.book = StrikeLedger(redis_url, prefix="{streamguard}:", timeout_s=2.0)
+        self.book = StrikeLedger(redis.url, prefix="{streamguard}:", timeout_s=2.0)
 
     def start(self) -> None:
         command = [sys.executable, "-m", "streamguard", "gate", *self._options]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "SG__GATE__ACCOUNT_ARGUMENT": "user"},
+            )
         eventually(self._ready, timeout_s=30.0, what="the gate")
 
     def stop(self) -> int:
@@ -67,7 +79,7 @@ class Gate:
 def gate(tmp_path: Path, redis_server: RedisServer) -> Iterator[Gate]:
     """Not started yet, on a Redis of its own."""
     (port,) = free_ports(1)
-    found = Gate(tmp_path, redis_server.url, port=port)
+    found = Gate(tmp_path, redis_server, port=port)
     yield found
     found.stop()
 
@@ -131,6 +143,26 @@ def test_a_struck_publisher_is_kept_out_and_others_are_let_in(nginx: RtmpServer,
         with nginx.publish("struck", clips.known):
             eventually(lambda: publishing(nginx, "struck"), what="everybody is let in while the gate is down")
         assert other.running
+
+
+def test_an_account_whose_session_was_struck_stays_out_under_any_name(
+    nginx: RtmpServer, gate: Gate, clips: Clips
+) -> None:
+    """The gate noted whose session it let in; the strike names the session as nginx lists it."""
+    gate.start()
+    nginx.start()
+    server = media_server(read_spec(f"nginx-rtmp=http://127.0.0.1:{nginx.http_port}/stat"))
+    with nginx.publish("bert?user=bert", clips.known) as bert, nginx.publish("anna?user=anna", clips.known):
+        eventually(lambda: len(server.publishers()) == 2, what="both publishers")
+        eventually(lambda: gate.redis.run("EXISTS", "{streamguard}:strikes:who:live/anna"), what="the gate's note")
+        (session,) = (each.session for each in server.publishers() if each.stream == "live/anna")
+        strike = a_strike(keys=("stream:live/anna",), stream=StreamId("live/anna"), session=session)
+        gate.book.add(dataclasses.replace(strike, decided_unix_s=time.time()))
+        assert {each.key for each in gate.book.active()} == {"stream:live/anna", "account:anna"}
+        with nginx.publish("new?user=anna", clips.known) as again, nginx.publish("new2?user=carla", clips.known):
+            eventually(lambda: not again.running, what="the refusal")
+            eventually(lambda: publishing(nginx, "new2"), what="somebody else")
+        assert bert.running
 
 
 def test_without_its_fail_open_line_a_gate_that_is_down_lets_nobody_in(
