@@ -64,7 +64,7 @@ def test_nonsense_strikes_nobody_and_hides_nobody(raw: object) -> None:
     assert account_keys(STRUCK, raw) == ()
 
 
-@pytest.mark.parametrize("account", ["a\nb", "\x1b[2J", "x" * 5000])
+@pytest.mark.parametrize("account", ["a\nb", "\x1b[2J", "x" * 5000, "\ud800"])
 def test_an_account_that_cannot_be_a_key_is_left_out(account: str) -> None:
     """The publisher chose it; the strike against its stream holds all the same."""
     assert account_keys(STRUCK, [noted(account, session="100-17")]) == ()
