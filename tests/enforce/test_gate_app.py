@@ -205,7 +205,7 @@ def test_connections_without_a_request_make_room() -> None:
         assert gate.ask(stream="live/other")[0] == 200
         with suppress(ConnectionResetError):
             assert first.recv(1) == b""
-        last.setblocking(False)
+        last.settimeout(0.0)
         with pytest.raises(BlockingIOError):
             last.recv(1)
 
