@@ -7,6 +7,11 @@ from typing import Any, NoReturn
 from streamguard.errors import ServerNotUnderstood
 
 MAX_TEXT_CHARS = 65_536
+MAX_PARTS = 1_000_000
+"""Objects, lists and what stands in them: some 40,000 streams. In 16 MiB of `{},` there are ten times as many, which
+would take 400 MiB.
+"""
+
 Fields = dict[str, Any]
 
 
@@ -19,6 +24,8 @@ class Words:
 
     def fields(self, body: bytes) -> Fields:
         """The JSON object that `body` is."""
+        if sum(body.count(sign) for sign in (b"{", b"[", b",")) > MAX_PARTS:
+            raise self.odd(f"more than {MAX_PARTS} parts")
         try:
             found = json.loads(body.decode("utf-8"), parse_constant=_no_constants)
         except (ValueError, RecursionError):
