@@ -306,5 +306,5 @@ def test_the_gate_is_configured_by_the_environment_too() -> None:
 @pytest.mark.parametrize("given", ["", "0", "60 -1", "60 soon", " ".join(["60"] * 21), "1e99"])
 def test_refusals_have_lengths(given: str) -> None:
     """One at least, each of them a time."""
-    with pytest.raises(ConfigError, match="gate.refuse_for_s"):
+    with pytest.raises(ConfigError, match=r"gate\.refuse_for_s"):
         load_config(None, environ={}, overrides={"gate.refuse_for_s": given})
