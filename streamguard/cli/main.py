@@ -21,6 +21,8 @@ _COMMANDS = {
     "hash": "streamguard.cli.hash:hash_",
     "check": "streamguard.cli.check:check",
     "watch": "streamguard.cli.watch:watch",
+    "gate": "streamguard.cli.gate:gate",
+    "strikes": "streamguard.cli.strikes:strikes",
     "explain": "streamguard.cli.explain:explain",
     "calibrate": "streamguard.cli.calibrate:calibrate",
     "signals": "streamguard.cli.signals:signals",
