@@ -1,4 +1,4 @@
-"""streamguard.core.presence: whatever is listed, nobody leaves by mistake, nobody is forgotten, there is never too much."""
+"""streamguard.core.presence: whatever is listed, nobody leaves by mistake and nobody is forgotten."""
 
 from hypothesis import given
 from hypothesis import strategies as st
