@@ -86,12 +86,16 @@ class _AttentionMetrics:
         for attention in (Attention.QUIET, Attention.SHED):
             self.skipped.labels(attention.value)
         self._skipped: Counter[Attention] = Counter()
+        self._of_those_left: Counter[Attention] = Counter()
+
+    def left(self, stream: Stream) -> None:
+        self._of_those_left.update(stream.passed_over)
 
     def tick(self, statuses: tuple[StreamStatus, ...]) -> None:
         watched = Counter(status.attention for status in statuses if status.state is StreamState.WATCHING)
         for attention in Attention:
             self.by_attention.labels(attention.value).set(watched[attention])
-        skipped = sum((Counter(status.passed_over) for status in statuses), Counter[Attention]())
+        skipped = sum((Counter(status.passed_over) for status in statuses), self._of_those_left.copy())
         for attention, count in (skipped - self._skipped).items():
             self.skipped.labels(attention.value).inc(count)
         self._skipped = skipped
@@ -166,13 +170,14 @@ class Metrics:
         self.signals = _SignalMetrics(self.registry)
         self.library = _LibraryMetrics(self.registry)
         self._labels: set[str] = set()
-        self._damaged = self._delivered = 0
+        self._damaged = self._damaged_of_those_left = self._delivered = 0
 
     @property
     def watcher(self) -> Watcher:
         return Watcher(
-            keyframe=self._keyframe, found=self._found, restarted=self._restarted, pulled=self._pulled, tick=self._tick
-        )
+            keyframe=self._keyframe, found=self._found, restarted=self._restarted, pulled=self._pulled,
+            left=self._left, tick=self._tick,
+        )  # fmt: skip
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         self.streams.keyframes.inc()
@@ -191,12 +196,17 @@ class Metrics:
         self.streams.hls_fetched.inc(pulled.fetched_bytes)
         self.streams.hls_looks.labels(pulled.way.value).inc()
 
+    def _left(self, stream: Stream) -> None:
+        """What counters have counted of it stays counted."""
+        self._damaged_of_those_left += stream.damaged
+        self.attention.left(stream)
+
     def _tick(self, statuses: tuple[StreamStatus, ...]) -> None:
         count = Counter(status.state for status in statuses)
         for state in StreamState:
             self.streams.by_state.labels(state.value).set(count[state])
         self.attention.tick(statuses)
-        damaged = sum(status.damaged for status in statuses)
+        damaged = self._damaged_of_those_left + sum(status.damaged for status in statuses)
         self.streams.damaged.inc(damaged - self._damaged)
         self._damaged = damaged
 
