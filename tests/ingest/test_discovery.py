@@ -15,7 +15,7 @@ from streamguard.ingest.discovery import (
     DiscoveryOptions,
     Target,
 )
-from tests.fake_servers import FakeServer, publisher
+from tests.fake_listings import FakeServer, publisher
 from tests.waiting import eventually
 
 DOWN = ServerUnreachable("list publishers of", "edge", "no answer in 2 s")
