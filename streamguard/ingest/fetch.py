@@ -16,8 +16,8 @@ from urllib3.util import make_headers, parse_url
 
 from streamguard import __version__
 from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
-from streamguard.ingest.connections import Connection, ask, connection_to, tls_context
 from streamguard.ingest.guard import Guard, Target
+from streamguard.timed_connections import Connection, ask, connection_to, tls_context
 
 _MAX_REDIRECTS = 3
 _MAX_CONNECTIONS = 4
@@ -135,16 +135,16 @@ class Fetcher:
     ) -> tuple[Connection, BaseHTTPResponse]:
         if connection is not None:
             try:
-                return connection, ask(connection, target, headers, deadline_s=deadline_s)
+                return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
             except _FOREIGN:
                 # The server closed it while it idled, as servers do; once more on a new one.
                 connection.close()
         if target.scheme == "https" and self._tls is None:
             self._tls = tls_context()
         context = self._tls if target.scheme == "https" else None
-        connection = connection_to(target, context=context)
+        connection = connection_to(target.host, target.port, addresses=target.addresses, context=context)
         try:
-            return connection, ask(connection, target, headers, deadline_s=deadline_s)
+            return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
         except BaseException:
             connection.close()
             raise

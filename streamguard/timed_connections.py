@@ -1,4 +1,4 @@
-"""HTTP connections to a vetted address whose every read ends at one deadline.
+"""HTTP connections whose every read ends at one deadline.
 
 A socket's own timeout starts anew with each byte, so a server that drips one byte a second would hold us for days. Here
 each single read gets what is left until the deadline, that of headers and of TLS records too.
@@ -7,12 +7,11 @@ each single read gets what is left until the deadline, that of headers and of TL
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
-
-from streamguard.ingest.guard import Target
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -37,25 +36,25 @@ class _TlsSocket(ssl.SSLSocket):
 class _PlainConnection(HTTPConnection):
     deadline_s = 0.0
 
-    def __init__(self, target: Target) -> None:
-        super().__init__(target.host, target.port)
-        self._target = target
+    def __init__(self, host: str, port: int, *, addresses: tuple[str, ...]) -> None:
+        super().__init__(host, port)
+        self._addresses = addresses
 
     def _new_conn(self) -> socket.socket:
-        return _connected(self._target, deadline_s=self.deadline_s)
+        return _connected(self._addresses or resolve(self.host, self.port), self.port, deadline_s=self.deadline_s)
 
 
 class _TlsConnection(HTTPSConnection):
-    """Connects to the vetted address; the certificate is still checked against the host's name."""
+    """The certificate is checked against the host's name, whatever the address."""
 
     deadline_s = 0.0
 
-    def __init__(self, target: Target, *, context: ssl.SSLContext) -> None:
-        super().__init__(target.host, target.port, ssl_context=context)
-        self._target = target
+    def __init__(self, host: str, port: int, *, addresses: tuple[str, ...], context: ssl.SSLContext) -> None:
+        super().__init__(host, port, ssl_context=context)
+        self._addresses = addresses
 
     def _new_conn(self) -> socket.socket:
-        return _connected(self._target, deadline_s=self.deadline_s)
+        return _connected(self._addresses or resolve(self.host, self.port), self.port, deadline_s=self.deadline_s)
 
 
 Connection = _PlainConnection | _TlsConnection
@@ -68,33 +67,48 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def connection_to(target: Target, *, context: ssl.SSLContext | None) -> Connection:
-    """A connection that is made at the first request; with TLS where there is a context."""
-    return _PlainConnection(target) if context is None else _TlsConnection(target, context=context)
+def resolve(host: str, port: int) -> tuple[str, ...]:
+    """Every address of a host, by the system's resolver (which has its own time limit: see resolv.conf)."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def ask(connection: Connection, target: Target, headers: dict[str, str], *, deadline_s: float) -> BaseHTTPResponse:
-    """Send a GET and read the answer's head; the body is left to be read, until the same deadline."""
+def connection_to(
+    host: str, port: int, *, context: ssl.SSLContext | None, addresses: tuple[str, ...] = ()
+) -> Connection:
+    """A connection that is made at the first request: with TLS where there is a context, and to no other address than
+    those that are given, if any.
+    """
+    if context is None:
+        return _PlainConnection(host, port, addresses=addresses)
+    return _TlsConnection(host, port, addresses=addresses, context=context)
+
+
+def ask(
+    connection: Connection, request: str, *, deadline_s: float, headers: Mapping[str, str], method: str = "GET",
+    body: bytes | None = None,
+) -> BaseHTTPResponse:  # fmt: skip
+    """Send a request and read the answer's head; the body is left to be read, until the same deadline."""
     connection.deadline_s = deadline_s
     if connection.sock is None:
         connection.connect()
     if isinstance(connection.sock, _PlainSocket | _TlsSocket):
         connection.sock.settimeout(_left_s(deadline_s))
         connection.sock.deadline_s = deadline_s
-    connection.request("GET", target.request, headers=headers, preload_content=False, decode_content=False)
+    connection.request(method, request, body, headers, preload_content=False, decode_content=False)
     return connection.getresponse()
 
 
-def _connected(target: Target, *, deadline_s: float) -> socket.socket:
-    """A socket to the first of the vetted addresses that answers."""
+def _connected(addresses: tuple[str, ...], port: int, *, deadline_s: float) -> socket.socket:
+    """A socket to the first of the addresses that answers."""
     error: OSError = ConnectionError("no address")
-    for address in target.addresses:
+    for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = _PlainSocket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(_left_s(deadline_s))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.connect((address, target.port))
+            sock.connect((address, port))
         except OSError as failed:
             sock.close()
             error = failed

@@ -1,0 +1,72 @@
+"""What a media server asks before, while and after somebody publishes, whichever server it is: the values.
+
+`hooks_by_kind.py` knows whose requests are read by what. Whoever serves HTTP reads a request into a `HookRequest`, has
+it read into a `PublishRequest`, judges that, and sends the server's own answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from streamguard.types import SessionId, StreamId
+
+MAX_BODY_BYTES = 1 << 16
+"""No server's request is longer; who serves HTTP reads no more."""
+
+NO_SESSION = SessionId("")
+
+
+class HookKind(Enum):
+    """`other`: not about publishing (a player, say); whatever it asks for is allowed."""
+
+    PUBLISH = "publish"
+    UPDATE = "update"
+    DONE = "done"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class HookRequest:
+    """An HTTP request as it came: `headers` by their names in lower case, `query` what follows the `?`."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """The HTTP answer in that server's own words."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequest:
+    """Who wants to publish what, or does, or did.
+
+    `stream` is `app/name` as in `Publisher`, empty of an `other`. `session` is the same as `Publisher.session`, or
+    empty where the server does not tell it to its hook. `address` is an IP address in its shortest form, or empty.
+    `arguments` is what the publisher added to the key: anything at all.
+    """
+
+    kind: HookKind
+    stream: StreamId
+    session: SessionId = NO_SESSION
+    address: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+class Hooks(Protocol):
+    """One kind of server's requests and answers: pure, so as fast as it can be."""
+
+    def read(self, request: HookRequest, /) -> PublishRequest:
+        """What is asked. Raises ServerNotUnderstood on what such a server does not send, or has not signed."""
+
+    def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say
+        """Yes or no."""
