@@ -8,10 +8,12 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -59,6 +61,9 @@ class _TlsConnection(HTTPSConnection):
 
 Connection = _PlainConnection | _TlsConnection
 
+FOREIGN = (HTTPError, HTTPException, OSError, ValueError)
+"""What asking, and reading an answer, may raise."""
+
 
 def tls_context() -> ssl.SSLContext:
     """The system's certificates, host names checked, reads with a deadline."""
@@ -89,14 +94,34 @@ def ask(
     body: bytes | None = None,
 ) -> BaseHTTPResponse:  # fmt: skip
     """Send a request and read the answer's head; the body is left to be read, until the same deadline."""
-    connection.deadline_s = deadline_s
-    if connection.sock is None:
-        connection.connect()
+    connect(connection, deadline_s=deadline_s)
     if isinstance(connection.sock, _PlainSocket | _TlsSocket):
         connection.sock.settimeout(_left_s(deadline_s))
         connection.sock.deadline_s = deadline_s
     connection.request(method, request, body, headers, preload_content=False, decode_content=False)
     return connection.getresponse()
+
+
+def connect(connection: Connection, *, deadline_s: float) -> None:
+    """Only that, if it is not yet."""
+    connection.deadline_s = deadline_s
+    if connection.sock is None:
+        connection.connect()
+
+
+def failure(error: BaseException) -> tuple[str, str]:
+    """What went wrong, and what to look at, in our own words: those of `error` may hold the URL, and secrets in it."""
+    if isinstance(error, TimeoutError) or isinstance(error.__cause__ or error.__context__, TimeoutError):
+        return "no answer in time", "is the server up?"
+    if isinstance(error.__cause__, OSError):
+        error = error.__cause__
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason}", "is its certificate right?"
+    if isinstance(error, ConnectionError):
+        problem = "connection refused" if isinstance(error, ConnectionRefusedError) else "the server hung up"
+    else:
+        problem = error.strerror if isinstance(error, OSError) and error.strerror else "the answer is not HTTP"
+    return problem, "is the server up, and the address right?"
 
 
 def _connected(addresses: tuple[str, ...], port: int, *, deadline_s: float) -> socket.socket:
