@@ -163,8 +163,11 @@ class Supervisor:
         for stream in left:
             self._leave(stream)
         for stream in come:
-            if stream.spec.origin is not None and stream.spec.origin.unwatchable:
-                self._finish(stream, StreamState.BLIND, stream.spec.origin.unwatchable, failed=True)
+            origin = stream.spec.origin
+            if origin is not None and origin.unwatchable:
+                self._finish(stream, StreamState.BLIND, origin.unwatchable, failed=True)
+            else:
+                self._log(stream, "publisher")
 
     def _leave(self, stream: Stream) -> None:
         self._decoders.end(stream)
@@ -404,6 +407,8 @@ class Supervisor:
         passes = stream.line_limit.passes(self._clock())
         if passes:
             keys |= stream.line_limit.left_out_before()
+            if stream.spec.origin is not None:
+                keys["server"] = stream.spec.origin.server
             log.log(level, event, stream=stream.spec.stream, session_id=stream.session, **keys)
         return passes
 

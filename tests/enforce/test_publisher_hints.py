@@ -1,8 +1,10 @@
 """streamguard.enforce.publisher_hints, with real Redis servers: what is heard there, and what it cannot do."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import structlog
@@ -102,6 +104,19 @@ def test_who_may_not_listen_says_so(redis_server: RedisServer) -> None:
     with structlog.testing.capture_logs() as lines, listening(redis_server, url=url) as (hints, _):
         eventually(lambda: hints.problem, what="the problem")
     assert [line["event"] for line in lines] == ["publisher_hints"]
+
+
+def test_the_permissions_of_the_manual_are_enough(redis_server: RedisServer) -> None:
+    """What docs/signals.md adds to a worker's ACL."""
+    manual = (Path(__file__).parents[2] / "docs" / "signals.md").read_text()
+    (added,) = re.findall(r"add `(&\{streamguard\}:publishers [^`]*)`", manual)
+    redis_server.run("ACL", "SETUSER", "worker", "on", f">{PASSWORD}", "resetchannels", *added.split())
+    url = redis_server.url.replace("redis://", f"redis://worker:{PASSWORD}@")
+    with listening(redis_server, url=url) as (hints, told):
+        until_it_listens(redis_server)
+        redis_server.run("PUBLISH", CHANNEL, HINT)
+        eventually(lambda: told, what="the hint")
+        assert hints.problem == ""
 
 
 def test_a_redis_that_hangs_is_noticed(redis_server: RedisServer) -> None:
