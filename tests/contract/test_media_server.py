@@ -11,12 +11,14 @@ from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, 
 from streamguard.servers.http_api import ApiLimits
 from streamguard.servers.known import SERVER_KINDS
 from tests.http_server import Answer, Page
-from tests.media_server_stages import FAKES, FakeStage, NginxStage, Stage, fake_stage, named, server_of, wait_for
+from tests.local_servers import RtmpServer
+from tests.media_server_stages import FAKES, FakeStage, RealStage, Stage, fake_stage, named, server_of, wait_for
+from tests.node_media_servers import NodeServer
 from tests.scenes import Clips
 from tests.waiting import eventually
 
 SOON_S = 0.4
-REAL = ("real nginx-rtmp",)
+REAL = ("real nginx-rtmp", "real node-media-server")
 SECRET = "Secr3t/word"
 
 
@@ -25,7 +27,12 @@ def stage(request: pytest.FixtureRequest, clips: Clips) -> Iterator[Stage]:
     """Each server, real or fake."""
     with ExitStack() as stack:
         if request.param == "real nginx-rtmp":
-            yield NginxStage(request.getfixturevalue("rtmp_server"), clips.known, stack)
+            nginx: RtmpServer = request.getfixturevalue("rtmp_server")
+            url = f"http://127.0.0.1:{nginx.http_port}/stat"
+            yield RealStage(server_of("nginx-rtmp", url), nginx, clip=clips.known, stack=stack)
+        elif request.param == "real node-media-server":
+            node: NodeServer = request.getfixturevalue("node_server")
+            yield RealStage(server_of("node-media-server", node.api_url), node, clip=clips.known, stack=stack)
         else:
             yield stack.enter_context(fake_stage(request.param))
 
