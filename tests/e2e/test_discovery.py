@@ -12,6 +12,7 @@ from streamguard.servers.spec import read_spec
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup, Worker
 from tests.local_servers import RtmpServer
+from tests.node_media_servers import NodeServer
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -93,3 +94,27 @@ def test_a_hint_of_a_publish_gate_is_enough(
         hint = json.dumps({"stream": "live/found-by-hint", "hook": "on_publish"})
         redis_server.run("PUBLISH", "{streamguard}:" + CHANNEL, hint)
         eventually(lambda: found(worker, "found-by-hint"), timeout_s=FOUND_WITHIN_S, what="it is found")
+
+
+def test_publishers_of_a_node_media_server(
+    node_server: NodeServer, clips: Clips, *, library: Path, start_worker: StartWorker
+) -> None:
+    """Found by its API, pulled from it, and addressed by its own session; another one's footage is not in it."""
+    block = {
+        "kind": "node-media-server", "api": node_server.api_url, "pull": f"rtmp://127.0.0.1:{node_server.rtmp_port}",
+        "include": ["live/found*"],
+    }  # fmt: skip
+    worker = start_worker(Setup({}, library, servers=(block,)))
+    with node_server.publish("found", clips.recoded):
+        session = worker.until("live/found", verdict="kill")["session_id"]
+    with node_server.publish("found", clips.unrelated):
+        after = eventually(lambda: other_than(session, worker), what="the next session")
+        worker.until("live/found", session_id=after["session_id"], state="watching", verdict="clear")
+    (kill,) = (event["data"] for event in worker.printed() if event["data"]["verdict"] == "kill")
+    assert (kill["server"], kill["session_id"]) == ("node-media-server", session)
+
+
+def other_than(session: str, worker: Worker) -> dict[str, Any]:
+    """The stream, once it is another session."""
+    stream = worker.stream("live/found")
+    return stream if stream and stream["session_id"] != session else {}
