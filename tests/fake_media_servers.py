@@ -4,12 +4,14 @@ fake = FakeNginxRtmp(web)
 session = fake.publish("cam"); fake.cut == [session]
 fake.says_wrong = b"<html>"      # to whatever it is asked
 fake.drops_wrong = b"2"          # to drops only
+fake.damage = ...                # something done to every honest answer
 """
 
 import itertools
 import json
 from abc import abstractmethod
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
@@ -35,6 +37,7 @@ class FakeMediaServer:
         self.cut: list[str] = []
         self.says_wrong: Page | None = None
         self.drops_wrong: Page | None = None
+        self.damage: Callable[[bytes], bytes] | None = None
         self.expects_userinfo = ""
         self._numbers = itertools.count(1)
         web.otherwise = self._answer
@@ -80,6 +83,7 @@ class FakeMediaServer:
         return str(number)
 
     def _answer(self, answer: Answer) -> None:
+        answer.damage = self.damage
         wrong = self.drops_wrong if self.says_wrong is None and self.is_drop(answer) else self.says_wrong
         if callable(wrong):
             wrong(answer)

@@ -8,6 +8,8 @@ The cut is addressed by clientid, which tells sessions apart exactly. nginx comp
 and /stat shows each byte outside of ASCII as a space, so such names cannot be sent: then the clientid stands alone.
 That is as exact, in each nginx-rtmp that knows it (1.1.3 and later); an older one would cut the whole application, and
 is refused.
+
+Whoever published before a reload (not a restart) is with a worker that answers nobody, and is not listed.
 """
 
 import re
@@ -127,10 +129,10 @@ class NginxRtmp:
 
 def _places(url: ApiUrl, *, name: str) -> tuple[str, str]:
     """Where /stat and /control are: beside each other."""
-    folder, _, last = url.path.rpartition("/")
+    folder, _, last = url.path.rstrip("/").rpartition("/")
     if last in ("stat", "control"):
         return f"{folder}/stat", f"{folder}/control"
-    if not url.path:
+    if url.path in ("", "/"):
         return "/stat", "/control"
     hint = "name the locations of rtmp_stat and rtmp_control /stat and /control, and give either"
     raise UsageError("read the API's URL of", name, f"{url} does not end in /stat or /control", hint=hint)

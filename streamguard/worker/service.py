@@ -17,11 +17,11 @@ from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.signing import signing_key
 from streamguard.enforce.stdout_lines import StdoutLines, TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
+from streamguard.signing import signing_key
 from streamguard.types import KillSignal
 from streamguard.worker.attention import AttentionKeeper, coverage
 from streamguard.worker.discovering import discoveries_of

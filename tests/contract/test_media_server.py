@@ -6,10 +6,13 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, ServerUnreachable
 from streamguard.servers.http_api import ApiLimits
 from streamguard.servers.known import SERVER_KINDS
+from streamguard.servers.server import Publisher
 from tests.http_server import Answer, Page
 from tests.local_servers import RtmpServer
 from tests.media_server_stages import FAKES, FakeStage, RealStage, Stage, fake_stage, named, server_of, wait_for
@@ -173,6 +176,34 @@ def test_a_wrong_answer_is_an_error_and_never_a_success(liar: FakeStage, wrong: 
     with pytest.raises(ServerError):
         server.drop(publisher)
     assert liar.fake.cut == []
+
+
+@pytest.mark.parametrize("kind", FAKES)
+def test_a_damaged_answer_is_read_or_an_error(kind: str) -> None:
+    """Whatever a few other bytes make of it: nothing else is raised, and nobody but the one asked for is cut."""
+    with fake_stage(kind) as liar:
+        liar.publish("cam2")
+        liar.publish("cam")
+        asked_for = [wait_for(liar.server, "cam")]
+
+        @given(st.integers(0, 999), st.binary(max_size=6), st.integers(0, 9))
+        def check(at: int, damage: bytes, gone: int) -> None:
+            def damaged(body: bytes) -> bytes:
+                place = at * len(body) // 999
+                return body[:place] + damage + body[place + gone :]
+
+            liar.fake.damage = damaged
+            with suppress(ServerError):
+                assert all(isinstance(one, Publisher) for one in liar.server.publishers())
+            with suppress(ServerError):
+                assert isinstance(liar.server.drop(asked_for[-1]), bool)
+            liar.fake.damage = None
+            assert liar.publishing("cam2")
+            if not liar.publishing("cam"):
+                liar.publish("cam")
+                asked_for.append(wait_for(liar.server, "cam"))
+
+        check()
 
 
 @pytest.mark.parametrize("slow", [Answer.hang, Answer.drip], ids=["silence", "a byte now and then"])

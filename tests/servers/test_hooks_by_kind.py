@@ -251,7 +251,7 @@ def test_a_real_nginx_is_understood(hooked: tuple[RtmpServer, Gate], clips: Clip
     """Its request names the stream as its list does, whatever is in the name, and whatever the key forges."""
     nginx, gate = hooked
     server = NginxRtmp(read_api_url(f"http://127.0.0.1:{nginx.http_port}/stat", of="nginx"), name="nginx")
-    for name in ("cam", "caf\u00e9", "a+b", "a%20b", "a&b=c", "a=b", "x;y", "c#d"):
+    for name in ("cam", "caf\u00e9", "a+b", "a%20b", "a&b=c#;"):
         forged = "?user=anna&app=evil&name=victim&addr=1.2.3.4&call=publish_done&clientid=1"
         with nginx.publish(f"{name}{forged}", clips.known):
             (listed,) = eventually(server.publishers, what=f"{name} is listed")
