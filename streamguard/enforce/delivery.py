@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
@@ -61,11 +62,16 @@ class DeliveryState:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Waits between attempts, and how often an idle transport is checked, so that trouble shows before it matters."""
+    """Waits between attempts, and how often an idle transport is checked, so that trouble shows before it matters.
+
+    A kill that nobody acknowledged is delivered again every `again_every_s` until it expires: the transport may have
+    lost it. None: nobody acknowledges.
+    """
 
     retry_first_s: float = 0.2
     retry_cap_s: float = 15.0
     check_every_s: float = 10.0
+    again_every_s: float | None = None
 
 
 class Delivery:
@@ -163,8 +169,7 @@ class Delivery:
         if not page:
             self._failures_in_row = 0
             self._transport.check()
-            self._outbox.prune(now_unix_s=self._clock())
-            return self._pace.check_every_s
+            return self._idle()
         others_pass = False
         refused = 0
         for signal in page:
@@ -182,12 +187,35 @@ class Delivery:
                 self._refuse(signal, error)
             else:
                 others_pass = True
-        self._outbox.prune(now_unix_s=self._clock())
         if refused < len(page):
             self._failures_in_row = 0
-            return 0.0 if len(page) >= PAGE else self._pace.check_every_s
+            if len(page) >= PAGE:
+                self._outbox.prune(now_unix_s=self._clock())
+                return 0.0
+            return self._idle()
+        self._outbox.prune(now_unix_s=self._clock())
         self._failures_in_row += 1
         return self._backoff_s()
+
+    def _idle(self) -> float:
+        """What there is time for when nothing is pending."""
+        if self._pace.again_every_s is not None:
+            self._deliver_again(self._pace.again_every_s)
+        self._outbox.prune(now_unix_s=self._clock())
+        return self._pace.check_every_s
+
+    def _deliver_again(self, again_every_s: float) -> None:
+        """Harmless where the first delivery is still there: each signal is in the stream once."""
+        now_unix_s = self._clock()
+        unanswered = self._outbox.unanswered(
+            PAGE, delivered_by_unix_s=now_unix_s - again_every_s, now_unix_s=now_unix_s
+        )
+        for signal in unanswered:
+            if self._stopping:
+                return
+            with suppress(SignalRefused):  # it alone: the others may pass
+                self._transport.deliver(signal)
+            self._outbox.delivered_again(signal.id, at_unix_s=now_unix_s)
 
     def _page(self) -> tuple[KillSignal, ...]:
         """The oldest pending signals; those that may be the cause of a rejection come last."""
@@ -209,7 +237,8 @@ class Delivery:
             self._transport.deliver(signal)
             self._state = replace(self._state, delivered_total=self._state.delivered_total + 1)
         self._unmarked = signal.id
-        self._outbox.delivered(signal.id, at_unix_s=self._clock())
+        awaits_ack = self._pace.again_every_s is not None
+        self._outbox.delivered(signal.id, at_unix_s=self._clock(), awaits_ack=awaits_ack)
         self._unmarked = None
         self._suspects.discard(signal.id)
         self._become(DeliveryStatus.OK)

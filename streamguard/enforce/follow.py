@@ -46,13 +46,13 @@ class Follower:
     `since` is `$` (what comes from now on), `0` (all there is), or an entry's id (what came after it).
     """
 
-    def __init__(self, target: RedisTarget, *, prefix: str, since: str) -> None:
+    def __init__(self, target: RedisTarget, *, prefix: str, since: str, stream: str = "signals") -> None:
         """Raises UsageError."""
         if since != LAST_ID and not _ENTRY_ID.fullmatch(since):
             hint = "give $, 0, or an id like 1700000000000-0"
             raise UsageError("follow signals since", since[:50], "no entry id", hint=hint)
         self._target = target
-        self._stream = f"{prefix}signals"
+        self._stream = f"{prefix}{stream}"
         self._last_id = since
         self._entries_a_read = ENTRIES_A_READ
         self._stepped_over = ""
@@ -97,7 +97,7 @@ class Follower:
         try:
             newest = client.execute_command("XREVRANGE", self._stream, "+", "-", "COUNT", 1)
         except TooLongReply as error:
-            return _first_id(error)
+            return first_id(error)
         return _id(newest[0][0]) if newest else FIRST_ID
 
     def _next(self, client: Client, *, block_ms: int) -> tuple[Entry, ...]:
@@ -112,7 +112,7 @@ class Follower:
             if self._last_id != self._stepped_over:
                 self._find_place(client)
             return ()
-        entries = tuple(_entry(id_, fields) for _, found in answer for id_, fields in found)
+        entries = tuple(entry_of(id_, fields) for _, found in answer for id_, fields in found)
         if entries:
             self._last_id = entries[-1].id
             self._entries_a_read = min(2 * self._entries_a_read, ENTRIES_A_READ)
@@ -124,7 +124,7 @@ class Follower:
         if self._entries_a_read > 1:
             self._entries_a_read = 1
             return ()
-        entry_id = _first_id(error)
+        entry_id = first_id(error)
         if _place(entry_id) <= _place(self._last_id):
             raise error
         self._last_id = self._stepped_over = entry_id
@@ -165,7 +165,7 @@ def _place(entry_id: str) -> tuple[int, int]:
     return int(milliseconds), int(number or 0)
 
 
-def _entry(entry_id: object, fields: object) -> Entry:
+def entry_of(entry_id: object, fields: object) -> Entry:
     """Raises ValueError: what answers need not be a Redis."""
     if not isinstance(fields, dict) or not all(isinstance(part, bytes) for pair in fields.items() for part in pair):
         raise ValueError("fields that are no bytes")
@@ -180,7 +180,7 @@ def _id(value: object) -> str:
     return text
 
 
-def _first_id(error: TooLongReply) -> str:
+def first_id(error: TooLongReply) -> str:
     """Of the entry that the reply begins with. Raises the error again where it does not."""
     found = _ID_IN_A_REPLY.search(error.beginning)
     if found is None:

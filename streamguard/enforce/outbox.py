@@ -1,12 +1,13 @@
 """The one durable thing between deciding and cutting: an SQLite file of kill-signals, delivered and not.
 
 A signal is appended before anything else happens with it. Rows are pending, delivered, or parked (refused again and
-again while others passed, or not what was appended: kept for a person, out of the others' way).
+again while others passed, or not what was appended: kept for a person, out of the others' way). A delivered kill is
+closed by an enforcer's acknowledgement, where one is waited for.
 """
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from streamguard.enforce.outbox_file import (
+    UNASKED,
     claim,
     identity,
     is_claimed,
@@ -22,11 +24,12 @@ from streamguard.enforce.outbox_file import (
     outbox_error,
     release,
 )
-from streamguard.enforce.outbox_rows import INSERT, PENDING, row_of, signal_of
+from streamguard.enforce.outbox_rows import INSERT, PENDING, UNANSWERED, Row, row_of, signal_of
 from streamguard.errors import OutboxError
 from streamguard.types import KillSignal
 
 PARK_AFTER_REFUSALS = 5
+GIVE_UP_STEP = 200
 PRUNE_STEP = 200
 """Settled rows go in small steps, so that no append waits behind a large DELETE."""
 
@@ -118,13 +121,65 @@ class Outbox:
                 (unfit.why, at_unix_s, unfit.row),
             )
 
-    def delivered(self, signal_id: str, *, at_unix_s: float) -> None:
-        """The signal has arrived. Raises OutboxError."""
+    def delivered(self, signal_id: str, *, at_unix_s: float, awaits_ack: bool = False) -> None:
+        """The signal has arrived; with `awaits_ack` a kill stays open until it is acknowledged. Raises OutboxError."""
         with self._using("write to") as db:
             db.execute(
-                "UPDATE signals SET state = 'delivered', settled_unix_s = ? WHERE id = ? AND state = 'pending'",
-                (at_unix_s, signal_id),
+                "UPDATE signals SET state = 'delivered', settled_unix_s = ?,"
+                " ack = CASE WHEN ack IS NOT NULL OR (? AND verdict = 'kill') THEN ack ELSE ? END"
+                " WHERE id = ? AND state = 'pending'",
+                (at_unix_s, awaits_ack, UNASKED, signal_id),
             )
+
+    def unanswered(self, limit: int, *, delivered_by_unix_s: float, now_unix_s: float) -> tuple[KillSignal, ...]:
+        """Kills that nobody answered to, and that have not expired: to be delivered again. Raises OutboxError."""
+        with self._using("write to") as db:
+            found = _signals(db.execute(UNANSWERED, (now_unix_s, delivered_by_unix_s, limit)), None)
+            # What is no signal any more can neither be sent again nor be waited for.
+            db.executemany("UPDATE signals SET ack = 'unfit' WHERE seq = ?", [(unfit.row,) for unfit in found.unfit])
+        return found.signals
+
+    def delivered_again(self, signal_id: str, *, at_unix_s: float) -> None:
+        """It need not be for a while. Raises OutboxError."""
+        with self._using("write to") as db:
+            db.execute(
+                "UPDATE signals SET settled_unix_s = ? WHERE id = ? AND state = 'delivered'", (at_unix_s, signal_id)
+            )
+
+    def acknowledged(self, signal_id: str, *, outcome: str) -> bool:
+        """An enforcer answered. False: not to one of ours, or not for the first time. Raises OutboxError."""
+        with self._using("write to") as db:
+            return (
+                db.execute("UPDATE signals SET ack = ? WHERE id = ? AND ack IS NULL", (outcome, signal_id)).rowcount
+                == 1
+            )
+
+    def awaiting_ack(self) -> int:
+        """Kills that were delivered, and that nobody answered to yet. Raises OutboxError."""
+        with self._using("read") as db:
+            row = db.execute("SELECT count(*) FROM signals WHERE state = 'delivered' AND ack IS NULL").fetchone()
+        return int(row[0])
+
+    def oldest_unanswered_unix_s(self) -> float | None:
+        """When the oldest of them was decided. Raises OutboxError."""
+        with self._using("read") as db:
+            oldest = "SELECT min(decided_unix_s) FROM signals WHERE state = 'delivered' AND ack IS NULL"
+            (decided_unix_s,) = db.execute(oldest).fetchone()
+        return decided_unix_s if isinstance(decided_unix_s, float) else None
+
+    def give_up(self, *, expired_by_unix_s: float) -> tuple[str, ...]:
+        """Closes kills that nobody answered to in time, GIVE_UP_STEP at most; returns their events.
+
+        Raises OutboxError.
+        """
+        found = "state = 'delivered' AND ack IS NULL AND expires_unix_s <= ? ORDER BY seq LIMIT ?"
+        with self._using("write to") as db:
+            rows = db.execute(
+                f"SELECT seq, CAST(event AS BLOB) FROM signals WHERE {found}",  # noqa: S608 - words of ours
+                (expired_by_unix_s, GIVE_UP_STEP),
+            ).fetchall()
+            db.executemany("UPDATE signals SET ack = 'none' WHERE seq = ?", [(seq,) for seq, _ in rows])
+        return tuple(event.decode("utf-8", "replace") for _, event in rows)
 
     def refused(self, signal_id: str, *, why: str, at_unix_s: float) -> bool:
         """One refusal of this signal alone, while others pass. True: that was the last try, the row is parked now."""
@@ -219,10 +274,14 @@ class Outbox:
 
 
 def _pending(db: sqlite3.Connection, limit: int | None) -> Pending:
+    return _signals(db.execute(PENDING), limit)
+
+
+def _signals(rows: Iterable[Row], limit: int | None) -> Pending:
     """Up to `limit` signals; None: all."""
     signals: list[KillSignal] = []
     unfit: list[Unfit] = []
-    for row in db.execute(PENDING):
+    for row in rows:
         if len(signals) == limit:
             break
         try:

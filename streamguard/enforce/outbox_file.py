@@ -10,8 +10,11 @@ from streamguard.errors import OutboxError
 from streamguard.regular_files import sync_directory
 
 APPLICATION_ID = 0x53474F42  # "SGOB", so that another program's SQLite file is not taken for an outbox
-SCHEMA_VERSION = 2
-"""The first had no `sha256`."""
+SCHEMA_VERSION = 3
+"""The first had no `sha256`, the second no `ack`."""
+
+UNASKED = "unasked"
+"""Stands in `ack` where no acknowledgement is waited for."""
 
 _BUSY_TIMEOUT_S = 0.1
 """Only a person's tool can hold a lock on it, maybe for hours; the worker's loop waits with each append meanwhile."""
@@ -30,11 +33,24 @@ CREATE TABLE signals (
     refusals INTEGER NOT NULL DEFAULT 0,
     last_refusal TEXT,
     settled_unix_s REAL,
-    sha256 TEXT
+    sha256 TEXT,
+    ack TEXT
 );
 CREATE INDEX waiting ON signals (refusals, seq) WHERE state = 'pending';
 CREATE INDEX settled ON signals (seq, settled_unix_s) WHERE settled_unix_s IS NOT NULL;
+CREATE INDEX unanswered ON signals (seq) WHERE state = 'delivered' AND ack IS NULL;
 """
+
+_MIGRATIONS = {
+    1: ("ALTER TABLE signals ADD COLUMN sha256 TEXT",),
+    2: (
+        "ALTER TABLE signals ADD COLUMN ack TEXT",
+        # Nobody was asked to answer to what was delivered before.
+        f"UPDATE signals SET ack = '{UNASKED}' WHERE state = 'delivered'",  # noqa: S608 - a word of ours
+        "CREATE INDEX unanswered ON signals (seq) WHERE state = 'delivered' AND ack IS NULL",
+    ),
+}
+"""From each format to the next."""
 
 
 def claim(path: Path) -> int:
@@ -142,9 +158,10 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     else:
         # A file that can only be read says so now, not at the first decision.
         db.execute("BEGIN IMMEDIATE")
-        if int(db.execute("PRAGMA user_version").fetchone()[0]) < SCHEMA_VERSION:
-            db.execute("ALTER TABLE signals ADD COLUMN sha256 TEXT")
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        for version in range(int(db.execute("PRAGMA user_version").fetchone()[0]), SCHEMA_VERSION):
+            for step in _MIGRATIONS[version]:
+                db.execute(step)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
 
 

@@ -20,16 +20,22 @@ def _if_of_type(name: str, types: str, read_as: str) -> str:
 
 
 # Texts as bytes: sqlite3 would fail on one that is no UTF-8, and so on all the rows with it.
-PENDING = (
+_ROWS = (
     "SELECT seq, "  # noqa: S608 - names of ours
     + ", ".join(_if_of_type(name, "'text'", f"CAST({name} AS BLOB)") for name in (*_TEXTS, "sha256"))
     + ", "
     + ", ".join(_if_of_type(name, "'real', 'integer'", name) for name in _TIMES)
-    + ", sha256 IS NULL FROM signals WHERE state = 'pending' ORDER BY refusals, seq"
+    + ", sha256 IS NULL FROM signals"
 )
+PENDING = f"{_ROWS} WHERE state = 'pending' ORDER BY refusals, seq"
+UNANSWERED = (
+    f"{_ROWS} WHERE state = 'delivered' AND ack IS NULL AND verdict = 'kill'"
+    " AND expires_unix_s > ? AND settled_unix_s <= ? ORDER BY seq LIMIT ?"
+)
+"""Kills that were delivered by the second moment, that nobody answered to, and that do not expire before the first."""
 
 Row = tuple[int, bytes | None, bytes | None, bytes | None, bytes | None, bytes | None, bytes | None, float, float, int]
-"""What PENDING selects; the number of the row first."""
+"""What both select; the number of the row first."""
 
 
 def row_of(signal: KillSignal) -> tuple[str | float, ...]:

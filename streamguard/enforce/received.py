@@ -48,6 +48,12 @@ class ReceivedSignal:
     payload: str
     signature: str
 
+    @property
+    def server(self) -> str:
+        """The media server whose session it names; empty: none, the stream was named by its URL."""
+        name: str = self.event["data"].get("server", "")
+        return name
+
     def checked(self, key: bytes | None) -> Signature:
         """Whether it was signed with `key`; without a key nothing is known."""
         if key is None:
@@ -89,6 +95,8 @@ def _signal(event: dict[str, Any], *, payload: str, signature: str) -> ReceivedS
     verdict = _VERDICTS.get(_text(event, "type"))
     if verdict is None or data.get("verdict") != verdict:
         raise _not_understood("an unknown type, or another verdict than its type says")
+    if "server" in data:
+        _text(data, "server")
     return ReceivedSignal(
         id=_text(event, "id"),
         verdict=verdict,

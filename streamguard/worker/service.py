@@ -15,6 +15,7 @@ from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
+from streamguard.enforce.local_enforcer import LocalEnforcer
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.stdout_lines import StdoutLines, TextStream
@@ -23,7 +24,9 @@ from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.signing import signing_key
 from streamguard.types import KillSignal
+from streamguard.worker.answers import Answers, again_every_s, local_enforcer
 from streamguard.worker.attention import AttentionKeeper, coverage
+from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matcher
@@ -31,7 +34,7 @@ from streamguard.worker.metrics import Metrics
 from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
-from streamguard.worker.summary import Lags, Summary
+from streamguard.worker.summary import Departures, Lags, Summary
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
 
 _BEAT_S = 30.0
@@ -39,6 +42,7 @@ _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatu
 """What does not pass by itself: somebody must act. An unreachable Redis may come back."""
 
 _LAST_DELIVERY_S = 0.5
+_LAST_LISTING_S = 0.1
 _BETWEEN_TIMEOUTS_S = 5.0
 _MIB = 1 << 20
 
@@ -122,26 +126,34 @@ class WatchService:
         self._library = open_library(config)
         self._metrics = Metrics()
         self._lags = Lags()
+        self._departed = Departures()
         self._stream_count = len(specs)
         self._asked_to_stop_at_s: float | None = None
         self._draining = False
         self._over = threading.Event()
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
-            self._transport = transport(config, stdout)
-            if isinstance(self._transport, RedisStreams):
+            self._transport = self._make_transport(stdout)
+            if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)
             self._check_transport()
             self._outbox = parts.enter_context(Outbox.open(config.signals.outbox))
+            self._answers = Answers(config, self._outbox, self._transport, metrics=self._metrics.acks)
             self._delivery = self._make_delivery()
             self._signaller = self._make_signaller(on_durable)
             self._evidence = EvidenceKeeper(evidence_store(config), counts=self._metrics)
+            self._discoveries = discoveries_of(config, counts=self._metrics.discovery)
             self._supervisor = self._make_supervisor(specs, watchers)
             self._http = self._health_server()
             if self._http is not None:
                 parts.callback(self._http.stop)
             self._connect_gauges()
             self._parts = parts.pop_all()
+
+    def _make_transport(self, stdout: TextStream) -> Transport:
+        if self._config.enforce.in_watch:
+            return local_enforcer(self._config, stdout, metrics=self._metrics)
+        return transport(self._config, stdout)
 
     def _check_transport(self) -> None:
         try:
@@ -153,7 +165,7 @@ class WatchService:
 
     def _make_delivery(self) -> Delivery:
         signals = self._config.signals
-        pace = Pace(signals.retry_first_s, signals.retry_cap_s)
+        pace = Pace(signals.retry_first_s, signals.retry_cap_s, again_every_s=again_every_s(self._config))
         return Delivery(self._outbox, self._transport, pace=pace, on_change=_DeliveryLog())
 
     def _make_signaller(self, on_durable: Callable[[KillSignal], None]) -> Signaller:
@@ -168,13 +180,15 @@ class WatchService:
 
     def _make_supervisor(self, specs: Sequence[StreamSpec], watchers: tuple[Watcher, ...]) -> Supervisor:
         return Supervisor(
-            specs,
+            self._discoveries.roster(specs),
             matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(self._config.policy)),
             watchers=(
                 self._signaller.watcher,  # first: what is durable is sent, whatever else fails
                 self._evidence.watcher if self._config.evidence.keep_days else Watcher(),
                 self._attention_keeper().watcher,
                 self._metrics.watcher,
+                self._discoveries.watcher,
+                self._departed.watcher,
                 Watcher(keyframe=self._lags.keep, tick=self._count_delivered),
                 *watchers,
             ),
@@ -213,9 +227,11 @@ class WatchService:
         """Watch until every stream is over, `stop()` is called, or the time is up."""
         began_s = time.monotonic()
         try:
+            self._answers.start()
             self._delivery.start()
             self._evidence.start()
             self._follower.start()
+            self._discoveries.start()
             if self._http is not None:
                 self._http.start()
                 log.info("serving", url=self._http.url)
@@ -225,17 +241,19 @@ class WatchService:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
             self._draining = True
             self._over.set()
+            self._discoveries.stop(_LAST_LISTING_S)
             try:
                 lost = self._signaller.last_words()
                 undelivered = self._flush()
             finally:
                 until_s = time.monotonic() + _LAST_DELIVERY_S
                 self._delivery.stop(_LAST_DELIVERY_S)
+                self._answers.stop(max(0.0, until_s - time.monotonic()))
                 self._evidence.stop(max(0.0, until_s - time.monotonic()))
                 if self._follower.ident is not None:
                     self._follower.join(max(0.0, until_s - time.monotonic()))
                 self._parts.close()
-        keyframes = sum(status.keyframes for status in statuses)
+        keyframes = self._departed.totals.keyframes + sum(status.keyframes for status in statuses)
         tell = log.critical if lost else log.info
         why = self._why_it_stopped(stop_after_s, seconds=time.monotonic() - began_s)
         tell("stopped", why=why, keyframes=keyframes, undelivered=undelivered, lost=lost)
@@ -243,6 +261,8 @@ class WatchService:
         return Summary(
             seconds=time.monotonic() - began_s,
             streams=statuses,
+            departed=self._departed.totals,
+            discovery=self._discoveries.states,
             lag_p50_s=lags.quantile(0.5),
             lag_p99_s=lags.quantile(0.99),
             lag_max_s=lags.most_s,
@@ -258,8 +278,9 @@ class WatchService:
     def _log_start(self) -> None:
         snapshot = self._library.snapshot
         log.info(
-            "watching", streamguard=__version__, streams=self._stream_count, library=snapshot.version,
-            items=snapshot.items, looks=snapshot.looks, outbox=str(self._config.signals.outbox),
+            "watching", streamguard=__version__, streams=self._stream_count, servers=len(self._discoveries),
+            library=snapshot.version, items=snapshot.items, looks=snapshot.looks,
+            outbox=str(self._config.signals.outbox),
             to="standard output" if self._config.redis.url is None else "redis", worker=self._config.worker.name,
             rule=(snapshot.rules or BUILT_IN_RULES).rule.name,
         )  # fmt: skip
@@ -328,6 +349,7 @@ class WatchService:
                 "delivery": delivery.status.value,
                 "delivery_problem": delivery.problem,
                 "signals_not_durable": self._signaller.waiting,
+                "discovery": self._discoveries.detail(),
             },
         )
 
@@ -340,6 +362,8 @@ class WatchService:
             reasons.append("it was asked to stop, and drains")
         elif not self._follower.is_alive():
             reasons.append("nobody looks for new versions of the library")
+        else:
+            reasons += self._discoveries.why_not_ready()
         if waiting := self._signaller.waiting:
             what = "a kill-signal waits" if waiting == 1 else f"{waiting} kill-signals wait"
             reasons.append(f"{what} in memory, to be lost with this process: {self._signaller.problem}")

@@ -234,11 +234,11 @@ class FailingOutbox(Outbox):
 
     failures = 3
 
-    def delivered(self, signal_id: str, *, at_unix_s: float) -> None:
+    def delivered(self, signal_id: str, *, at_unix_s: float, awaits_ack: bool = False) -> None:
         if self.failures:
             self.failures -= 1
             raise OutboxError("write to outbox", self.path, "database or disk is full")
-        super().delivered(signal_id, at_unix_s=at_unix_s)
+        super().delivered(signal_id, at_unix_s=at_unix_s, awaits_ack=awaits_ack)
 
 
 def test_a_full_disk_sends_nothing_twice(tmp_path: Path) -> None:
@@ -310,3 +310,47 @@ def test_appends_are_never_held_up_by_a_hanging_redis(outbox: Outbox, redis_serv
         assert slowest_s < 2  # a call waits 3 s
     streams.close()
     assert len(redis_server.entries()) == 100
+
+
+ACKNOWLEDGED = Pace(retry_first_s=0.005, retry_cap_s=0.02, check_every_s=0.02, again_every_s=0.0)
+
+
+def test_a_kill_that_nobody_answers_to_is_delivered_again(outbox: Outbox) -> None:
+    """Until somebody does: the transport may have lost it. Where nobody is to answer, never."""
+    (first, second) = append(outbox, 1, 2)
+    transport = FakeTransport()
+    with running(outbox, transport, pace=ACKNOWLEDGED):
+        eventually(lambda: min(transport.attempts.count(first), transport.attempts.count(second)) >= 3)
+        outbox.acknowledged(first, outcome="executed")
+        so_far = len(transport.attempts)
+        eventually(lambda: transport.attempts[so_far:].count(second) >= 3)
+        assert transport.attempts[so_far:].count(first) <= 1
+    append(outbox, 3)
+    with running(outbox, transport) as delivery:
+        assert delivery.flush(10)
+        checks = transport.checks
+        eventually(lambda: transport.checks >= checks + 2)
+    assert transport.attempts.count(a_signal(3).id) == 1
+
+
+def test_a_redis_that_lost_its_data_gets_unanswered_kills_again(outbox: Outbox, redis_server: RedisServer) -> None:
+    """And one that did not keeps each once."""
+    (signal_id,) = append(outbox, 1)
+    transport = RedisStreams(redis_server.url, prefix="{streamguard}:", timeout_s=2.0, keep_s=3600)
+    with closing(transport), running(outbox, transport, pace=ACKNOWLEDGED) as delivery:
+        assert delivery.flush(10)
+        redis_server.restart()
+        eventually(redis_server.entries, what="it is there again")
+    assert [signal_id.encode() in fields[b"event"] for fields in redis_server.entries()] == [True]
+
+
+def test_one_that_is_refused_again_holds_up_nothing(outbox: Outbox) -> None:
+    """Redis took it once, and takes the others."""
+    first, second = append(outbox, 1, 2)
+    transport = FakeTransport()
+    with running(outbox, transport, pace=ACKNOWLEDGED) as delivery:
+        assert delivery.flush(10)
+        transport._always = lambda signal: SignalRefused("publish", signal.id, "odd") if signal.id == first else None
+        so_far = len(transport.attempts)
+        eventually(lambda: transport.attempts[so_far:].count(second) >= 3)
+        assert delivery.state.status is DeliveryStatus.OK

@@ -20,6 +20,7 @@ from streamguard.enforce.outbox import (
     Unfit,
 )
 from streamguard.errors import OutboxError
+from streamguard.types import Verdict
 from tests.kill_signals import NOW_UNIX_S, a_decision, a_signal, addressed
 
 APPENDER = """
@@ -266,3 +267,77 @@ def test_a_deleted_outbox_that_another_process_has_by_now_is_left_to_it(path: Pa
         with pytest.raises(OutboxError, match="a new one was made"):
             outbox.append(a_signal())
         assert outbox.append(a_signal())
+
+
+EXPIRES_UNIX_S = a_signal().expires_unix_s
+
+
+def unanswered(outbox: Outbox, *, at_unix_s: float = NOW_UNIX_S + 60) -> tuple[str, ...]:
+    found = outbox.unanswered(10, delivered_by_unix_s=at_unix_s - 30, now_unix_s=at_unix_s)
+    return tuple(signal.id for signal in found)
+
+
+def delivered(outbox: Outbox, *numbers: int, awaits_ack: bool = True) -> list[str]:
+    for number in numbers:
+        outbox.append(a_signal(number))
+        outbox.delivered(a_signal(number).id, at_unix_s=NOW_UNIX_S, awaits_ack=awaits_ack)
+    return [a_signal(number).id for number in numbers]
+
+
+def test_a_kill_is_open_until_somebody_answers(path: Path) -> None:
+    """Delivered is not executed. It is to be sent again now and then, until it expires."""
+    with Outbox.open(path) as outbox:
+        first, second = delivered(outbox, 1, 2)
+        assert outbox.oldest_unanswered_unix_s() == a_signal(1).decided_unix_s
+        assert unanswered(outbox) == (first, second)
+        assert unanswered(outbox, at_unix_s=NOW_UNIX_S + 20) == ()
+        assert unanswered(outbox, at_unix_s=EXPIRES_UNIX_S + 1) == ()
+        outbox.delivered_again(first, at_unix_s=NOW_UNIX_S + 50)
+        assert unanswered(outbox) == (second,)
+        assert outbox.acknowledged(second, outcome="executed")
+        assert not outbox.acknowledged(second, outcome="executed")
+        assert not outbox.acknowledged("sig_of_another_worker", outcome="executed")
+        assert outbox.awaiting_ack() == 1
+        assert outbox.acknowledged(first, outcome="failed")
+        assert (outbox.awaiting_ack(), outbox.oldest_unanswered_unix_s()) == (0, None)
+
+
+def test_only_kills_wait_for_an_answer_and_only_where_one_may_come(path: Path) -> None:
+    """A review is for people; standard output never answers."""
+    with Outbox.open(path) as outbox:
+        review = addressed(a_decision(verdict=Verdict.REVIEW))
+        outbox.append(review)
+        outbox.delivered(review.id, at_unix_s=NOW_UNIX_S, awaits_ack=True)
+        delivered(outbox, 1, awaits_ack=False)
+        assert outbox.awaiting_ack() == 0
+        assert outbox.give_up(expired_by_unix_s=EXPIRES_UNIX_S + 1000) == ()
+
+
+def test_an_answer_may_come_before_the_note_of_the_delivery(path: Path) -> None:
+    """An enforcer is quick; it counts all the same."""
+    with Outbox.open(path) as outbox:
+        outbox.append(a_signal(1))
+        assert outbox.acknowledged(a_signal(1).id, outcome="executed")
+        assert outbox.depth() == 1
+        delivered(outbox, 1)
+        assert (outbox.depth(), outbox.awaiting_ack()) == (0, 0)
+
+
+def test_what_nobody_answered_to_is_given_up_once(path: Path) -> None:
+    """When it has expired, with its event, so that it can be said what it was."""
+    with Outbox.open(path) as outbox:
+        delivered(outbox, 1)
+        assert outbox.give_up(expired_by_unix_s=EXPIRES_UNIX_S - 1) == ()
+        assert outbox.give_up(expired_by_unix_s=EXPIRES_UNIX_S) == (a_signal(1).event,)
+        assert outbox.give_up(expired_by_unix_s=EXPIRES_UNIX_S) == ()
+        assert outbox.awaiting_ack() == 0
+
+
+def test_an_open_kill_that_was_changed_is_not_sent_again(path: Path) -> None:
+    """It is no signal of ours any more, and nobody waits for it."""
+    with Outbox.open(path) as outbox:
+        delivered(outbox, 1, 2)
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("UPDATE signals SET stream = 'innocent' WHERE id = ?", (a_signal(1).id,))
+        assert unanswered(outbox) == (a_signal(2).id,)
+        assert outbox.awaiting_ack() == 1

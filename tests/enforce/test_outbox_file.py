@@ -115,6 +115,8 @@ def test_an_outbox_of_the_first_format_is_taken_over(path: Path) -> None:
     with Outbox.open(path) as outbox:
         outbox.append(a_signal(0))
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP INDEX unanswered")
+        db.execute("ALTER TABLE signals DROP COLUMN ack")
         db.execute("ALTER TABLE signals DROP COLUMN sha256")
         db.execute("PRAGMA user_version = 1")
     for _ in range(2):
@@ -122,6 +124,22 @@ def test_an_outbox_of_the_first_format_is_taken_over(path: Path) -> None:
             outbox.append(a_signal(1))
             assert outbox.pending(10).signals == (a_signal(0), a_signal(1))
             assert not outbox.pending(10).unfit
+
+
+def test_an_outbox_of_the_second_format_is_taken_over(path: Path) -> None:
+    """What was delivered before waits for nobody's answer; what waits is delivered."""
+    with Outbox.open(path) as outbox:
+        for number in (0, 1):
+            outbox.append(a_signal(number))
+        outbox.delivered(a_signal(0).id, at_unix_s=a_signal(0).decided_unix_s)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP INDEX unanswered")
+        db.execute("ALTER TABLE signals DROP COLUMN ack")
+        db.execute("PRAGMA user_version = 2")
+    for _ in range(2):
+        with Outbox.open(path) as outbox:
+            assert outbox.pending(10).signals == (a_signal(1),)
+            assert outbox.awaiting_ack() == 0
 
 
 def test_another_programs_database_is_left_alone(path: Path) -> None:

@@ -1,0 +1,305 @@
+"""One media server's desk: a thread that takes the next step of all its orders, so that no other server waits for it.
+
+Each round strikes what is new, lists the publishers once for all orders that are due, and drops at most a few at once.
+"""
+
+import ipaddress
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+from streamguard.core.backoff import delay_s
+from streamguard.enforce.enforcer import Order, Progress, Settled, Step, next_step, without_listing
+from streamguard.enforce.strikes import Strike, publisher_keys
+from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, UsageError
+from streamguard.servers.server import MediaServer, Publisher
+from streamguard.types import SessionId
+
+MOST_ORDERS = 1000
+"""More wait in Redis."""
+ORDERS_A_ROUND = 64
+DROPS_AT_ONCE = 8
+CHECK_EVERY_S = 10.0
+"""An idle server is asked so often, so that trouble shows before it matters."""
+
+TOGETHER_S = 0.005
+"""What is due within so short a time is served by one listing."""
+VERIFY_FIRST_S = 0.015
+VERIFY_CAP_S = 1.0
+RETRY_FIRST_S = 0.2
+RETRY_CAP_S = 5.0
+
+
+class StrikeBook(Protocol):
+    """Where publishers are entered that the gate refuses."""
+
+    def add(self, strike: Strike, /) -> None:
+        """Returns when it counts; adding it again is harmless. Called by one thread.
+
+        Raises SignalsUnreachable, SignalsRejected, or UsageError for a name that cannot be struck.
+        """
+
+
+class ServerStatus(Enum):
+    OK = "ok"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    NOT_UNDERSTOOD = "not_understood"
+    ENDED = "ended"
+    """The thread is dead by a mistake of ours: restart the enforcer. Redis keeps the signals."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """How the server answers; `problem` is empty while ok."""
+
+    status: ServerStatus = ServerStatus.OK
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeskOptions:
+    """`strike_addresses`: the publisher's address is refused as well as its key."""
+
+    strike_addresses: bool = False
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(slots=True)
+class _Task:
+    """An order under way; only the thread touches it. Rounds in a row since something went well, or wrong."""
+
+    progress: Progress
+    due_s: float
+    verified: int = 0
+    failed: int = 0
+
+
+class Desk:
+    """`submit()` orders from any thread; `on_settled` is called by its own thread, once for each order: it must neither
+    block nor raise. The server is asked by several threads at once.
+    """
+
+    def __init__(
+        self,
+        server: MediaServer,
+        strikes: StrikeBook,
+        *,
+        on_settled: Callable[[Order, Settled], None],
+        on_change: Callable[[str, ServerState], None] = lambda _name, _state: None,
+        options: DeskOptions = DeskOptions(),
+    ) -> None:
+        self.name = server.name
+        self._server = server
+        self._strikes = strikes
+        self._on_settled = on_settled
+        self._on_change = on_change
+        self._options = options
+        self._tasks: dict[str, _Task] = {}
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._checked_s = -CHECK_EVERY_S
+        self._drops = ThreadPoolExecutor(DROPS_AT_ONCE, thread_name_prefix=f"drop-{self.name}")
+        self._thread = threading.Thread(target=self._run, name=f"desk-{self.name}", daemon=True)
+        self.state = ServerState()
+        self.beat_at_s = options.monotonic()
+
+    @property
+    def waiting(self) -> int:
+        """Orders that are not settled yet."""
+        return len(self._tasks)
+
+    def submit(self, order: Order) -> bool:
+        """False: there are too many; ask again later. An order that is known is taken once."""
+        with self._changed:
+            if order.id in self._tasks:
+                return True
+            if len(self._tasks) >= MOST_ORDERS:
+                return False
+            self._tasks[order.id] = _Task(Progress(order, self._options.clock()), self._options.monotonic())
+            self._changed.notify_all()
+        return True
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Finishes what is under way and goes well; the rest stays unsettled. False: it is still busy."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        self._drops.shutdown(wait=False, cancel_futures=True)
+        return not self._thread.is_alive()
+
+    def round(self) -> float:
+        """The next step of every order that is due; returns the seconds until the next is."""
+        self.beat_at_s = now_s = self._options.monotonic()
+        with self._changed:
+            due = [task for task in self._tasks.values() if task.due_s <= now_s + TOGETHER_S][:ORDERS_A_ROUND]
+        if due:
+            self._take_steps(due)
+        elif now_s - self._checked_s >= CHECK_EVERY_S:
+            self._list()
+        with self._changed:
+            nearest_s = min((task.due_s for task in self._tasks.values()), default=self._checked_s + CHECK_EVERY_S)
+        return max(0.0, nearest_s - self._options.monotonic())
+
+    def _run(self) -> None:
+        ended_well = False
+        try:
+            while not (self._stopping and self._nothing_goes_well()):
+                rest_s = self.round()
+                with self._changed:
+                    self._changed.wait_for(self._is_called, rest_s)
+            ended_well = True
+        finally:
+            if not ended_well:
+                # An exception that nobody foresaw: Python's thread hook prints it, the state shows it.
+                problem = f"ended by {type(sys.exception()).__name__}; this is a bug, restart the enforcer"
+                self._become(ServerStatus.ENDED, problem)
+
+    def _nothing_goes_well(self) -> bool:
+        return all(task.failed for task in self._tasks.values())
+
+    def _is_called(self) -> bool:
+        now_s = self._options.monotonic()
+        return self._stopping or any(task.due_s <= now_s for task in self._tasks.values())
+
+    def _take_steps(self, due: list[_Task]) -> None:
+        if not self._options.strike_addresses:
+            self._strike(due, {})
+        listed = self._list()
+        if self._options.strike_addresses:
+            self._strike(due, listed or {})
+        now_unix_s = self._options.clock()
+        dropping: dict[SessionId, tuple[_Task, Publisher]] = {}
+        for task in due:
+            order = task.progress.order
+            if listed is None:
+                self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
+                continue
+            publisher = listed.get(order.session)
+            step = next_step(task.progress, publisher, now_unix_s=now_unix_s)
+            if step is Step.DROP and publisher is not None:
+                if order.session not in dropping:
+                    dropping[order.session] = (task, publisher)
+                    continue
+                # Another signal has just had it dropped.
+                task.progress = replace(task.progress, asked_unix_s=now_unix_s)
+            self._follow(task, step, went_well=not task.progress.unstruck)
+        for task, progress in self._drops.map(self._drop, dropping.values()):
+            task.progress = progress
+            task.verified = 0
+            self._follow(task, Step.WAIT, went_well=progress.dropped_unix_s is not None)
+
+    def _strike(self, tasks: list[_Task], listed: Mapping[SessionId, Publisher]) -> None:
+        problem = ""
+        for task in tasks:
+            if task.progress.struck_unix_s is not None or task.progress.never_struck:
+                continue
+            strike = _strike_of(task.progress.order, listed, by_address=self._options.strike_addresses)
+            try:
+                # Where one cannot be written the next is not tried: each might take a time-out, and the cut waits.
+                if not problem:
+                    self._strikes.add(strike)
+            except SignalsError as error:
+                problem = str(error)
+            except UsageError as error:  # a name that cannot be a key: this one alone, and for ever
+                task.progress = replace(task.progress, unstruck=str(error), never_struck=True)
+                continue
+            if problem:
+                task.progress = replace(task.progress, unstruck=problem)
+            else:
+                task.progress = replace(task.progress, unstruck="", struck_unix_s=self._options.clock())
+
+    def _list(self) -> dict[SessionId, Publisher] | None:
+        """All who publish, by session; None: the server does not say so, and its state says why."""
+        self._checked_s = self._options.monotonic()
+        try:
+            publishers = self._server.publishers()
+        except ServerError as error:
+            self._become(_status_of(error), str(error))
+            return None
+        twice = [session for session, count in Counter(one.session for one in publishers).items() if count > 1]
+        if twice:
+            # Whoever is meant, the other must not be cut.
+            self._become(ServerStatus.NOT_UNDERSTOOD, f"{self.name} lists two publishers as session {twice[0]}")
+            return None
+        self._become(ServerStatus.OK)
+        return {publisher.session: publisher for publisher in publishers}
+
+    def _drop(self, dropping: tuple[_Task, Publisher]) -> tuple[_Task, Progress]:
+        task, publisher = dropping
+        progress = replace(task.progress, asked_unix_s=self._options.clock())
+        try:
+            was_there = self._server.drop(publisher)
+        except ServerError as error:
+            # Not asked, as far as we know: it is tried again as soon as a retry is due.
+            return task, replace(task.progress, problem=str(error))
+        if not was_there:
+            return task, replace(progress, problem=f"{self.name} lists the session, and says that it is gone")
+        dropped_unix_s = progress.dropped_unix_s or self._options.clock()
+        return task, replace(progress, dropped_unix_s=dropped_unix_s, problem="")
+
+    def _follow(self, task: _Task, step: Settled | Step, *, went_well: bool) -> None:
+        if isinstance(step, Settled):
+            with self._changed:
+                del self._tasks[task.progress.order.id]
+            self._on_settled(task.progress.order, step)
+            return
+        if went_well:
+            task.failed, task.verified = 0, task.verified + 1
+            # All that were dropped together are looked for together: no jitter.
+            rest_s = delay_s(task.verified, first_s=VERIFY_FIRST_S, cap_s=VERIFY_CAP_S, jitter=1.0)
+        else:
+            task.failed += 1
+            if self.state.problem:
+                task.progress = replace(task.progress, problem=self.state.problem)
+            jitter = random.random()  # noqa: S311 - spreads enforcers, guards nothing
+            rest_s = delay_s(task.failed, first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S, jitter=jitter)
+        task.due_s = self._options.monotonic() + rest_s
+
+    def _become(self, status: ServerStatus, problem: str = "") -> None:
+        before, self.state = self.state, ServerState(status, problem)
+        if before.status is not status:
+            self._on_change(self.name, self.state)
+
+
+def _status_of(error: ServerError) -> ServerStatus:
+    if isinstance(error, ServerUnreachable):
+        return ServerStatus.UNREACHABLE
+    return ServerStatus.REFUSED if isinstance(error, ServerRefused) else ServerStatus.NOT_UNDERSTOOD
+
+
+def _strike_of(order: Order, listed: Mapping[SessionId, Publisher], *, by_address: bool) -> Strike:
+    """By the stream's key; by the address too, where the session is listed with one that is somebody's alone."""
+    publisher = listed.get(order.session)
+    address = publisher.address if publisher is not None and _is_of_one(publisher.address) else ""
+    return Strike(
+        signal_id=order.id,
+        keys=publisher_keys(order.stream, address=address, arguments={}, by_address=by_address, account_argument=None),
+        stream=order.stream,
+        session=order.session,
+        reference=order.reference,
+        reason=f"known footage, label {order.label}",
+        decided_unix_s=order.decided_unix_s,
+    )
+
+
+def _is_of_one(address: str) -> bool:
+    """The loopback's is that of a proxy before the server, and so everybody's."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return not (parsed.is_loopback or parsed.is_unspecified)
