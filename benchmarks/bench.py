@@ -47,7 +47,7 @@ CASES = (
 )
 QUICK_CASES = ("1080p:4", "360p:4")
 SOAK_CASES = ("1080p:60",)
-QUICK_SIZES = (10_000, 100_000, 300_000)
+QUICK_SIZES = (10_000, 30_000, 100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,8 @@ def main() -> None:
     options = parser().parse_args()
     if unknown := set(options.parts) - {*PARTS, REPORT}:
         parser().error(f"no such part: {', '.join(sorted(unknown))}")
+    if options.minutes < 1:
+        parser().error("--minutes: memory does not tell in less than one")
     parts = options.parts or [STREAMS, PEERS, LOOKUPS]
     end_well_when_asked()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ def conditions(*, quick: bool) -> Conditions:
         processor=_first(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()) or platform.machine(),
         cores=os.cpu_count() or 1,
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1),
-        kernel=platform.release(),
+        kernel=platform.release().partition("-")[0],
         versions={"python": platform.python_version(), **_packages(), **_programs()},
         load_at_start=round(os.getloadavg()[0], 2),
         busy_percent_at_start=round(_busy_percent(), 1),

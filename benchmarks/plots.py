@@ -1,7 +1,6 @@
 """The plots of docs/performance.md, drawn from what `make bench` has kept."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,7 +11,20 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.report import LOOKUPS, PEERS, SOAK, STREAMS, Part, Results, growing, slopes, straight_lines
+from benchmarks.figures import S_AN_HOUR
+from benchmarks.report import (
+    LOOKUPS,
+    PEERS,
+    SOAK,
+    STREAMS,
+    Part,
+    Results,
+    cpu,
+    cpu_percents,
+    growing,
+    memory,
+    straight_lines,
+)
 
 DPI = 110
 SIZE_INCHES = (9.0, 3.8)
@@ -37,20 +49,20 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 
 def _streams(part: Part, figure: Figure) -> None:
-    cpu, memory = figure.subplots(1, 2)
+    busy, pss = figure.subplots(1, 2)
     fits = straight_lines(part.lines)
     for size, colour in zip(dict.fromkeys(line.size for line in part.lines), COLOURS, strict=False):
         some = growing(part.lines, size)
         numbers = [line.streams for line in some]
-        cpu.plot(numbers, [line.ours_percent * line.streams for line in some], "o", color=colour, label=size)
-        cpu.plot(numbers, [line.floor_percent * line.streams for line in some], "x", color=colour)
-        memory.plot(numbers, [line.pss_mib * line.streams for line in some], "o", color=colour, label=size)
+        busy.plot(numbers, [line.ours_percent * line.streams for line in some], "o", color=colour, label=size)
+        busy.plot(numbers, [line.floor_percent * line.streams for line in some], "x", color=colour)
+        pss.plot(numbers, [line.pss_mib * line.streams for line in some], "o", color=colour, label=size)
         if size in fits:
-            for axes, name, style in ((cpu, "ours", "-"), (cpu, "floor", ":"), (memory, "pss", "-")):
+            for axes, name, style in ((busy, "ours", "-"), (busy, "floor", ":"), (pss, "pss", "-")):
                 axes.plot(numbers, [fits[size][name].at(number) for number in numbers], style, color=colour, lw=1)
-    cpu.plot([], [], "x:", color="grey", label="floor: ffmpeg, keyframes")
-    _named(cpu, "streams", "CPU of all, % of a core")
-    _named(memory, "streams", "PSS of all, MiB, library included")
+    busy.plot([], [], "x:", color="grey", label="floor: ffmpeg, keyframes")
+    _named(busy, "streams", "CPU of all, % of a core")
+    _named(pss, "streams", "PSS of all, MiB, library included")
 
 
 def _peers(part: Part, figure: Figure) -> None:
@@ -62,44 +74,39 @@ def _peers(part: Part, figure: Figure) -> None:
         color=["tab:orange" if peer.name == "StreamGuard" else "tab:grey" for peer in shown],
     )
     axes.bar_label(bars, [f" {peer.percent:.2f} %" for peer in shown])
-    axes.margins(x=0.12)
+    axes.margins(x=0.2)
     axes.set_xlabel("CPU of a stream of 1080p30, 6 Mb/s, % of a core")
 
 
 def _lookups(part: Part, figure: Figure) -> None:
-    time, memory = figure.subplots(1, 2)
+    time, room = figure.subplots(1, 2)
     for what, colour in zip(dict.fromkeys(one.what for one in part.growth), COLOURS, strict=False):
         some = [one for one in part.growth if one.what == what]
         sizes = [one.size for one in some]
         time.loglog(sizes, [one.look_ms for one in some], "o-", color=colour, label=what)
         time.loglog(sizes, [one.flat_look_ms for one in some], ":", color=colour, label=f"{what}, every code")
-        memory.loglog(sizes, [one.size * one.bytes_each / 1e6 for one in some], "o-", color=colour, label=what)
+        room.loglog(sizes, [one.size * one.bytes_each / 1e6 for one in some], "o-", color=colour, label=what)
     _named(time, "fingerprints in the library", "a look, ms of CPU")
-    _named(memory, "fingerprints in the library", "memory, MB")
+    _named(room, "fingerprints in the library", "memory, MB")
 
 
 def _soak(part: Part, figure: Figure) -> None:
-    memory, cpu = figure.subplots(1, 2)
+    pss, busy = figure.subplots(1, 2)
     for line, colour in zip(part.lines, COLOURS, strict=False):
-        hours = [at_s / 3600 for at_s, _, _ in line.samples]
-        pss, busy = slopes(line)
         name = f"{line.streams} x {line.size}"
-        memory.plot(hours, [pss_mib for _, _, pss_mib in line.samples], ".", color=colour, label=name)
-        memory.plot(hours, [pss.at(hour) for hour in hours], "-", color=colour, lw=1)
-        percents = [
-            (cpu_s - before_s) / (at_s - from_s) * 100
-            for (from_s, before_s, _), (at_s, cpu_s, _) in pairwise(line.samples)
-        ]
-        cpu.plot(hours[1:], percents, ".", color=colour, label=name)
-        cpu.plot(hours, [busy.at(hour) for hour in hours], "-", color=colour, lw=1)
-    _named(memory, "hours", "PSS of all, MiB")
-    _named(cpu, "hours", "CPU of all, % of a core")
+        points = [(at_s / S_AN_HOUR, pss_mib) for at_s, _, pss_mib in line.samples]
+        for axes, some, through in ((pss, points, memory(line)), (busy, cpu_percents(line), cpu(line))):
+            hours = [hour for hour, _ in some]
+            axes.plot(hours, [value for _, value in some], ".", color=colour, label=name)
+            axes.plot(hours, [through.at(hour) for hour in hours], "-", color=colour, lw=1)
+    _named(pss, "hours", "PSS of all, MiB")
+    _named(busy, "hours", "CPU of all, % of a core")
 
 
 def _named(axes: Axes, across: str, up: str) -> None:
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     if axes.get_yscale() == "linear":
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, axes.dataLim.ymax * 1.15)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize="small")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +85,23 @@ def growing(lines: Sequence[Line], size: str) -> list[Line]:
     return sorted(some, key=lambda line: line.streams)
 
 
-def slopes(line: Line) -> tuple[Fit, Fit]:
-    """(MiB of all processes over hours, percent of a core of all over hours) of one long run."""
-    hours = [(at_s / S_AN_HOUR, cpu_s, pss_mib) for at_s, cpu_s, pss_mib in line.samples]
-    percents = [
-        ((at + before) / 2, (cpu_s - cpu_before_s) / ((at - before) * S_AN_HOUR) * 100)
-        for (before, cpu_before_s, _), (at, cpu_s, _) in pairwise(hours)
+def memory(line: Line, *, second_half: bool = False) -> Fit:
+    """MiB of all processes over hours; in the second half of a long run nothing grows that only fills up."""
+    samples = line.samples[len(line.samples) // 2 if second_half else 0 :]
+    return fit((at_s / S_AN_HOUR, pss_mib) for at_s, _, pss_mib in samples)
+
+
+def cpu(line: Line) -> Fit:
+    """Percent of a core of all processes over hours."""
+    return fit(cpu_percents(line))
+
+
+def cpu_percents(line: Line) -> list[tuple[float, float]]:
+    """(hours, percent of a core of all processes) between two samples each."""
+    return [
+        ((at_s + before_s) / 2 / S_AN_HOUR, (cpu_s - cpu_before_s) / (at_s - before_s) * 100)
+        for (before_s, cpu_before_s, _), (at_s, cpu_s, _) in pairwise(line.samples)
     ]
-    return fit((at, pss_mib) for at, _, pss_mib in hours), fit(percents)
 
 
 def markdown(results: Results, figures: str) -> str:
@@ -101,9 +110,11 @@ def markdown(results: Results, figures: str) -> str:
         STREAMS: _streams, PEERS: _peers, LOOKUPS: _lookups, SOAK: _soak,
     }  # fmt: skip
     blocks: list[str] = []
-    for name in PARTS:
-        if (part := results.get(name)) is not None:
-            blocks += [*texts[name](part), f"![{_PLOTS[name]}]({figures}/{name}.png)", conditions(part.conditions)]
+    parts = [(name, results[name]) for name in PARTS if name in results]
+    for (name, part), following in zip_longest(parts, parts[1:]):
+        blocks += [*texts[name](part), f"![{_PLOTS[name]}]({figures}/{name}.png)"]
+        if following is None or following[1].conditions != part.conditions:  # else it is of the same run
+            blocks += [conditions(part.conditions)]
     return "\n\n".join(blocks)
 
 
@@ -170,11 +181,11 @@ def _lookups(part: Part) -> list[str]:
         some = [one for one in part.growth if one.what == what]
         if len(some) >= LEAST_POINTS:
             time = fit((one.size / 1e6, one.look_ms) for one in some)
-            memory = fit((one.size / 1e6, one.size * one.bytes_each / 1e6) for one in some)
+            room = fit((one.size / 1e6, one.size * one.bytes_each / 1e6) for one in some)
             said.append(
                 f"- {what}: {time.intercept:z.2f} ms + {time.slope:.3f} ms a million (no point farther from the line "
-                f"than {time.worst_residual:.2f} ms, R² {time.r_squared:.3f}); memory {memory.slope:.0f} MB a million "
-                f"(within {memory.worst_residual:.0f} MB)."
+                f"than {time.worst_residual:.2f} ms, R² {time.r_squared:.3f}); memory {room.slope:.0f} MB a million "
+                f"(within {room.worst_residual:.0f} MB)."
             )
     head = "CPU time of one thread: all 16 views of PDQ, or all features of one keyframe."
     return ["### Growth of the library", head, table(growth.HEAD, map(growth.row, part.growth)), "\n".join(said)]
@@ -183,12 +194,13 @@ def _lookups(part: Part) -> list[str]:
 def _soak(part: Part) -> list[str]:
     blocks = ["### Half an hour and more", table(HEAD, map(row, part.lines))]
     for line in part.lines:
-        pss, cpu = slopes(line)
+        pss, half, busy = memory(line), memory(line, second_half=True), cpu(line)
         minutes = line.samples[-1][0] / 60
         blocks.append(
             f"{Case(line.size, line.streams)} for {minutes:.0f} minutes, {len(line.samples)} samples: memory of all "
-            f"processes {pss.intercept:z.0f} MiB at the start, {pss.slope:+z.1f} MiB an hour (within "
-            f"{pss.worst_residual:.0f} MiB of the line); CPU {cpu.intercept:.1f} % of a core, {cpu.slope:+z.1f} % an "
-            f"hour; {line.reconnects} reconnects, {line.restarts} restarts."
+            f"processes {pss.intercept:.0f} MiB at the start, {pss.slope:+z.1f} MiB an hour (within "
+            f"{pss.worst_residual:.0f} MiB of the line), {half.slope:+z.1f} MiB an hour in the second half; CPU "
+            f"{busy.intercept:.1f} % of a core, {busy.slope:+z.1f} % an hour; {line.reconnects} reconnects, "
+            f"{line.restarts} restarts."
         )
     return blocks

@@ -20,6 +20,7 @@ nginx with its RTMP module, and ffmpeg. `make bench` runs this beside others, an
 
 import argparse
 import json
+import math
 import re
 import statistics
 import sys
@@ -31,7 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the servers are those of the tests
 
 from benchmarks.conditions import FOLDER, told, work_folder
-from benchmarks.figures import bucket_quantile, quantile, table
+from benchmarks.figures import bucket_quantile, fit, quantile, table
 from benchmarks.made import SIZES, Footage, footage, library
 from benchmarks.rtmp_streams import watching
 from benchmarks.studio import Cost, floor, published
@@ -207,7 +208,7 @@ HEAD = (
     "of it the parent",
     "ratio",
     "streams a core",
-    "PSS a stream, without the library",
+    "PSS a stream, without the library, of the children",
     "lag p50, p99",
     "all opened",
     "signal durable p50, p95",
@@ -218,6 +219,7 @@ def row(line: Line) -> list[str]:
     """Of the table."""
     floors = sorted((line.floor_before_percent, line.floor_after_percent))
     in_time = f"{line.signals_in_time} of {line.signals} within {WITHIN_S * 1000:.0f} ms"
+    pss = f"{line.pss_mib:.1f}, {line.pss_without_library_mib:.1f}, {line.children_pss_mib / line.streams:.1f} MiB"
     return [
         str(Case(line.size, line.streams, line.time_to_kill_s)),
         f"{line.floor_percent:.2f} % ({floors[0]:.2f} to {floors[1]:.2f})",
@@ -225,7 +227,7 @@ def row(line: Line) -> list[str]:
         f"{line.parent_percent:.2f} %",
         f"{line.ratio:.2f}",
         f"{line.streams_a_core:.0f}",
-        f"{line.pss_mib:.1f}, {line.pss_without_library_mib:.1f} MiB (ffmpeg {line.floor_pss_mib:.1f})",
+        f"{pss} (ffmpeg {line.floor_pss_mib:.1f})",
         f"{line.lag_p50_s * 1000:.0f}, {line.lag_p99_s * 1000:.0f} ms",
         f"{line.all_opened_s - line.library_opened_s:.1f} s",
         f"{line.signal_p50_s * 1000:.0f}, {line.signal_p95_s * 1000:.0f} ms; {in_time}",
@@ -259,10 +261,9 @@ def measure_all(
 
 
 def expected_busy_percent(one: Case, lines: Sequence[Line]) -> float:
-    """What it would take of the machine, by the largest case of its size so far; 0 where there is none."""
-    before = [line for line in lines if line.size == one.size and line.streams]
-    largest = max(before, key=lambda line: line.streams, default=None)
-    return largest.machine_busy_percent * one.streams / largest.streams if largest else 0.0
+    """What it would take of the machine: on the line through those of its size so far; NaN of fewer than two."""
+    busy = [(line.streams, line.machine_busy_percent) for line in lines if line.size == one.size]
+    return fit(busy).at(one.streams) if len({streams for streams, _ in busy}) > 1 else math.nan
 
 
 def main() -> None:

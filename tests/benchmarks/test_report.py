@@ -1,5 +1,6 @@
 """What `make bench` keeps, and makes of it."""
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,10 @@ from benchmarks.report import (
     STREAMS,
     Part,
     Results,
+    cpu,
     markdown,
+    memory,
     read,
-    slopes,
     straight_lines,
     write,
 )
@@ -42,7 +44,8 @@ def a_line(streams: int, *, size: str = "1080p", ours_percent: float = 1.5) -> L
         lag_p99_s=0.04, lags=100, library_opened_s=1.0, half_opened_s=2.0, all_opened_s=3.0, signals=4,
         signal_p50_s=0.02, signal_p95_s=0.03, signals_in_time=4, kills=4, kills_wanted=4, slowest_kill_s=5.0,
         reconnects=0, restarts=0, machine_busy_percent=2.0 * streams,
-        samples=[(0.0, 0.0, 1000.0), (1800.0, 900.0, 1001.0), (3600.0, 1800.0, 1002.0)],
+        samples=[(0.0, 0.0, 1000.0), (1200.0, 600.0, 1000.0 + 2 / 3), (2400.0, 1200.0, 1001.0 + 1 / 3),
+                 (3600.0, 1800.0, 1002.0)],
     )  # fmt: skip
 
 
@@ -81,7 +84,8 @@ def test_the_text_has_every_part_and_says_what_to_doubt(results: Results) -> Non
     assert "| vpdq, one hash a second | file | 18.00 % |  | 12.00 |" in text
     assert "PDQ: 0.00 ms + 1.000 ms a million" in text
     assert "memory of all processes 1000 MiB at the start, +2.0 MiB an hour" in text
-    assert text.count("commit `0123456789ab`: 4 cores of Made Up 1") == 4
+    assert "+2.0 MiB an hour in the second half" in text
+    assert text.count("commit `0123456789ab`: 4 cores of Made Up 1") == 3  # of parts measured in one run, once
     assert text.count("was busy with something else") == 1
 
 
@@ -96,9 +100,9 @@ def test_lines_go_through_streams_of_one_size_of_which_all_is_looked_at() -> Non
 
 def test_slopes_of_a_long_run_are_an_hour() -> None:
     """MiB, and percent of a core; half a core all the time does not grow."""
-    pss, cpu = slopes(a_line(60))
-    assert pss.slope == pytest.approx(2.0)
-    assert (cpu.intercept, cpu.slope) == pytest.approx((50.0, 0.0))
+    line = a_line(60)
+    assert memory(line).slope == memory(line, second_half=True).slope == pytest.approx(2.0)
+    assert (cpu(line).intercept, cpu(line).slope) == pytest.approx((50.0, 0.0), abs=1e-6)
 
 
 def test_a_case_is_named_by_size_and_streams() -> None:
@@ -110,11 +114,12 @@ def test_a_case_is_named_by_size_and_streams() -> None:
             case(wrong)
 
 
-def test_room_is_judged_by_the_largest_case_of_that_size() -> None:
-    """Of another size nothing is known."""
-    lines = [a_line(10), a_line(30), a_line(40, size="720p")]
-    assert expected_busy_percent(Case("1080p", 60), lines) == pytest.approx(120.0)
-    assert expected_busy_percent(Case("360p", 60), lines) == 0
+def test_room_is_judged_by_a_line_through_the_cases_of_that_size() -> None:
+    """What others use of the machine is in no stream's share; of fewer than two cases nothing is known."""
+    lines = [replace(a_line(streams), machine_busy_percent=7.0 + 1.5 * streams) for streams in (10, 30)]
+    lines += [a_line(40, size="720p")]
+    assert expected_busy_percent(Case("1080p", 60), lines) == pytest.approx(97.0)
+    assert math.isnan(expected_busy_percent(Case("720p", 60), lines))
 
 
 def test_each_part_has_its_plot(results: Results, tmp_path: Path) -> None:
