@@ -36,19 +36,20 @@ format: $(VENV)/.dev ## Put the code in its usual form, and mend what ruff can m
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
 
-bench: $(VENV)/.bench ## Measure: PDQ beside pdqhash, and whatever else stands in benchmarks/
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit; done
+bench: $(VENV)/.bench $(VENV)/.peers ## Measure what streams and look-ups cost, in an hour; QUICK=1: in five minutes; WRITE=1: into docs/
+	@$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	@command -v uv > /dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 2; }
 	$(COMPILE) --upgrade pyproject.toml -o requirements/runtime.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock requirements/build.in -o requirements/build.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock pyproject.toml --group dev -o requirements/dev.lock
-	$(COMPILE) --upgrade -c requirements/runtime.lock --group bench -o requirements/bench.lock
+	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock --group bench -o requirements/bench.lock
+	$(COMPILE) --upgrade --group peers -o requirements/peers.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock pyproject.toml --extra ray -o requirements/ray.lock
 
 clean: ## Remove all that these commands made
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -73,6 +74,12 @@ $(VENV)/.bench: requirements/bench.lock $(VENV)/.dev
 	@$(PIP) --require-hashes -r requirements/bench.lock || { \
 	  echo "pdqhash comes as source: building it takes g++ and Python's headers (Debian: apt-get install g++ python3-dev)" >&2; exit 2; }
 	@touch $@
+
+# Not everybody can build it, and nothing else needs it.
+$(VENV)/.peers: requirements/peers.lock $(VENV)/.bench
+	@$(PIP) --require-hashes -r requirements/peers.lock && touch $@ || { \
+	  echo "No vpdq to compare with: it comes as source, and building it takes g++, cmake, pkg-config, Python's and FFmpeg's headers" >&2; \
+	  echo "(Debian: apt-get install g++ cmake pkg-config python3-dev libav{device,filter,format,codec,util}-dev libsw{scale,resample}-dev)" >&2; }
 
 $(VENV)/.ray: requirements/ray.lock $(VENV)/.runtime
 	@echo "Installing Ray into $(VENV) (once, 85 MB to fetch)" >&2

@@ -28,7 +28,8 @@ events {{ worker_connections 1024; }}
 rtmp {{ access_log off; server {{ listen 127.0.0.1:{rtmp_port}; chunk_size 65536; ping 10s; ping_timeout 5s; timeout 20s;
   application live {{ live on; record off; wait_key on; wait_video on; idle_streams off; publish_notify on;
     hls on; hls_path {folder}/hls; hls_fragment 2s; hls_playlist_length 10s; hls_cleanup on; {directives} }}
-  application patient {{ live on; record off; idle_streams on; }} }} }}
+  application patient {{ live on; record off; idle_streams on; }}
+  application plain {{ live on; record off; idle_streams off; }} }} }}
 http {{ access_log off; client_body_temp_path {folder}/tmp; proxy_temp_path {folder}/tmp; fastcgi_temp_path {folder}/tmp;
   uwsgi_temp_path {folder}/tmp; scgi_temp_path {folder}/tmp;
   server {{ listen 127.0.0.1:{http_port};
@@ -73,7 +74,9 @@ class Publisher:
 
 
 class RtmpServer:
-    """nginx-rtmp with an application `live` (HLS of 2 s fragments) and `patient` (players wait for a publisher)."""
+    """nginx-rtmp with the applications `live` (HLS of 2 s fragments), `patient` (players wait for a publisher), and
+    `plain` (neither).
+    """
 
     def __init__(self, folder: Path, *, workers: int = 1, directives: str = "") -> None:
         (self._nginx,) = need("nginx")

@@ -18,7 +18,7 @@ MANUALS = (
     *("README.md", "CONTRIBUTING.md", "docs/operations.md"),
     *("docs/signals.md", "docs/evidence.md", "docs/enforcement.md", "docs/media-servers.md"),
 )
-LOCKS = ("runtime", "build", "dev", "bench", "ray")
+LOCKS = ("runtime", "build", "dev", "bench", "peers", "ray")
 MOST_LINES = 450
 
 
@@ -142,6 +142,7 @@ def test_every_dependency_is_locked() -> None:
         "build": tree["build-system"]["requires"],
         "dev": tree["dependency-groups"]["dev"],
         "bench": tree["dependency-groups"]["bench"],
+        "peers": tree["dependency-groups"]["peers"],
         "ray": [*tree["project"]["dependencies"], *tree["project"]["optional-dependencies"]["ray"]],
     }
     for lock, requirements in wanted.items():

@@ -12,8 +12,11 @@ def children(pid: int) -> tuple[int, ...]:
 
 def descendants(pid: int) -> tuple[int, ...]:
     """Its children, and theirs."""
-    below = children(pid)
-    return (*below, *(deeper for child in below for deeper in descendants(child)))
+    states = _all()
+    found = [pid]
+    for one in found:  # it grows meanwhile
+        found += [child for child, (parent, state) in states.items() if parent == one and state != "Z"]
+    return tuple(found[1:])
 
 
 def forkservers(worker: int) -> tuple[int, ...]:
