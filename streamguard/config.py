@@ -54,6 +54,7 @@ def _can_be_shown(name: str) -> str:
 Whole = Annotated[int, BeforeValidator(_no_switch)]
 Number = Annotated[float, BeforeValidator(_no_switch)]
 PositiveSeconds = Annotated[Number, Field(gt=0, le=86_400, allow_inf_nan=False)]
+RefusalSeconds = Annotated[Number, Field(gt=0, le=315_360_000, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_can_be_shown)]
 Nats = Annotated[Number, Field(gt=0, le=1000, allow_inf_nan=False)]
 Sent = Literal["review", "limit", "kill"]
@@ -174,6 +175,26 @@ class PolicyConfig(_Section):
     labels: dict[str, LabelPolicyConfig] = {}
 
 
+REFUSE_FOR_S = (600.0, 3600.0, 86_400.0, 604_800.0)
+
+
+class GateConfig(_Section):
+    """Who is refused when publishing begins, and for how long; `when_redis_is_away` must be chosen."""
+
+    listen: str | None = None
+    when_redis_is_away: Literal["open", "closed"] | None = None
+    away_after_s: Annotated[Number, Field(ge=2, le=3600)] = 5.0
+    by_address: bool = False
+    account_argument: Name | None = None
+    refuse_for_s: Annotated[tuple[RefusalSeconds, ...], Field(min_length=1, max_length=20)] = REFUSE_FOR_S
+    remember_s: Annotated[Number, Field(ge=3600, le=315_360_000)] = 7_776_000.0
+
+    @field_validator("refuse_for_s", mode="before")
+    @classmethod
+    def _steps_from_environment(cls, value: Any) -> Any:
+        return value.split() if isinstance(value, str) else value
+
+
 class HttpConfig(_Section):
     """Where /metrics, /livez, /readyz and /api/streams are served; port 0 turns it off."""
 
@@ -207,6 +228,7 @@ class Config(_Section):
     signals: SignalsConfig = SignalsConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     policy: PolicyConfig = PolicyConfig()
+    gate: GateConfig = GateConfig()
     http: HttpConfig = HttpConfig()
     worker: WorkerConfig = WorkerConfig()
     log: LogConfig = LogConfig()

@@ -1,0 +1,80 @@
+"""How strikes are found in Redis: the names of their keys, Redis's clock, and all that are active, page by page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from streamguard.core.strikes import Records
+from streamguard.enforce.redis_limits import Client, no_redis
+from streamguard.enforce.redis_streams import has_hash_tag
+from streamguard.enforce.redis_url import RedisKind, RedisTarget, parse_redis_url
+from streamguard.enforce.strike_records import read_records
+from streamguard.enforce.strikes import LONGEST_KEY
+from streamguard.errors import UsageError
+
+_KEYS_A_PAGE = 200
+_MOST_PAGES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StrikeNames:
+    """Where strikes lie."""
+
+    prefix: str
+
+    @property
+    def audit(self) -> str:
+        return f"{self.prefix}strikes:audit"
+
+    @property
+    def active(self) -> str:
+        return f"{self.prefix}strikes:active"
+
+    def of(self, key: str) -> str:
+        return f"{self.prefix}strikes:{key}"
+
+
+def checked_target(target: str | RedisTarget, *, prefix: str) -> RedisTarget:
+    """Raises UsageError: the URL, or a prefix that a Cluster splits."""
+    parsed = parse_redis_url(target) if isinstance(target, str) else target
+    if parsed.kind is RedisKind.CLUSTER and not has_hash_tag(prefix):
+        problem = "a Cluster may keep the keys on different nodes"
+        raise UsageError("use Redis prefix", prefix, problem, hint="put a part of it in braces: {streamguard}:")
+    return parsed
+
+
+def redis_now_ms(client: Client, target: RedisTarget) -> int:
+    """Unix milliseconds by Redis's clock: those of workers and operators may be wrong. Raises UnreadableReply."""
+    # A Cluster's client would ask every node.
+    where: dict[str, Any] = {"target_nodes": "random"} if target.kind is RedisKind.CLUSTER else {}
+    match client.execute_command("TIME", **where):
+        case (int(seconds), int(microseconds)):
+            return seconds * 1000 + microseconds // 1000
+    raise no_redis()
+
+
+def active_records(client: Client, names: StrikeNames) -> Iterator[tuple[str, Records]]:
+    """What is remembered against each key that is, or lately was, refused; a key may come twice.
+
+    What cannot be read is left out: `None` of `read_records` has no standing. Raises redis-py's errors.
+    """
+    cursor = 0
+    for _ in range(_MOST_PAGES):
+        cursor, found = _page(client.execute_command("ZSCAN", names.active, cursor, "COUNT", _KEYS_A_PAGE))
+        if found:
+            values = client.execute_command("MGET", *(names.of(key) for key in found))
+            if not isinstance(values, list) or len(values) != len(found):
+                raise no_redis()
+            for key, raw in zip(found, values, strict=True):
+                yield key, read_records(raw) or ()
+        if not cursor:
+            return
+    raise no_redis()
+
+
+def _page(answer: object) -> tuple[int, tuple[str, ...]]:
+    match answer:
+        case (int(cursor), list(pairs)):
+            keys = (key for key, _ in pairs)
+            return cursor, tuple(key.decode() for key in keys if isinstance(key, bytes) and len(key) <= LONGEST_KEY * 4)
+    raise no_redis()
