@@ -22,6 +22,9 @@ class Answer:
     """One request, and the pen to answer it with."""
 
     def __init__(self, handler: BaseHTTPRequestHandler, stopping: threading.Event) -> None:
+        self.method = handler.command
+        self.path, _, self.query = handler.path.partition("?")
+        self.body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
         self.headers = handler.headers
         self.client = handler.client_address
         self._handler = handler
@@ -65,12 +68,15 @@ Page = bytes | Callable[[Answer], None]
 
 @dataclass
 class Web:
-    """`pages` by path without the query; anything else is a 404. `asked` is every path in order, with its query."""
+    """`pages` by path without the query; anything else is for `otherwise`, a 404. `asked` is every path in order, with
+    its query.
+    """
 
     port: int
     stopping: threading.Event
     pages: dict[str, Page] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    otherwise: Page | None = None
 
     def url(self, path: str, *, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -82,7 +88,7 @@ class Web:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(handler.path)
         answer = Answer(handler, self.stopping)
-        page = self.pages.get(handler.path.partition("?")[0])
+        page = self.pages.get(answer.path, self.otherwise)
         # Clients hang up in the middle: that is what many of the tests are about.
         with suppress(OSError):
             if page is None:
@@ -111,12 +117,19 @@ def serving() -> Iterator[Web]:
         def do_GET(self) -> None:
             scripted.answer(self)
 
+        def do_POST(self) -> None:
+            scripted.answer(self)
+
+        def do_DELETE(self) -> None:
+            scripted.answer(self)
+
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         block_on_close = False
+        request_queue_size = 128
 
         def handle_error(self, *_: object) -> None:
             """A client that hung up between two requests is no news either."""

@@ -23,7 +23,7 @@ from tests.waiting import eventually
 _MODULES = ("/usr/lib/nginx/modules/ngx_rtmp_module.so", "/usr/lib64/nginx/modules/ngx_rtmp_module.so")
 _CONFIG = """
 load_module {module};
-worker_processes 1; daemon off; pid nginx.pid; error_log error.log warn; {user}
+worker_processes {workers}; daemon off; pid nginx.pid; error_log error.log warn; {user}
 events {{ worker_connections 1024; }}
 rtmp {{ access_log off; server {{ listen 127.0.0.1:{rtmp_port}; ping 10s; ping_timeout 5s; timeout 20s;
   application live {{ live on; record off; wait_key on; wait_video on; idle_streams off; publish_notify on;
@@ -75,7 +75,7 @@ class Publisher:
 class RtmpServer:
     """nginx-rtmp with an application `live` (HLS of 2 s fragments) and `patient` (players wait for a publisher)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, workers: int = 1) -> None:
         (self._nginx,) = need("nginx")
         (self._ffmpeg,) = need("ffmpeg")
         module = next((path for path in _MODULES if Path(path).exists()), None)
@@ -87,7 +87,7 @@ class RtmpServer:
         (folder / "tmp").mkdir()
         (folder / "nginx.conf").write_text(_CONFIG.format(
             module=module, folder=folder, rtmp_port=self.rtmp_port, http_port=self.http_port,
-            user="user root;" if os.geteuid() == 0 else "",
+            user="user root;" if os.geteuid() == 0 else "", workers=workers,
         ))  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 

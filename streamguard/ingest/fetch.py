@@ -16,8 +16,8 @@ from urllib3.util import make_headers, parse_url
 
 from streamguard import __version__
 from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
-from streamguard.ingest.connections import Connection, ask, connection_to, tls_context
 from streamguard.ingest.guard import Guard, Target
+from streamguard.timed_connections import FOREIGN, Connection, ask, connection_to, failure, tls_context
 
 _MAX_REDIRECTS = 3
 _MAX_CONNECTIONS = 4
@@ -25,7 +25,6 @@ _CHUNK_BYTES = 1 << 16
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
-_FOREIGN = (HTTPError, HTTPException, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ class Fetcher:
             try:
                 connection, response = self._ask(connection, target, headers, deadline_s=deadline_s)
                 yield response
-            except _FOREIGN as error:
+            except FOREIGN as error:
                 raise self._failed(error) from error
             if response.closed and response.headers.get("Connection", "").lower() != "close":
                 self._keep(key, connection)
@@ -135,16 +134,16 @@ class Fetcher:
     ) -> tuple[Connection, BaseHTTPResponse]:
         if connection is not None:
             try:
-                return connection, ask(connection, target, headers, deadline_s=deadline_s)
-            except _FOREIGN:
+                return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
+            except FOREIGN:
                 # The server closed it while it idled, as servers do; once more on a new one.
                 connection.close()
         if target.scheme == "https" and self._tls is None:
             self._tls = tls_context()
         context = self._tls if target.scheme == "https" else None
-        connection = connection_to(target, context=context)
+        connection = connection_to(target.host, target.port, addresses=target.addresses, context=context)
         try:
-            return connection, ask(connection, target, headers, deadline_s=deadline_s)
+            return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
         except BaseException:
             connection.close()
             raise
@@ -190,18 +189,8 @@ class Fetcher:
         return SourceUnavailable("fetch", self._subject, f"HTTP {status}", hint=hint)
 
     def _failed(self, error: BaseException) -> SourceUnavailable:
-        """What went wrong in our own words: theirs may hold the URL."""
-        if isinstance(error, TimeoutError) or isinstance(error.__cause__ or error.__context__, TimeoutError):
-            return SourceUnavailable("fetch", self._subject, "no answer in time", hint="is the server up?")
-        if isinstance(error.__cause__, OSError):
-            error = error.__cause__
-        if isinstance(error, ssl.SSLError):
-            return SourceUnavailable("fetch", self._subject, f"TLS: {error.reason}", hint="is its certificate right?")
-        if isinstance(error, ConnectionError):
-            problem = "connection refused" if isinstance(error, ConnectionRefusedError) else "the server hung up"
-        else:
-            problem = error.strerror if isinstance(error, OSError) and error.strerror else "the answer is not HTTP"
-        return SourceUnavailable("fetch", self._subject, problem, hint="is the server up, and the address right?")
+        problem, hint = failure(error)
+        return SourceUnavailable("fetch", self._subject, problem, hint=hint)
 
 
 def _body(response: BaseHTTPResponse, *, max_bytes: int) -> tuple[bytes, bool]:

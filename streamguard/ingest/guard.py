@@ -7,7 +7,6 @@ and the connection goes to the address that was vetted, so a name that changes i
 """
 
 import ipaddress
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urljoin
@@ -17,6 +16,7 @@ from urllib3.util import Url, parse_url
 
 from streamguard.errors import SourceRefused, SourceUnavailable, UsageError
 from streamguard.ingest.urls import public_url, scheme_of
+from streamguard.timed_connections import resolve
 
 Resolve = Callable[[str, int], tuple[str, ...]]
 """Host and port to IP addresses. Raises OSError."""
@@ -38,12 +38,6 @@ class Target:
     request: str
     addresses: tuple[str, ...]
     trusted: bool
-
-
-def resolve(host: str, port: int) -> tuple[str, ...]:
-    """Every address of a host, by the system's resolver (which has its own time limit: see resolv.conf)."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Guard:

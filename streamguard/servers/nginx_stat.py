@@ -1,0 +1,164 @@
+"""nginx-rtmp's /stat, an XML page, read without building a tree: what a hostile page can cost is what is kept of it.
+
+Python's own expat reads it, with the one thing forbidden that makes XML dangerous, a document type: without one there
+are no entities to expand, and none to fetch. defusedxml does the same, around a parser that builds a tree.
+"""
+
+import re
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from streamguard.errors import ServerNotUnderstood, ServerRefused
+
+_MAX_DEPTH = 16
+_MAX_TEXT_CHARS = 4096
+_MAX_PUBLISHERS = 100_000
+_NUMBER = re.compile(r"\d{1,19}", re.ASCII)
+_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?.*", re.ASCII)
+_APPLICATION = ("rtmp", "server", "application")
+_STREAM = (*_APPLICATION, "live", "stream")
+_CLIENT = (*_STREAM, "client")
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A publisher. `srv` is the number of its `server` block; `name` has a space for each byte that is not ASCII."""
+
+    srv: int
+    app: str
+    name: str
+    id: int
+    address: str
+    connected_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Of one worker process."""
+
+    pid: int
+    version: tuple[int, int, int]
+    publishers: tuple[Client, ...]
+
+
+def read_status(body: bytes, *, operation: str, server: str) -> Status:
+    """Raises ServerNotUnderstood, or ServerRefused where it is a /stat that shows too little."""
+    page = _Page()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = page.doctype
+    parser.StartElementHandler = page.start
+    parser.EndElementHandler = page.end
+    parser.CharacterDataHandler = page.text
+    hint = "is rtmp_stat at that URL?"
+    try:
+        parser.Parse(body, True)  # noqa: FBT003 - expat takes no names
+        return page.status()
+    except (expat.ExpatError, _OddError) as error:
+        problem = str(error) if isinstance(error, _OddError) else "its status is not XML"
+        raise ServerNotUnderstood(operation, server, problem, hint=hint) from error
+    except _TooLittleError as error:
+        hint = "in nginx.conf it takes `rtmp_stat all;`, and `live on;` in an application"
+        raise ServerRefused(operation, server, str(error), hint=hint) from error
+
+
+class _OddError(Exception):
+    """Not what nginx-rtmp writes."""
+
+
+class _TooLittleError(Exception):
+    """nginx-rtmp, told to write less than is needed."""
+
+
+@dataclass(slots=True)
+class _Page:
+    """What was read so far: the path to where we are, and the fields of the client and the stream that we are in."""
+
+    path: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    chars: int = 0
+    srv: int = -1
+    app: str = ""
+    stream: dict[str, str] = field(default_factory=dict)
+    client: dict[str, str] = field(default_factory=dict)
+    waiting: list[dict[str, str]] = field(default_factory=list)
+    head: dict[str, str] = field(default_factory=dict)
+    shows_live: bool = False
+    found: list[Client] = field(default_factory=list)
+
+    def doctype(self, *_: object) -> None:
+        raise _OddError("its status declares a document type")
+
+    def start(self, tag: str, _: object) -> None:
+        if len(self.path) >= _MAX_DEPTH:
+            raise _OddError("its status is nested too deep")
+        self.path.append(tag)
+        self.words.clear()
+        self.chars = 0
+        match tuple(self.path):
+            case ("rtmp", "server"):
+                self.srv += 1
+            case ("rtmp", "server", "application"):
+                self.app = ""
+            case ("rtmp", "server", "application", "live"):
+                self.shows_live = True
+            case path if path == _STREAM:
+                self.stream, self.waiting = {}, []
+            case path if path == _CLIENT:
+                self.client = {}
+            case _:
+                pass
+
+    def text(self, piece: str) -> None:
+        self.chars += len(piece)
+        if self.chars > _MAX_TEXT_CHARS:
+            raise _OddError("a word in its status is too long")
+        self.words.append(piece)
+
+    def end(self, tag: str) -> None:
+        path, text = tuple(self.path[:-1]), "".join(self.words)
+        self.path.pop()
+        self.words.clear()
+        self.chars = 0
+        if path == _CLIENT:
+            self.client[tag] = text
+        elif path == _STREAM and tag == "client":
+            if "publishing" in self.client:
+                self.waiting.append(self.client)
+        elif path == _STREAM:
+            self.stream[tag] = text
+        elif path == (*_APPLICATION, "live") and tag == "stream":
+            self._end_stream()
+        elif path == _APPLICATION and tag == "name":
+            self.app = text
+        elif path == ("rtmp",):
+            self.head[tag] = text
+
+    def status(self) -> Status:
+        version = _VERSION.fullmatch(self.head.get("nginx_rtmp_version", ""))
+        if version is None or "pid" not in self.head:
+            raise _OddError("its status is not that of nginx-rtmp")
+        if not self.shows_live:
+            raise _TooLittleError("its status shows no live streams at all")
+        numbers = (int(version[1]), int(version[2]), int(version[3] or 0))
+        return Status(_number(self.head["pid"], "pid"), numbers, tuple(self.found))
+
+    def _end_stream(self) -> None:
+        if "publishing" in self.stream and not self.waiting:
+            raise _TooLittleError("its status shows streams, but not who publishes them")
+        name = self.stream.get("name")
+        if self.waiting and (name is None or not self.app):
+            raise _OddError("a stream without a name, or in no application")
+        for client in self.waiting:
+            if len(self.found) >= _MAX_PUBLISHERS:
+                raise _OddError(f"more than {_MAX_PUBLISHERS} publishers")
+            self.found.append(Client(
+                srv=self.srv, app=self.app, name=name or "", id=_number(client.get("id"), "id"),
+                address=client.get("address", ""), connected_ms=_number(client.get("time"), "time"),
+            ))  # fmt: skip
+
+
+def _number(text: str | None, what: str) -> int:
+    if text is None or not _NUMBER.fullmatch(text):
+        raise _OddError(f"`{what}` in its status is no number")
+    return int(text)

@@ -1,0 +1,150 @@
+"""HTTP connections whose every read ends at one deadline.
+
+A socket's own timeout starts anew with each byte, so a server that drips one byte a second would hold us for days. Here
+each single read gets what is left until the deadline, that of headers and of TLS records too.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+
+from urllib3 import BaseHTTPResponse
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class _PlainSocket(socket.socket):
+    deadline_s = 0.0
+
+    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+        self.settimeout(_left_s(self.deadline_s))
+        return super().recv_into(buffer, nbytes, flags)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    deadline_s = 0.0
+
+    def recv_into(self, buffer: "WriteableBuffer", nbytes: int | None = None, flags: int = 0) -> int:
+        self.settimeout(_left_s(self.deadline_s))
+        return super().recv_into(buffer, nbytes, flags)
+
+
+class _PlainConnection(HTTPConnection):
+    deadline_s = 0.0
+
+    def __init__(self, host: str, port: int, *, addresses: tuple[str, ...]) -> None:
+        super().__init__(host, port)
+        self._addresses = addresses
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self._addresses or resolve(self.host, self.port), self.port, deadline_s=self.deadline_s)
+
+
+class _TlsConnection(HTTPSConnection):
+    """The certificate is checked against the host's name, whatever the address."""
+
+    deadline_s = 0.0
+
+    def __init__(self, host: str, port: int, *, addresses: tuple[str, ...], context: ssl.SSLContext) -> None:
+        super().__init__(host, port, ssl_context=context)
+        self._addresses = addresses
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self._addresses or resolve(self.host, self.port), self.port, deadline_s=self.deadline_s)
+
+
+Connection = _PlainConnection | _TlsConnection
+
+FOREIGN = (HTTPError, HTTPException, OSError, ValueError)
+"""What asking, and reading an answer, may raise."""
+
+
+def tls_context() -> ssl.SSLContext:
+    """The system's certificates, host names checked, reads with a deadline."""
+    context = ssl.create_default_context()
+    context.sslsocket_class = _TlsSocket
+    return context
+
+
+def resolve(host: str, port: int) -> tuple[str, ...]:
+    """Every address of a host, by the system's resolver (which has its own time limit: see resolv.conf)."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def connection_to(
+    host: str, port: int, *, context: ssl.SSLContext | None, addresses: tuple[str, ...] = ()
+) -> Connection:
+    """A connection that is made at the first request: with TLS where there is a context, and to no other address than
+    those that are given, if any.
+    """
+    if context is None:
+        return _PlainConnection(host, port, addresses=addresses)
+    return _TlsConnection(host, port, addresses=addresses, context=context)
+
+
+def ask(
+    connection: Connection, request: str, *, deadline_s: float, headers: Mapping[str, str], method: str = "GET",
+    body: bytes | None = None,
+) -> BaseHTTPResponse:  # fmt: skip
+    """Send a request and read the answer's head; the body is left to be read, until the same deadline."""
+    connect(connection, deadline_s=deadline_s)
+    if isinstance(connection.sock, _PlainSocket | _TlsSocket):
+        connection.sock.settimeout(_left_s(deadline_s))
+        connection.sock.deadline_s = deadline_s
+    connection.request(method, request, body, headers, preload_content=False, decode_content=False)
+    return connection.getresponse()
+
+
+def connect(connection: Connection, *, deadline_s: float) -> None:
+    """Only that, if it is not yet."""
+    connection.deadline_s = deadline_s
+    if connection.sock is None:
+        connection.connect()
+
+
+def failure(error: BaseException) -> tuple[str, str]:
+    """What went wrong, and what to look at, in our own words: those of `error` may hold the URL, and secrets in it."""
+    if isinstance(error, TimeoutError) or isinstance(error.__cause__ or error.__context__, TimeoutError):
+        return "no answer in time", "is the server up?"
+    if isinstance(error.__cause__, OSError):
+        error = error.__cause__
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason}", "is its certificate right?"
+    if isinstance(error, ConnectionError):
+        problem = "connection refused" if isinstance(error, ConnectionRefusedError) else "the server hung up"
+    else:
+        problem = error.strerror if isinstance(error, OSError) and error.strerror else "the answer is not HTTP"
+    return problem, "is the server up, and the address right?"
+
+
+def _connected(addresses: tuple[str, ...], port: int, *, deadline_s: float) -> socket.socket:
+    """A socket to the first of the addresses that answers."""
+    error: OSError = ConnectionError("no address")
+    for address in addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = _PlainSocket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(_left_s(deadline_s))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.connect((address, port))
+        except OSError as failed:
+            sock.close()
+            error = failed
+        else:
+            sock.deadline_s = deadline_s
+            return sock
+    raise error
+
+
+def _left_s(deadline_s: float) -> float:
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("the deadline is over")
+    return left_s
