@@ -17,8 +17,8 @@ from typing import Protocol
 
 from streamguard.core.backoff import delay_s
 from streamguard.enforce.enforcer import Order, Progress, Settled, Step, next_step, without_listing
-from streamguard.enforce.strikes import Strike
-from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError
+from streamguard.enforce.strikes import Strike, publisher_keys
+from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, UsageError
 from streamguard.servers.server import MediaServer, Publisher
 from streamguard.types import SessionId
 
@@ -41,7 +41,10 @@ class StrikeBook(Protocol):
     """Where publishers are entered that the gate refuses."""
 
     def add(self, strike: Strike, /) -> None:
-        """Returns when it counts; adding it again is harmless. Raises SignalsUnreachable, SignalsRejected."""
+        """Returns when it counts; adding it again is harmless. Called by one thread.
+
+        Raises SignalsUnreachable, SignalsRejected, or UsageError for a name that cannot be struck.
+        """
 
 
 class ServerStatus(Enum):
@@ -202,21 +205,22 @@ class Desk:
     def _strike(self, tasks: list[_Task], listed: Mapping[SessionId, Publisher]) -> None:
         problem = ""
         for task in tasks:
-            if task.progress.struck_unix_s is not None:
+            if task.progress.struck_unix_s is not None or task.progress.never_struck:
                 continue
-            # Where one cannot be written the next is not tried: each might take a time-out, and the cut waits.
-            problem = problem or self._refusal_of(_strike_of(task.progress.order, listed))
+            strike = _strike_of(task.progress.order, listed, by_address=self._options.strike_addresses)
+            try:
+                # Where one cannot be written the next is not tried: each might take a time-out, and the cut waits.
+                if not problem:
+                    self._strikes.add(strike)
+            except SignalsError as error:
+                problem = str(error)
+            except UsageError as error:  # a name that cannot be a key: this one alone, and for ever
+                task.progress = replace(task.progress, unstruck=str(error), never_struck=True)
+                continue
             if problem:
                 task.progress = replace(task.progress, unstruck=problem)
             else:
                 task.progress = replace(task.progress, unstruck="", struck_unix_s=self._options.clock())
-
-    def _refusal_of(self, strike: Strike) -> str:
-        try:
-            self._strikes.add(strike)
-        except SignalsError as error:
-            return str(error)
-        return ""
 
     def _list(self) -> dict[SessionId, Publisher] | None:
         """All who publish, by session; None: the server does not say so, and its state says why."""
@@ -277,15 +281,13 @@ def _status_of(error: ServerError) -> ServerStatus:
     return ServerStatus.REFUSED if isinstance(error, ServerRefused) else ServerStatus.NOT_UNDERSTOOD
 
 
-def _strike_of(order: Order, listed: Mapping[SessionId, Publisher]) -> Strike:
+def _strike_of(order: Order, listed: Mapping[SessionId, Publisher], *, by_address: bool) -> Strike:
     """By the stream's key; by the address too, where the session is listed with one that is somebody's alone."""
-    keys = [f"stream:{order.stream}"]
     publisher = listed.get(order.session)
-    if publisher is not None and _is_of_one(publisher.address):
-        keys.append(f"address:{publisher.address}")
+    address = publisher.address if publisher is not None and _is_of_one(publisher.address) else ""
     return Strike(
         signal_id=order.id,
-        keys=tuple(keys),
+        keys=publisher_keys(order.stream, address=address, arguments={}, by_address=by_address, account_argument=None),
         stream=order.stream,
         session=order.session,
         reference=order.reference,

@@ -107,6 +107,8 @@ class Progress:
     problem: str = ""
     unstruck: str = ""
     """Why the gate does not know of it yet."""
+    never_struck: bool = False
+    """... and never will."""
 
 
 class Step(Enum):
@@ -191,7 +193,7 @@ def ack_of(order: Order, settled: Settled) -> Ack | None:
 def _gone(progress: Progress, successor: Publisher | None, *, now_unix_s: float) -> Settled | Step:
     if progress.struck_unix_s is None:
         # The cut did not wait for the gate, but the signal does: without a strike the publisher is back in a second.
-        if now_unix_s <= progress.order.expires_unix_s:
+        if now_unix_s <= progress.order.expires_unix_s and not progress.never_struck:
             return Step.WAIT
         return _failed(progress, "the session is gone, but not kept out", now_unix_s=now_unix_s)
     timings_s = _timings(progress, gone_unix_s=now_unix_s)
@@ -204,7 +206,8 @@ def _gone(progress: Progress, successor: Publisher | None, *, now_unix_s: float)
 
 def _failed(progress: Progress, state: str, *, now_unix_s: float) -> Settled:
     problems = [problem for problem in (progress.problem, progress.unstruck) if problem]
-    why = f"{state} when the signal expired" + (f": {'; '.join(problems)}" if problems else "")
+    why = state + ("" if progress.never_struck else " when the signal expired")
+    why += f": {'; '.join(problems)}" if problems else ""
     return Settled(Result.FAILED, why, _timings(progress, gone_unix_s=None, ended_unix_s=now_unix_s))
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from streamguard.enforce import desk as desk_module
-from streamguard.enforce.desk import ORDERS_A_ROUND, Desk, DeskOptions, ServerState, ServerStatus
+from streamguard.enforce.desk import ORDERS_A_ROUND, Desk, DeskOptions, ServerState, ServerStatus, StrikeBook
 from streamguard.enforce.enforcer import Order, Result, Settled
+from streamguard.enforce.strike_memory import StrikeMemory
 from streamguard.errors import (
     ServerError,
     ServerNotUnderstood,
@@ -37,16 +38,16 @@ class Bench:
     """A desk without its thread, with a clock that goes when told to."""
 
     def __init__(
-        self, server: FakeMediaServer, strikes: FakeStrikes | None = None, *, strike_addresses: bool = False
+        self, server: FakeMediaServer, strikes: StrikeBook | None = None, *, strike_addresses: bool = False
     ) -> None:
         self.now_s = NOW_UNIX_S + 0.1
         self.server = server
-        self.strikes = strikes or FakeStrikes()
+        self.strikes = strikes if isinstance(strikes, FakeStrikes) else FakeStrikes()
         self.settled: list[tuple[Order, Settled]] = []
         self.changes: list[ServerState] = []
         self.desk = Desk(
             server,
-            self.strikes,
+            strikes or self.strikes,
             on_settled=lambda order, settled: self.settled.append((order, settled)),
             on_change=lambda _name, state: self.changes.append(state),
             options=DeskOptions(strike_addresses, clock=lambda: self.now_s, monotonic=lambda: self.now_s),
@@ -184,6 +185,22 @@ def test_a_strike_that_can_never_be_written_is_a_failure_that_says_so() -> None:
     assert bench.work(an_order()) == [Result.FAILED]
     assert "not kept out" in bench.settled[0][1].why
     assert bench.server.cut == ["nginx-1"]
+
+
+def test_a_name_that_cannot_be_struck_is_cut_and_told_at_once() -> None:
+    """A publisher chose it so; the strikes of others count all the same."""
+    server = a_server("nginx-1")
+    server.connect("live/\u200b", "nginx-2")
+    book = StrikeMemory()
+    bench = Bench(server, book)
+    assert sorted(bench.work(an_order("nginx-2", stream="live/\u200b"), an_order()), key=lambda one: one.value) == [
+        Result.EXECUTED,
+        Result.FAILED,
+    ]
+    assert server.live == set()
+    assert bench.now_s < NOW_UNIX_S + 20
+    assert "not kept out" in next(settled.why for _, settled in bench.settled if settled.result is Result.FAILED)
+    assert [struck.key for struck in book.active()] == ["stream:live/cam"]
 
 
 def test_addresses_are_struck_when_asked_for() -> None:
