@@ -195,6 +195,21 @@ class GateConfig(_Section):
         return value.split() if isinstance(value, str) else value
 
 
+class EnforceConfig(_Section):
+    """The enforcer: whose sessions it cuts."""
+
+    servers: tuple[SecretStr, ...] = ()
+    name: Name = "enforcer-1"
+    accept_unsigned: bool = False
+    http_port: Annotated[Whole, Field(ge=0, le=65_535)] = 9465
+    drain_timeout_s: Annotated[Number, Field(ge=2, le=60)] = 8.0
+
+    @field_validator("servers", mode="before")
+    @classmethod
+    def _servers_from_environment(cls, value: Any) -> Any:
+        return value.split() if isinstance(value, str) else value
+
+
 class HttpConfig(_Section):
     """Where /metrics, /livez, /readyz and /api/streams are served; port 0 turns it off."""
 
@@ -229,6 +244,7 @@ class Config(_Section):
     evidence: EvidenceConfig = EvidenceConfig()
     policy: PolicyConfig = PolicyConfig()
     gate: GateConfig = GateConfig()
+    enforce: EnforceConfig = EnforceConfig()
     http: HttpConfig = HttpConfig()
     worker: WorkerConfig = WorkerConfig()
     log: LogConfig = LogConfig()

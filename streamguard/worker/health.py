@@ -46,9 +46,9 @@ class HealthServer:
         *,
         registry: CollectorRegistry,
         health: Callable[[], Health],
-        statuses: Callable[[], tuple[StreamStatus, ...]],
+        statuses: Callable[[], tuple[StreamStatus, ...]] | None,
     ) -> None:
-        """Raises UsageError where the port cannot be had."""
+        """Without `statuses` there is no /api/streams. Raises UsageError where the port cannot be had."""
         app = _App(registry, health=health, statuses=statuses)
         try:
             family = _ServerV6 if ":" in host else _Server
@@ -91,7 +91,7 @@ class _App:
         registry: CollectorRegistry,
         *,
         health: Callable[[], Health],
-        statuses: Callable[[], tuple[StreamStatus, ...]],
+        statuses: Callable[[], tuple[StreamStatus, ...]] | None,
     ) -> None:
         self._metrics: WSGIApplication = make_wsgi_app(registry)
         self._health = health
@@ -118,10 +118,11 @@ class _App:
             case "/readyz":
                 health = self._health()
                 return _answer(start_response, _status(ok=health.ready), {"ready": health.ready, **health.detail})
-            case "/api/streams":
+            case "/api/streams" if self._statuses is not None:
                 return _answer(start_response, HTTPStatus.OK, {"streams": [s.as_json() for s in self._statuses()]})
             case _:
-                known = ["/metrics", "/livez", "/readyz", "/api/streams"]
+                streams = [] if self._statuses is None else ["/api/streams"]
+                known = ["/metrics", "/livez", "/readyz", *streams]
                 return _answer(start_response, HTTPStatus.NOT_FOUND, {"error": "not here", "paths": known})
 
 

@@ -1,0 +1,293 @@
+"""An enforcer as a service: Redis, media servers, strikes, metrics and health around enforce/enforcement.py."""
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from streamguard import __version__
+from streamguard.config import Config
+from streamguard.enforce.desk import Desk, DeskOptions, ServerState, ServerStatus, StrikeBook
+from streamguard.enforce.enforcement import Enforcement, EnforcerIdentity
+from streamguard.enforce.enforcer import Order, Result, Settled, Terms
+from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
+from streamguard.enforce.signing import signing_key
+from streamguard.enforce.strike_ledger import open_ledger
+from streamguard.enforce.strike_reading import checked_target
+from streamguard.errors import SignalsError, SignalsRejected, UsageError
+from streamguard.servers.known import media_server
+from streamguard.servers.server import MediaServer
+from streamguard.servers.spec import read_spec
+from streamguard.worker.enforcer_metrics import EnforcerMetrics
+from streamguard.worker.health import Health, HealthServer
+
+_COMPLAIN_EVERY_S = 60.0
+_BEAT_S = 30.0
+_LAST_S = 1.0
+
+log = structlog.get_logger()
+
+
+def media_servers(specs: Sequence[str]) -> tuple[MediaServer, ...]:
+    """Those that an operator named, each under a name of its own. Raises UsageError; nothing has been asked yet."""
+    servers = tuple(media_server(read_spec(spec)) for spec in specs)
+    twice = [name for name, count in Counter(server.name for server in servers).items() if count > 1]
+    if twice:
+        hint = "give each a name: KIND@NAME=URL"
+        raise UsageError("open media servers", twice[0], "two are called so", hint=hint)
+    return servers
+
+
+def desks_for(
+    servers: Sequence[MediaServer],
+    book_for: Callable[[], StrikeBook],
+    *,
+    by_address: bool,
+    on_settled: Callable[[Order, Settled], None],
+) -> list[Desk]:
+    """A desk for each, with a strike book of its own: those are for one thread at a time."""
+    options = DeskOptions(strike_addresses=by_address)
+    return [
+        Desk(server, book_for(), on_settled=on_settled, on_change=log_server, options=options) for server in servers
+    ]
+
+
+def log_server(name: str, state: ServerState) -> None:
+    """A line for each change."""
+    if state.status is ServerStatus.OK:
+        log.info("media_server", server=name, status=state.status.value)
+    else:
+        tell = log.critical if state.status is ServerStatus.ENDED else log.warning
+        tell("media_server", server=name, status=state.status.value, problem=state.problem)
+
+
+def log_settled(order: Order, settled: Settled) -> None:
+    """A line for each signal that came to its end: a stream is cut by it, or is not."""
+    tell = log.error if settled.result is Result.FAILED else log.warning
+    tell(
+        "enforced", outcome=settled.result.value, why=settled.why, stream=order.stream, session_id=order.session,
+        server=order.server, id=order.id, reference=order.reference,
+        seconds=round(dict(settled.timings_s).get("gone", 0.0), 3),
+    )  # fmt: skip
+
+
+class Complaint:
+    """A trouble that repeats is a line at once, one a minute after that, with how often it was, and one at its end."""
+
+    def __init__(self, event: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._event = event
+        self._clock = clock
+        self._count = 0
+        self._again_at_s = 0.0
+        self.problem = ""
+        """Of the last time; empty while all is well."""
+
+    def tell(self, problem: str, **keys: object) -> None:
+        """Empty: it is over."""
+        self.problem = problem
+        if not problem:
+            if self._count:
+                log.info(self._event, over=True, times=self._count)
+            self._count = 0
+            return
+        self._count += 1
+        if self._count == 1 or self._clock() >= self._again_at_s:
+            self._again_at_s = self._clock() + _COMPLAIN_EVERY_S
+            log.warning(self._event, problem=problem, times=self._count, **keys)
+
+
+class _Observer:
+    """Counts, logs, and hands acknowledgements on as lines."""
+
+    def __init__(self, metrics: EnforcerMetrics, *, tell: Callable[[str], None]) -> None:
+        self._metrics = metrics
+        self._tell = tell
+        self._ignored = {result: Complaint(f"signal_{result.value}") for result in Result}
+        self._reading, self._acknowledging = Complaint("redis_reading"), Complaint("redis_acknowledging")
+        self.rejected = ""
+        """What Redis said no to, at the last attempt; empty: nothing."""
+
+    @property
+    def trouble(self) -> str:
+        return self._reading.problem or self._acknowledging.problem
+
+    def settled(self, order: Order, settled: Settled, event: str) -> None:
+        self._metrics.settled(settled)
+        log_settled(order, settled)
+        self._tell(event)
+
+    def ignored(self, result: Result, why: str) -> None:
+        self._metrics.count(result)
+        if result in {Result.FORGED, Result.UNSIGNED, Result.NOT_UNDERSTOOD}:
+            self._ignored[result].tell(why)
+
+    def reading(self, error: SignalsError | None) -> None:
+        self._heard(self._reading, error)
+
+    def acknowledging(self, error: SignalsError | None) -> None:
+        self._heard(self._acknowledging, error)
+
+    def _heard(self, complaint: Complaint, error: SignalsError | None) -> None:
+        self.rejected = str(error) if isinstance(error, SignalsRejected) else ""
+        complaint.tell("" if error is None else str(error))
+
+
+class EnforceService:
+    """Everything that `enforce` runs. Built whole or not at all; `run()` once; `stop()` from a signal handler."""
+
+    def __init__(self, config: Config, *, accept_unsigned: bool = False, tell: Callable[[str], None]) -> None:
+        """`tell` gets each acknowledgement as one JSON text. Raises UsageError: URL, key, port, servers."""
+        self._config = config
+        key = _key(config, accept_unsigned=accept_unsigned)
+        specs = tuple(server.get_secret_value() for server in config.enforce.servers)
+        if not specs:
+            hint = "give --server nginx-rtmp=http://127.0.0.1:8080, or enforce.servers in the config"
+            raise UsageError("enforce", "", "no media server is named", hint=hint)
+        servers = media_servers(specs)
+        self._names = tuple(server.name for server in servers)
+        self._metrics = EnforcerMetrics(CollectorRegistry(), servers=self._names)
+        self._observer = _Observer(self._metrics, tell=tell)
+        self._draining = False
+        with ExitStack() as parts:
+            self._enforcement = self._make_enforcement(servers, key, parts)
+            self._connect_gauges()
+            self._http = self._health_server()
+            if self._http is not None:
+                parts.callback(self._http.stop)
+            self._parts = parts.pop_all()
+
+    def _make_enforcement(self, servers: Sequence[MediaServer], key: bytes | None, parts: ExitStack) -> Enforcement:
+        config = self._config
+        if config.redis.url is None:
+            hint = (
+                "give --redis URL, or set SG__REDIS__URL; without Redis, watch --enforce does the same in one process"
+            )
+            raise UsageError("enforce", "", "no Redis named", hint=hint)
+        prefix, group = config.redis.prefix, group_of(self._names)
+        target = checked_target(config.redis.url.get_secret_value(), prefix=prefix)
+        consumer = f"{config.enforce.name}@{socket.gethostname()}"
+        reader = GroupReader(target, prefix=prefix, group=group, consumer=consumer)
+        writer = AckWriter(
+            target,
+            prefix=prefix,
+            group=group,
+            timeout_s=config.redis.timeout_s,
+            keep_s=config.redis.keep_signals_s,
+        )
+        parts.callback(reader.close)
+        parts.callback(writer.close)
+
+        def book() -> StrikeBook:
+            ledger = open_ledger(config)
+            parts.callback(ledger.close)
+            return ledger
+
+        return Enforcement(
+            reader,
+            writer,
+            make_desks=lambda on_settled: desks_for(
+                servers, book, by_address=config.gate.by_address, on_settled=on_settled
+            ),
+            terms=Terms(servers=self._names, key=key),
+            identity=EnforcerIdentity(config.enforce.name, key),
+            observer=self._observer,
+        )
+
+    @property
+    def http_url(self) -> str | None:
+        """Where metrics and health are served, if anywhere."""
+        return None if self._http is None else self._http.url
+
+    def stop(self) -> None:
+        """Drain: read no more, finish what is under way and goes well, acknowledge it."""
+        self._draining = True
+        self._enforcement.stop()
+
+    def run(self) -> None:
+        """Until `stop()`."""
+        if self._http is not None:
+            self._http.start()
+            log.info("serving", url=self._http.url)
+        log.info("enforcing", streamguard=__version__, servers=",".join(self._names), name=self._config.enforce.name)
+        try:
+            self._enforcement.run(drain_s=max(0.0, self._config.enforce.drain_timeout_s - _LAST_S))
+        finally:
+            self._draining = True
+            left = self._enforcement.under_way
+            self._parts.close()
+        log.info("stopped", left=left, note="the next enforcer gets what is left" if left else "")
+
+    def _connect_gauges(self) -> None:
+        self._metrics.under_way.set_function(lambda: self._enforcement.under_way)
+        for name, desk in self._enforcement.desks.items():
+            self._metrics.server_up.labels(name).set_function(
+                lambda desk=desk: desk.state.status is ServerStatus.OK  # type: ignore[misc]  # bound now, called later
+            )
+        redis_up = Gauge(
+            "streamguard_redis_up", "1 while signals are read from Redis and acknowledged there, else 0.",
+            registry=self._metrics.registry,
+        )  # fmt: skip
+        redis_up.set_function(lambda: not self._observer.trouble)
+
+    def _health_server(self) -> HealthServer | None:
+        port = self._config.enforce.http_port
+        if not port:
+            return None
+        return HealthServer(
+            self._config.http.host, port, registry=self._metrics.registry, health=self._health, statuses=None
+        )
+
+    def _health(self) -> Health:
+        desks = self._enforcement.desks
+        now_s = time.monotonic()
+        beats = [self._enforcement.beat_at_s, *(desk.beat_at_s for desk in desks.values())]
+        lives = self._enforcement.is_whole and all(
+            desk.state.status is not ServerStatus.ENDED for desk in desks.values()
+        )
+        alive = self._draining or (lives and now_s - min(beats) < _BEAT_S)
+        reasons = self._why_not_ready(alive=alive)
+        return Health(
+            alive=alive,
+            ready=not reasons,
+            detail={
+                "reasons": reasons,
+                "draining": self._draining,
+                "redis_problem": self._observer.trouble,
+                "under_way": self._enforcement.under_way,
+                "servers": {
+                    name: {"status": desk.state.status.value, "problem": desk.state.problem, "waiting": desk.waiting}
+                    for name, desk in desks.items()
+                },
+            },
+        )
+
+    def _why_not_ready(self, *, alive: bool) -> list[str]:
+        """In words, for people. What may pass by itself (a server or Redis that does not answer) is no reason."""
+        reasons = []
+        if not alive:
+            reasons.append("a thread is dead, or stands still; restart the enforcer")
+        if self._draining:
+            reasons.append("it was asked to stop, and drains")
+        if self._observer.rejected:
+            reasons.append(self._observer.rejected)
+        needs_hand = (ServerStatus.REFUSED, ServerStatus.NOT_UNDERSTOOD)
+        states = [desk.state for desk in self._enforcement.desks.values()]
+        reasons += [state.problem for state in states if state.status in needs_hand]
+        return reasons
+
+
+def _key(config: Config, *, accept_unsigned: bool) -> bytes | None:
+    key = signing_key(config.signals)
+    if key is None and not accept_unsigned:
+        hint = (
+            "give --key-file FILE, or SG__SIGNALS__HMAC_KEY; whoever can write to Redis could cut streams without one"
+        )
+        raise UsageError("enforce", "", "no key to check signatures with", hint=hint)
+    if key is not None and accept_unsigned:
+        hint = "leave one of them out: with a key, signatures are checked"
+        raise UsageError("enforce", "", "a key, and --accept-unsigned", hint=hint)
+    return key

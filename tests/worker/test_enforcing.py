@@ -1,0 +1,127 @@
+"""streamguard.worker.enforcing: an enforcer's logs, and its health where something is wrong."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, SignalsConfig
+from streamguard.enforce.desk import ServerState, ServerStatus
+from streamguard.enforce.enforcer import Result, Settled
+from streamguard.errors import UsageError
+from streamguard.worker.enforcing import Complaint, EnforceService, log_server, log_settled, media_servers
+from tests.enforce.orders import an_order
+from tests.kill_signals import KEY
+from tests.local_servers import free_ports
+from tests.redis_servers import PASSWORD, RedisServer
+from tests.waiting import eventually
+from tests.worker.conftest import Logs
+
+
+def a_config(redis_url: str, *, server: str = "nginx-rtmp=http://127.0.0.1:9", port: int = 0) -> Config:
+    return Config(
+        redis=RedisConfig(url=SecretStr(redis_url)),
+        signals=SignalsConfig(hmac_key=SecretStr(KEY.decode())),
+        enforce=EnforceConfig(servers=(SecretStr(server),), http_port=port, drain_timeout_s=2.0),
+        http=HttpConfig(port=0),
+    )
+
+
+def named(logs: Logs, event: str) -> Logs:
+    return [line for line in logs if line["event"] == event]
+
+
+@contextmanager
+def running(config: Config) -> Iterator[EnforceService]:
+    service = EnforceService(config, tell=lambda _event: None)
+    thread = Thread(target=service.run)
+    thread.start()
+    yield service
+    service.stop()
+    thread.join(10.0)
+    assert not thread.is_alive()
+
+
+def test_a_trouble_that_goes_on_is_told_once_a_minute(logs: Logs) -> None:
+    """At once, then with how often it was, and when it is over."""
+    now_s = 0.0
+    complaint = Complaint("redis_reading", clock=lambda: now_s)
+    for second in range(130):
+        now_s = float(second)
+        complaint.tell("connection refused")
+    assert complaint.problem == "connection refused"
+    complaint.tell("")
+    complaint.tell("")
+    assert [(line.get("times"), line.get("over", False)) for line in named(logs, "redis_reading")] == [
+        (1, False),
+        (61, False),
+        (121, False),
+        (130, True),
+    ]
+
+
+def test_each_end_of_a_signal_is_a_line(logs: Logs) -> None:
+    """A failure is an error: a person should cut the stream."""
+    log_settled(an_order(), Settled(Result.FAILED, "connection refused"))
+    log_settled(an_order(), Settled(Result.EXECUTED, "cut", (("gone", 0.0512),)))
+    failed, done = named(logs, "enforced")
+    assert (failed["log_level"], failed["why"], failed["stream"]) == ("error", "connection refused", "live/cam")
+    assert (done["log_level"], done["seconds"]) == ("warning", 0.051)
+
+
+def test_each_change_of_a_server_is_a_line(logs: Logs) -> None:
+    """With its problem, and without one when it is well again."""
+    log_server("nginx-rtmp", ServerState(ServerStatus.UNREACHABLE, "refused"))
+    log_server("nginx-rtmp", ServerState())
+    assert [line.get("problem") for line in named(logs, "media_server")] == ["refused", None]
+
+
+def test_servers_need_names_of_their_own() -> None:
+    """Signals and metrics tell them apart by those."""
+    with pytest.raises(UsageError, match="two are called so; give each a name: KIND@NAME=URL"):
+        media_servers(["nginx-rtmp=http://a", "nginx-rtmp=http://b"])
+    servers = media_servers(["nginx-rtmp=http://a", "nginx-rtmp@edge-2=http://b"])
+    assert [server.name for server in servers] == ["nginx-rtmp", "edge-2"]
+
+
+def health(service: EnforceService) -> dict[str, Any]:
+    found = service._health()
+    return {"alive": found.alive, "ready": found.ready, **found.detail}
+
+
+def test_what_redis_says_no_to_is_a_reason_not_to_be_ready(redis_with_password: RedisServer) -> None:
+    """A password, a permission: somebody must act. It goes on trying, and the page says why."""
+    wrong = redis_with_password.url.replace("//", "//:wrong@")
+    with running(a_config(wrong)) as service:
+        eventually(lambda: health(service)["reasons"])
+        assert "wrong password" in health(service)["reasons"][0]
+        assert PASSWORD not in str(health(service))
+        assert health(service)["alive"]
+
+
+def test_a_redis_that_is_away_is_no_reason(logs: Logs) -> None:
+    """Restarting would not help; a line says it once."""
+    with running(a_config(f"redis://127.0.0.1:{free_ports(1)[0]}")) as service:
+        eventually(lambda: health(service)["redis_problem"])
+        assert (health(service)["ready"], health(service)["alive"]) == (True, True)
+    assert len([line for line in named(logs, "redis_reading") if not line.get("over")]) == 1
+
+
+def test_a_server_that_needs_a_hand_is_a_reason(redis_server: RedisServer) -> None:
+    """What answers there is no media server: Redis's own port, here."""
+    server = redis_server.url.replace("redis://", "nginx-rtmp=http://")
+    with running(a_config(redis_server.url, server=server)) as service:
+        eventually(lambda: health(service)["servers"]["nginx-rtmp"]["problem"])
+        assert health(service)["servers"]["nginx-rtmp"]["status"] != "ok"
+
+
+def test_a_port_in_use_is_told(redis_server: RedisServer) -> None:
+    """Before anything is cut."""
+    (port,) = free_ports(1)
+    with running(a_config(redis_server.url, port=port)) as service:
+        assert service.http_url == f"http://127.0.0.1:{port}"
+        with pytest.raises(UsageError, match="serve metrics on"):
+            EnforceService(a_config(redis_server.url, port=port), tell=lambda _event: None)
