@@ -27,7 +27,8 @@ _SCRIPT = resources.files("streamguard.enforce").joinpath("write_strikes.lua").r
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _TRIES = 32
 _ENTRIES_A_PAGE = 200
-_MOST_ENTRIES = 100_000
+MOST_AUDIT = 100_000
+"""Entries of the audit that are read at once."""
 _WRITTEN = 1
 
 
@@ -68,7 +69,7 @@ class StrikeLedger:
         def change(records: Records, now_unix_ms: int) -> Records:
             return lifted(records, Lift(fit(who), fit(reason), now_unix_ms), signal_id=signal_id)
 
-        entries = (entry for entry in self._entries(most=_MOST_ENTRIES) if entry.signal_id == signal_id)
+        entries = (entry for entry in self._entries(most=MOST_AUDIT) if entry.signal_id == signal_id)
         keys = tuple(dict.fromkeys(entry.key for entry in entries if entry.action == "add"))
         return sum(
             self._change((key,), change, action="lift", who=who, why=reason, signal_id=signal_id) for key in keys

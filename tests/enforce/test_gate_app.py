@@ -1,0 +1,242 @@
+"""What the gate says over HTTP, and what hostile clients get: a clear answer, or none, and nothing else."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import pytest
+
+from streamguard.enforce import gate_http
+from streamguard.enforce.gate import GateRule, Refusals, WhenAway
+from streamguard.enforce.gate_app import GateApp, GateParts
+from streamguard.enforce.gate_http import GateHttp
+from streamguard.enforce.gate_metrics import GateMetrics
+from streamguard.enforce.gate_news import PublisherHint
+from streamguard.enforce.strike_cache import Held, StrikeCache
+from streamguard.errors import UsageError
+from streamguard.servers.hooks import MAX_BODY_BYTES
+from streamguard.types import SessionId, StreamId
+from tests.form_hooks import FormHooks
+from tests.waiting import eventually
+
+TIMEOUT_S = 0.4
+STRUCK = (StreamId("live/cam"), SessionId("1-17"))
+
+
+@dataclass(slots=True)
+class Gate:
+    """A gate on a port, with what it knows and what it told."""
+
+    cache: StrikeCache = field(default_factory=lambda: StrikeCache(away_after_s=5.0))
+    metrics: GateMetrics = field(default_factory=GateMetrics)
+    refusals: Refusals = field(default_factory=Refusals)
+    hints: list[PublisherHint] = field(default_factory=list)
+    port: int = 0
+
+    def ask(self, path: str = "/on_publish", *, body: str | bytes | None = None, **form: str) -> tuple[int, bytes]:
+        return self.call("POST", path, body=body if body is not None else urlencode(form))
+
+    def call(self, method: str, path: str, *, body: str | bytes | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request(method, path, body=body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def raw(self, *parts: bytes) -> bytes:
+        """All that comes back until the gate hangs up."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            for part in parts:
+                connection.sendall(part)
+            answer = b""
+            try:
+                while piece := connection.recv(65_536):
+                    answer += piece
+            except ConnectionResetError:
+                pass
+        return answer
+
+    def count(self, hook: str, answer: str) -> float:
+        labels = {"hook": hook, "answer": answer}
+        return self.metrics.registry.get_sample_value("streamguard_gate_requests_total", labels) or 0.0
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """An open one whose Redis has a strike against live/cam; node-media-server asks in the same words here."""
+    found = Gate()
+    found.cache.replace({"stream:live/cam": Held(1e12, frozenset({STRUCK}))})
+    hooks = {"nginx-rtmp": FormHooks(), "node-media-server": FormHooks()}
+    rule = GateRule(WhenAway.OPEN)
+    app = GateApp(GateParts(rule, found.cache, hooks, found.metrics, found.refusals, found.hints.append))
+    server = GateHttp(app, host="127.0.0.1", port=0, request_timeout_s=TIMEOUT_S)
+    found.port = server.port
+    server.start()
+    yield found
+    server.stop()
+
+
+def test_hooks_are_answered_in_the_words_of_their_server(gate: Gate) -> None:
+    """Refused, let in, and noted: refusals for the log, the others for discovery."""
+    assert gate.ask(stream="live/cam") == (403, b"no")
+    assert gate.ask(stream="live/other", session="1-18") == (200, b"yes")
+    assert gate.refusals.due(now_s=0.0) == ((StreamId("live/cam"), 1),)
+    assert [hint.as_json() for hint in gate.hints] == ['{"stream":"live/other","hook":"publish","session":"1-18"}']
+    assert (gate.count("publish", "refused"), gate.count("publish", "allowed")) == (1, 1)
+
+
+def test_a_path_may_name_kind_and_server(gate: Gate) -> None:
+    """The hint then says which server it was."""
+    assert gate.ask("/node-media-server/notify", stream="live/cam")[0] == 403
+    assert gate.ask("/node-media-server@edge-2/notify", stream="live/a")[0] == 200
+    assert gate.ask("/nginx-rtmp/on_publish", stream="live/b")[0] == 200
+    assert [hint.server for hint in gate.hints] == ["edge-2", "nginx-rtmp"]
+
+
+def test_updates_cut_the_struck_session_alone(gate: Gate) -> None:
+    """And are no news of a publisher."""
+    assert gate.ask("/on_update", kind="update", stream="live/cam", session="1-17")[0] == 403
+    assert gate.ask("/on_update", kind="update", stream="live/cam", session="1-18")[0] == 200
+    assert gate.ask("/on_publish_done", kind="done", stream="live/cam", session="1-17")[0] == 200
+    assert gate.hints == []
+
+
+@pytest.mark.parametrize("path", ["/", "/nobody", "/srs/on_publish", "/@/x", "//on_publish", "/metrics/"])
+def test_an_unknown_path_is_not_found(gate: Gate, path: str) -> None:
+    """Nobody is let in by a hook that is spelt wrong."""
+    assert gate.ask(path, stream="live/other")[0] == 404
+    assert gate.count("unknown", "not_understood") == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00\xff" * 100, b"stream", b"{" * 10_000, b"=&" * 20_000])
+def test_what_is_not_understood_begins_nothing_and_cuts_nothing(gate: Gate, body: bytes) -> None:
+    """A beginning is refused; an update, whatever its publisher smuggled into it, is not."""
+    status, text = gate.ask(body=body)
+    assert (status, text) == (400, b"read hook /on_publish: it names no stream\n")
+    assert gate.ask("/on_update", body=body)[0] == 200
+    assert gate.hints == []
+
+
+def test_a_body_that_is_too_long_is_not_read(gate: Gate) -> None:
+    """Told by its length or sent in chunks without an end, it is refused as soon as it is too long."""
+    assert gate.ask(body=b"stream=" + b"x" * MAX_BODY_BYTES)[0] == 413
+    head = b"POST /on_publish HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+    assert gate.raw(head, chunks * 5).startswith(b"HTTP/1.1 413 ")
+    assert gate.count("unknown", "not_understood") == 2
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"POST /on_publish HTTP/1.1\r\n" + b"a: b\r\n" * 5000 + b"\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100 + b"\r\n\r\n",
+        b"POST /on_publish HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /on_publish HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"POST /on_publish HTTP/9.9\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_and_hung_up_on(gate: Gate, request_: bytes) -> None:
+    """At the first sight of it, and the next client is served."""
+    answer = gate.raw(request_)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+    assert gate.ask(stream="live/other")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"POST /on_pub", b"POST /on_publish HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"]
+)
+def test_a_client_that_takes_too_long_is_hung_up_on(gate: Gate, sent: bytes) -> None:
+    """Whether it says nothing, half a head or half a body; it is counted as nothing."""
+    assert gate.raw(sent) == b""
+    assert gate.count("unknown", "not_understood") == 0
+
+
+def test_a_client_that_drips_is_hung_up_on(gate: Gate) -> None:
+    """Each byte renews nothing."""
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=5) as connection:
+        connection.settimeout(0.02)
+        drips = iter(range(1000))
+
+        def hung_up() -> bool:
+            try:
+                connection.sendall(b"POST /on_publish HTTP/1.1\r\n"[next(drips) % 27 :][:1])
+                return connection.recv(1) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        eventually(hung_up, timeout_s=3.0, what="the end of the connection")
+
+
+def test_connections_without_a_request_make_room(gate: Gate) -> None:
+    """Whoever holds very many keeps nobody out: the idle ones go."""
+    held: list[socket.socket] = []
+    try:
+        address = ("127.0.0.1", gate.port)
+        held += [socket.create_connection(address, timeout=5) for _ in range(gate_http.MOST_CONNECTIONS + 20)]
+        assert gate.ask(stream="live/other")[0] == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_one_connection_may_ask_again_and_again(gate: Gate) -> None:
+    """It is kept for as long as it is used."""
+    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=5)
+    connection.connect()
+    first = connection.sock
+    for _ in range(50):
+        connection.request("POST", "/on_publish", body="stream=live/other")
+        assert connection.getresponse().read() == b"yes"
+    assert connection.sock is first
+    connection.close()
+
+
+def test_metrics_tell_of_requests_and_of_the_cache(gate: Gate) -> None:
+    """How many, how fast, how old."""
+    gate.ask(stream="live/cam")
+    status, page = gate.call("GET", "/metrics")
+    assert status == 200
+    text = page.decode()
+    assert 'streamguard_gate_requests_total{answer="refused",hook="publish"} 1.0' in text
+    assert "streamguard_gate_strikes 1.0" in text
+    assert "streamguard_gate_redis_away 0.0" in text
+    assert "streamguard_gate_answer_seconds_count 1.0" in text
+    assert gate.call("POST", "/metrics")[0] == 405
+
+
+def test_ready_says_whether_redis_confirms() -> None:
+    """Before the first read it is not, and says what happens to publishers then."""
+    cache = StrikeCache(away_after_s=5.0)
+    parts = GateParts(GateRule(WhenAway.CLOSED), cache, {}, GateMetrics(), Refusals(), lambda _: None)
+    server = GateHttp(GateApp(parts), host="127.0.0.1", port=0)
+    server.start()
+    gate = Gate(cache=cache, port=server.port)
+    try:
+        assert gate.call("GET", "/livez") == (200, b'{"alive": true}\n')
+        status, body = gate.call("GET", "/readyz")
+        tree = json.loads(body)
+        assert (status, tree["ready"], tree["when_redis_is_away"]) == (503, False, "closed")
+        assert "no strike is known" in tree["reasons"][0]
+        cache.replace({})
+        assert gate.call("GET", "/readyz")[0] == 200
+    finally:
+        server.stop()
+
+
+def test_a_port_that_is_taken_is_an_error(gate: Gate) -> None:
+    """Named with its address and the next step."""
+
+    async def nothing(*_: object) -> None:
+        """Never called."""
+
+    with pytest.raises(UsageError, match=f"listen on 127.0.0.1:{gate.port}: .*--listen"):
+        GateHttp(nothing, host="127.0.0.1", port=gate.port)
