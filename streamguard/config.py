@@ -58,6 +58,7 @@ RefusalSeconds = Annotated[Number, Field(gt=0, le=315_360_000, allow_inf_nan=Fal
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_can_be_shown)]
 Nats = Annotated[Number, Field(gt=0, le=1000, allow_inf_nan=False)]
 Sent = Literal["review", "limit", "kill"]
+Patterns = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=500)], ...], Field(max_length=1000)]
 
 
 class _Section(BaseModel):
@@ -76,6 +77,30 @@ class StreamConfig(_Section):
 
     url: Annotated[SecretStr, Field(min_length=1)]
     name: Name | None = None
+
+
+_BEFORE_A_URL = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+
+
+def discover_block(text: str) -> dict[str, str]:
+    """KIND[@NAME]=API_URL[,PULL_URL] as a [[discover]] block; whether it is right is seen when it is used."""
+    head, _, urls = text.partition("=")
+    kind, at, name = head.partition("@")
+    api, *pull = _BEFORE_A_URL.split(urls, maxsplit=1)
+    return {"kind": kind, "api": api, **({"name": name} if at else {}), **({"pull": pull[0]} if pull else {})}
+
+
+class DiscoverConfig(_Section):
+    """One media server, all of whose live publishers are watched that fit the patterns."""
+
+    kind: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_can_be_shown)]
+    name: Name | None = None
+    api: Annotated[SecretStr, Field(min_length=1)]
+    pull: Annotated[SecretStr, Field(min_length=1)] | None = None
+    include: Patterns = ()
+    exclude: Patterns = ()
+    every_s: Annotated[Number, Field(ge=0.25, le=60)] = 1.0
+    most_streams: Annotated[Whole, Field(ge=1, le=100_000)] = 1000
 
 
 class IngestConfig(_Section):
@@ -237,6 +262,7 @@ class Config(_Section):
 
     library: LibraryConfig = LibraryConfig()
     streams: tuple[StreamConfig, ...] = ()
+    discover: Annotated[tuple[DiscoverConfig, ...], Field(max_length=100)] = ()
     ingest: IngestConfig = IngestConfig()
     attention: AttentionConfig = AttentionConfig()
     redis: RedisConfig = RedisConfig()
@@ -253,6 +279,11 @@ class Config(_Section):
     @classmethod
     def _streams_from_environment(cls, value: Any) -> Any:
         return [{"url": url} for url in value.split()] if isinstance(value, str) else value
+
+    @field_validator("discover", mode="before")
+    @classmethod
+    def _servers_from_environment(cls, value: Any) -> Any:
+        return [discover_block(text) for text in value.split()] if isinstance(value, str) else value
 
     @field_validator("streams")
     @classmethod
@@ -322,11 +353,15 @@ def _problems(error: ValidationError, origins: Mapping[str, str]) -> str:
     return ", ".join(lines)
 
 
+_LISTS: dict[tuple[int | str, ...], str] = {("streams",): "a stream", ("discover",): "a media server"}
+
+
 def _in_words(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         return _unknown(problem["loc"])
     if problem["type"] == "tuple_type":
-        return "use [[streams]], one such section a stream" if problem["loc"] == ("streams",) else "should be a list"
+        section = _LISTS.get(problem["loc"])
+        return f"use [[{problem['loc'][0]}]], one such section {section}" if section else "should be a list"
     return "is a section, not a value" if problem["type"] == "model_type" else problem["msg"]
 
 

@@ -110,6 +110,11 @@ class RtmpServer:
         """Where to publish and to play."""
         return f"rtmp://127.0.0.1:{self.rtmp_port}/{app}/{name}"
 
+    @property
+    def stat_url(self) -> str:
+        """Who publishes, as XML."""
+        return f"http://127.0.0.1:{self.http_port}/stat"
+
     def hls_url(self, name: str) -> str:
         """The live playlist, there some seconds after publishing began."""
         return f"http://127.0.0.1:{self.http_port}/hls/{name}.m3u8"

@@ -23,6 +23,7 @@ from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
 from streamguard.errors import EvidenceError, OutboxError, SignalsUnreachable, StreamGuardError, counted, one_line
+from streamguard.worker.discovering import plans_of
 from streamguard.worker.evidence import evidence_store
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import authority, port_error
@@ -119,8 +120,9 @@ def check_config(path: Path) -> None:
     config = load_config(path)
     stream_specs((), config)
     signing_key(config.signals)
+    servers = f", {counted(len(plans_of(config)), 'media server')}" if config.discover else ""
     transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
-    click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}")
+    click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}{servers}")
     for line in policy_in_words(policy_of(config.policy)):
         click.echo(f"policy: {one_line(line)}")
     for note in _not_here(config):

@@ -4,10 +4,13 @@ import os
 import re
 from collections.abc import Iterable
 
-from streamguard.config import Config
+from pydantic import ValidationError
+
+from streamguard.config import Config, DiscoverConfig, discover_block
 from streamguard.errors import UsageError
 from streamguard.ingest.files import as_path
 from streamguard.ingest.urls import SourceKind, file_path, public_url, scheme_of, source_kind
+from streamguard.servers.spec import HINT, read_spec
 from streamguard.types import StreamId
 from streamguard.worker.streams import StreamSpec
 
@@ -32,6 +35,22 @@ def stream_specs(urls: Iterable[str], config: Config) -> tuple[StreamSpec, ...]:
             raise UsageError("watch", spec.stream, "two streams have this name", hint="give them names: NAME=URL")
         seen.add(spec.stream)
     return specs
+
+
+def with_servers(config: Config, servers: Iterable[str]) -> Config:
+    """The media servers of the command line, KIND[@NAME]=API_URL,PULL_URL, beside those of the config.
+
+    Raises UsageError for one that cannot be understood, without what may be a password in it.
+    """
+    blocks = []
+    for text in servers:
+        read_spec(text)
+        try:
+            blocks.append(DiscoverConfig.model_validate(discover_block(text)))
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise UsageError("discover", "", problem, hint=HINT) from None
+    return config.model_copy(update={"discover": (*config.discover, *blocks)})
 
 
 def require_files(specs: Iterable[StreamSpec]) -> None:

@@ -10,10 +10,10 @@ import click
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
-from streamguard.cli.targets import require_files, stream_specs
+from streamguard.cli.targets import require_files, stream_specs, with_servers
 from streamguard.config import load_config
 from streamguard.enforce.stdout_lines import Unbuffered
-from streamguard.errors import UsageError
+from streamguard.errors import UsageError, one_line
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import WatchService
 from streamguard.worker.summary import Summary
@@ -33,6 +33,14 @@ _LAST_LINE_S = 1.0
 @click.option(
     "--outbox", "outbox_path", metavar="FILE", help="Where they are durable first. Default: streamguard-outbox.sqlite"
 )
+@click.option("--key-file", metavar="FILE", help="The secret that signs kill-signals.")
+@click.option(
+    "--discover",
+    "servers",
+    metavar="KIND[@NAME]=API_URL,PULL_URL",
+    multiple=True,
+    help="Watch all live publishers of a media server, as they come and until they leave; may be given several times.",
+)
 @click.option("--http-port", metavar="PORT", help="Metrics and health, on http.host; 0 is off. Default: 9464")
 @click.option(
     "--stop-after",
@@ -49,21 +57,26 @@ def watch(
     library_path: str | None,
     redis_url: str | None,
     outbox_path: str | None,
+    key_file: str | None,
+    servers: tuple[str, ...],
     http_port: str | None,
     stop_after_s: float | None,
     as_json: bool,
 ) -> int:
     """Watch streams, and send a kill-signal for each that shows known footage.
 
-    Streams are rtmp://, rtmps://, http(s)://...m3u8 (HLS) and files. SIGTERM or Ctrl-C drains: what was decided is
-    delivered, then it exits with 0. Ended by --stop-after, or when all files are over, it exits with 2 if a stream was
-    never watched, or a file not to its end, or is undecided. However it ends: 2 if a decision could not be made
-    durable, and is lost.
+    Streams are rtmp://, rtmps://, http(s)://...m3u8 (HLS) and files. With --discover a media server is asked every
+    second who publishes. SIGTERM or Ctrl-C drains: what was decided is delivered, then it exits with 0. Ended by
+    --stop-after, or when all files are over, it exits with 2 if a stream was never watched, or a file not to its end,
+    or is undecided, or a media server never answered. However it ends: 2 if a decision could not be made durable, and
+    is lost.
 
     \b
     Examples:
       streamguard watch --library lib rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --redis redis://127.0.0.1/0 cam-7=rtmp://127.0.0.1:1935/live/cam-7
+      streamguard watch --library lib --redis redis://127.0.0.1/0 --key-file hmac.key \\
+        --discover nginx-rtmp=http://127.0.0.1:8080/stat,rtmp://127.0.0.1:1935
       streamguard watch --config /etc/streamguard.toml
       streamguard watch --library lib rehearsal=recording.mp4
       streamguard watch --library lib --stop-after 60 --json https://example.com/live/index.m3u8
@@ -72,13 +85,16 @@ def watch(
         "library.path": library_path,
         "redis.url": redis_url,
         "signals.outbox": outbox_path,
+        "signals.hmac_key_file": key_file,
         "http.port": http_port,
     }
     config = load_config(config_path, overrides={key: value for key, value in options.items() if value is not None})
+    config = with_servers(config, servers)
     set_up_logs(config.log)
     specs = stream_specs(urls, config)
-    if not specs:
-        raise UsageError("watch", "", "no stream is named", hint="give URLs, or [[streams]] in the config")
+    if not specs and not config.discover:
+        hint = "give URLs or --discover, or [[streams]] or [[discover]] in the config"
+        raise UsageError("watch", "", "no stream is named", hint=hint)
     require_files(specs)
     drain = _Drain()
     start_forkserver()
@@ -150,12 +166,16 @@ def _lost(count: int, outbox: Path) -> str:
 def _exit_status(summary: Summary, *, was_asked_to_stop: bool) -> int:
     if was_asked_to_stop:
         return 0
-    not_watched = [status for status in summary.streams if status.failed or not status.keyframes]
+    # Of a discovered one only what is blind for good: it may have come a moment ago.
+    not_watched = [status for status in summary.streams if status.failed or not (status.keyframes or status.server)]
     for status in not_watched:
         if status.undecided:
-            click.echo(f"error: {status.stream} is {status.reason}", err=True)
+            click.echo(one_line(f"error: {status.stream} is {status.reason}"), err=True)
             continue
         how = "not watched to its end" if status.keyframes else "never watched"
         reason = f": {status.reason}" if status.reason else ""
-        click.echo(f"error: {how} {status.stream} ({status.state.value}){reason}", err=True)
-    return EXIT_ERROR if not_watched else EXIT_OK
+        click.echo(one_line(f"error: {how} {status.stream} ({status.state.value}){reason}"), err=True)
+    silent = [state for state in summary.discovery if not state.ever_answered]
+    for state in silent:
+        click.echo(f"error: {one_line(state.server)} never listed its publishers: {state.problem}", err=True)
+    return EXIT_ERROR if not_watched or silent else EXIT_OK

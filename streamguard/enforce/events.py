@@ -22,8 +22,11 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
     library_version: str,
     now_unix_s: float,
     expires_after_s: float,
+    server: str | None = None,
 ) -> KillSignal:
-    """The decision, addressed to whoever can cut `stream`. The same decision of a session always has the same id."""
+    """The decision, addressed to whoever can cut `stream`: at the media server `server`, whose own name of the session
+    `session` then is. The same decision of a session always has the same id.
+    """
     # Milliseconds from here on: the event's `time` and the signature's timestamp must agree to the second.
     decided_ms = int(now_unix_s * 1000)
     expires_ms = decided_ms + int(expires_after_s * 1000)
@@ -39,6 +42,7 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
         "data": {
             "stream": as_text(stream),
             "session_id": as_text(session),
+            **({} if server is None else {"server": as_text(server)}),
             **_decided(decision, library_version=library_version),
             "expires_at": _rfc3339(expires_ms),
         },
@@ -79,7 +83,10 @@ def _decided(decision: Decision, *, library_version: str) -> dict[str, object]:
 
 
 def signal_id(decision: Decision, *, session: SessionId) -> str:
-    """Sessions are unique across workers and restarts: the id needs no more than what was decided in it, and when."""
+    """Of what was decided in a session, and when. A worker's own sessions are unique across workers and restarts. One
+    of a media server may be watched by several connections, one after the other or at once: each decides for itself,
+    and its number in `decision.at` is no other connection's.
+    """
     parts = [as_text(session), decision.verdict.value, as_text(decision.asset), decision.at.session, decision.at.pts_us]
     return _digest("sig", parts)
 

@@ -29,6 +29,11 @@ def connect(url: str | RedisTarget, *, timeout_s: float) -> Client:
         return LimitedClient(_client(target, _settings(target, allowance), allowance), allowance)
 
 
+def client_of(target: RedisTarget, allowance: Allowance) -> Any:  # noqa: ANN401 - redis-py's clients share no type
+    """redis-py's own, for what takes more than commands; the caller renews its allowance. Raises redis-py's errors."""
+    return _client(target, _settings(target, allowance), allowance)
+
+
 def _client(target: RedisTarget, settings: dict[str, Any], allowance: Allowance) -> Client:
     match target.kind:
         case RedisKind.SERVER:

@@ -20,7 +20,7 @@ from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.files import as_path, opened_file
 from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
 from streamguard.ingest.news import Tell
-from streamguard.ingest.options import PaceNow, SourceOptions
+from streamguard.ingest.options import PaceNow, RtmpNames, SourceOptions
 from streamguard.ingest.urls import SourceKind, file_path, public_url, scheme_of, source_kind
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
@@ -70,6 +70,7 @@ def _opened(url: str, options: SourceOptions) -> Iterator[InputContainer]:
                 "rw_timeout": str(round(max(options.open_timeout_s, options.read_timeout_s) * 1_000_000)),
                 "protocol_whitelist": _PROTOCOLS[scheme_of(url)],
                 **(_tls_options(url) if scheme_of(url) == "rtmps" else {}),
+                **_names(options.rtmp),
             },
             metadata_errors="replace",
             # The first is counted twice, for the connection and for probing; and a server may wait for a keyframe
@@ -80,6 +81,10 @@ def _opened(url: str, options: SourceOptions) -> Iterator[InputContainer]:
         yield container
     finally:
         container.close()
+
+
+def _names(rtmp: RtmpNames | None) -> dict[str, str]:
+    return {} if rtmp is None else {"rtmp_app": rtmp.app, "rtmp_playpath": rtmp.playpath}
 
 
 def _tls_options(url: str) -> dict[str, str]:

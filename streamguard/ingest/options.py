@@ -1,7 +1,7 @@
 """How a source is pulled: plain values, so that a decoder child needs no configuration."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 
@@ -9,9 +9,20 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class RtmpNames:
+    """What to ask an RTMP server for, to the letter: FFmpeg takes URLs apart by rules of its own, and would ask for
+    another stream than `cam.flv` or `a/b`.
+    """
+
+    app: str
+    playpath: str = field(repr=False)
+    """With a query in it, which may be a secret."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceOptions:
     """The limits of one connection. The defaults are those of the configuration's [ingest].
-    `hls_checked_share`: of HLS segments whose head would do, so many are read whole.
+    `hls_checked_share`: of HLS segments whose head would do, so many are read whole. `rtmp`: instead of the URL's path.
     """
 
     open_timeout_s: float = 10.0
@@ -23,6 +34,7 @@ class SourceOptions:
     keyframe_spacing_s: float = 0.2
     hls_look_every_s: float = 2.5
     hls_checked_share: float = 1 / 16
+    rtmp: RtmpNames | None = None
 
 
 PaceNow = Callable[[], Pace]

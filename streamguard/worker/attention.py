@@ -77,15 +77,15 @@ class AttentionKeeper:
 
     @property
     def watcher(self) -> Watcher:
-        return Watcher(keyframe=self._keyframe, finished=self._finished, tick=self._tick)
+        return Watcher(keyframe=self._keyframe, finished=self._finished, left=self._finished, tick=self._tick)
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         now_s = self._clock()
         self._lags.append((now_s, stream.lag_s or 0.0))
-        watched = self._watched.get(stream.spec.stream)
+        watched = self._watched.get(stream.spec.key)
         if watched is None or watched.session_id != stream.session_id:
             watched = _Watched(stream, stream.session_id, now_s, self._is_reported(stream))
-            self._watched[stream.spec.stream] = watched
+            self._watched[stream.spec.key] = watched
         if matched.observation.evidence:
             watched.evidence_at_s = now_s
             if attention_of(watched.standing(now_s), self._rule) is Attention.EVERY:
@@ -95,7 +95,7 @@ class AttentionKeeper:
         return stream.spec.once or any(fnmatchcase(stream.spec.stream, pattern) for pattern in self._always)
 
     def _finished(self, stream: Stream) -> None:
-        self._watched.pop(stream.spec.stream, None)
+        self._watched.pop(stream.spec.key, None)
 
     def _tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
         now_s = self._clock()

@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client import Counter as TotalCounter
 
 from streamguard.core.sampling import Attention
+from streamguard.enforce.publisher_hints import PublisherHints
+from streamguard.ingest.discovery import DiscoveryState
 from streamguard.ingest.sources import Pulled, Way
 from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.matcher import Matched
@@ -86,12 +88,16 @@ class _AttentionMetrics:
         for attention in (Attention.QUIET, Attention.SHED):
             self.skipped.labels(attention.value)
         self._skipped: Counter[Attention] = Counter()
+        self._of_those_left: Counter[Attention] = Counter()
+
+    def left(self, stream: Stream) -> None:
+        self._of_those_left.update(stream.passed_over)
 
     def tick(self, statuses: tuple[StreamStatus, ...]) -> None:
         watched = Counter(status.attention for status in statuses if status.state is StreamState.WATCHING)
         for attention in Attention:
             self.by_attention.labels(attention.value).set(watched[attention])
-        skipped = sum((Counter(status.passed_over) for status in statuses), Counter[Attention]())
+        skipped = sum((Counter(status.passed_over) for status in statuses), self._of_those_left.copy())
         for attention, count in (skipped - self._skipped).items():
             self.skipped.labels(attention.value).inc(count)
         self._skipped = skipped
@@ -156,6 +162,55 @@ class _LibraryMetrics:
         )  # fmt: skip
 
 
+class _DiscoveryMetrics:
+    """Who is found on media servers. Their names are the operator's, and few."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge(
+            "streamguard_discovery_up", "1 while the media server lists its publishers.", ["server"], registry=registry
+        )
+        self.since_listing = Gauge(
+            "streamguard_discovery_since_listing_seconds", "Since the server's last good listing.", ["server"],
+            registry=registry,
+        )  # fmt: skip
+        self.publishers = Gauge(
+            "streamguard_discovery_publishers", "Publishers that the server listed last, by what becomes of them.",
+            ["server", "standing"], registry=registry,
+        )  # fmt: skip
+        self.failures = TotalCounter(
+            "streamguard_discovery_failures", "Listings that failed.", ["server"], registry=registry
+        )
+        self.hints = TotalCounter(
+            "streamguard_discovery_hints", "Hints of publish gates, by whether they were understood.", ["outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self.listening = Gauge(
+            "streamguard_discovery_hints_up", "1 while publish gates' hints are listened to; NaN where none can come.",
+            registry=registry,
+        )  # fmt: skip
+        self.listening.set(math.nan)
+        for outcome in ("taken", "not_understood"):
+            self.hints.labels(outcome)
+        self._seen: Counter[str] = Counter()
+
+    def tick(self, states: tuple[DiscoveryState, ...], hints: PublisherHints | None, *, now_s: float) -> None:
+        for state in states:
+            server = state.server
+            self.up.labels(server).set(not state.problem_now(now_s))
+            self.since_listing.labels(server).set(max(0.0, now_s - state.answered_at_s))
+            for standing in ("watched", "blind", "left_out", "unwatched"):
+                self.publishers.labels(server, standing).set(getattr(state, standing))
+            self._count(self.failures.labels(server), f"failures {server}", state.failures)
+        if hints is not None:
+            self.listening.set(hints.is_listening)
+            self._count(self.hints.labels("taken"), "taken", hints.heard)
+            self._count(self.hints.labels("not_understood"), "not_understood", hints.not_understood)
+
+    def _count(self, counter: TotalCounter, what: str, total: int) -> None:
+        counter.inc(total - self._seen[what])
+        self._seen[what] = total
+
+
 class Metrics:
     """The worker's registry; the supervisor's watcher, and what the signaller counts with."""
 
@@ -165,14 +220,16 @@ class Metrics:
         self.attention = _AttentionMetrics(self.registry)
         self.signals = _SignalMetrics(self.registry)
         self.library = _LibraryMetrics(self.registry)
+        self.discovery = _DiscoveryMetrics(self.registry)
         self._labels: set[str] = set()
-        self._damaged = self._delivered = 0
+        self._damaged = self._damaged_of_those_left = self._delivered = 0
 
     @property
     def watcher(self) -> Watcher:
         return Watcher(
-            keyframe=self._keyframe, found=self._found, restarted=self._restarted, pulled=self._pulled, tick=self._tick
-        )
+            keyframe=self._keyframe, found=self._found, restarted=self._restarted, pulled=self._pulled,
+            left=self._left, tick=self._tick,
+        )  # fmt: skip
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         self.streams.keyframes.inc()
@@ -191,12 +248,17 @@ class Metrics:
         self.streams.hls_fetched.inc(pulled.fetched_bytes)
         self.streams.hls_looks.labels(pulled.way.value).inc()
 
+    def _left(self, stream: Stream) -> None:
+        """What counters have counted of it stays counted."""
+        self._damaged_of_those_left += stream.damaged
+        self.attention.left(stream)
+
     def _tick(self, statuses: tuple[StreamStatus, ...]) -> None:
         count = Counter(status.state for status in statuses)
         for state in StreamState:
             self.streams.by_state.labels(state.value).set(count[state])
         self.attention.tick(statuses)
-        damaged = sum(status.damaged for status in statuses)
+        damaged = self._damaged_of_those_left + sum(status.damaged for status in statuses)
         self.streams.damaged.inc(damaged - self._damaged)
         self._damaged = damaged
 

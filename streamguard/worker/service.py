@@ -24,6 +24,7 @@ from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.types import KillSignal
 from streamguard.worker.attention import AttentionKeeper, coverage
+from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matcher
@@ -31,7 +32,7 @@ from streamguard.worker.metrics import Metrics
 from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
-from streamguard.worker.summary import Lags, Summary
+from streamguard.worker.summary import Departures, Lags, Summary
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
 
 _BEAT_S = 30.0
@@ -39,6 +40,7 @@ _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatu
 """What does not pass by itself: somebody must act. An unreachable Redis may come back."""
 
 _LAST_DELIVERY_S = 0.5
+_LAST_LISTING_S = 0.1
 _BETWEEN_TIMEOUTS_S = 5.0
 _MIB = 1 << 20
 
@@ -122,6 +124,7 @@ class WatchService:
         self._library = open_library(config)
         self._metrics = Metrics()
         self._lags = Lags()
+        self._departed = Departures()
         self._stream_count = len(specs)
         self._asked_to_stop_at_s: float | None = None
         self._draining = False
@@ -136,6 +139,7 @@ class WatchService:
             self._delivery = self._make_delivery()
             self._signaller = self._make_signaller(on_durable)
             self._evidence = EvidenceKeeper(evidence_store(config), counts=self._metrics)
+            self._discoveries = discoveries_of(config, counts=self._metrics.discovery)
             self._supervisor = self._make_supervisor(specs, watchers)
             self._http = self._health_server()
             if self._http is not None:
@@ -168,13 +172,15 @@ class WatchService:
 
     def _make_supervisor(self, specs: Sequence[StreamSpec], watchers: tuple[Watcher, ...]) -> Supervisor:
         return Supervisor(
-            specs,
+            self._discoveries.roster(specs),
             matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(self._config.policy)),
             watchers=(
                 self._signaller.watcher,  # first: what is durable is sent, whatever else fails
                 self._evidence.watcher if self._config.evidence.keep_days else Watcher(),
                 self._attention_keeper().watcher,
                 self._metrics.watcher,
+                self._discoveries.watcher,
+                self._departed.watcher,
                 Watcher(keyframe=self._lags.keep, tick=self._count_delivered),
                 *watchers,
             ),
@@ -216,6 +222,7 @@ class WatchService:
             self._delivery.start()
             self._evidence.start()
             self._follower.start()
+            self._discoveries.start()
             if self._http is not None:
                 self._http.start()
                 log.info("serving", url=self._http.url)
@@ -225,6 +232,7 @@ class WatchService:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
             self._draining = True
             self._over.set()
+            self._discoveries.stop(_LAST_LISTING_S)
             try:
                 lost = self._signaller.last_words()
                 undelivered = self._flush()
@@ -235,7 +243,7 @@ class WatchService:
                 if self._follower.ident is not None:
                     self._follower.join(max(0.0, until_s - time.monotonic()))
                 self._parts.close()
-        keyframes = sum(status.keyframes for status in statuses)
+        keyframes = self._departed.totals.keyframes + sum(status.keyframes for status in statuses)
         tell = log.critical if lost else log.info
         why = self._why_it_stopped(stop_after_s, seconds=time.monotonic() - began_s)
         tell("stopped", why=why, keyframes=keyframes, undelivered=undelivered, lost=lost)
@@ -243,6 +251,8 @@ class WatchService:
         return Summary(
             seconds=time.monotonic() - began_s,
             streams=statuses,
+            departed=self._departed.totals,
+            discovery=self._discoveries.states,
             lag_p50_s=lags.quantile(0.5),
             lag_p99_s=lags.quantile(0.99),
             lag_max_s=lags.most_s,
@@ -258,8 +268,9 @@ class WatchService:
     def _log_start(self) -> None:
         snapshot = self._library.snapshot
         log.info(
-            "watching", streamguard=__version__, streams=self._stream_count, library=snapshot.version,
-            items=snapshot.items, looks=snapshot.looks, outbox=str(self._config.signals.outbox),
+            "watching", streamguard=__version__, streams=self._stream_count, servers=len(self._discoveries),
+            library=snapshot.version, items=snapshot.items, looks=snapshot.looks,
+            outbox=str(self._config.signals.outbox),
             to="standard output" if self._config.redis.url is None else "redis", worker=self._config.worker.name,
             rule=(snapshot.rules or BUILT_IN_RULES).rule.name,
         )  # fmt: skip
@@ -328,6 +339,7 @@ class WatchService:
                 "delivery": delivery.status.value,
                 "delivery_problem": delivery.problem,
                 "signals_not_durable": self._signaller.waiting,
+                "discovery": self._discoveries.detail(),
             },
         )
 
@@ -340,6 +352,8 @@ class WatchService:
             reasons.append("it was asked to stop, and drains")
         elif not self._follower.is_alive():
             reasons.append("nobody looks for new versions of the library")
+        else:
+            reasons += self._discoveries.why_not_ready()
         if waiting := self._signaller.waiting:
             what = "a kill-signal waits" if waiting == 1 else f"{waiting} kill-signals wait"
             reasons.append(f"{what} in memory, to be lost with this process: {self._signaller.problem}")

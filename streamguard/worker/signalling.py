@@ -88,6 +88,7 @@ class Signaller:
             library_version=found.library_version,
             now_unix_s=self._wall_clock(),
             expires_after_s=self._expires_after_s,
+            server=None if found.spec.origin is None else found.spec.origin.server,
         )
         if len(self._waiting) >= MOST_WAITING:
             lost, _ = self._waiting.popleft()

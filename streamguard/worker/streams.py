@@ -10,6 +10,7 @@ from typing import Protocol
 
 from streamguard.core.decide import DecisionState
 from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
+from streamguard.ingest.options import RtmpNames
 from streamguard.types import AssetId, SessionId, StreamId, Verdict
 from streamguard.worker.children import Rubbish
 from streamguard.worker.messages import Message
@@ -45,13 +46,33 @@ class Restart(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a stream was discovered: the media server, and its own name of the publisher's session. `unwatchable`: why
+    it cannot be pulled, if so.
+    """
+
+    server: str
+    session: SessionId
+    rtmp: RtmpNames | None = None
+    unwatchable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """One stream to watch. `url` may hold credentials, `stream` and `public_url` never. `once`: a file, not retried."""
+    """One stream to watch. `url` may hold credentials, `stream` and `public_url` never. `once`: a file, not retried.
+    `origin`: only of one that was discovered; then this is one session of it, and the next one is another spec.
+    """
 
     stream: StreamId
     url: str = field(repr=False)
     public_url: str
     once: bool
+    origin: Origin | None = None
+
+    @property
+    def key(self) -> StreamId:
+        """No other stream of the worker has it: two servers may have a stream of one name."""
+        return self.stream if self.origin is None else StreamId(f"{self.origin.server}\0{self.stream}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +80,11 @@ class StreamStatus:
     """A stream as `/api/streams`, the log and the summary show it. `failed`: given up before its end, or undecided.
 
     `verdict` is the session's; None while nobody sees it: that is not the same as clear. `passed_over` counts the
-    keyframes that were not looked at, by the attention that it had then.
+    keyframes that were not looked at, by the attention that it had then. `server`: of a stream that was discovered.
     """
 
     stream: StreamId
+    server: str | None
     url: str
     state: StreamState
     reason: str
@@ -174,6 +196,7 @@ class Stream:
     reason: str = ""
     decoder: RunningDecoder | None = None
     session_id: SessionId | None = None
+    """Of our connection to it."""
     sessions: int = 0
     decision_state: DecisionState = field(default_factory=DecisionState)
     session_keyframes: int = 0
@@ -212,13 +235,29 @@ class Stream:
     line_limit: LineLimit = field(default_factory=LineLimit)
     told: ToldStates = field(default_factory=ToldStates)
 
+    @property
+    def session(self) -> SessionId | None:
+        """As signals, logs and people call it: the server's own, where it was discovered, else our connection's."""
+        return self.session_id if self.spec.origin is None else self.spec.origin.session
+
+    def begin(self, session_id: SessionId, *, now_s: float) -> None:
+        """Another connection, which knows nothing of the last one."""
+        self.session_id = session_id
+        self.sessions += 1
+        self.session_keyframes = self.shown = 0
+        self.decision_state = DecisionState()
+        self.pace, self.may_rest_s = EVERY_KEYFRAME, 0.0
+        self.verdict = Verdict.CLEAR
+        self.began_at_s = self.heard_at_s = self.seen_at_s = now_s
+
     def status(self, *, now_s: float) -> StreamStatus:
         return StreamStatus(
             stream=self.spec.stream,
+            server=None if self.spec.origin is None else self.spec.origin.server,
             url=self.spec.public_url,
             state=self.state,
             reason=self.reason,
-            session_id=self.session_id,
+            session_id=self.session,
             sessions=self.sessions,
             codec=self.codec,
             width_px=self.width_px,

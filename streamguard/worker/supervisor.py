@@ -4,27 +4,26 @@ A stream's trouble stays that stream's: whatever its decoder does, it is ended, 
 after a pause, and the others do not notice.
 """
 
-import contextlib
 import logging
 import random
-import selectors
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from streamguard.core.backoff import delay_s
-from streamguard.core.decide import DecisionState
-from streamguard.core.sampling import EVERY_KEYFRAME, Attention
+from streamguard.core.sampling import Attention
 from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, SourceOptions
-from streamguard.types import Decision, Fingerprints, SessionId, Verdict
+from streamguard.types import Decision, Fingerprints, SessionId
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
+from streamguard.worker.decoders import Decoders
 from streamguard.worker.matcher import Grounds, Matched, Matcher
 from streamguard.worker.messages import Ended, Failed, Message
+from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Restart, RunningDecoder, Stream, StreamSpec, StreamState, StreamStatus
 
 _MESSAGES_A_TURN = 8
@@ -39,7 +38,9 @@ _IDLE_S = 0.25
 _STATUS_EVERY_S = 1.0
 _LONG_TURN_S = 5.0
 _LAST_FRAMES_S = 0.5
-_LAST_DECODERS_S = 1.0
+
+_TILL_LISTED_S = 1.0
+"""Before a discovered stream is pulled again: by then a listing says whether its publisher is another one."""
 
 log = structlog.get_logger()
 
@@ -70,6 +71,8 @@ class Watcher:
     restarted: Callable[[Restart], None] = _ignore
     pulled: Callable[[Pulled], None] = _ignore
     finished: Callable[[Stream], None] = _ignore
+    left: Callable[[Stream], None] = _ignore
+    """A discovered stream whose publisher has gone: nothing is to be kept of it."""
     tick: Callable[[tuple[StreamStatus, ...]], None] = _ignore
 
 
@@ -90,7 +93,7 @@ class Supervisor:
 
     def __init__(
         self,
-        specs: Iterable[StreamSpec],
+        specs: Iterable[StreamSpec] | Roster,
         *,
         matcher: Matcher,
         watchers: tuple[Watcher, ...],
@@ -99,19 +102,19 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`start` may raise OSError."""
-        self._streams = [Stream(spec) for spec in specs]
+        self._roster = specs if isinstance(specs, Roster) else Roster(specs)
         self._matcher = matcher
         self._watchers = watchers
         self._options = options
-        self._new_decoder = start
         self._clock = clock
-        self._ended_decoders: list[RunningDecoder] = []
-        self._selector = selectors.DefaultSelector()
+        self._decoders = Decoders(start, clock=clock)
         self._run_id = uuid.uuid4().hex[:12]
         self._session = 0
+        # Of a media time's session: no other run of a worker has it, so that two connections to one session of a server
+        # make two signals, never one id for both. 52 bits: JSON's numbers take no more.
+        self._first_number = int(self._run_id[:8], 16) << 20
         self._stopping = False
         self._status_at_s = -_STATUS_EVERY_S
-        self._woke_at_s, self._worked_s = clock(), 0.0
         self.statuses: tuple[StreamStatus, ...] = ()
         """As of the last second; other threads may read it."""
         self.beat_at_s = clock()
@@ -127,45 +130,57 @@ class Supervisor:
         """Watch until all is over, and tell how each stream stands then."""
         stop_at_s = None if stop_after_s is None else self._clock() + stop_after_s
         try:
-            while not self._stopping and not all(stream.finished for stream in self._streams):
+            while not self._stopping and not self._roster.is_over:
                 if stop_at_s is not None and self._clock() >= stop_at_s:
                     break
                 self._turn(stop_at_s)
             self._finish_frames()
         finally:
-            for stream in self._streams:
-                self._end_decoder(stream)
-            self._await_decoders()
-            self._selector.close()
+            for stream in self._roster.streams:
+                self._decoders.end(stream)
+            self._decoders.close()
         self._publish_statuses(self._clock())
         return self.statuses
 
     def _turn(self, stop_at_s: float | None) -> None:
+        self._come_and_go()
         more_to_start = self._start_due()
         wait_s = _IDLE_S if stop_at_s is None else max(0.0, min(_IDLE_S, stop_at_s - self._clock()))
-        for key, _ in self._select(0.0 if more_to_start else wait_s):
-            self._listen(key.data)
+        for stream in self._decoders.ready(0.0 if more_to_start else wait_s):
+            self._listen(stream)
         now_s = self._clock()
         self._forgive_pause(now_s)
         self.beat_at_s = now_s
-        for stream in self._streams:
+        for stream in self._roster.streams:
             if stream.decoder is not None:
                 self._check_on(stream, now_s)
-        self._ended_decoders = [decoder for decoder in self._ended_decoders if not decoder.gone(within_s=0.0)]
+        self._decoders.let_go()
         if now_s - self._status_at_s >= _STATUS_EVERY_S:
             self._publish_statuses(now_s)
 
-    def _select(self, wait_s: float) -> list[tuple[selectors.SelectorKey, int]]:
-        self._worked_s += self._clock() - self._woke_at_s
-        ready = self._selector.select(wait_s)
-        self._woke_at_s = self._clock()
-        return ready
+    def _come_and_go(self) -> None:
+        left, come = self._roster.changes()
+        for stream in left:
+            self._leave(stream)
+        for stream in come:
+            origin = stream.spec.origin
+            if origin is not None and origin.unwatchable:
+                self._finish(stream, StreamState.BLIND, origin.unwatchable, failed=True)
+            else:
+                self._log(stream, "publisher")
+
+    def _leave(self, stream: Stream) -> None:
+        self._decoders.end(stream)
+        stream.finished = True
+        self._become(stream, StreamState.ENDED, "the publisher left")
+        for watcher in self._watchers:
+            watcher.left(stream)
 
     def _forgive_pause(self, now_s: float) -> None:
         """When it was this process that stood still (SIGSTOP, a suspended machine), no decoder is to blame."""
         pause_s = now_s - self.beat_at_s - _LONG_TURN_S
         if pause_s > 0:
-            for stream in self._streams:
+            for stream in self._roster.streams:
                 stream.heard_at_s = min(now_s, stream.heard_at_s + pause_s)
                 stream.seen_at_s = min(now_s, stream.seen_at_s + pause_s)
 
@@ -185,43 +200,29 @@ class Supervisor:
     def _finish_frames(self) -> None:
         """What decoders have already sent is still decided on; nothing new is waited for."""
         until_s = self._clock() + _LAST_FRAMES_S
-        while (ready := self._selector.select(0)) and self._clock() < until_s:
-            for key, _ in ready:
-                self._listen(key.data)
-
-    def _await_decoders(self) -> None:
-        """All were killed at once; each is given the rest of the same second to be gone."""
-        until_s = self._clock() + _LAST_DECODERS_S
-        left = [d for d in self._ended_decoders if not d.gone(within_s=max(0.0, until_s - self._clock()))]
-        self._ended_decoders.clear()
-        if left:
-            log.warning("decoders_left", count=len(left), note="the kernel has not ended them yet")
+        while (ready := self._decoders.ready(0)) and self._clock() < until_s:
+            for stream in ready:
+                self._listen(stream)
 
     def _start_due(self) -> bool:
         """Starts a few of the streams whose time has come. True: there is another one to start."""
         now_s = self._clock()
-        due = [s for s in self._streams if s.decoder is None and not s.finished and s.start_at_s <= now_s]
-        running = sum(stream.decoder is not None for stream in self._streams)
-        free = min(len(due), (self._options.most_at_once or len(self._streams)) - running)
+        due = [s for s in self._roster.streams if s.decoder is None and not s.finished and s.start_at_s <= now_s]
+        running = sum(stream.decoder is not None for stream in self._roster.streams)
+        free = min(len(due), (self._options.most_at_once or len(self._roster.streams)) - running)
         for stream in due[: min(_STARTS_A_TURN, free)]:
             self._start(stream)
         return free > _STARTS_A_TURN
 
     def _start(self, stream: Stream) -> None:
         self._session += 1
-        stream.session_id = SessionId(f"{self._run_id}-{self._session}")
-        stream.sessions += 1
-        stream.session_keyframes = stream.shown = 0
-        stream.decision_state = DecisionState()
-        stream.pace, stream.may_rest_s = EVERY_KEYFRAME, 0.0
-        stream.verdict = Verdict.CLEAR
-        stream.began_at_s = stream.heard_at_s = stream.seen_at_s = self._clock()
+        stream.begin(SessionId(f"{self._run_id}-{self._session}"), now_s=self._clock())
         options = self._options
         spec = stream.spec
-        job = DecoderJob(spec.stream, spec.url, self._session, options.source, options.decoder_memory_mib)
+        source = options.source if spec.origin is None else replace(options.source, rtmp=spec.origin.rtmp)
+        job = DecoderJob(spec.stream, spec.url, self._first_number + self._session, source, options.decoder_memory_mib)
         try:
-            stream.decoder = self._new_decoder(job)
-            self._selector.register(stream.decoder, selectors.EVENT_READ, stream)
+            self._decoders.start(stream, job)
         except OSError as error:  # out of processes, files or memory: as good as a crash, and worth the same pause
             self._restart(stream, Restart.CRASH, f"no decoder could be started: {error}")
 
@@ -236,7 +237,7 @@ class Supervisor:
                 if stream.decoder is not decoder or self._clock() >= until_s:  # its last word, or enough for now
                     return
         except Exception:  # the one place where a stream's fault, whatever it is, must not become the others'
-            log.exception("stream_fault", stream=stream.spec.stream, session_id=stream.session_id)
+            log.exception("stream_fault", stream=stream.spec.stream, session_id=stream.session)
             self._restart(stream, Restart.FAULT, "the worker failed on this stream: see the log")
 
     def _heard(self, stream: Stream, message: Message | Rubbish | None) -> None:  # noqa: C901 - one case for each kind of message
@@ -310,13 +311,12 @@ class Supervisor:
     ) -> None:
         stream.decisions += 1
         stream.verdict = max(stream.verdict, decision.verdict, key=lambda verdict: verdict.severity)
-        session_id = stream.session_id or SessionId("")
-        found = Found(stream.spec, session_id, decision, grounds, library_version, arrived_s)
+        found = Found(stream.spec, stream.session or SessionId(""), decision, grounds, library_version, arrived_s)
         for watcher in self._watchers:
             watcher.found(found)
 
     def _source_ended(self, stream: Stream) -> None:
-        self._end_decoder(stream)
+        self._decoders.end(stream)
         if not stream.spec.once:
             if stream.session_keyframes:
                 # A recording where a live stream is expected begins anew each time: that is no news.
@@ -341,7 +341,7 @@ class Supervisor:
         return f"undecided: {why}; a person should look at it"
 
     def _source_failed(self, stream: Stream, error: StreamGuardError) -> None:
-        self._end_decoder(stream)
+        self._decoders.end(stream)
         match error:
             case SourceStalled():
                 state = StreamState.STALLED
@@ -359,7 +359,7 @@ class Supervisor:
         self._restart(stream, Restart.CRASH, f"its decoder {_how_it_ended(code)}")
 
     def _restart(self, stream: Stream, why: Restart, reason: str) -> None:
-        self._end_decoder(stream)
+        self._decoders.end(stream)
         stream.restarts[why] += 1
         for watcher in self._watchers:
             watcher.restarted(why)
@@ -383,17 +383,10 @@ class Supervisor:
             cap_s=options.reconnect_cap_s,
             jitter=random.random(),  # noqa: S311 - spreads reconnects, keeps no secret
         )
+        if stream.spec.origin is not None:
+            pause_s = max(pause_s, _TILL_LISTED_S)
         stream.start_at_s = self._clock() + pause_s
         self._become(stream, state, reason, kind=kind)
-
-    def _end_decoder(self, stream: Stream) -> None:
-        if stream.decoder is None:
-            return
-        with contextlib.suppress(KeyError):  # it could not be registered
-            self._selector.unregister(stream.decoder)
-        stream.decoder.end()
-        self._ended_decoders.append(stream.decoder)
-        stream.decoder = None
 
     def _become(self, stream: Stream, state: StreamState, reason: str = "", *, kind: str = "") -> None:
         """`kind`: the reason without what it is about. A decoder tells it first, and then fails with it."""
@@ -414,13 +407,15 @@ class Supervisor:
         passes = stream.line_limit.passes(self._clock())
         if passes:
             keys |= stream.line_limit.left_out_before()
-            log.log(level, event, stream=stream.spec.stream, session_id=stream.session_id, **keys)
+            if stream.spec.origin is not None:
+                keys["server"] = stream.spec.origin.server
+            log.log(level, event, stream=stream.spec.stream, session_id=stream.session, **keys)
         return passes
 
     def _publish_statuses(self, now_s: float) -> None:
-        self.busy_share = min(1.0, self._worked_s / max(now_s - self._status_at_s, _STATUS_EVERY_S))
-        self._status_at_s, self._worked_s = now_s, 0.0
-        self.statuses = tuple(stream.status(now_s=now_s) for stream in self._streams)
+        self.busy_share = min(1.0, self._decoders.worked_s() / max(now_s - self._status_at_s, _STATUS_EVERY_S))
+        self._status_at_s = now_s
+        self.statuses = tuple(stream.status(now_s=now_s) for stream in self._roster.streams)
         for watcher in self._watchers:
             watcher.tick(self.statuses)
 

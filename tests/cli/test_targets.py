@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.cli.targets import once_spec, require_files, stream_specs
+from streamguard.cli.targets import once_spec, require_files, stream_specs, with_servers
 from streamguard.config import load_config
 from streamguard.errors import UsageError
 
@@ -101,3 +101,32 @@ def test_a_url_that_is_hidden_in_something_else_is_not_shown(target: str) -> Non
         with pytest.raises(UsageError, match="NAME=URL") as raised:
             make()
         assert "secret" not in str(raised.value)
+
+
+def test_servers_of_the_command_line_come_after_those_of_the_config() -> None:
+    """Each with all of its parts."""
+    config = with_servers(load_config(None, environ={"SG__DISCOVER": "nginx-rtmp=http://a/stat,rtmp://a"}), [])
+    config = with_servers(config, ["nginx-rtmp@edge-2=http://u:p,q@b:8080/stat,rtmp://b"])
+    assert [(block.kind, block.name) for block in config.discover] == [("nginx-rtmp", None), ("nginx-rtmp", "edge-2")]
+    assert config.discover[1].api.get_secret_value() == "http://u:p,q@b:8080/stat"
+    assert config.discover[1].pull is not None
+    assert config.discover[1].pull.get_secret_value() == "rtmp://b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "secret",
+        "http://u:secret@h/stat,rtmp://h",
+        "nginx-rtmp=secret",
+        "x@y z=http://secret",
+        "nginx-rtmp=http://h?secret",
+    ],
+)
+def test_what_names_no_server_is_refused(text: str) -> None:
+    """With how it is written, and without what may be a password in it."""
+    with pytest.raises(UsageError) as refused:
+        with_servers(EMPTY, [text])
+    assert "secret" not in str(refused.value)
+    assert "for example" in str(refused.value)

@@ -137,6 +137,27 @@ def test_what_was_never_watched_is_an_error_with_its_reason(options: list[object
     assert "secret" not in done.out + done.err
 
 
+def test_a_server_that_never_answered_is_an_error(options: list[object], tmp_path: Path) -> None:
+    """With its reason; until then it waits for publishers as long as it is told to. Its password is nowhere."""
+    key_file = tmp_path / "hmac.key"
+    key_file.write_text("secret-secret-secret")
+    server = f"nginx-rtmp@edge=http://user:secret@{a_closed_port()}/stat,rtmp://user:secret@{a_closed_port()}"
+    redis = f"redis://{a_closed_port()}/0"
+    done = ended(
+        started(
+            *("watch", "--json", "--stop-after", "2", *options, "--discover", server),
+            *("--redis", redis, "--key-file", key_file),
+        )
+    )
+    assert done.status == 2
+    assert done.err.splitlines()[-1].startswith("error: edge never listed its publishers: list publishers ")
+    (told,) = json.loads(done.out.splitlines()[-1])["by_server"]
+    assert (told["server"], told["listings"]) == ("edge", 0)
+    assert told["failures"] >= 1
+    assert "secret" not in done.out + done.err
+    assert "signals_unsigned" not in done.err
+
+
 def test_an_undecided_file_is_an_error(options: list[object], tmp_path: Path, clips: Clips) -> None:
     """It is said as what it is, not as one that could not be watched."""
     frames = list(read_video(clips.known))

@@ -26,13 +26,16 @@ _START_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker is told. `sections` adds to its config file; the defaults there are quick ones, for tests."""
+    """What a worker is told. `sections` adds to its config file, where the defaults are quick ones, for tests. Each of
+    `servers` is a [[discover]] block.
+    """
 
     streams: Mapping[str, str]
     library: Path
     redis_url: str | None = None
     options: tuple[str, ...] = ()
     sections: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    servers: tuple[Mapping[str, object], ...] = ()
 
     def toml(self, folder: Path, *, http_port: int) -> str:
         """The config file. JSON's texts and numbers are TOML's, too."""
@@ -54,6 +57,8 @@ class Setup:
             lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in options.items())]
         for name, url in self.streams.items():
             lines += ["[[streams]]", f"name = {json.dumps(name)}", f"url = {json.dumps(url)}"]
+        for server in self.servers:
+            lines += ["[[discover]]", *(f"{key} = {json.dumps(value)}" for key, value in server.items())]
         return "\n".join(lines) + "\n"
 
 

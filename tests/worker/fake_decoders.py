@@ -35,6 +35,7 @@ from streamguard.worker.children import Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.matcher import Grounds, Matched, Matcher
 from streamguard.worker.messages import Failed, Message
+from streamguard.worker.roster import Discovered, Roster
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
 
@@ -192,9 +193,12 @@ class Stage:
     cannot_be_waited_for: str = ""
     """The stream whose decoders no selector takes."""
     library: FakeLibrary = field(default_factory=FakeLibrary)
+    discovered: Discovered | None = None
+    """Streams that come and leave; their scripts, too, go by their names."""
 
     def supervisor(self) -> Supervisor:
-        names = [*self.scripts, METRONOME] if not self.once else list(self.scripts)
+        named = list(self.scripts) if self.discovered is None else []
+        names = [*named, METRONOME] if not self.once else named
         specs = [StreamSpec(StreamId(name), f"rtmp://u:p@h/{name}", f"rtmp://h/{name}", self.once) for name in names]
         own = Watcher(
             keyframe=self._keyframe, found=self.found.append, state_changed=self._state_changed,
@@ -202,7 +206,7 @@ class Stage:
             tick=lambda _statuses: self.ticks.append(self.clock()),
         )  # fmt: skip
         return Supervisor(
-            specs,
+            Roster(specs, discovered=self.discovered),
             matcher=Matcher(lambda: self.library, rule=BUILT_IN_RULE),
             watchers=(own, *self.watchers),
             options=self.options,

@@ -1,12 +1,14 @@
 """streamguard.worker.metrics: names that dashboards rely on, few series, and a scrape that never fails."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamguard.core.sampling import Attention, Pace
+from streamguard.ingest.discovery import LATE_S, DiscoveryState
 from streamguard.ingest.news import Pulled, Way
 from streamguard.types import Decision, SessionId, StreamId, Verdict
 from streamguard.worker.metrics import MOST_LABELS, Metrics
@@ -21,6 +23,12 @@ NAMES = {
     "streamguard_decisions": ("counter", {"verdict", "label"}),
     "streamguard_damaged_items": ("counter", set()),
     "streamguard_decoder_restarts": ("counter", {"reason"}),
+    "streamguard_discovery_failures": ("counter", {"server"}),
+    "streamguard_discovery_hints": ("counter", {"outcome"}),
+    "streamguard_discovery_hints_up": ("gauge", set()),
+    "streamguard_discovery_publishers": ("gauge", {"server", "standing"}),
+    "streamguard_discovery_since_listing_seconds": ("gauge", {"server"}),
+    "streamguard_discovery_up": ("gauge", {"server"}),
     "streamguard_evidence_failures": ("counter", set()),
     "streamguard_evidence_files": ("counter", set()),
     "streamguard_evidence_keyframes": ("counter", set()),
@@ -53,6 +61,10 @@ NAMES = {
 
 SPEC = StreamSpec(StreamId("cam"), "rtmp://user:secret@host/live?token=1", "rtmp://host/live", once=False)
 
+SERVER = DiscoveryState(
+    "edge", answered_at_s=7.5, problem="", ever_answered=True, failures=4, watched=3, blind=2, left_out=1, unwatched=9
+)
+
 
 def _found(label: str, verdict: Verdict = Verdict.KILL) -> Found:
     decision = a_decision(verdict=verdict)
@@ -72,6 +84,7 @@ def _lived() -> Metrics:
     metrics.outbox_failed()
     metrics.signal_lost()
     metrics.library_version("v1")
+    metrics.discovery.tick((SERVER,), None, now_s=10.0)
     return metrics
 
 
@@ -190,3 +203,21 @@ def test_every_verdict_can_be_counted(verdict: Verdict) -> None:
     assert (
         metrics.registry.get_sample_value("streamguard_decisions_total", {"verdict": verdict.value, "label": "x"}) == 1
     )
+
+
+def test_media_servers_are_told_by_name() -> None:
+    """Whether each answers, since when not, and what becomes of those that it lists; failures only ever add up."""
+    metrics = _lived()
+    value = metrics.registry.get_sample_value
+    edge = {"server": "edge"}
+    standings = ("watched", "blind", "left_out", "unwatched")
+    told = [value("streamguard_discovery_publishers", {**edge, "standing": standing}) for standing in standings]
+    assert told == [3, 2, 1, 9]
+    assert value("streamguard_discovery_up", edge) == 1
+    assert value("streamguard_discovery_since_listing_seconds", edge) == 2.5
+    assert value("streamguard_discovery_failures_total", edge) == 4
+    metrics.discovery.tick((replace(SERVER, failures=6),), None, now_s=7.5 + LATE_S)
+    assert value("streamguard_discovery_failures_total", edge) == 6
+    assert value("streamguard_discovery_up", edge) == 0, "it has been silent for long"
+    metrics.discovery.tick((replace(SERVER, failures=7, problem="404"),), None, now_s=8.0)
+    assert value("streamguard_discovery_up", edge) == 0

@@ -132,7 +132,7 @@ def test_a_clip_is_watched_from_end_to_end(library: Path, tmp_path: Path, clips:
     assert 0 <= lag_s["p50"] <= lag_s["p99"] <= lag_s["max"] <= tree.pop("seconds") + 0.1  # a rounded tenth
     assert tree == {
         "summary": True, "streams": 2, "never_watched": 0, "keyframes": 12, "decisions": 1, "restarts": 0,
-        "reconnects": 0, "undelivered": 0, "lost": 0,
+        "reconnects": 0, "undelivered": 0, "lost": 0, "left": 0, "by_server": [],
     }  # fmt: skip
     with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
         assert (outbox.counts().delivered, outbox.depth()) == (1, 0)

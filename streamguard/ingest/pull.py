@@ -1,0 +1,67 @@
+"""How a publisher that a server lists is pulled from it: exactly that one, or not at all."""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit
+
+from streamguard.errors import SourceRefused, UsageError
+from streamguard.ingest.options import RtmpNames
+from streamguard.ingest.urls import SourceKind, public_url, scheme_of, source_kind
+
+_MOST_CHARACTERS = 500
+_UNSURE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
+"""Servers list what they cannot write as one of these (nginx-rtmp: a space), so that several names look alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Where to pull one stream. `url` may hold credentials, `public_url` never."""
+
+    url: str = field(repr=False)
+    public_url: str
+    rtmp: RtmpNames
+
+
+def check_pull_url(url: str) -> str:
+    """A server's pull URL: rtmp(s)://[user:password@]host[:port][?query], and the query is asked with each stream.
+
+    HLS is none: a playlist goes on with what the last publisher left in it, and a kill would hit the next one.
+    Raises UsageError.
+    """
+    hint = "give rtmp://HOST:PORT; the names of application and stream are added to it"
+    if not scheme_of(url) or source_kind(url) is not SourceKind.RTMP:
+        raise UsageError("pull from", public_url(url) if scheme_of(url) else "", "not an RTMP server", hint=hint)
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        has_host = False
+    if not has_host or parts.path.strip("/") or parts.fragment:
+        raise UsageError("pull from", public_url(url), "not just a host and a port", hint=hint)
+    return url
+
+
+def pull_of(path: str, *, at: str) -> Pull:
+    """How to pull `path` (`app/name`) from the server at the pull URL `at`.
+
+    Raises SourceRefused, with the reason, for a name that would have to be guessed or would be understood as another.
+    """
+    app, _, name = path.partition("/")
+    if problem := _why_not(app, name):
+        raise SourceRefused("pull stream", path[:_MOST_CHARACTERS], problem)
+    base, _, query = at.partition("?")
+    base = base.rstrip("/")
+    url = f"{base}/{quote(app, safe='')}/{quote(name)}"
+    return Pull(url, public_url(url), RtmpNames(app, f"{name}?{query}" if query else name))
+
+
+def _why_not(app: str, name: str) -> str:
+    if not app or not name:
+        return "it has no name that could be asked for"
+    if len(app) + len(name) > _MOST_CHARACTERS:
+        return f"its name is longer than {_MOST_CHARACTERS} characters"
+    if "?" in app + name:
+        return 'its name holds "?", where the server would end it'
+    if _UNSURE.search(app + name):
+        return "its name holds white space, or what servers list as such: which stream that is cannot be told"
+    return ""

@@ -1,0 +1,204 @@
+"""streamguard.ingest.discovery: whom to watch, whatever a server lists or fails to list."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import structlog
+
+from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, ServerUnreachable
+from streamguard.ingest.discovery import (
+    BACKOFF_CAP_S,
+    BETWEEN_LISTINGS_S,
+    LATE_S,
+    Discovery,
+    DiscoveryOptions,
+    Target,
+)
+from tests.fake_listings import FakeServer, publisher
+from tests.waiting import eventually
+
+DOWN = ServerUnreachable("list publishers of", "edge", "no answer in 2 s")
+
+
+class Stage:
+    """A discovery without its thread, and what it told."""
+
+    def __init__(self, server: FakeServer, *, most: int = 100, **options: object) -> None:
+        self.now_s = 1000.0
+        self.told: list[frozenset[Target]] = []
+        made = DiscoveryOptions("rtmp://127.0.0.1:1935", most_streams=most, **options)  # type: ignore[arg-type]  # by name
+        self.discovery = Discovery(server, made, tell=self.told.append, clock=lambda: self.now_s)
+
+    def list(self, times: int = 1) -> float:
+        """The pause that the last listing asks for."""
+        return [self.discovery.list_once() for _ in range(times)][-1]
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """The sessions of those who are to be watched."""
+        return {target.stream: target.session for target in self.told[-1]} if self.told else {}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        return {target.stream: target.problem for target in self.told[-1] if target.pull is None}
+
+
+def test_publishers_come_and_leave_and_come_again() -> None:
+    """Each is told with its session; one that two listings miss has left; another session is told at once."""
+    server = FakeServer(publisher("live/a", "7"))
+    stage = Stage(server)
+    stage.list()
+    assert stage.targets == {"live/a": "7"}
+    server.list([publisher("live/a", "8"), publisher("live/b", "9")])
+    assert stage.list() == 1.0
+    assert stage.targets == {"live/a": "8", "live/b": "9"}
+    server.list([publisher("live/b", "9")])
+    assert stage.list() == BETWEEN_LISTINGS_S, "that somebody left is asked again at once"
+    assert stage.targets == {"live/a": "8", "live/b": "9"}
+    stage.list()
+    assert stage.targets == {"live/b": "9"}
+    assert len(stage.told) == 3, "nothing is told where nothing changed"
+
+
+def test_how_a_target_is_pulled() -> None:
+    """From the pull URL, by its own name."""
+    stage = Stage(FakeServer(publisher("live/cam.flv")))
+    stage.list()
+    (target,) = stage.told[-1]
+    assert target.pull is not None
+    assert target.pull.url == "rtmp://127.0.0.1:1935/live/cam.flv"
+    assert target.pull.rtmp.playpath == "cam.flv"
+
+
+@pytest.mark.parametrize(
+    ("error", "needs_hand"),
+    [
+        (DOWN, False),
+        (ServerRefused("list publishers of", "edge", "401"), True),
+        (ServerNotUnderstood("list publishers of", "edge", "no XML"), True),
+    ],
+)
+def test_an_error_is_no_empty_listing(error: ServerError, *, needs_hand: bool) -> None:
+    """Whoever is known stays, however often it fails; the state says what is wrong, until the server is back."""
+    server = FakeServer(publisher("live/a"))
+    stage = Stage(server)
+    stage.list()
+    server.list(error)
+    with structlog.testing.capture_logs() as lines:
+        pauses_s = [stage.list() for _ in range(20)]
+    state = stage.discovery.state
+    assert stage.targets == {"live/a": "1"}
+    assert len(stage.told) == 1
+    assert (state.problem, state.needs_hand, state.failures, state.watched) == (str(error), needs_hand, 20, 1)
+    assert [line["event"] for line in lines] == ["discovery"], "one line, however long it lasts"
+    assert max(pauses_s) <= BACKOFF_CAP_S
+    assert min(pauses_s[3:]) >= BACKOFF_CAP_S / 2
+    server.list([])
+    with structlog.testing.capture_logs() as lines:
+        stage.list(2)
+    assert stage.discovery.state.problem == ""
+    assert [line["log_level"] for line in lines] == ["info"]
+    assert stage.targets == {}
+
+
+def test_only_what_is_wanted_is_watched() -> None:
+    """It fits a pattern of those to include, and none of those to exclude; the rest is counted."""
+    names = ["live/a", "live/b", "live/private-a", "vod/a", "LIVE/a", "live/a\n"]
+    stage = Stage(FakeServer(*map(publisher, names)), include=("live/*", "news/*"), exclude=("*/private-*", "live/b*"))
+    stage.list()
+    assert sorted(stage.targets) == ["live/a", "live/a\n"]
+    assert stage.discovery.state.left_out == 4
+
+
+@pytest.mark.parametrize("name", ["", "live/", "live/a b", "live/a?b", "live/\udcff", "live/a\x1b[2J"])
+def test_what_cannot_be_pulled_exactly_is_told_with_the_reason(name: str) -> None:
+    """It is blind: no other stream is pulled in its place."""
+    stage = Stage(FakeServer(publisher(name), publisher("live/a")))
+    stage.list()
+    assert list(stage.problems) == [name]
+    assert stage.problems[name]
+    assert (stage.discovery.state.blind, stage.discovery.state.watched) == (1, 1)
+
+
+def test_two_publishers_of_one_name_are_blind() -> None:
+    """Whose pictures we would see cannot be told, and a kill could hit the other; alone again, it is watched."""
+    server = FakeServer(publisher("live/a", "1"))
+    stage = Stage(server)
+    stage.list()
+    server.list([publisher("live/a", "2"), publisher("live/a", "1"), publisher("live/a", "3")])
+    stage.list()
+    assert list(stage.problems) == ["live/a"]
+    server.list([publisher("live/a", "1")])
+    stage.list()
+    assert (stage.problems, stage.targets) == ({}, {"live/a": "1"})
+
+
+def test_a_hundred_thousand_publishers_cost_no_more_than_what_is_watched() -> None:
+    """Those beyond are counted and told once, and nobody who was there before is thrown out."""
+    server = FakeServer(publisher("live/first"))
+    stage = Stage(server, most=10)
+    stage.list()
+    server.list([*(publisher(f"live/{number}") for number in range(100_000)), publisher("live/first")])
+    with structlog.testing.capture_logs() as lines:
+        stage.list(2)
+    assert len(stage.targets) == 10
+    assert "live/first" in stage.targets
+    assert stage.discovery.state.unwatched == 100_001 - 10
+    assert [line["event"] for line in lines] == ["publishers_unwatched"]
+    assert len(stage.told) == 2
+
+
+def test_a_name_without_an_end_is_not_taken_in() -> None:
+    """It counts as unwatched."""
+    stage = Stage(FakeServer(publisher("live/" + "x" * 100_000)))
+    stage.list()
+    assert (stage.targets, stage.discovery.state.unwatched) == ({}, 1)
+
+
+def test_silence_is_a_problem() -> None:
+    """Also where no listing has failed, for none has ended."""
+    stage = Stage(FakeServer())
+    stage.list()
+    state = stage.discovery.state
+    assert state.problem_now(stage.now_s + LATE_S - 1) == ""
+    assert state.problem_now(stage.now_s + LATE_S + 1) == "it has not answered for 11 s"
+
+
+@contextmanager
+def running(server: FakeServer, *, every_s: float) -> Iterator[tuple[Discovery, list[frozenset[Target]]]]:
+    """In its thread."""
+    told: list[frozenset[Target]] = []
+    options = DiscoveryOptions("rtmp://127.0.0.1", every_s=every_s)
+    discovery = Discovery(server, options, tell=told.append)
+    discovery.start()
+    try:
+        yield discovery, told
+    finally:
+        server.go_on()
+        discovery.stop(5.0)
+    assert not discovery.is_running
+
+
+def test_a_hint_is_one_listing_more_however_many_there_are() -> None:
+    """At once, and not so often that the server suffers."""
+    server = FakeServer()
+    with running(server, every_s=600) as (discovery, told):
+        eventually(lambda: server.asked == 1 and discovery.state.ever_answered, what="the first listing")
+        server.list([publisher("live/a")])
+        for _ in range(10_000):
+            discovery.hint()
+        eventually(lambda: told, timeout_s=2.0, what="the publisher")
+        assert server.asked == 2
+
+
+def test_a_server_that_hangs_costs_its_own_thread_only() -> None:
+    """The state goes on being readable, and stopping does not wait for it."""
+    server = FakeServer(publisher("live/a"))
+    server.stall()
+    with running(server, every_s=0.05) as (discovery, told):
+        eventually(lambda: server.asked == 1, what="a listing under way")
+        discovery.hint()
+        discovery.stop(0.0)
+        assert (told, discovery.state.ever_answered) == ([], False)
+        assert discovery.state.problem == "it has not answered yet"
