@@ -224,6 +224,7 @@ class EnforceConfig(_Section):
     """The enforcer: whose sessions it cuts."""
 
     servers: tuple[SecretStr, ...] = ()
+    in_watch: bool = False
     name: Name = "enforcer-1"
     accept_unsigned: bool = False
     http_port: Annotated[Whole, Field(ge=0, le=65_535)] = 9465

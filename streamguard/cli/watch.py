@@ -41,6 +41,7 @@ _LAST_LINE_S = 1.0
     multiple=True,
     help="Watch all live publishers of a media server, as they come and until they leave; may be given several times.",
 )
+@click.option("--enforce", is_flag=True, help="Without Redis: cut the sessions that kill-signals name, from here.")
 @click.option("--http-port", metavar="PORT", help="Metrics and health, on http.host; 0 is off. Default: 9464")
 @click.option(
     "--stop-after",
@@ -59,6 +60,7 @@ def watch(
     outbox_path: str | None,
     key_file: str | None,
     servers: tuple[str, ...],
+    enforce: bool,
     http_port: str | None,
     stop_after_s: float | None,
     as_json: bool,
@@ -77,6 +79,7 @@ def watch(
       streamguard watch --library lib --redis redis://127.0.0.1/0 cam-7=rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --redis redis://127.0.0.1/0 --key-file hmac.key \\
         --discover nginx-rtmp=http://127.0.0.1:8080/stat,rtmp://127.0.0.1:1935
+      streamguard watch --library lib --enforce --discover nginx-rtmp=http://127.0.0.1:8080,rtmp://127.0.0.1:1935
       streamguard watch --config /etc/streamguard.toml
       streamguard watch --library lib rehearsal=recording.mp4
       streamguard watch --library lib --stop-after 60 --json https://example.com/live/index.m3u8
@@ -86,6 +89,7 @@ def watch(
         "redis.url": redis_url,
         "signals.outbox": outbox_path,
         "signals.hmac_key_file": key_file,
+        "enforce.in_watch": enforce or None,
         "http.port": http_port,
     }
     config = load_config(config_path, overrides={key: value for key, value in options.items() if value is not None})

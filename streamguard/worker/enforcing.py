@@ -76,10 +76,13 @@ def log_settled(order: Order, settled: Settled) -> None:
 
 
 class Complaint:
-    """A trouble that repeats is a line at once, one a minute after that, with how often it was, and one at its end."""
+    """A trouble that repeats is a line at once, one a period after that, with how often it was, and one at its end."""
 
-    def __init__(self, event: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, event: str, *, every_s: float = _COMPLAIN_EVERY_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._event = event
+        self._every_s = every_s
         self._clock = clock
         self._count = 0
         self._again_at_s = 0.0
@@ -96,7 +99,7 @@ class Complaint:
             return
         self._count += 1
         if self._count == 1 or self._clock() >= self._again_at_s:
-            self._again_at_s = self._clock() + _COMPLAIN_EVERY_S
+            self._again_at_s = self._clock() + self._every_s
             log.warning(self._event, problem=problem, times=self._count, **keys)
 
 

@@ -10,6 +10,7 @@ from streamguard.core.sampling import Attention
 from streamguard.enforce.publisher_hints import PublisherHints
 from streamguard.ingest.discovery import DiscoveryState
 from streamguard.ingest.sources import Pulled, Way
+from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
@@ -221,6 +222,7 @@ class Metrics:
         self.signals = _SignalMetrics(self.registry)
         self.library = _LibraryMetrics(self.registry)
         self.discovery = _DiscoveryMetrics(self.registry)
+        self.acks = AckMetrics(self.registry)
         self._labels: set[str] = set()
         self._damaged = self._damaged_of_those_left = self._delivered = 0
 

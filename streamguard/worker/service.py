@@ -15,6 +15,7 @@ from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
+from streamguard.enforce.local_enforcer import LocalEnforcer
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
@@ -23,6 +24,7 @@ from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.types import KillSignal
+from streamguard.worker.answers import Answers, again_every_s, local_enforcer
 from streamguard.worker.attention import AttentionKeeper, coverage
 from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
@@ -131,11 +133,12 @@ class WatchService:
         self._over = threading.Event()
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
-            self._transport = transport(config, stdout)
-            if isinstance(self._transport, RedisStreams):
+            self._transport = self._make_transport(stdout)
+            if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)
             self._check_transport()
             self._outbox = parts.enter_context(Outbox.open(config.signals.outbox))
+            self._answers = Answers(config, self._outbox, self._transport, metrics=self._metrics.acks)
             self._delivery = self._make_delivery()
             self._signaller = self._make_signaller(on_durable)
             self._evidence = EvidenceKeeper(evidence_store(config), counts=self._metrics)
@@ -147,6 +150,11 @@ class WatchService:
             self._connect_gauges()
             self._parts = parts.pop_all()
 
+    def _make_transport(self, stdout: TextStream) -> Transport:
+        if self._config.enforce.in_watch:
+            return local_enforcer(self._config, stdout, metrics=self._metrics)
+        return transport(self._config, stdout)
+
     def _check_transport(self) -> None:
         try:
             self._transport.check()
@@ -157,7 +165,7 @@ class WatchService:
 
     def _make_delivery(self) -> Delivery:
         signals = self._config.signals
-        pace = Pace(signals.retry_first_s, signals.retry_cap_s)
+        pace = Pace(signals.retry_first_s, signals.retry_cap_s, again_every_s=again_every_s(self._config))
         return Delivery(self._outbox, self._transport, pace=pace, on_change=_DeliveryLog())
 
     def _make_signaller(self, on_durable: Callable[[KillSignal], None]) -> Signaller:
@@ -219,6 +227,7 @@ class WatchService:
         """Watch until every stream is over, `stop()` is called, or the time is up."""
         began_s = time.monotonic()
         try:
+            self._answers.start()
             self._delivery.start()
             self._evidence.start()
             self._follower.start()
@@ -239,6 +248,7 @@ class WatchService:
             finally:
                 until_s = time.monotonic() + _LAST_DELIVERY_S
                 self._delivery.stop(_LAST_DELIVERY_S)
+                self._answers.stop(max(0.0, until_s - time.monotonic()))
                 self._evidence.stop(max(0.0, until_s - time.monotonic()))
                 if self._follower.ident is not None:
                     self._follower.join(max(0.0, until_s - time.monotonic()))

@@ -28,6 +28,12 @@ PREFIX = "{streamguard}:"
 STREAM, ACKS = f"{PREFIX}signals", f"{PREFIX}acks"
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that waits is a test that waits."""
+    monkeypatch.setattr(enforcement_module, "READ_FOR_S", 0.1)
+
+
 class Watching:
     """An Observer that keeps what it is told."""
 

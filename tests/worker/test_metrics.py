@@ -19,6 +19,8 @@ from tests.programs import need
 from tests.worker.fake_decoders import GROUNDS, Stage, keyframe
 
 NAMES = {
+    "streamguard_acks_ignored": ("counter", set()),
+    "streamguard_acks_readable": ("gauge", set()),
     "streamguard_coverage_ratio": ("gauge", set()),
     "streamguard_decisions": ("counter", {"verdict", "label"}),
     "streamguard_damaged_items": ("counter", set()),
@@ -50,6 +52,9 @@ NAMES = {
     "streamguard_outbox_failures": ("counter", set()),
     "streamguard_outbox_parked": ("gauge", set()),
     "streamguard_redis_up": ("gauge", set()),
+    "streamguard_signals_acknowledged": ("counter", {"outcome"}),
+    "streamguard_signals_awaiting_ack": ("gauge", set()),
+    "streamguard_signals_unacknowledged": ("counter", {"addressed"}),
     "streamguard_signals_delivered": ("counter", set()),
     "streamguard_signals_lost": ("counter", set()),
     "streamguard_signals_not_durable": ("gauge", set()),

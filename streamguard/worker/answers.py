@@ -1,0 +1,155 @@
+"""What becomes of delivered kills, as the worker follows it: enforcers' answers, from Redis or from this process."""
+
+import math
+import time
+from collections.abc import Callable
+
+import structlog
+
+from streamguard.config import Config
+from streamguard.enforce.ack_follower import AckFollower, AckSource, acks_since
+from streamguard.enforce.acks import Outcome
+from streamguard.enforce.delivery import Transport
+from streamguard.enforce.desk import ServerStatus
+from streamguard.enforce.enforcer import Order, Settled
+from streamguard.enforce.follow import Follower
+from streamguard.enforce.local_enforcer import LocalEnforcer
+from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.signing import signing_key
+from streamguard.enforce.stdout_lines import TextStream
+from streamguard.enforce.strike_memory import StrikeMemory
+from streamguard.enforce.strikes import StrikeTerms
+from streamguard.errors import OutboxError, UsageError
+from streamguard.worker.ack_metrics import AckMetrics
+from streamguard.worker.enforcer_metrics import EnforcerMetrics
+from streamguard.worker.enforcing import Complaint, desks_for, log_settled, media_servers
+from streamguard.worker.metrics import Metrics
+
+AGAIN_EVERY_S = 30.0
+"""How often a kill that nobody answered to is delivered again, until it expires."""
+TELL_EVERY_S = 600.0
+
+log = structlog.get_logger()
+
+
+def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> LocalEnforcer:
+    """What `watch --enforce` executes kills with. Raises UsageError: no media server, or a Redis as well."""
+    if config.redis.url is not None:
+        hint = "run `streamguard enforce` beside the media server, or name no Redis"
+        raise UsageError("watch --enforce", "", "with a Redis, kills are for its enforcers", hint=hint)
+    texts = [server.get_secret_value() for server in config.enforce.servers]
+    for block in config.discover if not texts else ():
+        head = block.kind if block.name is None else f"{block.kind}@{block.name}"
+        texts.append(f"{head}={block.api.get_secret_value()}")
+    if not texts:
+        hint = "give --discover KIND=API_URL,PULL_URL, or enforce.servers in the config"
+        raise UsageError("watch --enforce", "", "no media server is named", hint=hint)
+    servers = media_servers(texts)
+    terms = StrikeTerms(config.gate.refuse_for_s, config.gate.remember_s)
+    counts = EnforcerMetrics(metrics.registry, servers=[server.name for server in servers])
+
+    def settled(order: Order, end: Settled) -> None:
+        counts.settled(end)
+        log_settled(order, end)
+
+    enforcer = LocalEnforcer(
+        stdout,
+        make_desks=lambda on_settled: desks_for(
+            servers, lambda: StrikeMemory(terms=terms), by_address=config.gate.by_address, on_settled=on_settled
+        ),
+        name=config.worker.name,
+        on_settled=settled,
+    )
+    counts.under_way.set_function(lambda: enforcer.waiting)
+    for name, desk in enforcer.desks.items():
+        counts.server_up.labels(name).set_function(
+            lambda desk=desk: desk.state.status is ServerStatus.OK  # type: ignore[misc]  # bound now, called later
+        )
+    return enforcer
+
+
+def again_every_s(config: Config) -> float | None:
+    """Where somebody may answer. A pipe never does."""
+    return AGAIN_EVERY_S if config.redis.url is not None or config.enforce.in_watch else None
+
+
+class Answers:
+    """`start()` it when the outbox is open, `stop()` it before that is closed. Without a source it does nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        outbox: Outbox,
+        transport: Transport,
+        *,
+        metrics: AckMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises UsageError, OutboxError."""
+        self._metrics = metrics
+        self._clock = clock
+        self._trouble = Complaint("acks_unreadable", every_s=TELL_EVERY_S, clock=clock)
+        self._untold = 0
+        self._tell_at_s = -math.inf
+        self._transport = transport
+        source, key = self._source(config, outbox)
+        self._follower = None if source is None else AckFollower(outbox, source, key=key, observer=self)
+        metrics.awaiting.set_function(lambda: _number(outbox.awaiting_ack))
+
+    def _source(self, config: Config, outbox: Outbox) -> tuple[AckSource | None, bytes | None]:
+        if isinstance(self._transport, LocalEnforcer):
+            return self._transport, None
+        if config.redis.url is None:
+            return None, None
+        target = parse_redis_url(config.redis.url.get_secret_value())
+        since = acks_since(outbox, now_unix_s=time.time())
+        source = Follower(target, prefix=config.redis.prefix, since=since, stream="acks")
+        return source, signing_key(config.signals)
+
+    def start(self) -> None:
+        if isinstance(self._transport, LocalEnforcer):
+            self._transport.start()
+        if self._follower is not None:
+            self._follower.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """What it was reading may be left behind: it is read again after the next start."""
+        if isinstance(self._transport, LocalEnforcer):
+            self._transport.close()
+        if self._follower is None or not self._follower.stop(timeout_s):
+            return
+        while isinstance(self._transport, LocalEnforcer) and self._transport.has_unread and not self._follower.round():
+            pass
+
+    def acknowledged(self, outcome: Outcome, signal_id: str, why: str) -> None:
+        self._metrics.acknowledged.labels(outcome.value).inc()
+        if isinstance(self._transport, LocalEnforcer):  # its desks have said so
+            return
+        tell = log.error if outcome is Outcome.FAILED else log.info
+        tell("acknowledged", id=signal_id, outcome=outcome.value, why=why)
+
+    def ack_ignored(self) -> None:
+        self._metrics.ignored.inc()
+
+    def unacknowledged(self, *, for_server: bool) -> None:
+        """Where no enforcer is used this is each kill: a line now and then says so."""
+        self._metrics.unacknowledged.labels("server" if for_server else "url").inc()
+        self._untold += 1
+        if self._clock() >= self._tell_at_s:
+            self._tell_at_s = self._clock() + TELL_EVERY_S
+            note = "they expired; is an enforcer running? One that does not acknowledge: leave this line alone"
+            log.warning("unacknowledged", kills=self._untold, note=note)
+            self._untold = 0
+
+    def acks(self, problem: str) -> None:
+        self._metrics.readable.set(not problem)
+        self._trouble.tell(problem)
+
+
+def _number(read: Callable[[], int]) -> float:
+    """A gauge that raised would take the whole scrape with it."""
+    try:
+        return read()
+    except OutboxError:
+        return math.nan
