@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 import streamguard
 from streamguard.cli.exits import EXIT_ERROR
 from streamguard.cli.library_shard import shard
+from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.metrics import Metrics
 from tests.programs import need, skip_or_fail
 
@@ -27,10 +28,16 @@ def run(*command: str | Path, cwd: Path = TOP) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def scraped() -> str:
+    """What a worker that enforces by itself shows: all that a worker does, and all that an enforcer does."""
+    registry = Metrics().registry
+    EnforcerMetrics(registry, servers=("nginx-rtmp",))
+    return generate_latest(registry).decode()
+
+
 def exported() -> set[str]:
     """The names that a scrape may show, those of a histogram's parts included."""
-    text = generate_latest(Metrics().registry).decode()
-    families = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
+    families = re.findall(r"^# TYPE (\S+) (\S+)$", scraped(), re.MULTILINE)
     names = {name for name, _ in families}
     return names | {
         name + part for name, kind in families if kind == "histogram" for part in ("_bucket", "_sum", "_count")
@@ -82,9 +89,8 @@ def test_alerts_name_paragraphs_that_exist() -> None:
 
 
 def test_operators_find_every_metric_in_the_manual() -> None:
-    """docs/operations.md lists exactly the metrics that a worker exports."""
-    text = generate_latest(Metrics().registry).decode()
-    families = re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)
+    """docs/operations.md lists exactly the metrics that workers and enforcers export."""
+    families = re.findall(r"^# TYPE (\S+) ", scraped(), re.MULTILINE)
     listed = METRIC.findall((TOP / "docs" / "operations.md").read_text())
     assert {name for name in families if not name.endswith("_created")} == set(listed)
 

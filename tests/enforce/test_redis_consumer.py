@@ -2,13 +2,19 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.follow import Entry
+from streamguard.enforce.follow import Entry, Follower
 from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
 from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.strike_ledger import StrikeLedger
+from streamguard.enforce.strikes import Strike
 from streamguard.errors import SignalsRejected, SignalsUnreachable
+from streamguard.types import SessionId, StreamId
+from tests.kill_signals import NOW_UNIX_S
 from tests.redis_servers import RedisServer, StartRedis
 from tests.waiting import eventually
 
@@ -19,9 +25,12 @@ ACKS = f"{PREFIX}acks"
 
 # The lines that docs/signals.md gives.
 ACL = (
-    "~{streamguard}:signals ~{streamguard}:acks ~{streamguard}:done:* +eval +time +xgroup|create +xreadgroup"
-    " +xautoclaim +xclaim +xack +exists (~{streamguard}:acks +xadd) (~{streamguard}:done:* +set)"
+    "~{streamguard}:signals ~{streamguard}:acks ~{streamguard}:done:* ~{streamguard}:strikes:*"
+    " +time +eval +evalsha +exists +get +mget +xgroup|create +xreadgroup +xautoclaim +xclaim +xack"
+    " (~{streamguard}:acks +xadd) (~{streamguard}:done:* +set)"
+    " (~{streamguard}:strikes:* +set +xadd +zadd +zrem +zremrangebyscore)"
 )
+WORKER_ACL = "(%R~{streamguard}:acks +xread +xrevrange)"
 
 
 def reader_of(server: RedisServer, consumer: str = "a", *, url: str | None = None) -> GroupReader:
@@ -178,21 +187,41 @@ def test_a_failed_acknowledgement_leaves_the_signal_unsettled(redis_server: Redi
 
 
 def test_the_permissions_in_the_manual_suffice(start_redis: StartRedis) -> None:
-    """And no more than those: it can neither add nor delete signals."""
+    """And no more than those: it can neither add, change nor delete signals."""
+    manual = " ".join((Path(__file__).parents[2] / "docs" / "signals.md").read_text().split())
+    assert f"ACL SETUSER enforcer on >PASSWORD {ACL}" in manual
     server = start_redis()
-    server.run("ACL", "SETUSER", "enforcer", "on", ">secret", *_acl_words())
+    server.run("ACL SETUSER", "enforcer", "on", ">secret", *_acl_words())
     url = server.url.replace("//", "//enforcer:secret@")
     entry_id = add(server, "one")
-    with contextlib.closing(reader_of(server, url=url)) as reader, contextlib.closing(writer_of(server, url=url)) as w:
+    with ExitStack() as parts:
+        reader = parts.enter_context(contextlib.closing(reader_of(server, url=url)))
+        writer = parts.enter_context(contextlib.closing(writer_of(server, url=url)))
+        ledger = parts.enter_context(contextlib.closing(StrikeLedger(url, prefix=PREFIX, timeout_s=2.0)))
         assert texts(all_of(reader)) == ["one"]
         reader.keep([entry_id])
         reader.claim(idle_s=60.0)
         assert not reader.is_done("sig_1")
-        assert w.settle(entry_id, signal_id="sig_1", event="{}", signature="")
-        with pytest.raises(SignalsRejected):
-            reader._call("XADD", STREAM, "*", "event", "forged")
-        with pytest.raises(SignalsRejected):
-            reader._call("DEL", STREAM)
+        keys = ("stream:live/cam",)
+        ledger.add(Strike("sig_1", keys, StreamId("live/cam"), SessionId("1-1"), "clip-1", "known", NOW_UNIX_S))
+        assert writer.settle(entry_id, signal_id="sig_1", event="{}", signature="")
+        forbidden = (("XADD", STREAM, "*", "event", "forged"), ("DEL", STREAM), ("SET", STREAM, "x"), ("DEL", ACKS))
+        for command in forbidden:
+            with pytest.raises(SignalsRejected):
+                reader._call(*command)
+
+
+def test_a_worker_needs_two_commands_more_to_hear_of_answers(redis_server: RedisServer) -> None:
+    """As docs/signals.md says; it can read no signals by that."""
+    manual = " ".join((Path(__file__).parents[2] / "docs" / "signals.md").read_text().split())
+    assert f"ACL SETUSER worker {WORKER_ACL}" in manual
+    redis_server.run("ACL SETUSER", "worker", "on", ">secret", WORKER_ACL)
+    target = parse_redis_url(redis_server.url.replace("//", "//worker:secret@"))
+    redis_server.run("XADD", ACKS, "*", "event", "{}")
+    with contextlib.closing(Follower(target, prefix=PREFIX, since="0", stream="acks")) as follower:
+        assert len(follower.read(at_most_s=0.1)) == 1
+    with contextlib.closing(Follower(target, prefix=PREFIX, since="0")) as follower, pytest.raises(SignalsRejected):
+        follower.read(at_most_s=0.1)
 
 
 def _acl_words() -> list[str]:
