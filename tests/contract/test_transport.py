@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from streamguard.enforce.delivery import Transport
+from streamguard.enforce.local_enforcer import LocalEnforcer
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.stdout_lines import StdoutLines
 from streamguard.errors import SignalsError, SignalsUnreachable
@@ -44,13 +45,25 @@ def _redis_streams(server: RedisServer) -> Case:
     return Case(streams, lambda: [fields[b"event"].decode() for fields in server.entries()], server.kill)
 
 
-@pytest.fixture(params=["stdout_lines", "fake", "redis_streams"])
+def _local_enforcer() -> Case:
+    stream = io.StringIO()
+    enforcer = LocalEnforcer(stream, make_desks=lambda _on_settled: [], name="worker-1", on_settled=lambda *_: None)
+
+    def events() -> list[str]:
+        return [line for line in stream.getvalue().splitlines() if "org.streamguard.ack" not in line]
+
+    return Case(enforcer, events, stream.close)
+
+
+@pytest.fixture(params=["stdout_lines", "fake", "redis_streams", "local_enforcer"])
 def case(request: pytest.FixtureRequest) -> Case:
     """Each implementation."""
     if request.param == "stdout_lines":
         return _stdout_lines()
     if request.param == "fake":
         return _fake()
+    if request.param == "local_enforcer":
+        return _local_enforcer()
     return _redis_streams(request.getfixturevalue("redis_server"))
 
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 
 import pytest
@@ -200,26 +200,47 @@ def test_what_is_not_ours_is_left_to_others(redis_server: RedisServer) -> None:
     assert total == {"executed": 2, "other_server": 2, "no_session": 1, "replayed": 1}
 
 
+class Crash(BaseException):
+    """kill -9, as near as a test in one process comes to it."""
+
+
+@pytest.mark.parametrize("name", ["edge-1", "edge-2"], ids=["started again", "another"])
+@pytest.mark.parametrize("crash_at", ["strike", "list", "drop", "after drop", "acknowledgement"])
 def test_an_enforcer_that_was_killed_is_followed_by_the_next(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, *, crash_at: str, name: str
 ) -> None:
-    """It cut and did not acknowledge: another one, of another name, claims the signal, and nobody is cut twice."""
-    monkeypatch.setattr(enforcement_module, "IDLE_S", 0.0)
-    server, strikes = a_server("nginx-1"), FakeStrikes()
+    """At whatever step: the signal is settled once, the session cut once and struck once, by itself when it is started
+    again, at once, or by another one that takes over what it left.
+    """
+    server, strikes = a_server("nginx-1", "nginx-2"), FakeStrikes()
+    dying = [crash_at]
+
+    def die(step: str) -> None:
+        if dying == [step]:
+            dying.clear()
+            raise Crash
+
+    strikes.before = lambda: die("strike")
+    server.before = die
+    server.after_drop = lambda: die("after drop")
     dead = Edge(redis_server, server, strikes=strikes)
     send(redis_server, kill_now())
-    for _ in range(3):
+    while not dead.enforcement.under_way:
         dead.enforcement.round(at_most_s=0.05)
-    desk = dead.enforcement.desks["nginx-rtmp"]
-    desk.round()
-    assert server.cut == ["nginx-1"]
+    with suppress(Crash):
+        dead.enforcement.desks["nginx-rtmp"].round()
+    assert dying == ([crash_at] if crash_at == "acknowledgement" else [])
     assert acks(redis_server) == {}
-    with Edge(redis_server, server, strikes=strikes, name="edge-2"):
-        assert eventually(lambda: acks(redis_server)) == {"nginx-1": "already_gone"}
+    dead.reader.close()
+    if name != "edge-1":
+        monkeypatch.setattr(enforcement_module, "IDLE_S", 0.0)
+    with Edge(redis_server, server, strikes=strikes, name=name):
+        was_cut = crash_at in {"after drop", "acknowledgement"}
+        assert eventually(lambda: acks(redis_server)) == {"nginx-1": "already_gone" if was_cut else "executed"}
         eventually(lambda: pending(redis_server) == 0)
     assert server.cut == ["nginx-1"]
+    assert server.live == {"nginx-2"}
     assert len(strikes.strikes) == 1
-    dead.reader.close()
 
 
 def test_two_enforcers_settle_each_signal_once(redis_server: RedisServer) -> None:
