@@ -24,6 +24,7 @@ from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.signing import signing_key
 from streamguard.errors import EvidenceError, OutboxError, SignalsUnreachable, StreamGuardError, counted, one_line
 from streamguard.worker.discovering import plans_of
+from streamguard.worker.enforcing import media_servers
 from streamguard.worker.evidence import evidence_store
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import authority, port_error
@@ -120,6 +121,7 @@ def check_config(path: Path) -> None:
     config = load_config(path)
     stream_specs((), config)
     signing_key(config.signals)
+    media_servers([server.get_secret_value() for server in config.enforce.servers])
     servers = f", {counted(len(plans_of(config)), 'media server')}" if config.discover else ""
     transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
     click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}{servers}")

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -11,6 +10,7 @@ import click
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.config import load_config
+from streamguard.enforce.line_printer import LinePrinter
 from streamguard.enforce.stdout_lines import Unbuffered
 from streamguard.worker.enforcing import EnforceService
 
@@ -78,10 +78,11 @@ def enforce(
         overrides["signals.hmac_key"] = None
     config = load_config(config_path, overrides=overrides)
     set_up_logs(config.log)
+    printer = LinePrinter(Unbuffered(_STDOUT)) if as_json else None
     service = EnforceService(
         config,
         accept_unsigned=accept_unsigned or config.enforce.accept_unsigned,
-        tell=_lines() if as_json else _nowhere,
+        tell=_nowhere if printer is None else printer.hand_in,
     )
     _stop_on_signals(service)
     if stop_after is not None:
@@ -89,6 +90,8 @@ def enforce(
         timer.daemon = True
         timer.start()
     service.run()
+    if printer is not None:
+        printer.close()
     return EXIT_OK
 
 
@@ -101,21 +104,6 @@ def _stop_on_signals(service: EnforceService) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
-
-
-def _lines() -> Callable[[str], None]:
-    stdout = Unbuffered(_STDOUT)
-    broken = threading.Event()
-
-    def tell(event: str) -> None:
-        if broken.is_set():
-            return
-        try:
-            stdout.write(f"{event}\n")
-        except OSError:  # its reader has gone; streams are cut all the same
-            broken.set()
-
-    return tell
 
 
 def _nowhere(_event: str) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from streamguard.enforce.desk import Desk
 from streamguard.enforce.enforcer import Order, Result, Settled, Terms, ack_of, judge
 from streamguard.enforce.follow import Entry
+from streamguard.enforce.line_printer import LinePrinter
 from streamguard.enforce.received import read_signal
-from streamguard.enforce.stdout_lines import StdoutLines, TextStream
+from streamguard.enforce.stdout_lines import TextStream
 from streamguard.errors import SignalsUnreachable
 from streamguard.types import KillSignal
 
@@ -17,7 +18,7 @@ STOP_TIMEOUT_S = 2.0
 
 
 class LocalEnforcer:
-    """A Transport (see delivery.py): prints each signal as a line, as StdoutLines does, and executes it.
+    """A Transport (see delivery.py): prints each signal as a line, once, and executes it.
 
     It is a source of acknowledgements as well (see ack_follower.py): each is printed, too, and closes its signal in the
     outbox. Until then the outbox delivers it again, also after a restart: that is what survives a crash here.
@@ -32,8 +33,7 @@ class LocalEnforcer:
         on_settled: Callable[[Order, Settled], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._stream = stream
-        self._lines = StdoutLines(stream)
+        self._printer = LinePrinter(stream)
         self._name = name
         self._tell = on_settled
         self._clock = clock
@@ -49,15 +49,18 @@ class LocalEnforcer:
             desk.start()
 
     def deliver(self, signal: KillSignal) -> None:
-        """Returns when it is printed and on its desk. Raises SignalsUnreachable, SignalsRejected.
+        """Returns when it is on its desk, and printed if somebody reads. Raises SignalsUnreachable, SignalsRejected.
 
         The cut does not wait for whoever reads the lines.
         """
+        line = None
+        if signal.id not in self._printed:
+            line = self._printer.hand_in(signal.event)
+            _remember(self._printed, signal.id)
         if signal.id not in self._settled:
             self._execute(signal)
-        if signal.id not in self._printed:
-            self._lines.deliver(signal)
-            _remember(self._printed, signal.id)
+        if line is not None:
+            self._printer.wait(line)
 
     def check(self) -> None:
         """Desks look after their servers by themselves."""
@@ -74,6 +77,7 @@ class LocalEnforcer:
         ends_at_s = time.monotonic() + STOP_TIMEOUT_S
         for desk in self.desks.values():
             desk.stop(max(0.0, ends_at_s - time.monotonic()))
+        self._printer.close()
 
     @property
     def has_unread(self) -> bool:
@@ -101,11 +105,7 @@ class LocalEnforcer:
             return
         event = ack.event(enforcer=self._name, now_unix_s=self._clock())
         self._acks.put(Entry("0-0", {b"event": event.encode(), b"sig": b""}))
-        try:
-            self._stream.write(f"{event}\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # its reader has gone, which the next signal's line tells
-            return
+        self._printer.hand_in(event)
 
 
 def _remember(ids: dict[str, None], id_: str) -> None:

@@ -106,7 +106,7 @@ class Complaint:
 class _Observer:
     """Counts, logs, and hands acknowledgements on as lines."""
 
-    def __init__(self, metrics: EnforcerMetrics, *, tell: Callable[[str], None]) -> None:
+    def __init__(self, metrics: EnforcerMetrics, *, tell: Callable[[str], object]) -> None:
         self._metrics = metrics
         self._tell = tell
         self._ignored = {result: Complaint(f"signal_{result.value}") for result in Result}
@@ -142,7 +142,7 @@ class _Observer:
 class EnforceService:
     """Everything that `enforce` runs. Built whole or not at all; `run()` once; `stop()` from a signal handler."""
 
-    def __init__(self, config: Config, *, accept_unsigned: bool = False, tell: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, *, accept_unsigned: bool = False, tell: Callable[[str], object]) -> None:
         """`tell` gets each acknowledgement as one JSON text. Raises UsageError: URL, key, port, servers."""
         self._config = config
         key = _key(config, accept_unsigned=accept_unsigned)

@@ -96,12 +96,12 @@ def test_what_is_no_kill_of_a_session_is_printed() -> None:
     with local(a_server()) as it:
         it.enforcer.deliver(a_signal(verdict=Verdict.REVIEW))
         it.enforcer.deliver(a_signal(server=None))
-    assert it.lines == ["review", "ack", "kill"]
+    assert it.lines == ["review", "kill", "ack"]
     assert it.results == [Result.NO_SESSION]
 
 
 def test_the_cut_does_not_wait_for_a_reader() -> None:
-    """Standard output is closed: the stream is cut, and the delivery says what is wrong."""
+    """Standard output is closed: the stream is cut, and the delivery says what is wrong, once for each signal."""
     server = a_server("nginx-1")
     with local(server) as it:
         it.out.close()
