@@ -23,6 +23,7 @@ from streamguard.enforce.enforcer import (
     without_listing,
 )
 from streamguard.enforce.received import read_signal
+from streamguard.errors import SignalNotUnderstood
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId, Verdict
 from tests.enforce.orders import Kill, a_kill, an_order
@@ -213,3 +214,42 @@ def test_an_order_never_names_another_session_than_its_signal(stream: str, sessi
     order, _ = judge(signal, Terms(servers=("nginx-rtmp",), key=None), now_unix_s=NOW_UNIX_S)
     assert isinstance(order, Order)
     assert (order.stream, order.session) == (stream, session)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=20),
+    st.sampled_from(["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-02-30T00:00:00Z", "\ud800"]),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+HEAD = ["specversion", "id", "source", "type", "subject", "time", "data"]
+DATA = ["stream", "session_id", "server", "verdict", "reference", "label", "nats", "at_s", "expires_at", "evidence"]
+
+
+@given(
+    head=st.dictionaries(st.sampled_from(HEAD), VALUES, max_size=2),
+    data=st.dictionaries(st.sampled_from(DATA), VALUES, max_size=3),
+    sig=st.binary(max_size=80),
+    key=st.sampled_from([KEY, None]),
+)
+def test_whatever_stands_in_the_stream_is_judged(
+    head: dict[str, object], data: dict[str, object], *, sig: bytes, key: bytes | None
+) -> None:
+    """An order, an end, or a documented error: an entry that raised would be read again for ever. What was changed is
+    never executed where there is a key.
+    """
+    tree = json.loads(a_kill().event)
+    changed = {**tree, "data": {**tree["data"], **data}, **head}
+    try:
+        signal = read_signal({b"event": json.dumps(changed).encode(), b"sig": sig})
+        order, settled = judge(signal, Terms(servers=("nginx-rtmp",), key=key), now_unix_s=NOW_UNIX_S + 1)
+    except SignalNotUnderstood:
+        return
+    assert isinstance(order, Order)
+    if key is not None:
+        assert settled is not None
+        assert settled.result.outcome is None
