@@ -78,3 +78,9 @@ $(VENV)/.ray: requirements/ray.lock $(VENV)/.runtime
 	@echo "Installing Ray into $(VENV) (once, 85 MB to fetch)" >&2
 	@$(INSTALL) -r requirements/ray.lock
 	@touch $@
+
+$(VENV)/.node-media-server: tests/node_media_server/package.json tests/node_media_server/package-lock.json $(BIN)/python
+	@echo "Installing node-media-server, for tests, into $(VENV) (once, 15 MB to fetch)" >&2
+	@mkdir -p $(VENV)/node-media-server && cp tests/node_media_server/*.json $(VENV)/node-media-server/
+	@cd $(VENV)/node-media-server && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@

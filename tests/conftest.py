@@ -5,8 +5,10 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-# Clips, and the real servers: nginx-rtmp with ffmpeg publishers, and Redis.
-_PLUGINS = ("tests.scenes", "tests.local_servers", "tests.http_server", "tests.redis_servers")
+# Clips, and the real servers: nginx-rtmp and node-media-server with ffmpeg publishers, and Redis.
+_PLUGINS = (
+    "tests.scenes", "tests.local_servers", "tests.node_media_servers", "tests.http_server", "tests.redis_servers",
+)  # fmt: skip
 # Started in the background (`make test &`), Ctrl-C is ignored, and programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says what else the machine does.

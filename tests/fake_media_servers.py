@@ -4,13 +4,16 @@ fake = FakeNginxRtmp(web)
 session = fake.publish("cam"); fake.cut == [session]
 fake.says_wrong = b"<html>"      # to whatever it is asked
 fake.drops_wrong = b"2"          # to drops only
+fake.damage = ...                # something done to every honest answer
 """
 
 import itertools
+import json
 from abc import abstractmethod
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from tests.http_server import Answer, Page, Web
@@ -34,6 +37,7 @@ class FakeMediaServer:
         self.cut: list[str] = []
         self.says_wrong: Page | None = None
         self.drops_wrong: Page | None = None
+        self.damage: Callable[[bytes], bytes] | None = None
         self.expects_userinfo = ""
         self._numbers = itertools.count(1)
         web.otherwise = self._answer
@@ -79,6 +83,7 @@ class FakeMediaServer:
         return str(number)
 
     def _answer(self, answer: Answer) -> None:
+        answer.damage = self.damage
         wrong = self.drops_wrong if self.says_wrong is None and self.is_drop(answer) else self.says_wrong
         if callable(wrong):
             wrong(answer)
@@ -151,3 +156,185 @@ class FakeNginxRtmp(FakeMediaServer):
             and arguments.get("clientid", [session.partition("-")[2]])[0] == session.partition("-")[2]
         ]
         return sum(self.drop(session) for session in fits)
+
+
+class FakeNodeMediaServer(FakeMediaServer):
+    """With a login, and streams that are kept for publishers who left."""
+
+    token_number = 1
+
+    def __init__(self, web: Web) -> None:
+        super().__init__(web)
+        self.expects_userinfo = "admin:pw"
+        self.logins = 0
+        self.left: list[FakePublisher] = []
+
+    def leave(self, session: str) -> None:
+        self.left.append(self.live[session])
+        super().leave(session)
+
+    def is_drop(self, answer: Answer) -> bool:
+        return answer.method == "DELETE"
+
+    def authorized(self, answer: Answer) -> bool:
+        return answer.path == "/api/v1/login" or answer.headers.get("Authorization") == f"Bearer {self._token}"
+
+    def respond(self, answer: Answer) -> None:
+        if answer.path == "/api/v1/login":
+            self._log_in(answer)
+        elif answer.path == "/api/v1/streams" and answer.method == "GET":
+            streams = [self._stream(one, "publishing") for one in self.live.values()]
+            streams += [self._stream(one, "reconnecting") for one in self.left]
+            streams.append({"key": "/live/waited-for", "app": "live", "name": "w", "status": "idle", "publisher": None})
+            send_json(answer, {"success": True, "data": {"streams": streams, "total": len(streams)}, "message": "ok"})
+        elif self.drop(session := answer.path.removeprefix("/api/v1/sessions/")):
+            send_json(answer, {"success": True, "data": {"id": session}, "message": "Session deleted successfully"})
+        else:
+            send_json(answer, {"success": False, "data": {}, "message": "Session not found"}, status=404)
+
+    @property
+    def _token(self) -> str:
+        return f"eyJ0.{self.token_number}.x-_y"
+
+    def _session(self, number: int) -> str:
+        return f"mwwjordm{number:08d}"
+
+    def _log_in(self, answer: Answer) -> None:
+        self.logins += 1
+        given = json.loads(answer.body)
+        if f"{given['username']}:{given['password']}" != self.expects_userinfo:
+            send_json(answer, {"success": False, "data": {}, "message": "Invalid username or password"}, status=401)
+            return
+        send_json(answer, {"success": True, "data": {"token": self._token}, "message": "Login successful"})
+
+    @staticmethod
+    def _stream(one: FakePublisher, status: str) -> dict[str, object]:
+        publisher = {"id": one.session, "ip": "::ffff:203.0.113.9:42848", "protocol": "rtmp", "createTime": 1}
+        return {
+            "key": f"/{one.app}/{one.name}",
+            "app": one.app,
+            "name": one.name,
+            "status": status,
+            "publisher": publisher,
+        }
+
+
+class FakeSrs(FakeMediaServer):
+    def is_drop(self, answer: Answer) -> bool:
+        return answer.method == "DELETE"
+
+    def respond(self, answer: Answer) -> None:
+        if answer.path == "/api/v1/streams/" and answer.method == "GET":
+            asked = parse_qs(answer.query)
+            start, count = int(asked.get("start", ["0"])[0]), max(10, int(asked.get("count", ["10"])[0]))
+            streams: list[object] = [
+                {"id": f"vid-{one.session}", "name": one.name, "app": one.app, "vhost": "vid-1", "clients": 2,
+                 "publish": {"active": True, "cid": one.session}} for one in self.live.values()
+            ]  # fmt: skip
+            ended = {"id": "vid-0", "name": "ended", "app": "live", "publish": {"active": False, "cid": "goneby"}}
+            streams = [ended, *streams][start : start + count]
+            send_json(answer, {"code": 0, "server": "vid-x", "pid": "1", "streams": streams})
+        elif self.drop(answer.path.removeprefix("/api/v1/clients/")):
+            send_json(answer, {"code": 0})
+        else:
+            send_json(answer, {"code": 2049})
+
+    def _session(self, number: int) -> str:
+        return f"c{number:06d}s"
+
+
+class FakeMediaMtx(FakeMediaServer):
+    """Whose publishers come over each protocol in turn. `most_items`: a page holds no more, whatever is asked."""
+
+    most_items = 1 << 30
+    kinds = ("rtmpConn", "rtmpsConn", "srtConn", "rtspSession", "rtspsSession", "webRTCSession")
+
+    def is_drop(self, answer: Answer) -> bool:
+        return "/kick/" in answer.path
+
+    def respond(self, answer: Answer) -> None:
+        if answer.path == "/v3/paths/list" and answer.method == "GET":
+            asked = parse_qs(answer.query)
+            size = min(self.most_items, int(asked.get("itemsPerPage", ["100"])[0]))
+            page = int(asked.get("page", ["0"])[0])
+            items = self.items()
+            pages = -(-len(items) // size)
+            items_of_page = items[page * size : (page + 1) * size]
+            send_json(answer, {"itemCount": len(items), "pageCount": pages, "items": items_of_page})
+        elif answer.method == "POST" and self._kicked(answer.path):
+            send_json(answer, {"status": "ok"})
+        else:
+            send_json(answer, {"status": "error", "error": "connection not found"}, status=404)
+
+    def items(self) -> list[dict[str, object]]:
+        """Every path: also one that MediaMTX pulls itself, and one that nobody publishes on."""
+        return [
+            {"name": "pulled", "online": True, "source": {"type": "rtspSource", "id": ""}},
+            {"name": "waited-for", "online": False, "source": None},
+            *({"name": f"{one.app}/{one.name}", "online": True, "source": {"type": self._kind(one), "id": one.session}}
+              for one in self.live.values()),
+        ]  # fmt: skip
+
+    def _kicked(self, path: str) -> bool:
+        _, version, connections, _, session = path.split("/")
+        one = self.live.get(session)
+        return (
+            version == "v3" and one is not None and connections == f"{self._kind(one)}s".lower() and self.drop(session)
+        )
+
+    def _kind(self, one: FakePublisher) -> str:
+        return self.kinds[int(one.session[-4:], 16) % len(self.kinds)]
+
+    def _session(self, number: int) -> str:
+        return f"3f2b7e4a-0c1d-4e5f-8a9b-{number:012x}"
+
+
+class FakeOvenMediaEngine(FakeMediaServer):
+    """With two virtual hosts, of which the second has no application `live`."""
+
+    def is_drop(self, answer: Answer) -> bool:
+        return answer.method == "DELETE"
+
+    def respond(self, answer: Answer) -> None:
+        parts = [unquote(part) for part in answer.path.strip("/").split("/")]
+        vhosts: dict[str, list[str]] = {"default": ["live", "empty"], "other": []}
+        match parts:
+            case ["v1", "vhosts"]:
+                self._say(answer, list(vhosts))
+            case ["v1", "vhosts", vhost, "apps"] if vhost in vhosts:
+                self._say(answer, vhosts[vhost])
+            case ["v1", "vhosts", vhost, "apps", app, "streams"] if app in vhosts.get(vhost, ()):
+                self._say(answer, [one.name for one in self.live.values() if one.app == app])
+            case ["v1", "vhosts", vhost, "apps", app, "streams", name] if app in vhosts.get(vhost, ()):
+                self._stream(answer, app, name)
+            case _:
+                self._say(answer, None)
+
+    def _stream(self, answer: Answer, app: str, name: str) -> None:
+        one = next((one for one in self.live.values() if (one.app, one.name) == (app, name)), None)
+        if one is None:
+            self._say(answer, None)
+        elif answer.method == "DELETE":
+            self.drop(one.session)
+            self._say(answer, {})
+        else:
+            second = int(one.session)
+            created = f"2026-01-11T03:{second // 60:02d}:{second % 60:02d}.879+09:00"
+            source = {
+                "createdTime": created,
+                "sourceType": "Rtmp",
+                "sourceUrl": "tcp://203.0.113.9:10639",
+                "tracks": [],
+            }
+            self._say(answer, {"name": name, "input": source, "outputs": []})
+
+    @staticmethod
+    def _say(answer: Answer, response: object) -> None:
+        if response is None:
+            send_json(answer, {"statusCode": 404, "message": "Could not find the application or stream"}, status=404)
+        else:
+            send_json(answer, {"statusCode": 200, "message": "OK", "response": response})
+
+
+def send_json(answer: Answer, body: object, *, status: int = 200) -> None:
+    answer.send(json.dumps(body).encode(), status=status, headers={"Content-Type": "application/json"})

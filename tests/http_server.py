@@ -27,11 +27,13 @@ class Answer:
         self.body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
         self.headers = handler.headers
         self.client = handler.client_address
+        self.damage: Callable[[bytes], bytes] | None = None
         self._handler = handler
         self._stopping = stopping
 
     def send(self, body: bytes = b"", *, status: int = 200, headers: dict[str, str] | None = None) -> None:
         """A whole answer."""
+        body = self.damage(body) if self.damage is not None else body
         self._handler.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self._handler.send_header(name, value)
@@ -113,6 +115,7 @@ def serving() -> Iterator[Web]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             scripted.answer(self)

@@ -27,7 +27,7 @@ worker_processes {workers}; daemon off; pid nginx.pid; error_log error.log warn;
 events {{ worker_connections 1024; }}
 rtmp {{ access_log off; server {{ listen 127.0.0.1:{rtmp_port}; ping 10s; ping_timeout 5s; timeout 20s;
   application live {{ live on; record off; wait_key on; wait_video on; idle_streams off; publish_notify on;
-    hls on; hls_path {folder}/hls; hls_fragment 2s; hls_playlist_length 10s; hls_cleanup on; }}
+    hls on; hls_path {folder}/hls; hls_fragment 2s; hls_playlist_length 10s; hls_cleanup on; {directives} }}
   application patient {{ live on; record off; idle_streams on; }} }} }}
 http {{ access_log off; client_body_temp_path {folder}/tmp; proxy_temp_path {folder}/tmp; fastcgi_temp_path {folder}/tmp;
   uwsgi_temp_path {folder}/tmp; scgi_temp_path {folder}/tmp;
@@ -75,7 +75,7 @@ class Publisher:
 class RtmpServer:
     """nginx-rtmp with an application `live` (HLS of 2 s fragments) and `patient` (players wait for a publisher)."""
 
-    def __init__(self, folder: Path, *, workers: int = 1) -> None:
+    def __init__(self, folder: Path, *, workers: int = 1, directives: str = "") -> None:
         (self._nginx,) = need("nginx")
         (self._ffmpeg,) = need("ffmpeg")
         module = next((path for path in _MODULES if Path(path).exists()), None)
@@ -87,7 +87,7 @@ class RtmpServer:
         (folder / "tmp").mkdir()
         (folder / "nginx.conf").write_text(_CONFIG.format(
             module=module, folder=folder, rtmp_port=self.rtmp_port, http_port=self.http_port,
-            user="user root;" if os.geteuid() == 0 else "", workers=workers,
+            user="user root;" if os.geteuid() == 0 else "", workers=workers, directives=directives,
         ))  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -147,7 +147,7 @@ class RtmpServer:
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise AssertionError(f"nginx ended: {(self.folder / 'nginx.log').read_text()}")
-        return all(_listens(port) for port in (self.rtmp_port, self.http_port))
+        return all(listens(port) for port in (self.rtmp_port, self.http_port))
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -159,7 +159,8 @@ def free_ports(count: int) -> tuple[int, ...]:
     return ports
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody does, on loopback."""
     with closing(socket.socket()) as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 

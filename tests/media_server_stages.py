@@ -1,7 +1,7 @@
 """Where the contract suite of media servers plays: each server with somebody who publishes, real or fake."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -9,14 +9,24 @@ from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits
 from streamguard.servers.known import media_server
 from streamguard.servers.server import MediaServer, Publisher
 from streamguard.servers.spec import read_spec
-from tests.fake_media_servers import FakeMediaServer, FakeNginxRtmp
+from tests.fake_media_servers import (
+    FakeMediaMtx,
+    FakeMediaServer,
+    FakeNginxRtmp,
+    FakeNodeMediaServer,
+    FakeOvenMediaEngine,
+    FakeSrs,
+)
 from tests.http_server import Web, serving
 from tests.local_servers import Publisher as Ffmpeg
-from tests.local_servers import RtmpServer
 from tests.waiting import eventually
 
 FAKES: dict[str, Callable[[Web], FakeMediaServer]] = {
     "nginx-rtmp": FakeNginxRtmp,
+    "node-media-server": FakeNodeMediaServer,
+    "srs": FakeSrs,
+    "mediamtx": FakeMediaMtx,
+    "ovenmediaengine": FakeOvenMediaEngine,
 }
 
 
@@ -53,18 +63,24 @@ class FakeStage:
         return self._sessions[name] in self.fake.live
 
 
-class NginxStage:
+class _Real(Protocol):
+    def publish(self, name: str, file: Path, /) -> AbstractContextManager[Ffmpeg]: ...
+
+
+class RealStage:
+    """With ffmpeg as publishers, which end with `stack`."""
+
     shared = True
 
-    def __init__(self, nginx: RtmpServer, clip: Path, stack: ExitStack) -> None:
-        self.server = server_of("nginx-rtmp", f"http://127.0.0.1:{nginx.http_port}/stat")
-        self._nginx = nginx
+    def __init__(self, server: MediaServer, real: _Real, *, clip: Path, stack: ExitStack) -> None:
+        self.server = server
+        self._real = real
         self._clip = clip
         self._stack = stack
         self._publishers: dict[str, Ffmpeg] = {}
 
     def publish(self, name: str) -> None:
-        self._publishers[name] = self._stack.enter_context(self._nginx.publish(name, self._clip))
+        self._publishers[name] = self._stack.enter_context(self._real.publish(name, self._clip))
         wait_for(self.server, name)
 
     def leave(self, name: str) -> None:

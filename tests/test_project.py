@@ -14,7 +14,10 @@ from streamguard import errors
 from streamguard.cli.main import cli
 
 TOP = Path(__file__).parent.parent
-MANUALS = ("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/signals.md", "docs/evidence.md")
+MANUALS = (
+    "README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/signals.md", "docs/evidence.md",
+    "docs/media-servers.md",
+)  # fmt: skip
 LOCKS = ("runtime", "build", "dev", "bench", "ray")
 MOST_LINES = 450
 

@@ -21,8 +21,8 @@ from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.signing import signing_key
 from streamguard.errors import EvidenceError, OutboxError, SignalsUnreachable, StreamGuardError, counted, one_line
+from streamguard.signing import signing_key
 from streamguard.worker.discovering import plans_of
 from streamguard.worker.enforcing import media_servers
 from streamguard.worker.evidence import evidence_store

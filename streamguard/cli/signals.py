@@ -20,8 +20,8 @@ from streamguard.config import Config, load_config
 from streamguard.enforce.follow import Entry, Follower, follow
 from streamguard.enforce.received import ReceivedSignal, Signature, read_signal
 from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.signing import signing_key
 from streamguard.errors import SignalNotUnderstood, SignalsUnreachable, UsageError, counted
+from streamguard.signing import signing_key
 
 IDS_REMEMBERED = 10_000
 LONGEST_SHOWN = 100

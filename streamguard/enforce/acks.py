@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from streamguard.enforce.events import as_text
-from streamguard.enforce.signing import sign, verify
 from streamguard.errors import SignalNotUnderstood, one_line
+from streamguard.signing import sign, verify
 
 ACK_TYPE = "org.streamguard.ack.v1"
 MOST_ACK_BYTES = 16_384

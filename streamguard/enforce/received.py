@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from streamguard.enforce.events import event_type
 from streamguard.enforce.redis_streams import MAX_EVENT_BYTES
-from streamguard.enforce.signing import verify
 from streamguard.errors import SignalNotUnderstood
+from streamguard.signing import verify
 from streamguard.types import Verdict
 
 _VERDICTS = {event_type(verdict): verdict.value for verdict in Verdict if verdict is not Verdict.CLEAR}

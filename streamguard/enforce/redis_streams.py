@@ -10,8 +10,8 @@ from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
 from streamguard.enforce.redis_limits import Client, no_redis
 from streamguard.enforce.redis_url import RedisKind, RedisTarget, parse_redis_url
-from streamguard.enforce.signing import sign
 from streamguard.errors import SignalRefused, SignalsError, SignalsUnreachable, UsageError
+from streamguard.signing import sign
 from streamguard.types import KillSignal
 
 MAX_EVENT_BYTES = 262_144

@@ -7,13 +7,14 @@ it read into a `PublishRequest`, judges that, and sends the server's own answer.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, Self
 
 from streamguard.types import SessionId, StreamId
 
 MAX_BODY_BYTES = 1 << 16
 """No server's request is longer; who serves HTTP reads no more."""
 
+MAX_ARGUMENTS = 100
 NO_SESSION = SessionId("")
 
 
@@ -60,6 +61,11 @@ class PublishRequest:
     session: SessionId = NO_SESSION
     address: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def other(cls) -> Self:
+        """Not about publishing."""
+        return cls(HookKind.OTHER, StreamId(""))
 
 
 class Hooks(Protocol):

@@ -27,13 +27,13 @@ _MAX_IDLE = 2
 _CHUNK_BYTES = 1 << 16
 _PORTS = {"http": 80, "https": 443}
 _PRINTABLE = re.compile(r"[!-~]*", re.ASCII)
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
 _NOT_US = frozenset({401, 403, 407})
 
 
 @dataclass(frozen=True, slots=True)
 class ApiUrl:
-    """Where an API is. `str()` is what may be shown; `path` has no slash at its end."""
+    """Where an API is. `str()` is what may be shown; `path` is as it was written, a slash at its end included."""
 
     scheme: str
     host: str
@@ -60,7 +60,7 @@ def read_api_url(text: str, *, of: str) -> ApiUrl:
     if port == 0 or parts.query or parts.fragment or not _PRINTABLE.fullmatch(text):
         raise UsageError("read the API's URL of", of, "a port 0, a ?, a # or an odd character in it", hint=hint)
     userinfo = unquote(parts.netloc.rpartition("@")[0])
-    return ApiUrl(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"), userinfo)
+    return ApiUrl(parts.scheme, host, port or _PORTS[parts.scheme], parts.path, userinfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ DEFAULT_LIMITS = ApiLimits()
 class Call:
     """One request. `operation` is what errors call it; `path` is what follows the URL's own, encoded, with its query.
 
-    An answer of another status than those `accepted` is an error.
+    An answer of another status than those `accepted` is an error. `only_status`: whoever answers has no API that we
+    know, so what else it says is not read, and each 4xx that is not worth another try is a refusal.
     """
 
     operation: str
@@ -87,6 +88,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     accepted: frozenset[int] = frozenset({200})
+    only_status: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,21 +170,24 @@ class HttpApi:
             try:
                 headers = self._headers | dict(call.headers)
                 response = ask(
-                    connection, self._url.path + call.path, method=call.method, headers=headers, body=call.body,
+                    connection, self._path(call), method=call.method, headers=headers, body=call.body,
                     deadline_s=deadline_s,
                 )  # fmt: skip
             except FOREIGN as error:
                 if keep and not fresh and not isinstance(error, TimeoutError):
                     raise _StaleError from error
                 raise self._unreachable(call.operation, *failure(error)) from error
-            reply = self._read(call, response)
-            used = keep and response.headers.get("Connection", "").lower() != "close"
+            reply = Reply(response.status, b"") if call.only_status else self._read(call, response)
+            used = keep and not call.only_status and response.headers.get("Connection", "").lower() != "close"
         finally:
             if used:
                 self._keep(connection)
             elif keep:
                 connection.close()
         return self._judged(call, reply)
+
+    def _path(self, call: Call) -> str:
+        return self._url.path.rstrip("/") + call.path if call.path else self._url.path
 
     def _keep(self, connection: Connection) -> None:
         with self._lock:
@@ -222,6 +227,9 @@ class HttpApi:
             error = ServerRefused(call.operation, self._name, problem, hint=hint)
         elif reply.status in _AGAIN:
             error = self._unreachable(call.operation, problem, "look into the server's own log")
+        elif call.only_status and HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            hint = f"look into its own log; is it at {self._url}, and has it the same key?"
+            error = ServerRefused(call.operation, self._name, problem, hint=hint)
         elif reply.status == HTTPStatus.NOT_FOUND:
             error = ServerRefused(call.operation, self._name, problem, hint=f"is its API at {self._url}?")
         else:

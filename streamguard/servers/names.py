@@ -17,7 +17,11 @@ def stream_key(app: str, name: str) -> StreamId:
     """`app/name`. Of one with characters that steer a terminal, or of one that is very long, a readable part and a
     hash of all: no name can be another's key.
     """
-    raw = f"{app}/{name}"
+    return path_key(f"{app}/{name}")
+
+
+def path_key(raw: str) -> StreamId:
+    """The same of a server whose streams have paths, of one part or of several."""
     shown = _UNSHOWN.sub("?", raw)
     if shown == raw and len(raw) <= MAX_KEY_CHARS:
         return StreamId(raw)

@@ -8,6 +8,8 @@ The cut is addressed by clientid, which tells sessions apart exactly. nginx comp
 and /stat shows each byte outside of ASCII as a space, so such names cannot be sent: then the clientid stands alone.
 That is as exact, in each nginx-rtmp that knows it (1.1.3 and later); an older one would cut the whole application, and
 is refused.
+
+Whoever published before a reload (not a restart) is with a worker that answers nobody, and is not listed.
 """
 
 import re
@@ -15,8 +17,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from streamguard.errors import ServerNotUnderstood, ServerRefused, UsageError
+from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Ask, Call, HttpApi
 from streamguard.servers.names import ip_address, stream_key
 from streamguard.servers.nginx_stat import Client, Status, read_status
@@ -28,6 +32,11 @@ _SENDABLE = re.compile(r"[A-Za-z0-9._~!$'()*,:@-]{1,255}", re.ASCII)
 _KNOWS_CLIENTID = (1, 1, 3)
 _BURST = 16
 _SAME_CONNECTION_S = 2.0
+_MAX_FIELDS = 100
+_FIELDS = frozenset(
+    {"app", "flashver", "swfurl", "tcurl", "pageurl", "addr", "clientid", "call", "name", "type", "time", "timestamp"}
+)
+_KINDS = {"publish": HookKind.PUBLISH, "update_publish": HookKind.UPDATE, "publish_done": HookKind.DONE}
 _LIST = "list publishers"
 _DROP = "drop session"
 
@@ -120,10 +129,54 @@ class NginxRtmp:
 
 def _places(url: ApiUrl, *, name: str) -> tuple[str, str]:
     """Where /stat and /control are: beside each other."""
-    folder, _, last = url.path.rpartition("/")
+    folder, _, last = url.path.rstrip("/").rpartition("/")
     if last in ("stat", "control"):
         return f"{folder}/stat", f"{folder}/control"
-    if not url.path:
+    if url.path in ("", "/"):
         return "/stat", "/control"
     hint = "name the locations of rtmp_stat and rtmp_control /stat and /control, and give either"
     raise UsageError("read the API's URL of", name, f"{url} does not end in /stat or /control", hint=hint)
+
+
+class NginxRtmpHooks:
+    """Its on_publish, on_publish_done and on_update, as form (`notify_method post`) or as query (`get`).
+
+    What nginx says of the session comes before what the publisher added to its key, so of two fields with one name the
+    first is nginx's. The session is not told: the number is, but not the process. Names are read as /stat shows them.
+    """
+
+    def read(self, request: HookRequest, /) -> PublishRequest:
+        fields: dict[str, str] = {}
+        arguments: dict[str, str] = {}
+        form = request.body.decode("latin-1") if request.method == "POST" else request.query
+        pairs = form.split("&", _MAX_FIELDS)
+        if len(pairs) > _MAX_FIELDS:
+            raise _odd_hook("too many fields")
+        for pair in pairs:
+            field, _, value = pair.partition("=")
+            if field in _FIELDS and field not in fields:
+                fields[field] = value
+            elif field:
+                arguments.setdefault(unquote_plus(field), unquote_plus(value))
+        call = fields.get("call", "")
+        if call not in _KINDS:
+            if not call:
+                raise _odd_hook("no `call`")
+            return PublishRequest.other()
+        app, name = (_as_in_stat(fields.get(field, "")) for field in ("app", "name"))
+        if not app or not name:
+            raise _odd_hook("no name, or no application")
+        address = ip_address(unquote(fields.get("addr", "")))
+        return PublishRequest(_KINDS[call], stream_key(app, name), address=address, arguments=arguments)
+
+    def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say
+        return HookAnswer(200 if allowed else 403)
+
+
+def _as_in_stat(text: str) -> str:
+    return "".join(chr(byte) if 0x20 <= byte < 0x7F else " " for byte in unquote_to_bytes(text))  # noqa: PLR2004 - ASCII
+
+
+def _odd_hook(problem: str) -> ServerNotUnderstood:
+    hint = "is it on_publish, on_publish_done or on_update of nginx-rtmp?"
+    return ServerNotUnderstood("read publish hook", "nginx-rtmp", problem, hint=hint)

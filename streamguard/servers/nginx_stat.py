@@ -12,12 +12,21 @@ from streamguard.errors import ServerNotUnderstood, ServerRefused
 
 _MAX_DEPTH = 16
 _MAX_TEXT_CHARS = 4096
-_MAX_PUBLISHERS = 100_000
+_MAX_ELEMENTS = 500_000
+"""Some 10,000 publishers, each with a player."""
+
 _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?.*", re.ASCII)
-_APPLICATION = ("rtmp", "server", "application")
-_STREAM = (*_APPLICATION, "live", "stream")
-_CLIENT = (*_STREAM, "client")
+_SERVER = "/rtmp/server"
+_APPLICATION = f"{_SERVER}/application"
+_LIVE = f"{_APPLICATION}/live"
+_STREAM = f"{_LIVE}/stream"
+_CLIENT = f"{_STREAM}/client"
+_WORDS = frozenset(
+    {"/rtmp/nginx_rtmp_version", "/rtmp/pid", f"{_STREAM}/name", f"{_STREAM}/publishing", f"{_CLIENT}/id"}
+    | {f"{_CLIENT}/{tag}" for tag in ("address", "time", "publishing")}
+)
+"""Whose text is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class _TooLittleError(Exception):
 class _Page:
     """What was read so far: the path to where we are, and the fields of the client and the stream that we are in."""
 
-    path: list[str] = field(default_factory=list)
+    path: list[str] = field(default_factory=lambda: [""])
     words: list[str] = field(default_factory=list)
     chars: int = 0
     srv: int = -1
@@ -85,29 +94,29 @@ class _Page:
     head: dict[str, str] = field(default_factory=dict)
     shows_live: bool = False
     found: list[Client] = field(default_factory=list)
+    elements: int = 0
 
     def doctype(self, *_: object) -> None:
         raise _OddError("its status declares a document type")
 
     def start(self, tag: str, _: object) -> None:
-        if len(self.path) >= _MAX_DEPTH:
-            raise _OddError("its status is nested too deep")
-        self.path.append(tag)
+        self.elements += 1
+        if len(self.path) > _MAX_DEPTH or self.elements > _MAX_ELEMENTS:
+            raise _OddError("its status is nested too deep, or too long")
+        path = f"{self.path[-1]}/{tag}"
+        self.path.append(path)
         self.words.clear()
         self.chars = 0
-        match tuple(self.path):
-            case ("rtmp", "server"):
-                self.srv += 1
-            case ("rtmp", "server", "application"):
-                self.app = ""
-            case ("rtmp", "server", "application", "live"):
-                self.shows_live = True
-            case path if path == _STREAM:
-                self.stream, self.waiting = {}, []
-            case path if path == _CLIENT:
-                self.client = {}
-            case _:
-                pass
+        if path == _SERVER:
+            self.srv += 1
+        elif path == _APPLICATION:
+            self.app = ""
+        elif path == _LIVE:
+            self.shows_live = True
+        elif path == _STREAM:
+            self.stream, self.waiting = {}, []
+        elif path == _CLIENT:
+            self.client = {}
 
     def text(self, piece: str) -> None:
         self.chars += len(piece)
@@ -116,23 +125,19 @@ class _Page:
         self.words.append(piece)
 
     def end(self, tag: str) -> None:
-        path, text = tuple(self.path[:-1]), "".join(self.words)
-        self.path.pop()
-        self.words.clear()
-        self.chars = 0
-        if path == _CLIENT:
-            self.client[tag] = text
-        elif path == _STREAM and tag == "client":
+        path = self.path.pop()
+        if path in _WORDS:
+            kept = self.client if path.startswith(_CLIENT) else self.stream if path.startswith(_STREAM) else self.head
+            kept[tag] = "".join(self.words)
+        elif path == _CLIENT:
             if "publishing" in self.client:
                 self.waiting.append(self.client)
         elif path == _STREAM:
-            self.stream[tag] = text
-        elif path == (*_APPLICATION, "live") and tag == "stream":
             self._end_stream()
-        elif path == _APPLICATION and tag == "name":
-            self.app = text
-        elif path == ("rtmp",):
-            self.head[tag] = text
+        elif path == f"{_APPLICATION}/name":
+            self.app = "".join(self.words)
+        self.words.clear()
+        self.chars = 0
 
     def status(self) -> Status:
         version = _VERSION.fullmatch(self.head.get("nginx_rtmp_version", ""))
@@ -150,8 +155,6 @@ class _Page:
         if self.waiting and (name is None or not self.app):
             raise _OddError("a stream without a name, or in no application")
         for client in self.waiting:
-            if len(self.found) >= _MAX_PUBLISHERS:
-                raise _OddError(f"more than {_MAX_PUBLISHERS} publishers")
             self.found.append(Client(
                 srv=self.srv, app=self.app, name=name or "", id=_number(client.get("id"), "id"),
                 address=client.get("address", ""), connected_ms=_number(client.get("time"), "time"),

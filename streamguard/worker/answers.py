@@ -16,11 +16,11 @@ from streamguard.enforce.follow import Follower
 from streamguard.enforce.local_enforcer import LocalEnforcer
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.signing import signing_key
 from streamguard.enforce.stdout_lines import TextStream
 from streamguard.enforce.strike_memory import StrikeMemory
 from streamguard.enforce.strikes import StrikeTerms
 from streamguard.errors import OutboxError, UsageError
+from streamguard.signing import signing_key
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.enforcing import Complaint, desks_for, log_settled, media_servers

@@ -15,13 +15,13 @@ from streamguard.enforce.desk import Desk, DeskOptions, ServerState, ServerStatu
 from streamguard.enforce.enforcement import Enforcement, EnforcerIdentity
 from streamguard.enforce.enforcer import Order, Result, Settled, Terms
 from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
-from streamguard.enforce.signing import signing_key
 from streamguard.enforce.strike_ledger import open_ledger
 from streamguard.enforce.strike_reading import checked_target
 from streamguard.errors import SignalsError, SignalsRejected, UsageError
 from streamguard.servers.known import media_server
 from streamguard.servers.server import MediaServer
 from streamguard.servers.spec import read_spec
+from streamguard.signing import signing_key
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.health import Health, HealthServer
 

@@ -18,11 +18,11 @@ from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus
 from streamguard.enforce.local_enforcer import LocalEnforcer
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.signing import signing_key
 from streamguard.enforce.stdout_lines import StdoutLines, TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
+from streamguard.signing import signing_key
 from streamguard.types import KillSignal
 from streamguard.worker.answers import Answers, again_every_s, local_enforcer
 from streamguard.worker.attention import AttentionKeeper, coverage

@@ -12,8 +12,8 @@ from streamguard.cli.signals import Tally, shown
 from streamguard.cli.signals import signals as command
 from streamguard.enforce.follow import Entry
 from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.signing import sign
 from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
+from streamguard.signing import sign
 from tests.cli.calling import invoke, started
 from tests.kill_signals import KEY, a_decision, a_signal, addressed
 from tests.local_servers import free_ports

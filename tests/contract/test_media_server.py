@@ -6,17 +6,22 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, ServerUnreachable
 from streamguard.servers.http_api import ApiLimits
 from streamguard.servers.known import SERVER_KINDS
+from streamguard.servers.server import Publisher
 from tests.http_server import Answer, Page
-from tests.media_server_stages import FAKES, FakeStage, NginxStage, Stage, fake_stage, named, server_of, wait_for
+from tests.local_servers import RtmpServer
+from tests.media_server_stages import FAKES, FakeStage, RealStage, Stage, fake_stage, named, server_of, wait_for
+from tests.node_media_servers import NodeServer
 from tests.scenes import Clips
 from tests.waiting import eventually
 
 SOON_S = 0.4
-REAL = ("real nginx-rtmp",)
+REAL = ("real nginx-rtmp", "real node-media-server")
 SECRET = "Secr3t/word"
 
 
@@ -25,7 +30,12 @@ def stage(request: pytest.FixtureRequest, clips: Clips) -> Iterator[Stage]:
     """Each server, real or fake."""
     with ExitStack() as stack:
         if request.param == "real nginx-rtmp":
-            yield NginxStage(request.getfixturevalue("rtmp_server"), clips.known, stack)
+            nginx: RtmpServer = request.getfixturevalue("rtmp_server")
+            url = f"http://127.0.0.1:{nginx.http_port}/stat"
+            yield RealStage(server_of("nginx-rtmp", url), nginx, clip=clips.known, stack=stack)
+        elif request.param == "real node-media-server":
+            node: NodeServer = request.getfixturevalue("node_server")
+            yield RealStage(server_of("node-media-server", node.api_url), node, clip=clips.known, stack=stack)
         else:
             yield stack.enter_context(fake_stage(request.param))
 
@@ -166,6 +176,34 @@ def test_a_wrong_answer_is_an_error_and_never_a_success(liar: FakeStage, wrong: 
     with pytest.raises(ServerError):
         server.drop(publisher)
     assert liar.fake.cut == []
+
+
+@pytest.mark.parametrize("kind", FAKES)
+def test_a_damaged_answer_is_read_or_an_error(kind: str) -> None:
+    """Whatever a few other bytes make of it: nothing else is raised, and nobody but the one asked for is cut."""
+    with fake_stage(kind) as liar:
+        liar.publish("cam2")
+        liar.publish("cam")
+        asked_for = [wait_for(liar.server, "cam")]
+
+        @given(st.integers(0, 999), st.binary(max_size=6), st.integers(0, 9))
+        def check(at: int, damage: bytes, gone: int) -> None:
+            def damaged(body: bytes) -> bytes:
+                place = at * len(body) // 999
+                return body[:place] + damage + body[place + gone :]
+
+            liar.fake.damage = damaged
+            with suppress(ServerError):
+                assert all(isinstance(one, Publisher) for one in liar.server.publishers())
+            with suppress(ServerError):
+                assert isinstance(liar.server.drop(asked_for[-1]), bool)
+            liar.fake.damage = None
+            assert liar.publishing("cam2")
+            if not liar.publishing("cam"):
+                liar.publish("cam")
+                asked_for.append(wait_for(liar.server, "cam"))
+
+        check()
 
 
 @pytest.mark.parametrize("slow", [Answer.hang, Answer.drip], ids=["silence", "a byte now and then"])

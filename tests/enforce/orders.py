@@ -6,7 +6,7 @@ from typing import Any
 
 from streamguard.enforce.enforcer import Order
 from streamguard.enforce.received import ReceivedSignal, read_signal
-from streamguard.enforce.signing import sign
+from streamguard.signing import sign
 from streamguard.types import SessionId, StreamId, Verdict
 from tests.kill_signals import KEY, NOW_UNIX_S, a_decision, addressed
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamguard.enforce.received import Signature, read_signal
-from streamguard.enforce.signing import sign
 from streamguard.errors import SignalNotUnderstood
+from streamguard.signing import sign
 from streamguard.types import Verdict
 from tests.kill_signals import KEY, NOW_UNIX_S, a_decision, a_signal, addressed
 

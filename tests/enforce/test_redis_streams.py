@@ -12,8 +12,8 @@ import pytest
 
 from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_streams import MAX_EVENT_BYTES, RedisStreams
-from streamguard.enforce.signing import verify
 from streamguard.errors import SignalRefused, SignalsRejected, SignalsUnreachable, UsageError
+from streamguard.signing import verify
 from tests.kill_signals import KEY, a_signal
 from tests.redis_servers import PASSWORD, RedisServer, StartRedis
 from tests.reply_dropper import ReplyDropper

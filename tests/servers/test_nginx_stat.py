@@ -79,6 +79,7 @@ def test_a_page_that_shows_too_little_is_refused(body: bytes) -> None:
         b'<!DOCTYPE rtmp SYSTEM "file:///etc/passwd">' + page(STREAM),
         page("&x;"),
         b"\xff\xfe" + page(STREAM),
+        page("<a/>" * 500_001),
     ],
 )
 def test_what_is_not_whole_is_not_understood(body: bytes) -> None:

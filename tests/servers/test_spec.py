@@ -17,7 +17,7 @@ API = ApiUrl("http", "127.0.0.1", 8080, "/stat")
     ("text", "spec"),
     [
         ("nginx-rtmp=http://127.0.0.1:8080/stat", ServerSpec("nginx-rtmp", "nginx-rtmp", API)),
-        ("nginx-rtmp@edge-2.a=http://127.0.0.1:8080/stat/", ServerSpec("nginx-rtmp", "edge-2.a", API)),
+        ("nginx-rtmp@edge-2.a=http://127.0.0.1:8080/stat", ServerSpec("nginx-rtmp", "edge-2.a", API)),
         (
             " nginx-rtmp = http://127.0.0.1:8080/stat,rtmp://127.0.0.1:1935/ ",
             ServerSpec("nginx-rtmp", "nginx-rtmp", API, "rtmp://127.0.0.1:1935"),
@@ -25,7 +25,7 @@ API = ApiUrl("http", "127.0.0.1", 8080, "/stat")
         ("srs=https://[::1]", ServerSpec("srs", "srs", ApiUrl("https", "::1", 443))),
         (
             "srs=http://a:b%2Fc%40,x@host/,https://u:p@cdn/live",
-            ServerSpec("srs", "srs", ApiUrl("http", "host", 80, "", "a:b/c@,x"), "https://u:p@cdn/live"),
+            ServerSpec("srs", "srs", ApiUrl("http", "host", 80, "/", "a:b/c@,x"), "https://u:p@cdn/live"),
         ),
     ],
 )

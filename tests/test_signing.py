@@ -1,4 +1,4 @@
-"""streamguard.enforce.signing: Standard Webhooks signatures."""
+"""streamguard.signing: Standard Webhooks signatures."""
 
 import base64
 from pathlib import Path
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from streamguard.config import SignalsConfig
-from streamguard.enforce.signing import key_from_bytes, key_from_file, sign, signing_key, verify
 from streamguard.errors import UsageError
+from streamguard.signing import key_from_bytes, key_from_file, sign, signing_key, verify
 from tests.kill_signals import KEY
 
 # The example that the Standard Webhooks libraries are tested with.

@@ -1,8 +1,8 @@
-"""Signatures of kill-signals, as Standard Webhooks defines them:
+"""Signatures of kill-signals, and of webhooks, as Standard Webhooks defines them:
 `v1,<base64 of HMAC-SHA256 over id.timestamp.payload>`.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-The timestamp is the event's own `time` in whole seconds, so that a signal needs no third field to carry it.
+A signal's timestamp is the event's own `time` in whole seconds, so that it needs no third field to carry it.
 """
 
 import base64

@@ -1,0 +1,265 @@
+"""streamguard.servers.hooks_by_kind: what each server asks, and how it is answered."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from urllib.parse import parse_qs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamguard.errors import ServerNotUnderstood, UsageError
+from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest
+from streamguard.servers.hooks_by_kind import HOOKS, hooks_with_secrets
+from streamguard.servers.http_api import read_api_url
+from streamguard.servers.known import SERVER_KINDS
+from streamguard.servers.nginx_rtmp import NginxRtmp
+from streamguard.types import SessionId, StreamId
+from tests.http_server import Answer, Web
+from tests.local_servers import RtmpServer
+from tests.scenes import Clips
+from tests.waiting import eventually
+
+SECRET = b"1234"
+ALL = hooks_with_secrets(ovenmediaengine=SECRET)
+UUID = "3f2b7e4a-0c1d-4e5f-8a9b-000000000001"
+CAM = StreamId("live/cam")
+HOSTILE = (
+    b"app=live&addr=203.0.113.9&clientid=5&call=publish&name=cam&type=live&name=victim&app=x&addr=1.2.3.4&k=a%20b+c"
+)
+
+
+def form(text: str) -> HookRequest:
+    return HookRequest("POST", "/on_publish", body=text.encode())
+
+
+def as_json(**fields: object) -> HookRequest:
+    return HookRequest("POST", "/hook", body=json.dumps(fields).encode())
+
+
+def of_ome(*, secret: bytes = SECRET, url: str = "rtmp://edge:1935/live/cam?k=1", **request: str) -> HookRequest:
+    asked = {"direction": "incoming", "protocol": "rtmp", "status": "opening", "url": url} | request
+    client = {"address": "203.0.113.9", "port": 1, "real_ip": "198.51.100.1"}
+    body = json.dumps({"client": client, "request": asked}).encode()
+    signature = base64.urlsafe_b64encode(hmac.digest(secret, body, hashlib.sha1)).decode()
+    return HookRequest("POST", "/hook", headers={"x-ome-signature": signature.rstrip("=")}, body=body)
+
+
+def of_nms(action: str) -> HookRequest:
+    return as_json(
+        id="mwwjordm5jks0eka", ip="::ffff:203.0.113.9:42848", app="live", name="cam", query={"k": "1", "n": 7},
+        protocol="rtmp", action=action,
+    )  # fmt: skip
+
+
+def of_srs(action: str) -> HookRequest:
+    return as_json(
+        action=action, client_id="9308h583", ip="203.0.113.9", vhost="__defaultVhost__", app="live", stream="cam",
+        param="?k=1",
+    )  # fmt: skip
+
+
+def of_mediamtx(action: str) -> HookRequest:
+    return as_json(
+        user="anna", password="Secr3t", token="", ip="203.0.113.9", action=action, path="live/cam", protocol="rtmp",
+        id=UUID, query="k=1", userAgent="",
+    )  # fmt: skip
+
+
+START = "app=live&flashver=x&swfurl=&tcurl=rtmp%3A//h/live&pageurl=&addr=203.0.113.9&clientid=5"
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_", "read"),
+    [
+        ("nginx-rtmp", form(f"{START}&call=publish&name=cam&type=live&k=1"), (HookKind.PUBLISH, "")),
+        ("nginx-rtmp", form(f"{START}&call=update_publish&time=5&timestamp=9&name=cam&k=1"), (HookKind.UPDATE, "")),
+        ("nginx-rtmp", form(f"{START}&call=publish_done&name=cam&k=1"), (HookKind.DONE, "")),
+        ("nginx-rtmp", HookRequest("GET", "/", f"{START}&call=publish&name=cam&k=1"), (HookKind.PUBLISH, "")),
+        ("node-media-server", of_nms("prePublish"), (HookKind.PUBLISH, "mwwjordm5jks0eka")),
+        ("node-media-server", of_nms("postPublish"), (HookKind.UPDATE, "mwwjordm5jks0eka")),
+        ("node-media-server", of_nms("donePublish"), (HookKind.DONE, "mwwjordm5jks0eka")),
+        ("srs", of_srs("on_publish"), (HookKind.PUBLISH, "9308h583")),
+        ("srs", of_srs("on_unpublish"), (HookKind.DONE, "9308h583")),
+        ("mediamtx", of_mediamtx("publish"), (HookKind.PUBLISH, UUID)),
+        ("ovenmediaengine", of_ome(), (HookKind.PUBLISH, "")),
+        ("ovenmediaengine", of_ome(status="closing"), (HookKind.DONE, "")),
+    ],
+)
+def test_who_publishes_what_is_read(kind: str, request_: HookRequest, read: tuple[HookKind, str]) -> None:
+    """The stream's key is that of the listing, the session too where the server tells it, and the arguments are the
+    publisher's.
+    """
+    asked = ALL[kind].read(request_)
+    assert (asked.kind, asked.session) == (read[0], SessionId(read[1]))
+    assert (asked.stream, asked.address, asked.arguments["k"]) == (CAM, "203.0.113.9", "1")
+    assert "Secr3t" not in repr(asked)
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_"),
+    [
+        ("nginx-rtmp", form(f"{START}&call=play&name=cam&start=0")),
+        ("nginx-rtmp", form(f"{START}&call=update_play&time=5&timestamp=9&name=cam")),
+        ("node-media-server", of_nms("postPlay")),
+        ("srs", of_srs("on_play")),
+        ("mediamtx", of_mediamtx("read")),
+        ("ovenmediaengine", of_ome(direction="outgoing")),
+    ],
+)
+def test_who_only_looks_is_no_publisher(kind: str, request_: HookRequest) -> None:
+    """There is nothing to judge."""
+    assert ALL[kind].read(request_) == PublishRequest.other()
+
+
+def test_what_a_publisher_adds_to_its_key_changes_nothing() -> None:
+    """It stands behind nginx's own fields, undecoded: of two the first counts."""
+    asked = ALL["nginx-rtmp"].read(HookRequest("POST", "/", body=HOSTILE))
+    assert (asked.stream, asked.address) == (CAM, "203.0.113.9")
+    assert asked.arguments == {"name": "victim", "app": "x", "addr": "1.2.3.4", "k": "a b c"}
+
+
+def test_the_words_of_each_server() -> None:
+    """Yes and no, as it understands them."""
+    words = {kind: (hooks.answer(True), hooks.answer(False)) for kind, hooks in ALL.items()}  # noqa: FBT003 - Protocol
+    assert {kind: (yes.status, no.status) for kind, (yes, no) in words.items()} == {
+        "nginx-rtmp": (200, 403),
+        "node-media-server": (200, 403),
+        "srs": (200, 403),
+        "mediamtx": (200, 403),
+        "ovenmediaengine": (200, 200),
+    }
+    assert words["srs"][0].body == b'{"code":0}'
+    assert json.loads(words["srs"][1].body)["code"] != 0
+    assert [json.loads(answer.body)["allowed"] for answer in words["ovenmediaengine"]] == [True, False]
+
+
+@pytest.mark.parametrize("secret", [b"another", b""])
+def test_an_unsigned_request_of_ovenmediaengine_is_not_understood(secret: bytes) -> None:
+    """Nor one that was signed with another key, or changed on the way."""
+    with pytest.raises(ServerNotUnderstood, match="X-OME-Signature"):
+        ALL["ovenmediaengine"].read(of_ome(secret=secret))
+    good = of_ome()
+    for changed in (
+        HookRequest("POST", "/", body=good.body),
+        HookRequest("POST", "/", headers=good.headers, body=good.body + b" "),
+        HookRequest("POST", "/", headers={"x-ome-signature": "\ud800"}, body=good.body),
+    ):
+        with pytest.raises(ServerNotUnderstood, match="X-OME-Signature"):
+            ALL["ovenmediaengine"].read(changed)
+
+
+def test_ovenmediaengine_without_its_secret_is_not_there() -> None:
+    """Anybody could speak in its name; an empty secret is no secret."""
+    assert "ovenmediaengine" not in hooks_with_secrets(ovenmediaengine=None)
+    with pytest.raises(UsageError, match="SecretKey"):
+        hooks_with_secrets(ovenmediaengine=b"")
+    assert set(ALL) == set(SERVER_KINDS)
+    assert HOOKS.keys() <= ALL.keys()
+
+
+VALUES = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.sampled_from([["a"], {"a": [1]}, "a/b", 1e9])
+)
+GOOD = {
+    "nginx-rtmp": form(f"{START}&call=publish&name=cam&type=live&k=1"),
+    "node-media-server": of_nms("prePublish"),
+    "srs": of_srs("on_publish"),
+    "mediamtx": of_mediamtx("publish"),
+    "ovenmediaengine": of_ome(),
+}
+
+
+def damaged(body: bytes, data: st.DataObject) -> bytes:
+    """One field is something else, or a few bytes are."""
+    if body.startswith(b"{") and data.draw(st.booleans()):
+        whole = json.loads(body)
+        part = whole[data.draw(st.sampled_from(["request", "client"]))] if "request" in whole else whole
+        part[data.draw(st.sampled_from(sorted(part)))] = data.draw(VALUES)
+        return json.dumps(whole).encode()
+    at = data.draw(st.integers(0, len(body)))
+    return body[:at] + data.draw(st.binary(max_size=9)) + body[at + data.draw(st.integers(0, 9)) :]
+
+
+@pytest.mark.parametrize("kind", ALL)
+@given(data=st.data())
+def test_any_request_is_read_or_not_understood(kind: str, data: st.DataObject) -> None:
+    """Nothing else is raised, whatever comes, well signed too."""
+    body = damaged(GOOD[kind].body, data)
+    signature = base64.urlsafe_b64encode(hmac.digest(SECRET, body, hashlib.sha1)).decode()
+    for request in (
+        HookRequest("POST", "/", headers={"x-ome-signature": signature}, body=body),
+        HookRequest("GET", "/", query=body.decode("latin-1"), headers={"x-ome-signature": signature}, body=b""),
+    ):
+        with suppress(ServerNotUnderstood):
+            ALL[kind].read(request)
+
+
+ODD: dict[str, Callable[[], HookRequest]] = {
+    "nginx-rtmp": lambda: form(START + "&call=publish&name=&type=live"),
+    "node-media-server": lambda: as_json(action="prePublish", id="../x", app="live", name="cam", ip="", query={}),
+    "srs": lambda: as_json(action="on_publish", client_id="a/b", app="live", stream="cam", param="", ip=""),
+    "mediamtx": lambda: as_json(action="publish", path="", id=UUID, query="", ip=""),
+    "ovenmediaengine": lambda: of_ome(url="rtmp://edge:1935/live"),
+}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_request_that_names_no_stream_is_not_understood(kind: str) -> None:
+    """Or an id that is none: nobody can be judged by it."""
+    with pytest.raises(ServerNotUnderstood, match=kind):
+        ALL[kind].read(ODD[kind]())
+    many = "&".join(f"a{number}=1" for number in range(500))
+    if kind == "nginx-rtmp":
+        with pytest.raises(ServerNotUnderstood, match="too many"):
+            ALL[kind].read(form(f"{START}&call=publish&name=cam&type=live&{many}"))
+
+
+class Gate:
+    """What a real nginx asked, each request as it was read, and answered with yes."""
+
+    def __init__(self, web: Web) -> None:
+        self.asked: list[PublishRequest] = []
+        self.forms: list[dict[str, list[str]]] = []
+        web.otherwise = self._answer
+
+    def _answer(self, answer: Answer) -> None:
+        self.forms.append(parse_qs(answer.body.decode("latin-1")))
+        self.asked.append(
+            HOOKS["nginx-rtmp"].read(HookRequest(answer.method, answer.path, answer.query, {}, answer.body))
+        )
+        yes: HookAnswer = HOOKS["nginx-rtmp"].answer(True)  # noqa: FBT003 - as the Protocol has it
+        answer.send(yes.body, status=yes.status)
+
+
+@pytest.fixture
+def hooked(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RtmpServer, Gate]]:
+    """An nginx that asks a gate."""
+    gate = Gate(web)
+    hooks = f"on_publish {web.url('/on_publish')}; on_publish_done {web.url('/on_publish_done')};"
+    folder = tmp_path_factory.mktemp("hooked")
+    server = RtmpServer(folder, directives=f"notify_method post; {hooks}").start()
+    yield server, gate
+    server.stop()
+
+
+def test_a_real_nginx_is_understood(hooked: tuple[RtmpServer, Gate], clips: Clips) -> None:
+    """Its request names the stream as its list does, whatever is in the name, and whatever the key forges."""
+    nginx, gate = hooked
+    server = NginxRtmp(read_api_url(f"http://127.0.0.1:{nginx.http_port}/stat", of="nginx"), name="nginx")
+    for name in ("cam", "caf\u00e9", "a+b", "a%20b", "a&b=c#;"):
+        forged = "?user=anna&app=evil&name=victim&addr=1.2.3.4&call=publish_done&clientid=1"
+        with nginx.publish(f"{name}{forged}", clips.known):
+            (listed,) = eventually(server.publishers, what=f"{name} is listed")
+        eventually(lambda: not server.publishers(), what="it has left")
+        asked, done = (
+            next(one for one in gate.asked if one.kind is kind) for kind in (HookKind.PUBLISH, HookKind.DONE)
+        )
+        assert asked.stream == done.stream == listed.stream
+        assert asked.address == listed.address == "127.0.0.1"
+        assert asked.arguments["user"] == "anna"
+        gate.asked.clear()
