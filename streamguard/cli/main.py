@@ -22,6 +22,7 @@ _COMMANDS = {
     "check": "streamguard.cli.check:check",
     "watch": "streamguard.cli.watch:watch",
     "enforce": "streamguard.cli.enforce:enforce",
+    "gate": "streamguard.cli.gate:gate",
     "strikes": "streamguard.cli.strikes:strikes",
     "explain": "streamguard.cli.explain:explain",
     "calibrate": "streamguard.cli.calibrate:calibrate",

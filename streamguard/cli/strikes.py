@@ -162,17 +162,32 @@ def lift(
     name, reason = who or _operator(), _reason(reason)
     with closing(_ledger(config_path, redis_url=redis_url, prefix=prefix)) as ledger:
         if signal_id is not None:
-            count = ledger.lift_signal(signal_id, who=name, reason=reason)
+            count, others = ledger.lift_signal(signal_id, who=name, reason=reason), []
         else:
+            others = _same_signal(ledger, read_key(key or ""))
             count = ledger.lift(read_key(key or ""), who=name, reason=reason)
     if not count:
         hint = "`streamguard strikes list` shows what is refused, with --audit what was"
         raise UsageError("lift strike", key or signal_id, "there is none in force", hint=hint)
+    for other in others:
+        still = f"still refused for the same kill-signal: {shown(other.key)}; lift that too, or all by --signal"
+        click.echo(still, err=True)
     lifted = {"lifted": count, "key": key, "signal": signal_id, "who": name, "why": reason}
     click.echo(
         json.dumps(lifted) if as_json else f"lifted: {counted(count, 'strike')} of {shown(key or signal_id or '')}"
     )
     return EXIT_OK
+
+
+def _same_signal(ledger: StrikeLedger, key: str) -> list[StruckKey]:
+    """Other keys that are refused because of the signal by which this one was struck last."""
+    active = {each.key: each for each in ledger.active()}
+    mine = active.pop(key, None)
+    newest = None if mine is None else mine.standing.newest
+    if newest is None:
+        return []
+    others = [(each, each.standing.newest) for each in active.values()]
+    return [each for each, theirs in others if theirs is not None and theirs.signal_id == newest.signal_id]
 
 
 def _ledger(path: Path | None, *, redis_url: str | None, prefix: str | None) -> StrikeLedger:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from streamguard.enforce.strike_cache import StrikeCache
 from streamguard.enforce.strikes import publisher_keys
@@ -11,6 +12,7 @@ from streamguard.types import StreamId
 
 REFUSAL_TOLD_EVERY_S = 60.0
 _MOST_STREAMS = 1000
+_MOST_AT_ONCE = 10
 
 
 class WhenAway(Enum):
@@ -50,6 +52,10 @@ class GateRule:
             account_argument=self.account_argument,
         )
 
+    def account(self, request: PublishRequest) -> str:
+        """Whose the publisher says it is; empty where the gate was not told to ask, or it does not say."""
+        return "" if self.account_argument is None else request.arguments.get(self.account_argument, "")
+
     def judge(self, request: PublishRequest, cache: StrikeCache) -> Judgement:
         """A beginning is refused by any strike; what goes on only if this very session was struck.
 
@@ -68,7 +74,9 @@ class GateRule:
 
 
 class Refusals:
-    """Who was refused, to be told once a minute for each stream: encoders try again for days. Bounded."""
+    """Who was refused, to be told once a minute for each stream, for encoders try again for days; and a few at a time,
+    for some try a new name each time. Bounded.
+    """
 
     def __init__(self) -> None:
         self._counts: Counter[StreamId] = Counter()
@@ -81,7 +89,8 @@ class Refusals:
     def due(self, *, now_s: float) -> tuple[tuple[StreamId, int], ...]:
         """Those to be told now, and how often each was refused since it was told last."""
         self._told_s = {stream: at_s for stream, at_s in self._told_s.items() if now_s - at_s < REFUSAL_TOLD_EVERY_S}
-        due = tuple((stream, count) for stream, count in list(self._counts.items()) if stream not in self._told_s)
+        waiting = ((stream, count) for stream, count in list(self._counts.items()) if stream not in self._told_s)
+        due = tuple(islice(waiting, _MOST_AT_ONCE))
         for stream, _ in due:
             self._told_s[stream] = now_s
             del self._counts[stream]

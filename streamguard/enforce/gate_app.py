@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streamguard.enforce.account_claims import AccountClaim
 from streamguard.enforce.gate import GateRule, Judgement, Refusals
 from streamguard.enforce.gate_metrics import GateMetrics
 from streamguard.enforce.gate_news import PublisherHint
@@ -90,7 +91,10 @@ class GateApp:
         if not judgement.allows:
             self._parts.refusals.add(request.stream)
         elif request.kind is HookKind.PUBLISH:
-            self._parts.tell(PublisherHint(request.stream, request.kind, server=server, session=request.session))
+            account = self._parts.rule.account(request)
+            claim = AccountClaim(account, request.session, request.connection) if account else None
+            hint = PublisherHint(request.stream, request.kind, server=server, session=request.session, claim=claim)
+            self._parts.tell(hint)
 
     def _metrics(self) -> HookAnswer:
         cache, metrics = self._parts.cache, self._parts.metrics

@@ -1,38 +1,49 @@
-"""The thread that tells discovery of each publisher that the gate let in, so that it lists at once.
+"""The thread that tells of each publisher that the gate let in: discovery, so that it lists at once, and the book of
+strikes, whose account it is, where the gate was told to ask for that.
 
-They are hints: one that cannot be sent is dropped and counted, and the next listing finds its publisher all the same.
+They are hints: one that cannot be sent is dropped and counted. The next listing finds its publisher all the same; a
+strike against it is then by its stream alone.
 """
 
+import hashlib
 import json
 import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import resources
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
+from streamguard.enforce.account_claims import CLAIMS_KEPT_S, MOST_CLAIMS, AccountClaim, claims_name
 from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
 from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
 from streamguard.enforce.redis_url import RedisTarget
 from streamguard.errors import SignalsError
-from streamguard.servers.hooks import HookKind
+from streamguard.servers.hooks import NO_SESSION, HookKind
 from streamguard.types import SessionId, StreamId
 
 MOST_WAITING = 1000
 _REST_AFTER_FAILURE_S = 1.0
 _LOOK_UP_EVERY_S = 0.5
+_GATHER_S = 0.02
+_SCRIPT = resources.files("streamguard.enforce").joinpath("publish_hints.lua").read_text(encoding="utf-8")
+_SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherHint:
-    """Somebody is about to publish. `server` is what the hook's URL calls it; both may be empty: not known."""
+    """Somebody is about to publish. `server` is what the hook's URL calls it; it and the session may be empty: not
+    known. The claim is for the book alone.
+    """
 
     stream: StreamId
     hook: HookKind
     server: str = ""
-    session: SessionId = SessionId("")  # noqa: RUF009 - a string
+    session: SessionId = NO_SESSION
+    claim: AccountClaim | None = None
 
     def as_json(self) -> str:
         tree = {"stream": self.stream, "hook": self.hook.value, "server": self.server, "session": self.session}
@@ -51,6 +62,7 @@ class GateNews:
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
+        self._prefix = prefix
         self._channel = f"{prefix}publishers"
         self._timeout_s = timeout_s
         self._on_lost = on_lost
@@ -77,33 +89,46 @@ class GateNews:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                hint = self._waiting.get(timeout=_LOOK_UP_EVERY_S)
+                hints = [self._waiting.get(timeout=_LOOK_UP_EVERY_S)]
             except queue.Empty:
                 continue
+            # So that a thousand publishers a second cost fifty messages, and no request waits for this thread.
+            self._stopping.wait(_GATHER_S)
+            hints += self._all_waiting()
             try:
-                self._publish(hint)
+                self._publish(hints)
             except SignalsError:
-                self._on_lost()
                 self._close()
                 # Those that wait are about publishers that will have been listed by then.
                 self._stopping.wait(_REST_AFTER_FAILURE_S)
-                self._drop_all()
+                for _ in range(len(hints) + len(self._all_waiting())):
+                    self._on_lost()
         self._close()
 
-    def _publish(self, hint: PublisherHint) -> None:
-        with our_errors("tell of publisher in", self._target):
+    def _publish(self, hints: list[PublisherHint]) -> None:
+        claims = [(hint.stream, hint.claim) for hint in hints if hint.claim is not None]
+        keys = [claims_name(self._prefix, stream) for stream, _ in claims]
+        settings = (self._channel, MOST_CLAIMS, round(1000 * CLAIMS_KEPT_S))
+        told = (*(claim.as_json() for _, claim in claims), *(hint.as_json() for hint in hints))
+        arguments = (len(keys), *keys, *settings, *told)
+        with our_errors("tell of publishers in", self._target):
             try:
                 if self._client is None:
                     self._client = connect(self._target, timeout_s=self._timeout_s)
-                self._client.execute_command("PUBLISH", self._channel, hint.as_json())
+                answer = None
+                with suppress(NoScriptError):  # nothing ran; EVAL teaches it
+                    answer = self._client.execute_command("EVALSHA", _SCRIPT_SHA, *arguments)
+                if answer is None:
+                    self._client.execute_command("EVAL", _SCRIPT, *arguments)
             except UNREADABLE as error:
                 raise no_redis() from error
 
-    def _drop_all(self) -> None:
+    def _all_waiting(self) -> list[PublisherHint]:
+        hints = []
         with suppress(queue.Empty):
             while True:
-                self._waiting.get_nowait()
-                self._on_lost()
+                hints.append(self._waiting.get_nowait())
+        return hints
 
     def _close(self) -> None:
         client, self._client = self._client, None

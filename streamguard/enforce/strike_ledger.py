@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from streamguard.config import Config
 from streamguard.core.strikes import Lift, Records, lifted, standing, struck
+from streamguard.enforce.account_claims import MOST_CLAIMS, account_keys, claims_name
 from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
 from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
@@ -46,8 +47,11 @@ class StrikeLedger:
         self._client: Client | None = None
 
     def add(self, strike: Strike, /, *, who: str = ENFORCER, for_s: float | None = None) -> None:
-        """Refuse them from now on; the same signal again changes nothing. `for_s`: so long, whatever the terms say."""
-        keys = tuple(dict.fromkeys(read_key(key) for key in strike.keys))
+        """Refuse them from now on, and the account whose session it is, where a gate has noted that; the same signal
+        again changes nothing. `for_s`: so long, whatever the terms say.
+        """
+        given = tuple(read_key(key) for key in strike.keys)
+        keys = tuple(dict.fromkeys((*given, *self._account(strike))))
 
         def change(records: Records, now_unix_ms: int) -> Records:
             record = record_of(strike, who=who, now_unix_ms=now_unix_ms)
@@ -97,6 +101,13 @@ class StrikeLedger:
         if client is not None:
             with suppress(RedisError, OSError):
                 client.close()
+
+    def _account(self, strike: Strike) -> tuple[str, ...]:
+        if not strike.session:
+            return ()
+        with self._ours("add strike in"):
+            name = claims_name(self._names.prefix, strike.stream)
+            return account_keys(strike, self._connected().execute_command("LRANGE", name, 0, MOST_CLAIMS - 1))
 
     def _change(
         self, keys: tuple[str, ...], change: Callable[[Records, int], Records], *, action: str, **told: str

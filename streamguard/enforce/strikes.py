@@ -14,7 +14,8 @@ ENFORCER = "enforcer"
 LONGEST_KEY = 1000
 LONGEST_TEXT = 500
 _KINDS = ("stream", "address", "account")
-_UNFIT = re.compile(rf"[{STEERING}]")
+_UNFIT = re.compile(rf"[{STEERING}\ud800-\udfff]")
+"""What cannot be shown, or be sent to Redis: JSON can hold halves of characters."""
 _IPV6_PREFIX_BITS = 64
 
 

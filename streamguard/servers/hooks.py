@@ -53,7 +53,8 @@ class PublishRequest:
 
     `stream` is `app/name` as in `Publisher`, empty of an `other`. `session` is the same as `Publisher.session`, or
     empty where the server does not tell it to its hook. `address` is an IP address in its shortest form, or empty.
-    `arguments` is what the publisher added to the key: anything at all.
+    `arguments` is what the publisher added to the key: anything at all. `connection` is the number in a session
+    `<process>-<number>`, where the server tells its hook that much and no more.
     """
 
     kind: HookKind
@@ -61,6 +62,7 @@ class PublishRequest:
     session: SessionId = NO_SESSION
     address: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
+    connection: str = ""
 
     @classmethod
     def other(cls) -> Self:

@@ -28,6 +28,7 @@ from streamguard.servers.server import Publisher
 from streamguard.types import SessionId
 
 _SESSION = re.compile(r"(\d{1,10})-(\d{1,20})", re.ASCII)
+_NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 _SENDABLE = re.compile(r"[A-Za-z0-9._~!$'()*,:@-]{1,255}", re.ASCII)
 _KNOWS_CLIENTID = (1, 1, 3)
 _BURST = 16
@@ -167,7 +168,10 @@ class NginxRtmpHooks:
         if not app or not name:
             raise _odd_hook("no name, or no application")
         address = ip_address(unquote(fields.get("addr", "")))
-        return PublishRequest(_KINDS[call], stream_key(app, name), address=address, arguments=arguments)
+        number = fields.get("clientid", "")
+        connection = number if _NUMBER.fullmatch(number) else ""
+        stream = stream_key(app, name)
+        return PublishRequest(_KINDS[call], stream, address=address, arguments=arguments, connection=connection)
 
     def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say
         return HookAnswer(200 if allowed else 403)

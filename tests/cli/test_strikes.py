@@ -78,6 +78,14 @@ def test_one_signals_strike_is_lifted_from_all_keys(command: Strikes) -> None:
     assert command.trees("list") == []
 
 
+def test_a_lift_tells_what_still_holds_for_the_same_signal(command: Strikes) -> None:
+    """A publisher whose stream was lifted, and whose account was not, is still refused."""
+    command.book.add(a_strike(1, keys=(KEY, "account:anna")))
+    command.book.add(a_strike(2, keys=("account:bert",)))
+    result = invoke(strikes, "lift", KEY, "--reason", "not it", "--redis", command.url)
+    assert result.stderr == "still refused for the same kill-signal: account:anna; lift that too, or all by --signal\n"
+
+
 def test_one_keys_history_is_shown_alone(command: Strikes) -> None:
     """The newest changes of it, oldest first, whatever else happened."""
     command.book.add(a_strike(1))

@@ -2,14 +2,18 @@
 
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
 from streamguard.enforce import gate_http
+from streamguard.enforce.account_claims import AccountClaim
 from streamguard.enforce.gate import GateRule, Refusals, WhenAway
 from streamguard.enforce.gate_app import GateApp, GateParts
 from streamguard.enforce.gate_http import GateHttp
@@ -22,6 +26,7 @@ from streamguard.types import SessionId, StreamId
 from tests.form_hooks import FormHooks
 from tests.waiting import eventually
 
+TOP = Path(__file__).parents[2]
 TIMEOUT_S = 0.4
 STRUCK = (StreamId("live/cam"), SessionId("1-17"))
 
@@ -66,19 +71,25 @@ class Gate:
         return self.metrics.registry.get_sample_value("streamguard_gate_requests_total", labels) or 0.0
 
 
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """An open one whose Redis has a strike against live/cam; node-media-server asks in the same words here."""
+@contextmanager
+def serving(rule: GateRule) -> Iterator[Gate]:
+    """One whose Redis has a strike against live/cam; node-media-server asks in the same words here."""
     found = Gate()
     found.cache.replace({"stream:live/cam": Held(1e12, frozenset({STRUCK}))})
     hooks = {"nginx-rtmp": FormHooks(), "node-media-server": FormHooks()}
-    rule = GateRule(WhenAway.OPEN)
     app = GateApp(GateParts(rule, found.cache, hooks, found.metrics, found.refusals, found.hints.append))
     server = GateHttp(app, host="127.0.0.1", port=0, request_timeout_s=TIMEOUT_S)
     found.port = server.port
     server.start()
     yield found
     server.stop()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """An open one."""
+    with serving(GateRule(WhenAway.OPEN)) as found:
+        yield found
 
 
 def test_hooks_are_answered_in_the_words_of_their_server(gate: Gate) -> None:
@@ -98,6 +109,17 @@ def test_a_path_may_name_kind_and_server(gate: Gate) -> None:
     assert [hint.server for hint in gate.hints] == ["edge-2", "nginx-rtmp"]
 
 
+def test_whose_account_it_is_is_noted_only_when_told_so(gate: Gate) -> None:
+    """For the strike that may follow; discovery is not told."""
+    assert gate.ask(stream="live/a", session="1-1", user="anna")[0] == 200
+    assert gate.hints[0].claim is None
+    with serving(GateRule(WhenAway.OPEN, account_argument="user")) as told:
+        assert told.ask(stream="live/a", session="1-1", user="anna")[0] == 200
+        assert told.ask(stream="live/a", session="1-2")[0] == 200
+    assert [hint.claim for hint in told.hints] == [AccountClaim("anna", SessionId("1-1"), ""), None]
+    assert "anna" not in told.hints[0].as_json()
+
+
 def test_updates_cut_the_struck_session_alone(gate: Gate) -> None:
     """And are no news of a publisher."""
     assert gate.ask("/on_update", kind="update", stream="live/cam", session="1-17")[0] == 403
@@ -106,19 +128,18 @@ def test_updates_cut_the_struck_session_alone(gate: Gate) -> None:
     assert gate.hints == []
 
 
-@pytest.mark.parametrize("path", ["/", "/nobody", "/srs/on_publish", "/@/x", "//on_publish", "/metrics/"])
-def test_an_unknown_path_is_not_found(gate: Gate, path: str) -> None:
+def test_an_unknown_path_is_not_found(gate: Gate) -> None:
     """Nobody is let in by a hook that is spelt wrong."""
-    assert gate.ask(path, stream="live/other")[0] == 404
-    assert gate.count("unknown", "not_understood") == 1
+    paths = ("/", "/nobody", "/srs/on_publish", "/@/x", "//on_publish", "/metrics/")
+    assert [gate.ask(path, stream="live/other")[0] for path in paths] == [404] * len(paths)
+    assert gate.count("unknown", "not_understood") == len(paths)
 
 
-@pytest.mark.parametrize("body", [b"", b"\x00\xff" * 100, b"stream", b"{" * 10_000, b"=&" * 20_000])
-def test_what_is_not_understood_begins_nothing_and_cuts_nothing(gate: Gate, body: bytes) -> None:
+def test_what_is_not_understood_begins_nothing_and_cuts_nothing(gate: Gate) -> None:
     """A beginning is refused; an update, whatever its publisher smuggled into it, is not."""
-    status, text = gate.ask(body=body)
-    assert (status, text) == (400, b"read hook /on_publish: it names no stream\n")
-    assert gate.ask("/on_update", body=body)[0] == 200
+    for body in (b"", b"\x00\xff" * 100, b"stream", b"{" * 10_000, b"=&" * 20_000):
+        assert gate.ask(body=body) == (400, b"read hook /on_publish: it names no stream\n")
+        assert gate.ask("/on_update", body=body)[0] == 200
     assert gate.hints == []
 
 
@@ -131,22 +152,19 @@ def test_a_body_that_is_too_long_is_not_read(gate: Gate) -> None:
     assert gate.count("unknown", "not_understood") == 2
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
+def test_what_is_no_http_is_refused_and_hung_up_on(gate: Gate) -> None:
+    """At the first sight of it, and the next client is served."""
+    for request in (
         b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
         b"POST /on_publish HTTP/1.1\r\n" + b"a: b\r\n" * 5000 + b"\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100 + b"\r\n\r\n",
         b"POST /on_publish HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /on_publish HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         b"POST /on_publish HTTP/9.9\r\n\r\n",
-    ],
-)
-def test_what_is_no_http_is_refused_and_hung_up_on(gate: Gate, request_: bytes) -> None:
-    """At the first sight of it, and the next client is served."""
-    answer = gate.raw(request_)
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
-    assert gate.ask(stream="live/other")[0] == 200
+    ):
+        answer = gate.raw(request)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+        assert gate.ask(stream="live/other")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -211,6 +229,13 @@ def test_metrics_tell_of_requests_and_of_the_cache(gate: Gate) -> None:
     assert "streamguard_gate_redis_away 0.0" in text
     assert "streamguard_gate_answer_seconds_count 1.0" in text
     assert gate.call("POST", "/metrics")[0] == 405
+
+
+def test_operators_find_every_metric_in_the_manual(gate: Gate) -> None:
+    """docs/enforcement.md lists exactly those that a gate exports."""
+    families = re.findall(r"^# TYPE (\S+) ", gate.call("GET", "/metrics")[1].decode(), re.MULTILINE)
+    listed = re.findall(r"\bstreamguard_gate_[a-z_]+\b", (TOP / "docs" / "enforcement.md").read_text())
+    assert {name for name in families if not name.endswith("_created")} == set(listed)
 
 
 def test_ready_says_whether_redis_confirms() -> None:

@@ -10,6 +10,7 @@ from streamguard.enforce.gate_news import MOST_WAITING, GateNews, PublisherHint
 from streamguard.enforce.redis_url import parse_redis_url
 from streamguard.servers.hooks import HookKind
 from streamguard.types import SessionId, StreamId
+from tests.redis_acl import PASSWORD, acl_lines
 from tests.redis_servers import RedisServer, free_port
 from tests.waiting import eventually
 
@@ -63,6 +64,15 @@ def test_a_hint_names_stream_hook_server_and_session(redis_server: RedisServer, 
         == [{"stream": "live/cam", "hook": "publish", "server": "edge-2", "session": "1-17"}] * 2
     )
     assert news.lost == 0
+
+
+def test_the_permissions_in_the_manual_are_enough(redis_server: RedisServer) -> None:
+    """A gate may publish hints with its line."""
+    for line in acl_lines("gate", about="publishers"):
+        redis_server.run(*line)
+    news = News(redis_server.url.replace("redis://", f"redis://gate:{PASSWORD}@"))
+    assert len(heard(redis_server, news, at_least=1)) == 1
+    news.news.stop()
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -11,16 +11,13 @@ from streamguard.enforce.strike_follower import StrikeFollower
 from streamguard.enforce.strike_ledger import StrikeLedger
 from streamguard.errors import SignalsError, SignalsRejected, SignalsUnreachable, UsageError
 from streamguard.types import SessionId
+from tests.redis_acl import PASSWORD, acl_lines
 from tests.redis_servers import RedisServer, StartRedis
 from tests.strikes import KEY, STREAM, a_strike
 from tests.waiting import eventually
 
 PREFIX = "{streamguard}:"
 AUDIT = f"{PREFIX}strikes:audit"
-GATE_ACL = (
-    "ACL SETUSER gate on nopass resetkeys resetchannels -@all %R~{streamguard}:strikes:* &{streamguard}:publishers"
-    " +time +mget +zscan +xread +xrevrange +publish"
-)
 
 
 class Followed:
@@ -160,9 +157,10 @@ def test_an_audit_that_was_deleted_has_all_read_anew(redis_server: RedisServer, 
 
 def test_the_permissions_in_the_manual_are_enough(redis_server: RedisServer, follow: Follow) -> None:
     """A gate reads strikes with its line, and writes nothing."""
-    redis_server.run(*GATE_ACL.split())
+    for line in acl_lines("gate", about="strikes"):
+        redis_server.run(*line)
     ledger(redis_server).add(a_strike())
-    followed = follow(redis_server.url.replace("redis://", "redis://gate:x@"))
+    followed = follow(redis_server.url.replace("redis://", f"redis://gate:{PASSWORD}@"))
     eventually(followed.refuses, what="the strike in the cache")
     assert followed.troubles == []
 

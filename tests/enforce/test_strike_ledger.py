@@ -8,19 +8,12 @@ import pytest
 from streamguard.enforce.strike_ledger import StrikeLedger
 from streamguard.enforce.strikes import StrikeTerms
 from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
+from tests.redis_acl import PASSWORD, acl_lines
 from tests.redis_servers import RedisServer
 from tests.reply_dropper import ReplyDropper
 from tests.strikes import KEY, a_strike
 
 PREFIX = "{streamguard}:"
-ENFORCER_ACL = (
-    "ACL SETUSER enforcer on nopass resetkeys -@all ~{streamguard}:strikes:* +time +mget +eval +evalsha +get +set"
-    " +zadd +zrem +zremrangebyscore +xadd"
-)
-OPERATOR_ACL = (
-    "ACL SETUSER operator on nopass resetkeys -@all ~{streamguard}:strikes:* +time +mget +eval +evalsha +get +set"
-    " +zadd +zrem +zremrangebyscore +xadd +zscan +xrevrange"
-)
 
 
 def ledger(url: str, *, timeout_s: float = 2.0, terms: StrikeTerms | None = None) -> StrikeLedger:
@@ -132,10 +125,10 @@ def test_a_key_of_another_type_is_an_error_and_nothing_is_half_done(redis_server
 
 def test_the_permissions_in_the_manual_are_enough(redis_server: RedisServer) -> None:
     """An enforcer adds strikes with its line, and may not list; an operator may list and lift."""
-    redis_server.run(*ENFORCER_ACL.split())
-    redis_server.run(*OPERATOR_ACL.split())
+    for line in (*acl_lines("enforcer", about="strikes"), *acl_lines("operator", about="strikes")):
+        redis_server.run(*line)
     address = redis_server.url.removeprefix("redis://")
-    enforcer, operator = (ledger(f"redis://{user}:x@{address}") for user in ("enforcer", "operator"))
+    enforcer, operator = (ledger(f"redis://{user}:{PASSWORD}@{address}") for user in ("enforcer", "operator"))
     enforcer.add(a_strike())
     with pytest.raises(SignalsRejected):
         enforcer.active()
