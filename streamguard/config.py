@@ -93,8 +93,8 @@ def discover_block(text: str) -> dict[str, str]:
 class DiscoverConfig(_Section):
     """One media server, all of whose live publishers are watched that fit the patterns."""
 
-    kind: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_can_be_shown)]
-    name: Name | None = None
+    kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
     api: Annotated[SecretStr, Field(min_length=1)]
     pull: Annotated[SecretStr, Field(min_length=1)] | None = None
     include: Patterns = ()

@@ -15,13 +15,8 @@ from streamguard.cli.main import cli
 
 TOP = Path(__file__).parent.parent
 MANUALS = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/operations.md",
-    "docs/signals.md",
-    "docs/evidence.md",
-    "docs/enforcement.md",
-    "docs/media-servers.md",
+    *("README.md", "CONTRIBUTING.md", "docs/operations.md"),
+    *("docs/signals.md", "docs/evidence.md", "docs/enforcement.md", "docs/media-servers.md"),
 )
 LOCKS = ("runtime", "build", "dev", "bench", "ray")
 MOST_LINES = 450

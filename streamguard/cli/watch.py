@@ -14,6 +14,7 @@ from streamguard.cli.targets import require_files, stream_specs, with_servers
 from streamguard.config import load_config
 from streamguard.enforce.stdout_lines import Unbuffered
 from streamguard.errors import UsageError, one_line
+from streamguard.servers.known import SERVER_KINDS
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import WatchService
 from streamguard.worker.summary import Summary
@@ -39,7 +40,8 @@ _LAST_LINE_S = 1.0
     "servers",
     metavar="KIND[@NAME]=API_URL,PULL_URL",
     multiple=True,
-    help="Watch all live publishers of a media server, as they come and until they leave; may be given several times.",
+    help="Watch all live publishers of a media server, as they come and until they leave; may be given several times. "
+    f"Kinds: {', '.join(SERVER_KINDS)}.",
 )
 @click.option("--enforce", is_flag=True, help="Without Redis: cut the sessions that kill-signals name, from here.")
 @click.option("--http-port", metavar="PORT", help="Metrics and health, on http.host; 0 is off. Default: 9464")

@@ -23,8 +23,8 @@ _BETWEEN_PORTIONS_S = 0.1
 """A flood costs no more than what is read at once, so often."""
 _RETRY_FIRST_S = 0.5
 _RETRY_CAP_S = 15.0
-_MOST_BYTES = 4096
-_MOST_NAME = 500
+_MOST_BYTES = 16_384
+_MOST_NAME = 1000
 
 log = structlog.get_logger()
 

@@ -42,26 +42,25 @@ def check_pull_url(url: str) -> str:
 
 
 def pull_of(path: str, *, at: str) -> Pull:
-    """How to pull `path` (`app/name`) from the server at the pull URL `at`.
+    """How to pull `path` (`app/name`, on MediaMTX also a name alone) from the server at the pull URL `at`.
 
     Raises SourceRefused, with the reason, for a name that would have to be guessed or would be understood as another.
     """
-    app, _, name = path.partition("/")
-    if problem := _why_not(app, name):
+    if problem := _why_not(path):
         raise SourceRefused("pull stream", path[:_MOST_CHARACTERS], problem)
+    app, _, name = path.partition("/")
     base, _, query = at.partition("?")
-    base = base.rstrip("/")
-    url = f"{base}/{quote(app, safe='')}/{quote(name)}"
+    url = f"{base.rstrip('/')}/{quote(path)}"
     return Pull(url, public_url(url), RtmpNames(app, f"{name}?{query}" if query else name))
 
 
-def _why_not(app: str, name: str) -> str:
-    if not app or not name:
+def _why_not(path: str) -> str:
+    if not path or path.startswith("/") or path.endswith("/"):
         return "it has no name that could be asked for"
-    if len(app) + len(name) > _MOST_CHARACTERS:
+    if len(path) > _MOST_CHARACTERS:
         return f"its name is longer than {_MOST_CHARACTERS} characters"
-    if "?" in app + name:
+    if "?" in path:
         return 'its name holds "?", where the server would end it'
-    if _UNSURE.search(app + name):
+    if _UNSURE.search(path):
         return "its name holds white space, or what servers list as such: which stream that is cannot be told"
     return ""

@@ -1,8 +1,17 @@
 """Which streams the supervisor has: those that were named, and those that are discovered, which come and leave."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from streamguard.worker.streams import Stream, StreamSpec
+from streamguard.types import StreamId
+from streamguard.worker.streams import LineLimit, Stream, StreamSpec
+
+MOST_REMEMBERED = 4096
+"""Names that are known again when somebody publishes under them anew; beyond that the oldest are forgotten."""
+
+BETWEEN_STARTS_S = 1.0
+"""Whoever publishes anew all the time costs no more than a decoder in so long."""
 
 Discovered = Callable[[], frozenset[StreamSpec]]
 """All discovered streams that are to be watched now. It is asked in each turn of the loop: it returns at once, and the
@@ -10,13 +19,23 @@ same object while nothing has changed.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """Of a name whose publisher has left: so that one who comes again and again is seen to, and fills no log."""
+
+    line_limit: LineLimit
+    sessions: int
+    began_at_s: float
+
+
 class Roster:
-    """Only the supervisor's loop changes it. Of a stream that has left nothing is kept."""
+    """Only the supervisor's loop changes it. Of a stream that has left hardly anything is kept, and not for ever."""
 
     def __init__(self, specs: Iterable[StreamSpec], *, discovered: Discovered | None = None) -> None:
         self.streams = [Stream(spec) for spec in specs]
         self._discovered = discovered
         self._known: frozenset[StreamSpec] = frozenset()
+        self._remembered: OrderedDict[StreamId, _Remembered] = OrderedDict()
 
     @property
     def is_over(self) -> bool:
@@ -29,7 +48,28 @@ class Roster:
             return [], []
         gone = self._known - now
         left = [stream for stream in self.streams if stream.spec in gone]
-        come = [Stream(spec) for spec in sorted(now - self._known, key=lambda spec: spec.key)]
+        for stream in left:
+            self._remember(stream)
+        come = [self._stream(spec) for spec in sorted(now - self._known, key=lambda spec: spec.key)]
         self.streams = [stream for stream in self.streams if stream.spec not in gone] + come
         self._known = now
         return left, come
+
+    def _remember(self, stream: Stream) -> None:
+        sessions = stream.earlier_sessions + max(1, stream.sessions)
+        # One that came and left while it waited for its turn leaves the turn as it was.
+        began_at_s = stream.began_at_s if stream.sessions else stream.start_at_s - BETWEEN_STARTS_S
+        self._remembered[stream.spec.key] = _Remembered(stream.line_limit, sessions, began_at_s)
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _stream(self, spec: StreamSpec) -> Stream:
+        before = self._remembered.pop(spec.key, None)
+        if before is None:
+            return Stream(spec)
+        return Stream(
+            spec,
+            line_limit=before.line_limit,
+            earlier_sessions=before.sessions,
+            start_at_s=before.began_at_s + BETWEEN_STARTS_S,
+        )

@@ -198,6 +198,8 @@ class Stream:
     session_id: SessionId | None = None
     """Of our connection to it."""
     sessions: int = 0
+    earlier_sessions: int = 0
+    """Of others who were discovered under this name before."""
     decision_state: DecisionState = field(default_factory=DecisionState)
     session_keyframes: int = 0
     unseen: str = ""
@@ -210,7 +212,7 @@ class Stream:
     same_in_row: int = 0
     failures_in_row: int = 0
     start_at_s: float = -math.inf
-    began_at_s: float = 0.0
+    began_at_s: float = -math.inf
     heard_at_s: float = 0.0
     seen_at_s: float = 0.0
     codec: str = ""
@@ -258,7 +260,7 @@ class Stream:
             state=self.state,
             reason=self.reason,
             session_id=self.session,
-            sessions=self.sessions,
+            sessions=self.earlier_sessions + self.sessions,
             codec=self.codec,
             width_px=self.width_px,
             height_px=self.height_px,

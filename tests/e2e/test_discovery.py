@@ -12,6 +12,7 @@ from streamguard.servers.spec import read_spec
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup, Worker
 from tests.local_servers import RtmpServer
+from tests.node_media_servers import NodeServer
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -52,28 +53,24 @@ def test_publishers_are_found_watched_and_let_go(
     rtmp_server: RtmpServer, redis_server: RedisServer, *, clips: Clips, library: Path, start_worker: StartWorker
 ) -> None:
     """One that appears is pulled within 2 s, and its known footage is a signal that names server and session; when it
-    has left nothing is shown of it any more; when it is back that is another session, with a signal of its own.
+    has left nothing is shown of it any more; when it is back that is another session, with nothing of the first.
     """
     worker = start_worker(discovering(rtmp_server, library, redis_url=redis_server.url))
     sessions = []
-    for times in (1, 2):
-        with (
-            rtmp_server.publish("found", clips.recoded),
-            rtmp_server.publish("found-private", clips.recoded),
-        ):
-            line = eventually(lambda times=times: found(worker, "found")[times - 1 :], what="it is found")[0]  # type: ignore[misc]  # bound now
+    for times, (shown, verdict) in enumerate({clips.recoded: "kill", clips.unrelated: "clear"}.items()):
+        with rtmp_server.publish("found", shown), rtmp_server.publish("found-private", clips.recoded):
+            eventually(lambda times=times: len(found(worker, "found")) > times, what="it is found")  # type: ignore[misc]  # bound now
+            line = found(worker, "found")[times]
             (publisher,) = listed(rtmp_server, "found")
             assert unix_s(line) - (publisher.connected_unix_s or 0.0) <= FOUND_WITHIN_S
-            stream = worker.until("live/found", verdict="kill")
-            sessions.append(stream["session_id"])
-            assert (line["session_id"], line["server"]) == (stream["session_id"], "edge-1")
+            worker.until("live/found", session_id=publisher.session, state="watching", verdict=verdict)
+            assert (line["session_id"], line["server"]) == (publisher.session, "edge-1")
+            sessions.append(publisher.session)
         eventually(lambda: not worker.stream("live/found"), what="it is let go")
     assert sessions[0] != sessions[1]
-    events = [json.loads(entry[b"event"]) for entry in redis_server.entries()]
-    kills = [event["data"] for event in events if event["data"]["verdict"] == "kill"]
-    assert [(kill["stream"], kill["server"], kill["session_id"]) for kill in kills] == [
-        ("live/found", "edge-1", session) for session in sessions
-    ]
+    events = [json.loads(entry[b"event"])["data"] for entry in redis_server.entries()]
+    kills = [(event["stream"], event["server"], event["session_id"]) for event in events if event["verdict"] == "kill"]
+    assert kills == [("live/found", "edge-1", sessions[0])]
     assert not found(worker, "found-private")
     assert worker.metric('streamguard_discovery_up{server="edge-1"}') == 1.0
     assert worker.drain() == 0
@@ -93,3 +90,20 @@ def test_a_hint_of_a_publish_gate_is_enough(
         hint = json.dumps({"stream": "live/found-by-hint", "hook": "on_publish"})
         redis_server.run("PUBLISH", "{streamguard}:" + CHANNEL, hint)
         eventually(lambda: found(worker, "found-by-hint"), timeout_s=FOUND_WITHIN_S, what="it is found")
+
+
+def test_publishers_of_a_node_media_server(
+    node_server: NodeServer, clips: Clips, *, library: Path, start_worker: StartWorker
+) -> None:
+    """Found by its API, pulled from it, and addressed by its own session."""
+    block = {
+        "kind": "node-media-server", "api": node_server.api_url, "pull": f"rtmp://127.0.0.1:{node_server.rtmp_port}",
+        "include": ["live/found*"],
+    }  # fmt: skip
+    worker = start_worker(Setup({}, library, servers=(block,)))
+    with node_server.publish("found", clips.recoded):
+        session = worker.until("live/found", verdict="kill")["session_id"]
+        (publisher,) = media_server(read_spec(f"node-media-server={node_server.api_url}")).publishers()
+        assert publisher.session == session
+    (kill,) = (event["data"] for event in worker.printed() if event["data"]["verdict"] == "kill")
+    assert (kill["server"], kill["session_id"]) == ("node-media-server", session)

@@ -31,10 +31,10 @@ HINT = json.dumps({"stream": "live/cam", "hook": "on_publish"})
         b'{"stream": "", "hook": "on_publish"}',
         b'{"stream": "live/cam"}',
         b'{"stream": "\xff", "hook": "x"}',
-        b"[" * 4000,
-        json.dumps({"stream": "live/cam", "hook": "on_publish", "more": "x" * 4096}).encode(),
-        json.dumps({"stream": "x" * 501, "hook": "on_publish"}).encode(),
-        b"9" * 4096,
+        b"[" * 16_000,
+        json.dumps({"stream": "live/cam", "hook": "on_publish", "more": "x" * 16_384}).encode(),
+        json.dumps({"stream": "x" * 1001, "hook": "on_publish"}).encode(),
+        b"9" * 16_000,
     ],
 )
 def test_what_is_no_hint(message: bytes) -> None:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, ServerUnreachable
 from streamguard.ingest.discovery import (
@@ -15,6 +17,7 @@ from streamguard.ingest.discovery import (
     DiscoveryOptions,
     Target,
 )
+from streamguard.servers.server import Publisher
 from tests.fake_listings import FakeServer, publisher
 from tests.waiting import eventually
 
@@ -132,6 +135,40 @@ def test_two_publishers_of_one_name_are_blind() -> None:
     server.list([publisher("live/a", "1")])
     stage.list()
     assert (stage.problems, stage.targets) == ({}, {"live/a": "1"})
+
+
+NAMES = st.sampled_from(["live/a", "live/b", "live/a b", "", "/", "live/", "a/b/c", "live/\udcff", "x?y/z"]) | st.text(
+    max_size=9
+)
+LISTED = st.lists(st.builds(Publisher, stream=NAMES, session=st.sampled_from("123"), pull_path=NAMES), max_size=9)
+
+
+@given(st.lists(LISTED | st.just(DOWN), max_size=6))
+def test_whatever_is_listed_nobody_else_is_pulled(listings: list[list[Publisher] | ServerError]) -> None:
+    """Hostile names, double ones, failures in between: what is pulled under a name is what was listed last under it,
+    and nobody who is listed is missing.
+    """
+    server = FakeServer()
+    stage = Stage(server)
+    last: dict[str, set[tuple[str, str]]] = {}
+    for listing in listings:
+        server.list(listing)
+        stage.list()
+        if isinstance(listing, ServerError):
+            continue
+        said: dict[str, set[tuple[str, str]]] = {}
+        for one in listing:
+            said.setdefault(one.stream, set()).add((one.session, one.pull_path))
+        last |= said
+        targets = {target.stream: target for target in stage.told[-1]} if stage.told else {}
+        assert targets.keys() >= said.keys()
+        for name, target in targets.items():
+            if target.pull is None:
+                assert target.problem
+                continue
+            rtmp = target.pull.rtmp
+            path = f"{rtmp.app}/{rtmp.playpath}" if rtmp.playpath else rtmp.app
+            assert last[name] == {(target.session, path)}
 
 
 def test_a_hundred_thousand_publishers_cost_no_more_than_what_is_watched() -> None:

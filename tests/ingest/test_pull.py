@@ -37,6 +37,12 @@ def test_any_name_is_asked_for_to_the_letter_or_refused(app: str, name: str) -> 
     assert pull.url.isascii()
 
 
+def test_a_name_without_an_application() -> None:
+    """As MediaMTX has them."""
+    pull = pull_of("cam", at=AT)
+    assert (pull.url, pull.rtmp) == (f"{AT}/cam", RtmpNames("cam", ""))
+
+
 @pytest.mark.parametrize("name", ["cam.flv", "cam.mp4", "a/b", "a:b", "100%", "x#y", "%2e%2e", "..", "live&app=other"])
 def test_odd_names_that_can_be_asked_for(name: str) -> None:
     """None of them is changed."""
@@ -47,7 +53,6 @@ def test_odd_names_that_can_be_asked_for(name: str) -> None:
     ("path", "problem"),
     [
         ("", "no name"),
-        ("live", "no name"),
         ("live/", "no name"),
         ("/cam", "no name"),
         ("live/cam?x=y", "the server would end it"),

@@ -24,9 +24,9 @@ def first_keyframe(server: RtmpServer, name: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["odd.flv", "odd.mp4", "a/b", "%41"])
+@pytest.mark.parametrize("name", ["odd.flv", "a/b"])
 def test_the_name_itself_is_pulled(rtmp_server: RtmpServer, clips: Clips, *, name: str) -> None:
-    """`odd.flv` is not `odd`, `a/b` not `b` of an application `patient/a`, and `%41` not `A`."""
+    """`odd.flv` is not `odd`, and `a/b` not `b` of an application `patient/a`."""
     publish = ("-c", "copy", "-rtmp_app", "patient", "-rtmp_playpath", name)
     with rtmp_server.publish("odd-names", clips.unrelated, app="patient", arguments=publish):
         eventually(lambda: first_keyframe(rtmp_server, name), timeout_s=15.0, what=name)

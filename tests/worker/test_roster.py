@@ -4,18 +4,20 @@ from dataclasses import replace
 from itertools import pairwise
 
 from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 
 from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.sampling import Attention
+from streamguard.enforce.events import signal_id
 from streamguard.ingest.options import RtmpNames
 from streamguard.ingest.sources import Alive, Damaged
-from streamguard.types import SessionId, StreamId
+from streamguard.types import MediaTime, SessionId, StreamId
 from streamguard.worker.attention import AttentionKeeper
 from streamguard.worker.messages import Ended
 from streamguard.worker.metrics import Metrics
-from streamguard.worker.roster import Roster
-from streamguard.worker.streams import Origin, Stream, StreamSpec, StreamState
+from streamguard.worker.roster import MOST_REMEMBERED, Roster
+from streamguard.worker.streams import MOST_LINES, Origin, Stream, StreamSpec, StreamState
 from streamguard.worker.supervisor import Watcher
 from tests.worker.fake_decoders import KNOWN, METRONOME, UNKNOWN, Line, Stage, keyframe
 
@@ -80,7 +82,7 @@ def test_another_session_is_another_stream_and_evidence_does_not_cross() -> None
     stage, left = on_stage({"live/cam": [one, other]}, *sessions)
     status = stage.run(4)["live/cam"]
     assert stage.found == [], "one keyframe of each so far"
-    assert (status.session_id, status.server, status.sessions, status.keyframes) == ("2", "edge", 1, 1)
+    assert (status.session_id, status.server, status.sessions, status.keyframes) == ("2", "edge", 2, 1)
     assert [stream.session for stream in left] == ["1"]
 
     stage, _ = on_stage({"live/cam": [one, other]}, *sessions)
@@ -94,15 +96,17 @@ def test_two_connections_to_one_session_are_decided_on_apart() -> None:
     media times that no other connection has, also of another run: the ids of their signals differ.
     """
     one: list[Line] = [*KNOWN, (5.0, Ended())]
-    decided = []
+    decided: list[MediaTime] = []
+    ids = set()
     for _ in range(2):
         stage, left = on_stage({"live/cam": [one, one, UNKNOWN]}, (0.0, frozenset({spec()})))
         status = stage.run(20)["live/cam"]
         assert (status.session_id, status.sessions, left) == ("7", 3, [])
         assert [found.session_id for found in stage.found] == ["7", "7"]
         decided += [found.decision.at for found in stage.found]
+        ids |= {signal_id(found.decision, session=found.session_id) for found in stage.found}
         assert len({at.pts_us for at in decided}) == 1
-    assert len(set(decided)) == 4
+    assert (len(set(decided)), len(ids)) == (4, 4)
 
 
 def test_a_reconnect_waits_for_a_listing() -> None:
@@ -113,6 +117,32 @@ def test_a_reconnect_waits_for_a_listing() -> None:
     starts_s = stage.start_times("live/cam")
     assert all(after - before >= 2.0 for before, after in pairwise(starts_s))
     assert len(starts_s) > 3
+
+
+def test_whoever_publishes_anew_all_the_time_is_counted_and_costs_little() -> None:
+    """His sessions add up, his decoders and his lines in the log are few, and the newest session is the one watched."""
+    times = 200
+    sessions = [(0.25 * number, frozenset({spec(session=str(number))})) for number in range(times)]
+    stage, left = on_stage({"live/cam": [[(0.0, keyframe(0.0)), (99, None)]]}, *sessions)
+    with capture_logs() as lines:
+        status = stage.run(0.25 * times + 2)["live/cam"]
+    assert (status.session_id, len(left)) == (str(times - 1), times - 1)
+    assert status.sessions >= times
+    assert len(stage.start_times("live/cam")) <= 0.25 * times + 3
+    assert all(after - before >= 1.0 for before, after in pairwise(stage.start_times("live/cam")))
+    assert len([line for line in lines if line.get("stream") == "live/cam"]) <= MOST_LINES
+
+
+def test_only_so_many_names_are_remembered() -> None:
+    """The oldest are forgotten."""
+    now = [frozenset({spec(f"live/{number}")}) for number in range(MOST_REMEMBERED + 10)]
+    said = iter([*now, frozenset({spec("live/0", "8"), spec("live/4000", "8")})])
+    roster = Roster([], discovered=lambda: next(said))
+    for _ in now:
+        roster.changes()
+    assert len(roster._remembered) == MOST_REMEMBERED
+    _, come = roster.changes()
+    assert {stream.spec.stream: stream.earlier_sessions for stream in come} == {"live/0": 0, "live/4000": 1}
 
 
 def test_one_that_cannot_be_pulled_is_blind_from_the_start() -> None:
@@ -143,7 +173,7 @@ def test_streams_of_one_name_on_two_servers_do_not_disturb_each_other() -> None:
 
 
 def test_nothing_is_kept_of_many_that_came_and_left() -> None:
-    """Counters go on counting, and never back; all else is as if they had not been there."""
+    """Counters go on counting, and never back; all else is as if they had not been there, but for a few numbers."""
     many = 400
     names = [f"live/{number}" for number in range(many)]
     script: list[Line] = [(0.0, keyframe(0.0)), (0.1, Damaged("packet", 2)), (0.2, Alive(1, 3)), (99, None)]

@@ -1,6 +1,7 @@
 """streamguard.worker.signalling: durable first, then the rest."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from streamguard.types import KillSignal, SessionId, StreamId, Verdict
 from streamguard.worker import signalling
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.signalling import Signaller
-from streamguard.worker.streams import StreamSpec
+from streamguard.worker.streams import Origin, StreamSpec
 from streamguard.worker.supervisor import Found
 from tests.kill_signals import NOW_UNIX_S, a_decision
 from tests.worker.conftest import Logs
@@ -95,6 +96,19 @@ def test_every_verdict_is_sent_under_its_type(verdict: Verdict) -> None:
     desk.signaller.watcher.found(found)
     (event,) = map(json.loads, events)
     assert (event["type"], event["data"]["verdict"]) == (f"org.streamguard.{verdict.value}.v1", verdict.value)
+
+
+def test_only_what_was_discovered_names_its_server() -> None:
+    """With that server's own session; of others an enforcer must see that it cannot tell whom it would cut."""
+    desk = Desk()
+    events: list[str] = []
+    desk.signaller._on_durable = lambda signal: events.append(signal.event)
+    discovered = replace(SPEC, origin=Origin("edge-1", SessionId("4711-9")))
+    for spec, session in ((SPEC, SessionId("s-1")), (discovered, SessionId("4711-9"))):
+        desk.signaller.watcher.found(Found(spec, session, a_decision(), GROUNDS, "v1", arrived_s=desk.clock()))
+    named, found = (json.loads(event)["data"] for event in events)
+    assert (named["session_id"], "server" in named) == ("s-1", False)
+    assert (found["session_id"], found["server"]) == ("4711-9", "edge-1")
 
 
 def test_a_failing_outbox_loses_nothing_and_keeps_the_order() -> None:

@@ -368,8 +368,8 @@ def test_a_status_is_plain_json() -> None:
     assert tree.pop("lag_s") == pytest.approx(4.1, abs=0.1)
     assert tree.pop("since_last_keyframe_s") == pytest.approx(5.9 + LAST_FRAMES_S, abs=0.2)
     assert tree == {
-        "stream": "cam", "url": "rtmp://h/cam", "state": "watching", "reason": "", "sessions": 1, "codec": "hevc",
-        "width_px": 640, "height_px": 360, "keyframes": 3, "damaged": 3, "seconds": 4.0, "restarts": 0,
+        "stream": "cam", "server": None, "url": "rtmp://h/cam", "state": "watching", "reason": "", "sessions": 1,
+        "codec": "hevc", "width_px": 640, "height_px": 360, "keyframes": 3, "damaged": 3, "seconds": 4.0, "restarts": 0,
         "verdict": "kill", "decisions": 1, "failed": False, "attention": "every", "passed_over": 0,
     }  # fmt: skip
 
