@@ -6,6 +6,7 @@ def test_something(web: Web) -> None:
     web.url("/a.m3u8"); web.asked
 """
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -109,7 +110,7 @@ def web() -> Iterator[Web]:
 
 
 @contextmanager
-def serving() -> Iterator[Web]:
+def serving(*, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
     """The server, for those who are no test."""
     stopping = threading.Event()
 
@@ -138,6 +139,8 @@ def serving() -> Iterator[Web]:
             """A client that hung up between two requests is no news either."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     scripted = Web(server.server_port, stopping)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

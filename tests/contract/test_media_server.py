@@ -20,7 +20,7 @@ from tests.node_media_servers import NodeServer
 from tests.scenes import Clips
 from tests.waiting import eventually
 
-SOON_S = 0.4
+SOON_S = 0.25
 REAL = ("real nginx-rtmp", "real node-media-server")
 SECRET = "Secr3t/word"
 

@@ -1,12 +1,16 @@
 """streamguard.servers.http_api: how servers are asked; what wrong answers do is in the contract suite."""
 
+import ssl
+import subprocess
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
 from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, ServerUnreachable
 from streamguard.servers.http_api import ApiLimits, Call, HttpApi, Reply, read_api_url
-from tests.http_server import Answer, Web
+from tests.http_server import Answer, Web, serving
+from tests.programs import need
 
 PAGE = Call("ask", "/page?x=1")
 
@@ -131,3 +135,28 @@ def test_an_unknown_host_is_unreachable() -> None:
     with pytest.raises(ServerUnreachable, match=r"^ask edge: ") as caught:
         api.ask(PAGE)
     assert "Secr3t" not in f"{caught.value}{caught.value!r}"
+
+
+def test_a_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one that the system trusts is good, and only for its own name; credentials are not sent before that."""
+    (openssl,) = need("openssl")
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with serving(tls=context) as web:
+        web.pages["/page"] = b"here"
+
+        def got(host: str) -> bytes:
+            url = read_api_url(f"https://u:Secr3t@{host}:{web.port}", of="edge")
+            return HttpApi(url, name="edge").ask(PAGE).body
+
+        for host in ("localhost", "127.0.0.1"):
+            with pytest.raises(ServerUnreachable, match="TLS: CERTIFICATE_VERIFY_FAILED; is its certificate right"):
+                got(host)
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        assert got("localhost") == b"here"
+        assert len(web.asked) == 1
