@@ -300,3 +300,17 @@ def test_one_section_for_all_streams_is_told_apart(tmp_path: Path) -> None:
         load_config(path, environ={})
     assert "streams: use [[streams]], one such section a stream, " in str(raised.value)
     assert "ingest.allow_hosts: should be a list; " in str(raised.value)
+
+
+def test_the_gate_is_configured_by_the_environment_too() -> None:
+    """Steps are separated by spaces; what must be chosen has no default."""
+    environ = {"SG__GATE__REFUSE_FOR_S": "60 3600", "SG__GATE__BY_ADDRESS": "true"}
+    gate = load_config(None, environ=environ).gate
+    assert (gate.refuse_for_s, gate.by_address, gate.when_redis_is_away) == ((60.0, 3600.0), True, None)
+
+
+@pytest.mark.parametrize("given", ["", "0", "60 -1", "60 soon", " ".join(["60"] * 21), "1e99"])
+def test_refusals_have_lengths(given: str) -> None:
+    """One at least, each of them a time."""
+    with pytest.raises(ConfigError, match=r"gate\.refuse_for_s"):
+        load_config(None, environ={}, overrides={"gate.refuse_for_s": given})

@@ -17,6 +17,7 @@ from streamguard.servers.known import media_server
 from streamguard.servers.spec import read_spec
 from streamguard.types import StreamId
 from tests.local_servers import RtmpServer, free_ports
+from tests.node_media_servers import NodeServer
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 from tests.strikes import a_strike
@@ -163,6 +164,27 @@ def test_an_account_whose_session_was_struck_stays_out_under_any_name(
             eventually(lambda: not again.running, what="the refusal")
             eventually(lambda: publishing(nginx, "new2"), what="somebody else")
         assert bert.running
+
+
+def test_node_media_server_asks_in_its_own_words(tmp_path: Path, gate: Gate, clips: Clips) -> None:
+    """Who was struck is ended as soon as it asks, others publish, and an account is known by its session."""
+    gate.start()
+    folder = tmp_path / "node"
+    folder.mkdir()
+    node = NodeServer(folder, hook_url=f"http://127.0.0.1:{gate.port}/node-media-server/notify").start()
+    server = media_server(read_spec(f"node-media-server={node.api_url}"))
+    gate.book.add(a_strike(keys=("stream:live/struck",)))
+    try:
+        with node.publish("struck", clips.known) as struck, node.publish("anna?user=anna", clips.known):
+            eventually(lambda: not struck.running, what="the refusal")
+            eventually(lambda: [each.stream for each in server.publishers()] == ["live/anna"], what="the other")
+            eventually(lambda: gate.redis.run("EXISTS", "{streamguard}:strikes:who:live/anna"), what="the gate's note")
+            (session,) = (each.session for each in server.publishers())
+            gate.book.add(a_strike(1, keys=("stream:live/anna",), stream=StreamId("live/anna"), session=session))
+            with node.publish("new?user=anna", clips.known) as again:
+                eventually(lambda: not again.running, what="the refusal of the account")
+    finally:
+        node.stop()
 
 
 def test_without_its_fail_open_line_a_gate_that_is_down_lets_nobody_in(

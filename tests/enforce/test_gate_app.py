@@ -4,8 +4,9 @@ import http.client
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
@@ -72,13 +73,13 @@ class Gate:
 
 
 @contextmanager
-def serving(rule: GateRule) -> Iterator[Gate]:
+def serving(rule: GateRule, *, timeout_s: float = TIMEOUT_S) -> Iterator[Gate]:
     """One whose Redis has a strike against live/cam; node-media-server asks in the same words here."""
     found = Gate()
     found.cache.replace({"stream:live/cam": Held(1e12, frozenset({STRUCK}))})
     hooks = {"nginx-rtmp": FormHooks(), "node-media-server": FormHooks()}
     app = GateApp(GateParts(rule, found.cache, hooks, found.metrics, found.refusals, found.hints.append))
-    server = GateHttp(app, host="127.0.0.1", port=0, request_timeout_s=TIMEOUT_S)
+    server = GateHttp(app, host="127.0.0.1", port=0, request_timeout_s=timeout_s)
     found.port = server.port
     server.start()
     yield found
@@ -194,27 +195,34 @@ def test_a_client_that_drips_is_hung_up_on(gate: Gate) -> None:
         eventually(hung_up, timeout_s=3.0, what="the end of the connection")
 
 
-def test_connections_without_a_request_make_room(gate: Gate) -> None:
-    """Whoever holds very many keeps nobody out: the idle ones go."""
-    held: list[socket.socket] = []
-    try:
+def test_connections_without_a_request_make_room() -> None:
+    """Whoever holds very many keeps nobody out: those that have been idle for longest go."""
+    with serving(GateRule(WhenAway.OPEN), timeout_s=60.0) as gate, ExitStack() as held:
         address = ("127.0.0.1", gate.port)
-        held += [socket.create_connection(address, timeout=5) for _ in range(gate_http.MOST_CONNECTIONS + 20)]
+        first, *_, last = [
+            held.enter_context(socket.create_connection(address, timeout=5)) for _ in range(gate_http.MOST_CONNECTIONS)
+        ]
         assert gate.ask(stream="live/other")[0] == 200
-    finally:
-        for connection in held:
-            connection.close()
+        with suppress(ConnectionResetError):
+            assert first.recv(1) == b""
+        last.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            last.recv(1)
 
 
 def test_one_connection_may_ask_again_and_again(gate: Gate) -> None:
-    """It is kept for as long as it is used."""
+    """It is kept for as long as it is used, and nothing is held back to be sent with more (Nagle's 40 ms)."""
     connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=5)
     connection.connect()
     first = connection.sock
+    took_s = []
     for _ in range(50):
+        began_s = time.monotonic()
         connection.request("POST", "/on_publish", body="stream=live/other")
         assert connection.getresponse().read() == b"yes"
+        took_s.append(time.monotonic() - began_s)
     assert connection.sock is first
+    assert sorted(took_s)[25] < 0.03
     connection.close()
 
 
