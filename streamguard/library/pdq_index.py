@@ -87,6 +87,8 @@ def _keys_within(
     # Half of the bits rule out nearly all that are far.
     half_bits = np.bitwise_count(codes[:, 0]) + np.bitwise_count(codes[:, 1])
     near = np.flatnonzero(half_bits <= radius_bits)
+    if not len(near):  # as nearly always, and what follows takes as long again
+        return np.empty(0, np.int64)
     bits = np.bitwise_count(codes[near]).sum(axis=1, dtype=np.int64)
     inside = bits <= radius_bits
     return nearest_keys(np.unique(as_keys(rows[near[inside]], bits[inside])))
