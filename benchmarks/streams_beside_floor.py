@@ -240,7 +240,7 @@ def measure_all(
 ) -> Iterator[tuple[tuple[Line, ...], tuple[str, ...]]]:
     """After each case: (lines so far, what there is no line of and why, those to come included).
 
-    A case that the machine has no room for is left out, and one that fails. `folder` keeps footage and library from run to run.
+    A case that the machine has no room for is left out, and one that fails. `folder` keeps footage and library.
     """
     say("footage and library")
     films = footage(folder, SIZES["1080p"])
