@@ -26,11 +26,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the servers a
 
 from benchmarks.a_child import watch_all
 from benchmarks.rtmp_streams import ENCODING, FOOTAGE_S, cpu_s, memory_mib
-from benchmarks.streams_beside_floor import SETTLING_S, published
+from benchmarks.studio import published
 from streamguard.demo.encode import film, write_video
 from streamguard.demo.scenes import Scene
 from streamguard.worker.forkserver import telling_nothing
 from tests.programs import need
+
+SETTLING_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         footage = film(Scene(61), seconds=FOOTAGE_S, fps=30, size_px=(1920, 1080))
         written = write_video(Path(name) / "footage.mp4", footage, ENCODING)
-        with published(Path(name) / "nginx", written, streams=options.streams) as urls:
+        with published(Path(name) / "nginx", written, streams=options.streams) as studio:
             lines = []
             for each in (*options.each, options.each[0]):
                 print(f"{each} streams a child, {options.seconds:.0f} s", file=sys.stderr, flush=True)
-                lines.append(measure(urls, each=each, seconds=options.seconds))
+                lines.append(measure(studio.urls, each=each, seconds=options.seconds))
     if options.json:
         print(json.dumps([asdict(line) for line in lines]))
         return
