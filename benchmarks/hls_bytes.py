@@ -8,7 +8,7 @@ rendition takes. Counted are the bodies that the server sent, playlists included
 
     python benchmarks/hls_bytes.py [--seconds 30] [--look-every 2.5] [--quiet] [--footage FILE] [--json]
 
-With --quiet as a stream that has shown nothing for a minute: looked at, and fetched, as seldom as `[attention]` lets it.
+With --quiet as a stream that has shown nothing for a minute: looked at, and fetched, as seldom as `[attention]` says.
 
 `a look`: bytes for each keyframe seen. `of lowest`, `of top`: all bytes, of those of reading the lowest, and the top
 rendition whole for as long. `look of lowest`, `look of top`: a look, of one segment of those. Needs ffmpeg.
