@@ -187,8 +187,8 @@ def scored(streams: Sequence[Stream], looked: Found, variant: Variant) -> Figure
             false += bool(kills)
             reviews += bool(fallen) and not kills
             continue
-        right = [decision for decision in (fallen if stream.still_camera else kills) if _is_right(decision, stream)]
-        false += bool(kills) and not _is_right(kills[0], stream)
+        right = [decision for decision in (fallen if stream.still_camera else kills) if is_right(decision, stream)]
+        false += bool(kills) and not is_right(kills[0], stream)
         delay_s = right[0].at.pts_us / 1e6 - stream.onset_s if right else float("inf")
         delays_s += [delay_s] if right else []
         caught.setdefault(stream.attack, []).append(delay_s <= CAUGHT_WITHIN_S)
@@ -209,7 +209,7 @@ def scored(streams: Sequence[Stream], looked: Found, variant: Variant) -> Figure
     )
 
 
-def _is_right(decision: Decision, stream: Stream) -> bool:
+def is_right(decision: Decision, stream: Stream) -> bool:
     # A reference may stand in the library a second time, under an overlay.
     right = decision.asset.removesuffix("_with_overlay") == stream.reference
     return right and decision.at.pts_us / 1e6 >= stream.onset_s - 0.1
@@ -223,7 +223,7 @@ _LIBRARY: dict[Path, Snapshot] = {}
 """In a process of the pool: what it has loaded. FAISS and a fork do not go together, so each loads its own."""
 
 
-def _library(path: Path) -> Snapshot:
+def library_at(path: Path) -> Snapshot:
     if path not in _LIBRARY:
         _LIBRARY[path] = load_snapshot(path)
     return _LIBRARY[path]
@@ -231,10 +231,10 @@ def _library(path: Path) -> Snapshot:
 
 def look_at_stream(path: Path, library: Path) -> list[Looked]:
     """Its keyframes."""
-    return look(_keyframes(path), _library(library))
+    return look(keyframes_of(path), library_at(library))
 
 
-def _keyframes(path: Path) -> Iterator[Frame]:
+def keyframes_of(path: Path) -> Iterator[Frame]:
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         video.codec_context.skip_frame = "NONKEY"
@@ -276,7 +276,7 @@ def look_at_second_half(clip: Path, gop_s: float, library: Path) -> list[Looked]
                 at_us = round(frame.at.pts_us - half_us)
                 yield replace(frame, at=MediaTime(0, at_us), arrived_s=at_us / 1e6)
 
-    return look(keyframes(), _library(library))
+    return look(keyframes(), library_at(library))
 
 
 def find(gauntlet: Path, streams: Sequence[Stream], *, library: Path, clips: Sequence[Path]) -> Found:

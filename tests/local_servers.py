@@ -25,7 +25,7 @@ _CONFIG = """
 load_module {module};
 worker_processes {workers}; daemon off; pid nginx.pid; error_log error.log warn; {user}
 events {{ worker_connections 1024; }}
-rtmp {{ access_log off; server {{ listen 127.0.0.1:{rtmp_port}; ping 10s; ping_timeout 5s; timeout 20s;
+rtmp {{ access_log off; server {{ listen 127.0.0.1:{rtmp_port}; chunk_size 65536; ping 10s; ping_timeout 5s; timeout 20s;
   application live {{ live on; record off; wait_key on; wait_video on; idle_streams off; publish_notify on;
     hls on; hls_path {folder}/hls; hls_fragment 2s; hls_playlist_length 10s; hls_cleanup on; {directives} }}
   application patient {{ live on; record off; idle_streams on; }} }} }}

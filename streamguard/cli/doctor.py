@@ -305,7 +305,7 @@ class _Nothing:
     def search(self, _prints: object, *, radius_bits: int) -> tuple[()]:  # noqa: ARG002 - Searchable's
         return ()
 
-    def vote(self, _features: object) -> tuple[()]:
+    def vote(self, _features: object, *, closely: bool) -> tuple[()]:  # noqa: ARG002 - as above
         return ()
 
     def picture(self, _asset: object, _place: object) -> bytes:

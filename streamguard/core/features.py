@@ -10,6 +10,7 @@ from streamguard.core import corner_codes, corners
 from streamguard.core.feature_records import in_pixels, in_units
 from streamguard.types import NO_FEATURES, Features, Levels, Luma
 
+_THIRD = 3
 _MIN_SIDE_PX = 2 * corners.MARGIN_PX + 8
 _MOST_STRETCH = 8.0
 """A picture longer than so many times its width is no picture; and would be scaled to a line."""
@@ -89,6 +90,9 @@ def _scaled(luma: Luma, *, levels: Levels, size_px: tuple[int, int]) -> NDArray[
     if luma.dtype != np.uint8:
         plane = np.nan_to_num((luma - np.float32(levels.black)) * np.float32(255 / (levels.white - levels.black)))
         luma = np.clip(plane, 0, 255).astype(np.uint8)
+    if luma.shape == (_THIRD * size_px[1], _THIRD * size_px[0]):
+        # 1080p for us. The same means to the last bit (nine values have no half), in a third of the time.
+        return np.ascontiguousarray(cv2.blur(np.ascontiguousarray(luma), (_THIRD, _THIRD))[1::_THIRD, 1::_THIRD])
     smaller = size_px[0] * size_px[1] < luma.size
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.ascontiguousarray(luma), size_px, interpolation=how), np.uint8)

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamguard.core.rests import Rests
 from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.files import as_path, opened_file
@@ -30,6 +32,8 @@ _PROBING = {"analyzeduration": "1000000", "probesize": "1000000", "fpsprobesize"
 _PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,rtmp,tls,tcp"}
 _CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _MAX_BAD_READS_IN_A_ROW = 20
+_Packet: TypeAlias = "Packet[VideoStream]"
+
 ANOTHER_STREAM = "another stream began in it: the codec changed, or something was added"
 
 
@@ -45,10 +49,11 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
     viewer.pace = pace
     with _opened(url, options) as container:
         position_s = time.monotonic() if live else 0.0
+        duration_s = None if live else _duration_s(container)
+        video = viewer.open(container, position_s=position_s, duration_s=duration_s)
+        packets = _packets(container, video, subject=subject, viewer=viewer)
         position = Position()
-        video = viewer.open(container, position_s=position_s, duration_s=None if live else _duration_s(container))
-        for packet in _packets(container, video, subject=subject, viewer=viewer):
-            arrived_s = time.monotonic()
+        for packet, arrived_s in _in_bursts(packets) if live else _at_once(packets):
             position_s = arrived_s if live else position.at_s(Stamps.of(packet))
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s)
         viewer.ended()
@@ -92,9 +97,23 @@ def _tls_options(url: str) -> dict[str, str]:
     return {"tls_verify": "1", "ca_file": ca_file}
 
 
-def _packets(
-    container: InputContainer, video: VideoStream, *, subject: str, viewer: Viewer
-) -> "Iterator[Packet[VideoStream]]":
+def _in_bursts(packets: Iterator[_Packet]) -> Iterator[tuple[_Packet, float]]:
+    """A live stream's packets and when they came, with rests between keyframes."""
+    rests = Rests()
+    asked_s = time.monotonic()
+    for packet in packets:
+        arrived_s = rests.arrived_s(asked_s=asked_s, now_s=time.monotonic())
+        yield packet, arrived_s
+        if rest_s := rests.after(arrived_s, is_keyframe=packet.is_keyframe):
+            time.sleep(rest_s)
+        asked_s = time.monotonic()
+
+
+def _at_once(packets: Iterator[_Packet]) -> Iterator[tuple[_Packet, float]]:
+    return ((packet, time.monotonic()) for packet in packets)
+
+
+def _packets(container: InputContainer, video: VideoStream, *, subject: str, viewer: Viewer) -> Iterator[_Packet]:
     """The stream's packets; bytes that are no packet are passed over, up to a run of them."""
     bad_reads = 0
     while True:

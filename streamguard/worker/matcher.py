@@ -37,7 +37,7 @@ class Searchable(Protocol):
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]: ...
 
-    def vote(self, features: Features) -> tuple[Votes, ...]: ...
+    def vote(self, features: Features, *, closely: bool) -> tuple[Votes, ...]: ...
 
     def picture(self, asset: AssetId, place: Place, /) -> bytes: ...
 
@@ -96,7 +96,7 @@ class Matcher:
         rules = library.rules or self._rules
         weights = rules.weights
         candidates = library.search(keyframe.prints, radius_bits=weights.pdq.radius_bits)
-        votes = library.vote(keyframe.features)
+        votes = library.vote(keyframe.features, closely=bool(state.recent or candidates))
         lookup_s = self._clock() - began_s
         alignments = [alignment for one in votes for alignment in align(one, weights.geometry)]
         evidence = weigh(candidates, weights.pdq) + weigh_alignments(alignments, weights.features)

@@ -137,6 +137,16 @@ def test_strangers_share_few_codes() -> None:
         assert np.mean(bits.min(axis=1) <= NEAR_BITS) <= 0.25
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_1080p_is_scaled_as_other_sizes_are(seed: int) -> None:
+    """By a quicker way, to the very picture: it shows the features of the picture that OpenCV makes of it."""
+    large = cv2.resize(luma_of(Scene(seed)), (1920, 1080), interpolation=cv2.INTER_CUBIC)
+    padded = np.zeros((1080, 2048), np.uint8)
+    padded[:, :1920] = large
+    small = cv2.resize(large, (640, 360), interpolation=cv2.INTER_AREA)
+    assert _read(padded[:, :1920]) == _read(np.asarray(large, np.uint8)) == _read(np.asarray(small, np.uint8))
+
+
 def test_levels_do_not_matter() -> None:
     """A picture in a decoder's limited range, or as floats, has the features that it has in full range."""
     picture = luma_of(Scene(5))

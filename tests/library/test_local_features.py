@@ -15,6 +15,8 @@ from streamguard.demo.scenes import Scene, TextSlides
 from streamguard.library.local_features import (
     FEATURE,
     FRAME,
+    GLANCE_FROM,
+    GLANCE_VOTES,
     MOST_FRAMES,
     NEAREST_BITS,
     NONE,
@@ -33,6 +35,7 @@ from streamguard.types import (
     MediaKind,
     Place,
     ReferenceFrame,
+    Votes,
 )
 from tests.made_features import flipped_bits, made_features, made_frame, taken
 from tests.made_features import joined as put_together
@@ -222,6 +225,35 @@ def test_marks_of_the_stream_go_along() -> None:
     still = np.arange(40) % 3 == 0
     (votes,) = _search(items).vote(replace(items[0][0].features, still=still), _assets(1))
     assert np.array_equal(votes.still, still)
+
+
+@pytest.mark.parametrize("count", [0, 6, 12, 40])
+def test_a_glance_finds_what_is_plain_to_see(count: int) -> None:
+    """A picture that shows 40 of a frame's features gets the same votes whether it is looked at closely or not; one
+    with a few, as strangers have, none at a glance.
+    """
+    items = _items(3)
+    strangers = made_features(999, count=GLANCE_FROM + 200)
+    shown = put_together(taken(items[0][1].features, np.arange(40) < count), strangers)
+    search = _search(items)
+    at_a_glance, closely = (search.vote(shown, _assets(1), closely=closely) for closely in (False, True))
+    assert len(closely) == (count >= 6)
+    assert _plain(at_a_glance) == (_plain(closely) if count > 3 * GLANCE_VOTES else [])
+
+
+def test_pictures_with_few_features_are_looked_at_closely() -> None:
+    """A third of them would be too few to tell anything."""
+    items = _items(2)
+    shown = put_together(taken(items[0][1].features, np.arange(40) < 6), made_features(999, count=GLANCE_FROM - 7))
+    assert len(shown) == GLANCE_FROM - 1
+    assert len(_search(items).vote(shown, _assets(1), closely=False)) == 1
+
+
+def _plain(votes: Sequence[Votes]) -> list[tuple[object, ...]]:
+    return [
+        (one.asset, one.place, one.mirrored, one.stream_places.tolist(), one.frame_places.tolist(), one.still.tolist())
+        for one in votes
+    ]
 
 
 @pytest.fixture(scope="module")

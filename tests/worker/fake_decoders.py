@@ -90,7 +90,7 @@ class FakeLibrary:
         place = Place(second * 1_000_000, second * 1_000_000 + 400_000)
         return (Candidate(AssetId("clip"), "terror", MediaKind.VIDEO, place, PDQ_BITS, View.UPRIGHT, WHOLE_PICTURE, 0),)
 
-    def vote(self, features: Features) -> tuple[Votes, ...]:
+    def vote(self, features: Features, *, closely: bool) -> tuple[Votes, ...]:  # noqa: ARG002 - the library's
         assert features is NO_FEATURES
         return ()
 

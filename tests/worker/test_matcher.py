@@ -184,19 +184,22 @@ def test_strangers_get_nothing(matcher: Matcher) -> None:
 
 class _Counting(FakeLibrary):
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.asked: list[tuple[int, bool]] = []
 
-    def vote(self, features: Features) -> tuple[Votes, ...]:
-        self.asked.append(len(features))
+    def vote(self, features: Features, *, closely: bool) -> tuple[Votes, ...]:
+        self.asked.append((len(features), closely))
         return ()
 
 
 def test_each_keyframe_is_voted_on_once() -> None:
-    """With the features that came with it."""
+    """With the features that came with it: at a glance as long as nothing was found, closely from what was found on."""
     library = _Counting()
     matcher = Matcher(lambda: library, rule=BUILT_IN_RULE)
-    matcher.observe(DecisionState(), replace(_seen(0), features=made_features(1, count=17)))
-    assert library.asked == [17]
+    state = DecisionState()
+    for number, known_s in enumerate([None, 2, None]):
+        shown = replace(keyframe(2 * number, known_s=known_s), features=made_features(number, count=17 + number))
+        state = matcher.observe(state, shown).state
+    assert library.asked == [(17, False), (18, True), (19, True)]
 
 
 class _WithRule(FakeLibrary):
