@@ -160,7 +160,8 @@ def _expired(signal: ReceivedSignal, order: Order, *, now_unix_s: float) -> Sett
 def next_step(progress: Progress, publisher: Publisher | None, *, now_unix_s: float) -> Settled | Step:
     """After a listing: `publisher` has the order's session there, or nobody has.
 
-    Who publishes the same stream in another session is not looked at: a successor is never cut.
+    Who publishes the same stream in another session is not looked at, nor another stream in this one: a successor is
+    never cut.
     """
     order = progress.order
     if publisher is None or _is_successor(publisher, order):
@@ -200,7 +201,8 @@ def _gone(progress: Progress, successor: Publisher | None, *, now_unix_s: float)
     if progress.dropped_unix_s is not None:
         return Settled(Result.EXECUTED, "cut, and not listed any more", timings_s)
     if successor is not None:
-        return Settled(Result.SUCCESSOR, "who has this session's id connected after the decision", timings_s)
+        why = "who has this session's id publishes another stream, or connected after the decision"
+        return Settled(Result.SUCCESSOR, why, timings_s)
     return Settled(Result.ALREADY_GONE, "the session is not listed", timings_s)
 
 
@@ -217,6 +219,9 @@ def _is_over(progress: Progress, *, now_unix_s: float) -> bool:
 
 
 def _is_successor(publisher: Publisher, order: Order) -> bool:
+    # A server in a container may count its sessions anew under the same id of its process: then the stream tells.
+    if publisher.stream != order.stream:
+        return True
     since_unix_s = publisher.connected_unix_s
     return since_unix_s is not None and since_unix_s > order.decided_unix_s + SUCCESSOR_AFTER_S
 
