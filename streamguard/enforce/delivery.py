@@ -199,23 +199,23 @@ class Delivery:
 
     def _idle(self) -> float:
         """What there is time for when nothing is pending."""
-        if self._pace.again_every_s is not None:
-            self._deliver_again(self._pace.again_every_s)
+        sent = 0 if self._pace.again_every_s is None else self._deliver_again(self._pace.again_every_s)
         self._outbox.prune(now_unix_s=self._clock())
-        return self._pace.check_every_s
+        return 0.0 if sent >= PAGE else self._pace.check_every_s
 
-    def _deliver_again(self, again_every_s: float) -> None:
-        """Harmless where the first delivery is still there: each signal is in the stream once."""
+    def _deliver_again(self, again_every_s: float) -> int:
+        """How many. Harmless where the first delivery is still there: each signal is in the stream once."""
         now_unix_s = self._clock()
         unanswered = self._outbox.unanswered(
             PAGE, delivered_by_unix_s=now_unix_s - again_every_s, now_unix_s=now_unix_s
         )
         for signal in unanswered:
             if self._stopping:
-                return
+                break
             with suppress(SignalRefused):  # it alone: the others may pass
                 self._transport.deliver(signal)
             self._outbox.delivered_again(signal.id, at_unix_s=now_unix_s)
+        return len(unanswered)
 
     def _page(self) -> tuple[KillSignal, ...]:
         """The oldest pending signals; those that may be the cause of a rejection come last."""

@@ -333,6 +333,17 @@ def test_a_kill_that_nobody_answers_to_is_delivered_again(outbox: Outbox) -> Non
     assert transport.attempts.count(a_signal(3).id) == 1
 
 
+def test_many_that_nobody_answers_to_are_delivered_again_at_once(outbox: Outbox) -> None:
+    """Not a page with each look at the transport, while streams go on; and then each rests for its time."""
+    ids = append(outbox, *range(150))
+    for signal_id in ids:
+        outbox.delivered(signal_id, at_unix_s=NOW_UNIX_S - 31, awaits_ack=True)
+    transport = FakeTransport()
+    with running(outbox, transport, pace=Pace(check_every_s=1000.0, again_every_s=30.0)):
+        eventually(lambda: len(transport.attempts) == 150)
+    assert transport.attempts == ids
+
+
 def test_a_redis_that_lost_its_data_gets_unanswered_kills_again(outbox: Outbox, redis_server: RedisServer) -> None:
     """And one that did not keeps each once."""
     (signal_id,) = append(outbox, 1)
