@@ -49,8 +49,8 @@ class LocalEnforcer:
             desk.start()
 
     def deliver(self, signal: KillSignal) -> None:
-        """Returns when it is on its desk, and printed if somebody reads. Raises SignalsUnreachable, SignalsRejected, and
-        SignalRefused for one that no enforcer would understand.
+        """Returns when it is on its desk, and printed if somebody reads. Raises SignalsUnreachable, SignalsRejected,
+        and SignalRefused for one that no enforcer would understand.
 
         The cut does not wait for whoever reads the lines.
         """
