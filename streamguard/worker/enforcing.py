@@ -113,8 +113,12 @@ class _Observer:
         self._tell = tell
         self._ignored = {result: Complaint(f"signal_{result.value}") for result in Result}
         self._reading, self._acknowledging = Complaint("redis_reading"), Complaint("redis_acknowledging")
-        self.rejected = ""
-        """What Redis said no to, at the last attempt; empty: nothing."""
+        self._rejected: dict[Complaint, str] = {}
+
+    @property
+    def rejected(self) -> list[str]:
+        """What Redis said no to, when it was asked last: to read and to acknowledge may be allowed one by one."""
+        return list(self._rejected.values())
 
     @property
     def trouble(self) -> str:
@@ -140,7 +144,10 @@ class _Observer:
         self._heard(self._acknowledging, error)
 
     def _heard(self, complaint: Complaint, error: SignalsError | None) -> None:
-        self.rejected = str(error) if isinstance(error, SignalsRejected) else ""
+        if isinstance(error, SignalsRejected):
+            self._rejected[complaint] = str(error)
+        else:
+            self._rejected.pop(complaint, None)
         complaint.tell("" if error is None else str(error))
 
 
@@ -280,8 +287,7 @@ class EnforceService:
             reasons.append("a thread is dead, or stands still; restart the enforcer")
         if self._draining:
             reasons.append("it was asked to stop, and drains")
-        if self._observer.rejected:
-            reasons.append(self._observer.rejected)
+        reasons += self._observer.rejected
         needs_hand = (ServerStatus.REFUSED, ServerStatus.NOT_UNDERSTOOD)
         states = [desk.state for desk in self._enforcement.desks.values()]
         reasons += [state.problem for state in states if state.status in needs_hand]
