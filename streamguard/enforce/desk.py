@@ -198,6 +198,7 @@ class Desk:
                 task.progress = replace(task.progress, asked_unix_s=now_unix_s)
             self._follow(task, step, went_well=not task.progress.unstruck)
         for task, progress in self._drops.map(self._drop, dropping.values()):
+            self.beat_at_s = self._options.monotonic()  # each may take as long as a server that hardly answers
             task.progress = progress
             task.verified = 0
             self._follow(task, Step.WAIT, went_well=progress.dropped_unix_s is not None)

@@ -267,6 +267,21 @@ def test_two_signals_for_one_session_drop_it_once() -> None:
     assert len(bench.strikes.strikes) == 2
 
 
+def test_a_desk_that_waits_for_many_cuts_is_seen_to_live() -> None:
+    """A server that takes seconds for each is no reason to restart the enforcer: one cut may take as long, not all."""
+    bench = Bench(a_server(*(f"nginx-{number}" for number in range(ORDERS_A_ROUND))))
+
+    def slowly(call: str) -> None:
+        if call == "drop":
+            bench.now_s += 1.0
+
+    bench.server.before = slowly
+    for number in range(ORDERS_A_ROUND):
+        bench.desk.submit(an_order(f"nginx-{number}"))
+    bench.desk.round()
+    assert bench.now_s - bench.desk.beat_at_s < 1.0
+
+
 def test_one_listing_serves_all_orders_of_a_round() -> None:
     """500 orders take a few listings, not a thousand, and each session is asked for once."""
     server = FakeMediaServer(lingers=1)
