@@ -69,6 +69,11 @@ class AckFollower:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="acks", daemon=True)
 
+    @property
+    def is_running(self) -> bool:
+        """False also when it ended by a mistake of ours."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 

@@ -55,6 +55,11 @@ class ServerStatus(Enum):
     ENDED = "ended"
     """The thread is dead by a mistake of ours: restart the enforcer. Redis keeps the signals."""
 
+    @property
+    def needs_hand(self) -> bool:
+        """It does not pass by itself."""
+        return self not in {ServerStatus.OK, ServerStatus.UNREACHABLE}
+
 
 @dataclass(frozen=True, slots=True)
 class ServerState:

@@ -288,9 +288,8 @@ class EnforceService:
         if self._draining:
             reasons.append("it was asked to stop, and drains")
         reasons += self._observer.rejected
-        needs_hand = (ServerStatus.REFUSED, ServerStatus.NOT_UNDERSTOOD)
         states = [desk.state for desk in self._enforcement.desks.values()]
-        reasons += [state.problem for state in states if state.status in needs_hand]
+        reasons += [state.problem for state in states if state.status.needs_hand]
         return reasons
 
 
