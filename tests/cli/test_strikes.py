@@ -69,8 +69,8 @@ def test_a_strike_that_is_lifted_at_once_is_told(command: Strikes, monkeypatch: 
     """Another operator was as fast: that is no failure of the one who struck."""
     add = StrikeLedger.add
 
-    def add_and_lift(ledger: StrikeLedger, strike: Strike, /, **options: Any) -> None:
-        add(ledger, strike, **options)
+    def add_and_lift(ledger: StrikeLedger, strike: Strike, /, *, who: str, for_s: float | None) -> None:
+        add(ledger, strike, who=who, for_s=for_s)
         ledger.lift(KEY, who="bert", reason="a mistake")
 
     monkeypatch.setattr(StrikeLedger, "add", add_and_lift)
