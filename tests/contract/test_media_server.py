@@ -13,6 +13,7 @@ from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, 
 from streamguard.servers.http_api import ApiLimits
 from streamguard.servers.known import SERVER_KINDS
 from streamguard.servers.server import Publisher
+from streamguard.types import SessionId
 from tests.http_server import Answer, Page
 from tests.local_servers import RtmpServer
 from tests.media_server_stages import FAKES, FakeStage, RealStage, Stage, fake_stage, named, server_of, wait_for
@@ -110,6 +111,17 @@ def test_who_is_gone_is_gone_and_the_successor_stays(stage: Stage) -> None:
     assert stage.server.drop(gone) is False
     assert wait_for(stage.server, name).session == successor.session
     assert stage.publishing(name)
+
+
+def test_who_left_is_known_to_be_gone(stage: Stage) -> None:
+    """A server that lists all who publish has no doubt about those that it does not list."""
+    (name,) = names(1)
+    stage.publish(name)
+    session = wait_for(stage.server, name).session
+    stage.leave(name)
+    assert name not in named(stage.server)
+    assert stage.server.may_live_unlisted(session) == ""
+    assert stage.server.may_live_unlisted(SessionId("no session\r\n\ud800")) == ""
 
 
 @pytest.mark.parametrize("count", [0, 11, 250])
