@@ -194,22 +194,23 @@ class Discovery:
         return BETWEEN_LISTINGS_S if self._presence.missing else self._options.every_s
 
     def _note_unlisted(self, before: Mapping[StreamId, _Seen]) -> None:
-        """Who is listed no more, and may be on the air: nginx was reloaded, say. Connections that stand go on; a new one
-        would reach somebody else.
+        """Who is listed no more, and may be on the air: nginx was reloaded, say. Connections that stand go on, and a new
+        one would reach somebody else.
         """
         present = self._presence.present
         listed = {seen.session for seen in present.values()}
         left = {stream: seen for stream, seen in before.items() if seen.session not in listed}
         doubts = {seen.session: self._server.may_live_unlisted(seen.session) for seen in left.values()}
         lost = {stream: seen for stream, seen in left.items() if doubts[seen.session]}
-        kept = {stream: seen for stream, seen in self._unlisted.items() if self._server.may_live_unlisted(seen.session)}
+        known = self._unlisted.items()
+        still = {stream: seen for stream, seen in known if self._server.may_live_unlisted(seen.session)} | lost
         with self._lock:
-            kept = {
-                stream: seen
-                for stream, seen in (kept | lost).items()
+            kept = [
+                (stream, seen)
+                for stream, seen in still.items()
                 if stream not in present and seen.session in self._connected
-            }
-            self._unlisted = dict(islice(kept.items(), self._options.most_streams))
+            ]
+            self._unlisted = dict(islice(kept, self._options.most_streams))
             self._connected &= {seen.session for seen in (*present.values(), *self._unlisted.values())}
         if lost:
             problem, watched = next(filter(None, doubts.values())), len(lost.keys() & self._unlisted.keys())
