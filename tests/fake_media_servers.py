@@ -9,6 +9,7 @@ fake.damage = ...                # something done to every honest answer
 
 import itertools
 import json
+import threading
 from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class FakeMediaServer:
         self.damage: Callable[[bytes], bytes] | None = None
         self.expects_userinfo = ""
         self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
         web.otherwise = self._answer
 
     @property
@@ -92,7 +94,9 @@ class FakeMediaServer:
         elif not self.authorized(answer):
             answer.send(b"no", status=401)
         else:
-            self.respond(answer)
+            # The real ones, too, take one request after the other.
+            with self._lock:
+                self.respond(answer)
 
 
 class FakeNginxRtmp(FakeMediaServer):

@@ -194,7 +194,7 @@ class Discovery:
         return BETWEEN_LISTINGS_S if self._presence.missing else self._options.every_s
 
     def _note_unlisted(self, before: Mapping[StreamId, _Seen]) -> None:
-        """Who is listed no more, and may be on the air: nginx was reloaded, say. Connections that stand go on, and a new
+        """Who is listed no more, and may be on the air: nginx was reloaded. Connections that stand go on, and a new
         one would reach somebody else.
         """
         present = self._presence.present

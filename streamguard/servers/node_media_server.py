@@ -14,7 +14,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import NoReturn
 
-from streamguard.errors import ServerNotUnderstood, ServerRefused, UsageError
+from streamguard.errors import ServerNotUnderstood, ServerRefused, ServerUnreachable, UsageError
 from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Call, HttpApi, Reply
 from streamguard.servers.json_words import Words
@@ -49,6 +49,8 @@ class NodeMediaServer:
         self._name = name
         self._api = HttpApi(replace(url, userinfo=""), name=name, limits=limits)
         self._monotonic = monotonic
+        self._login_lock = threading.Lock()
+        self._login_waits_s = limits.total_s
         self._lock = threading.Lock()
         self._token = ""
         self._refused_s = -_NO_LOGIN_S
@@ -115,11 +117,21 @@ class NodeMediaServer:
             reply = self._api.ask(replace(call, headers=headers, accepted=frozenset(may)))
             if reply.status != HTTPStatus.UNAUTHORIZED:
                 break
-            self._token = ""
+            self._forget(token)
         return reply
 
-    def _logged_in(self, operation: str) -> str:
+    def _forget(self, token: str) -> None:
+        """Unless another thread has a newer one already."""
         with self._lock:
+            if self._token == token:
+                self._token = ""
+
+    def _logged_in(self, operation: str) -> str:
+        """One thread logs in, and the others wait for it, each no longer than it would wait for an answer itself."""
+        if not self._login_lock.acquire(timeout=self._login_waits_s):
+            hint = "is the server overloaded, or far away?"
+            raise ServerUnreachable(operation, self._name, "the login took too long", hint=hint)
+        try:
             if self._token:
                 return self._token
             if self._monotonic() - self._refused_s < _NO_LOGIN_S:
@@ -135,8 +147,11 @@ class NodeMediaServer:
             token = words.text(words.part(words.fields(reply.body), "data"), "token")
             if not _TOKEN.fullmatch(token):
                 raise words.odd("its token")
-            self._token = token
+            with self._lock:
+                self._token = token
             return token
+        finally:
+            self._login_lock.release()
 
     def _refuse(self, operation: str) -> NoReturn:
         hint = "mend them in its URL; they are tried again in 5 minutes"

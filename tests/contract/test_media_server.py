@@ -1,7 +1,9 @@
 """What every MediaServer does, with the real one where it can be had, and with a fake that can lie."""
 
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from time import monotonic
 
@@ -22,6 +24,7 @@ from tests.scenes import Clips
 from tests.waiting import eventually
 
 SOON_S = 0.25
+THREADS = 8
 REAL = ("real nginx-rtmp", "real node-media-server")
 SECRET = "Secr3t/word"
 
@@ -134,6 +137,33 @@ def test_however_many_publish_all_are_listed(liar: FakeStage, count: int) -> Non
     for name in wanted:
         liar.leave(name)
     assert liar.server.publishers() == ()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_several_threads_may_list_and_cut_at_once(liar: FakeStage, number: int) -> None:
+    """As an enforcer does: each cut hits its one session, and is told to the thread that asked for it. Also with a
+    server object that has asked nothing yet.
+    """
+    for count in range(16):
+        liar.publish(f"cam-{count}")
+    asked_for = [one for name, one in named(liar.server).items() if name.startswith("cam-")]
+    server = liar.server if number == 1 else server_of(liar.server.name, liar.fake.url)
+    start = threading.Barrier(THREADS)
+
+    def cut(some: list[Publisher]) -> list[bool]:
+        start.wait(10)
+        told = []
+        for one in some:
+            assert "cam" in named(server)
+            told.append(server.drop(one))
+            told.append(server.drop(one))
+        return told
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        told = list(pool.map(cut, [asked_for[which::THREADS] for which in range(THREADS)]))
+    assert told == [[True, False] * (len(asked_for) // THREADS)] * THREADS
+    assert len(set(liar.fake.cut)) == len(liar.fake.cut) == len(asked_for)
+    assert set(named(server)) == {"cam"}
 
 
 def too_long(answer: Answer) -> None:
