@@ -191,6 +191,9 @@ class FakeNodeMediaServer(FakeMediaServer):
             streams += [self._stream(one, "reconnecting") for one in self.left]
             streams.append({"key": "/live/waited-for", "app": "live", "name": "w", "status": "idle", "publisher": None})
             send_json(answer, {"success": True, "data": {"streams": streams, "total": len(streams)}, "message": "ok"})
+        elif answer.path == "/api/v1/sessions" and answer.method == "GET":
+            sessions = [{"id": "mwwjplayer", "isPublisher": False}, *({"id": session} for session in self.live)]
+            send_json(answer, {"success": True, "data": {"sessions": sessions, "total": len(sessions)}})
         elif self.drop(session := answer.path.removeprefix("/api/v1/sessions/")):
             send_json(answer, {"success": True, "data": {"id": session}, "message": "Session deleted successfully"})
         else:

@@ -8,7 +8,6 @@ import random
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -225,8 +224,8 @@ class Desk:
                 task.progress = replace(task.progress, unstruck="", struck_unix_s=self._options.clock())
 
     def _list(self) -> dict[SessionId, Publisher] | None:
-        """All who publish, by session; None: the server does not say so, and its state says why. Two publishers of one
-        session are left out, for whoever is meant, the other must not be cut; all others go on being cut.
+        """All who publish, by session; None: the server does not say so, and its state says why. One connection may
+        have several names; with two addresses it is two publishers, of whom one must not be cut: neither is here.
         """
         self._checked_s = self._options.monotonic()
         try:
@@ -234,10 +233,10 @@ class Desk:
         except ServerError as error:
             self._become(_status_of(error), str(error))
             return None
-        counts = Counter(publisher.session for publisher in publishers)
-        self._twice = frozenset(session for session, count in counts.items() if count > 1)
         self._become(ServerStatus.OK)
-        return {publisher.session: publisher for publisher in publishers if publisher.session not in self._twice}
+        listed = {publisher.session: publisher for publisher in publishers}
+        self._twice = frozenset(one.session for one in publishers if not _are_one(one, listed[one.session]))
+        return {session: publisher for session, publisher in listed.items() if session not in self._twice}
 
     def _why_unlisted(self, session: SessionId) -> str:
         if session in self._twice:
@@ -279,6 +278,11 @@ class Desk:
         before, self.state = self.state, ServerState(status, problem)
         if before.status is not status:
             self._on_change(self.name, self.state)
+
+
+def _are_one(one: Publisher, other: Publisher) -> bool:
+    """Of two that a server lists with the same session."""
+    return one is other or bool(one.address and one.address == other.address)
 
 
 def _status_of(error: ServerError) -> ServerStatus:

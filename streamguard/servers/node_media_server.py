@@ -2,7 +2,8 @@
 
 A session's id is never used again, so it is all that a cut needs. What it tells of when a publisher came is not told
 on: to one who comes back from the same address within 30 s it gives the time of the one before. `close()` in it says
-goodbye and waits for the other side to leave: a publisher that goes on all the same is still listed.
+goodbye and waits for the other side to leave: a publisher that goes on all the same is still listed. One connection may
+publish under several names: all of them are that one session's.
 """
 
 import json
@@ -81,7 +82,18 @@ class NodeMediaServer:
                 raise words.odd("the id of a session")
             address = ip_address(_PORT.sub("", words.maybe_text(publisher, "ip")))
             found.append(Publisher(stream_key(app, name), SessionId(session), f"{app}/{name}", address))
-        return tuple(found)
+        live = self._sessions(words) if found else frozenset()
+        return tuple(publisher for publisher in found if publisher.session in live)
+
+    def _sessions(self, words: Words) -> frozenset[str]:
+        """Who is connected. A connection may publish under several names, one after the other; when it ends, all but
+        the last of them are named for ever.
+        """
+        answer = words.fields(self._ask(Call(_LIST, f"{_API}/sessions")).body)
+        data = words.part(answer, "data")
+        if answer.get("success") is not True or words.whole(data, "total") != len(words.all(data, "sessions")):
+            raise words.odd("no success, or another number of sessions than it says")
+        return frozenset(words.text(session, "id") for session in words.parts(data, "sessions"))
 
     def may_live_unlisted(self, _session: SessionId, /) -> str:
         """It lists all who publish: whoever is not listed is gone."""

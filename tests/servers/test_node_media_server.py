@@ -19,6 +19,7 @@ from streamguard.types import SessionId, StreamId
 from tests.fake_media_servers import FakeNodeMediaServer, send_json
 from tests.http_server import Answer, Web
 from tests.node_media_servers import NodeServer
+from tests.rtmp_client import RtmpClient
 from tests.scenes import Clips
 from tests.waiting import eventually
 
@@ -201,6 +202,32 @@ def test_a_listing_that_is_not_whole_is_an_error(fake: FakeNodeMediaServer) -> N
     fake.web.pages["/api/v1/streams"] = b'{"success": true, "data": {"streams": [], "total": 1}}'
     with pytest.raises(ServerNotUnderstood, match="another number"):
         node(fake.url).publishers()
+
+
+def test_a_list_of_sessions_that_is_not_whole_is_an_error(fake: FakeNodeMediaServer) -> None:
+    """Nobody is taken for gone because of it; and it is not asked for where nobody publishes."""
+    fake.web.pages["/api/v1/sessions"] = b'{"success": true, "data": {"sessions": [], "total": 1}}'
+    assert node(fake.url).publishers() == ()
+    fake.publish("cam")
+    with pytest.raises(ServerNotUnderstood, match="another number of sessions"):
+        node(fake.url).publishers()
+
+
+def test_one_connection_under_two_names_is_one_session(node_server: NodeServer) -> None:
+    """The real server lists both, and after its end the first name for ever, as publishing: only its sessions tell."""
+    server = node(node_server.api_url)
+
+    def twins() -> list[Publisher]:
+        return [one for one in server.publishers() if one.stream.startswith("live/twin")]
+
+    with RtmpClient(node_server.rtmp_port) as client:
+        client.publish("twin-1")
+        client.publish("twin-2")
+        first, second = eventually(lambda: found if len(found := twins()) == 2 else [], what="both names")
+        assert (first.session, first.address) == (second.session, "127.0.0.1")
+        assert server.drop(first) is True
+    eventually(lambda: not twins(), what="both are listed no more")
+    assert server.drop(second) is False
 
 
 @contextmanager
