@@ -48,6 +48,10 @@ class MediaMtx:
         words = Words(_LIST, self._name)
         return tuple(Publisher(path_key(path), session, path) for path, session, _ in self._sessions(words))
 
+    def may_live_unlisted(self, _session: SessionId, /) -> str:
+        """It lists all who publish: whoever is not listed is gone."""
+        return ""
+
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
         words = Words(_DROP, self._name)

@@ -62,6 +62,10 @@ class OvenMediaEngine:
                 found.append(Publisher(stream_key(app, name), session, f"{app}/{name}", source))
         return tuple(found)
 
+    def may_live_unlisted(self, _session: SessionId, /) -> str:
+        """It lists all who publish: whoever is not listed is gone."""
+        return ""
+
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
         words = Words(_DROP, self._name)

@@ -64,6 +64,10 @@ class Srs:
                 found.append(Publisher(stream_key(app, name), SessionId(session), f"{app}/{name}"))
         return tuple(found)
 
+    def may_live_unlisted(self, _session: SessionId, /) -> str:
+        """It lists all who publish: whoever is not listed is gone."""
+        return ""
+
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
         if not _CLIENT.fullmatch(publisher.session):

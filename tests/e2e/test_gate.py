@@ -124,7 +124,9 @@ def count(gate: Gate, *, hook: str, answer: str) -> float:
 
 
 def test_a_struck_publisher_is_kept_out_and_others_are_let_in(nginx: RtmpServer, gate: Gate, clips: Clips) -> None:
-    """Until the strike is lifted. Who publishes goes on, whatever is written of its key; without a gate all get in."""
+    """Until the strike is lifted. Who publishes goes on, whatever is written of its key; without a gate all get in. A
+    name that nginx cannot list as it is, so that nobody could watch its stream, is refused.
+    """
     gate.start()
     nginx.start()
     gate.book.add(a_strike(keys=("stream:live/struck",)))
@@ -132,6 +134,9 @@ def test_a_struck_publisher_is_kept_out_and_others_are_let_in(nginx: RtmpServer,
         eventually(lambda: publishing(nginx, "other"), what="the other publisher")
         eventually(lambda: not struck.running, what="the refusal")
         assert count(gate, hook="publish", answer="refused") >= 1
+        with nginx.publish("other-caf\u00e9", clips.known) as odd:
+            eventually(lambda: not odd.running, what="the refusal of an odd name")
+        assert count(gate, hook="publish", answer="refused_name") >= 1
         gate.book.add(a_strike(2, keys=("stream:live/other",)))
         eventually(lambda: count(gate, hook="update", answer="allowed") >= 3, what="updates")
         assert publishing(nginx, "other")
