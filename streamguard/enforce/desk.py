@@ -19,7 +19,7 @@ from streamguard.enforce.enforcer import Order, Progress, Settled, Step, next_st
 from streamguard.enforce.strikes import Strike, publisher_keys
 from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, UsageError
 from streamguard.servers.server import MediaServer, Publisher
-from streamguard.types import SessionId
+from streamguard.types import SessionId, StreamId
 
 MOST_ORDERS = 1000
 """More wait in Redis."""
@@ -112,6 +112,8 @@ class Desk:
         self._stopping = False
         self._checked_s = -CHECK_EVERY_S
         self._twice: frozenset[SessionId] = frozenset()
+        self._named: Mapping[tuple[SessionId, StreamId], Publisher] = {}
+        """As of the last listing."""
         self._drops = ThreadPoolExecutor(DROPS_AT_ONCE, thread_name_prefix=f"drop-{self.name}")
         self._thread = threading.Thread(target=self._run, name=f"desk-{self.name}", daemon=True)
         self.state = ServerState()
@@ -193,7 +195,7 @@ class Desk:
             if listed is None:
                 self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
                 continue
-            publisher = listed.get(order.session)
+            publisher = self._named.get((order.session, order.stream), listed.get(order.session))
             unlisted = "" if publisher is not None else self._why_unlisted(order.session)
             step = next_step(task.progress, publisher, now_unix_s=now_unix_s, unlisted=unlisted)
             if step is Step.DROP and publisher is not None:
@@ -242,7 +244,9 @@ class Desk:
         self._become(ServerStatus.OK)
         listed = {publisher.session: publisher for publisher in publishers}
         self._twice = frozenset(one.session for one in publishers if not _are_one(one, listed[one.session]))
-        return {session: publisher for session, publisher in listed.items() if session not in self._twice}
+        known = [publisher for publisher in publishers if publisher.session not in self._twice]
+        self._named = {(publisher.session, publisher.stream): publisher for publisher in known}
+        return {publisher.session: publisher for publisher in known}
 
     def _why_unlisted(self, session: SessionId) -> str:
         if session in self._twice:

@@ -183,6 +183,16 @@ def test_one_connection_with_two_names_is_cut() -> None:
     assert server.cut == ["nginx-1"]
 
 
+def test_a_connection_that_went_on_under_another_name_is_left_alone() -> None:
+    """Its stream was struck; what it shows now is watched as another stream, and decided on anew."""
+    server = FakeMediaServer()
+    server.connect("live/other", "nginx-1")
+    bench = Bench(server)
+    assert bench.work(an_order()) == [Result.SUCCESSOR]
+    assert server.asked == []
+    assert list(bench.strikes.strikes) == ["sig_nginx-1"]
+
+
 def test_who_may_be_on_the_air_unlisted_is_not_said_to_be_gone() -> None:
     """Until it is known to be: then it is gone; where it never is known, the kill has failed and says why."""
     server = a_server()
