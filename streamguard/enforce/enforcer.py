@@ -131,7 +131,13 @@ class Step(Enum):
 
 def judge(signal: ReceivedSignal, terms: Terms, *, now_unix_s: float) -> tuple[Order, Settled | None]:
     """The order in a signal, and its end where it must not be executed."""
-    order = Order(
+    order = order_of(signal)
+    return order, _why_not(signal, order, terms, now_unix_s=now_unix_s)
+
+
+def order_of(signal: ReceivedSignal) -> Order:
+    """What is kept of it, whatever it says, and whether or not anybody vouches for it."""
+    return Order(
         id=signal.id,
         stream=StreamId(signal.stream),
         session=SessionId(signal.session),
@@ -143,7 +149,6 @@ def judge(signal: ReceivedSignal, terms: Terms, *, now_unix_s: float) -> tuple[O
         nats=signal.nats,
         at_s=signal.at_s,
     )
-    return order, _why_not(signal, order, terms, now_unix_s=now_unix_s)
 
 
 def _why_not(signal: ReceivedSignal, order: Order, terms: Terms, *, now_unix_s: float) -> Settled | None:

@@ -1,5 +1,8 @@
 """Tells one webhook of each genuine signal in one stream: once, and again until it is taken or the signal has expired.
 
+A kill is told when it may be executed, and not before: while it is held the platform must not act on it either, and one
+that was refused becomes a review, which is a notice of its own (notices.py).
+
 It reads as a consumer group of its own, by a thread and connections of its own: no cut waits for it, nor does any other
 webhook. What is not settled stays on the group's list in Redis: whoever tells next goes on with it. Killed between
 telling and its mark in Redis, a signal is told twice, with the same webhook-id.
@@ -15,16 +18,21 @@ from enum import Enum
 from typing import Protocol
 
 from streamguard.core.backoff import delay_s
+from streamguard.enforce.desk import ASK_AGAIN_S, ASKED_A_SECOND, PermitBook
+from streamguard.enforce.enforcer import order_of
 from streamguard.enforce.follow import Entry
 from streamguard.enforce.received import ReceivedSignal, read_signal
 from streamguard.errors import ServerError, SignalNotUnderstood, SignalsError
 from streamguard.servers.webhook import Notice, Told
+from streamguard.types import Verdict
 
 READ_FOR_S = 1.0
 CARE_EVERY_S = 5.0
 IDLE_S = 20.0
 MOST_OPEN = 64
 """More wait in Redis."""
+MOST_HELD = 2000
+"""Held kills beside these."""
 AT_ONCE = 16
 MOST_A_ROUND = 32
 """So that others are told in time what is under way here, also where each call takes its whole time-out."""
@@ -61,6 +69,8 @@ class Telling(Enum):
     """It had been told before."""
     NOT_WANTED = "not_wanted"
     NOT_GENUINE = "not_genuine"
+    REFUSED = "refused"
+    """A kill that must not be executed: one of too many, rejected, undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,8 @@ class TellTerms:
     verdicts: Collection[str]
     key: bytes | None
     keep_s: float
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
 
 
 class TellObserver(Protocol):
@@ -88,6 +100,8 @@ class _Open:
     signal: ReceivedSignal
     due_s: float
     tries: int = 0
+    permitted: bool = False
+    held: bool = False
     told: bool = False
 
 
@@ -100,16 +114,16 @@ class Teller:
         webhook: Told,
         terms: TellTerms,
         *,
+        permits: PermitBook,
         observer: TellObserver,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._webhook = webhook
         self._terms = terms
+        self._permits = permits
         self._observer = observer
-        self._clock = clock
-        self._monotonic = monotonic
+        self._clock = terms.clock
+        self._monotonic = terms.monotonic
         self._open: dict[str, _Open] = {}
         self._care_at_s = 0.0
         self._failures = 0
@@ -145,7 +159,7 @@ class Teller:
         try:
             self._care()
             due_in_s = min((one.due_s for one in self._open.values()), default=float("inf")) - self._monotonic()
-            if len(self._open) < MOST_OPEN:
+            if self._has_room():
                 self._take(self._source.read(at_most_s=max(0.001, min(at_most_s, due_in_s))))
             else:
                 self._missed = True
@@ -165,7 +179,7 @@ class Teller:
 
     def _care(self) -> None:
         """For what others left, for what others should leave to us, and for what there was no room for."""
-        if self._missed and len(self._open) <= MOST_OPEN // 2:
+        if self._missed and self._has_room(half=True):
             self._missed = False
             self._source.read_again()
         now_s = self._monotonic()
@@ -178,7 +192,7 @@ class Teller:
         for entry in entries:
             if entry.id in self._open:
                 continue
-            if len(self._open) >= MOST_OPEN:
+            if not self._has_room():
                 self._missed = True
                 return
             found = self._judged(entry)
@@ -187,6 +201,11 @@ class Teller:
             else:
                 self._source.done_with([entry.id])
                 self._observer.ended(found, "")
+
+    def _has_room(self, *, half: bool = False) -> bool:
+        """`half`: for half of all that may be open."""
+        held = sum(one.held for one in self._open.values())
+        return len(self._open) - held < MOST_OPEN // (2 if half else 1) and held < MOST_HELD
 
     def _judged(self, entry: Entry) -> ReceivedSignal | Telling:
         try:
@@ -204,11 +223,15 @@ class Teller:
 
     def _tell_due(self) -> None:
         now_s = self._monotonic()
-        due = [(id_, one) for id_, one in self._open.items() if one.due_s <= now_s][:MOST_A_ROUND]
+        due = [(id_, one) for id_, one in self._open.items() if one.due_s <= now_s]
+        # Those that only wait for somebody's yes keep nobody waiting.
+        due = sorted(due, key=lambda each: each[1].held)[:MOST_A_ROUND]
         for entry_id, one in due:
             if not one.told and one.signal.expired(now_unix_s=self._clock()):
                 self._end(entry_id, one, Telling.EXPIRED)
-        calling = [(entry_id, one) for entry_id, one in due if entry_id in self._open]
+            elif not one.permitted:
+                self._ask(entry_id, one)
+        calling = [(entry_id, one) for entry_id, one in due if entry_id in self._open and one.permitted]
         for (entry_id, one), error in zip(calling, self._calls.map(self._tell, calling), strict=True):
             self._observer.trouble(error)
             if error is None:
@@ -218,6 +241,26 @@ class Teller:
                 one.tries += 1
                 pause_s = delay_s(one.tries, first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S, jitter=_jitter())
                 one.due_s = self._monotonic() + pause_s
+
+    def _ask(self, entry_id: str, one: _Open) -> None:
+        """Whether it may be told yet."""
+        if one.signal.verdict != Verdict.KILL.value:
+            one.permitted = True
+            return
+        try:
+            permit = self._permits.ask(order_of(one.signal))
+        except SignalsError as error:
+            self._observer.trouble(error)
+            one.due_s = self._monotonic() + RETRY_FIRST_S
+            return
+        one.held = permit.held
+        if permit.result is not None:
+            self._end(entry_id, one, Telling.REFUSED)
+        elif permit.held or permit.problem:  # unlike a cut this can wait until Redis answers
+            held = sum(each.held for each in self._open.values())
+            one.due_s = self._monotonic() + max(ASK_AGAIN_S, held / ASKED_A_SECOND)
+        else:
+            one.permitted = True
 
     def _tell(self, calling: tuple[str, _Open]) -> ServerError | None:
         """Also what was refused is told again: whoever mends the other side within minutes misses nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamguard.config import Config
-from streamguard.enforce.enforcer import Order
+from streamguard.enforce.enforcer import Order, order_of
 from streamguard.enforce.kill_control import KillControl, open_control
 from streamguard.enforce.notices import UNDO_HOLDS_S, NoticeKind, NoticeMaker
 from streamguard.enforce.received import ReceivedSignal, read_signal
@@ -15,7 +15,7 @@ from streamguard.enforce.strike_ledger import StrikeLedger, open_ledger
 from streamguard.enforce.strikes import fit
 from streamguard.errors import SignalNotUnderstood, UsageError
 from streamguard.signing import signing_key
-from streamguard.types import SessionId, StreamId, Verdict
+from streamguard.types import Verdict
 
 _UNDO = load_script("undo_signal.lua")
 _OPERATION = "undo signal in"
@@ -52,7 +52,7 @@ class Undo:
     def undo(self, signal_id: str, *, who: str, reason: str) -> Undone:
         """Tells and records first, then lifts: where it breaks off in between, the same call again does the rest."""
         signal = self._find(signal_id)
-        order = _order(signal)
+        order = order_of(signal)
         hold_closed, before = self._record(order, signal, who=fit(who), why=fit(reason))
         lifted = self._ledger.lift_signal(signal_id, who=who, reason=reason)
         return Undone(signal_id, order.reference, lifted, hold_closed, before)
@@ -123,21 +123,6 @@ def open_undo(config: Config, *, name: str) -> Undo:
         open_control(config), open_ledger(config), NoticeMaker(name, key),
         prefix=config.redis.prefix, keep_s=config.redis.keep_signals_s, remember_s=config.gate.remember_s,
     )  # fmt: skip
-
-
-def _order(signal: ReceivedSignal) -> Order:
-    return Order(
-        id=signal.id,
-        stream=StreamId(signal.stream),
-        session=SessionId(signal.session),
-        server=signal.server,
-        reference=signal.reference,
-        label=signal.label,
-        decided_unix_s=signal.sent_at.timestamp(),
-        expires_unix_s=signal.expires_at.timestamp(),
-        nats=signal.nats,
-        at_s=signal.at_s,
-    )
 
 
 def _told(raw: bytes) -> str:

@@ -135,7 +135,7 @@ class EnforceService:
         self._draining = False
         with ExitStack() as parts:
             self._enforcement = self._make_enforcement(servers, key, parts)
-            told = tellers(config, self._target, key=key, metrics=self._safety, parts=parts)
+            told = tellers(config, self._target, self._permits, key=key, metrics=self._safety, parts=parts)
             self._beside: tuple[SafetyWatch | Teller, ...] = (SafetyWatch(config, metrics=self._safety), *told)
             self._connect_gauges()
             self._http = self._health_server()
@@ -164,6 +164,8 @@ class EnforceService:
         parts.callback(reader.close)
         parts.callback(writer.close)
 
+        self._permits = permit_books(config, target, key=key, metrics=self._safety, parts=parts)
+
         def book() -> StrikeBook:
             ledger = open_ledger(config)
             parts.callback(ledger.close)
@@ -175,7 +177,7 @@ class EnforceService:
             make_desks=lambda on_settled: desks_for(
                 servers,
                 book,
-                permit_books(config, target, key=key, metrics=self._safety, parts=parts),
+                self._permits,
                 by_address=config.gate.by_address,
                 on_settled=on_settled,
             ),

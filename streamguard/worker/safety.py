@@ -134,7 +134,13 @@ def webhook_names(config: Config) -> tuple[str, ...]:
 
 
 def tellers(
-    config: Config, target: RedisTarget, *, key: bytes | None, metrics: SafetyMetrics, parts: ExitStack
+    config: Config,
+    target: RedisTarget,
+    permits_for: Callable[[], RedisPermits],
+    *,
+    key: bytes | None,
+    metrics: SafetyMetrics,
+    parts: ExitStack,
 ) -> list[Teller]:
     """Two for each webhook: of kill-signals, and of what enforcers tell. Raises UsageError."""
     made = []
@@ -155,7 +161,7 @@ def tellers(
             )
             parts.callback(reader.close)
             webhook = Webhook(url, name=name, key=their_key)
-            made.append(Teller(reader, webhook, terms, observer=_Told(name, metrics)))
+            made.append(Teller(reader, webhook, terms, permits=permits_for(), observer=_Told(name, metrics)))
     return made
 
 

@@ -21,6 +21,7 @@ from streamguard.errors import (
 )
 from streamguard.types import SessionId
 from tests.enforce.orders import an_order
+from tests.enforce.permit_books import FakePermits
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
 from tests.kill_signals import NOW_UNIX_S
 from tests.waiting import eventually
@@ -358,21 +359,6 @@ def test_a_mistake_of_ours_shows() -> None:
     eventually(lambda: desk.state.status is ServerStatus.ENDED, what="the state shows it")
     assert "restart the enforcer" in desk.state.problem
     assert desk.stop(5.0)
-
-
-class FakePermits:
-    """A PermitBook (streamguard.enforce.desk): `answers` by signal id, a permit or an error to raise."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Permit | SignalsError] = {}
-        self.asked: list[str] = []
-
-    def ask(self, order: Order, /) -> Permit:
-        self.asked.append(order.id)
-        answer = self.answers.get(order.id, Permit())
-        if isinstance(answer, SignalsError):
-            raise answer
-        return answer
 
 
 def with_permits(server: FakeMediaServer, permits: FakePermits) -> Bench:

@@ -234,6 +234,22 @@ def test_hostile_entries_cost_nothing_but_themselves(redis_server: RedisServer) 
     assert (entry.who, entry.why, entry.at_unix_ms) == ("", "a b", 0)
 
 
+def test_all_of_it_works_in_a_cluster(redis_cluster: RedisServer) -> None:
+    """With a prefix in braces."""
+    url = redis_cluster.url.replace("redis://", "redis+cluster://")
+    book = permits_of(redis_cluster, limits=BreakerLimits(streams=2), hold=HOLD, url=url)
+    control = control_of(redis_cluster, url=url)
+    assert book.ask(an_order_to_hold()) == HELD
+    assert len(control.held()) == control.count_held() == 1
+    control.decide(an_order().id, approve=True, who="anna", why="")
+    assert book.ask(an_order_to_hold()) == Permit()
+    orders = [an_order(str(number), stream=f"live/{number}") for number in range(2)]
+    assert [book.ask(order).result for order in orders] == [None, Result.BREAKER]
+    assert [name for name, _ in control.standing().quarantined] == ["clip-1"]
+    assert control.lift("clip-1", who="anna", reason="why", trust_for_s=0)
+    assert [entry.action for entry in control.audit(most=9)] == ["held", "approved", "quarantine", "lift"]
+
+
 def test_the_documented_permissions_are_enough(redis_server: RedisServer) -> None:
     """docs/signals.md: an enforcer asks and tells, and can neither approve nor lift; an operator does."""
     for line in (*acl_lines("enforcer", about="permitted:"), *acl_lines("enforcer", about="sent:ntc")[1:]):

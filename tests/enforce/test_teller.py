@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
+from streamguard.enforce.enforcer import Result
+from streamguard.enforce.permits import Permit
 from streamguard.enforce.redis_consumer import GroupReader
 from streamguard.enforce.redis_url import parse_redis_url
 from streamguard.enforce.teller import Teller, Telling, TellTerms
-from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError
+from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, SignalsUnreachable
 from streamguard.servers.webhook import Notice
 from streamguard.types import Verdict
 from tests.enforce.orders import Kill, a_kill
+from tests.enforce.permit_books import FakePermits
 from tests.kill_signals import KEY
 from tests.redis_acl import PASSWORD, acl_lines
-from tests.redis_servers import RedisServer
+from tests.redis_servers import RedisServer, StartRedis
 from tests.waiting import eventually
 
 PREFIX = "{streamguard}:"
@@ -63,6 +66,7 @@ class Bench:
         self.platform = platform
         self.ends: Counter[Telling] = Counter()
         self.troubles: list[str] = []
+        self.permits = FakePermits()
         self.reader = GroupReader(
             parse_redis_url(url),
             prefix=PREFIX,
@@ -74,10 +78,9 @@ class Bench:
         self.teller = Teller(
             self.reader,
             platform,
-            TellTerms(verdicts, KEY, 3600),
+            TellTerms(verdicts, KEY, 3600, clock=lambda: self.now_s, monotonic=lambda: self.now_s),
+            permits=self.permits,
             observer=self,
-            clock=lambda: self.now_s,
-            monotonic=lambda: self.now_s,
         )
 
     def ended(self, telling: Telling, signal_id: str) -> None:
@@ -92,6 +95,12 @@ class Bench:
         for _ in range(rounds):
             self.teller.round(at_most_s=0.01)
             self.now_s += each_s
+
+
+@pytest.fixture
+def redis_server(start_redis: StartRedis) -> RedisServer:
+    """One that looks at its clock often: else a read that is to wait 10 ms waits 100."""
+    return start_redis("--hz", "500")
 
 
 Make = Callable[..., Bench]
@@ -155,6 +164,38 @@ def test_it_hears_of_what_it_wants(redis_server: RedisServer, bench_of: Make) ->
     assert pending(redis_server) == 0
 
 
+def test_a_kill_is_told_when_it_may_be_executed(redis_server: RedisServer, bench_of: Make) -> None:
+    """While it is held the platform must not act on it either; refused, it is not told. Others do not wait for it."""
+    held, refused, review = kill_now(0), kill_now(1), kill_now(2, verdict=Verdict.REVIEW)
+    send(redis_server, held, refused, review)
+    bench = bench_of(FakePlatform())
+    bench.permits.answers = {held.id: Permit(held=True), refused.id: Permit(Result.BREAKER, "too many")}
+    bench.work()
+    assert bench.platform.heard == [review.id]
+    assert bench.ends == {Telling.TOLD: 1, Telling.REFUSED: 1}
+    assert bench.permits.asked.count(refused.id) == 1
+    bench.permits.answers = {held.id: Permit(problem="Redis did not answer")}
+    bench.work(rounds=2)
+    bench.permits.answers = {held.id: SignalsUnreachable("ask", "redis", "no answer in time")}
+    bench.work(rounds=2)
+    assert bench.platform.heard == [review.id]
+    bench.permits.answers = {}
+    bench.work(rounds=2)
+    assert bench.platform.heard == [review.id, held.id]
+    assert bench.permits.asked.count(review.id) == 0
+
+
+def test_many_held_kills_leave_room_for_others(redis_server: RedisServer, bench_of: Make) -> None:
+    """They are beside what may be open at once."""
+    kills = [kill_now(number) for number in range(150)]
+    send(redis_server, *kills, kill_now(1000))
+    bench = bench_of(FakePlatform())
+    bench.permits.answers = {kill.id: Permit(held=True) for kill in kills}
+    bench.work(rounds=16)
+    assert bench.platform.heard == [kill_now(1000).id]
+    assert bench.teller.waiting == 150
+
+
 @pytest.mark.parametrize("error", [DOWN, ServerRefused("tell", "platform", "HTTP 401")])
 def test_what_is_not_taken_is_told_again(redis_server: RedisServer, bench_of: Make, error: ServerError) -> None:
     """Until it is, less and less often; others do not wait for it."""
@@ -168,12 +209,12 @@ def test_what_is_not_taken_is_told_again(redis_server: RedisServer, bench_of: Ma
 
 def test_what_is_never_taken_ends_with_its_signal(redis_server: RedisServer, bench_of: Make) -> None:
     """After a bounded number of tries; one that has expired is not told at all."""
-    send(redis_server, kill_now(0), a_kill("old", now_unix_s=time.time() - 400))
+    send(redis_server, kill_now(0, expires_after_s=100), a_kill("old", now_unix_s=time.time() - 400))
     bench = bench_of(FakePlatform())
     bench.platform.down = DOWN
-    bench.work(rounds=40, each_s=8.0)
+    bench.work(rounds=20, each_s=6.0)
     assert bench.ends == {Telling.EXPIRED: 2}
-    assert 15 < bench.platform.asked < 40
+    assert 8 < bench.platform.asked < 20
     assert pending(redis_server) == 0
 
 
