@@ -8,7 +8,8 @@ evidence on.
 
 Footage may come on right after a look, or right before one: so each stream is watched --phases times, after 0, 1, 2 ...
 keyframes that were passed over. The first line is what looking at every keyframe gives. Caught is a kill for the right
-footage (a review where its camera stands still) within 10 s of its onset; a kill for anything else is false. "looked
+footage (a review where its camera stands still) within 10 s of its onset, "at all" one at any time of
+it; a kill for anything else is false. "looked
 at" is the share of keyframes of streams that show nothing known.
 """
 
@@ -59,6 +60,7 @@ class Figures:
 
     phase: int | None
     caught: float
+    caught_ever: float
     false_kills: int
     reviews_of_innocents: int
     delay_median_s: float
@@ -103,7 +105,7 @@ def _after_a_quiet_time(frames: Sequence[Frame], *, phase: int) -> Sampler:
 
 def figures(streams: Sequence[Stream], watched: Sequence[Watched], *, phase: int | None) -> Figures:
     """As the gauntlet scores."""
-    caught, delays_s, false, reviews, shares = [], [], 0, 0, []
+    delays_of_all_s, false, reviews, shares = [], 0, 0, []
     for stream, one in zip(streams, watched, strict=True):
         kills = [decision for decision in one.decisions if decision.verdict is Verdict.KILL]
         if not stream.reference:
@@ -114,11 +116,12 @@ def figures(streams: Sequence[Stream], watched: Sequence[Watched], *, phase: int
         false += bool(kills) and not is_right(kills[0], stream)
         right = [one for one in (one.decisions if stream.still_camera else kills) if is_right(one, stream)]
         delay_s = right[0].at.pts_us / 1e6 - stream.onset_s if right else math.inf
-        delays_s += [delay_s] if right else []
-        caught.append(delay_s <= CAUGHT_WITHIN_S)
+        delays_of_all_s.append(delay_s)
+    delays_s = [delay_s for delay_s in delays_of_all_s if delay_s < math.inf]
     return Figures(
         phase=phase,
-        caught=round(float(np.mean(caught)), 4),
+        caught=round(float(np.mean(np.array(delays_of_all_s) <= CAUGHT_WITHIN_S)), 4),
+        caught_ever=round(len(delays_s) / len(delays_of_all_s), 4),
         false_kills=false,
         reviews_of_innocents=reviews,
         delay_median_s=round(float(np.median(delays_s)), 2),
@@ -155,12 +158,12 @@ def main() -> None:
     if options.json:
         print(json.dumps([asdict(line) for line in lines], indent=1))
         return
-    print("| passed over | caught | false kills | innocents in review | delay: median, p95 | looked at |")
-    print("|---|---|---|---|---|---|")
+    print("| passed over | caught | at all | false kills | innocents in review | delay: median, p95 | looked at |")
+    print("|---|---|---|---|---|---|---|")
     for line in lines:
         when = "every keyframe is looked at" if line.phase is None else f"{line.phase} keyframes"
         print(
-            f"| {when} | {line.caught:.1%} | {line.false_kills} | {line.reviews_of_innocents} "
+            f"| {when} | {line.caught:.1%} | {line.caught_ever:.1%} | {line.false_kills} | {line.reviews_of_innocents} "
             f"| {line.delay_median_s:.1f} s, {line.delay_p95_s:.1f} s | {line.looked_share:.0%} |"
         )
 

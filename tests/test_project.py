@@ -18,7 +18,7 @@ MANUALS = (
     *("README.md", "CONTRIBUTING.md", "docs/operations.md"),
     *("docs/signals.md", "docs/evidence.md", "docs/enforcement.md", "docs/media-servers.md"),
 )
-LOCKS = ("runtime", "build", "dev", "bench", "peers", "ray")
+LOCKS = ("runtime", "build", "dev", "bench", "ray")
 MOST_LINES = 450
 
 

@@ -111,6 +111,8 @@ class Snapshot:
         if not telling or not self.looks:
             return ()
         hits = self._index.within(_queries(telling), radius_bits=radius_bits)
+        if not len(hits.rows):
+            return ()
         queries = np.repeat(np.arange(len(hits.starts) - 1), np.diff(hits.starts))
         items = self._places["item"][hits.rows].astype(np.int64)
         kept = _nearest(hits, queries, items=items, places=self._place_numbers[hits.rows].astype(np.int64))

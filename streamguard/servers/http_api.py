@@ -212,9 +212,6 @@ class HttpApi:
                     raise self._not_understood(call, f"an answer of more than {self._limits.max_bytes >> 20} MiB")
         except FOREIGN as error:
             raise self._unreachable(call.operation, *failure(error)) from error
-        length = headers.get("Content-Length", "")
-        if length.isdecimal() and len(body) != int(length):
-            raise self._unreachable(call.operation, "the answer broke off", "is the server up?")
         return Reply(response.status, bytes(body))
 
     def _judged(self, call: Call, reply: Reply) -> Reply:

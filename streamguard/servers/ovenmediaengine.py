@@ -10,11 +10,13 @@ import base64
 import hashlib
 import hmac
 import re
+import time
+from collections.abc import Iterator
 from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from streamguard.errors import ServerNotUnderstood, ServerRefused, UsageError
+from streamguard.errors import ServerNotUnderstood, ServerRefused, ServerUnreachable, UsageError
 from streamguard.servers.hooks import MAX_ARGUMENTS, HookAnswer, HookKind, HookRequest, PublishRequest
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Call, HttpApi
 from streamguard.servers.json_words import Fields, Words
@@ -28,6 +30,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]*", re.ASCII)
 _UNKNOWN = SessionId("unknown")
 _OK_OR_GONE = frozenset({200, 404})
 _MAX_STREAMS = 10_000
+_LISTING_ANSWERS = 10
+"""Each stream is asked for; all of them together may take as long as so many answers."""
+
 _KINDS = {"opening": HookKind.PUBLISH, "closing": HookKind.DONE}
 
 
@@ -37,6 +42,7 @@ class OvenMediaEngine:
     def __init__(self, url: ApiUrl, *, name: str, limits: ApiLimits = DEFAULT_LIMITS) -> None:
         self._name = name
         self._api = HttpApi(url, name=name, limits=limits)
+        self._listing_s = _LISTING_ANSWERS * limits.total_s
 
     @property
     def name(self) -> str:
@@ -46,16 +52,10 @@ class OvenMediaEngine:
         """All who publish now. One whose name its API cannot be told is listed without a session that could be cut."""
         words = Words(_LIST, self._name)
         found: list[Publisher] = []
-        for vhost in self._names(words, "/v1/vhosts"):
-            apps = f"/v1/vhosts/{quote(vhost, safe='')}/apps"
-            for app in self._names(words, apps):
-                folder = f"{apps}/{quote(app, safe='')}/streams"
-                for name in self._names(words, folder):
-                    if len(found) >= _MAX_STREAMS:
-                        raise words.odd(f"more than {_MAX_STREAMS} streams")
-                    session, source = self._session(words, folder, name)
-                    if session:
-                        found.append(Publisher(stream_key(app, name), session, f"{app}/{name}", source))
+        for app, folder, name in self._streams(words):
+            session, source = self._session(words, folder, name)
+            if session:
+                found.append(Publisher(stream_key(app, name), session, f"{app}/{name}", source))
         return tuple(found)
 
     def drop(self, publisher: Publisher, /) -> bool:
@@ -64,9 +64,9 @@ class OvenMediaEngine:
         if publisher.session == _UNKNOWN:
             problem = "its name cannot be told to the API"
             raise ServerRefused(_DROP, publisher.stream, problem, hint="block it at the gate, or by its address")
-        app, _, name = publisher.pull_path.partition("/")
-        for vhost in self._names(words, "/v1/vhosts"):
-            folder = f"/v1/vhosts/{quote(vhost, safe='')}/apps/{quote(app, safe='')}/streams"
+        for app, folder, name in self._streams(words):
+            if f"{app}/{name}" != publisher.pull_path:
+                continue
             session, _ = self._session(words, folder, name)
             if session and session == publisher.session:
                 path = f"{folder}/{quote(name, safe='')}"
@@ -74,6 +74,28 @@ class OvenMediaEngine:
                 self._response(words, reply.body, reply.status)
                 return reply.status == HTTPStatus.OK
         return False
+
+    def _streams(self, words: Words) -> Iterator[tuple[str, str, str]]:
+        """Application, its API's folder of streams, and name: of every stream, as long as there is time."""
+        deadline_s = time.monotonic() + self._listing_s
+        count = 0
+        for vhost in self._names(words, "/v1/vhosts"):
+            apps = f"/v1/vhosts/{quote(vhost, safe='')}/apps"
+            for app in self._names(words, apps):
+                folder = f"{apps}/{quote(app, safe='')}/streams"
+                for name in self._names(words, folder):
+                    count += 1
+                    if count > _MAX_STREAMS:
+                        raise words.odd(f"more than {_MAX_STREAMS} streams")
+                    yield app, folder, name
+                    self._check_time(words, deadline_s)
+                self._check_time(words, deadline_s)
+            self._check_time(words, deadline_s)
+
+    def _check_time(self, words: Words, deadline_s: float) -> None:
+        if time.monotonic() > deadline_s:
+            problem = f"asking for each of its streams took longer than {self._listing_s:g} s"
+            raise ServerUnreachable(words.operation, self._name, problem, hint="is it overloaded, or far away?")
 
     def _names(self, words: Words, path: str) -> list[str]:
         reply = self._api.ask(Call(words.operation, path))

@@ -31,6 +31,8 @@ from streamguard.worker.safety_metrics import SafetyMetrics
 
 _BEAT_S = 30.0
 _LAST_S = 1.0
+_IN_HEAPS = (Result.EXPIRED, Result.NO_SESSION)
+"""The first enforcer ever finds those of a week: a line for each would be thousands."""
 
 log = structlog.get_logger()
 
@@ -97,7 +99,10 @@ class _Observer:
 
     def settled(self, order: Order, settled: Settled, event: str) -> None:
         self._metrics.settled(settled)
-        log_settled(order, settled)
+        if settled.result in _IN_HEAPS:
+            self._ignored[settled.result].tell(settled.why, stream=order.stream)
+        else:
+            log_settled(order, settled)
         self._tell(event)
 
     def ignored(self, result: Result, why: str) -> None:

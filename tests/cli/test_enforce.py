@@ -99,6 +99,26 @@ def test_a_real_publisher_is_cut_and_the_next_one_of_its_name_is_not(
     assert "enforced" in done.err
 
 
+def test_kill_9_loses_no_signal(
+    redis_server: RedisServer, *, rtmp_server: RtmpServer, clips: Clips, key_file: Path
+) -> None:
+    """It had the signal, and no media server to cut at; the one that is started in its place cuts at once."""
+    server = f"nginx-rtmp=http://127.0.0.1:{rtmp_server.http_port}/control"
+    (port,) = free_ports(1)
+    with rtmp_server.publish("left", clips.known) as publisher:
+        session = listed(server, "live/left").session
+        dead = start(redis_server, key_file, "--http-port", port)
+        send(redis_server, a_kill(session, stream="live/left", now_unix_s=time.time()))
+        eventually(lambda: '"under_way": 1' in page(port, "/readyz")[1], what="the signal is under way")
+        dead.kill()
+        assert ended(dead).status == -signals.SIGKILL
+        process = start(redis_server, key_file, server=server)
+        eventually(lambda: not publisher.running, what="the publisher is cut")
+        assert [ack["outcome"] for ack in eventually(lambda: acks(redis_server))] == ["executed"]
+        process.send_signal(signals.SIGTERM)
+        assert ended(process).status == 0
+
+
 def test_it_tells_how_it_stands(redis_server: RedisServer, key_file: Path) -> None:
     """Alive and ready with a server that does not answer, which its page and its metrics show; a signal waits."""
     (port,) = free_ports(1)

@@ -229,6 +229,19 @@ def test_a_hint_is_one_listing_more_however_many_there_are() -> None:
         assert server.asked == 2
 
 
+def test_hints_do_not_hurry_a_server_that_fails() -> None:
+    """It is asked again when its own pause is over, while a healthy one was hinted, and asked, twice."""
+    sick, healthy = FakeServer(), FakeServer()
+    sick.list(DOWN)
+    with running(sick, every_s=600) as (failing, _), running(healthy, every_s=600) as (other, _):
+        eventually(lambda: failing.state.failures == 1 and other.state.listings == 1, what="the first listings")
+        for listings in (2, 3):
+            failing.hint()
+            other.hint()
+            eventually(lambda listings=listings: other.state.listings == listings, what="another one")  # type: ignore[misc]  # bound now
+        assert sick.asked == 1
+
+
 def test_a_server_that_hangs_costs_its_own_thread_only() -> None:
     """The state goes on being readable, and stopping does not wait for it."""
     server = FakeServer(publisher("live/a"))

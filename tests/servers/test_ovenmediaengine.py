@@ -1,12 +1,14 @@
 """streamguard.servers.ovenmediaengine: what is its own; the rest is in tests/contract/test_media_server.py."""
 
+import threading
+
 import pytest
 
-from streamguard.errors import ServerNotUnderstood, ServerRefused
-from streamguard.servers.http_api import read_api_url
+from streamguard.errors import ServerNotUnderstood, ServerRefused, ServerUnreachable
+from streamguard.servers.http_api import ApiLimits, read_api_url
 from streamguard.servers.ovenmediaengine import OvenMediaEngine
 from tests.fake_media_servers import FakeOvenMediaEngine, send_json
-from tests.http_server import Web
+from tests.http_server import Answer, Web
 
 STREAMS = "/v1/vhosts/default/apps/live/streams"
 
@@ -101,3 +103,19 @@ def test_another_status_inside_than_outside_is_an_error(fake: FakeOvenMediaEngin
     fake.drops_wrong = lambda page: send_json(page, {"statusCode": 404, "message": "Could not find the stream"})
     with pytest.raises(ServerNotUnderstood, match="statusCode"):
         server.drop(publisher)
+
+
+def test_a_listing_does_not_take_for_ever(fake: FakeOvenMediaEngine) -> None:
+    """Each stream is asked for, and each answer may come just in time: all of them together have a limit, too."""
+    for number in range(100):
+        fake.publish(f"cam-{number}")
+    respond, pause = fake.respond, threading.Event()
+
+    def slowly(answer: Answer) -> None:
+        pause.wait(0.04)
+        respond(answer)
+
+    fake.web.otherwise = slowly
+    url = read_api_url(fake.url, of="ome")
+    with pytest.raises(ServerUnreachable, match="took longer than 2 s"):
+        OvenMediaEngine(url, name="ome", limits=ApiLimits(total_s=0.2)).publishers()

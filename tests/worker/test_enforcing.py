@@ -14,7 +14,7 @@ from streamguard.enforce.enforcer import Result, Settled
 from streamguard.errors import UsageError
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcing import EnforceService, log_server, log_settled, media_servers
-from tests.enforce.orders import an_order
+from tests.enforce.orders import a_kill, an_order
 from tests.kill_signals import KEY
 from tests.local_servers import free_ports
 from tests.redis_servers import PASSWORD, RedisServer
@@ -71,6 +71,17 @@ def test_each_end_of_a_signal_is_a_line(logs: Logs) -> None:
     failed, done = named(logs, "enforced")
     assert (failed["log_level"], failed["why"], failed["stream"]) == ("error", "connection refused", "live/cam")
     assert (done["log_level"], done["seconds"]) == ("warning", 0.051)
+
+
+def test_what_comes_in_heaps_is_one_line(redis_server: RedisServer, logs: Logs) -> None:
+    """The first enforcer ever finds the expired kills of a week; each is acknowledged and counted all the same."""
+    for number in range(50):
+        fields = a_kill(f"nginx-{number}").fields()
+        redis_server.run("XADD", "{streamguard}:signals", "*", *(part for pair in fields.items() for part in pair))
+    with running(a_config(redis_server.url)):
+        eventually(lambda: len(redis_server.entries("{streamguard}:acks")) == 50)
+    assert [line["times"] for line in named(logs, "signal_expired")] == [1]
+    assert named(logs, "enforced") == []
 
 
 def test_each_change_of_a_server_is_a_line(logs: Logs) -> None:
