@@ -223,6 +223,45 @@ class GateConfig(_Section):
         return value.split() if isinstance(value, str) else value
 
 
+class BreakerConfig(_Section):
+    """How many kills are believed: in all, and in how many streams of one reference. 0: any number."""
+
+    kills: Annotated[Whole, Field(ge=0, le=10_000)] = 100
+    kills_within_s: PositiveSeconds = 60.0
+    streams: Annotated[Whole, Field(ge=0, le=10_000)] = 50
+    streams_within_s: PositiveSeconds = 600.0
+
+
+class HoldConfig(_Section):
+    """Labels whose kills wait for an operator's yes; `then` must be chosen where there are any."""
+
+    labels: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...], Field(max_length=1000)] = ()
+    for_s: PositiveSeconds = 120.0
+    then: Literal["kill", "let_go"] | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_from_environment(cls, value: Any) -> Any:
+        return value.split() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _what_then(self) -> Self:
+        if self.labels and self.then is None:
+            raise PydanticCustomError("then", 'labels need `then`, what becomes of a kill in time: "kill" or "let_go"')
+        return self
+
+
+class WebhookConfig(_Section):
+    """Who is told of signals, beside Redis."""
+
+    url: Annotated[SecretStr, Field(min_length=1)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+    key_file: Path | None = None
+    verdicts: Annotated[tuple[Literal["kill", "limit", "review", "held", "undo"], ...], Field(min_length=1)] = (
+        "kill", "limit", "review", "held", "undo",
+    )  # fmt: skip
+
+
 class EnforceConfig(_Section):
     """The enforcer: whose sessions it cuts."""
 
@@ -232,6 +271,14 @@ class EnforceConfig(_Section):
     accept_unsigned: bool = False
     http_port: Annotated[Whole, Field(ge=0, le=65_535)] = 9465
     drain_timeout_s: Annotated[Number, Field(ge=2, le=60)] = 8.0
+    breaker: BreakerConfig = BreakerConfig()
+    hold: HoldConfig = HoldConfig()
+    webhooks: Annotated[tuple[WebhookConfig, ...], Field(max_length=20)] = ()
+
+    @field_validator("webhooks", mode="before")
+    @classmethod
+    def _webhooks_from_environment(cls, value: Any) -> Any:
+        return [{"url": url} for url in value.split()] if isinstance(value, str) else value
 
     @field_validator("servers", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from streamguard.cli.library_shard import shard
 from streamguard.enforce.gate_metrics import GateMetrics
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.metrics import Metrics
+from streamguard.worker.safety_metrics import SafetyMetrics
 from tests.programs import need, skip_or_fail
 
 TOP = Path(__file__).parent.parent
@@ -33,6 +34,7 @@ def scraped() -> str:
     """What a worker that enforces by itself shows: all that a worker does, and all that an enforcer does."""
     registry = Metrics().registry
     EnforcerMetrics(registry, servers=("nginx-rtmp",))
+    SafetyMetrics(registry, webhooks=("platform",))
     return generate_latest(registry).decode()
 
 

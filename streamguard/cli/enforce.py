@@ -31,6 +31,13 @@ PATH = click.Path(path_type=Path)
     multiple=True,
     help="A media server whose sessions to cut; may be given several times. Else enforce.servers.",
 )
+@click.option(
+    "--webhook",
+    "webhooks",
+    metavar="URL",
+    multiple=True,
+    help="A platform that is told of each signal; may be given several times. Else enforce.webhooks.",
+)
 @click.option("--http-port", metavar="PORT", help="Metrics and health, on http.host; 0 is off. Default: 9465")
 @click.option(
     "--stop-after", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End by itself, as by SIGTERM."
@@ -44,6 +51,7 @@ def enforce(
     key_file: Path | None,
     accept_unsigned: bool,
     servers: tuple[str, ...],
+    webhooks: tuple[str, ...],
     http_port: str | None,
     stop_after: float | None,
     as_json: bool,
@@ -61,7 +69,11 @@ def enforce(
         --server nginx-rtmp=http://127.0.0.1:8080/control
       streamguard enforce --config /etc/streamguard.toml --json
       streamguard enforce --redis redis://10.0.0.5 --key-file hmac.key \\
-        --server nginx-rtmp@edge-1=http://10.0.0.7:8080/control --server nginx-rtmp@edge-2=http://10.0.0.8:8080/control
+        --webhook https://platform.example/streamguard --server nginx-rtmp@edge-1=http://10.0.0.7:8080/control --server nginx-rtmp@edge-2=http://10.0.0.8:8080/control
+
+    What is held for an operator's yes, and what is one of too many, is not cut: `streamguard signals held`,
+    `streamguard breaker status`. Webhooks are told of every genuine signal, apart from the cuts, and again until each
+    signal expires.
 
     \b
     Exit status: 0 when it was asked to end, 2 on errors.
@@ -71,6 +83,7 @@ def enforce(
         "redis.prefix": prefix,
         "signals.hmac_key_file": key_file,
         "enforce.servers": list(servers) or None,
+        "enforce.webhooks": [{"url": url} for url in webhooks] or None,
         "enforce.http_port": http_port,
     }
     overrides: dict[str, object] = {name: value for name, value in given.items() if value is not None}

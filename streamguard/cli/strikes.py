@@ -1,31 +1,24 @@
 """`streamguard strikes`: who is refused at the gate, and why; add a strike, or take one back."""
 
-import getpass
 import json
-import re
 import secrets
-import socket
 import time
-from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from streamguard.cli.exits import EXIT_OK
+from streamguard.cli.lengths import seconds_of
+from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown
-from streamguard.config import load_config
 from streamguard.core.strikes import StrikeRecord, standing
 from streamguard.enforce.strike_ledger import MOST_AUDIT, StrikeLedger, open_ledger
 from streamguard.enforce.strikes import AuditEntry, Strike, StruckKey, read_key
 from streamguard.errors import UsageError, counted
 from streamguard.types import SessionId, StreamId
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_LENGTH = re.compile(r"(\d{1,9})([smhd])")
-_LONGEST_S = 315_360_000
 _AUDIT_SHOWN = 100
 
 
@@ -34,21 +27,8 @@ def strikes() -> None:
     """Who is refused when publishing begins."""
 
 
-def _where(command: Callable[..., int]) -> Callable[..., int]:
-    """The options that say which Redis."""
-    options = (
-        click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file with redis.url."),
-        click.option("--redis", "redis_url", metavar="URL", help="Where strikes are; else redis.url, SG__REDIS__URL."),
-        click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]"),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
-    )
-    for option in options:
-        command = option(command)
-    return command
-
-
 @strikes.command("list")
-@_where
+@where
 @click.option("--audit", is_flag=True, help="Instead: who added and lifted what, when and why, oldest first.")
 @click.option("--key", help="Of this key alone.")
 @click.option(
@@ -86,10 +66,10 @@ def list_(
 
 @strikes.command()
 @click.argument("key")
-@_where
+@where
 @click.option("--reason", required=True, help="Why; it is kept.")
 @click.option("--for", "length", metavar="30m|2h|7d", help="So long; else as [gate] refuse_for_s says.")
-@click.option("--by", "who", help="Who does it.  [default: the user of this machine]")
+@by
 def add(
     *,
     key: str,
@@ -111,8 +91,8 @@ def add(
       streamguard strikes add --redis redis://localhost stream:live/cam --reason "court order 17" --for 30d
       streamguard strikes add --redis redis://localhost address:203.0.113.9 --reason "comes again and again"
     """
-    for_s = None if length is None else _seconds(length)
-    key, reason = read_key(key), _reason(reason)
+    for_s = None if length is None else seconds_of(length, operation="add strike for")
+    key, reason = read_key(key), reason_of(reason)
     strike = Strike(
         signal_id=f"op_{secrets.token_hex(16)}",
         keys=(key,),
@@ -123,7 +103,7 @@ def add(
         decided_unix_s=time.time(),
     )
     with closing(_ledger(config_path, redis_url=redis_url, prefix=prefix)) as ledger:
-        ledger.add(strike, who=who or _operator(), for_s=for_s)
+        ledger.add(strike, who=who or operator(), for_s=for_s)
         # Another operator may have lifted it meanwhile, and a short one may be over.
         nothing = StruckKey(key, standing((), now_unix_ms=0))
         entry = next((each for each in ledger.active() if each.key == key), nothing)
@@ -134,10 +114,10 @@ def add(
 
 @strikes.command()
 @click.argument("key", required=False)
-@_where
+@where
 @click.option("--signal", "signal_id", help="Instead of KEY: the strike of this kill-signal, from all its keys.")
 @click.option("--reason", required=True, help="Why; it is kept.")
-@click.option("--by", "who", help="Who does it.  [default: the user of this machine]")
+@by
 def lift(
     *,
     key: str | None,
@@ -162,7 +142,7 @@ def lift(
         raise UsageError(
             "lift strike", "", "it takes a KEY or --signal ID", hint="`streamguard strikes list` shows keys"
         )
-    name, reason = who or _operator(), _reason(reason)
+    name, reason = who or operator(), reason_of(reason)
     with closing(_ledger(config_path, redis_url=redis_url, prefix=prefix)) as ledger:
         if signal_id is not None:
             count, others = ledger.lift_signal(signal_id, who=name, reason=reason), []
@@ -194,52 +174,29 @@ def _same_signal(ledger: StrikeLedger, key: str) -> list[StruckKey]:
 
 
 def _ledger(path: Path | None, *, redis_url: str | None, prefix: str | None) -> StrikeLedger:
-    given = {"redis.url": redis_url, "redis.prefix": prefix}
-    return open_ledger(load_config(path, overrides={name: value for name, value in given.items() if value is not None}))
-
-
-def _seconds(text: str) -> float:
-    found = _LENGTH.fullmatch(text)
-    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
-    if not 0 < seconds <= _LONGEST_S:
-        raise UsageError("add strike for", text[:50], "no length of time", hint="30m, 2h or 7d, 3650d at most")
-    return float(seconds)
-
-
-def _reason(text: str) -> str:
-    if not text.strip():
-        raise UsageError("keep reason", "", "it is empty", hint="say in --reason why, for who asks in a year")
-    return text.strip()
-
-
-def _operator() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # no name, in a container say
-        user = "somebody"
-    return f"{user}@{socket.gethostname()}"
+    return open_ledger(config_of(path, redis_url=redis_url, prefix=prefix))
 
 
 def _line(each: StruckKey | AuditEntry) -> str:
     if isinstance(each, AuditEntry):
-        until = f", until {_time(each.standing.until_unix_ms)}" if each.standing.until_unix_ms else ""
+        until = f", until {moment(each.standing.until_unix_ms)}" if each.standing.until_unix_ms else ""
         of = f" [{shown(each.signal_id)}]" if each.signal_id else ""
         head = (
-            f"{_time(each.at_unix_ms)} {shown(each.action)} {shown(each.key)} by {shown(each.who)}: {shown(each.why)}"
+            f"{moment(each.at_unix_ms)} {shown(each.action)} {shown(each.key)} by {shown(each.who)}: {shown(each.why)}"
         )
         return f"{head}{of}{until}"
     newest = each.standing.newest
     why = "" if newest is None else f": {shown(newest.reason)} [{shown(newest.signal_id)}] by {shown(newest.who)}"
     count = counted(each.standing.count, "strike")
-    return f"{shown(each.key)} until {_time(each.standing.until_unix_ms)}, {count}{why}"
+    return f"{shown(each.key)} until {moment(each.standing.until_unix_ms)}, {count}{why}"
 
 
 def _tree(each: StruckKey | AuditEntry) -> dict[str, Any]:
     standing = each.standing
-    state: dict[str, Any] = {"count": standing.count, "until": _time(standing.until_unix_ms) or None}
+    state: dict[str, Any] = {"count": standing.count, "until": moment(standing.until_unix_ms) or None}
     if isinstance(each, AuditEntry):
         told = {"action": each.action, "who": each.who, "why": each.why, "signal": each.signal_id}
-        return {"at": _time(each.at_unix_ms), "key": each.key, **told, **state}
+        return {"at": moment(each.at_unix_ms), "key": each.key, **told, **state}
     return {"key": each.key, **state, **({} if standing.newest is None else _newest(standing.newest))}
 
 
@@ -251,13 +208,5 @@ def _newest(record: StrikeRecord) -> dict[str, str]:
         "reference": record.reference,
         "reason": record.reason,
         "who": record.who,
-        "at": _time(record.at_unix_ms),
+        "at": moment(record.at_unix_ms),
     }
-
-
-def _time(unix_ms: int) -> str:
-    """Empty where there is none, or none that can be written."""
-    try:
-        return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="seconds") if unix_ms else ""
-    except (ValueError, OverflowError, OSError):
-        return ""

@@ -1,6 +1,7 @@
 """One media server's desk: a thread that takes the next step of all its orders, so that no other server waits for it.
 
-Each round strikes what is new, lists the publishers once for all orders that are due, and drops at most a few at once.
+Each round asks whether what is new may be executed, strikes it, lists the publishers once for all orders that are due,
+and drops at most a few at once.
 """
 
 import ipaddress
@@ -16,6 +17,7 @@ from typing import Protocol
 
 from streamguard.core.backoff import delay_s
 from streamguard.enforce.enforcer import Order, Progress, Settled, Step, next_step, without_listing
+from streamguard.enforce.permits import PERMITTED, Permit
 from streamguard.enforce.strikes import Strike, publisher_keys
 from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, UsageError
 from streamguard.servers.server import MediaServer, Publisher
@@ -34,6 +36,9 @@ VERIFY_FIRST_S = 0.015
 VERIFY_CAP_S = 1.0
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 5.0
+ASK_AGAIN_S = 0.5
+"""How often it is looked whether a held kill was decided on, while few are; of many, so many a second."""
+ASKED_A_SECOND = 100
 
 
 class StrikeBook(Protocol):
@@ -44,6 +49,23 @@ class StrikeBook(Protocol):
 
         Raises SignalsUnreachable, SignalsRejected, or UsageError for a name that cannot be struck.
         """
+
+
+class PermitBook(Protocol):
+    """Who may say no: an operator, or the breaker."""
+
+    def ask(self, order: Order, /) -> Permit:
+        """One round trip at most where it is permitted. Asking again is harmless. Called by one thread.
+
+        Raises SignalsUnreachable, SignalsRejected where nobody else can answer.
+        """
+
+
+class EverythingPermitted:
+    """A PermitBook where nothing is held and no number is too many."""
+
+    def ask(self, _order: Order, /) -> Permit:
+        return PERMITTED
 
 
 class ServerStatus(Enum):
@@ -85,6 +107,7 @@ class _Task:
     due_s: float
     verified: int = 0
     failed: int = 0
+    held: bool = False
 
 
 class Desk:
@@ -100,8 +123,10 @@ class Desk:
         on_settled: Callable[[Order, Settled], None],
         on_change: Callable[[str, ServerState], None] = lambda _name, _state: None,
         options: DeskOptions = DeskOptions(),
+        permits: PermitBook | None = None,
     ) -> None:
         self.name = server.name
+        self._permits = permits or EverythingPermitted()
         self._server = server
         self._strikes = strikes
         self._on_settled = on_settled
@@ -110,6 +135,8 @@ class Desk:
         self._tasks: dict[str, _Task] = {}
         self._changed = threading.Condition()
         self._stopping = False
+        self._redis_problem = ""
+        """Of this round."""
         self._checked_s = -CHECK_EVERY_S
         self._twice: frozenset[SessionId] = frozenset()
         self._named: Mapping[tuple[SessionId, StreamId], Publisher] = {}
@@ -152,14 +179,19 @@ class Desk:
         """The next step of every order that is due; returns the seconds until the next is."""
         self.beat_at_s = now_s = self._options.monotonic()
         with self._changed:
-            due = [task for task in self._tasks.values() if task.due_s <= now_s + TOGETHER_S][:ORDERS_A_ROUND]
+            due = [task for task in self._tasks.values() if task.due_s <= now_s + TOGETHER_S]
         if due:
-            self._take_steps(due)
-        elif now_s - self._checked_s >= CHECK_EVERY_S:
-            self._list()
+            # Those that only wait for somebody's yes keep nobody waiting.
+            self._take_steps(sorted(due, key=lambda task: task.held)[:ORDERS_A_ROUND])
+        else:
+            self._look_after()
         with self._changed:
             nearest_s = min((task.due_s for task in self._tasks.values()), default=self._checked_s + CHECK_EVERY_S)
         return max(0.0, nearest_s - self._options.monotonic())
+
+    def _look_after(self) -> None:
+        if self._options.monotonic() - self._checked_s >= CHECK_EVERY_S:
+            self._list()
 
     def _run(self) -> None:
         ended_well = False
@@ -176,13 +208,18 @@ class Desk:
                 self._become(ServerStatus.ENDED, problem)
 
     def _nothing_goes_well(self) -> bool:
-        return all(task.failed for task in self._tasks.values())
+        return all(task.failed or task.held for task in self._tasks.values())
 
     def _is_called(self) -> bool:
         now_s = self._options.monotonic()
         return self._stopping or any(task.due_s <= now_s for task in self._tasks.values())
 
-    def _take_steps(self, due: list[_Task]) -> None:
+    def _take_steps(self, asking: list[_Task]) -> None:
+        self._redis_problem = ""
+        due = [task for task in asking if task.progress.permitted or self._is_permitted(task)]
+        if not due:
+            self._look_after()
+            return
         if not self._options.strike_addresses:
             self._strike(due, {})
         listed = self._list()
@@ -211,8 +248,31 @@ class Desk:
             task.verified = 0
             self._follow(task, Step.WAIT, went_well=progress.dropped_unix_s is not None)
 
+    def _is_permitted(self, task: _Task) -> bool:
+        """False: it is over, or asks again later."""
+        order = task.progress.order
+        try:
+            permit = self._permits.ask(order)
+        except SignalsError as error:
+            task.progress = replace(task.progress, problem=str(error))
+            self._follow(task, without_listing(task.progress, now_unix_s=self._options.clock()), went_well=False)
+            return False
+        task.held = permit.held
+        if permit.result is not None:
+            self._follow(task, Settled(permit.result, permit.why), went_well=True)
+        elif permit.held:
+            task.failed = 0
+            held = sum(each.held for each in self._tasks.values())
+            task.due_s = self._options.monotonic() + max(ASK_AGAIN_S, held / ASKED_A_SECOND)
+        else:
+            task.progress = replace(task.progress, permitted=True, problem="")
+            self._redis_problem = self._redis_problem or permit.problem
+            return True
+        return False
+
     def _strike(self, tasks: list[_Task], listed: Mapping[SessionId, Publisher]) -> None:
-        problem = ""
+        # Where Redis has just not answered, it is not waited for once more: the cut comes first.
+        problem = self._redis_problem
         for task in tasks:
             if task.progress.struck_unix_s is not None or task.progress.never_struck:
                 continue

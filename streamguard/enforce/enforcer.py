@@ -1,6 +1,7 @@
 """What an enforcer makes of one kill-signal, and what its next step is. Pure: desk.py takes the steps.
 
     understand -> signature -> kind -> ours? -> expiry     judge()
+    may it be executed?                                    permits.py
     strike -> list -> drop -> list until it is gone        next_step(), after each listing
 
 Every step may be taken again, by another enforcer too: a strike is one for each signal, a drop names one session.
@@ -39,6 +40,10 @@ class Result(Enum):
     NOT_UNDERSTOOD = "not_understood"
     OTHER_SERVER = "other_server"
     NOT_A_KILL = "not_a_kill"
+    BREAKER = "breaker"
+    REJECTED = "rejected"
+    NOT_APPROVED = "not_approved"
+    UNDONE = "undone"
 
     @property
     def outcome(self) -> Outcome | None:
@@ -52,6 +57,10 @@ _OUTCOMES = {
     Result.SUCCESSOR: Outcome.REFUSED,
     Result.NO_SESSION: Outcome.REFUSED,
     Result.EXPIRED: Outcome.REFUSED,
+    Result.BREAKER: Outcome.REFUSED,
+    Result.REJECTED: Outcome.REFUSED,
+    Result.NOT_APPROVED: Outcome.REFUSED,
+    Result.UNDONE: Outcome.REFUSED,
     Result.FAILED: Outcome.FAILED,
 }
 
@@ -68,6 +77,8 @@ class Order:
     label: str
     decided_unix_s: float
     expires_unix_s: float
+    nats: float = 0.0
+    at_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,8 @@ class Progress:
 
     order: Order
     received_unix_s: float
+    permitted: bool = False
+    """Nothing stands against it: it is not held, and not one of too many."""
     struck_unix_s: float | None = None
     dropped_unix_s: float | None = None
     """The server said that it cut it."""
@@ -118,7 +131,13 @@ class Step(Enum):
 
 def judge(signal: ReceivedSignal, terms: Terms, *, now_unix_s: float) -> tuple[Order, Settled | None]:
     """The order in a signal, and its end where it must not be executed."""
-    order = Order(
+    order = order_of(signal)
+    return order, _why_not(signal, order, terms, now_unix_s=now_unix_s)
+
+
+def order_of(signal: ReceivedSignal) -> Order:
+    """What is kept of it, whatever it says, and whether or not anybody vouches for it."""
+    return Order(
         id=signal.id,
         stream=StreamId(signal.stream),
         session=SessionId(signal.session),
@@ -127,8 +146,9 @@ def judge(signal: ReceivedSignal, terms: Terms, *, now_unix_s: float) -> tuple[O
         label=signal.label,
         decided_unix_s=signal.sent_at.timestamp(),
         expires_unix_s=signal.expires_at.timestamp(),
+        nats=signal.nats,
+        at_s=signal.at_s,
     )
-    return order, _why_not(signal, order, terms, now_unix_s=now_unix_s)
 
 
 def _why_not(signal: ReceivedSignal, order: Order, terms: Terms, *, now_unix_s: float) -> Settled | None:

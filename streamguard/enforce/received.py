@@ -15,6 +15,8 @@ from streamguard.signing import verify
 from streamguard.types import Verdict
 
 _VERDICTS = {event_type(verdict): verdict.value for verdict in Verdict if verdict is not Verdict.CLEAR}
+# What is told about a kill-signal, in the same form: notices.py.
+_VERDICTS |= {f"org.streamguard.{word}.v1": word for word in ("held", "undo")}
 _LONGEST_NAME = 1000
 
 

@@ -28,10 +28,20 @@ class GroupReader:
     One thread at a time. Every error leaves it ready for the next call: what a lost reply held comes again.
     """
 
-    def __init__(self, target: RedisTarget, *, prefix: str, group: str, consumer: str) -> None:
+    def __init__(
+        self,
+        target: RedisTarget,
+        *,
+        prefix: str,
+        group: str,
+        consumer: str,
+        stream: str = "signals",
+        mark: str = "done",
+    ) -> None:
+        """`mark` is what keys are called by which a signal is known to be done with."""
         self._target = target
-        self._prefix = prefix
-        self._stream = f"{prefix}signals"
+        self._mark = f"{prefix}{mark}:"
+        self._stream = f"{prefix}{stream}"
         self._group = group
         self._consumer = consumer
         self._after = FIRST_ID
@@ -69,7 +79,11 @@ class GroupReader:
 
     def is_done(self, signal_id: str) -> bool:
         """Whether somebody settled the signal. Raises SignalsUnreachable, SignalsRejected."""
-        return self._call("EXISTS", f"{self._prefix}done:{signal_id}") == 1
+        return self._call("EXISTS", f"{self._mark}{signal_id}") == 1
+
+    def set_done(self, signal_id: str, *, keep_s: float) -> None:
+        """For whoever acknowledges nothing. Raises SignalsUnreachable, SignalsRejected."""
+        self._call("SET", f"{self._mark}{signal_id}", 1, "EX", int(keep_s))
 
     def keep(self, entry_ids: Sequence[str]) -> None:
         """Tells the others that these are being worked on. Raises SignalsUnreachable, SignalsRejected."""

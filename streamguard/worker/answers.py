@@ -7,8 +7,10 @@ from collections.abc import Callable
 import structlog
 
 from streamguard.config import Config
+from streamguard.core.breaker import Scope
 from streamguard.enforce.ack_follower import AckFollower, AckSource, acks_since
 from streamguard.enforce.acks import Outcome
+from streamguard.enforce.breaker_memory import BreakerMemory
 from streamguard.enforce.delivery import Transport
 from streamguard.enforce.desk import ServerStatus
 from streamguard.enforce.enforcer import Order, Settled
@@ -22,9 +24,12 @@ from streamguard.enforce.strikes import StrikeTerms
 from streamguard.errors import OutboxError, UsageError
 from streamguard.signing import signing_key
 from streamguard.worker.ack_metrics import AckMetrics
+from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
-from streamguard.worker.enforcing import Complaint, desks_for, log_settled, media_servers
+from streamguard.worker.enforcing import desks_for, log_settled, media_servers
 from streamguard.worker.metrics import Metrics
+from streamguard.worker.safety import breaker_limits, log_trip
+from streamguard.worker.safety_metrics import SafetyMetrics
 
 AGAIN_EVERY_S = 30.0
 """How often a kill that nobody answered to is delivered again, until it expires."""
@@ -45,9 +50,14 @@ def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> L
     if not texts:
         hint = "give --discover KIND=API_URL,PULL_URL, or enforce.servers in the config"
         raise UsageError("watch --enforce", "", "no media server is named", hint=hint)
+    if config.enforce.hold.labels or config.enforce.webhooks:
+        hint = "name a Redis and run `streamguard enforce`, or leave enforce.hold and enforce.webhooks out"
+        raise UsageError("watch --enforce", "", "held kills and webhooks take a Redis", hint=hint)
     servers = media_servers(texts)
     terms = StrikeTerms(config.gate.refuse_for_s, config.gate.remember_s)
     counts = EnforcerMetrics(metrics.registry, servers=[server.name for server in servers])
+
+    breaker = _memory(config, SafetyMetrics(metrics.registry))
 
     def settled(order: Order, end: Settled) -> None:
         counts.settled(end)
@@ -56,7 +66,11 @@ def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> L
     enforcer = LocalEnforcer(
         stdout,
         make_desks=lambda on_settled: desks_for(
-            servers, lambda: StrikeMemory(terms=terms), by_address=config.gate.by_address, on_settled=on_settled
+            servers,
+            lambda: StrikeMemory(terms=terms),
+            lambda: breaker,
+            by_address=config.gate.by_address,
+            on_settled=on_settled,
         ),
         name=config.worker.name,
         on_settled=settled,
@@ -67,6 +81,19 @@ def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> L
             lambda desk=desk: desk.state.status is ServerStatus.OK  # type: ignore[misc]  # bound now, called later
         )
     return enforcer
+
+
+def _memory(config: Config, metrics: SafetyMetrics) -> BreakerMemory:
+    """The breaker of this process alone; a new start lifts it."""
+
+    def tripped(scope: Scope, reference: str) -> None:
+        metrics.trips.labels(scope.value).inc()
+        log_trip(scope, reference)
+
+    breaker = BreakerMemory(breaker_limits(config.enforce.breaker), on_trip=tripped)
+    metrics.open.labels(Scope.ALL.value).set_function(lambda: breaker.standing().is_open)
+    metrics.open.labels(Scope.REFERENCE.value).set_function(lambda: len(breaker.standing().quarantined))
+    return breaker
 
 
 def again_every_s(config: Config) -> float | None:

@@ -11,21 +11,24 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from streamguard import __version__
 from streamguard.config import Config
-from streamguard.enforce.desk import Desk, DeskOptions, ServerState, ServerStatus, StrikeBook
+from streamguard.enforce.desk import Desk, DeskOptions, PermitBook, ServerState, ServerStatus, StrikeBook
 from streamguard.enforce.enforcement import Enforcement, EnforcerIdentity
 from streamguard.enforce.enforcer import Order, Result, Settled, Terms
 from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
 from streamguard.enforce.strike_ledger import open_ledger
 from streamguard.enforce.strike_reading import checked_target
+from streamguard.enforce.teller import Teller
 from streamguard.errors import SignalsError, SignalsRejected, UsageError
 from streamguard.servers.known import media_server
 from streamguard.servers.server import MediaServer
 from streamguard.servers.spec import read_spec
 from streamguard.signing import signing_key
+from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.safety import SafetyWatch, permit_books, tellers, webhook_names
+from streamguard.worker.safety_metrics import SafetyMetrics
 
-_COMPLAIN_EVERY_S = 60.0
 _BEAT_S = 30.0
 _LAST_S = 1.0
 _IN_HEAPS = (Result.EXPIRED, Result.NO_SESSION)
@@ -47,14 +50,16 @@ def media_servers(specs: Sequence[str]) -> tuple[MediaServer, ...]:
 def desks_for(
     servers: Sequence[MediaServer],
     book_for: Callable[[], StrikeBook],
+    permits_for: Callable[[], PermitBook],
     *,
     by_address: bool,
     on_settled: Callable[[Order, Settled], None],
 ) -> list[Desk]:
-    """A desk for each, with a strike book of its own: those are for one thread at a time."""
+    """A desk for each, with books of its own: those are for one thread at a time."""
     options = DeskOptions(strike_addresses=by_address)
     return [
-        Desk(server, book_for(), on_settled=on_settled, on_change=log_server, options=options) for server in servers
+        Desk(server, book_for(), on_settled=on_settled, on_change=log_server, options=options, permits=permits_for())
+        for server in servers
     ]
 
 
@@ -75,34 +80,6 @@ def log_settled(order: Order, settled: Settled) -> None:
         server=order.server, id=order.id, reference=order.reference,
         seconds=round(dict(settled.timings_s).get("gone", 0.0), 3),
     )  # fmt: skip
-
-
-class Complaint:
-    """A trouble that repeats is a line at once, one a period after that, with how often it was, and one at its end."""
-
-    def __init__(
-        self, event: str, *, every_s: float = _COMPLAIN_EVERY_S, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._event = event
-        self._every_s = every_s
-        self._clock = clock
-        self._count = 0
-        self._again_at_s = 0.0
-        self.problem = ""
-        """Of the last time; empty while all is well."""
-
-    def tell(self, problem: str, **keys: object) -> None:
-        """Empty: it is over."""
-        self.problem = problem
-        if not problem:
-            if self._count:
-                log.info(self._event, over=True, times=self._count)
-            self._count = 0
-            return
-        self._count += 1
-        if self._count == 1 or self._clock() >= self._again_at_s:
-            self._again_at_s = self._clock() + self._every_s
-            log.warning(self._event, problem=problem, times=self._count, **keys)
 
 
 class _Observer:
@@ -165,10 +142,13 @@ class EnforceService:
         servers = media_servers(specs)
         self._names = tuple(server.name for server in servers)
         self._metrics = EnforcerMetrics(CollectorRegistry(), servers=self._names)
+        self._safety = SafetyMetrics(self._metrics.registry, webhooks=webhook_names(config))
         self._observer = _Observer(self._metrics, tell=tell)
         self._draining = False
         with ExitStack() as parts:
             self._enforcement = self._make_enforcement(servers, key, parts)
+            told = tellers(config, self._target, self._permits, key=key, metrics=self._safety, parts=parts)
+            self._beside: tuple[SafetyWatch | Teller, ...] = (SafetyWatch(config, metrics=self._safety), *told)
             self._connect_gauges()
             self._http = self._health_server()
             if self._http is not None:
@@ -183,7 +163,7 @@ class EnforceService:
             )
             raise UsageError("enforce", "", "no Redis named", hint=hint)
         prefix, group = config.redis.prefix, group_of(self._names)
-        target = checked_target(config.redis.url.get_secret_value(), prefix=prefix)
+        self._target = target = checked_target(config.redis.url.get_secret_value(), prefix=prefix)
         consumer = f"{config.enforce.name}@{socket.gethostname()}"
         reader = GroupReader(target, prefix=prefix, group=group, consumer=consumer)
         writer = AckWriter(
@@ -196,6 +176,8 @@ class EnforceService:
         parts.callback(reader.close)
         parts.callback(writer.close)
 
+        self._permits = permit_books(config, target, key=key, metrics=self._safety, parts=parts)
+
         def book() -> StrikeBook:
             ledger = open_ledger(config)
             parts.callback(ledger.close)
@@ -205,7 +187,11 @@ class EnforceService:
             reader,
             writer,
             make_desks=lambda on_settled: desks_for(
-                servers, book, by_address=config.gate.by_address, on_settled=on_settled
+                servers,
+                book,
+                self._permits,
+                by_address=config.gate.by_address,
+                on_settled=on_settled,
             ),
             terms=Terms(servers=self._names, key=key),
             identity=EnforcerIdentity(config.enforce.name, key),
@@ -228,13 +214,24 @@ class EnforceService:
             self._http.start()
             log.info("serving", url=self._http.url)
         log.info("enforcing", streamguard=__version__, servers=",".join(self._names), name=self._config.enforce.name)
+        for part in self._beside:
+            part.start()
         try:
             self._enforcement.run(drain_s=max(0.0, self._config.enforce.drain_timeout_s - _LAST_S))
         finally:
             self._draining = True
+            self._stop_beside()
             left = self._enforcement.under_way
             self._parts.close()
         log.info("stopped", left=left, note="the next enforcer gets what is left" if left else "")
+
+    def _stop_beside(self) -> None:
+        """All at once: what was not told yet stays in Redis for the next."""
+        for part in self._beside:
+            part.ask_to_stop()
+        ends_at_s = time.monotonic() + _LAST_S
+        for part in self._beside:
+            part.stop(max(0.0, ends_at_s - time.monotonic()))
 
     def _connect_gauges(self) -> None:
         self._metrics.under_way.set_function(lambda: self._enforcement.under_way)

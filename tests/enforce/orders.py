@@ -65,4 +65,6 @@ def an_order(session: str = "nginx-1", *, stream: str = "live/cam", now_unix_s: 
         label="terror",
         decided_unix_s=now_unix_s,
         expires_unix_s=now_unix_s + 300.0,
+        nats=31.25,
+        at_s=14.0,
     )

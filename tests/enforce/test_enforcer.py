@@ -266,7 +266,8 @@ def test_whatever_stands_in_the_stream_is_judged(
 def test_a_session_that_may_live_unlisted_is_waited_for_until_the_signal_expires() -> None:
     """Struck, dropped or not: it is neither executed nor gone before that is known. One that is listed is dropped."""
     order, why = an_order(), "nginx was reloaded"
-    for progress in (Progress(order, NOW_UNIX_S), Progress(order, NOW_UNIX_S, NOW_UNIX_S, NOW_UNIX_S + 1)):
+    dropped = Progress(order, NOW_UNIX_S, struck_unix_s=NOW_UNIX_S, dropped_unix_s=NOW_UNIX_S + 1)
+    for progress in (Progress(order, NOW_UNIX_S), dropped):
         step = next_step(progress, None, now_unix_s=NOW_UNIX_S + 2, unlisted=why)
         assert step is Step.WAIT
         end = next_step(progress, None, now_unix_s=order.expires_unix_s + 6, unlisted=why)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import SecretStr
 
-from streamguard.config import Config, DiscoverConfig, EnforceConfig, RedisConfig
+from streamguard.config import BreakerConfig, Config, DiscoverConfig, EnforceConfig, HoldConfig, RedisConfig
 from streamguard.enforce.acks import Outcome
 from streamguard.enforce.desk import ServerState, ServerStatus
 from streamguard.enforce.outbox import Outbox
@@ -18,6 +18,7 @@ from streamguard.errors import UsageError
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.answers import AGAIN_EVERY_S, TELL_EVERY_S, Answers, again_every_s, local_enforcer
 from streamguard.worker.metrics import Metrics
+from tests.enforce.test_local_enforcer import a_signal as a_kill_signal
 from tests.kill_signals import NOW_UNIX_S, a_signal
 from tests.waiting import eventually
 from tests.worker.conftest import Logs
@@ -136,3 +137,26 @@ def test_enforcing_in_the_worker_needs_servers_and_no_redis() -> None:
     discovered = Config(enforce=EnforceConfig(in_watch=True), discover=(block,))
     assert list(local_enforcer(discovered, io.StringIO(), metrics=Metrics()).desks) == ["edge-1"]
     assert list(local_enforcer(Config(enforce=IN_WATCH), io.StringIO(), metrics=Metrics()).desks) == ["nginx-rtmp"]
+
+
+def test_enforcing_in_the_worker_has_a_breaker_of_its_own(logs: Logs) -> None:
+    """Shared by all its servers' desks; what takes a Redis is an error."""
+    for enforce in ({"hold": HoldConfig(labels=("a",), then="kill")}, {"webhooks": ({"url": "http://127.0.0.1:9"},)}):
+        with pytest.raises(UsageError, match="held kills and webhooks take a Redis"):
+            local_enforcer(Config(enforce=_in_watch(**enforce)), io.StringIO(), metrics=Metrics())
+    metrics = Metrics()
+    config = Config(enforce=_in_watch(breaker=BreakerConfig(kills=1, streams=0)))
+    enforcer = local_enforcer(config, io.StringIO(), metrics=metrics)
+    enforcer.start()
+    for session in ("nginx-1", "nginx-2"):
+        enforcer.deliver(a_kill_signal(session))
+    (ack,) = eventually(lambda: enforcer.read(at_most_s=0.1))
+    assert b"breaker: all kills are refused" in ack.fields[b"event"]
+    assert enforcer.waiting == 1
+    enforcer.close()
+    assert [line["scope"] for line in logs if line["event"] == "breaker_open"] == ["all"]
+    assert 'streamguard_breaker_open{scope="all"} 1.0' in generate_latest(metrics.registry).decode()
+
+
+def _in_watch(**options: Any) -> EnforceConfig:  # noqa: ANN401 - as the section
+    return EnforceConfig(in_watch=True, servers=(SecretStr("nginx-rtmp=http://127.0.0.1:9"),), **options)

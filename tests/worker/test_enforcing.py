@@ -12,7 +12,8 @@ from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, S
 from streamguard.enforce.desk import ServerState, ServerStatus
 from streamguard.enforce.enforcer import Result, Settled
 from streamguard.errors import SignalsRejected, UsageError
-from streamguard.worker.enforcing import Complaint, EnforceService, log_server, log_settled, media_servers
+from streamguard.worker.complaints import Complaint
+from streamguard.worker.enforcing import EnforceService, log_server, log_settled, media_servers
 from tests.enforce.orders import a_kill, an_order
 from tests.kill_signals import KEY
 from tests.local_servers import free_ports

@@ -1,0 +1,91 @@
+"""`streamguard breaker`: whether kills are believed, and saying that they are."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
+from streamguard.cli.lengths import seconds_of
+from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
+from streamguard.cli.signals import shown
+from streamguard.enforce.kill_control import open_control
+from streamguard.errors import UsageError
+
+
+@click.group()
+def breaker() -> None:
+    """The mass-kill breaker: too many kills become reviews."""
+
+
+@breaker.command()
+@where
+def status(*, config_path: Path | None, redis_url: str | None, prefix: str | None, as_json: bool) -> int:
+    """Say whether all kills are refused, and which references are in quarantine.
+
+    \b
+    Examples:
+      streamguard breaker status --redis redis://localhost
+      streamguard breaker status --config /etc/streamguard.toml --json
+
+    \b
+    Exit status: 0 where all kills are executed, 1 where some are refused, 2 on errors.
+    """
+    with closing(open_control(config_of(config_path, redis_url=redis_url, prefix=prefix))) as control:
+        standing = control.standing()
+    since = moment(standing.open_since_unix_ms or 0)
+    if as_json:
+        quarantined = [{"reference": name, "since": moment(at)} for name, at in standing.quarantined]
+        click.echo(json.dumps({"open": standing.is_open, "since": since or None, "quarantined": quarantined}))
+    else:
+        click.echo(f"open since {since}: every kill is refused" if standing.is_open else "closed: kills are executed")
+        for name, at in standing.quarantined:
+            click.echo(f"quarantined since {moment(at)}: {shown(name)}")
+    return EXIT_FOUND if standing.is_open or standing.quarantined else EXIT_OK
+
+
+@breaker.command()
+@where
+@click.option("--reference", help="Take this one out of quarantine; without it, let all other kills pass again.")
+@click.option("--reason", required=True, help="Why; it is kept.")
+@click.option("--for", "length", metavar="30m|2h|7d", help="Count nothing for so long: a real incident goes on.")
+@by
+def lift(
+    *,
+    config_path: Path | None,
+    redis_url: str | None,
+    prefix: str | None,
+    as_json: bool,
+    reference: str | None,
+    reason: str,
+    length: str | None,
+    who: str | None,
+) -> int:
+    """Let kills pass again. Without --for they are counted anew from nothing, and as many trip it again.
+
+    What was refused meanwhile stays refused: cut those streams by hand, the acknowledgements name them. Of a bad
+    reference don't lift it: `streamguard library disable` comes first.
+
+    \b
+    Examples:
+      streamguard breaker lift --redis redis://localhost --reference incident-17 --reason "seen it, it is real" --for 1d
+      streamguard breaker lift --redis redis://localhost --reason "the bad reference is disabled"
+    """
+    trust_for_s = 0.0 if length is None else seconds_of(length, operation="lift breaker for")
+    why, name = reason_of(reason), who or operator()
+    if reference == "":
+        raise UsageError("lift breaker", "", "the reference is empty", hint="leave --reference out to lift all")
+    with closing(open_control(config_of(config_path, redis_url=redis_url, prefix=prefix))) as control:
+        stood = control.lift(reference, who=name, reason=why, trust_for_s=trust_for_s)
+    if not stood and not trust_for_s:
+        hint = "`streamguard breaker status` shows what is"
+        raise UsageError("lift breaker", reference or "", "nothing is refused there", hint=hint)
+    what = "all kills" if reference is None else f"reference {shown(reference)}"
+    if as_json:
+        tree = {"lifted": stood, "reference": reference, "trusted_for_s": trust_for_s, "who": name, "why": why}
+        click.echo(json.dumps(tree))
+    else:
+        trusted = f", not counted for {length}" if length else ""
+        click.echo(f"{'lifted' if stood else 'nothing was refused'}: {what}{trusted}")
+    return EXIT_OK

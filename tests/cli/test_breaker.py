@@ -1,0 +1,64 @@
+"""`streamguard breaker`, on a real Redis."""
+
+import json
+
+import pytest
+
+from streamguard.cli.breaker import breaker
+from streamguard.core.breaker import BreakerLimits
+from streamguard.enforce.enforcer import Result
+from streamguard.errors import UsageError
+from tests.cli.calling import invoke
+from tests.enforce.orders import an_order
+from tests.enforce.permit_books import permits_of
+from tests.redis_servers import RedisServer
+
+
+def call(server: RedisServer, *arguments: str) -> tuple[int, str]:
+    result = invoke(breaker, *arguments, "--redis", server.url)
+    if result.exception is not None:
+        raise result.exception
+    return result.exit_code, result.stdout
+
+
+def trip(server: RedisServer, limits: BreakerLimits, *, kills: int = 2) -> list[Result | None]:
+    book = permits_of(server, limits=limits)
+    return [book.ask(an_order(f"{number}", stream=f"live/{number}")).result for number in range(kills)]
+
+
+def test_it_says_what_is_refused(redis_server: RedisServer) -> None:
+    """Exit status 0 only where everything is executed."""
+    assert call(redis_server, "status") == (0, "closed: kills are executed\n")
+    trip(redis_server, BreakerLimits(streams=1))
+    status, text = call(redis_server, "status")
+    assert (status, text.splitlines()[0]) == (1, "closed: kills are executed")
+    assert text.splitlines()[1].startswith("quarantined since 2")
+    trip(redis_server, BreakerLimits(kills=1, streams=0), kills=3)
+    call(redis_server, "lift", "--reference", "clip-1", "--reason", "why")
+    trip(redis_server, BreakerLimits(kills=1, streams=0), kills=4)
+    status, text = call(redis_server, "status", "--json")
+    tree = json.loads(text)
+    assert (status, tree["open"], tree["quarantined"]) == (1, True, [])
+    assert call(redis_server, "status")[1].startswith("open since 2")
+
+
+def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
+    """For so long as was said; what nothing stands against is an error unless it is to be trusted."""
+    limits = BreakerLimits(streams=1)
+    assert trip(redis_server, limits) == [None, Result.BREAKER]
+    words = ("lift", "--reference", "clip-1", "--reason", "it is real", "--by", "anna")
+    assert call(redis_server, *words, "--for", "1d") == (0, "lifted: reference clip-1, not counted for 1d\n")
+    assert trip(redis_server, limits, kills=9) == [None] * 9
+    with pytest.raises(UsageError, match="nothing is refused there; `streamguard breaker status`"):
+        call(redis_server, *words)
+    _, text = call(redis_server, "lift", "--reason", "why", "--for", "5m", "--json")
+    assert (json.loads(text)["lifted"], json.loads(text)["trusted_for_s"]) == (False, 300.0)
+
+
+@pytest.mark.parametrize(
+    "words", [("--reason", " "), ("--reason", "why", "--for", "1w"), ("--reason", "a", "--reference", "")]
+)
+def test_a_lift_takes_a_reason_and_a_length_that_is_one(redis_server: RedisServer, words: tuple[str, ...]) -> None:
+    """Each is told with the next step."""
+    with pytest.raises(UsageError):
+        call(redis_server, "lift", *words)
