@@ -99,8 +99,8 @@ class GroupReader:
         """
         if entry_ids:
             idle_ms = int(idle_s * 1000)
-            leaving = (self._stream, self._group, _SHELF, 0, *entry_ids, "IDLE", idle_ms, "JUSTID")
-            self._call("XCLAIM", *leaving, parse_justid=True)
+            to = (self._stream, self._group, _SHELF)
+            self._call("XCLAIM", *to, 0, *entry_ids, "IDLE", idle_ms, "JUSTID", parse_justid=True)
 
     def close(self) -> None:
         client, self._client = self._client, None
