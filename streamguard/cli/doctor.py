@@ -25,7 +25,6 @@ from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.errors import (
     EvidenceError,
     OutboxError,
-    ServerUnreachable,
     SignalsUnreachable,
     StreamGuardError,
     counted,
@@ -200,8 +199,6 @@ def _next_step(error: StreamGuardError) -> str:
     """For an error that has none of its own: a worker would try again, but whoever asks now wants it mended."""
     if isinstance(error, SignalsUnreachable):
         return "does Redis run, and is redis.url right?"
-    if isinstance(error, ServerUnreachable):
-        return "does it run, and is its URL right?"
     return f'see {type(error).__name__} in "Errors", docs/operations.md'
 
 

@@ -188,7 +188,7 @@ def test_media_servers_are_asked_who_publishes(run: Run, options: list[object], 
     found = _findings(done.out)
     assert found["discover nginx-rtmp"] == found["enforce nginx-rtmp"] == ("ok", "answers, 1 publisher")
     assert found["enforce far"][0] == "problem"
-    assert found["enforce far"][1].endswith("; does it run, and is its URL right?")
+    assert found["enforce far"][1].endswith("connection refused; is the server up, and the address right?")
     assert found["enforce"][0] == "note"
     assert "[[discover]] has no far" in found["enforce"][1]
     assert done.status == 1
