@@ -6,21 +6,23 @@ import hmac
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from urllib.parse import parse_qs
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamguard.errors import ServerNotUnderstood, UsageError
-from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest
+from streamguard.servers.hooks import HookKind, HookRequest, PublishRequest
 from streamguard.servers.hooks_by_kind import HOOKS, hooks_with_secrets
 from streamguard.servers.http_api import read_api_url
 from streamguard.servers.known import SERVER_KINDS
 from streamguard.servers.nginx_rtmp import NginxRtmp
+from streamguard.servers.node_media_server import NodeMediaServer
 from streamguard.types import SessionId, StreamId
 from tests.http_server import Answer, Web
 from tests.local_servers import RtmpServer
+from tests.node_media_servers import NodeServer
 from tests.scenes import Clips
 from tests.waiting import eventually
 
@@ -220,26 +222,28 @@ def test_a_request_that_names_no_stream_is_not_understood(kind: str) -> None:
 
 
 class Gate:
-    """What a real nginx asked, each request as it was read, and answered with yes."""
+    """What a real server asked, each request as it was read, and answered with yes until the test says no."""
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, web: Web, kind: str) -> None:
+        self.allows = True
         self.asked: list[PublishRequest] = []
-        self.forms: list[dict[str, list[str]]] = []
+        self._hooks = HOOKS[kind]
         web.otherwise = self._answer
 
+    def first(self, kind: HookKind) -> PublishRequest:
+        return eventually(lambda: [one for one in self.asked if one.kind is kind], what=f"it asked: {kind}")[0]
+
     def _answer(self, answer: Answer) -> None:
-        self.forms.append(parse_qs(answer.body.decode("latin-1")))
-        self.asked.append(
-            HOOKS["nginx-rtmp"].read(HookRequest(answer.method, answer.path, answer.query, {}, answer.body))
-        )
-        yes: HookAnswer = HOOKS["nginx-rtmp"].answer(True)  # noqa: FBT003 - as the Protocol has it
-        answer.send(yes.body, status=yes.status)
+        request = HookRequest(answer.method, answer.path, answer.query, {}, answer.body)
+        self.asked.append(self._hooks.read(request))
+        said = self._hooks.answer(self.allows)
+        answer.send(said.body, status=said.status)
 
 
 @pytest.fixture
 def hooked(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RtmpServer, Gate]]:
     """An nginx that asks a gate."""
-    gate = Gate(web)
+    gate = Gate(web, "nginx-rtmp")
     hooks = f"on_publish {web.url('/on_publish')}; on_publish_done {web.url('/on_publish_done')};"
     folder = tmp_path_factory.mktemp("hooked")
     server = RtmpServer(folder, directives=f"notify_method post; {hooks}").start()
@@ -248,18 +252,48 @@ def hooked(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
 
 
 def test_a_real_nginx_is_understood(hooked: tuple[RtmpServer, Gate], clips: Clips) -> None:
-    """Its request names the stream as its list does, whatever is in the name, and whatever the key forges."""
+    """Its request names the stream as its list does, whatever is in the name, and whatever the key forges; a refusal
+    ends what would have begun.
+    """
     nginx, gate = hooked
     server = NginxRtmp(read_api_url(f"http://127.0.0.1:{nginx.http_port}/stat", of="nginx"), name="nginx")
     for name in ("cam", "caf\u00e9", "a+b", "a%20b", "a&b=c#;"):
         forged = "?user=anna&app=evil&name=victim&addr=1.2.3.4&call=publish_done&clientid=1"
         with nginx.publish(f"{name}{forged}", clips.known):
             (listed,) = eventually(server.publishers, what=f"{name} is listed")
+        asked, done = gate.first(HookKind.PUBLISH), gate.first(HookKind.DONE)
         eventually(lambda: not server.publishers(), what="it has left")
-        asked, done = (
-            next(one for one in gate.asked if one.kind is kind) for kind in (HookKind.PUBLISH, HookKind.DONE)
-        )
         assert asked.stream == done.stream == listed.stream
         assert asked.address == listed.address == "127.0.0.1"
         assert asked.arguments["user"] == "anna"
         gate.asked.clear()
+    gate.allows = False
+    with nginx.publish("refused", clips.known) as publisher:
+        eventually(lambda: not publisher.running, what="it is refused")
+        assert gate.first(HookKind.PUBLISH).stream == "live/refused"
+        assert server.publishers() == ()
+
+
+@pytest.fixture
+def hooked_node(web: Web, tmp_path: Path) -> Iterator[tuple[NodeServer, Gate]]:
+    """A node-media-server that asks a gate."""
+    gate = Gate(web, "node-media-server")
+    server = NodeServer(tmp_path, hook_url=web.url("/hook")).start()
+    yield server, gate
+    server.stop()
+
+
+def test_a_real_node_media_server_is_understood(hooked_node: tuple[NodeServer, Gate], clips: Clips) -> None:
+    """Its request names stream and session as its list does; a refusal ends what has begun."""
+    node, gate = hooked_node
+    server = NodeMediaServer(read_api_url(node.api_url, of="node"), name="node")
+    with node.publish("cam?user=anna&name=victim", clips.known):
+        (listed,) = eventually(server.publishers, what="it is listed")
+    asked, update = gate.first(HookKind.PUBLISH), gate.first(HookKind.UPDATE)
+    assert (asked.stream, asked.session) == (update.stream, update.session) == (listed.stream, listed.session)
+    assert asked.address == listed.address == "127.0.0.1"
+    assert asked.arguments == {"user": "anna", "name": "victim"}
+    gate.allows = False
+    with node.publish("refused", clips.known) as publisher:
+        eventually(lambda: not publisher.running, what="it is refused")
+        eventually(lambda: server.publishers() == (), what="it is not listed")
