@@ -285,6 +285,8 @@ class EnforceService:
         if self._draining:
             reasons.append("it was asked to stop, and drains")
         reasons += self._observer.rejected
+        if self._enforcement.key_doubt:
+            reasons.append(self._enforcement.key_doubt)
         states = [desk.state for desk in self._enforcement.desks.values()]
         reasons += [state.problem for state in states if state.status.needs_hand]
         return reasons
