@@ -6,7 +6,7 @@
     python benchmarks/bench.py soak --minutes 30      60 streams of 1080p for so long: is memory flat?
     python benchmarks/bench.py soak --cases 360p:60   ... of 360p, where 1080p finds no room
     python benchmarks/bench.py streams --cases 1080p:20 1080p:20@10
-    python benchmarks/bench.py --write                and put what is known into docs/performance.md and docs/figures/
+    python benchmarks/bench.py --write                and put what is known into docs/: tables, plots, JSON
     python benchmarks/bench.py report --write         measure nothing, only do that
 
 What was measured is kept in FOLDER/results.json, part by part, each with the machine, the versions, the commit, and how
@@ -33,7 +33,7 @@ from benchmarks.figures import put_between
 from benchmarks.peers import Rounds, measure_peers
 from benchmarks.plots import draw
 from benchmarks.report import LOOKUPS, PARTS, PEERS, STREAMS, Part, Results, markdown, read, write
-from benchmarks.streams_beside_floor import Case, Plan, case, measure_all
+from benchmarks.streams_beside_floor import FAILED, Case, Plan, case, measure_all
 from benchmarks.worker_run import Say
 from tests.programs import need
 
@@ -103,6 +103,7 @@ def put_into_docs(results: Results, *, even_so: bool) -> None:
     text = markdown(results, FIGURES.relative_to(DOCUMENT.parent).as_posix())
     DOCUMENT.write_text(put_between(DOCUMENT.read_text(), MARK, text))
     draw(results, FIGURES)
+    write(FIGURES / "results.json", results)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -140,12 +141,14 @@ def main() -> None:
             for part in run(name, how, folder=options.folder, now=now, say=told(say, name)):
                 results[name] = part
                 write(kept, results)
-    except (AssertionError, pytest.skip.Exception, pytest.fail.Exception) as problem:
+    except (AssertionError, OSError, pytest.skip.Exception, pytest.fail.Exception) as problem:
         raise SystemExit(f"error: {problem}") from problem
     print(markdown({name: part for name, part in results.items() if name in parts or REPORT in parts}, "docs/figures"))
     say(f"kept in {kept}")
     if options.write:
         put_into_docs(results, even_so=options.even_so)
+    if failed := [text for name in parts if name in results for text in results[name].left_out if FAILED in text]:
+        raise SystemExit(f"error: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":

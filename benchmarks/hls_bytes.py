@@ -6,7 +6,9 @@ and without a playlist of keyframes alone, and from a server that knows no range
 decoder child runs, once as configured and once reading every segment whole, which is what watching the lowest
 rendition takes. Counted are the bodies that the server sent, playlists included.
 
-    python benchmarks/hls_bytes.py [--seconds 30] [--look-every 2.5] [--footage FILE] [--json]
+    python benchmarks/hls_bytes.py [--seconds 30] [--look-every 2.5] [--quiet] [--footage FILE] [--json]
+
+With --quiet as a stream that has shown nothing for a minute: looked at, and fetched, as seldom as `[attention]` says.
 
 `a look`: bytes for each keyframe seen. `of lowest`, `of top`: all bytes, of those of reading the lowest, and the top
 rendition whole for as long. `look of lowest`, `look of top`: a look, of one segment of those. Needs ffmpeg.
@@ -28,6 +30,9 @@ import av
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the server is that of the tests
 
+from streamguard.core.attention import AttentionRule, pace_of
+from streamguard.core.decision_rule import BUILT_IN_RULE
+from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
 from streamguard.demo.encode import Encoding, film, write_video
 from streamguard.demo.scenes import Scene
 from streamguard.ingest.news import Pulled
@@ -240,7 +245,7 @@ def cut(folder: Path, shape: Shape, rungs: dict[int, Path], *, seconds: float) -
     return into
 
 
-def watched(channel: Channel, *, look_every_s: float) -> Row:
+def watched(channel: Channel, *, look_every_s: float, pace: Pace = EVERY_KEYFRAME) -> Row:
     """The channel watched to its end."""
     ways: dict[str, int] = {}
 
@@ -249,7 +254,7 @@ def watched(channel: Channel, *, look_every_s: float) -> Row:
             ways[word.way.value] = ways.get(word.way.value, 0) + 1
 
     options = SourceOptions(hls_look_every_s=look_every_s)
-    looks = sum(1 for _ in frames(channel.url, options, session=1, news=tell))
+    looks = sum(1 for _ in frames(channel.url, options, session=1, news=tell, pace=lambda: pace))
     mean = {lines: sum(map(len, bodies)) / len(bodies) for lines, bodies in channel.files.items()}
     return Row(
         shape=channel.shape.name, look_every_s=look_every_s, ways=ways, looks=looks, requests=channel.requests,
@@ -259,7 +264,7 @@ def watched(channel: Channel, *, look_every_s: float) -> Row:
     )  # fmt: skip
 
 
-def measured(seconds: float, look_every_s: float, footage: Path | None) -> Iterator[tuple[Row, Row]]:
+def measured(seconds: float, look_every_s: float, footage: Path | None, *, pace: Pace) -> Iterator[tuple[Row, Row]]:
     """Each shape as configured, and read whole; all at the same time, as they mostly wait."""
     with tempfile.TemporaryDirectory(prefix="streamguard-hls-") as name, serving() as web:
         folder = Path(name)
@@ -271,8 +276,8 @@ def measured(seconds: float, look_every_s: float, footage: Path | None) -> Itera
         with ThreadPoolExecutor(2 * len(SHAPES)) as pool:
             runs = [
                 [
-                    pool.submit(watched, Channel(web, into, shape, seconds=seconds), look_every_s=every_s)
-                    for every_s in (look_every_s, 0.0)
+                    pool.submit(watched, Channel(web, into, shape, seconds=seconds), look_every_s=every_s, pace=told)
+                    for every_s, told in ((look_every_s, pace), (0.0, EVERY_KEYFRAME))
                 ]
                 for shape, into in zip(SHAPES, cuts, strict=True)
             ]
@@ -300,11 +305,14 @@ def main() -> None:
     parser.add_argument("--look-every", type=float, default=SourceOptions().hls_look_every_s, metavar="SECONDS")
     parser.add_argument("--footage", type=Path, metavar="FILE", help="instead of made footage: its first 12 s")
     parser.add_argument("--json", action="store_true", help="one object a line: as configured, and read whole")
+    parser.add_argument("--quiet", action="store_true", help="at a quiet stream's pace")
     args = parser.parse_args()
+    quiet = pace_of(Attention.QUIET, AttentionRule(), kill=BUILT_IN_RULE)
+    pace = quiet if args.quiet else EVERY_KEYFRAME
     if not args.json:
         print("| ladder | ways | looks | requests | a look | look of lowest | look of top | of lowest | of top |")
         print("|---|---|---|---|---|---|---|---|---|")
-    for part, whole in measured(max(args.seconds, LEAST_S), args.look_every, args.footage):
+    for part, whole in measured(max(args.seconds, LEAST_S), args.look_every, args.footage, pace=pace):
         text = json.dumps({"part": asdict(part), "whole": asdict(whole)}) if args.json else line(part, whole)
         print(text, flush=True)
 

@@ -27,7 +27,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from subprocess import PIPE
 
@@ -93,7 +93,8 @@ def live(folder: Path, known: Path, plan: Plan, *, streams: int, say: Say) -> li
     """The same streams pulled by the floor and us, and then decoded whole."""
     films = footage(folder, SIZE)
     with work_folder() as work:
-        line = measure(work, Case(SIZE.name, streams), plan, say=say, films=films, known=known)
+        alone = replace(plan, rounds=0)  # nothing known comes on
+        line = measure(work, Case(SIZE.name, streams), alone, say=say, films=films, known=known)
     say(DECODED)
     with work_folder() as work, published(work, films.other, streams=streams) as studio:
         size_px = SIZE.width_px, SIZE.height_px
@@ -193,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     need("nginx", "ffmpeg")
     options.folder.mkdir(parents=True, exist_ok=True)
-    plan = Plan(seconds=options.seconds, floor_seconds=options.seconds / 2, rounds=1)
+    plan = Plan(seconds=options.seconds, floor_seconds=options.seconds / 2)
     rounds = Rounds(options.rounds)
     found = measure_peers(options.folder, plan, rounds, streams=options.streams, say=told())
     print(json.dumps([asdict(peer) for peer in found]) if options.json else table(HEAD, map(row, found)))

@@ -162,7 +162,7 @@ def _streams(part: Part) -> list[str]:
                for one in part.lines if one.reconnects or one.restarts]  # fmt: skip
     said += [f"- Trouble: {'; '.join(trouble)}."] if trouble else []
     kills, wanted = sum(one.kills for one in part.lines), sum(one.kills_wanted for one in part.lines)
-    slowest_s = max(one.slowest_kill_s for one in part.lines)
+    slowest_s = max((one.slowest_kill_s for one in part.lines), default=0.0)
     how_soon = f"within {slowest_s:.1f} s of its publisher's start, the time to connect anew included"
     said += [f"- Known footage came on {wanted} times, and was killed {kills} times, {how_soon}."]
     return [*blocks, "\n".join(said)]

@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -139,9 +139,12 @@ class Family:
     def sample(self) -> Sample:
         """Processor time counts those that have ended as well."""
         (forkserver,) = forkservers(self._pid)
-        memory = {pid: memory_mib(pid) for pid in (self._pid, *descendants(self._pid))}
+        memory: dict[int, tuple[float, float]] = {}
+        for pid in (self._pid, *descendants(self._pid)):
+            with suppress(FileNotFoundError, ProcessLookupError, KeyError):  # it ended while we looked
+                self._cpu_s |= {pid: cpu_s(pid)}
+                memory[pid] = memory_mib(pid)
         pss_mib = {pid: both[0] for pid, both in memory.items()}
-        self._cpu_s |= {pid: cpu_s(pid) for pid in pss_mib}
         parent, shared = pss_mib.pop(self._pid), pss_mib.pop(forkserver)
         return Sample(
             at_s=time.monotonic(),

@@ -25,12 +25,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the servers are those of the tests
 
 from benchmarks.a_child import watch_all
-from benchmarks.rtmp_streams import ENCODING, FOOTAGE_S, SETTLING_S, cpu_s, memory_mib
+from benchmarks.rtmp_streams import ENCODING, FOOTAGE_S, cpu_s, memory_mib
 from benchmarks.studio import published
 from streamguard.demo.encode import film, write_video
 from streamguard.demo.scenes import Scene
 from streamguard.worker.forkserver import telling_nothing
 from tests.programs import need
+
+SETTLING_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)

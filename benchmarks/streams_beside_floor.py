@@ -42,6 +42,7 @@ from tests.programs import need
 
 WITHIN_S = 0.1
 MOST_BUSY_PERCENT = 95.0
+FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ def measure_all(
 ) -> Iterator[tuple[tuple[Line, ...], tuple[str, ...]]]:
     """After each case: (lines so far, what there is no line of and why, those to come included).
 
-    A case that the machine has no room for is left out. `folder` keeps footage and library from run to run.
+    A case that the machine has no room for is left out, and one that fails. `folder` keeps footage and library.
     """
     say("footage and library")
     films = footage(folder, SIZES["1080p"])
@@ -255,8 +256,12 @@ def measure_all(
             say(left_out[-1])
         else:
             films = footage(folder, SIZES[one.size])
-            with work_folder() as work:
-                lines.append(measure(work, one, plan, say=told(say, str(one)), films=films, known=known))
+            try:
+                with work_folder() as work:
+                    lines.append(measure(work, one, plan, say=told(say, str(one)), films=films, known=known))
+            except (AssertionError, OSError) as problem:  # the other cases need not wait for another night
+                left_out.append(f"{one}: {FAILED}, {problem}")
+                say(left_out[-1])
         yield tuple(lines), (*left_out, *(f"{later}: not measured, it was stopped before" for later in cases[number:]))
 
 
@@ -284,11 +289,13 @@ def main() -> None:
         features=options.features,
     )
     options.folder.mkdir(parents=True, exist_ok=True)
-    *_, (lines, _) = measure_all(options.folder, options.cases, plan, say=told())
+    *_, (lines, left_out) = measure_all(options.folder, options.cases, plan, say=told())
     if options.json:
         print(json.dumps([asdict(line) for line in lines]))
-        return
-    print(table(HEAD, map(row, lines)))
+    else:
+        print(table(HEAD, map(row, lines)))
+    if left_out:
+        raise SystemExit(f"error: {'; '.join(left_out)}")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,11 @@ class Moment:
         """The clock that evidence goes by."""
         return self.arrived_s if self.presenting_s is None else self.presenting_s
 
+    def after(self, seconds: float, *, arrived_s: float) -> "Moment":
+        """What a keyframe that comes at `arrived_s` would be, if it were so much later by the stream's own stamps."""
+        stamps_s = (None if stamp_s is None else stamp_s + seconds for stamp_s in (self.decoding_s, self.presenting_s))
+        return Moment(arrived_s, *stamps_s)
+
 
 class Sampler:
     """One session's keyframes, and which of them to look at. It learns their rhythm from all of them."""
@@ -78,20 +83,38 @@ class Sampler:
 
     def due(self, now: Moment, *, pace: Pace) -> bool:
         """Whether this keyframe is to be looked at; ask for each, in order. It is where the next would be too late."""
+        self._note(now)
+        return self._is_due(now, pace=pace)
+
+    def passes_over(self, arrived_s: float, *, after_s: float, pace: Pace) -> bool:
+        """Whether a keyframe need not even be fetched: it is there, and `after_s` after the last by whoever sends it.
+        If so it counts as one that was not due; otherwise ask `due` when it is here.
+        """
+        if self._newest is None:
+            return False
+        now = self._newest.after(after_s, arrived_s=arrived_s)
+        if self._is_due(now, pace=pace):
+            return False
+        self._note(now)
+        return True
+
+    def _note(self, now: Moment) -> None:
         if self._newest is not None:
-            self._rhythm.note(
-                now.arrived_s,
-                longest_s=max(_gaps_s(self._newest, now)),
-                shortest_s=max(0.0, now.shown_s - self._newest.shown_s),
-            )
+            longest_s, shortest_s = _longest_and_shortest_s(self._newest, now)
+            self._rhythm.note(now.arrived_s, longest_s=longest_s, shortest_s=shortest_s)
         self._newest = now
-        if self._looked is None or pace.most_s <= 0:
+
+    def _is_due(self, now: Moment, *, pace: Pace) -> bool:
+        if self._looked is None or self._newest is None or pace.most_s <= 0:
             return True
         gaps_s = _gaps_s(self._looked, now)
         if min(gaps_s) < 0 or _clocks(now) != _clocks(self._looked):
             return True  # a clock that went back, came or went: nobody knows how much was shown since
-        longest_s = self._rhythm.longest_s
-        return max(gaps_s) + longest_s > pace.pause_s(longest_s=longest_s, shortest_s=self._rhythm.shortest_s)
+        longest_s, shortest_s = self._rhythm.longest_s, self._rhythm.shortest_s
+        if now is not self._newest:
+            latest_s, least_s = _longest_and_shortest_s(self._newest, now)
+            longest_s, shortest_s = max(longest_s, latest_s), min(shortest_s, least_s)
+        return max(gaps_s) + longest_s > pace.pause_s(longest_s=longest_s, shortest_s=shortest_s)
 
     def looked(self) -> None:
         """The last keyframe was seen. One that was due and could not be decoded leaves the next one due."""
@@ -131,6 +154,11 @@ def _gaps_s(then: Moment, now: Moment) -> list[float]:
         (then.presenting_s, now.presenting_s),
     )
     return [after - before for before, after in pairs if before is not None and after is not None]
+
+
+def _longest_and_shortest_s(then: Moment, now: Moment) -> tuple[float, float]:
+    """By the clock that says the most, and by the one that evidence goes by."""
+    return max(_gaps_s(then, now)), max(0.0, now.shown_s - then.shown_s)
 
 
 def _clocks(moment: Moment) -> tuple[bool, bool]:

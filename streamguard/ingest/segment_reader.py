@@ -64,9 +64,13 @@ class SegmentReader:
         if segment.is_gap:
             self._viewer.damaged("segment")
             return 0.0
+        plan = None if self._looks is None else self._looks.plan(segment, now_s=self._viewer.clock_s())
+        # What holds a single keyframe, as far as anybody knows, need not be fetched where that one is not due.
+        if plan in (None, Plan.HEAD) and self._viewer.passes_over(after_s=segment.duration_s):
+            return 0.0
         before = self._viewer.keyframes
         try:
-            read = self._read(segment)
+            read = self._read(segment, plan)
             arrived_s = self._viewer.clock_s()
             measured_s = yield from segment_frames(
                 read.data,
@@ -97,28 +101,31 @@ class SegmentReader:
         elif not read.cut:
             self._looks.saw_whole(keyframes=keyframes)
 
+    def _missed(self) -> None:
+        if self._looks is not None:
+            self._looks.missed()
+
     def _failed(self, error: SourceError, *, before: int) -> None:
         """Counts a segment that could not be used to its end, and raises when it is one too many."""
         self._viewer.damaged("segment")
-        if self._looks is not None:
-            self._looks.missed()
+        self._missed()
         self._failures = 1 if self._viewer.keyframes > before else self._failures + 1
         refused_from_the_start = isinstance(error, SourceRefused) and self._viewer.pictures == 0
         if self._failures >= _MAX_FAILURES_IN_A_ROW or refused_from_the_start:
             raise error
 
-    def _read(self, segment: MediaSegment) -> _Read:
+    def _read(self, segment: MediaSegment, plan: Plan | None) -> _Read:
         """Of a segment that is too long, or not all there in time, what came: players show it as it comes, too."""
-        read = self._read_i_frame(segment) if self._looks is None else self._read_segment(segment, self._looks)
+        read = self._read_i_frame(segment) if plan is None else self._read_segment(segment, plan)
         if read.cut:
             self._viewer.damaged("segment cut short")
         self._tell(Pulled(read.way, self._fetcher.new_bytes()))
         return read
 
-    def _read_segment(self, segment: MediaSegment, looks: Looks) -> _Read:
+    def _read_segment(self, segment: MediaSegment, plan: Plan) -> _Read:
         init = self._init_bytes(segment)
         until_s = self._viewer.clock_s() + self._options.read_timeout_s
-        read = self._read_part(segment, looks, init=init, until_s=until_s)
+        read = self._read_part(segment, plan, init=init, until_s=until_s)
         if read is not None:
             return read
         fetched = self._fetched(segment.source, until_s=until_s)
@@ -145,9 +152,8 @@ class SegmentReader:
             raise self._no_parts()
         return fetched
 
-    def _read_part(self, segment: MediaSegment, looks: Looks, *, init: bytes, until_s: float) -> _Read | None:
+    def _read_part(self, segment: MediaSegment, plan: Plan, *, init: bytes, until_s: float) -> _Read | None:
         """None: it is to be read whole, all at once."""
-        plan = looks.plan(segment, now_s=self._viewer.clock_s())
         if plan is Plan.WHOLE:
             return None
 
@@ -165,12 +171,12 @@ class SegmentReader:
             # Servers that know no ranges may also refuse them; one that is slow has had its time.
             if isinstance(error, SourceUnavailable) and self._viewer.clock_s() >= until_s:
                 raise
-            looks.missed()
+            self._missed()
             return None
         if head.first_end:
             self._heads.append(head.first_end)
         if head.whole and plan is Plan.HEAD and not head.first_end:
-            looks.missed()
+            self._missed()
         way = Way.FULL if head.whole else Way.HEAD
         return _Read(init + head.body, way, in_part=head.cut or not head.whole, cut=head.cut)
 

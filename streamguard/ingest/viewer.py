@@ -107,11 +107,25 @@ class Viewer:
             return False
         if not self._live or self._sampler.due(Moment(arrived_s, stamps.dts_s, stamps.pts_s), pace=self.pace()):
             return True
-        # It is there to be looked at, and the last one that was due was seen: this stream is not blind.
+        self._not_due(position_s)
+        return False
+
+    def _not_due(self, position_s: float) -> None:
+        """It is there to be looked at, and the last one that was due was seen: this stream is not blind."""
         self._passed_over += 1
         self.keyframes += 1
         self._seen_s = position_s
-        return False
+
+    def passes_over(self, *, after_s: float) -> bool:
+        """Whether the next keyframe of a live stream, which nobody has fetched yet, need not be looked at: it is there,
+        and `after_s` after the last by what is told. If so it counts as passed over.
+        """
+        now_s = self.clock_s()
+        if not self._live or not self._sampler.passes_over(now_s, after_s=after_s, pace=self.pace()):
+            return False
+        self._not_due(now_s)
+        self.wait(position_s=now_s)
+        return True
 
     def wait(self, *, position_s: float) -> None:
         """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""

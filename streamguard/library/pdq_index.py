@@ -13,7 +13,7 @@ from streamguard.types import Codes
 TABLES_FROM = 100_000
 """Below, looking at every code takes at most 0.06 ms, and no tables."""
 
-LAYOUTS = ((TABLES_FROM, Layout(16, 14)), (200_000, Layout(16, 16)), (700_000, Layout(13, 19)))
+LAYOUTS = ((TABLES_FROM, Layout(16, 14)), (200_000, Layout(16, 16)), (800_000, Layout(13, 19)))
 """From so many codes on. The first two find everything. The last looks at an eighth as many codes, and finds all up to
 25 bits away, and 99.9 % of what is 31 bits away; fewer and longer chunks would be quicker still, and miss one in 100.
 """

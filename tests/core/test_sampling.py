@@ -174,3 +174,46 @@ def test_a_pause_of_the_stream_is_remembered_for_a_minute() -> None:
     looked = set(looks(at_s, pace=lambda _: quiet()))
     assert all(at in looked for at in at_s if 80.0 <= at < 80.0 + RHYTHM_S)
     assert not all(at in looked for at in at_s if at > 80.0 + 2 * RHYTHM_S)
+
+
+@given(every_s=gaps, told=st.floats(0.0, 3.0), time_to_kill_s=st.floats(2.0, 40.0))
+def test_looks_stay_as_near_where_keyframes_are_not_fetched(
+    every_s: Sequence[float], told: float, time_to_kill_s: float
+) -> None:
+    """Asked before it fetches a keyframe, by what is told of when it comes, a sampler never looks later than one that
+    sees all of them, as long as keyframes come as they did: whoever tells too little is judged by arrivals.
+    """
+    pace = quiet(time_to_kill_s)
+    at_s = keyframes(every_s, seconds=180.0)
+    sampler, looked, before_s = Sampler(), [], 0.0
+    for now_s in at_s:
+        is_asked = now_s >= RHYTHM_S
+        if is_asked and sampler.passes_over(now_s, after_s=(now_s - before_s) * min(told, 1.0), pace=pace):
+            before_s = now_s
+            continue
+        before_s = now_s
+        if sampler.due(Moment(now_s), pace=pace if is_asked else EVERY_KEYFRAME):
+            sampler.looked()
+            looked.append(now_s)
+    longest_s = max(every_s)
+    assert all(after - before <= max(pace.most_s, longest_s) + 1e-6 for before, after in pairwise(looked))
+
+
+def test_before_the_first_keyframe_nothing_is_passed_over() -> None:
+    """Nor right after it, where it has not been looked at."""
+    sampler = Sampler()
+    assert not sampler.passes_over(0.0, after_s=2.0, pace=quiet())
+    assert sampler.due(Moment(0.0, 0.0, 0.0), pace=quiet())
+    assert not sampler.passes_over(2.0, after_s=2.0, pace=quiet())
+    sampler.looked()
+    assert sampler.passes_over(2.0, after_s=2.0, pace=quiet())
+    assert not sampler.passes_over(3.0, after_s=2.0, pace=EVERY_KEYFRAME)
+
+
+def test_what_is_told_to_be_long_is_not_passed_over() -> None:
+    """A segment that is told to be longer than two looks may be apart is fetched, however soon it comes."""
+    sampler = Sampler()
+    sampler.due(Moment(0.0, 0.0, 0.0), pace=quiet())
+    sampler.looked()
+    assert not sampler.passes_over(0.5, after_s=9.0, pace=quiet())
+    assert not sampler.passes_over(9.0, after_s=0.5, pace=quiet())

@@ -401,13 +401,14 @@ def _quiet() -> Pace:
 
 
 def test_what_a_quiet_stream_passes_over_is_there_all_the_same(web: Web, ts: list[Ranged]) -> None:
-    """Heads whose keyframe is not due are no misses, and whole segments of two, one of them not due, are not taken for
-    segments of one.
+    """Heads whose keyframe is not due are not fetched, and no misses; and whole segments of two, one of them not due,
+    are not taken for segments of one.
     """
     eye = Eye(web)
     eye.viewer.pace = _quiet
     assert len(eye.seen(*segments(10))) == 4
-    assert eye.ways == [Way.HEAD] * 10
+    assert eye.ways == [Way.HEAD] * 4
+    assert eye.viewer.keyframes == 10
     web.pages |= {f"/two-{n}.ts": Ranged(ts[2 * n].body + ts[2 * n + 1].body) for n in range(4)}
     eye = Eye(web, late_s=-4.0)  # all at once
     eye.viewer.pace = _quiet
