@@ -49,6 +49,10 @@ class Publisher:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    def wait(self) -> None:
+        """Until it has ended, and not longer: a wait with a time-out would only look every 50 ms."""
+        self._process.wait()
+
     def kill(self) -> None:
         """Vanish without a goodbye, as a phone does in a tunnel."""
         self._process.kill()
