@@ -24,8 +24,8 @@ class WhenAway(Enum):
 
 
 class Judgement(Enum):
-    """`refused_name`: nobody could watch a stream of this name. `refused_away`: nobody knows of a strike, but Redis is
-    away and the gate is closed then.
+    """`refused_name`: nobody could watch a stream of this name, or it names two accounts. `refused_away`: nobody knows
+    of a strike, but Redis is away and the gate is closed then.
     """
 
     ALLOWED = "allowed"
@@ -76,6 +76,9 @@ class GateRule:
             return Judgement.ALLOWED
         if cache.refuses(self.keys(request)):
             return Judgement.REFUSED
+        if self.account_argument in request.repeated:
+            # Whoever checks accounts may have checked the other one: a strike would be against somebody innocent.
+            return Judgement.REFUSED_NAME
         if self.refuse_odd_names and why_unwatchable(request.stream):
             return Judgement.REFUSED_NAME
         closed = self.when_away is WhenAway.CLOSED and cache.away

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from streamguard.errors import ServerNotUnderstood, ServerRefused, UsageError
-from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest
+from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest, arguments_of
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Ask, Call, HttpApi
 from streamguard.servers.names import ip_address, stream_key
 from streamguard.servers.nginx_processes import is_this_machine, why_it_may_live
@@ -173,7 +173,7 @@ class NginxRtmpHooks:
 
     def read(self, request: HookRequest, /) -> PublishRequest:
         fields: dict[str, str] = {}
-        arguments: dict[str, str] = {}
+        told: list[tuple[str, str]] = []
         form = request.body.decode("latin-1") if request.method == "POST" else request.query
         pairs = form.split("&", _MAX_FIELDS)
         if len(pairs) > _MAX_FIELDS:
@@ -183,7 +183,7 @@ class NginxRtmpHooks:
             if field in _FIELDS and field not in fields:
                 fields[field] = value
             elif field:
-                arguments.setdefault(unquote_plus(field), unquote_plus(value))
+                told.append((unquote_plus(field), unquote_plus(value)))
         call = fields.get("call", "")
         if call not in _KINDS:
             if not call:
@@ -196,7 +196,10 @@ class NginxRtmpHooks:
         number = fields.get("clientid", "")
         connection = number if _NUMBER.fullmatch(number) else ""
         stream = stream_key(app, name)
-        return PublishRequest(_KINDS[call], stream, address=address, arguments=arguments, connection=connection)
+        arguments, repeated = arguments_of(told)
+        return PublishRequest(
+            _KINDS[call], stream, address=address, arguments=arguments, connection=connection, repeated=repeated
+        )
 
     def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say
         return HookAnswer(200 if allowed else 403)

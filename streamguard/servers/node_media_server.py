@@ -184,9 +184,11 @@ class NodeMediaServerHooks:
             raise words.odd("the id of a session")
         query = words.part(fields, "query") if fields.get("query") else {}
         arguments = {key: value for key, value in query.items() if isinstance(value, str)}
+        repeated = frozenset(query.keys() - arguments.keys())
         return PublishRequest(
             kind, stream_key(words.text(fields, "app"), words.text(fields, "name")), SessionId(session),
             ip_address(_PORT.sub("", words.maybe_text(fields, "ip"))), arguments,
+            repeated=repeated,
         )  # fmt: skip
 
     def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say

@@ -1,5 +1,7 @@
 """Whom the gate refuses."""
 
+from dataclasses import replace
+
 import pytest
 
 from streamguard.enforce.gate import GateRule, Judgement, Refusals, WhenAway
@@ -69,6 +71,14 @@ def test_a_name_that_nobody_could_watch_is_refused_unless_told_otherwise(name: s
 def test_an_unusual_name_that_can_be_watched_is_none_of_the_odd_ones(name: str) -> None:
     """Letters of any script where the server tells them, and signs that mean something elsewhere."""
     assert OPEN.judge(asked(stream=f"live/{name}"), cache()) is Judgement.ALLOWED
+
+
+def test_who_names_two_accounts_is_refused_where_accounts_count() -> None:
+    """Whoever checks accounts may read the other one, and a strike would be against somebody innocent."""
+    request = replace(asked(user="anna"), repeated=frozenset({"user"}))
+    assert GateRule(WhenAway.OPEN, account_argument="user").judge(request, cache()) is Judgement.REFUSED_NAME
+    assert GateRule(WhenAway.OPEN, account_argument="token").judge(request, cache()) is Judgement.ALLOWED
+    assert OPEN.judge(request, cache()) is Judgement.ALLOWED
 
 
 def test_a_neighbour_in_the_same_ipv6_network_is_the_same_publisher() -> None:
