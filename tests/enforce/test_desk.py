@@ -379,6 +379,17 @@ def test_what_is_refused_is_neither_struck_nor_cut() -> None:
     assert bench.settled[0][1].why == "breaker: too many"
 
 
+def test_what_is_undone_while_its_server_is_down_is_not_cut() -> None:
+    """It was permitted, and tried; when the server is back nobody wants it any more. Redis away: it goes on."""
+    permits = FakePermits()
+    down: list[ServerError | None] = [DOWN] * 6
+    bench = with_permits(a_server("nginx-1", "nginx-2", before=failing(*down, None)), permits)
+    bench.work(an_order("nginx-1"), an_order("nginx-2"), at_most_s=1.0)
+    permits.answers = {"sig_nginx-1": Permit(Result.UNDONE, "undone by anna"), "sig_nginx-2": REDIS_AWAY}
+    assert sorted(one.value for one in bench.work()) == ["executed", "undone"]
+    assert bench.server.cut == ["nginx-2"]
+
+
 def test_what_is_held_waits_and_keeps_nobody_waiting() -> None:
     """It is asked about again and again, and cut when somebody says yes; meanwhile the server is looked after."""
     permits = FakePermits()
