@@ -131,10 +131,15 @@ def test_lists_in_the_environment_are_separated_by_spaces() -> None:
         SG__STREAMS="rtmp://a/1  rtmp://a/2,x",
         SG__INGEST__ALLOW_HOSTS="cdn-1 10.0.0.7",
         SG__ATTENTION__ALWAYS="news-? live/*",
+        SG__ENFORCE__WEBHOOKS="http://a http://b",
+        SG__ENFORCE__HOLD__LABELS="protest art",
+        SG__ENFORCE__HOLD__THEN="kill",
     )
     assert [stream.url.get_secret_value() for stream in config.streams] == ["rtmp://a/1", "rtmp://a/2,x"]
     assert config.ingest.allow_hosts == ("cdn-1", "10.0.0.7")
     assert config.attention.always == ("news-?", "live/*")
+    assert [webhook.url.get_secret_value() for webhook in config.enforce.webhooks] == ["http://a", "http://b"]
+    assert config.enforce.hold.labels == ("protest", "art")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +150,9 @@ def test_lists_in_the_environment_are_separated_by_spaces() -> None:
         ("[http]\nqqq = 1", "http.qqq: unknown key;"),
         ("[[streams]]\nurl = 'a'\n[[streams]]\nurl = 'b'\nnam = 'b'", "streams.1.nam: unknown key, did you mean name?"),
         ("[[streams]]\nname = 'a'", "streams.0.url: Field required"),
+        ("[enforce.hold]\nlabels = ['a']", "enforce.hold: labels need `then`"),
+        ("[enforce.breaker]\nkill = 3", "enforce.breaker.kill: unknown key, did you mean kills?"),
+        ("[[enforce.webhooks]]\nname = 'a'", "enforce.webhooks.0.url: Field required"),
         ("[[discover]]\nkind = 'x'\napi = 'a'\npul = 'b'", "discover.0.pul: unknown key, did you mean pull?"),
         ("[[discover]]\nkind = 'x'", "discover.0.api: Field required"),
         ("[[discover]]\nkind = 'x'\napi = 'a'\nname = 'a b'", "discover.0.name: String should match pattern"),

@@ -62,7 +62,8 @@ def lift(
     length: str | None,
     who: str | None,
 ) -> int:
-    """Let kills pass again. Without --for they are counted anew from nothing, and as many trip it again.
+    """Let kills pass again. Without --for they are counted anew from nothing, and as many trip it again; that also ends
+    an earlier --for.
 
     What was refused meanwhile stays refused: cut those streams by hand, the acknowledgements name them. Of a bad
     reference don't lift it: `streamguard library disable` comes first.

@@ -39,6 +39,7 @@ from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
+from streamguard.worker.safety import webhook_names
 from streamguard.worker.service import open_library, supervisor_options, transport
 from streamguard.worker.streams import Stream, StreamSpec
 from streamguard.worker.supervisor import Supervisor, Watcher
@@ -131,6 +132,7 @@ def check_config(path: Path) -> None:
     stream_specs((), config)
     signing_key(config.signals)
     media_servers([server.get_secret_value() for server in config.enforce.servers])
+    webhook_names(config)
     servers = f", {counted(len(plans_of(config)), 'media server')}" if config.discover else ""
     transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
     click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}{servers}")

@@ -66,10 +66,10 @@ def counted(breaker: Breaker, kill: CountedKill, limits: BreakerLimits, *, now_m
         return breaker, against
     streams = breaker.streams.get(kill.reference, {})
     streams_full = _is_full(streams, kill.stream, limits.streams)
-    if streams_full and not _is_trusted(breaker, Scope.REFERENCE, kill.reference, now_ms=now_ms):
+    if streams_full and not is_trusted(breaker, kill.reference, now_ms=now_ms):
         return replace(breaker, quarantined_ms={**breaker.quarantined_ms, kill.reference: now_ms}), Scope.REFERENCE
     kills_full = _is_full(breaker.kills, kill.id, limits.kills)
-    if kills_full and not _is_trusted(breaker, Scope.ALL, "", now_ms=now_ms):
+    if kills_full and not is_trusted(breaker, None, now_ms=now_ms):
         return replace(breaker, open_since_ms=now_ms), Scope.ALL
     if limits.streams and not streams_full:
         breaker = replace(breaker, streams={**breaker.streams, kill.reference: {**streams, kill.stream: now_ms}})
@@ -80,9 +80,9 @@ def counted(breaker: Breaker, kill: CountedKill, limits: BreakerLimits, *, now_m
 
 def lifted(breaker: Breaker, reference: str | None, *, trust_until_ms: int) -> Breaker:
     """Without what stands against this reference (None: against all), counted anew from nothing, and not at all until
-    then.
+    then: a moment that is over ends an earlier trust.
     """
-    scope = (Scope.ALL, "") if reference is None else (Scope.REFERENCE, reference)
+    scope = _trusted_as(reference)
     trusted = {**breaker.trusted_until_ms, scope: trust_until_ms}
     if reference is None:
         return replace(breaker, open_since_ms=None, kills={}, trusted_until_ms=trusted)
@@ -92,6 +92,15 @@ def lifted(breaker: Breaker, reference: str | None, *, trust_until_ms: int) -> B
         streams={name: streams for name, streams in breaker.streams.items() if name != reference},
         trusted_until_ms=trusted,
     )
+
+
+def is_trusted(breaker: Breaker, reference: str | None, *, now_ms: int) -> bool:
+    """Whether somebody vouches for it (None: for all) now."""
+    return breaker.trusted_until_ms.get(_trusted_as(reference), 0) > now_ms
+
+
+def _trusted_as(reference: str | None) -> tuple[Scope, str]:
+    return (Scope.ALL, "") if reference is None else (Scope.REFERENCE, reference)
 
 
 def _slid(breaker: Breaker, limits: BreakerLimits, *, now_ms: int) -> Breaker:
@@ -114,7 +123,3 @@ def _since(moments_ms: Mapping[str, int], from_ms: int) -> dict[str, int]:
 def _is_full(moments_ms: Mapping[str, int], name: str, most: int) -> bool:
     """Whether one more is too many; 0: nothing is."""
     return bool(most) and name not in moments_ms and len(moments_ms) >= most
-
-
-def _is_trusted(breaker: Breaker, scope: Scope, reference: str, *, now_ms: int) -> bool:
-    return breaker.trusted_until_ms.get((scope, reference), 0) > now_ms

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from streamguard.core.breaker import Breaker, BreakerLimits, Scope, counted, lifted
+from streamguard.core.breaker import Breaker, BreakerLimits, Scope, counted, is_trusted, lifted
 from streamguard.enforce.enforcer import Order
 from streamguard.enforce.permits import Permit, Standing, breaker_permit, counted_kill
 
@@ -43,14 +43,14 @@ class BreakerMemory:
         return Standing(breaker.open_since_ms, tuple(sorted(breaker.quarantined_ms.items())))
 
     def lift(self, reference: str | None, *, who: str, reason: str, trust_for_s: float) -> bool:  # noqa: ARG002 - a log's
-        """Lets kills pass again: of this reference, or (None) all. False: nothing stood against them."""
+        """Lets kills pass again, of this reference, or (None) all, and counts them again after so long. False: nothing
+        stood against them, and nobody vouched for them.
+        """
         with self._lock:
-            before = self._breaker
-            until_ms = int(1000 * (self._clock() + trust_for_s))
-            self._breaker = lifted(before, reference, trust_until_ms=until_ms)
-            if reference is None:
-                return before.open_since_ms is not None
-            return reference in before.quarantined_ms
+            before, now_ms = self._breaker, int(1000 * self._clock())
+            self._breaker = lifted(before, reference, trust_until_ms=now_ms + round(1000 * trust_for_s))
+        is_open = before.open_since_ms is not None if reference is None else reference in before.quarantined_ms
+        return is_open or (not trust_for_s and is_trusted(before, reference, now_ms=now_ms))
 
     def learn(self, order: Order, scope: Scope | None) -> None:
         """What Redis has just answered: this process decides by it when Redis is away."""

@@ -216,7 +216,7 @@ class Desk:
 
     def _take_steps(self, asking: list[_Task]) -> None:
         self._redis_problem = ""
-        due = [task for task in asking if task.progress.permitted or self._is_permitted(task)]
+        due = [task for task in asking if self._is_permitted(task)]
         if not due:
             self._look_after()
             return
@@ -249,11 +249,14 @@ class Desk:
             self._follow(task, Step.WAIT, went_well=progress.dropped_unix_s is not None)
 
     def _is_permitted(self, task: _Task) -> bool:
-        """False: it is over, or asks again later."""
-        order = task.progress.order
+        """False: it is over, or asks again later. What fails is asked about anew: it may have been undone meanwhile."""
+        if task.progress.permitted and not task.failed:
+            return True
         try:
-            permit = self._permits.ask(order)
+            permit = self._permits.ask(task.progress.order)
         except SignalsError as error:
+            if task.progress.permitted:
+                return True
             task.progress = replace(task.progress, problem=str(error))
             self._follow(task, without_listing(task.progress, now_unix_s=self._options.clock()), went_well=False)
             return False
@@ -265,7 +268,8 @@ class Desk:
             held = sum(each.held for each in self._tasks.values())
             task.due_s = self._options.monotonic() + max(ASK_AGAIN_S, held / ASKED_A_SECOND)
         else:
-            task.progress = replace(task.progress, permitted=True, problem="")
+            if not task.progress.permitted:
+                task.progress = replace(task.progress, permitted=True, problem="")
             self._redis_problem = self._redis_problem or permit.problem
             return True
         return False

@@ -151,9 +151,14 @@ def order_of(signal: ReceivedSignal) -> Order:
     )
 
 
-def _why_not(signal: ReceivedSignal, order: Order, terms: Terms, *, now_unix_s: float) -> Settled | None:
+def is_sound(order: Order) -> bool:
+    """Whether its id and its names can be any, and be sent to Redis and to a server."""
     names = (order.stream, order.session, order.server, order.reference, order.label)
-    if not (order.id.isascii() and order.id.isprintable() and len(order.id) <= _MOST_ID and all(map(_is_text, names))):
+    return order.id.isascii() and order.id.isprintable() and len(order.id) <= _MOST_ID and all(map(_is_text, names))
+
+
+def _why_not(signal: ReceivedSignal, order: Order, terms: Terms, *, now_unix_s: float) -> Settled | None:
+    if not is_sound(order):
         return Settled(Result.NOT_UNDERSTOOD, "an id or a name that cannot be one")
     unvouched = _UNVOUCHED.get(signal.checked(terms.key))
     if unvouched is not None:

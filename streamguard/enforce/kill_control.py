@@ -117,7 +117,9 @@ class KillControl:
         return Standing(since_ms, tuple(quarantined))
 
     def lift(self, reference: str | None, *, who: str, reason: str, trust_for_s: float) -> bool:
-        """Lets kills pass again: of this reference, or (None) all. False: nothing stood against them."""
+        """Lets kills pass again, of this reference, or (None) all, and counts them again after so long. False: nothing
+        stood against them, and nobody vouched for them.
+        """
         operation = "lift breaker in"
         names = ("breaker:open", "quarantine", "breaker:kills", f"breaker:streams:{reference or ''}", "breaker:trusted")
         scope = "all" if reference is None else "reference"

@@ -10,7 +10,7 @@
 -- ARGV[1] all or reference  ARGV[2] the reference, or empty  ARGV[3] who  ARGV[4] why
 -- ARGV[5] milliseconds that nothing is counted from now on  ARGV[6] seconds that the audit is kept
 --
--- Returns 1, or 0 where nothing stood against them; then they are trusted all the same.
+-- Returns how much there was to change; 0: nothing stood against them, and they were not trusted. They may be from now on.
 
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -31,6 +31,9 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
 end
 if tonumber(ARGV[5]) > 0 then
   redis.call('HSET', KEYS[5], what, string.format('%.0f', now_ms + tonumber(ARGV[5])))
+else
+  -- What was trusted is counted again.
+  stood = stood + redis.call('HDEL', KEYS[5], what)
 end
 local oldest_ms = math.max(0, now_ms - tonumber(ARGV[6]) * 1000)
 local event = cjson.encode({action = 'lift', signal = '', reference = ARGV[2], who = ARGV[3], why = ARGV[4], at_unix_ms = now_ms})

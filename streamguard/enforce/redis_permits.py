@@ -38,6 +38,7 @@ class PermitTerms:
     hold: HoldTerms
     prefix: str
     keep_s: float
+    timeout_s: float
 
 
 class RedisPermits:
@@ -50,14 +51,15 @@ class RedisPermits:
         memory: BreakerMemory,
         *,
         notices: NoticeMaker,
-        timeout_s: float,
         on_trip: Callable[[Scope, str], None] = lambda _scope, _reference: None,
+        on_held: Callable[[Order], None] = lambda _order: None,
     ) -> None:
         self._terms = terms
         self._memory = memory
         self._notices = notices
         self._on_trip = on_trip
-        self._runner = ScriptRunner(target, timeout_s=timeout_s)
+        self._on_held = on_held
+        self._runner = ScriptRunner(target, timeout_s=terms.timeout_s)
         self._away_until_s = 0.0
         self._away: SignalsError | None = None
         self._told: dict[str, None] = {}
@@ -91,7 +93,8 @@ class RedisPermits:
         if word == "held":
             why = f"held for an operator's yes: streamguard signals approve {order.id}"
             if order.id not in self._told:
-                self._publish(order, NoticeKind.HELD, why)
+                if self._publish(order, NoticeKind.HELD, why):
+                    self._on_held(order)
                 self._told[order.id] = None
                 if len(self._told) > _MOST_TOLD:
                     self._told.pop(next(iter(self._told)))
@@ -114,15 +117,14 @@ class RedisPermits:
             raise error
         return Permit(permit.result, permit.why, problem=str(error))
 
-    def _publish(self, order: Order, kind: NoticeKind, why: str) -> None:
-        """Into the stream of notices, once, however often it is asked."""
+    def _publish(self, order: Order, kind: NoticeKind, why: str) -> bool:
+        """Into the stream of notices, once, however often it is asked. False: it was there."""
         notice = self._notices.make(order, kind, why=why, expires_unix_s=order.expires_unix_s, now_unix_s=time.time())
         prefix = self._terms.prefix
         keys = (f"{prefix}notices", f"{prefix}sent:{notice.id}")
-        self._runner.run(
-            _PUBLISH, operation="publish notice in", keys=keys,
-            arguments=(notice.event, notice.sig, int(self._terms.keep_s)),
-        )  # fmt: skip
+        arguments = (notice.event, notice.sig, int(self._terms.keep_s))
+        answer = self._runner.run(_PUBLISH, operation="publish notice in", keys=keys, arguments=arguments)
+        return answer == 1
 
     def _keys(self, order: Order) -> tuple[str, ...]:
         prefix = self._terms.prefix

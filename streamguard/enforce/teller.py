@@ -19,7 +19,7 @@ from typing import Protocol
 
 from streamguard.core.backoff import delay_s
 from streamguard.enforce.desk import ASK_AGAIN_S, ASKED_A_SECOND, PermitBook
-from streamguard.enforce.enforcer import order_of
+from streamguard.enforce.enforcer import is_sound, order_of
 from streamguard.enforce.follow import Entry
 from streamguard.enforce.received import ReceivedSignal, read_signal
 from streamguard.errors import ServerError, SignalNotUnderstood, SignalsError
@@ -212,8 +212,7 @@ class Teller:
             signal = read_signal(entry.fields)
         except SignalNotUnderstood:
             return Telling.NOT_GENUINE
-        id_is_text = signal.id.isascii() and signal.id.isprintable()
-        if not id_is_text or signal.checked(self._terms.key).doubtful:
+        if not is_sound(order_of(signal)) or signal.checked(self._terms.key).doubtful:
             return Telling.NOT_GENUINE
         if signal.verdict not in self._terms.verdicts:
             return Telling.NOT_WANTED

@@ -12,6 +12,7 @@ import structlog
 from streamguard.config import BreakerConfig, Config, HoldConfig, WebhookConfig
 from streamguard.core.breaker import BreakerLimits, Scope
 from streamguard.enforce.breaker_memory import BreakerMemory
+from streamguard.enforce.enforcer import Order
 from streamguard.enforce.kill_control import open_control
 from streamguard.enforce.notices import NoticeMaker
 from streamguard.enforce.permits import HoldTerms, Then
@@ -49,6 +50,14 @@ def log_trip(scope: Scope, reference: str) -> None:
     log.critical("breaker_open", scope=scope.value, reference=reference, note=note)
 
 
+def log_held(order: Order) -> None:
+    """Somebody should decide."""
+    log.warning(
+        "kill_held", id=order.id, stream=order.stream, session_id=order.session, server=order.server,
+        reference=order.reference, label=order.label, note="streamguard signals approve ID, or reject",
+    )  # fmt: skip
+
+
 def permit_books(
     config: Config, target: RedisTarget, *, key: bytes | None, metrics: SafetyMetrics, parts: ExitStack
 ) -> Callable[[], RedisPermits]:
@@ -59,13 +68,15 @@ def permit_books(
         log_trip(scope, reference)
 
     limits = breaker_limits(config.enforce.breaker)
-    terms = PermitTerms(limits, hold_terms(config.enforce.hold), config.redis.prefix, config.redis.keep_signals_s)
+    redis = config.redis
+    terms = PermitTerms(
+        limits, hold_terms(config.enforce.hold), redis.prefix, keep_s=redis.keep_signals_s, timeout_s=redis.timeout_s
+    )
     memory = BreakerMemory(limits, on_trip=tripped)
 
     def make() -> RedisPermits:
         maker = NoticeMaker(config.enforce.name, key)
-        timeout_s = config.redis.timeout_s
-        permits = RedisPermits(target, terms, memory, notices=maker, timeout_s=timeout_s, on_trip=tripped)
+        permits = RedisPermits(target, terms, memory, notices=maker, on_trip=tripped, on_held=log_held)
         parts.callback(permits.close)
         return permits
 

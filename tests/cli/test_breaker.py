@@ -21,9 +21,9 @@ def call(server: RedisServer, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.stdout
 
 
-def trip(server: RedisServer, limits: BreakerLimits, *, kills: int = 2) -> list[Result | None]:
+def trip(server: RedisServer, limits: BreakerLimits, *, kills: int = 2, first: int = 0) -> list[Result | None]:
     book = permits_of(server, limits=limits)
-    return [book.ask(an_order(f"{number}", stream=f"live/{number}")).result for number in range(kills)]
+    return [book.ask(an_order(f"{number}", stream=f"live/{number}")).result for number in range(first, first + kills)]
 
 
 def test_it_says_what_is_refused(redis_server: RedisServer) -> None:
@@ -49,6 +49,9 @@ def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
     words = ("lift", "--reference", "clip-1", "--reason", "it is real", "--by", "anna")
     assert call(redis_server, *words, "--for", "1d") == (0, "lifted: reference clip-1, not counted for 1d\n")
     assert trip(redis_server, limits, kills=9) == [None] * 9
+    assert call(redis_server, *words) == (0, "lifted: reference clip-1\n"), "what was trusted is counted again"
+    assert trip(redis_server, limits, first=20) == [None, Result.BREAKER]
+    call(redis_server, *words)
     with pytest.raises(UsageError, match="nothing is refused there; `streamguard breaker status`"):
         call(redis_server, *words)
     _, text = call(redis_server, "lift", "--reason", "why", "--for", "5m", "--json")

@@ -236,6 +236,7 @@ def test_check_config(run: Run, tmp_path: Path) -> None:
         ('[redis]\nurl = "redis://:secret@host:99999"\n', "a port or address that cannot be read"),
         ('[redis]\nurl = "redis://:secret@host:abc"\n', "a port or address that cannot be read"),
         ('[redis]\nurl = "redis+cluster://:secret@host"\nprefix = "x:"\n', "on different nodes"),
+        ('[[enforce.webhooks]]\nurl = "ftp://:secret@host"\n', "read the API's URL of webhook"),
         ("[http\n", "not valid TOML"),
     ):
         config.write_text(text)

@@ -162,6 +162,8 @@ def test_it_ends_by_itself_when_told_to(redis_server: RedisServer, key_file: Pat
         (("--accept-unsigned", "--server", NOWHERE), "no Redis named"),
         (("--accept-unsigned", "--server", "nginx-rtmp", "--redis", "redis://localhost"), "read media server"),
         (("--accept-unsigned", "--server", NOWHERE, "--server", NOWHERE, "--redis", "redis://h"), "two are called so"),
+        (("--accept-unsigned", "--server", NOWHERE, "--redis", "redis://h", "--webhook", "http://h"), "no key to sign"),
+        (("--accept-unsigned", "--server", NOWHERE, "--redis", "redis://h", "--webhook", "h"), "URL of webhook"),
     ],
 )
 def test_what_is_missing_is_told_before_anything_is_cut(options: tuple[str, ...], problem: str) -> None:

@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamguard.core.breaker import BreakerLimits, Scope
 from streamguard.enforce.breaker_memory import BreakerMemory
@@ -145,3 +148,43 @@ def test_servers_streams_of_one_name_are_several(stage: Callable[[BreakerLimits]
     book = made.make(LIMITS)
     same = [replace(order(number), server=f"edge-{number}", stream=StreamId("live/cam")) for number in range(4)]
     assert results(book, *same) == [None] * 3 + [Result.BREAKER]
+
+
+@dataclass(frozen=True)
+class Lift:
+    """What an operator may do between kills."""
+
+    reference: str | None
+    trust_for_s: float
+
+
+KILLS = st.tuples(st.integers(0, 12), st.sampled_from(["a", "b"]), st.integers(0, 5))
+LIFTS = st.builds(Lift, st.sampled_from([None, "a", "b"]), st.sampled_from([0.0, 3600.0]))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(KILLS | LIFTS, max_size=40))
+def test_both_say_the_same_whatever_comes(redis_server: RedisServer, acts: list[tuple[int, str, int] | Lift]) -> None:
+    """Kills, the same again, and lifts in any order: what Redis answers is what the pure rule says."""
+    redis_server.run("FLUSHALL")
+    limits = BreakerLimits(kills=4, streams=2)
+    memory, redis, control = BreakerMemory(limits), permits_of(redis_server, limits=limits), control_of(redis_server)
+    passed: set[str] = set()
+    with closing(redis), closing(control):
+        for act in acts:
+            if isinstance(act, Lift):
+                told = {"who": "anna", "reason": "why"}
+                in_redis = control.lift(act.reference, **told, trust_for_s=act.trust_for_s)
+                assert in_redis == memory.lift(act.reference, **told, trust_for_s=act.trust_for_s)
+                continue
+            number, name, stream = act
+            one = replace(an_order(f"{number}-{name}-{stream}", stream=f"live/{stream}"), reference=name)
+            # Memory knows of one that has passed only while it is in its window; no desk asks twice.
+            if one.id not in passed:
+                assert redis.ask(one).result is memory.ask(one).result
+                passed |= {one.id} if redis.ask(one).result is None else set()
+            assert redis.ask(one).result is (None if one.id in passed else Result.BREAKER)
+        assert [name for name, _ in control.standing().quarantined] == [
+            name for name, _ in memory.standing().quarantined
+        ]
+        assert control.standing().is_open == memory.standing().is_open

@@ -20,15 +20,16 @@ def a_kill(number: int, reference: str = "clip", stream: str | None = None) -> C
 def passed(
     kills: Sequence[tuple[int, CountedKill]], limits: BreakerLimits, *, lift: bool = False
 ) -> list[tuple[int, CountedKill]]:
-    """Those that pass, and when. `lift`: an operator takes back at once whatever trips."""
+    """Those that pass, and when; asked for again, not twice. `lift`: an operator takes back at once whatever trips."""
     breaker, found = Breaker(), []
     for now_ms, kill in kills:
         breaker, scope = counted(breaker, kill, limits, now_ms=now_ms)
+        is_again = breaker.kills.get(kill.id, now_ms) != now_ms
         assert len(breaker.kills) <= limits.kills or not limits.kills
         assert all(len(streams) <= limits.streams for streams in breaker.streams.values()) or not limits.streams
-        if scope is None:
+        if scope is None and not is_again:
             found.append((now_ms, kill))
-        elif lift:
+        elif scope is not None and lift:
             breaker = lifted(breaker, None if scope is Scope.ALL else kill.reference, trust_until_ms=0)
             assert refused_by(breaker, kill.reference) is None
     return found

@@ -30,10 +30,9 @@ def permits_of(
     """As an enforcer's desk has it."""
     return RedisPermits(
         parse_redis_url(url or server.url),
-        PermitTerms(limits, hold, PREFIX, 3600),
+        PermitTerms(limits, hold, PREFIX, keep_s=3600, timeout_s=0.5),
         BreakerMemory(limits),
         notices=NoticeMaker("edge-1", KEY),
-        timeout_s=0.5,
         on_trip=on_trip,
     )
 

@@ -4,10 +4,11 @@ from streamguard.enforce import desk as desk_module
 from streamguard.enforce.desk import Desk
 from streamguard.enforce.enforcer import Result
 from streamguard.enforce.permits import Permit
+from streamguard.errors import ServerError
 from tests.enforce.orders import an_order
 from tests.enforce.permit_books import FakePermits
-from tests.enforce.test_desk import REDIS_AWAY, Bench, a_server
-from tests.fake_media_server import FakeMediaServer, FakeStrikes
+from tests.enforce.test_desk import DOWN, REDIS_AWAY, Bench, a_server
+from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
 from tests.waiting import eventually
 
 
@@ -27,6 +28,17 @@ def test_what_is_refused_is_neither_struck_nor_cut() -> None:
     assert list(bench.strikes.strikes) == ["sig_nginx-2"]
     assert permits.asked == ["sig_nginx-1", "sig_nginx-2"]
     assert bench.settled[0][1].why == "breaker: too many"
+
+
+def test_what_is_undone_while_its_server_is_down_is_not_cut() -> None:
+    """It was permitted, and tried; when the server is back nobody wants it any more. Redis away: it goes on."""
+    permits = FakePermits()
+    down: list[ServerError | None] = [DOWN] * 6
+    bench = with_permits(a_server("nginx-1", "nginx-2", before=failing(*down, None)), permits)
+    bench.work(an_order("nginx-1"), an_order("nginx-2"), at_most_s=1.0)
+    permits.answers = {"sig_nginx-1": Permit(Result.UNDONE, "undone by anna"), "sig_nginx-2": REDIS_AWAY}
+    assert sorted(one.value for one in bench.work()) == ["executed", "undone"]
+    assert bench.server.cut == ["nginx-2"]
 
 
 def test_what_is_held_waits_and_keeps_nobody_waiting() -> None:

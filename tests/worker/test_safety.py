@@ -126,7 +126,7 @@ def test_one_kill_too_many_becomes_a_review(redis_server: RedisServer, web: Web,
         assert service._enforcement.under_way == 2, "the others wait for their server, which is down"
 
 
-def test_a_held_kill_is_told_and_an_undo_of_it_too(redis_server: RedisServer, web: Web) -> None:
+def test_a_held_kill_is_told_and_an_undo_of_it_too(redis_server: RedisServer, web: Web, logs: Logs) -> None:
     """By webhook, once; the metric counts it while it waits, also after a new start; undone, it is refused."""
     heard = hearing(web)
     config = a_config(redis_server, to(web, name="platform"), hold=HoldConfig(labels=("terror",), then="kill"))
@@ -140,6 +140,7 @@ def test_a_held_kill_is_told_and_an_undo_of_it_too(redis_server: RedisServer, we
         assert eventually(lambda: acks(redis_server)) == {kill.id: "refused: undone by anna: not it"}
         eventually(lambda: types(heard) == ["held", "undo"])
         assert scraped(service)['streamguard_enforced_total{outcome="not_understood"}'] == 0.0
+    assert [line["id"] for line in named(logs, "kill_held")] == [kill.id]
 
 
 def test_a_webhook_that_does_not_answer_delays_no_kill(redis_server: RedisServer, web: Web, logs: Logs) -> None:
