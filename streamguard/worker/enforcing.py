@@ -29,7 +29,8 @@ from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.safety import SafetyWatch, permit_books, tellers, webhook_names
 from streamguard.worker.safety_metrics import SafetyMetrics
 
-_BEAT_S = 30.0
+_BEAT_S = 60.0
+"""Twice what a listing of OvenMediaEngine may take, which asks for each stream: a slow server is no dead thread."""
 _LAST_S = 1.0
 _IN_HEAPS = (Result.EXPIRED, Result.NO_SESSION)
 """The first enforcer ever finds those of a week: a line for each would be thousands."""
