@@ -8,8 +8,7 @@ import random
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -35,6 +34,9 @@ VERIFY_FIRST_S = 0.015
 VERIFY_CAP_S = 1.0
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 5.0
+
+_Listed = Mapping[SessionId, tuple[Publisher, ...]]
+"""By session: whoever publishes has a say in how often his is listed."""
 
 
 class StrikeBook(Protocol):
@@ -188,7 +190,14 @@ class Desk:
             if listed is None:
                 self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
                 continue
-            publisher = listed.get(order.session)
+            found = listed.get(order.session, ())
+            publisher = _meant(found, order)
+            if publisher is None and found:
+                # Whoever is meant, the other must not be cut. But only this order waits for that, not the server's.
+                problem = f"{self.name} lists {len(found)} publishers as session {order.session}"
+                task.progress = replace(task.progress, problem=problem)
+                self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
+                continue
             step = next_step(task.progress, publisher, now_unix_s=now_unix_s)
             if step is Step.DROP and publisher is not None:
                 if order.session not in dropping:
@@ -202,7 +211,7 @@ class Desk:
             task.verified = 0
             self._follow(task, Step.WAIT, went_well=progress.dropped_unix_s is not None)
 
-    def _strike(self, tasks: list[_Task], listed: Mapping[SessionId, Publisher]) -> None:
+    def _strike(self, tasks: list[_Task], listed: _Listed) -> None:
         problem = ""
         for task in tasks:
             if task.progress.struck_unix_s is not None or task.progress.never_struck:
@@ -222,21 +231,19 @@ class Desk:
             else:
                 task.progress = replace(task.progress, unstruck="", struck_unix_s=self._options.clock())
 
-    def _list(self) -> dict[SessionId, Publisher] | None:
-        """All who publish, by session; None: the server does not say so, and its state says why."""
+    def _list(self) -> _Listed | None:
+        """All who publish; None: the server does not say so, and its state says why."""
         self._checked_s = self._options.monotonic()
         try:
             publishers = self._server.publishers()
         except ServerError as error:
             self._become(_status_of(error), str(error))
             return None
-        twice = [session for session, count in Counter(one.session for one in publishers).items() if count > 1]
-        if twice:
-            # Whoever is meant, the other must not be cut.
-            self._become(ServerStatus.NOT_UNDERSTOOD, f"{self.name} lists two publishers as session {twice[0]}")
-            return None
         self._become(ServerStatus.OK)
-        return {publisher.session: publisher for publisher in publishers}
+        listed: dict[SessionId, tuple[Publisher, ...]] = {}
+        for publisher in publishers:
+            listed[publisher.session] = (*listed.get(publisher.session, ()), publisher)
+        return listed
 
     def _drop(self, dropping: tuple[_Task, Publisher]) -> tuple[_Task, Progress]:
         task, publisher = dropping
@@ -281,9 +288,18 @@ def _status_of(error: ServerError) -> ServerStatus:
     return ServerStatus.REFUSED if isinstance(error, ServerRefused) else ServerStatus.NOT_UNDERSTOOD
 
 
-def _strike_of(order: Order, listed: Mapping[SessionId, Publisher], *, by_address: bool) -> Strike:
+def _meant(found: Sequence[Publisher], order: Order) -> Publisher | None:
+    """Of those that are listed with the order's session: the one, or of several (one connection may publish several
+    streams) the one of its stream. None: there is none, or nobody can tell.
+    """
+    if len(found) > 1:
+        found = [publisher for publisher in found if publisher.stream == order.stream]
+    return found[0] if len(found) == 1 else None
+
+
+def _strike_of(order: Order, listed: _Listed, *, by_address: bool) -> Strike:
     """By the stream's key; by the address too, where the session is listed with one that is somebody's alone."""
-    publisher = listed.get(order.session)
+    publisher = _meant(listed.get(order.session, ()), order)
     address = publisher.address if publisher is not None and _is_of_one(publisher.address) else ""
     return Strike(
         signal_id=order.id,

@@ -18,7 +18,8 @@ from streamguard.errors import (
     SignalsError,
     SignalsUnreachable,
 )
-from streamguard.types import SessionId
+from streamguard.servers.server import Publisher
+from streamguard.types import SessionId, StreamId
 from tests.enforce.orders import an_order
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
 from tests.kill_signals import NOW_UNIX_S
@@ -166,6 +167,24 @@ def test_two_publishers_in_one_session_are_not_understood() -> None:
     server.publishers = lambda: twice  # type: ignore[method-assign]
     assert bench.work(an_order()) == [Result.FAILED]
     assert server.asked == []
+
+
+@pytest.mark.parametrize(("stream", "session"), [("live/cam", "nginx-1"), ("live/two", "nginx-2")])
+def test_who_publishes_twice_in_one_session_shields_nobody(stream: str, session: str) -> None:
+    """Neither others nor himself: their sessions are cut as ever, and his by the stream that was decided on."""
+    server = a_server("nginx-1")
+    server.connect("live/two", "nginx-2")
+    listed = server.publishers
+
+    def publishers() -> tuple[Publisher, ...]:
+        shown = listed()
+        return (*shown, *(replace(one, stream=StreamId("live/one")) for one in shown if one.session == "nginx-2"))
+
+    server.publishers = publishers  # type: ignore[method-assign]
+    bench = Bench(server)
+    assert bench.work(an_order(session, stream=stream)) == [Result.EXECUTED]
+    assert server.cut == [session]
+    assert bench.changes == []
 
 
 def test_the_cut_does_not_wait_for_the_gate() -> None:
