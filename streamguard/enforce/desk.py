@@ -147,7 +147,9 @@ class Desk:
         """The next step of every order that is due; returns the seconds until the next is."""
         self.beat_at_s = now_s = self._options.monotonic()
         with self._changed:
-            due = [task for task in self._tasks.values() if task.due_s <= now_s + TOGETHER_S][:ORDERS_A_ROUND]
+            due = [task for task in self._tasks.values() if task.due_s <= now_s + TOGETHER_S]
+        # Who waits longest comes first: where rounds are slow those that fail are due again at once, and are many.
+        due = sorted(due, key=lambda task: task.due_s)[:ORDERS_A_ROUND]
         if due:
             self._take_steps(due)
         elif now_s - self._checked_s >= CHECK_EVERY_S:

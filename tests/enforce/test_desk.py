@@ -187,6 +187,22 @@ def test_who_publishes_twice_in_one_session_shields_nobody(stream: str, session:
     assert bench.changes == []
 
 
+def test_orders_that_fail_slowly_keep_no_other_waiting() -> None:
+    """Each publisher is struck after as many rounds as all of them take, however long a server takes not to list."""
+    bench = Bench(a_server())
+
+    def hang(_call: str) -> None:
+        bench.now_s += 6.0
+        raise DOWN
+
+    bench.server.before = hang
+    for number in range(3 * ORDERS_A_ROUND):
+        assert bench.desk.submit(an_order(f"nginx-{number}"))
+    for _ in range(3):
+        bench.desk.round()
+    assert len(bench.strikes.strikes) == 3 * ORDERS_A_ROUND
+
+
 def test_the_cut_does_not_wait_for_the_gate() -> None:
     """While strikes cannot be written the session is dropped, and the signal is settled when its strike counts."""
     bench = Bench(a_server("nginx-1"), FakeStrikes([REDIS_AWAY] * 5))
