@@ -196,7 +196,7 @@ class Desk:
             publisher = _meant(found, order)
             if publisher is None and found:
                 # Whoever is meant, the other must not be cut. But only this order waits for that, not the server's.
-                problem = f"{self.name} lists {len(found)} publishers as session {order.session}"
+                problem = f"{self.name} lists session {order.session} as {found[0].stream}; are two servers called so?"
                 task.progress = replace(task.progress, problem=problem)
                 self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
                 continue
@@ -291,12 +291,11 @@ def _status_of(error: ServerError) -> ServerStatus:
 
 
 def _meant(found: Sequence[Publisher], order: Order) -> Publisher | None:
-    """Of those that are listed with the order's session: the one, or of several (one connection may publish several
-    streams) the one of its stream. None: there is none, or nobody can tell.
+    """Of those that are listed with the order's session the one of its stream: one connection may publish several, and
+    another server that is called the same may have a session of that number. None: there is none, or nobody can tell.
     """
-    if len(found) > 1:
-        found = [publisher for publisher in found if publisher.stream == order.stream]
-    return found[0] if len(found) == 1 else None
+    of_stream = [publisher for publisher in found if publisher.stream == order.stream]
+    return of_stream[0] if len(of_stream) == 1 else None
 
 
 def _strike_of(order: Order, listed: _Listed, *, by_address: bool) -> Strike:

@@ -187,6 +187,17 @@ def test_who_publishes_twice_in_one_session_shields_nobody(stream: str, session:
     assert bench.changes == []
 
 
+def test_a_session_that_is_another_stream_s_is_not_cut() -> None:
+    """Of two servers that are called the same, each counts its sessions: that one's is somebody else here."""
+    server = a_server()
+    server.connect("live/innocent", "nginx-1")
+    bench = Bench(server, strike_addresses=True)
+    assert bench.work(an_order("nginx-1", stream="live/cam")) == [Result.FAILED]
+    assert "lists session nginx-1 as live/innocent; are two servers called so?" in bench.settled[0][1].why
+    assert server.asked == []
+    assert bench.strikes.strikes["sig_nginx-1"].keys == ("stream:live/cam",)
+
+
 def test_orders_that_fail_slowly_keep_no_other_waiting() -> None:
     """Each publisher is struck after as many rounds as all of them take, however long a server takes not to list."""
     bench = Bench(a_server())
