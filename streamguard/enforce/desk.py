@@ -194,8 +194,9 @@ class Desk:
                 continue
             found = listed.get(order.session, ())
             publisher = _meant(found, order)
-            if publisher is None and found:
-                # Whoever is meant, the other must not be cut. But only this order waits for that, not the server's.
+            if publisher is None and found and task.progress.dropped_unix_s is None:
+                # Whoever is meant, the other must not be cut. But only this order waits for that, not the server's; and
+                # node-media-server goes on listing the other streams of a connection that it has cut.
                 problem = f"{self.name} lists session {order.session} as {found[0].stream}; are two servers called so?"
                 task.progress = replace(task.progress, problem=problem)
                 self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
