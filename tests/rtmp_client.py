@@ -1,20 +1,22 @@
-"""A publisher that keeps to no rules: RTMP, message by message, for what no decent encoder does.
+"""An RTMP publisher by hand, that does what no encoder does: publish twice over one connection, say.
 
 with RtmpClient(port) as client:
-    client.connect("live"); client.publish("cam"); client.publish("another"); client.send(tags_of(path))
+    client.publish("cam")
 """
 
 import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
+_CHUNK_BYTES = 128
+_COMMAND, _AUDIO, _VIDEO = 20, 8, 9
 _HANDSHAKE_BYTES = 1536
-_CHUNK_BYTES = 65_536
-_SET_CHUNK_SIZE, _COMMAND = 1, 20
-_AUDIO, _VIDEO = 8, 9
+_TIMEOUT_S = 10.0
 _NULL = b"\x05"
 _FLV_HEAD_BYTES, _TAG_HEAD_BYTES = 13, 11
 
@@ -23,48 +25,54 @@ Tag = tuple[int, int, bytes]
 
 
 class RtmpClient:
-    """Connected to a server on loopback. What the server says is not read."""
+    """Connected to an application. Leaving says goodbye."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self._socket.sendall(b"\x03" + bytes(8) + os.urandom(_HANDSHAKE_BYTES - 8))
+    def __init__(self, port: int, *, app: str = "live") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), _TIMEOUT_S)
+        self._calls = 0
+        self._socket.sendall(b"\x03" + struct.pack(">II", 0, 0) + os.urandom(_HANDSHAKE_BYTES - 8))
         answer = b""
         while len(answer) < 1 + 2 * _HANDSHAKE_BYTES:
-            answer += self._socket.recv(1 << 16)
+            answer += self._socket.recv(_HANDSHAKE_BYTES)
         self._socket.sendall(answer[1 : 1 + _HANDSHAKE_BYTES])
-        self._message(_SET_CHUNK_SIZE, struct.pack(">I", _CHUNK_BYTES))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def connect(self, app: str) -> None:
-        """To an application, with a stream to publish or play in."""
-        fields = b"".join(_name(name) + _text(value) for name, value in (("app", app), ("flashVer", "FMLE/3.0")))
-        self._command(_text("connect"), _number(1), b"\x03" + fields + b"\x00\x00\x09")
-        self._command(_text("createStream"), _number(2), _NULL)
+        fields = {"app": app, "tcUrl": f"rtmp://127.0.0.1:{port}/{app}"}
+        pairs = b"".join(struct.pack(">H", len(name)) + name.encode() + _text(value) for name, value in fields.items())
+        self._call("connect", b"\x03" + pairs + b"\x00\x00\x09")
 
     def publish(self, name: str) -> None:
-        self._command(_text("publish"), _number(3), _NULL, _text(name), _text("live"), stream=1)
+        """Also where it publishes already."""
+        self._call("createStream", _NULL)
+        self._call("publish", _NULL + _text(name) + _text("live"))
 
     def play(self, name: str) -> None:
-        self._command(_text("play"), _number(4), _NULL, _text(name), stream=1)
+        self._call("createStream", _NULL)
+        self._call("play", _NULL + _text(name))
 
     def send(self, tags: Iterable[Tag]) -> None:
         """As fast as it goes."""
         for kind, at_ms, body in tags:
-            self._message(kind, body, at_ms=at_ms, stream=1)
+            self._message(kind, body, at_ms=at_ms)
 
-    def _command(self, *parts: bytes, stream: int = 0) -> None:
-        self._message(_COMMAND, b"".join(parts), stream=stream)
+    def __enter__(self) -> Self:
+        return self
 
-    def _message(self, kind: int, body: bytes, *, at_ms: int = 0, stream: int = 0) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _call(self, command: str, arguments: bytes) -> None:
+        self._calls += 1
+        body = _text(command) + b"\x00" + struct.pack(">d", self._calls) + arguments
+        self._message(_COMMAND, body)
+
+    def _message(self, kind: int, body: bytes, *, at_ms: int = 0) -> None:
         channel = {_AUDIO: 4, _VIDEO: 6}.get(kind, 3)
-        head = bytes([channel]) + at_ms.to_bytes(3) + len(body).to_bytes(3) + bytes([kind]) + struct.pack("<I", stream)
-        chunks = [body[start : start + _CHUNK_BYTES] for start in range(0, len(body), _CHUNK_BYTES)]
-        self._socket.sendall(head + bytes([0xC0 | channel]).join(chunks))
+        head = bytes([channel]) + at_ms.to_bytes(3) + len(body).to_bytes(3) + bytes([kind]) + struct.pack("<I", 1)
+        pieces = [body[at : at + _CHUNK_BYTES] for at in range(0, len(body), _CHUNK_BYTES)]
+        self._socket.sendall(head + bytes([0xC0 | channel]).join(pieces))
 
 
 def tags_of(flv: Path) -> Iterator[Tag]:
@@ -78,13 +86,5 @@ def tags_of(flv: Path) -> Iterator[Tag]:
         at += _TAG_HEAD_BYTES + length + 4
 
 
-def _name(text: str) -> bytes:
-    return struct.pack(">H", len(text)) + text.encode()
-
-
 def _text(text: str) -> bytes:
-    return b"\x02" + _name(text)
-
-
-def _number(value: float) -> bytes:
-    return b"\x00" + struct.pack(">d", value)
+    return b"\x02" + struct.pack(">H", len(text.encode())) + text.encode()

@@ -109,6 +109,7 @@ class Desk:
         self._changed = threading.Condition()
         self._stopping = False
         self._checked_s = -CHECK_EVERY_S
+        self._twice: frozenset[SessionId] = frozenset()
         self._drops = ThreadPoolExecutor(DROPS_AT_ONCE, thread_name_prefix=f"drop-{self.name}")
         self._thread = threading.Thread(target=self._run, name=f"desk-{self.name}", daemon=True)
         self.state = ServerState()
@@ -194,21 +195,15 @@ class Desk:
                 continue
             found = listed.get(order.session, ())
             publisher = _meant(found, order)
-            if publisher is None and found and task.progress.dropped_unix_s is None:
-                # Whoever is meant, the other must not be cut. But only this order waits for that, not the server's; and
-                # node-media-server goes on listing the other streams of a connection that it has cut.
-                problem = f"{self.name} lists session {order.session} as {found[0].stream}; are two servers called so?"
-                task.progress = replace(task.progress, problem=problem)
-                self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
-                continue
-            step = next_step(task.progress, publisher, now_unix_s=now_unix_s)
+            unlisted = "" if publisher is not None else self._why_unlisted(task.progress, found)
+            step = next_step(task.progress, publisher, now_unix_s=now_unix_s, unlisted=unlisted)
             if step is Step.DROP and publisher is not None:
                 if order.session not in dropping:
                     dropping[order.session] = (task, publisher)
                     continue
                 # Another signal has just had it dropped.
                 task.progress = replace(task.progress, asked_unix_s=now_unix_s)
-            self._follow(task, step, went_well=not task.progress.unstruck)
+            self._follow(task, step, went_well=not (task.progress.unstruck or unlisted))
         for task, progress in self._drops.map(self._drop, dropping.values()):
             task.progress = progress
             task.verified = 0
@@ -235,7 +230,9 @@ class Desk:
                 task.progress = replace(task.progress, unstruck="", struck_unix_s=self._options.clock())
 
     def _list(self) -> _Listed | None:
-        """All who publish; None: the server does not say so, and its state says why."""
+        """All who publish, by session; None: the server does not say so, and its state says why. One connection may
+        have several names; with two addresses it is two publishers, of whom one must not be cut: neither is here.
+        """
         self._checked_s = self._options.monotonic()
         try:
             publishers = self._server.publishers()
@@ -246,7 +243,17 @@ class Desk:
         listed: dict[SessionId, tuple[Publisher, ...]] = {}
         for publisher in publishers:
             listed[publisher.session] = (*listed.get(publisher.session, ()), publisher)
-        return listed
+        self._twice = frozenset(one.session for one in publishers if not _are_one(one, listed[one.session][-1]))
+        return {session: found for session, found in listed.items() if session not in self._twice}
+
+    def _why_unlisted(self, progress: Progress, found: Sequence[Publisher]) -> str:
+        """`found` has the order's session, but not its stream."""
+        session = progress.order.session
+        if session in self._twice:
+            return f"{self.name} lists two publishers as this session: which is meant cannot be told"
+        if found and progress.dropped_unix_s is None:
+            return f"{self.name} lists this session as {found[0].stream}: are two servers called so?"
+        return self._server.may_live_unlisted(session)
 
     def _drop(self, dropping: tuple[_Task, Publisher]) -> tuple[_Task, Progress]:
         task, publisher = dropping
@@ -285,6 +292,11 @@ class Desk:
             self._on_change(self.name, self.state)
 
 
+def _are_one(one: Publisher, other: Publisher) -> bool:
+    """Of two that a server lists with the same session."""
+    return one is other or bool(one.address and one.address == other.address)
+
+
 def _status_of(error: ServerError) -> ServerStatus:
     if isinstance(error, ServerUnreachable):
         return ServerStatus.UNREACHABLE
@@ -293,10 +305,9 @@ def _status_of(error: ServerError) -> ServerStatus:
 
 def _meant(found: Sequence[Publisher], order: Order) -> Publisher | None:
     """Of those that are listed with the order's session the one of its stream: one connection may publish several, and
-    another server that is called the same may have a session of that number. None: there is none, or nobody can tell.
+    another server that is called the same may have a session of that number.
     """
-    of_stream = [publisher for publisher in found if publisher.stream == order.stream]
-    return of_stream[0] if len(of_stream) == 1 else None
+    return next((publisher for publisher in found if publisher.stream == order.stream), None)
 
 
 def _strike_of(order: Order, listed: _Listed, *, by_address: bool) -> Strike:

@@ -163,9 +163,38 @@ def test_two_publishers_in_one_session_are_not_understood() -> None:
     """Whichever is meant, the other must not be cut."""
     server = a_server("nginx-1")
     bench = Bench(server)
-    twice = (*server.publishers(), *server.publishers())
-    server.publishers = lambda: twice  # type: ignore[method-assign]
-    assert bench.work(an_order()) == [Result.FAILED]
+    server.connect("live/other", "nginx-2")
+    one, other = server.publishers()
+    twin = replace(one, stream=StreamId("live/twin"), address="198.51.100.1")
+    server.publishers = lambda: (one, twin, other)  # type: ignore[method-assign]
+    server.after_drop = lambda: setattr(server, "publishers", lambda: (one, twin))
+    assert bench.work(an_order(), an_order("nginx-2", stream="live/other")) == [Result.EXECUTED, Result.FAILED]
+    assert server.asked == ["nginx-2"]
+    assert "two publishers as this session" in bench.settled[-1][1].why
+
+
+def test_one_connection_with_two_names_is_cut() -> None:
+    """A publisher of node-media-server can have itself listed twice: that must neither save it nor anybody else."""
+    server = a_server("nginx-1")
+    bench = Bench(server)
+    (one,) = server.publishers()
+    twin = replace(one, stream=StreamId("live/twin"))
+    server.publishers = lambda: (one, twin) if "nginx-1" in server.live else ()  # type: ignore[method-assign]
+    assert bench.work(an_order()) == [Result.EXECUTED]
+    assert server.cut == ["nginx-1"]
+
+
+def test_who_may_be_on_the_air_unlisted_is_not_said_to_be_gone() -> None:
+    """Until it is known to be: then it is gone; where it never is known, the kill has failed and says why."""
+    server = a_server()
+    server.unlisted["nginx-1"] = "nginx was reloaded: restart it"
+    bench = Bench(server)
+    assert bench.work(an_order(), at_most_s=30) == []
+    server.unlisted.clear()
+    assert bench.work() == [Result.ALREADY_GONE]
+    server.unlisted["nginx-2"] = "nginx was reloaded: restart it"
+    assert bench.work(an_order("nginx-2"))[-1] is Result.FAILED
+    assert "may be on the air (nginx was reloaded: restart it)" in bench.settled[-1][1].why
     assert server.asked == []
 
 
@@ -175,7 +204,7 @@ def test_who_publishes_twice_in_one_session_shields_nobody(stream: str, session:
     server = a_server("nginx-1")
     server.connect("live/two", "nginx-2")
     listed = server.publishers
-    first = Publisher(StreamId("live/one"), SessionId("nginx-2"), "live/one")
+    first = Publisher(StreamId("live/one"), SessionId("nginx-2"), "live/one", "203.0.113.9")
 
     def publishers() -> tuple[Publisher, ...]:
         # The first of his streams stays listed when he is gone, as on node-media-server.
@@ -194,7 +223,7 @@ def test_a_session_that_is_another_stream_s_is_not_cut() -> None:
     server.connect("live/innocent", "nginx-1")
     bench = Bench(server, strike_addresses=True)
     assert bench.work(an_order("nginx-1", stream="live/cam")) == [Result.FAILED]
-    assert "lists session nginx-1 as live/innocent; are two servers called so?" in bench.settled[0][1].why
+    assert "lists this session as live/innocent: are two servers called so?" in bench.settled[0][1].why
     assert server.asked == []
     assert bench.strikes.strikes["sig_nginx-1"].keys == ("stream:live/cam",)
 
