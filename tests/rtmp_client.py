@@ -7,15 +7,21 @@ with RtmpClient(port) as client:
 import os
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 _CHUNK_BYTES = 128
-_COMMAND = 20
+_COMMAND, _AUDIO, _VIDEO = 20, 8, 9
 _HANDSHAKE_BYTES = 1536
 _TIMEOUT_S = 10.0
 _NULL = b"\x05"
+_FLV_HEAD_BYTES, _TAG_HEAD_BYTES = 13, 11
+
+Tag = tuple[int, int, bytes]
+"""Audio or video of an FLV file: its type, when (milliseconds), and what."""
 
 
 class RtmpClient:
@@ -38,6 +44,15 @@ class RtmpClient:
         self._call("createStream", _NULL)
         self._call("publish", _NULL + _text(name) + _text("live"))
 
+    def play(self, name: str) -> None:
+        self._call("createStream", _NULL)
+        self._call("play", _NULL + _text(name))
+
+    def send(self, tags: Iterable[Tag]) -> None:
+        """As fast as it goes."""
+        for kind, at_ms, body in tags:
+            self._message(kind, body, at_ms=at_ms)
+
     def __enter__(self) -> Self:
         return self
 
@@ -51,9 +66,24 @@ class RtmpClient:
     def _call(self, command: str, arguments: bytes) -> None:
         self._calls += 1
         body = _text(command) + b"\x00" + struct.pack(">d", self._calls) + arguments
-        head = b"\x03\0\0\0" + struct.pack(">I", len(body))[1:] + bytes([_COMMAND]) + struct.pack("<I", 1)
+        self._message(_COMMAND, body)
+
+    def _message(self, kind: int, body: bytes, *, at_ms: int = 0) -> None:
+        channel = {_AUDIO: 4, _VIDEO: 6}.get(kind, 3)
+        head = bytes([channel]) + at_ms.to_bytes(3) + len(body).to_bytes(3) + bytes([kind]) + struct.pack("<I", 1)
         pieces = [body[at : at + _CHUNK_BYTES] for at in range(0, len(body), _CHUNK_BYTES)]
-        self._socket.sendall(head + b"\xc3".join(pieces))
+        self._socket.sendall(head + bytes([0xC0 | channel]).join(pieces))
+
+
+def tags_of(flv: Path) -> Iterator[Tag]:
+    """Sound and pictures of an FLV file."""
+    data, at = flv.read_bytes(), _FLV_HEAD_BYTES
+    while at + _TAG_HEAD_BYTES <= len(data):
+        length = int.from_bytes(data[at + 1 : at + 4])
+        if data[at] in (_AUDIO, _VIDEO):
+            body = data[at + _TAG_HEAD_BYTES : at + _TAG_HEAD_BYTES + length]
+            yield data[at], int.from_bytes(data[at + 4 : at + 7]), body
+        at += _TAG_HEAD_BYTES + length + 4
 
 
 def _text(text: str) -> bytes:

@@ -56,6 +56,14 @@ def test_nginx_takes_the_rtmp_configuration(tmp_path: Path) -> None:
     run(nginx, "-t", "-p", "run/", "-c", NGINX_CONF, cwd=tmp_path)
 
 
+def test_viewers_of_hls_reach_nothing_else() -> None:
+    """Its address is one that viewers need: publishers, their cut and the way to the gate are for this machine only."""
+    for place in ("/stat", "/control", "/gate/"):
+        block = re.search(rf"location {place} \{{(.*?)\n    \}}", NGINX_CONF.read_text(), re.DOTALL)
+        assert block is not None, place
+        assert re.search(r"allow 127\.0\.0\.1;\s+deny all;", block[1]), place
+
+
 def test_the_alerts_are_valid() -> None:
     """`promtool check rules` accepts config/prometheus-rules.yml."""
     (promtool,) = need("promtool")

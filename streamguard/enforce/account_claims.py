@@ -14,6 +14,8 @@ from streamguard.types import SessionId, StreamId
 
 MOST_CLAIMS = 64
 """Of one stream's publishers, the newest."""
+MOST_CLAIMED = 10_000
+"""Streams whose publishers are kept, those that published last: under ever new names nobody fills Redis."""
 CLAIMS_KEPT_S = 604_800.0
 _LATER_MS = 2000.0
 """Clocks of workers and Redis may differ by so much."""
@@ -34,6 +36,11 @@ class AccountClaim:
 def claims_name(prefix: str, stream: StreamId) -> str:
     """Where the claims of a stream's publishers lie in Redis, the newest first."""
     return f"{prefix}strikes:who:{stream}"
+
+
+def claims_index(prefix: str) -> str:
+    """Where Redis keeps which streams have claims, by when they had the last."""
+    return f"{prefix}strikes:who:"
 
 
 def account_keys(strike: Strike, claims: object) -> tuple[str, ...]:

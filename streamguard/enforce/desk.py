@@ -182,7 +182,8 @@ class Desk:
             due = [task for task in self._tasks.values() if task.due_s <= now_s + TOGETHER_S]
         if due:
             # Those that only wait for somebody's yes keep nobody waiting.
-            self._take_steps(sorted(due, key=lambda task: task.held)[:ORDERS_A_ROUND])
+            # Of the others who waits longest comes first: where rounds are slow those that fail are due again at once.
+            self._take_steps(sorted(due, key=lambda task: (task.held, task.due_s))[:ORDERS_A_ROUND])
         else:
             self._look_after()
         with self._changed:

@@ -16,7 +16,14 @@ from importlib import resources
 
 from redis.exceptions import NoScriptError, RedisError
 
-from streamguard.enforce.account_claims import CLAIMS_KEPT_S, MOST_CLAIMS, AccountClaim, claims_name
+from streamguard.enforce.account_claims import (
+    CLAIMS_KEPT_S,
+    MOST_CLAIMED,
+    MOST_CLAIMS,
+    AccountClaim,
+    claims_index,
+    claims_name,
+)
 from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
 from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
@@ -107,8 +114,9 @@ class GateNews:
 
     def _publish(self, hints: list[PublisherHint]) -> None:
         claims = [(hint.stream, hint.claim) for hint in hints if hint.claim is not None]
-        keys = [claims_name(self._prefix, stream) for stream, _ in claims]
-        settings = (self._channel, MOST_CLAIMS, round(1000 * CLAIMS_KEPT_S))
+        names = [claims_name(self._prefix, stream) for stream, _ in claims]
+        keys = (claims_index(self._prefix), *names) if names else ()
+        settings = (self._channel, MOST_CLAIMS, round(1000 * CLAIMS_KEPT_S), MOST_CLAIMED)
         told = (*(claim.as_json() for _, claim in claims), *(hint.as_json() for hint in hints))
         arguments = (len(keys), *keys, *settings, *told)
         with our_errors("tell of publishers in", self._target):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamguard.enforce.strike_ledger import StrikeLedger
-from tests.local_servers import RtmpServer
+from tests.local_servers import RtmpServer, free_ports
 from tests.redis_servers import RedisServer
 from tests.waiting import eventually
 
@@ -85,6 +85,8 @@ def guarded_nginx(folder: Path, gate: Gate, *, with_updates: bool = False) -> It
     assert module is not None
     text = MODULE.sub(module[0], CONFIG.read_text())
     text = text.replace(":8081/", f":{gate.port}/").replace(":8080", f":{server.http_port}")
+    (hls_port,) = free_ports(1)
+    text = text.replace(":1936", f":{hls_port}")
     text = text.replace(":1935", f":{server.rtmp_port}").replace("run/hls", f"{folder}/hls")
     if with_updates:
         hooks = f"http://127.0.0.1:{server.http_port}/gate/on_update"

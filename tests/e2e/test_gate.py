@@ -3,10 +3,12 @@
 import dataclasses
 import http.client
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from streamguard.servers.known import media_server
@@ -15,6 +17,8 @@ from streamguard.types import StreamId
 from tests.e2e.gates import Gate, guarded_nginx
 from tests.local_servers import RtmpServer
 from tests.node_media_servers import NodeServer
+from tests.programs import need
+from tests.rtmp_client import RtmpClient, tags_of
 from tests.scenes import Clips
 from tests.strikes import a_strike
 from tests.waiting import eventually
@@ -130,3 +134,38 @@ def test_without_its_fail_open_line_a_gate_that_is_down_lets_nobody_in(
             eventually(lambda: not after.running, what="the refusal")
         assert before.running
         assert publishing(nginx, "before")
+
+
+def test_viewers_get_only_what_a_listed_publisher_sends(nginx: RtmpServer, gate: Gate, clips: Clips) -> None:
+    """Not what comes from a connection that plays already, nor under a name that is taken: nginx lists neither."""
+    (ffmpeg,) = need("ffmpeg")
+    smaller = nginx.folder / "smaller.flv"
+    form = ("-t", "8", "-vf", "scale=160:90", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25")
+    subprocess.run(
+        (ffmpeg, "-v", "error", "-i", clips.unrelated, *form, smaller), check=True, stdin=subprocess.DEVNULL, timeout=60
+    )
+    gate.start()
+    nginx.start()
+    segments = nginx.folder / "hls"
+    with (
+        nginx.publish("cam", clips.known),
+        RtmpClient(nginx.rtmp_port) as player,
+        RtmpClient(nginx.rtmp_port) as second,
+    ):
+        eventually(lambda: publishing(nginx, "cam"), what="the publisher")
+        player.play("cam")
+        player.publish("hidden")
+        second.publish("cam")
+        eventually(lambda: gate.count(hook="publish", answer="allowed") == 3, what="the gate's answers")
+        # Media that comes before the answer is not taken, and segments come long after it.
+        eventually(lambda: list(segments.glob("cam/*.ts")), what="HLS")
+        for client in (player, second):
+            client.send(tags_of(smaller))
+        eventually(lambda: len(list(segments.glob("cam/*.ts"))) >= 3, what="HLS")
+        assert not list(segments.glob("hidden/*.ts"))
+        assert {_width_px(found) for found in segments.glob("cam/*.ts") if found.stat().st_size} == {320}
+
+
+def _width_px(segment: Path) -> int:
+    with av.open(str(segment)) as container:
+        return int(container.streams.video[0].width)

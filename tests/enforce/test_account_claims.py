@@ -4,13 +4,14 @@ import dataclasses
 
 import pytest
 
-from streamguard.enforce.account_claims import AccountClaim, account_keys
+from streamguard.enforce import gate_news
+from streamguard.enforce.account_claims import AccountClaim, account_keys, claims_name
 from streamguard.enforce.gate_news import GateNews, PublisherHint
 from streamguard.enforce.redis_url import parse_redis_url
 from streamguard.enforce.strike_ledger import StrikeLedger
 from streamguard.enforce.strikes import Strike
 from streamguard.servers.hooks import HookKind
-from streamguard.types import SessionId
+from streamguard.types import SessionId, StreamId
 from tests.redis_acl import PASSWORD, acl_lines
 from tests.redis_servers import RedisServer
 from tests.strikes import KEY, STREAM, a_strike
@@ -93,3 +94,24 @@ def test_what_a_gate_noted_is_struck_with_the_stream(redis_server: RedisServer) 
     book.add(strike)
     seen = StrikeLedger(redis_server.url, prefix=PREFIX, timeout_s=2.0).active()
     assert {each.key for each in seen} == {KEY, "account:user-77"}
+
+
+def test_names_without_end_fill_nothing(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more streams than are kept those are forgotten that nobody published to for the longest time."""
+    monkeypatch.setattr(gate_news, "MOST_CLAIMED", 5)
+    for line in acl_lines("gate", about="strikes"):
+        redis_server.run(*line)
+    address = redis_server.url.removeprefix("redis://")
+    news = GateNews(parse_redis_url(f"redis://gate:{PASSWORD}@{address}"), prefix=PREFIX, timeout_s=2.0)
+    news.start()
+    streams = ["live/0", *(f"live/{number}" for number in range(20)), "live/0", "live/20"]
+    for number, stream in enumerate(streams):
+        claim = AccountClaim("anna", SessionId(""), str(number))
+        news.tell(PublisherHint(StreamId(stream), HookKind.PUBLISH, claim=claim))
+        name = claims_name(PREFIX, StreamId(stream))
+        newest = f'"{number}"]'
+        eventually(lambda name=name, newest=newest: newest in str(redis_server.run("LINDEX", name, 0)), what="it")  # type: ignore[misc]
+    news.stop()
+    kept = {f"{PREFIX}strikes:who:{name}" for name in ("", "live/0", "live/17", "live/18", "live/19", "live/20")}
+    with redis_server.admin() as client:
+        assert {key.decode() for key in client.keys("*")} == kept

@@ -18,6 +18,7 @@ from streamguard.errors import (
     SignalsError,
     SignalsUnreachable,
 )
+from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId
 from tests.enforce.orders import an_order
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
@@ -205,6 +206,41 @@ def test_who_may_be_on_the_air_unlisted_is_not_said_to_be_gone() -> None:
     assert bench.work(an_order("nginx-2"))[-1] is Result.FAILED
     assert "may be on the air (nginx was reloaded: restart it)" in bench.settled[-1][1].why
     assert server.asked == []
+
+
+@pytest.mark.parametrize(("stream", "session"), [("live/cam", "nginx-1"), ("live/two", "nginx-2")])
+def test_who_publishes_twice_in_one_session_shields_nobody(stream: str, session: str) -> None:
+    """Neither others nor himself: their sessions are cut as ever, and his by the stream that was decided on."""
+    server = a_server("nginx-1")
+    server.connect("live/two", "nginx-2")
+    listed = server.publishers
+    first = Publisher(StreamId("live/one"), SessionId("nginx-2"), "live/one", "203.0.113.9")
+
+    def publishers() -> tuple[Publisher, ...]:
+        # The first of his streams stays listed when he is gone, as on node-media-server.
+        return (*listed(), first)
+
+    server.publishers = publishers  # type: ignore[method-assign]
+    bench = Bench(server)
+    assert bench.work(an_order(session, stream=stream)) == [Result.EXECUTED]
+    assert server.cut == [session]
+    assert bench.changes == []
+
+
+def test_orders_that_fail_slowly_keep_no_other_waiting() -> None:
+    """Each publisher is struck after as many rounds as all of them take, however long a server takes not to list."""
+    bench = Bench(a_server())
+
+    def hang(_call: str) -> None:
+        bench.now_s += 6.0
+        raise DOWN
+
+    bench.server.before = hang
+    for number in range(3 * ORDERS_A_ROUND):
+        assert bench.desk.submit(an_order(f"nginx-{number}"))
+    for _ in range(3):
+        bench.desk.round()
+    assert len(bench.strikes.strikes) == 3 * ORDERS_A_ROUND
 
 
 def test_the_cut_does_not_wait_for_the_gate() -> None:
