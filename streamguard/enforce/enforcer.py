@@ -110,8 +110,6 @@ class Progress:
 
     order: Order
     received_unix_s: float
-    permitted: bool = False
-    """Nothing stands against it: it is not held, and not one of too many."""
     struck_unix_s: float | None = None
     dropped_unix_s: float | None = None
     """The server said that it cut it."""
@@ -122,6 +120,8 @@ class Progress:
     """Why the gate does not know of it yet."""
     never_struck: bool = False
     """... and never will."""
+    permitted: bool = False
+    """Nothing stands against it: it is not held, and not one of too many."""
 
 
 class Step(Enum):
@@ -182,12 +182,19 @@ def _expired(signal: ReceivedSignal, order: Order, *, now_unix_s: float) -> Sett
     return None
 
 
-def next_step(progress: Progress, publisher: Publisher | None, *, now_unix_s: float) -> Settled | Step:
-    """After a listing: `publisher` has the order's session there, or nobody has.
+def next_step(
+    progress: Progress, publisher: Publisher | None, *, now_unix_s: float, unlisted: str = ""
+) -> Settled | Step:
+    """After a listing: `publisher` has the order's session there, or nobody has. `unlisted`: why it may be on the air
+    all the same: then it is not known to be gone until that is over.
 
     Who publishes the same stream in another session is not looked at: a successor is never cut.
     """
     order = progress.order
+    if publisher is None and unlisted:
+        if not _is_over(progress, now_unix_s=now_unix_s):
+            return Step.WAIT
+        return _failed(progress, f"not listed, and may be on the air ({unlisted})", now_unix_s=now_unix_s)
     if publisher is None or _is_successor(publisher, order):
         return _gone(progress, publisher, now_unix_s=now_unix_s)
     if _is_over(progress, now_unix_s=now_unix_s):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tests.cli.calling import ended, started
 from tests.e2e.conftest import StartWorker
-from tests.e2e.test_enforce import _events, discovered, outcomes, wait_for_end
-from tests.e2e.workers import KEY, Setup
+from tests.e2e.test_cut_and_kept_out import events
+from tests.e2e.test_enforce import discovered
+from tests.e2e.workers import KEY, Setup, kills_in
 from tests.http_server import Answer, Web
 from tests.local_servers import RtmpServer
 from tests.redis_servers import RedisServer
@@ -42,7 +43,7 @@ def test_a_held_kill_is_cut_by_an_operators_yes_and_taken_back(  # noqa: PLR0913
     redis = ("--redis", redis_server.url)
     with rtmp_server.publish("held", clips.recoded) as publisher:
         kill = eventually(
-            lambda: [event for event in _events(redis_server, "signals") if event["data"]["verdict"] == "kill"],
+            lambda: [event for event in events(redis_server, "signals") if event["data"]["verdict"] == "kill"],
             timeout_s=30.0,
         )[0]
         hold = {"SG__ENFORCE__HOLD__LABELS": kill["data"]["label"], "SG__ENFORCE__HOLD__THEN": "let_go"}
@@ -58,8 +59,8 @@ def test_a_held_kill_is_cut_by_an_operators_yes_and_taken_back(  # noqa: PLR0913
         assert "kill" not in heard
         approved = ended(started("signals", "approve", *redis, kill["id"], "--reason", "seen it"))
         assert approved.out == f"approved: {kill['id']}\n"
-        wait_for_end(publisher)
-        eventually(lambda: outcomes(worker) == ["executed"], what="the outbox is told")
+        eventually(lambda: not publisher.running, timeout_s=30.0, what="the publisher is cut")
+        eventually(lambda: kills_in(worker.outbox) == ["executed"], what="the outbox is told")
         eventually(lambda: "kill" in heard, what="the platform is told")
     assert ended(started("strikes", "list", *redis)).out.startswith("stream:live/held until")
     undone = ended(started("signals", "undo", *redis, "--key-file", key_file, kill["id"], "--reason", "not it"))
