@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -316,7 +317,7 @@ class Config(_Section):
     ingest: IngestConfig = IngestConfig()
     attention: AttentionConfig = AttentionConfig()
     redis: RedisConfig = RedisConfig()
-    signals: SignalsConfig = SignalsConfig()
+    signals: Annotated[SignalsConfig, Field(validate_default=True)] = SignalsConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     policy: PolicyConfig = PolicyConfig()
     gate: GateConfig = GateConfig()
@@ -343,6 +344,15 @@ class Config(_Section):
         if twice:
             raise PydanticCustomError("name_twice", "two streams are called {name}", {"name": twice[0]})
         return streams
+
+    @field_validator("signals")
+    @classmethod
+    def _kept_until_they_expire(cls, signals: SignalsConfig, info: ValidationInfo) -> SignalsConfig:
+        """What Redis forgets sooner could be replayed, or be dropped before anybody has read it."""
+        redis = info.data.get("redis")
+        if redis is not None and signals.expires_after_s > redis.keep_signals_s:
+            raise PydanticCustomError("forgotten", "expires_after_s is above redis.keep_signals_s")
+        return signals
 
 
 def load_config(

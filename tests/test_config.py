@@ -176,6 +176,7 @@ def test_lists_in_the_environment_are_separated_by_spaces() -> None:
         ("[ingest]\nread_timeout_s = inf", "ingest.read_timeout_s: "),
         ("[redis]\nkeep_signals_s = nan", "redis.keep_signals_s: "),
         ("[ingest]\nreconnect_first_s = 60", "ingest: the first delay is longer than the cap"),
+        ("[redis]\nkeep_signals_s = 299", "signals: expires_after_s is above redis.keep_signals_s"),
         ("[signals]\nretry_cap_s = 0.1", "signals: the first delay is longer than the cap"),
         ("[signals]\nhmac_key = 'k'\nhmac_key_file = 'f'", "signals: give hmac_key or hmac_key_file, not both"),
         ("[policy]\nverdict = 'clear'", "policy.verdict: Input should be 'review', 'limit' or 'kill'"),

@@ -25,7 +25,8 @@ from streamguard.library.live_check import check_live
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
-from streamguard.worker import indexing, ray_cluster
+from streamguard.worker import indexing
+from streamguard.worker.bulk import ray_cluster
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Progress

@@ -22,12 +22,13 @@ from streamguard.cli.library_add import (
 from streamguard.cli.library_items import library_option
 from streamguard.errors import LibraryError, UsageError
 from streamguard.library.library_to_be import LibraryToBe
-from streamguard.worker import indexing, merging
+from streamguard.worker import indexing
+from streamguard.worker.bulk import merging
+from streamguard.worker.bulk.merging import BadShard
+from streamguard.worker.bulk.shard_shelf import is_in_part, open_folder, shards_in
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Limits
-from streamguard.worker.merging import BadShard
 from streamguard.worker.outcomes import Failed, Job
-from streamguard.worker.shard_shelf import is_in_part, open_folder, shards_in
 
 _COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
 

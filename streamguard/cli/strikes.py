@@ -13,7 +13,7 @@ from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown
-from streamguard.core.strikes import StrikeRecord
+from streamguard.core.strikes import StrikeRecord, standing
 from streamguard.enforce.strike_ledger import MOST_AUDIT, StrikeLedger, open_ledger
 from streamguard.enforce.strikes import AuditEntry, Strike, StruckKey, read_key
 from streamguard.errors import UsageError, counted
@@ -104,8 +104,11 @@ def add(
     )
     with closing(_ledger(config_path, redis_url=redis_url, prefix=prefix)) as ledger:
         ledger.add(strike, who=who or operator(), for_s=for_s)
-        (entry,) = [each for each in ledger.active() if each.key == key]
-    click.echo(json.dumps(_tree(entry)) if as_json else f"refused: {_line(entry)}")
+        # Another operator may have lifted it meanwhile, and a short one may be over.
+        nothing = StruckKey(key, standing((), now_unix_ms=0))
+        entry = next((each for each in ledger.active() if each.key == key), nothing)
+    line = f"added, and over or lifted by now: {shown(key)}" if entry is nothing else f"refused: {_line(entry)}"
+    click.echo(json.dumps(_tree(entry)) if as_json else line)
     return EXIT_OK
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from streamguard.core.backoff import delay_s
 from streamguard.enforce.acks import Outcome, ReceivedAck, read_ack
-from streamguard.enforce.follow import Entry
+from streamguard.enforce.follow import ENTRIES_A_READ, Entry
 from streamguard.enforce.outbox import Outbox
 from streamguard.errors import OutboxError, SignalNotUnderstood, SignalsError, SignalsRejected
 
@@ -69,6 +69,11 @@ class AckFollower:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="acks", daemon=True)
 
+    @property
+    def is_running(self) -> bool:
+        """False also when it ended by a mistake of ours."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 
@@ -87,7 +92,7 @@ class AckFollower:
             for entry in entries:
                 self._judge(entry)
             self._note()
-            if not entries:  # all is read that was written: who has not answered by now did not
+            if len(entries) < ENTRIES_A_READ:  # all is read that was written: who has not answered by now did not
                 self._give_up()
         except (SignalsError, OutboxError) as error:
             return self._troubled(error)

@@ -64,8 +64,8 @@ class DeliveryState:
 class Pace:
     """Waits between attempts, and how often an idle transport is checked, so that trouble shows before it matters.
 
-    A kill that nobody acknowledged is delivered again every `again_every_s` until it expires: the transport may have
-    lost it. None: nobody acknowledges.
+    A kill that nobody acknowledged is delivered again at the start, and every `again_every_s` until it expires: the
+    transport may have lost it. None: nobody acknowledges.
     """
 
     retry_first_s: float = 0.2
@@ -103,7 +103,8 @@ class Delivery:
         self._failures_in_row = 0
         self._suspects: set[str] = set()
         self._unmarked: str | None = None
-        self._state = DeliveryState(DeliveryStatus.OK, clock())
+        self._began_unix_s = clock()
+        self._state = DeliveryState(DeliveryStatus.OK, self._began_unix_s)
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     @property
@@ -199,23 +200,23 @@ class Delivery:
 
     def _idle(self) -> float:
         """What there is time for when nothing is pending."""
-        if self._pace.again_every_s is not None:
-            self._deliver_again(self._pace.again_every_s)
+        sent = 0 if self._pace.again_every_s is None else self._deliver_again(self._pace.again_every_s)
         self._outbox.prune(now_unix_s=self._clock())
-        return self._pace.check_every_s
+        return 0.0 if sent >= PAGE else self._pace.check_every_s
 
-    def _deliver_again(self, again_every_s: float) -> None:
-        """Harmless where the first delivery is still there: each signal is in the stream once."""
+    def _deliver_again(self, again_every_s: float) -> int:
+        """How many. Harmless where the first delivery is still there: each signal is in the stream once."""
         now_unix_s = self._clock()
-        unanswered = self._outbox.unanswered(
-            PAGE, delivered_by_unix_s=now_unix_s - again_every_s, now_unix_s=now_unix_s
-        )
+        # What was delivered before this process began may have been in the hands of one that was killed: at once.
+        delivered_by_unix_s = max(self._began_unix_s, now_unix_s - again_every_s)
+        unanswered = self._outbox.unanswered(PAGE, delivered_by_unix_s=delivered_by_unix_s, now_unix_s=now_unix_s)
         for signal in unanswered:
             if self._stopping:
-                return
+                break
             with suppress(SignalRefused):  # it alone: the others may pass
                 self._transport.deliver(signal)
             self._outbox.delivered_again(signal.id, at_unix_s=now_unix_s)
+        return len(unanswered)
 
     def _page(self) -> tuple[KillSignal, ...]:
         """The oldest pending signals; those that may be the cause of a rejection come last."""

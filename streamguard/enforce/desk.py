@@ -21,7 +21,7 @@ from streamguard.enforce.permits import PERMITTED, Permit
 from streamguard.enforce.strikes import Strike, publisher_keys
 from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, UsageError
 from streamguard.servers.server import MediaServer, Publisher
-from streamguard.types import SessionId
+from streamguard.types import SessionId, StreamId
 
 MOST_ORDERS = 1000
 """More wait in Redis."""
@@ -75,6 +75,11 @@ class ServerStatus(Enum):
     NOT_UNDERSTOOD = "not_understood"
     ENDED = "ended"
     """The thread is dead by a mistake of ours: restart the enforcer. Redis keeps the signals."""
+
+    @property
+    def needs_hand(self) -> bool:
+        """It does not pass by itself."""
+        return self not in {ServerStatus.OK, ServerStatus.UNREACHABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,8 @@ class Desk:
         """Of this round."""
         self._checked_s = -CHECK_EVERY_S
         self._twice: frozenset[SessionId] = frozenset()
+        self._named: Mapping[tuple[SessionId, StreamId], Publisher] = {}
+        """As of the last listing."""
         self._drops = ThreadPoolExecutor(DROPS_AT_ONCE, thread_name_prefix=f"drop-{self.name}")
         self._thread = threading.Thread(target=self._run, name=f"desk-{self.name}", daemon=True)
         self.state = ServerState()
@@ -225,7 +232,7 @@ class Desk:
             if listed is None:
                 self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
                 continue
-            publisher = listed.get(order.session)
+            publisher = self._named.get((order.session, order.stream), listed.get(order.session))
             unlisted = "" if publisher is not None else self._why_unlisted(order.session)
             step = next_step(task.progress, publisher, now_unix_s=now_unix_s, unlisted=unlisted)
             if step is Step.DROP and publisher is not None:
@@ -236,6 +243,7 @@ class Desk:
                 task.progress = replace(task.progress, asked_unix_s=now_unix_s)
             self._follow(task, step, went_well=not (task.progress.unstruck or unlisted))
         for task, progress in self._drops.map(self._drop, dropping.values()):
+            self.beat_at_s = self._options.monotonic()  # each may take as long as a server that hardly answers
             task.progress = progress
             task.verified = 0
             self._follow(task, Step.WAIT, went_well=progress.dropped_unix_s is not None)
@@ -300,7 +308,9 @@ class Desk:
         self._become(ServerStatus.OK)
         listed = {publisher.session: publisher for publisher in publishers}
         self._twice = frozenset(one.session for one in publishers if not _are_one(one, listed[one.session]))
-        return {session: publisher for session, publisher in listed.items() if session not in self._twice}
+        known = [publisher for publisher in publishers if publisher.session not in self._twice]
+        self._named = {(publisher.session, publisher.stream): publisher for publisher in known}
+        return {publisher.session: publisher for publisher in known}
 
     def _why_unlisted(self, session: SessionId) -> str:
         if session in self._twice:

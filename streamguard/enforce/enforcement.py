@@ -215,7 +215,8 @@ class Enforcement:
 
     def _care(self) -> None:
         """For what others left, for what others should leave to us, and for what there was no room for."""
-        if self._put_off and all(self.desks[name].waiting <= MOST_ORDERS // 2 for name in self._put_off):
+        # One server's room is enough: what waits for another one, which may be down, is put off once more.
+        if any(self.desks[name].waiting <= MOST_ORDERS // 2 for name in self._put_off):
             self._put_off.clear()
             self._source.read_again()
         if self.beat_at_s >= self._care_at_s:

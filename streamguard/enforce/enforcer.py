@@ -110,6 +110,8 @@ class Progress:
 
     order: Order
     received_unix_s: float
+    permitted: bool = False
+    """Nothing stands against it: it is not held, and not one of too many."""
     struck_unix_s: float | None = None
     dropped_unix_s: float | None = None
     """The server said that it cut it."""
@@ -120,8 +122,6 @@ class Progress:
     """Why the gate does not know of it yet."""
     never_struck: bool = False
     """... and never will."""
-    permitted: bool = False
-    """Nothing stands against it: it is not held, and not one of too many."""
 
 
 class Step(Enum):
@@ -188,7 +188,8 @@ def next_step(
     """After a listing: `publisher` has the order's session there, or nobody has. `unlisted`: why it may be on the air
     all the same: then it is not known to be gone until that is over.
 
-    Who publishes the same stream in another session is not looked at: a successor is never cut.
+    Who publishes the same stream in another session is not looked at, nor another stream in this one: a successor is
+    never cut.
     """
     order = progress.order
     if publisher is None and unlisted:
@@ -232,7 +233,8 @@ def _gone(progress: Progress, successor: Publisher | None, *, now_unix_s: float)
     if progress.dropped_unix_s is not None:
         return Settled(Result.EXECUTED, "cut, and not listed any more", timings_s)
     if successor is not None:
-        return Settled(Result.SUCCESSOR, "who has this session's id connected after the decision", timings_s)
+        why = "who has this session's id publishes another stream, or connected after the decision"
+        return Settled(Result.SUCCESSOR, why, timings_s)
     return Settled(Result.ALREADY_GONE, "the session is not listed", timings_s)
 
 
@@ -249,6 +251,9 @@ def _is_over(progress: Progress, *, now_unix_s: float) -> bool:
 
 
 def _is_successor(publisher: Publisher, order: Order) -> bool:
+    # A server in a container may count its sessions anew under the same id of its process: then the stream tells.
+    if publisher.stream != order.stream:
+        return True
     since_unix_s = publisher.connected_unix_s
     return since_unix_s is not None and since_unix_s > order.decided_unix_s + SUCCESSOR_AFTER_S
 

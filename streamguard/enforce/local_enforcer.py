@@ -10,7 +10,7 @@ from streamguard.enforce.follow import Entry
 from streamguard.enforce.line_printer import LinePrinter
 from streamguard.enforce.received import read_signal
 from streamguard.enforce.stdout_lines import TextStream
-from streamguard.errors import SignalsUnreachable
+from streamguard.errors import SignalNotUnderstood, SignalRefused, SignalsUnreachable
 from streamguard.types import KillSignal
 
 IDS_REMEMBERED = 10_000
@@ -49,7 +49,8 @@ class LocalEnforcer:
             desk.start()
 
     def deliver(self, signal: KillSignal) -> None:
-        """Returns when it is on its desk, and printed if somebody reads. Raises SignalsUnreachable, SignalsRejected.
+        """Returns when it is on its desk, and printed if somebody reads. Raises SignalsUnreachable, SignalsRejected,
+        and SignalRefused for one that no enforcer would understand.
 
         The cut does not wait for whoever reads the lines.
         """
@@ -90,7 +91,11 @@ class LocalEnforcer:
         return sum(desk.waiting for desk in self.desks.values())
 
     def _execute(self, signal: KillSignal) -> None:
-        order, end = judge(read_signal({b"event": signal.event.encode()}), self._terms, now_unix_s=self._clock())
+        try:
+            received = read_signal({b"event": signal.event.encode()})
+        except SignalNotUnderstood as error:  # a name of a stream that is too long, say
+            raise SignalRefused("execute signal", signal.id, error.problem) from error
+        order, end = judge(received, self._terms, now_unix_s=self._clock())
         if end is not None:
             if end.result is not Result.NOT_A_KILL:
                 self._on_settled(order, end)

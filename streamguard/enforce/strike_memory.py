@@ -20,7 +20,9 @@ MOST_ENTRIES = 10_000
 
 
 class StrikeMemory:
-    """The same as StrikeLedger, whose docstrings say what each call does; one thread at a time."""
+    """The same as StrikeLedger, whose docstrings say what each call does; one thread at a time. Publishers choose keys:
+    of more than MOST_ENTRIES those are forgotten that were struck or lifted longest ago.
+    """
 
     def __init__(self, *, terms: StrikeTerms | None = None, clock: Callable[[], float] = time.time) -> None:
         self._terms = terms or StrikeTerms()
@@ -69,7 +71,10 @@ class StrikeMemory:
         before = set(self._of(key))
         changed = sum(record not in before for record in after)
         if changed:
+            self._records.pop(key, None)
             self._records[key] = after
+            if len(self._records) > MOST_ENTRIES:
+                self._records.pop(next(iter(self._records)))
             now_unix_ms = self._now_unix_ms()
             now = standing(after, now_unix_ms=now_unix_ms)
             self._audit.append(AuditEntry(action, key, fit(who), fit(why), fit(signal_id), now_unix_ms, now))

@@ -27,7 +27,11 @@ from streamguard.types import SessionId
 _LIST = "list publishers"
 _DROP = "drop session"
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]*", re.ASCII)
-_UNKNOWN = SessionId("unknown")
+_UNKNOWN = "unknown~"
+"""Begins what stands for the session of a stream that its API does not know by its name. Each has another: were they
+alike, two of them would be one session twice, and a server that lists that is not believed.
+"""
+
 _OK_OR_GONE = frozenset({200, 404})
 _MAX_STREAMS = 10_000
 _LISTING_ANSWERS = 10
@@ -65,7 +69,7 @@ class OvenMediaEngine:
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
         words = Words(_DROP, self._name)
-        if publisher.session == _UNKNOWN:
+        if publisher.session.startswith(_UNKNOWN):
             problem = "its name cannot be told to the API"
             raise ServerRefused(_DROP, publisher.stream, problem, hint="block it at the gate, or by its address")
         for app, folder, name in self._streams(words):
@@ -111,11 +115,11 @@ class OvenMediaEngine:
         reply = self._api.ask(Call(words.operation, f"{folder}/{quote(name, safe='')}", accepted=_OK_OR_GONE))
         answer = self._response(words, reply.body, reply.status)
         if reply.status == HTTPStatus.NOT_FOUND:
-            return (SessionId("") if _PLAIN.fullmatch(name) else _UNKNOWN), ""
+            return (SessionId("") if _PLAIN.fullmatch(name) else _unknown(folder, name)), ""
         stream = words.part(answer, "response")
         if words.text(stream, "name") != name:
             # Asked for one, told of another: a cut would hit that one.
-            return _UNKNOWN, ""
+            return _unknown(folder, name), ""
         source = words.part(stream, "input")
         created = words.text(source, "createdTime")
         try:
@@ -123,8 +127,7 @@ class OvenMediaEngine:
         except ValueError:
             raise words.odd("`createdTime` is no time") from None
         url = words.maybe_text(source, "sourceUrl")
-        digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        return SessionId(f"{created}~{digest}"), ip_address(urlsplit(url).netloc) if "://" in url else ""
+        return SessionId(f"{created}~{_digest(url)}"), ip_address(urlsplit(url).netloc) if "://" in url else ""
 
     @staticmethod
     def _response(words: Words, body: bytes, status: int) -> Fields:
@@ -132,6 +135,14 @@ class OvenMediaEngine:
         if words.whole(answer, "statusCode") != status:
             raise words.odd("another `statusCode` than the answer's own")
         return answer
+
+
+def _unknown(folder: str, name: str) -> SessionId:
+    return SessionId(f"{_UNKNOWN}{_digest(f'{folder}/{name}')}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 class OvenMediaEngineHooks:

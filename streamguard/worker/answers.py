@@ -134,6 +134,16 @@ class Answers:
         source = Follower(target, prefix=config.redis.prefix, since=since, stream="acks")
         return source, signing_key(config.signals)
 
+    def why_not_ready(self) -> list[str]:
+        """In words, once it was started; what may pass by itself is no reason."""
+        reasons = []
+        if self._follower is not None and not self._follower.is_running:
+            reasons.append("nobody reads enforcers' answers any more; this is a bug, restart the worker")
+        if isinstance(self._transport, LocalEnforcer):
+            states = [desk.state for desk in self._transport.desks.values()]
+            reasons += [state.problem for state in states if state.status.needs_hand]
+        return reasons
+
     def start(self) -> None:
         if isinstance(self._transport, LocalEnforcer):
             self._transport.start()

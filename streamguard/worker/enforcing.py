@@ -29,7 +29,8 @@ from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.safety import SafetyWatch, permit_books, tellers, webhook_names
 from streamguard.worker.safety_metrics import SafetyMetrics
 
-_BEAT_S = 30.0
+_BEAT_S = 60.0
+"""Twice what a listing of OvenMediaEngine may take, which asks for each stream: a slow server is no dead thread."""
 _LAST_S = 1.0
 _IN_HEAPS = (Result.EXPIRED, Result.NO_SESSION)
 """The first enforcer ever finds those of a week: a line for each would be thousands."""
@@ -90,8 +91,12 @@ class _Observer:
         self._tell = tell
         self._ignored = {result: Complaint(f"signal_{result.value}") for result in Result}
         self._reading, self._acknowledging = Complaint("redis_reading"), Complaint("redis_acknowledging")
-        self.rejected = ""
-        """What Redis said no to, at the last attempt; empty: nothing."""
+        self._rejected: dict[Complaint, str] = {}
+
+    @property
+    def rejected(self) -> list[str]:
+        """What Redis said no to, when it was asked last: to read and to acknowledge may be allowed one by one."""
+        return list(self._rejected.values())
 
     @property
     def trouble(self) -> str:
@@ -117,7 +122,10 @@ class _Observer:
         self._heard(self._acknowledging, error)
 
     def _heard(self, complaint: Complaint, error: SignalsError | None) -> None:
-        self.rejected = str(error) if isinstance(error, SignalsRejected) else ""
+        if isinstance(error, SignalsRejected):
+            self._rejected[complaint] = str(error)
+        else:
+            self._rejected.pop(complaint, None)
         complaint.tell("" if error is None else str(error))
 
 
@@ -277,13 +285,11 @@ class EnforceService:
             reasons.append("a thread is dead, or stands still; restart the enforcer")
         if self._draining:
             reasons.append("it was asked to stop, and drains")
-        if self._observer.rejected:
-            reasons.append(self._observer.rejected)
+        reasons += self._observer.rejected
         if self._enforcement.key_doubt:
             reasons.append(self._enforcement.key_doubt)
-        needs_hand = (ServerStatus.REFUSED, ServerStatus.NOT_UNDERSTOOD)
         states = [desk.state for desk in self._enforcement.desks.values()]
-        reasons += [state.problem for state in states if state.status in needs_hand]
+        reasons += [state.problem for state in states if state.status.needs_hand]
         return reasons
 
 

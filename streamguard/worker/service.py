@@ -363,7 +363,7 @@ class WatchService:
         elif not self._follower.is_alive():
             reasons.append("nobody looks for new versions of the library")
         else:
-            reasons += self._discoveries.why_not_ready()
+            reasons += [*self._discoveries.why_not_ready(), *self._answers.why_not_ready()]
         if waiting := self._signaller.waiting:
             what = "a kill-signal waits" if waiting == 1 else f"{waiting} kill-signals wait"
             reasons.append(f"{what} in memory, to be lost with this process: {self._signaller.problem}")

@@ -15,7 +15,7 @@ from streamguard.errors import UsageError
 from streamguard.library.catalogue import NewItem
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
-from streamguard.worker import shard_file
+from streamguard.worker.bulk import shard_file
 from tests.cli.calling import ended, invoke, started
 from tests.e2e.processes import decoders
 from tests.library.made import new_item, reference

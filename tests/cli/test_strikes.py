@@ -7,6 +7,7 @@ import pytest
 
 from streamguard.cli.strikes import strikes
 from streamguard.enforce.strike_ledger import StrikeLedger
+from streamguard.enforce.strikes import Strike
 from streamguard.errors import SignalsUnreachable, UsageError
 from tests.cli.calling import invoke
 from tests.redis_servers import RedisServer, free_port
@@ -62,6 +63,20 @@ def test_an_operator_strikes_and_lifts(command: Strikes) -> None:
     lines = command.call("list", "--audit").splitlines()
     assert len(lines) == 2
     assert f"lift {KEY} by bert: withdrawn" in lines[1]
+
+
+def test_a_strike_that_is_lifted_at_once_is_told(command: Strikes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another operator was as fast: that is no failure of the one who struck."""
+    add = StrikeLedger.add
+
+    def add_and_lift(ledger: StrikeLedger, strike: Strike, /, *, who: str, for_s: float | None) -> None:
+        add(ledger, strike, who=who, for_s=for_s)
+        ledger.lift(KEY, who="bert", reason="a mistake")
+
+    monkeypatch.setattr(StrikeLedger, "add", add_and_lift)
+    assert command.call("add", KEY, "--reason", "why") == f"added, and over or lifted by now: {KEY}\n"
+    (tree,) = command.trees("add", KEY, "--reason", "why")
+    assert tree == {"key": KEY, "count": 0, "until": None}
 
 
 def test_an_operator_has_the_name_of_this_machines_user(command: Strikes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,10 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 from tests.cli.calling import ended, started
 from tests.e2e.conftest import StartWorker
-from tests.e2e.test_cut_and_kept_out import events
 from tests.e2e.test_enforce import discovered
 from tests.e2e.workers import KEY, Setup, kills_in
 from tests.http_server import Answer, Web
@@ -15,6 +15,10 @@ from tests.local_servers import RtmpServer
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 from tests.waiting import eventually
+
+
+def signals_in(redis: RedisServer) -> list[dict[str, Any]]:
+    return [json.loads(fields[b"event"]) for fields in redis.entries("{streamguard}:signals")]
 
 
 def test_a_held_kill_is_cut_by_an_operators_yes_and_taken_back(  # noqa: PLR0913 - the real servers
@@ -43,7 +47,7 @@ def test_a_held_kill_is_cut_by_an_operators_yes_and_taken_back(  # noqa: PLR0913
     redis = ("--redis", redis_server.url)
     with rtmp_server.publish("held", clips.recoded) as publisher:
         kill = eventually(
-            lambda: [event for event in events(redis_server, "signals") if event["data"]["verdict"] == "kill"],
+            lambda: [event for event in signals_in(redis_server) if event["data"]["verdict"] == "kill"],
             timeout_s=30.0,
         )[0]
         hold = {"SG__ENFORCE__HOLD__LABELS": kill["data"]["label"], "SG__ENFORCE__HOLD__THEN": "let_go"}

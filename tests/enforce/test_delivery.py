@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,10 @@ def running(
     *,
     pace: Pace = QUICK,
     news: list[DeliveryState] | None = None,
+    clock: Callable[[], float] = lambda: NOW_UNIX_S,
 ) -> Iterator[Delivery]:
     on_change: Callable[[DeliveryState], None] = news.append if news is not None else lambda _state: None
-    delivery = Delivery(outbox, transport, pace=pace, clock=lambda: NOW_UNIX_S, on_change=on_change)
+    delivery = Delivery(outbox, transport, pace=pace, clock=clock, on_change=on_change)
     delivery.start()
     try:
         yield delivery
@@ -331,6 +333,22 @@ def test_a_kill_that_nobody_answers_to_is_delivered_again(outbox: Outbox) -> Non
         checks = transport.checks
         eventually(lambda: transport.checks >= checks + 2)
     assert transport.attempts.count(a_signal(3).id) == 1
+
+
+@pytest.mark.parametrize("ago_s", [0.1, 31.0], ids=["by one that was killed", "long ago"])
+def test_many_that_nobody_answers_to_are_delivered_again_at_once(outbox: Outbox, ago_s: float) -> None:
+    """Not a page with each look at the transport, while streams go on; and then each rests for its time."""
+    ids = append(outbox, *range(150))
+    for signal_id in ids:
+        outbox.delivered(signal_id, at_unix_s=NOW_UNIX_S - ago_s, awaits_ack=True)
+    transport, ticks = FakeTransport(), count(1)
+    pace = Pace(check_every_s=1000.0, again_every_s=30.0)
+    with running(outbox, transport, pace=pace, clock=lambda: NOW_UNIX_S + next(ticks) / 1000) as delivery:
+        eventually(lambda: len(transport.attempts) == 150)
+        checks = transport.checks
+        delivery.wake()
+        eventually(lambda: transport.checks > checks)
+    assert transport.attempts == ids
 
 
 def test_a_redis_that_lost_its_data_gets_unanswered_kills_again(outbox: Outbox, redis_server: RedisServer) -> None:

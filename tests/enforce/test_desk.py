@@ -183,6 +183,16 @@ def test_one_connection_with_two_names_is_cut() -> None:
     assert server.cut == ["nginx-1"]
 
 
+def test_a_connection_that_went_on_under_another_name_is_left_alone() -> None:
+    """Its stream was struck; what it shows now is watched as another stream, and decided on anew."""
+    server = FakeMediaServer()
+    server.connect("live/other", "nginx-1")
+    bench = Bench(server)
+    assert bench.work(an_order()) == [Result.SUCCESSOR]
+    assert server.asked == []
+    assert list(bench.strikes.strikes) == ["sig_nginx-1"]
+
+
 def test_who_may_be_on_the_air_unlisted_is_not_said_to_be_gone() -> None:
     """Until it is known to be: then it is gone; where it never is known, the kill has failed and says why."""
     server = a_server()
@@ -294,6 +304,21 @@ def test_two_signals_for_one_session_drop_it_once() -> None:
     assert sorted(result.value for result in bench.work(an_order(), again)) == ["already_gone", "executed"]
     assert bench.server.asked == ["nginx-1"]
     assert len(bench.strikes.strikes) == 2
+
+
+def test_a_desk_that_waits_for_many_cuts_is_seen_to_live() -> None:
+    """A server that takes seconds for each is no reason to restart the enforcer: one cut may take as long, not all."""
+    bench = Bench(a_server(*(f"nginx-{number}" for number in range(ORDERS_A_ROUND))))
+
+    def slowly(call: str) -> None:
+        if call == "drop":
+            bench.now_s += 1.0
+
+    bench.server.before = slowly
+    for number in range(ORDERS_A_ROUND):
+        bench.desk.submit(an_order(f"nginx-{number}"))
+    bench.desk.round()
+    assert bench.now_s - bench.desk.beat_at_s < 1.0
 
 
 def test_one_listing_serves_all_orders_of_a_round() -> None:

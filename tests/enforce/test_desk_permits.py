@@ -1,4 +1,4 @@
-"""streamguard.enforce.desk: kills that are held, refused or undone are not cut, and keep nobody waiting."""
+"""streamguard.enforce.desk: what an operator or the breaker may say no to, and what waits for a yes."""
 
 from streamguard.enforce import desk as desk_module
 from streamguard.enforce.desk import Desk

@@ -327,6 +327,22 @@ def test_what_there_is_no_room_for_waits_in_redis(redis_server: RedisServer, mon
     assert pending(redis_server) == 0
 
 
+def test_a_server_that_is_down_keeps_no_other_waiting_for_room(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both were sent more than there is room for: what is left of the other's is executed all the same."""
+    monkeypatch.setattr("streamguard.enforce.desk.MOST_ORDERS", 5)
+    monkeypatch.setattr(enforcement_module, "MOST_ORDERS", 5)
+    sessions = [f"nginx-{number}" for number in range(40)]
+    server, down = a_server(*sessions), a_server(name="srs")
+    down.before = failing(ServerUnreachable("list publishers of", "srs", "connection refused"))
+    with Edge(redis_server, server, down) as edge:
+        send(redis_server, *(kill_now(f"srs-{number}", server="srs") for number in range(20)))
+        send(redis_server, *map(kill_now, sessions))
+        eventually(lambda: edge.watching.results["executed"] == 40, timeout_s=20)
+    assert sorted(server.cut) == sorted(sessions)
+
+
 def test_a_redis_that_lost_its_data_is_read_from_its_start(redis_server: RedisServer) -> None:
     """The enforcer says that it is away, goes on trying, and settles what comes into the new one."""
     server = a_server("nginx-1", "nginx-2")

@@ -145,6 +145,14 @@ def test_who_connected_after_the_decision_is_a_successor() -> None:
     assert result_after(STRUCK, a_publisher(since_unix_s=NOW_UNIX_S + SUCCESSOR_AFTER_S - 0.1)) is Step.DROP
 
 
+def test_who_publishes_another_stream_is_a_successor() -> None:
+    """The same id again for another stream, or two servers of one name: left alone, whenever it connected."""
+    other = replace(a_publisher(since_unix_s=NOW_UNIX_S - 60), stream=StreamId("live/other"))
+    assert result_after(STRUCK, other) is Result.SUCCESSOR
+    assert result_after(DROPPED, other) is Result.EXECUTED
+    assert result_after(STRUCK, replace(a_publisher(), stream=StreamId("live/ca"))) is Result.SUCCESSOR
+
+
 def test_the_cut_does_not_wait_for_the_gate_but_the_signal_does() -> None:
     """Dropped at once; settled only when the strike counts, or failed at its expiry."""
     unstruck = replace(STRUCK, struck_unix_s=None, unstruck="no answer in time")
@@ -258,7 +266,8 @@ def test_whatever_stands_in_the_stream_is_judged(
 def test_a_session_that_may_live_unlisted_is_waited_for_until_the_signal_expires() -> None:
     """Struck, dropped or not: it is neither executed nor gone before that is known. One that is listed is dropped."""
     order, why = an_order(), "nginx was reloaded"
-    for progress in (Progress(order, NOW_UNIX_S), Progress(order, NOW_UNIX_S, NOW_UNIX_S, NOW_UNIX_S + 1)):
+    dropped = Progress(order, NOW_UNIX_S, struck_unix_s=NOW_UNIX_S, dropped_unix_s=NOW_UNIX_S + 1)
+    for progress in (Progress(order, NOW_UNIX_S), dropped):
         step = next_step(progress, None, now_unix_s=NOW_UNIX_S + 2, unlisted=why)
         assert step is Step.WAIT
         end = next_step(progress, None, now_unix_s=order.expires_unix_s + 6, unlisted=why)

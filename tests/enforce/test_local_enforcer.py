@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from streamguard.enforce.desk import Desk
 from streamguard.enforce.enforcer import Result
 from streamguard.enforce.local_enforcer import LocalEnforcer
 from streamguard.enforce.outbox import Outbox
-from streamguard.errors import ServerUnreachable, SignalsRejected, SignalsUnreachable
+from streamguard.errors import ServerUnreachable, SignalRefused, SignalsRejected, SignalsUnreachable
 from streamguard.types import KillSignal, Verdict
 from tests.enforce.test_ack_follower import Told
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
@@ -98,6 +99,16 @@ def test_what_is_no_kill_of_a_session_is_printed() -> None:
         it.enforcer.deliver(a_signal(server=None))
     assert it.lines == ["review", "kill", "ack"]
     assert it.results == [Result.NO_SESSION]
+
+
+def test_one_that_no_enforcer_would_understand_is_refused_alone() -> None:
+    """It is printed, and put aside by the outbox in the end; the others go on."""
+    signal = a_signal(server=None)
+    odd = replace(signal, event=signal.event.replace("live/cam", "x" * 1001))
+    with local(a_server()) as it:
+        with pytest.raises(SignalRefused, match="`stream` is no text"):
+            it.enforcer.deliver(odd)
+        eventually(lambda: it.lines == ["kill"])
 
 
 def test_the_cut_does_not_wait_for_a_reader() -> None:

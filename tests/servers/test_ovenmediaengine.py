@@ -59,20 +59,19 @@ def test_a_name_that_it_does_not_understand_is_listed_and_not_cut(
     fake: FakeOvenMediaEngine, answer: str | None
 ) -> None:
     """Others are listed and cut all the same: nobody can hide them all behind a name."""
-    fake.publish("a b")
-    fake.publish("cam")
-    if answer is None:
-        fake.web.pages[f"{STREAMS}/a%20b"] = lambda page: send_json(
-            page, {"statusCode": 404, "message": ""}, status=404
-        )
-    else:
-        fake.web.pages[f"{STREAMS}/a%20b"] = lambda page: send_json(
-            page, {"statusCode": 200, "response": {"name": answer, "input": {"createdTime": "2026-01-11T03:00:01Z"}}}
-        )
+    for name in ("a b", "c d", "cam"):
+        fake.publish(name)
+    told = {"statusCode": 404, "message": ""} if answer is None else {
+        "statusCode": 200, "response": {"name": answer, "input": {"createdTime": "2026-01-11T03:00:01Z"}}
+    }  # fmt: skip
+    for path in ("a%20b", "c%20d"):
+        fake.web.pages[f"{STREAMS}/{path}"] = lambda page: send_json(page, told, status=404 if answer is None else 200)
     server = engine(fake)
-    odd, cam = server.publishers()
-    with pytest.raises(ServerRefused, match="cannot be told"):
-        server.drop(odd)
+    odd, odder, cam = server.publishers()
+    assert len({one.session for one in (odd, odder, cam)}) == 3
+    for one in (odd, odder):
+        with pytest.raises(ServerRefused, match="cannot be told"):
+            server.drop(one)
     assert server.drop(cam) is True
 
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from streamguard.config import BreakerConfig, Config, DiscoverConfig, EnforceConfig, HoldConfig, RedisConfig
 from streamguard.enforce.acks import Outcome
+from streamguard.enforce.desk import ServerState, ServerStatus
 from streamguard.enforce.outbox import Outbox
 from streamguard.enforce.stdout_lines import StdoutLines
 from streamguard.errors import UsageError
@@ -109,6 +110,21 @@ def test_kills_are_sent_again_where_somebody_may_answer() -> None:
     assert again_every_s(Config()) is None
     assert again_every_s(Config(redis=REDIS)) == AGAIN_EVERY_S
     assert again_every_s(Config(enforce=IN_WATCH)) == AGAIN_EVERY_S
+
+
+def test_what_does_not_pass_by_itself_is_a_reason_not_to_be_ready(outbox: Outbox) -> None:
+    """A server that says no where the worker cuts by itself, or answers that nobody reads; not one that is down."""
+    config, metrics = Config(enforce=IN_WATCH), Metrics()
+    enforcer = local_enforcer(config, io.StringIO(), metrics=metrics)
+    answers = Answers(config, outbox, enforcer, metrics=metrics.acks)
+    answers.start()
+    desk = enforcer.desks["nginx-rtmp"]
+    eventually(lambda: desk.state.problem)
+    assert answers.why_not_ready() == []
+    desk.state = ServerState(ServerStatus.REFUSED, "403")
+    assert answers.why_not_ready() == ["403"]
+    answers.stop(5.0)
+    assert answers.why_not_ready()[0].startswith("nobody reads enforcers' answers")
 
 
 def test_enforcing_in_the_worker_needs_servers_and_no_redis() -> None:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, SignalsConfig
 from streamguard.enforce.desk import ServerState, ServerStatus
 from streamguard.enforce.enforcer import Result, Settled
-from streamguard.errors import UsageError
+from streamguard.errors import SignalsRejected, UsageError
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcing import EnforceService, log_server, log_settled, media_servers
 from tests.enforce.orders import a_kill, an_order
@@ -112,6 +112,16 @@ def test_what_redis_says_no_to_is_a_reason_not_to_be_ready(redis_with_password: 
         assert "wrong password" in health(service)["reasons"][0]
         assert PASSWORD not in str(health(service))
         assert health(service)["alive"]
+
+
+def test_one_that_takes_no_acknowledgements_is_a_reason_too(redis_server: RedisServer) -> None:
+    """Though it lets us read: streams are cut, and no worker hears of it. Until it takes one."""
+    with running(a_config(redis_server.url)) as service:
+        service._observer.acknowledging(SignalsRejected("acknowledge signal to", "redis", "NOPERM"))
+        service._observer.reading(None)
+        assert "NOPERM" in health(service)["reasons"][0]
+        service._observer.acknowledging(None)
+        assert health(service)["ready"]
 
 
 def test_a_key_that_fits_no_signal_is_a_reason(redis_server: RedisServer) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from streamguard.worker import reference_child
 from streamguard.worker.batch import Batching
+from streamguard.worker.bulk.shard_shelf import ShardShelf, known_content
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Limits, index
 from streamguard.worker.outcomes import Added, Job, Read
 from streamguard.worker.reference_child import Progress, Said
-from streamguard.worker.shard_shelf import ShardShelf, known_content
 from tests.library.made import reference
 from tests.waiting import eventually
 

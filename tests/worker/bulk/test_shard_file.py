@@ -1,4 +1,4 @@
-"""streamguard.worker.shard_file: shards come back as they were, and nothing else comes in."""
+"""streamguard.worker.bulk.shard_file: shards come back as they were, and nothing else comes in."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, UsageError
 from streamguard.library.durable import FORMAT
-from streamguard.worker import shard_file
-from streamguard.worker.shard_file import SHARD_FORMAT, SUFFIX
+from streamguard.worker.bulk import shard_file
+from streamguard.worker.bulk.shard_file import SHARD_FORMAT, SUFFIX
 from tests.library.made import new_item, reference, with_frames
 
 NEW = [(new_item("a"), with_frames(1)), (new_item("b", label="terror"), reference(2))]

@@ -1,4 +1,4 @@
-"""streamguard.worker.merging: shards become a library, however bad some of them are."""
+"""streamguard.worker.bulk.merging: shards become a library, however bad some of them are."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -7,9 +7,9 @@ from pathlib import Path
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.store import Library
 from streamguard.types import Reference
-from streamguard.worker import shard_file
 from streamguard.worker.batch import Batching
-from streamguard.worker.merging import BadShard, listed, merge
+from streamguard.worker.bulk import shard_file
+from streamguard.worker.bulk.merging import BadShard, listed, merge
 from streamguard.worker.outcomes import Added, Job, Known, Outcome, Read
 from tests.library.made import new_item, reference, with_frames
 

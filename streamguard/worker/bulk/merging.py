@@ -7,11 +7,11 @@ from pathlib import Path
 from streamguard.errors import LibraryError, UsageError
 from streamguard.library.catalogue import NewItem
 from streamguard.types import Reference
-from streamguard.worker import shard_file
 from streamguard.worker.batch import Batch, Batching, Shelf, Waiting, made_durable
+from streamguard.worker.bulk import shard_file
+from streamguard.worker.bulk.shard_file import ShardHead, ShardItem
 from streamguard.worker.ids import FreshIds
 from streamguard.worker.outcomes import Job, Known, Outcome, Read
-from streamguard.worker.shard_file import ShardHead, ShardItem
 
 
 @dataclass(frozen=True, slots=True)

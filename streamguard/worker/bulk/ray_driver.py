@@ -17,10 +17,10 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from streamguard.library.catalogue import ItemRecord
+from streamguard.worker.bulk.ray_messages import Connected, Lost, Stopped, TheEnd, Work
+from streamguard.worker.bulk.shard_shelf import KnownContent, known_content
+from streamguard.worker.bulk.shard_task import Answer, fingerprint
 from streamguard.worker.outcomes import Job
-from streamguard.worker.ray_messages import Connected, Lost, Stopped, TheEnd, Work
-from streamguard.worker.shard_shelf import KnownContent, known_content
-from streamguard.worker.shard_task import Answer, fingerprint
 
 _FILES_A_TASK = 8
 """A worker that dies costs so many; and a task costs some milliseconds, beside a third of a second and more a file."""

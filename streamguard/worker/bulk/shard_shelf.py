@@ -1,4 +1,4 @@
-"""Where fingerprinted items go when no library is at hand: into shards, for `streamguard.worker.merging`.
+"""Where fingerprinted items go when no library is at hand: into shards, for `streamguard.worker.bulk.merging`.
 
 `indexing.index` fills it as it fills a library, in the same batches; a batch is a shard.
 """
@@ -16,10 +16,10 @@ from streamguard.errors import StreamGuardError
 from streamguard.library.catalogue import ItemRecord, ItemState, NewItem
 from streamguard.library.durable import NEW_PREFIX, library_error
 from streamguard.types import MediaKind, Reference
-from streamguard.worker import shard_file
+from streamguard.worker.bulk import shard_file
+from streamguard.worker.bulk.shard_file import SUFFIX, ShardItem
 from streamguard.worker.ids import id_from_name
 from streamguard.worker.indexing import There
-from streamguard.worker.shard_file import SUFFIX, ShardItem
 
 _LEFT_BEHIND_S = 3600.0
 """No shard takes so long to be written."""

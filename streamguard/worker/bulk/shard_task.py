@@ -7,11 +7,11 @@ from functools import cache
 from streamguard import __version__
 from streamguard.worker import indexing
 from streamguard.worker.batch import Batching
+from streamguard.worker.bulk.shard_shelf import KnownContent, ShardShelf
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Limits
 from streamguard.worker.outcomes import Job, Outcome, Read
 from streamguard.worker.reference_child import Progress
-from streamguard.worker.shard_shelf import KnownContent, ShardShelf
 
 _WAIT_S = 86_400.0
 _ONE_SHARD = Batching(least_wait_s=_WAIT_S, most_wait_s=_WAIT_S)

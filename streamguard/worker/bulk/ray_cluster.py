@@ -12,15 +12,15 @@ from multiprocessing.context import SpawnProcess
 from streamguard import __version__
 from streamguard.errors import LibraryError, UsageError
 from streamguard.types import Reference
-from streamguard.worker import shard_file
 from streamguard.worker.batch import Batching, Shelf, made_durable
+from streamguard.worker.bulk import shard_file
+from streamguard.worker.bulk.merging import Merger
+from streamguard.worker.bulk.ray_messages import Lost, Stopped, TheEnd, Work
+from streamguard.worker.bulk.shard_file import ShardItem
+from streamguard.worker.bulk.shard_task import Answer
 from streamguard.worker.confinement import hide_from_children
 from streamguard.worker.forkserver import drop_settings, telling_nothing
-from streamguard.worker.merging import Merger
 from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
-from streamguard.worker.ray_messages import Lost, Stopped, TheEnd, Work
-from streamguard.worker.shard_file import ShardItem
-from streamguard.worker.shard_task import Answer
 
 AUTO = "auto"
 """The cluster that this machine belongs to."""
@@ -112,7 +112,7 @@ def _started(work: Work) -> tuple[SpawnProcess, Connection]:
 
 def _run(connection: Connection, work: Work) -> None:
     """There: Ray is imported nowhere else."""
-    ray_driver = importlib.import_module("streamguard.worker.ray_driver")
+    ray_driver = importlib.import_module("streamguard.worker.bulk.ray_driver")
     ray_driver.run(connection, work)
 
 

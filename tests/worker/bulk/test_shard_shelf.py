@@ -1,4 +1,4 @@
-"""streamguard.worker.shard_shelf: what was fingerprinted is in shards, and is not done again."""
+"""streamguard.worker.bulk.shard_shelf: what was fingerprinted is in shards, and is not done again."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 from streamguard.errors import LibraryError
 from streamguard.library.durable import NEW_PREFIX
-from streamguard.worker import shard_file
-from streamguard.worker.shard_shelf import ShardShelf, is_in_part, known_content, open_folder, shards_in
+from streamguard.worker.bulk import shard_file
+from streamguard.worker.bulk.shard_shelf import ShardShelf, is_in_part, known_content, open_folder, shards_in
 from tests.library.made import new_item, reference
 
 PATHS = [Path(f"/films/{number}.mp4") for number in range(200)]

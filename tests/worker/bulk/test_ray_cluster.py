@@ -1,5 +1,5 @@
-"""streamguard.worker.ray_cluster and its process, ray_driver, on a real cluster of two nodes: `library add --ray` as an
-operator calls it.
+"""streamguard.worker.bulk.ray_cluster and its process, ray_driver, on a real cluster of two nodes: `library add --ray`
+as an operator calls it.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ import pytest
 from streamguard.errors import UsageError
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
-from streamguard.worker.ray_cluster import check_address
+from streamguard.worker.bulk.ray_cluster import check_address
 from tests.cli.calling import Done, ended, started
 from tests.e2e.processes import descendants
 from tests.programs import skip_or_fail
@@ -26,7 +26,7 @@ from tests.redis_servers import free_port
 from tests.scenes import Clips
 from tests.waiting import eventually
 
-TOP = Path(__file__).parent.parent.parent
+TOP = Path(__file__).parent.parent.parent.parent
 START_S = 60.0
 END_S = 120.0
 
@@ -58,7 +58,7 @@ def _started_cluster() -> Iterator[_Cluster]:
         skip_or_fail("not installed: ray (`make .venv/.ray` installs it)")
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.worker.two_ray_nodes"],
+        [sys.executable, "-m", "tests.worker.bulk.two_ray_nodes"],
         cwd=TOP,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

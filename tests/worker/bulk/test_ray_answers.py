@@ -1,4 +1,4 @@
-"""streamguard.worker.ray_cluster with another process in the place of Ray's: answers that are none."""
+"""streamguard.worker.bulk.ray_cluster with another process in the place of Ray's: answers that are none."""
 
 import os
 from collections.abc import Callable
@@ -11,11 +11,11 @@ import pytest
 from streamguard.config import ENV_PREFIX
 from streamguard.errors import UsageError
 from streamguard.library.store import Library
-from streamguard.worker import ray_cluster
+from streamguard.worker.bulk import ray_cluster
+from streamguard.worker.bulk.ray_messages import Connected, Stopped, Work
+from streamguard.worker.bulk.shard_shelf import ShardShelf, known_content
+from streamguard.worker.bulk.shard_task import Answer
 from streamguard.worker.outcomes import Added, Job, Outcome, Read
-from streamguard.worker.ray_messages import Connected, Stopped, Work
-from streamguard.worker.shard_shelf import ShardShelf, known_content
-from streamguard.worker.shard_task import Answer
 from tests.library.made import new_item, reference
 
 ADDRESS = "127.0.0.1:6379"
@@ -53,7 +53,7 @@ def _of_another_version(connection: Connection, _: Work) -> None:
 
 def _of_an_unknown_kind(connection: Connection, _: Work) -> None:
     _after_a_good_one(connection)
-    connection.send_bytes(b"cstreamguard.worker.ray_messages\nOfTheFuture\n.")
+    connection.send_bytes(b"cstreamguard.worker.bulk.ray_messages\nOfTheFuture\n.")
 
 
 def _no_pickle(connection: Connection, _: Work) -> None:

@@ -1,4 +1,4 @@
-"""streamguard.worker.shard_task: what a machine of many answers."""
+"""streamguard.worker.bulk.shard_task: what a machine of many answers."""
 
 import shutil
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from streamguard.library.store import Library
-from streamguard.worker import indexing, shard_file
+from streamguard.worker import indexing
+from streamguard.worker.bulk import shard_file
+from streamguard.worker.bulk.shard_shelf import known_content
+from streamguard.worker.bulk.shard_task import fingerprint
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Limits
 from streamguard.worker.outcomes import Added, Failed, Job, Known
-from streamguard.worker.shard_shelf import known_content
-from streamguard.worker.shard_task import fingerprint
 from tests.scenes import Clips
 
 
