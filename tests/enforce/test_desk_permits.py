@@ -4,7 +4,6 @@ from streamguard.enforce import desk as desk_module
 from streamguard.enforce.desk import Desk
 from streamguard.enforce.enforcer import Result
 from streamguard.enforce.permits import Permit
-from streamguard.errors import ServerError
 from tests.enforce.orders import an_order
 from tests.enforce.permit_books import FakePermits
 from tests.enforce.test_desk import DOWN, REDIS_AWAY, Bench, a_server
@@ -33,9 +32,9 @@ def test_what_is_refused_is_neither_struck_nor_cut() -> None:
 def test_what_is_undone_while_its_server_is_down_is_not_cut() -> None:
     """It was permitted, and tried; when the server is back nobody wants it any more. Redis away: it goes on."""
     permits = FakePermits()
-    down: list[ServerError | None] = [DOWN] * 6
-    bench = with_permits(a_server("nginx-1", "nginx-2", before=failing(*down, None)), permits)
+    bench = with_permits(a_server("nginx-1", "nginx-2", before=failing(DOWN)), permits)
     bench.work(an_order("nginx-1"), an_order("nginx-2"), at_most_s=1.0)
+    bench.server.before = lambda _call: None
     permits.answers = {"sig_nginx-1": Permit(Result.UNDONE, "undone by anna"), "sig_nginx-2": REDIS_AWAY}
     assert sorted(one.value for one in bench.work()) == ["executed", "undone"]
     assert bench.server.cut == ["nginx-2"]
