@@ -9,10 +9,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from streamguard.ingest.av_errors import as_ours
 from streamguard.ingest.news import Blind
+from streamguard.types import Frame
+from streamguard.worker import decoder
 from streamguard.worker.confinement import ProcessorTime
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.messages import pack
@@ -102,8 +106,27 @@ def compute_and_tell(channel: socket.socket, _job: DecoderJob) -> None:
     _say(channel, "done")
 
 
-def wants_memory(_channel: socket.socket, _job: DecoderJob) -> None:
-    bytearray(1 << 40)
+def decode_what_is_too_large(channel: socket.socket, job: DecoderJob) -> None:
+    """A session whose source takes more memory than the kernel gives."""
+
+    def frames(*_: object, **__: object) -> Iterator[Frame]:
+        bytearray(1 << 40)
+        yield from ()
+
+    vars(decoder)["frames"] = frames
+    decoder.watch(channel, replace(job, unreadable=None))
+
+
+def open_what_is_too_large(channel: socket.socket, job: DecoderJob) -> None:
+    """The same while FFmpeg opens it, where its errors become ours."""
+
+    def frames(*_: object, **__: object) -> Iterator[Frame]:
+        with as_ours("open", "x", opening=True):
+            bytearray(1 << 40)
+        yield from ()
+
+    vars(decoder)["frames"] = frames
+    decoder.watch(channel, replace(job, unreadable=None))
 
 
 def _prctl(option: int, value: int) -> None:

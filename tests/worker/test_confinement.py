@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.ingest.news import Blind
+from streamguard.ingest.news import Alive, Blind
 from streamguard.worker.decoder import DecoderJob, Work
 from streamguard.worker.forkserver import start_forkserver
+from streamguard.worker.messages import Exceeded
 from streamguard.worker.syscall_filter import MACHINES
 from streamguard.worker.unprivileged import ids_for_decoders
-from tests.worker import confined_works
+from tests.e2e.processes import forkservers
+from tests.worker import confined_works, works
 from tests.worker.test_children import heard, running
 from tests.worker.works import job
 
@@ -80,6 +82,26 @@ def test_a_child_that_computes_without_a_word_is_ended() -> None:
     with running(job(), work=confined_works.compute_for_ever) as decoder:
         assert len(heard(decoder)) == 2
         assert decoder.exit_code() == -signal.SIGXCPU
+
+
+@pytest.mark.parametrize("work", [confined_works.decode_what_is_too_large, confined_works.open_what_is_too_large])
+def test_memory_is_a_limit_and_no_crash(work: Work) -> None:
+    """The child says so itself, with what to do, and ends well."""
+    with running(job(), work=work) as decoder:
+        said, gone = heard(decoder)
+        assert decoder.exit_code() == 0
+    assert said == Exceeded("a frame needs more than 1536 MiB; raise ingest.decoder_memory_mib if it is honest")
+    assert gone is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
+def test_a_child_that_became_another_dies_with_its_forkserver() -> None:
+    """Becoming another undoes the kernel's promise, so it is asked for after that."""
+    with running(replace(job(), ids=ids_for_decoders()), work=works.hang) as decoder:
+        assert heard(decoder, most=1) == [Alive(0)]
+        (pid,) = forkservers(os.getpid())
+        os.kill(pid, signal.SIGKILL)
+        assert heard(decoder) == [None]
 
 
 def test_a_child_that_goes_on_telling_may_compute_for_ever() -> None:
