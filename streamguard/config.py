@@ -104,6 +104,12 @@ class DiscoverConfig(_Section):
     most_streams: Annotated[Whole, Field(ge=1, le=100_000)] = 1000
 
 
+CODECS = ("av1", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "vvc")
+"""What a live stream may be coded in. FFmpeg has hundreds more, and most of its holes are in those."""
+
+Codecs = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")], ...], Field(min_length=1, max_length=300)]
+
+
 class IngestConfig(_Section):
     """How streams are pulled; the limits are for hostile streams."""
 
@@ -113,12 +119,13 @@ class IngestConfig(_Section):
     reconnect_first_s: PositiveSeconds = 1.0
     reconnect_cap_s: PositiveSeconds = 30.0
     allow_hosts: tuple[str, ...] = ()
+    codecs: Codecs = CODECS
     max_pixels: Annotated[Whole, Field(ge=4096, le=268_435_456)] = 4096 * 2304
     max_segment_mib: Annotated[Whole, Field(ge=1, le=1024)] = 64
     decoder_memory_mib: Annotated[Whole, Field(ge=256, le=65_536)] = 1536
     hls_look_every_s: Annotated[Number, Field(ge=0, le=60)] = 2.5
 
-    @field_validator("allow_hosts", mode="before")
+    @field_validator("allow_hosts", "codecs", mode="before")
     @classmethod
     def _hosts_from_environment(cls, value: Any) -> Any:
         return value.split() if isinstance(value, str) else value
@@ -299,6 +306,7 @@ class WorkerConfig(_Section):
     name: Name = "worker-1"
     drain_timeout_s: Annotated[Number, Field(gt=0, le=60)] = 8.0
     hang_timeout_s: PositiveSeconds = 45.0
+    decoder_user: str = "nobody"
 
 
 class LogConfig(_Section):

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,29 @@ def open_regular(path: Path) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that is open, for whoever may not open it any more: read it again and again, but one reader at a time."""
+
+    path: Path
+    descriptor: int
+
+    @classmethod
+    def of(cls, path: Path) -> "HeldFile":
+        """Raises OSError, for pipes and devices as well."""
+        with open_regular(path) as file:
+            return cls(path, os.dup(file.fileno()))
+
+    def open(self) -> BinaryIO:
+        """From its first byte."""
+        descriptor = os.dup(self.descriptor)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return os.fdopen(descriptor, "rb")
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 def sync_directory(path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.regular_files import open_regular, sync_directory
+from streamguard.regular_files import HeldFile, open_regular, sync_directory
 
 
 def test_a_regular_file_is_opened_through_links(tmp_path: Path) -> None:
@@ -29,6 +29,20 @@ def test_what_may_never_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "none")
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+def test_a_file_that_is_held_is_read_again_and_again(tmp_path: Path) -> None:
+    """From its first byte each time, and by its number: its name may be another file's, or out of reach, by then."""
+    (tmp_path / "file").write_bytes(b"bytes")
+    held = HeldFile.of(tmp_path / "file")
+    (tmp_path / "file").unlink()
+    for _ in range(2):
+        with held.open() as file:
+            assert file.read() == b"bytes"
+    assert str(held) == str(tmp_path / "file")
+    os.close(held.descriptor)
+    with pytest.raises(IsADirectoryError):
+        HeldFile.of(tmp_path)
 
 
 def test_a_folder_is_synced_and_nothing_else(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from av.video.stream import VideoStream
 from streamguard.core.rests import Rests
 from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
+from streamguard.ingest.codecs import FILES
 from streamguard.ingest.files import as_path, opened_file
 from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
 from streamguard.ingest.news import Tell
@@ -45,6 +47,8 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
     """
     live = source_kind(url) is not SourceKind.FILE
     subject = public_url(url)
+    if not live:
+        options = replace(options, codecs=FILES)
     viewer = Viewer(subject, options, session=session, tell=tell, live=live)
     viewer.pace = pace
     with _opened(url, options) as container:
@@ -62,7 +66,7 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
 @contextmanager
 def _opened(url: str, options: SourceOptions) -> Iterator[InputContainer]:
     if source_kind(url) is SourceKind.FILE:
-        with opened_file(as_path(file_path(url)), max_pixels=options.max_pixels) as container:
+        with opened_file(as_path(options.held or file_path(url)), max_pixels=options.max_pixels) as container:
             yield container
         return
     with as_ours("open stream", public_url(url), opening=True):

@@ -16,10 +16,11 @@ from av.video.stream import VideoStream
 
 from streamguard.errors import SourceUnwatchable, UsageError
 from streamguard.ingest.av_errors import FOREIGN, as_ours
+from streamguard.ingest.codecs import WHITELIST
 from streamguard.ingest.keyframes import pick_video, why_blind
 from streamguard.ingest.luma import luma_of
 from streamguard.ingest.news import Damaged, Tell, ignore
-from streamguard.regular_files import open_regular
+from streamguard.regular_files import HeldFile, open_regular
 from streamguard.types import Frame, MediaKind, MediaTime
 
 MAX_PIXELS = 16384 * 16384
@@ -52,7 +53,7 @@ class MediaInfo:
     codec: str
 
 
-def describe(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> MediaInfo:
+def describe(path: Path | str | HeldFile, *, max_pixels: int = MAX_PIXELS) -> MediaInfo:
     """Kind, length and size of a video or an image.
 
     Raises UsageError: no such file; SourceUnwatchable: no picture in it, or one of more than `max_pixels`.
@@ -67,7 +68,7 @@ def describe(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> MediaInfo:
 
 
 def looks(
-    path: Path | str, *, every_s: float | None = None, tell: Tell = ignore, max_pixels: int = MAX_PIXELS
+    path: Path | str | HeldFile, *, every_s: float | None = None, tell: Tell = ignore, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Frame]:
     """Every picture of a video or an image, or the first of each `every_s` seconds; times from 0, always forward.
 
@@ -96,8 +97,10 @@ def looks(
         raise SourceUnwatchable("read", file, "no picture in it can be decoded", hint=hint)
 
 
-def as_path(path: Path | str) -> Path:
-    """The path of a file that is there. Raises UsageError."""
+def as_path(path: Path | str | HeldFile) -> Path | HeldFile:
+    """The path of a file that is there; of one that is held, itself. Raises UsageError."""
+    if isinstance(path, HeldFile):
+        return path
     file = Path(path)
     try:
         if file.is_file():
@@ -108,20 +111,35 @@ def as_path(path: Path | str) -> Path:
     raise UsageError("open", file, problem, hint="check the path")
 
 
+def held_file(path: Path | str) -> HeldFile:
+    """Opened, for whoever may not open it later. Raises UsageError."""
+    file = as_path(path)
+    if isinstance(file, HeldFile):
+        return file
+    try:
+        return HeldFile.of(file)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path | HeldFile, error: OSError) -> UsageError:
+    return UsageError("open", file, error.strerror or "cannot be read", hint="check its permissions")
+
+
 @contextmanager
-def opened_file(file: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[InputContainer]:
+def opened_file(file: Path | HeldFile, *, max_pixels: int = MAX_PIXELS) -> Iterator[InputContainer]:
     """The file opened by its content alone: nothing it names is opened, and neither its name nor its place counts."""
     try:
-        opened = open_regular(file)
+        opened = file.open() if isinstance(file, HeldFile) else open_regular(file)
     except OSError as error:
-        raise UsageError("open", file, error.strerror or "cannot be read", hint="check its permissions") from error
+        raise _unreadable(file, error) from error
     # It is named by its number: FFmpeg would take a name's ending for a hint at the format.
     with opened as raw:
         with as_ours("open", str(file), opening=True):
             container = av.open(
                 raw,
                 "r",
-                options={"format_whitelist": _WHITELIST, "max_pixels": str(max_pixels)},
+                options={"format_whitelist": _WHITELIST, "codec_whitelist": WHITELIST, "max_pixels": str(max_pixels)},
                 metadata_errors="replace",
                 io_open=refuse_nested,
             )
@@ -140,7 +158,7 @@ def _millions(pixels: int) -> str:
     return f"{pixels / 1e6:.0f} million pixels"
 
 
-def _video(container: InputContainer, file: Path, *, max_pixels: int) -> VideoStream:
+def _video(container: InputContainer, file: Path | HeldFile, *, max_pixels: int) -> VideoStream:
     video = pick_video(container)
     reason = why_blind(container, video, max_pixels=max_pixels, limit=_millions(max_pixels))
     if container.metadata.get("major_brand", "").strip() in _TILED_BRANDS:

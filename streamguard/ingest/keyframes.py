@@ -14,6 +14,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
+from streamguard.ingest.codecs import FILES, refused
 from streamguard.ingest.luma import luma_of
 from streamguard.types import Levels, Luma
 
@@ -48,7 +49,12 @@ def video_tracks(container: InputContainer) -> tuple[VideoStream, ...]:
 
 
 def why_blind(
-    container: InputContainer, video: VideoStream | None, *, max_pixels: int, limit: str = "ingest.max_pixels allows"
+    container: InputContainer,
+    video: VideoStream | None,
+    *,
+    max_pixels: int,
+    limit: str = "ingest.max_pixels allows",
+    codecs: tuple[str, ...] = FILES,
 ) -> str | None:
     """Why nothing can be seen although there is a connection; None: it can. `limit`: what `max_pixels` is called."""
     if video is None:
@@ -57,6 +63,9 @@ def why_blind(
     codec = getattr(video, "codec_context", None)
     if codec is None:
         return "its codec cannot be decoded"
+    which = "the codecs of files that are decoded" if codecs == FILES else "ingest.codecs"
+    if problem := refused(codec.codec.canonical_name, allowed=codecs, option=which):
+        return problem
     if _pixels(video) > max_pixels:
         return f"its picture of {codec.width}x{codec.height} is larger than {limit}"
     return None

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streamguard.core.sampling import EVERY_KEYFRAME, Pace
+from streamguard.ingest.codecs import LIVE
+from streamguard.regular_files import HeldFile
 
 MIB = 1 << 20
 
@@ -23,6 +25,7 @@ class RtmpNames:
 class SourceOptions:
     """The limits of one connection. The defaults are those of the configuration's [ingest].
     `hls_checked_share`: of HLS segments whose head would do, so many are read whole. `rtmp`: instead of the URL's path.
+    `codecs`: of live streams, all others are blind. `held`: instead of the path, where a file was opened before.
     """
 
     open_timeout_s: float = 10.0
@@ -35,6 +38,8 @@ class SourceOptions:
     hls_look_every_s: float = 2.5
     hls_checked_share: float = 1 / 16
     rtmp: RtmpNames | None = None
+    held: HeldFile | None = None
+    codecs: tuple[str, ...] = LIVE
 
 
 PaceNow = Callable[[], Pace]

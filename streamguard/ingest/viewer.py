@@ -68,7 +68,7 @@ class Viewer:
     def open(self, container: InputContainer, *, position_s: float, duration_s: float | None = None) -> VideoStream:
         """The stream to demux; told as Opened when it is another than before. Raises SourceUnwatchable."""
         video = pick_video(container)
-        reason = why_blind(container, video, max_pixels=self._options.max_pixels)
+        reason = why_blind(container, video, max_pixels=self._options.max_pixels, codecs=self._options.codecs)
         if reason is not None or video is None:
             raise self.unwatchable(reason or "no video")
         codec = video.codec_context

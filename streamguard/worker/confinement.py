@@ -1,24 +1,32 @@
 """What a child that decodes hostile bytes gives up before the first of them.
 
-Whoever takes it over can still do what its user may: send signals, delete files, open connections. It cannot
-write files, grow without bound, gain rights, read the worker's secrets or outlive it. For more, give the worker a user
-of its own that owns nothing but the outbox (the library needs to be readable only); docs/operations.md says how.
+Whoever takes it over can still open connections, and read files that are open to its user. It cannot write, name or
+delete files, start programs, reach into or signal other processes, be called, grow without bound, gain rights, read
+the worker's secrets or outlive it. docs/operations.md says which of it rests on what.
 """
 
 import contextlib
 import ctypes
+import math
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 
 import av
 import cv2
 
+from streamguard.worker.syscall_filter import filter_system_calls
+from streamguard.worker.unprivileged import Ids, become
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _MIB = 1 << 20
+_MOST_FILES = 64
+"""Sixteen hosts at most of a playlist, resolvers, and what TLS reads."""
+
 _STDOUT, _LAST_STANDARD = 1, 2
 _KEPT_ENVIRONMENT = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Whom to trust is no secret, and a source over TLS needs it."""
@@ -35,22 +43,51 @@ def hide_from_children() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def confine(channel_fd: int, *, memory_mib: int) -> None:
-    """Give up what decoding does not need, before the first hostile byte; `channel_fd` is its line to its parent."""
+def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids: Ids | None = None) -> None:
+    """Give up what decoding does not need, before the first hostile byte; `channel_fd` is its line to its parent.
+
+    `keep_fd`: what it is to read, where that is open already. `ids`: whom to become; None: nobody else.
+    """
     # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _die_with_the_forkserver()
+    _keep_open(channel_fd, *([] if keep_fd is None else [keep_fd]))
+    if ids is not None:
+        become(ids)
+    _die_with_the_forkserver()  # after that: whoever becomes another loses it
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _keep_open(channel_fd)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    _lower(resource.RLIMIT_NOFILE, _MOST_FILES)
     _lower(resource.RLIMIT_AS, memory_mib * _MIB)
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     os.environ.clear()
     os.environ.update(kept)
     av.logging.set_level(None)
     cv2.setNumThreads(1)
+    filter_system_calls()
+
+
+class ProcessorTime:
+    """A child that computes for longer than `most_s` between two words of its own is ended by the kernel, by SIGXCPU.
+
+    A limit for its whole life would end honest streams that go on for weeks. Its own time counts, not the clock's: a
+    machine that is too busy for it, or a publisher who is silent, costs nothing.
+    """
+
+    def __init__(self, most_s: int) -> None:
+        self._most_s = most_s
+        self._renew_at_s = -math.inf
+        self.said()
+
+    def said(self) -> None:
+        """It said something, and may go on for as long again."""
+        now_s = time.process_time()
+        if now_s >= self._renew_at_s:
+            self._renew_at_s = now_s + 1
+            _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+            soft = math.ceil(now_s) + self._most_s + 1
+            resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _die_with_the_forkserver() -> None:
@@ -60,12 +97,12 @@ def _die_with_the_forkserver() -> None:
         os._exit(1)
 
 
-def _keep_open(channel_fd: int) -> None:
+def _keep_open(*kept: int) -> None:
     """Nothing else. Above all not multiprocessing's pipe by which the forkserver learns that the worker is dead, nor
     the one to its tracker, which deletes what it is told to; nor the worker's standard output, where kill-signals go.
     """
     for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-        if descriptor > _LAST_STANDARD and descriptor != channel_fd:
+        if descriptor > _LAST_STANDARD and descriptor not in kept:
             with contextlib.suppress(OSError):  # the one that listed them
                 os.close(descriptor)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -5,19 +5,32 @@ over through a hostile stream can do besides lying about that stream.
 """
 
 import contextlib
+import encodings.idna
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+
+import av.subtitles.stream
 
 from streamguard.core.features import STREAM
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 from streamguard.core.stillness import StreamMemory
 from streamguard.core.thumbnails import thumbnail
-from streamguard.errors import SourceUnwatchable, StreamGuardError
+from streamguard.errors import StreamGuardError, UsageError
+from streamguard.ingest.files import held_file
 from streamguard.ingest.sources import SourceOptions, frames
-from streamguard.worker.confinement import confine
-from streamguard.worker.messages import MAX_PACE_BYTES, Ended, Failed, Message, pack, unpack_pace
+from streamguard.ingest.urls import SourceKind, file_path, source_kind
+from streamguard.regular_files import HeldFile
+from streamguard.worker.confinement import ProcessorTime, confine
+from streamguard.worker.messages import MAX_PACE_BYTES, Ended, Exceeded, Failed, Message, pack, unpack_pace
+from streamguard.worker.unprivileged import Ids
+
+MOST_PROCESSOR_S = 20
+"""Between two words: a keyframe of the largest picture takes well under one."""
+
+_ = encodings.idna, av.subtitles.stream
+"""Otherwise imported when they are used: a child may have become somebody who cannot read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,10 @@ class DecoderJob:
     session: int
     options: SourceOptions
     memory_mib: int
+    ids: Ids | None = None
+    """Whom to become before the first hostile byte."""
+    unreadable: UsageError | None = None
+    """Why its file cannot be watched, where that is known before."""
 
 
 Work = Callable[[socket.socket, DecoderJob], None]
@@ -37,28 +54,47 @@ Work = Callable[[socket.socket, DecoderJob], None]
 
 def run(channel: socket.socket, job: DecoderJob, work: Work) -> None:
     """The child's main function."""
-    confine(channel.fileno(), memory_mib=job.memory_mib)
+    job, held = _held(job)
+    confine(channel.fileno(), memory_mib=job.memory_mib, keep_fd=None if held is None else held.descriptor, ids=job.ids)
     with contextlib.suppress(ConnectionError):  # the worker has gone, or wants no more of us
         work(channel, job)
 
 
+def _held(job: DecoderJob) -> tuple[DecoderJob, HeldFile | None]:
+    """A file is opened while it may be; where it cannot be, the job says why."""
+    try:
+        if source_kind(job.url) is not SourceKind.FILE:
+            return job, None
+        held = held_file(file_path(job.url))
+    except UsageError as error:
+        return replace(job, unreadable=error), None
+    return replace(job, options=replace(job.options, held=held)), held
+
+
 def watch(channel: socket.socket, job: DecoderJob) -> None:
     """One session. Its last message is Ended or Failed; without one it crashed."""
+    processor = ProcessorTime(MOST_PROCESSOR_S)
 
     def tell(message: Message) -> None:
         channel.sendall(pack(message))
+        processor.said()
 
     memory = StreamMemory()
     try:
+        if job.unreadable is not None:
+            raise job.unreadable
         for frame in frames(job.url, job.options, session=job.session, news=tell, pace=PaceToldBy(channel)):
             seen = memory.marked(fingerprints(frame, local=STREAM))
             tell(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))
         tell(Ended())
     except StreamGuardError as error:
-        tell(Failed(error))
+        tell(_no_memory(job) if isinstance(error.__cause__, MemoryError) else Failed(error))
     except MemoryError:
-        problem = f"a frame needs more than {job.memory_mib} MiB"
-        tell(Failed(SourceUnwatchable("decode", job.name, problem, hint="raise ingest.decoder_memory_mib?")))
+        tell(_no_memory(job))
+
+
+def _no_memory(job: DecoderJob) -> Exceeded:
+    return Exceeded(f"a frame needs more than {job.memory_mib} MiB; raise ingest.decoder_memory_mib if it is honest")
 
 
 class PaceToldBy:

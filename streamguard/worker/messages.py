@@ -70,7 +70,14 @@ class Failed:
     error: StreamGuardError
 
 
-Message = Fingerprints | News | Ended | Failed
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """The child cannot go on within its limits, and which: its last word."""
+
+    limit: str
+
+
+Message = Fingerprints | News | Ended | Failed | Exceeded
 
 
 def pack(message: Message) -> bytes:
@@ -90,6 +97,8 @@ def pack(message: Message) -> bytes:
             told = ["pulled", way.value, min(fetched_bytes, _MAX_FETCHED_BYTES)]
         case Ended():
             told = ["ended"]
+        case Exceeded(limit):
+            told = ["exceeded", limit[:_MAX_TEXT]]
         case Failed(error):
             parts = (error.operation, error.subject, error.problem, error.hint)
             told = ["failed", _failure_name(error), *(part[:_MAX_TEXT] for part in parts)]
@@ -140,6 +149,8 @@ def _understand(told: object) -> Message:  # noqa: PLR0911 - one for each kind o
             return Damaged(_clean(what), count)
         case ["ended"]:
             return Ended()
+        case ["exceeded", str(limit)]:
+            return Exceeded(_clean(limit))
         case ["failed", str(name), str(operation), str(subject), str(problem), str(hint)] if name in _FAILURES:
             error = _FAILURES[name](_clean(operation), _clean(subject), _clean(problem), hint=_clean(hint))
             return Failed(error)

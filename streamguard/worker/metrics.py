@@ -50,6 +50,9 @@ class _StreamMetrics:
         self.restarts = TotalCounter(
             "streamguard_decoder_restarts", "Decoders started again, by reason.", ["reason"], registry=registry
         )
+        self.quarantines = TotalCounter(
+            "streamguard_quarantines", "Rests given to streams that ended decoder after decoder.", registry=registry
+        )
         self.hls_fetched = TotalCounter(
             "streamguard_hls_fetched_bytes", "Bytes of HLS playlists and segments fetched.", registry=registry
         )
@@ -229,8 +232,8 @@ class Metrics:
     @property
     def watcher(self) -> Watcher:
         return Watcher(
-            keyframe=self._keyframe, found=self._found, restarted=self._restarted, pulled=self._pulled,
-            left=self._left, tick=self._tick,
+            keyframe=self._keyframe, found=self._found, restarted=self._restarted,
+            quarantined=self.streams.quarantines.inc, pulled=self._pulled, left=self._left, tick=self._tick,
         )  # fmt: skip
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:

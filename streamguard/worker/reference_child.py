@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from streamguard.core.thumbnails import is_thumbnail, thumbnail
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.ingest import files
 from streamguard.ingest.news import Damaged, News
-from streamguard.regular_files import open_regular
+from streamguard.regular_files import HeldFile
 from streamguard.types import (
     PDQ_BYTES,
     Fingerprints,
@@ -40,6 +39,7 @@ from streamguard.types import (
     View,
 )
 from streamguard.worker.confinement import confine
+from streamguard.worker.unprivileged import ids_for_decoders
 
 PROGRESS_EVERY_S = 0.5
 _CHUNK_BYTES = 1 << 20
@@ -96,16 +96,18 @@ Message = Content | Progress | Damage | Reference | UsageError
 
 def run(connection: Connection, path: str, *, memory_mib: int) -> None:
     """The child's main function: see whether the file is footage, hash it, fingerprint it, end."""
-    confine(connection.fileno(), memory_mib=memory_mib)
+    held, problem = _held(path)
+    keep_fd = None if held is None else held.descriptor
+    confine(connection.fileno(), memory_mib=memory_mib, keep_fd=keep_fd, ids=ids_for_decoders())
     try:
-        with open_regular(Path(path)) as file:
-            before = _identity(file)
-        info = files.describe(path)  # before hashing: a disk's image may be no footage, and as large as the disk
-        _say(connection, Said.CONTENT, _content(path, _Pulse(connection)))
-        reference = _reference(Path(path), info, connection)
-        with open_regular(Path(path)) as file:
-            if _identity(file) != before:
-                raise UsageError("add", path, "it changed while it was read", hint="add it again when it is complete")
+        if held is None:
+            raise UsageError("add", path, problem)
+        before = _identity(held)
+        info = files.describe(held)  # before hashing: a disk's image may be no footage, and as large as the disk
+        _say(connection, Said.CONTENT, _content(held, _Pulse(connection)))
+        reference = _reference(held, info, connection)
+        if _identity(held) != before:
+            raise UsageError("add", path, "it changed while it was read", hint="add it again when it is complete")
         connection.send_bytes(Said.REFERENCE.value + to_bytes(reference))
     except MemoryError:
         _say(connection, Said.ERROR, ["add", path, f"needs more than {memory_mib} MiB to decode", "is it hostile?"])
@@ -113,6 +115,14 @@ def run(connection: Connection, path: str, *, memory_mib: int) -> None:
         _say(connection, Said.ERROR, ["add", path, error.strerror or str(error), ""])
     except StreamGuardError as error:
         _say(connection, Said.ERROR, [error.operation, error.subject, error.problem, error.hint])
+
+
+def _held(path: str) -> tuple[HeldFile | None, str]:
+    """The file, opened while it may be; else why not."""
+    try:
+        return HeldFile.of(Path(path)), ""
+    except OSError as error:
+        return None, error.strerror or str(error)
 
 
 def understand(data: bytes) -> Message:
@@ -255,7 +265,7 @@ class _Pulse:
             _say(self._connection, Said.PROGRESS, [self._at_s, self._of_s])
 
 
-def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Reference:
+def _reference(file: Path | HeldFile, info: files.MediaInfo, connection: Connection) -> Reference:
     pulse = _Pulse(connection, of_s=float(info.duration_s or 0.0))
 
     def tell(news: News) -> None:
@@ -268,7 +278,7 @@ def _reference(path: Path, info: files.MediaInfo, connection: Connection) -> Ref
         # Every frame: at 12 a second, 6 % of the frames of real clips have no neighbour within a match, and 40 % of a
         # skateboard's; decoding costs the same either way. See benchmarks/reference_sampling.py.
         sampler = FrameSampler()
-        for frame in files.looks(path, tell=tell):
+        for frame in files.looks(file, tell=tell):
             prints = _upright(fingerprints(frame))
             if sampler.wants(frame.at.pts_us, prints.prints[0].codes[View.UPRIGHT]):
                 _sample(frame, samples)
@@ -291,9 +301,9 @@ def _upright(prints: Fingerprints) -> Fingerprints:
     return replace(prints, prints=tuple(replace(look, codes=look.codes[: View.UPRIGHT + 1]) for look in prints.prints))
 
 
-def _content(path: str, pulse: _Pulse) -> list[str | int]:
+def _content(held: HeldFile, pulse: _Pulse) -> list[str | int]:
     digest, size = hashlib.sha256(), 0
-    with open_regular(Path(path)) as file:
+    with held.open() as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)
@@ -301,8 +311,8 @@ def _content(path: str, pulse: _Pulse) -> list[str | int]:
     return [digest.hexdigest(), size]
 
 
-def _identity(file: BinaryIO) -> tuple[int, int, int]:
-    status = os.fstat(file.fileno())
+def _identity(file: HeldFile) -> tuple[int, int, int]:
+    status = os.fstat(file.descriptor)
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from streamguard.types import StreamId
+from streamguard.worker.quarantine import Quarantine
 from streamguard.worker.streams import LineLimit, Stream, StreamSpec
 
 MOST_REMEMBERED = 4096
@@ -26,6 +27,7 @@ class _Remembered:
     line_limit: LineLimit
     sessions: int
     began_at_s: float
+    quarantine: Quarantine
 
 
 class Roster:
@@ -59,7 +61,7 @@ class Roster:
         sessions = stream.earlier_sessions + max(1, stream.sessions)
         # One that came and left while it waited for its turn leaves the turn as it was.
         began_at_s = stream.began_at_s if stream.sessions else stream.start_at_s - BETWEEN_STARTS_S
-        self._remembered[stream.spec.key] = _Remembered(stream.line_limit, sessions, began_at_s)
+        self._remembered[stream.spec.key] = _Remembered(stream.line_limit, sessions, began_at_s, stream.quarantine)
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
@@ -71,5 +73,6 @@ class Roster:
             spec,
             line_limit=before.line_limit,
             earlier_sessions=before.sessions,
-            start_at_s=before.began_at_s + BETWEEN_STARTS_S,
+            start_at_s=max(before.began_at_s + BETWEEN_STARTS_S, before.quarantine.until_s),
+            quarantine=before.quarantine,
         )

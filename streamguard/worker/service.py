@@ -36,6 +36,7 @@ from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
 from streamguard.worker.summary import Departures, Lags, Summary
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
+from streamguard.worker.unprivileged import stays_root
 
 _BEAT_S = 30.0
 _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatus.REJECTED)
@@ -60,6 +61,7 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
             max_pixels=ingest.max_pixels,
             max_segment_bytes=ingest.max_segment_mib * _MIB,
             allow_hosts=ingest.allow_hosts,
+            codecs=ingest.codecs,
             hls_look_every_s=ingest.hls_look_every_s,
         ),
         decoder_memory_mib=ingest.decoder_memory_mib,
@@ -71,6 +73,7 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
         reconnect_first_s=ingest.reconnect_first_s,
         reconnect_cap_s=ingest.reconnect_cap_s,
         most_at_once=most_at_once,
+        decoder_user=config.worker.decoder_user,
     )
 
 
@@ -286,6 +289,8 @@ class WatchService:
         )  # fmt: skip
         if note := note_on(snapshot.rules):
             log.info("built_in_rule" if snapshot.rules is None else "unsupported_rule", note=note)
+        if stays_root(self._config.worker.decoder_user):
+            log.warning("decoders_stay_root", note="root may become nobody else here: start the worker as another user")
 
     def _flush(self) -> int | None:
         """How many signals stay undelivered; None: the outbox does not say."""

@@ -14,6 +14,7 @@ from streamguard.ingest.options import RtmpNames
 from streamguard.types import AssetId, SessionId, StreamId, Verdict
 from streamguard.worker.children import Rubbish
 from streamguard.worker.messages import Message
+from streamguard.worker.quarantine import Quarantine
 
 MOST_LINES = 20
 LINES_PERIOD_S = 60.0
@@ -39,6 +40,8 @@ class Restart(Enum):
     """Why a decoder was started again although its source did not end by itself."""
 
     CRASH = "crash"
+    LIMIT = "limit"
+    """It wanted more memory or processor time than it may have."""
     HANG = "hang"
     RUBBISH = "rubbish"
     FAULT = "fault"
@@ -236,6 +239,7 @@ class Stream:
     failed: bool = False
     line_limit: LineLimit = field(default_factory=LineLimit)
     told: ToldStates = field(default_factory=ToldStates)
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
     @property
     def session(self) -> SessionId | None:

@@ -22,9 +22,11 @@ from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.decoders import Decoders
 from streamguard.worker.matcher import Grounds, Matched, Matcher
-from streamguard.worker.messages import Ended, Failed, Message
+from streamguard.worker.messages import Ended, Exceeded, Failed, Message
+from streamguard.worker.quarantine import died_with_the_forkserver, how_it_ended, limit_of
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Restart, RunningDecoder, Stream, StreamSpec, StreamState, StreamStatus
+from streamguard.worker.unprivileged import NOBODY, ids_for_decoders
 
 _MESSAGES_A_TURN = 8
 _LISTENING_A_TURN_S = 0.02
@@ -69,6 +71,7 @@ class Watcher:
     found: Callable[[Found], None] = _ignore
     state_changed: Callable[[Stream], None] = _ignore
     restarted: Callable[[Restart], None] = _ignore
+    quarantined: Callable[[], None] = _ignore
     pulled: Callable[[Pulled], None] = _ignore
     finished: Callable[[Stream], None] = _ignore
     left: Callable[[Stream], None] = _ignore
@@ -86,6 +89,7 @@ class SupervisorOptions:
     reconnect_first_s: float = 1.0
     reconnect_cap_s: float = 30.0
     most_at_once: int | None = None
+    decoder_user: str = NOBODY
 
 
 class Supervisor:
@@ -101,11 +105,12 @@ class Supervisor:
         start: Callable[[DecoderJob], RunningDecoder] = Decoder,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`start` may raise OSError."""
+        """`start` may raise OSError. Raises ConfigError for a user that does not exist."""
         self._roster = specs if isinstance(specs, Roster) else Roster(specs)
         self._matcher = matcher
         self._watchers = watchers
         self._options = options
+        self._ids = ids_for_decoders(options.decoder_user)
         self._clock = clock
         self._decoders = Decoders(start, clock=clock)
         self._run_id = uuid.uuid4().hex[:12]
@@ -168,6 +173,8 @@ class Supervisor:
                 self._finish(stream, StreamState.BLIND, origin.unwatchable, failed=True)
             else:
                 self._log(stream, "publisher")
+                if why := stream.quarantine.why(self._clock()):
+                    self._become(stream, StreamState.BLIND, why)
 
     def _leave(self, stream: Stream) -> None:
         self._decoders.end(stream)
@@ -220,11 +227,12 @@ class Supervisor:
         options = self._options
         spec = stream.spec
         source = options.source if spec.origin is None else replace(options.source, rtmp=spec.origin.rtmp)
-        job = DecoderJob(spec.stream, spec.url, self._first_number + self._session, source, options.decoder_memory_mib)
+        number = self._first_number + self._session
+        job = DecoderJob(spec.stream, spec.url, number, source, options.decoder_memory_mib, self._ids)
         try:
             self._decoders.start(stream, job)
         except OSError as error:  # out of processes, files or memory: as good as a crash, and worth the same pause
-            self._restart(stream, Restart.CRASH, f"no decoder could be started: {error}")
+            self._restart(stream, Restart.CRASH, f"no decoder could be started: {error}", is_its_own=False)
 
     def _listen(self, stream: Stream) -> None:
         decoder = stream.decoder
@@ -238,7 +246,7 @@ class Supervisor:
                     return
         except Exception:  # the one place where a stream's fault, whatever it is, must not become the others'
             log.exception("stream_fault", stream=stream.spec.stream, session_id=stream.session)
-            self._restart(stream, Restart.FAULT, "the worker failed on this stream: see the log")
+            self._restart(stream, Restart.FAULT, "the worker failed on this stream: see the log", is_its_own=False)
 
     def _heard(self, stream: Stream, message: Message | Rubbish | None) -> None:  # noqa: C901 - one case for each kind of message
         stream.heard_at_s = self._clock()
@@ -261,6 +269,8 @@ class Supervisor:
                 self._source_ended(stream)
             case Failed(error):
                 self._source_failed(stream, error)
+            case Exceeded(problem):
+                self._restart(stream, Restart.LIMIT, f"its decoder was at its limit: {problem}")
             case Rubbish(problem):
                 self._restart(stream, Restart.RUBBISH, f"its decoder sent rubbish: {problem}")
             case None:
@@ -356,17 +366,25 @@ class Supervisor:
 
     def _decoder_gone(self, stream: Stream) -> None:
         code = stream.decoder.exit_code() if stream.decoder is not None else None
-        self._restart(stream, Restart.CRASH, f"its decoder {_how_it_ended(code)}")
+        why = Restart.LIMIT if limit_of(code) else Restart.CRASH
+        self._restart(stream, why, f"its decoder {how_it_ended(code)}", is_its_own=not died_with_the_forkserver(code))
 
-    def _restart(self, stream: Stream, why: Restart, reason: str) -> None:
+    def _restart(self, stream: Stream, why: Restart, reason: str, *, is_its_own: bool = True) -> None:
+        """`is_its_own`: the stream is to blame, as far as anybody can tell."""
         self._decoders.end(stream)
         stream.restarts[why] += 1
         for watcher in self._watchers:
             watcher.restarted(why)
         if stream.spec.once:
             self._finish(stream, StreamState.BLIND, reason, failed=True)
-        else:
-            self._again_later(stream, StreamState.BLIND, reason)
+            return
+        now_s = self._clock()
+        pause_s = stream.quarantine.pause_s(now_s, jitter=_jitter()) if is_its_own else 0.0
+        if pause_s:
+            reason = f"{reason}; {stream.quarantine.why(now_s)}"
+            for watcher in self._watchers:
+                watcher.quarantined()
+        self._again_later(stream, StreamState.BLIND, reason, at_least_s=pause_s)
 
     def _finish(self, stream: Stream, state: StreamState, reason: str, *, failed: bool, kind: str = "") -> None:
         stream.finished, stream.failed = True, failed
@@ -374,18 +392,20 @@ class Supervisor:
         for watcher in self._watchers:
             watcher.finished(stream)
 
-    def _again_later(self, stream: Stream, state: StreamState, reason: str, *, kind: str = "") -> None:
+    def _again_later(
+        self, stream: Stream, state: StreamState, reason: str, *, kind: str = "", at_least_s: float = 0.0
+    ) -> None:
         stream.failures_in_row += 1
         options = self._options
         pause_s = delay_s(
             stream.failures_in_row,
             first_s=options.reconnect_first_s,
             cap_s=options.reconnect_cap_s,
-            jitter=random.random(),  # noqa: S311 - spreads reconnects, keeps no secret
+            jitter=_jitter(),
         )
         if stream.spec.origin is not None:
             pause_s = max(pause_s, _TILL_LISTED_S)
-        stream.start_at_s = self._clock() + pause_s
+        stream.start_at_s = self._clock() + max(pause_s, at_least_s)
         self._become(stream, state, reason, kind=kind)
 
     def _become(self, stream: Stream, state: StreamState, reason: str = "", *, kind: str = "") -> None:
@@ -420,7 +440,5 @@ class Supervisor:
             watcher.tick(self.statuses)
 
 
-def _how_it_ended(code: int | None) -> str:
-    if code is None:
-        return "hung up"
-    return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+def _jitter() -> float:
+    return random.random()  # noqa: S311 - spreads reconnects, keeps no secret

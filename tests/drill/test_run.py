@@ -40,12 +40,10 @@ def _room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "room"))
 
 
-def pipeline(library: Path, **options: int) -> Pipeline:
+def pipeline(library: Path, *, decoder_memory_mib: int = 1536) -> Pipeline:
     snapshot = load_snapshot(library)
-    source = SourceOptions()
-    return Pipeline(
-        Matcher(lambda: snapshot, rule=BUILT_IN_RULE), SupervisorOptions(source, most_at_once=2, **options), at_once=2
-    )
+    options = SupervisorOptions(SourceOptions(), decoder_memory_mib, most_at_once=2)
+    return Pipeline(Matcher(lambda: snapshot, rule=BUILT_IN_RULE), options, at_once=2)
 
 
 def footage(path: Path) -> Footage:

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -165,13 +165,8 @@ class TestRtmps:
         """TLS in front of nginx-rtmp."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-            arguments = (listener, context, rtmp_server.rtmp_port)
-            thread = threading.Thread(target=_terminate_tls, args=arguments, daemon=True)
-            thread.start()
-            yield listener.getsockname()[1]
-            listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        with in_tls(context, rtmp_server.rtmp_port) as port:
+            yield port
 
     @pytest.fixture(autouse=True)
     def _published(self, rtmp_server: RtmpServer, clips: Clips) -> Iterator[None]:
@@ -187,6 +182,17 @@ class TestRtmps:
         with pytest.raises(SourceUnavailable, match="certificate"):
             list(frames(f"rtmps://127.0.0.1:{port}/live/tls", QUICK, session=1))
         next(live(f"rtmps://localhost:{port}/live/tls"))
+
+
+@contextmanager
+def in_tls(context: ssl.SSLContext, port: int) -> Iterator[int]:
+    """The port of a server that puts TLS around the one at `port`."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        thread = threading.Thread(target=_terminate_tls, args=(listener, context, port), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
 
 
 def _terminate_tls(listener: socket.socket, context: ssl.SSLContext, port: int) -> None:

@@ -109,6 +109,15 @@ def test_larger_than_allowed(clips: Clips) -> None:
         assert list(decoder.pictures(packet)) == []
 
 
+def test_a_codec_that_is_not_allowed(clips: Clips) -> None:
+    """Makes the stream blind, with the codec's name and that of the option."""
+    with opened(clips.known) as container:
+        video = pick_video(container)
+        reason = why_blind(container, video, max_pixels=320 * 180, codecs=("vp9", "av1"))
+        assert reason == "its codec h264 is none of ingest.codecs"
+        assert why_blind(container, video, max_pixels=320 * 180, codecs=("vp9", "h264")) is None
+
+
 @pytest.mark.parametrize(("default", "watched"), [(None, 0), (1, 1)])
 def test_the_track_that_players_show(tmp_path: Path, default: int | None, watched: int) -> None:
     """Of several video tracks the default one is watched, else the first, however large another one is."""

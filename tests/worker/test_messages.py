@@ -28,6 +28,7 @@ from streamguard.worker.messages import (
     MAX_MESSAGE_BYTES,
     MAX_PACE_BYTES,
     Ended,
+    Exceeded,
     Failed,
     Message,
     pack,
@@ -69,6 +70,7 @@ _news = st.one_of(
     st.builds(Damaged, _texts, _counts),
     st.builds(Pulled, st.sampled_from(Way), st.integers(0, 1 << 40)),
     st.just(Ended()),
+    st.builds(Exceeded, _texts),
 )
 _json = st.recursive(
     st.none()

@@ -58,6 +58,7 @@ NAMES = {
     "streamguard_signals_delivered": ("counter", set()),
     "streamguard_signals_lost": ("counter", set()),
     "streamguard_signals_not_durable": ("gauge", set()),
+    "streamguard_quarantines": ("counter", set()),
     "streamguard_since_last_look_seconds": ("gauge", set()),
     "streamguard_streams": ("gauge", {"state"}),
     "streamguard_watched_streams": ("gauge", {"attention"}),

@@ -53,6 +53,18 @@ def on_stage(scripts: dict[str, list[list[Line]]], *script: tuple[float, Specs])
     return stage, left
 
 
+def test_coming_again_ends_no_quarantine() -> None:
+    """Whoever publishes next under the name waits for its end, blind and with the reason."""
+    crash: list[list[Line]] = [[(0.0, keyframe(0.0)), (0.1, None)]]
+    again = [(0.0, frozenset({spec(session="1")})), (7.0, frozenset({spec(session="2")}))]
+    stage, _ = on_stage({"live/cam": crash}, *again)
+    stage.run(7.3)
+    assert len(stage.start_times("live/cam")) == 3
+    state, reason = stage.states_of("live/cam")[-1]
+    assert state == "blind"
+    assert reason.startswith("it has ended 3 decoders in a row: in quarantine for")
+
+
 def test_a_stream_is_watched_from_when_it_comes_until_it_leaves() -> None:
     """At once, and by the name and the session that its server gives it; its decoder ends with it."""
     stage, left = on_stage({"live/cam": [UNKNOWN]}, (3.0, frozenset({spec()})), (10.0, frozenset()))

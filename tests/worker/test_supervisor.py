@@ -2,12 +2,14 @@
 
 import math
 import os
+import signal
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from streamguard.errors import (
+    SourceStalled,
     SourceUnavailable,
     SourceUnwatchable,
     UsageError,
@@ -15,7 +17,7 @@ from streamguard.errors import (
 from streamguard.ingest.sources import Alive, Blind, Damaged, Opened
 from streamguard.types import Verdict
 from streamguard.worker.children import Rubbish
-from streamguard.worker.messages import Ended, Failed
+from streamguard.worker.messages import Ended, Exceeded, Failed
 from streamguard.worker.streams import Restart, StreamState, StreamStatus
 from streamguard.worker.supervisor import Watcher
 from tests.worker.conftest import Logs
@@ -129,6 +131,43 @@ def test_a_decoder_that_fails_is_counted_by_reason_and_others_go_on(script: Scri
     good = statuses["good"]
     assert (good.restarts, good.sessions, good.state) == (0, 1, StreamState.WATCHING)
     assert good.keyframes == 11
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "why"),
+    [
+        ([(0.0, keyframe(0.0)), (0.1, None)], -11, Restart.CRASH),
+        ([(0.0, keyframe(0.0)), (0.1, None)], -signal.SIGXCPU, Restart.LIMIT),
+        ([(0.0, keyframe(0.0)), (0.1, Exceeded("a frame needs more than 1536 MiB"))], 0, Restart.LIMIT),
+    ],
+)
+def test_a_stream_that_ends_decoder_after_decoder_rests(script: Script, code: int, why: Restart) -> None:
+    """Longer each time, up to five minutes, although something is seen of it in between; and it says so."""
+    rests: list[None] = []
+    watchers = (Watcher(quarantined=lambda: rests.append(None)),)
+    stage = Stage({"bad": [script]}, exit_code=code, watchers=watchers)
+    statuses = stage.run(1500)
+    starts_s = stage.start_times("bad")
+    pauses_s = [after - before for before, after in pairwise(starts_s)]
+    assert max(pauses_s[:2]) < 3
+    for number, pause_s in enumerate(pauses_s[2:]):
+        full_s = min(300.0, 10.0 * 2.0**number)
+        assert full_s / 2 - 0.01 <= pause_s <= full_s + 0.1 + 3 * STEP_S, (number, pause_s)
+    assert set(stage.restarted) == {why}
+    assert len(rests) == len(stage.restarted) - 2
+    last = statuses["bad"]
+    assert (last.state, last.verdict) == (StreamState.BLIND, None)
+    assert f"it has ended {last.restarts} decoders in a row: in quarantine for" in last.reason
+
+
+def test_a_stream_that_merely_reconnects_has_no_rest() -> None:
+    """A publisher who leaves and comes back, refusals, and stalls: as before."""
+    seen: list[Line] = [(0.0, keyframe(0.0)), (0.1, Ended())]
+    stalled: list[Line] = [(0.0, keyframe(0.0)), (0.1, Failed(SourceStalled("read", "cam", "nothing came")))]
+    stage = Stage({"leaves": [seen, [(0.0, keyframe(1.0)), (0.1, Ended())]], "stalls": [stalled]})
+    statuses = stage.run(60)
+    assert statuses["stalls"].sessions > 30
+    assert all("quarantine" not in reason for name in stage.scripts for _, reason in stage.states_of(name))
 
 
 def test_a_decoder_that_cannot_be_waited_for_is_ended() -> None:

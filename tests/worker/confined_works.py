@@ -1,0 +1,153 @@
+"""What confined children try in tests, and tell of it as JSON."""
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from streamguard.ingest.av_errors import as_ours
+from streamguard.ingest.news import Blind
+from streamguard.types import Frame
+from streamguard.worker import decoder
+from streamguard.worker.confinement import ProcessorTime
+from streamguard.worker.decoder import DecoderJob
+from streamguard.worker.messages import pack
+from streamguard.worker.syscall_filter import MACHINES, MISSING, REFUSED
+
+_PR_GET_SECCOMP = 21
+_SLICE = 16
+
+
+def try_every_system_call(channel: socket.socket, _job: DecoderJob) -> None:
+    """Those that failed otherwise than they should; first, whether there is a filter at all."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) != 2:
+        _say(channel, "no filter")
+        return
+    column = MACHINES[os.uname().machine].column
+    calls = {name: (numbers[column], errno.EPERM) for name, numbers in REFUSED.items()}
+    calls |= {name: (numbers[column], errno.ENOSYS) for name, numbers in MISSING.items()}
+    wrong = []
+    for name, (number, expected) in calls.items():
+        if number >= 0:
+            ctypes.set_errno(0)
+            if libc.syscall(number, 0, 0, 0, 0, 0, 0) != -1 or ctypes.get_errno() != expected:
+                wrong.append(name)
+    _say(channel, {"tried": len(calls), "wrong": wrong[:_SLICE]})
+
+
+def try_what_takeovers_try(channel: socket.socket, job: DecoderJob) -> None:
+    """Whether each of them was refused, by its name. `job.name` is a file that can be read by all."""
+    parent = os.getppid()
+    tried: dict[str, Callable[[], object]] = {
+        "run a program": lambda: subprocess.run(["/bin/true"], check=True),
+        "fork": _fork,
+        "write a file": lambda: os.open("/dev/null", os.O_WRONLY),
+        "make a file": lambda: os.open(f"/tmp/streamguard-test-{os.getpid()}", os.O_RDONLY | os.O_CREAT),  # noqa: S108
+        "delete a file": lambda: Path(job.name).unlink(),
+        "signal its parent": lambda: os.kill(parent, 0),
+        "signal its group": lambda: os.kill(0, 0),
+        "limit its parent": lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE),
+        "speak netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+        "send raw packets": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
+        "talk to a hypervisor": lambda: socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM),
+        "be called": lambda: socket.socket().listen(),
+        "become root": lambda: os.setuid(0),
+        "outlive its worker": lambda: _prctl(1, 0),
+        "show its memory": lambda: _prctl(4, 1),
+    }
+    _say(channel, [name for name, attempt in tried.items() if not _is_refused(attempt)])
+
+
+def use_what_decoders_need(channel: socket.socket, job: DecoderJob) -> None:
+    """A file, a thread, TCP and UDP over both, a line to a resolver of this machine."""
+    assert Path(job.name).read_bytes()
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            socket.socket(family, kind).close()
+    found = socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
+    os.kill(os.getpid(), 0)
+    _say(channel, len(found) > 0)
+
+
+def who_am_i(channel: socket.socket, job: DecoderJob) -> None:
+    """Its user and groups, how many files it may open, and whether it can open the one of its job, or reads it."""
+    held = job.options.held
+    opens = not _is_refused(lambda: os.open(job.url, os.O_RDONLY))
+    reads = 0 if held is None else [len(held.open().read()) for _ in range(2)][1]
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _say(channel, [os.getresuid(), os.getresgid(), os.getgroups(), limit, opens, reads])
+
+
+def compute_for_ever(channel: socket.socket, _job: DecoderJob) -> None:
+    """Says what it may use, and says nothing more."""
+    ProcessorTime(0)
+    _say(channel, "on")
+    while True:
+        pass
+
+
+def compute_and_tell(channel: socket.socket, _job: DecoderJob) -> None:
+    """For longer than it may between two words, and says one now and then."""
+    processor = ProcessorTime(0)
+    while time.process_time() < 2.5:
+        processor.said()
+    _say(channel, "done")
+
+
+def decode_what_is_too_large(channel: socket.socket, job: DecoderJob) -> None:
+    """A session whose source takes more memory than the kernel gives."""
+
+    def frames(*_: object, **__: object) -> Iterator[Frame]:
+        bytearray(1 << 40)
+        yield from ()
+
+    vars(decoder)["frames"] = frames
+    decoder.watch(channel, replace(job, unreadable=None))
+
+
+def open_what_is_too_large(channel: socket.socket, job: DecoderJob) -> None:
+    """The same while FFmpeg opens it, where its errors become ours."""
+
+    def frames(*_: object, **__: object) -> Iterator[Frame]:
+        with as_ours("open", "x", opening=True):
+            bytearray(1 << 40)
+        yield from ()
+
+    vars(decoder)["frames"] = frames
+    decoder.watch(channel, replace(job, unreadable=None))
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) == -1:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _fork() -> None:
+    """Not Python's, which the forkserver has replaced by one of its own."""
+    if ctypes.CDLL(None, use_errno=True).fork() == -1:
+        raise OSError(ctypes.get_errno(), "fork")
+
+
+def _is_refused(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except OSError as error:
+        return error.errno in (errno.EPERM, errno.EACCES)
+    return False
+
+
+def _say(channel: socket.socket, what: object) -> None:
+    channel.sendall(pack(Blind(json.dumps(what))))
