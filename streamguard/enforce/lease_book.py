@@ -129,9 +129,15 @@ def _fleet(answer: object) -> Fleet:
     """Whoever may write to the keys can write anything: what is no lease, and no worker, is as good as not there."""
     match answer:
         case [bytes(now), list(held), list(members)]:
-            leases = {StreamId(_text(stream)): lease for stream, words in _pairs(held) if (lease := _lease(words))}
-            workers = {WorkerId(_text(worker)): one for worker, words in _pairs(members) if (one := _member(words))}
-            return Fleet(int(now), leases, workers)
+            # As the script has it: nothing lasts longer than a lease, whatever somebody wrote.
+            latest_ms = int(now) + round(2000 * LEASE_S)
+            leases = ((stream, lease) for stream, words in _pairs(held) if (lease := _lease(words)))
+            workers = ((worker, one) for worker, words in _pairs(members) if (one := _member(words)))
+            return Fleet(
+                int(now),
+                {StreamId(_text(stream)): lease for stream, lease in leases if lease.until_ms <= latest_ms},
+                {WorkerId(_text(worker)): one for worker, one in workers if one.until_ms <= latest_ms},
+            )
     raise no_redis()
 
 

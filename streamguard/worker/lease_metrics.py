@@ -26,7 +26,7 @@ class LeaseMetrics:
             registry=registry,
         )  # fmt: skip
         self.changes = TotalCounter(
-            "streamguard_leases_changes", "Streams that came from other workers, or went to them.", ["change"],
+            "streamguard_leases_changes", "Streams taken, and given to other workers.", ["change"],
             registry=registry,
         )  # fmt: skip
         for change in Change:

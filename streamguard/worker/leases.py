@@ -187,9 +187,10 @@ class Sharing:
         """Offer all streams to the others, watch each until somebody has it, and then call that, in the thread. Safe in
         a signal handler. False: there is nobody to do it.
         """
-        self._handed_over = then
-        self._hand_over_until_s = self._clock() + within_s
-        self._draining = True
+        if not self._draining:
+            self._handed_over = then
+            self._hand_over_until_s = self._clock() + within_s
+            self._draining = True
         self._wake.set()
         return self.is_running
 

@@ -12,7 +12,7 @@ from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 from tests.waiting import eventually
 
-NAMES = ("found-1", "found-2", "found-3", "found-4")
+NAMES = ("found-1", "found-2")
 TAKEN_OVER_WITHIN_S = 10.0
 
 
@@ -30,13 +30,13 @@ def watched(worker: Worker) -> set[str]:
 
 
 def until_shared(first: Worker, second: Worker) -> None:
-    """Each has two of the four, and no stream has two watchers."""
+    """Each has one of the two, and no stream has two watchers."""
 
     def is_shared() -> bool:
         here, there = watched(first), watched(second)
         return len(here) == len(there) == len(NAMES) / 2 and here | there == set(NAMES)
 
-    eventually(is_shared, timeout_s=40.0, what="two streams each")
+    eventually(is_shared, timeout_s=40.0, what="a stream each")
 
 
 def until_taken_over(by: Worker, *, within_s: float) -> None:
@@ -47,7 +47,7 @@ def until_taken_over(by: Worker, *, within_s: float) -> None:
 def test_streams_of_a_worker_that_is_gone_are_watched_by_the_other(
     rtmp_server: RtmpServer, redis_server: RedisServer, *, clips: Clips, library: Path, start_worker: StartWorker
 ) -> None:
-    """Two workers have two streams each; 10 s after one freezes, or is killed, the other sees all of them, and one that
+    """Two workers have a stream each; 10 s after one freezes, or is killed, the other sees both, and one that
     goes on again lets go of what is not its own any more. One that drains is let go when the other has them.
     """
     with ExitStack() as publishers:

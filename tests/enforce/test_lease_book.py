@@ -104,7 +104,17 @@ def test_what_is_long_over_is_forgotten(book: LeaseBook, redis_server: RedisServ
 
 
 @pytest.mark.parametrize(
-    "rubbish", [b"", b"rubbish", b"a 1 2", b"a x 9 -", b"a 1 9999999999999999999 -", b"\xff" * 300]
+    "rubbish",
+    [
+        b"",
+        b"rubbish",
+        b"a 1 2",
+        b"a x 9 -",
+        b"a 1 9999999999999999999 -",
+        b"a 1 1800000000000 -",
+        b"1800000000000 0 0 0",
+        b"\xff" * 300,
+    ],
 )
 def test_rubbish_in_the_leases_is_as_good_as_nothing(
     book: LeaseBook, redis_server: RedisServer, rubbish: bytes
