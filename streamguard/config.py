@@ -304,9 +304,16 @@ class WorkerConfig(_Section):
     """The process itself."""
 
     name: Name = "worker-1"
+    most_streams: Annotated[Whole, Field(ge=0, le=100_000)] = 0
     drain_timeout_s: Annotated[Number, Field(gt=0, le=60)] = 8.0
     hang_timeout_s: PositiveSeconds = 45.0
     decoder_user: str = "nobody"
+
+
+class LeasesConfig(_Section):
+    """Whether the streams are shared with other workers, by leases in Redis."""
+
+    enabled: bool = False
 
 
 class LogConfig(_Section):
@@ -332,6 +339,7 @@ class Config(_Section):
     enforce: EnforceConfig = EnforceConfig()
     http: HttpConfig = HttpConfig()
     worker: WorkerConfig = WorkerConfig()
+    leases: LeasesConfig = LeasesConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("streams", mode="before")

@@ -23,6 +23,7 @@ _COMMANDS = {
     "watch": "streamguard.cli.watch:watch",
     "enforce": "streamguard.cli.enforce:enforce",
     "gate": "streamguard.cli.gate:gate",
+    "streams": "streamguard.cli.streams:streams",
     "strikes": "streamguard.cli.strikes:strikes",
     "breaker": "streamguard.cli.breaker:breaker",
     "explain": "streamguard.cli.explain:explain",

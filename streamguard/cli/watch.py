@@ -43,6 +43,7 @@ _LAST_LINE_S = 1.0
     help="Watch all live publishers of a media server, as they come and until they leave; may be given several times. "
     f"Kinds: {', '.join(SERVER_KINDS)}.",
 )
+@click.option("--share", is_flag=True, help="With Redis: share all streams, and its list of them, with other workers.")
 @click.option("--enforce", is_flag=True, help="Without Redis: cut the sessions that kill-signals name, from here.")
 @click.option("--http-port", metavar="PORT", help="Metrics and health, on http.host; 0 is off. Default: 9464")
 @click.option(
@@ -62,6 +63,7 @@ def watch(
     outbox_path: str | None,
     key_file: str | None,
     servers: tuple[str, ...],
+    share: bool,
     enforce: bool,
     http_port: str | None,
     stop_after_s: float | None,
@@ -82,6 +84,7 @@ def watch(
       streamguard watch --library lib --redis redis://127.0.0.1/0 --key-file hmac.key \\
         --discover nginx-rtmp=http://127.0.0.1:8080/stat,rtmp://127.0.0.1:1935
       streamguard watch --library lib --enforce --discover nginx-rtmp=http://127.0.0.1:8080,rtmp://127.0.0.1:1935
+      streamguard watch --library lib --redis redis://127.0.0.1/0 --share
       streamguard watch --config /etc/streamguard.toml
       streamguard watch --library lib rehearsal=recording.mp4
       streamguard watch --library lib --stop-after 60 --json https://example.com/live/index.m3u8
@@ -92,13 +95,14 @@ def watch(
         "signals.outbox": outbox_path,
         "signals.hmac_key_file": key_file,
         "enforce.in_watch": enforce or None,
+        "leases.enabled": share or None,
         "http.port": http_port,
     }
     config = load_config(config_path, overrides={key: value for key, value in options.items() if value is not None})
     config = with_servers(config, servers)
     set_up_logs(config.log)
     specs = stream_specs(urls, config)
-    if not specs and not config.discover:
+    if not specs and not config.discover and not config.leases.enabled:
         hint = "give URLs or --discover, or [[streams]] or [[discover]] in the config"
         raise UsageError("watch", "", "no stream is named", hint=hint)
     require_files(specs)

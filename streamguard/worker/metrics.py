@@ -12,6 +12,7 @@ from streamguard.ingest.discovery import DiscoveryState
 from streamguard.ingest.sources import Pulled, Way
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.attention import longest_since_look_s
+from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
 from streamguard.worker.supervisor import Found, Watcher
@@ -226,6 +227,7 @@ class Metrics:
         self.library = _LibraryMetrics(self.registry)
         self.discovery = _DiscoveryMetrics(self.registry)
         self.acks = AckMetrics(self.registry)
+        self.leases = LeaseMetrics(self.registry)
         self._labels: set[str] = set()
         self._damaged = self._damaged_of_those_left = self._delivered = 0
 

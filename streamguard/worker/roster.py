@@ -33,8 +33,16 @@ class _Remembered:
 class Roster:
     """Only the supervisor's loop changes it. Of a stream that has left hardly anything is kept, and not for ever."""
 
-    def __init__(self, specs: Iterable[StreamSpec], *, discovered: Discovered | None = None) -> None:
+    def __init__(
+        self,
+        specs: Iterable[StreamSpec],
+        *,
+        discovered: Discovered | None = None,
+        why_left: Callable[[StreamSpec], str] = lambda _spec: "the publisher left",
+    ) -> None:
         self.streams = [Stream(spec) for spec in specs]
+        self.why_left = why_left
+        """Of one that is discovered no more, in words."""
         self._discovered = discovered
         self._known: frozenset[StreamSpec] = frozenset()
         self._remembered: OrderedDict[StreamId, _Remembered] = OrderedDict()

@@ -32,6 +32,7 @@ from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.policies import note_on, policy_of
+from streamguard.worker.sharing import Share
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
 from streamguard.worker.summary import Departures, Lags, Summary
@@ -44,6 +45,7 @@ _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatu
 
 _LAST_DELIVERY_S = 0.5
 _LAST_LISTING_S = 0.1
+_LAST_LEASE_S = 0.5
 _BETWEEN_TIMEOUTS_S = 5.0
 _MIB = 1 << 20
 
@@ -146,7 +148,8 @@ class WatchService:
             self._signaller = self._make_signaller(on_durable)
             self._evidence = EvidenceKeeper(evidence_store(config), counts=self._metrics)
             self._discoveries = discoveries_of(config, counts=self._metrics.discovery)
-            self._supervisor = self._make_supervisor(specs, watchers)
+            self._share = Share(config, specs, discoveries=self._discoveries, metrics=self._metrics.leases)
+            self._supervisor = self._make_supervisor(watchers)
             self._http = self._health_server()
             if self._http is not None:
                 parts.callback(self._http.stop)
@@ -181,9 +184,9 @@ class WatchService:
             on_durable=on_durable,
         )
 
-    def _make_supervisor(self, specs: Sequence[StreamSpec], watchers: tuple[Watcher, ...]) -> Supervisor:
+    def _make_supervisor(self, watchers: tuple[Watcher, ...]) -> Supervisor:
         return Supervisor(
-            self._discoveries.roster(specs),
+            self._share.roster(),
             matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(self._config.policy)),
             watchers=(
                 self._signaller.watcher,  # first: what is durable is sent, whatever else fails
@@ -191,6 +194,7 @@ class WatchService:
                 self._attention_keeper().watcher,
                 self._metrics.watcher,
                 self._discoveries.watcher,
+                *self._share.watchers,
                 self._departed.watcher,
                 Watcher(keyframe=self._lags.keep, tick=self._count_delivered),
                 *watchers,
@@ -220,11 +224,13 @@ class WatchService:
         return None if self._http is None else self._http.url
 
     def stop(self) -> None:
-        """Drain: no new streams, finish the frame, flush the outbox. `run` returns within the drain time-out."""
+        """Drain: no new streams, hand over what is shared, finish the frame, flush the outbox. `run` returns within the
+        drain time-out.
+        """
         if self._asked_to_stop_at_s is None:
             self._asked_to_stop_at_s = time.monotonic()
         self._draining = True
-        self._supervisor.stop()
+        self._share.hand_over(self._supervisor.stop)
 
     def run(self, *, stop_after_s: float | None = None) -> Summary:
         """Watch until every stream is over, `stop()` is called, or the time is up."""
@@ -235,6 +241,7 @@ class WatchService:
             self._evidence.start()
             self._follower.start()
             self._discoveries.start()
+            self._share.start()
             if self._http is not None:
                 self._http.start()
                 log.info("serving", url=self._http.url)
@@ -244,6 +251,8 @@ class WatchService:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
             self._draining = True
             self._over.set()
+            # Before the outbox, which may take its time: what nobody has taken yet is watched by nobody now.
+            self._share.stop(_LAST_LEASE_S)
             self._discoveries.stop(_LAST_LISTING_S)
             try:
                 lost = self._signaller.last_words()
@@ -355,6 +364,7 @@ class WatchService:
                 "delivery_problem": delivery.problem,
                 "signals_not_durable": self._signaller.waiting,
                 "discovery": self._discoveries.detail(),
+                "sharing": self._share.detail(),
             },
         )
 
@@ -368,7 +378,8 @@ class WatchService:
         elif not self._follower.is_alive():
             reasons.append("nobody looks for new versions of the library")
         else:
-            reasons += [*self._discoveries.why_not_ready(), *self._answers.why_not_ready()]
+            reasons += self._discoveries.why_not_ready() + self._share.why_not_ready()
+            reasons += self._answers.why_not_ready()
         if waiting := self._signaller.waiting:
             what = "a kill-signal waits" if waiting == 1 else f"{waiting} kill-signals wait"
             reasons.append(f"{what} in memory, to be lost with this process: {self._signaller.problem}")

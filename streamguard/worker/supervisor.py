@@ -179,7 +179,7 @@ class Supervisor:
     def _leave(self, stream: Stream) -> None:
         self._decoders.end(stream)
         stream.finished = True
-        self._become(stream, StreamState.ENDED, "the publisher left")
+        self._become(stream, StreamState.ENDED, self._roster.why_left(stream.spec))
         for watcher in self._watchers:
             watcher.left(stream)
 

@@ -157,6 +157,15 @@ def test_only_so_many_names_are_remembered() -> None:
     assert {stream.spec.stream: stream.earlier_sessions for stream in come} == {"live/0": 0, "live/4000": 1}
 
 
+def test_one_that_leaves_for_another_reason_says_so() -> None:
+    """Another worker watches it, say: nobody is to think that its publisher left."""
+    stage, _ = on_stage({"live/cam": [UNKNOWN]}, (1.0, frozenset({spec()})), (4.0, frozenset()))
+    supervisor = stage.supervisor()
+    supervisor._roster.why_left = lambda gone: f"another worker watches {gone.stream}"
+    supervisor.run(stop_after_s=6)
+    assert stage.states_of("live/cam")[-1] == ("ended", "another worker watches live/cam")
+
+
 def test_one_that_cannot_be_pulled_is_blind_from_the_start() -> None:
     """It is shown with the reason, no decoder is started, and it leaves as others do."""
     dark = spec("live/dark", unwatchable="its name cannot be told")

@@ -1,0 +1,92 @@
+"""Which streams this worker has: all that it is told and finds, or its share of them (`leases.enabled`)."""
+
+from collections.abc import Callable, Sequence
+
+from streamguard.config import Config
+from streamguard.enforce.lease_book import LeaseBook
+from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.shared_streams import SharedStreams
+from streamguard.errors import UsageError
+from streamguard.worker.discovering import Discoveries
+from streamguard.worker.lease_metrics import LeaseMetrics
+from streamguard.worker.leases import Sharing
+from streamguard.worker.roster import Roster
+from streamguard.worker.streams import StreamSpec, StreamStatus
+from streamguard.worker.supervisor import Watcher
+from streamguard.worker.wanted import Wanted
+
+
+class Share:
+    """Does nothing where streams are not shared: then all of them are this worker's."""
+
+    def __init__(
+        self, config: Config, specs: Sequence[StreamSpec], *, discoveries: Discoveries, metrics: LeaseMetrics
+    ) -> None:
+        """Raises UsageError: the streams are to be shared, and no Redis is named."""
+        self._specs = specs
+        self._discoveries = discoveries
+        self._metrics = metrics
+        self._within_s = config.worker.drain_timeout_s / 2
+        self._wanted: Wanted | None = None
+        self._sharing: Sharing | None = None
+        if not config.leases.enabled:
+            return
+        if config.redis.url is None:
+            raise UsageError("share streams", "", "no Redis named", hint="give --redis URL, or set SG__REDIS__URL")
+        target = parse_redis_url(config.redis.url.get_secret_value())
+        redis = config.redis
+        # A file is this machine's: it is watched here, once.
+        self._wanted = Wanted(
+            (spec for spec in specs if not spec.once),
+            discovered=discoveries.streams,
+            shared=SharedStreams(target, prefix=redis.prefix, timeout_s=redis.timeout_s),
+        )
+        book = LeaseBook(target, prefix=redis.prefix, timeout_s=redis.timeout_s)
+        worker = config.worker
+        self._sharing = Sharing(book, self._wanted, name=worker.name, most_streams=worker.most_streams)
+
+    def roster(self) -> Roster:
+        """The streams as the supervisor sees them come and go."""
+        if self._sharing is None:
+            return self._discoveries.roster(self._specs)
+        files = [spec for spec in self._specs if spec.once]
+        return Roster(files, discovered=self._sharing.streams, why_left=self._why_left)
+
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        return () if self._sharing is None else (self._sharing.watcher, Watcher(tick=self._tick))
+
+    def start(self) -> None:
+        if self._sharing is not None:
+            self._sharing.start()
+
+    def hand_over(self, then: Callable[[], None]) -> None:
+        """Let the others take all streams while they are still watched here, and then call that. Safe in a signal
+        handler, which is where `then` is called if there is nothing to wait for.
+        """
+        if self._sharing is None or not self._sharing.hand_over(within_s=self._within_s, then=then):
+            then()
+
+    def stop(self, within_s: float) -> None:
+        if self._sharing is not None:
+            self._sharing.stop(within_s)
+
+    def detail(self) -> dict[str, object]:
+        """As `/readyz` shows it; empty where nothing is shared."""
+        if self._sharing is None or self._wanted is None:
+            return {}
+        return {**self._sharing.detail(), "list_problem": self._wanted.problem}
+
+    def why_not_ready(self) -> list[str]:
+        return [] if self._sharing is None else self._sharing.why_not_ready()
+
+    def _tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
+        if self._sharing is not None:
+            self._metrics.tick(self._sharing.state)
+
+    def _why_left(self, spec: StreamSpec) -> str:
+        if self._sharing is None or self._wanted is None:
+            return "the publisher left"
+        if not self._sharing.has(spec) and spec in self._wanted.specs():
+            return "another worker watches it"
+        return "the publisher left" if spec.origin is not None else "it was taken off the list of streams"

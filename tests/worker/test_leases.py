@@ -1,0 +1,391 @@
+"""streamguard.worker.leases: several workers share streams by a real Redis, on a clock that the test moves."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from streamguard.core.leases import Fleet, Member, WorkerId
+from streamguard.enforce.lease_book import LEASE_S, LeaseBook, Wishes
+from streamguard.errors import SignalsError, SignalsRejected, SignalsUnreachable
+from streamguard.types import SessionId, StreamId
+from streamguard.worker.leases import Change, Sharing, key_of
+from streamguard.worker.streams import Origin, Stream, StreamSpec
+from tests.redis_servers import RedisServer
+from tests.waiting import eventually
+
+AWAY = SignalsUnreachable("share streams in", "redis://away", "no answer in time")
+T0_MS = 1_700_000_000_000
+
+
+def spec(name: str, session: str = "1") -> StreamSpec:
+    return StreamSpec(
+        StreamId(name), f"rtmp://h/{name}", f"rtmp://h/{name}", once=False, origin=Origin("edge", SessionId(session))
+    )
+
+
+def specs(count: int) -> frozenset[StreamSpec]:
+    return frozenset(spec(f"live/{number}") for number in range(count))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class TimedBook:
+    """The real one, by the test's clock; it can be away, and lose its replies."""
+
+    def __init__(self, book: LeaseBook, clock: Clock) -> None:
+        self._book = book
+        self._clock = clock
+        self.down: SignalsError | None = None
+        self.lose_next_reply = False
+        self.closed = False
+
+    def step(self, me: WorkerId, report: Member | None, wishes: Wishes) -> Fleet:
+        if self.down is not None:
+            raise self.down
+        fleet = self._book.step(me, report, wishes, now_ms=T0_MS + round(1000 * self._clock.now_s))
+        if self.lose_next_reply:
+            self.lose_next_reply = False
+            raise AWAY
+        return fleet
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeWanted:
+    """All workers see the same."""
+
+    def __init__(self, wanted: frozenset[StreamSpec]) -> None:
+        self.now = wanted
+
+    def specs(self) -> frozenset[StreamSpec]:
+        return self.now
+
+    def refresh(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Stage:
+    """Workers, and their turns."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self.clock = Clock()
+        self.wanted = FakeWanted(frozenset())
+        self.books: list[TimedBook] = []
+        self.workers: list[Sharing] = []
+        self._open: list[LeaseBook] = []
+
+    def worker(self, *, most_streams: int = 0) -> Sharing:
+        real = LeaseBook(self._server.url, prefix="{t}:", timeout_s=2.0)
+        self._open.append(real)
+        book = TimedBook(real, self.clock)
+        name = f"w{len(self.books)}"
+        one = Sharing(book, self.wanted, name=name, most_streams=most_streams, clock=self.clock)
+        one.me = WorkerId(f"{name}.{len(self.books)}")  # the same in each run
+        self.books.append(book)
+        self.workers.append(one)
+        return one
+
+    def turns(self, seconds: int, *, of: list[Sharing] | None = None) -> None:
+        for _ in range(seconds):
+            for one in self.workers if of is None else of:
+                one.step_once()
+                one._tick(tuple(Stream(each).status(now_s=self.clock.now_s) for each in one.streams()))
+            self.clock.now_s += 1.0
+
+    def settle(self, of: list[Sharing]) -> None:
+        """Until no stream is on its way: one that is has two watchers for a turn."""
+        for _ in range(30):
+            if not any(one._offered for one in of):
+                return
+            self.turns(1, of=of)
+        raise AssertionError("they never stop handing over")
+
+    def away(self, error: SignalsError | None = AWAY) -> None:
+        for book in self.books:
+            book.down = error
+
+    def counts(self, of: list[Sharing] | None = None) -> list[int]:
+        """How many streams each worker has, when every stream has exactly one watcher."""
+        shares = [one.streams() for one in (self.workers if of is None else of)]
+        assert sum(map(len, shares)) == len(self.wanted.now)
+        assert frozenset[StreamSpec]().union(*shares) == self.wanted.now
+        return sorted(map(len, shares))
+
+    def close(self) -> None:
+        for book in self._open:
+            book.close()
+
+
+@pytest.fixture
+def stage(redis_server: RedisServer) -> Iterator[Stage]:
+    stage = Stage(redis_server)
+    yield stage
+    stage.close()
+
+
+def test_a_dead_workers_streams_have_others_within_seconds(stage: Stage) -> None:
+    """Of three one is heard of no more: 7 s later each of its streams has one watcher again."""
+    first, second, dead = (stage.worker() for _ in range(3))
+    stage.wanted.now = specs(40)
+    stage.turns(30)
+    assert stage.counts() == [13, 13, 14]
+    survivors = [first, second]
+    stage.turns(round(LEASE_S) + 2, of=survivors)
+    assert sum(stage.counts(survivors)) == 40
+    assert sum(one.state.changes.get(Change.TAKEN_OVER, 0) for one in survivors) >= len(dead.streams())
+    stage.turns(40)
+    assert stage.counts() == [13, 13, 14], "the one that stood still has let go of what others have"
+    assert dead.state.changes[Change.LOST] > 0
+
+
+def test_a_worker_that_joins_gets_its_share_one_by_one(stage: Stage) -> None:
+    """At no moment is a stream without a watcher, and in the end workers have about as many each."""
+    first = stage.worker()
+    stage.wanted.now = specs(12)
+    stage.turns(2)
+    assert stage.counts() == [12]
+    second = stage.worker()
+    for _ in range(30):
+        stage.turns(1)
+        assert first.streams() | second.streams() == stage.wanted.now
+    assert stage.counts() == [6, 6]
+    assert first.state.changes[Change.HANDED_OVER] == 6
+    assert Change.LOST not in first.state.changes
+
+
+def test_what_shows_something_suspect_does_not_move(stage: Stage) -> None:
+    """A move forgets evidence: such a stream stays where it is, until a minute has gone by."""
+    first = stage.worker()
+    stage.wanted.now = specs(4)
+    stage.turns(2)
+    for each in stage.wanted.now:
+        first._suspect_at_s[each.key] = stage.clock.now_s
+    stage.turns(1)
+    stage.worker()
+    stage.turns(20)
+    assert stage.counts() == [0, 4]
+    stage.turns(60)
+    assert stage.counts() == [2, 2]
+
+
+def test_without_redis_everybody_keeps_what_he_has(stage: Stage) -> None:
+    """And says so. A new stream is taken at once by one, after 5 s by all: better twice than by nobody. Back again, one
+    has it.
+    """
+    first, second = stage.worker(), stage.worker()
+    stage.wanted.now = specs(10)
+    stage.turns(20)
+    before = {one: one.streams() for one in stage.workers}
+    stage.away()
+    stage.turns(3)
+    assert {one: one.streams() for one in stage.workers} == before
+    assert first.state.problem == str(AWAY)
+    assert not first.why_not_ready()[:-1], "only that its thread was not started"
+    stage.wanted.now = specs(11)
+    new = stage.wanted.now - specs(10)
+    stage.turns(1)
+    assert [new <= one.streams() for one in stage.workers].count(True) == 1
+    stage.turns(6)
+    assert all(new <= one.streams() for one in stage.workers)
+    assert first.streams() - new == before[first]
+    stage.away(None)
+    stage.turns(6)
+    assert sum(stage.counts()) == 11
+    assert all(one.streams() - new == before[one] for one in stage.workers), "nobody took what others had"
+    assert second.state.problem == ""
+
+
+def test_a_redis_without_its_data_moves_nothing(stage: Stage) -> None:
+    """Who comes first does not take what the others have; what a dead one had is taken a little later."""
+    first, second, dead = stage.worker(), stage.worker(), stage.worker()
+    stage.wanted.now = specs(9)
+    stage.turns(30)
+    before = {one: one.streams() for one in stage.workers}
+    stage._server.run("FLUSHALL")
+    stage.turns(1, of=[first, second])
+    assert [one.streams() for one in (first, second)] == [before[first], before[second]]
+    stage.turns(6, of=[first, second])
+    assert sum(stage.counts([first, second])) == 9
+    assert before[first] <= first.streams()
+    assert len(before[dead]) == 3
+
+
+def test_a_worker_that_has_nothing_waits_as_well(stage: Stage) -> None:
+    """It sees by the others who are missing that Redis has lost its data."""
+    full, empty = stage.worker(), stage.worker()
+    stage.wanted.now = specs(1)
+    stage.turns(3)
+    assert len(full.streams()) == 1
+    stage._server.run("FLUSHALL")
+    stage.turns(1, of=[empty, full])
+    assert stage.counts([full]) == [1]
+    assert not empty.streams()
+
+
+def test_a_redis_that_says_no_needs_a_hand(stage: Stage) -> None:
+    """A wrong password does not pass by itself: `/readyz` says it."""
+    one = stage.worker()
+    stage.away(SignalsRejected("share streams in", "redis://x", "redis said no: wrong password"))
+    stage.turns(1)
+    assert "wrong password" in one.why_not_ready()[0]
+
+
+def test_streams_beyond_the_fleets_capacity_are_told(stage: Stage) -> None:
+    """By number and by name; the next worker takes them, and nothing is told any more."""
+    limited = [stage.worker(most_streams=3), stage.worker(most_streams=2)]
+    stage.wanted.now = specs(7)
+    stage.turns(6)
+    assert sorted(len(one.streams()) for one in limited) == [2, 3]
+    for one in limited:
+        assert len(one.state.unwatched) == 2
+        assert one.detail()["unwatched"] == 2
+        assert str(one.detail()["unwatched_streams"]).startswith("['edge live/")
+    stage.worker()
+    stage.turns(3)
+    assert sum(stage.counts()) == 7
+    assert all(not one.state.unwatched for one in stage.workers)
+
+
+def test_capacity_holds_without_redis_too(stage: Stage) -> None:
+    """What there is no room for is told then as well."""
+    one = stage.worker(most_streams=2)
+    stage.away()
+    stage.wanted.now = specs(5)
+    stage.turns(8)
+    assert (len(one.streams()), len(one.state.unwatched)) == (2, 3)
+
+
+def test_a_reply_that_is_lost_changes_nothing(stage: Stage) -> None:
+    """What the script has done is found a turn later."""
+    stage.worker()
+    stage.wanted.now = specs(5)
+    stage.books[0].lose_next_reply = True
+    stage.turns(2)
+    assert stage.counts() == [5]
+    stage.books[0].lose_next_reply = True
+    stage.turns(2)
+    assert stage.counts() == [5]
+
+
+def test_draining_hands_all_over(stage: Stage) -> None:
+    """Each stream is watched until another worker has it; then it is told that all is done, and takes no more."""
+    leaving, other = stage.worker(), stage.worker()
+    stage.wanted.now = specs(10)
+    stage.turns(20)
+    leaving.hand_over(within_s=30.0, then=lambda: None)
+    for _ in range(3):
+        assert not leaving._is_handed_over()
+        stage.turns(1)
+        assert leaving.streams() | other.streams() == stage.wanted.now
+        if not leaving.streams():
+            break
+    assert leaving._is_handed_over()
+    stage.wanted.now = specs(12)
+    stage.turns(2)
+    assert stage.counts() == [0, 12]
+    assert leaving.state.changes[Change.HANDED_OVER] > 0
+
+
+@pytest.mark.parametrize("why", ["alone", "away", "full", "late"])
+def test_draining_does_not_wait_for_nobody(stage: Stage, why: str) -> None:
+    """Where no other worker could take anything, or takes it in time."""
+    leaving = stage.worker()
+    if why != "alone":
+        stage.worker(most_streams=1 if why == "full" else 0)
+    stage.wanted.now = specs(8)
+    stage.turns(3)
+    leaving.hand_over(within_s=5.0, then=lambda: None)
+    if why == "away":
+        stage.away()
+    if why == "late":
+        stage.clock.now_s += 6.0
+    leaving.step_once()
+    assert leaving.streams()
+    assert leaving._is_handed_over()
+
+
+def test_another_session_of_a_name_is_the_same_workers_at_once(stage: Stage) -> None:
+    """A lease is a name's: nothing is asked of Redis. While nothing changes it is the same object."""
+    one = stage.worker()
+    stage.wanted.now = frozenset({spec("live/cam")})
+    stage.turns(1)
+    share = one.streams()
+    stage.turns(1)
+    assert one.streams() is share
+    stage.wanted.now = frozenset({spec("live/cam", "2")})
+    assert one.streams() == stage.wanted.now
+    stage.wanted.now = frozenset()
+    assert one.streams() == frozenset()
+    stage.turns(1)
+    assert one.state.held == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_each_stream_has_one_watcher_soon_after(stage: Stage, seed: int) -> None:
+    """Workers come, die, stand still and come back, Redis goes away and loses replies and data, streams come and go:
+    10 s after it has ended each stream has exactly one watcher.
+    """
+    dice = random.Random(seed)  # noqa: S311 - a test's
+    stage.worker()
+    standing: set[int] = set()
+    for _ in range(60):
+        happens = dice.choice(("nothing", "worker", "stand", "go on", "away", "back", "reply", "streams", "flush"))
+        match happens:
+            case "worker" if len(stage.workers) < 5:
+                stage.worker()
+            case "stand":
+                standing.add(dice.randrange(len(stage.workers)))
+            case "go on":
+                standing.clear()
+            case "away":
+                stage.away()
+            case "back":
+                stage.away(None)
+            case "reply":
+                dice.choice(stage.books).lose_next_reply = True
+            case "streams":
+                stage.wanted.now = specs(dice.randrange(15))
+            case "flush":
+                stage._server.run("FLUSHALL")
+        stage.turns(1, of=[one for number, one in enumerate(stage.workers) if number not in standing])
+    stage.away(None)
+    dead = {0} & standing
+    living = [one for number, one in enumerate(stage.workers) if number not in dead]
+    stage.turns(10, of=living)
+    stage.settle(living)
+    assert sum(stage.counts(living)) == len(stage.wanted.now)
+
+
+def test_the_thread_shares_hands_over_and_gives_back(stage: Stage) -> None:
+    """From its start to its end: what is new is taken at once, and after the end nothing is held."""
+    one = stage.worker()
+    one.start()
+    stage.wanted.now = specs(3)
+    eventually(lambda: one.streams() == stage.wanted.now, timeout_s=5.0, what="its streams")
+    done: list[bool] = []
+    assert one.hand_over(within_s=5.0, then=lambda: done.append(True))
+    eventually(lambda: done, timeout_s=5.0, what="that nobody is there to take them")
+    one.stop(5.0)
+    assert not one.is_running
+    assert stage.books[0].closed
+    assert stage._server.run("HLEN", "{t}:leases:held") == 0
+    assert not one.hand_over(within_s=5.0, then=lambda: None)
+
+
+def test_a_status_tells_whose_it_is() -> None:
+    """By server and name."""
+    for each in (spec("live/cam"), replace(spec("cam"), origin=None)):
+        assert key_of(Stream(each).status(now_s=0.0)) == each.key
