@@ -211,6 +211,7 @@ class GateConfig(_Section):
     away_after_s: Annotated[Number, Field(ge=2, le=3600)] = 5.0
     by_address: bool = False
     account_argument: Name | None = None
+    refuse_odd_names: bool = True
     ovenmediaengine_secret: SecretStr | None = None
     refuse_for_s: Annotated[tuple[RefusalSeconds, ...], Field(min_length=1, max_length=20)] = REFUSE_FOR_S
     remember_s: Annotated[Number, Field(ge=3600, le=315_360_000)] = 7_776_000.0

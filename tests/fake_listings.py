@@ -19,6 +19,8 @@ class FakeServer:
     def __init__(self, *now: Publisher, name: str = "edge") -> None:
         self.name = name
         self.asked = 0
+        self.unlisted: dict[str, str] = {}
+        """Why sessions that are not listed may be on the air."""
         self._now: tuple[Publisher, ...] | ServerError = now
         self._goes = threading.Event()
         self._goes.set()
@@ -40,3 +42,6 @@ class FakeServer:
         if isinstance(now, ServerError):
             raise now
         return now
+
+    def may_live_unlisted(self, session: SessionId, /) -> str:
+        return self.unlisted.get(session, "")

@@ -25,6 +25,8 @@ class FakeMediaServer:
         self.after_drop: Callable[[], None] = lambda: None
         self.deaf = False
         """It says that it cut, and does not."""
+        self.unlisted: dict[str, str] = {}
+        """Why sessions that are not listed may be on the air."""
         self.lists = 0
         self.cut: list[SessionId] = []
         self.asked: list[SessionId] = []
@@ -49,6 +51,9 @@ class FakeMediaServer:
                 session: (publisher, left - 1) for session, (publisher, left) in self._lingering.items() if left > 1
             }
         return tuple(shown)
+
+    def may_live_unlisted(self, session: SessionId, /) -> str:
+        return self.unlisted.get(session, "")
 
     def drop(self, publisher: Publisher, /) -> bool:
         self.before("drop")

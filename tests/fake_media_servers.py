@@ -9,6 +9,7 @@ fake.damage = ...                # something done to every honest answer
 
 import itertools
 import json
+import threading
 from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class FakeMediaServer:
         self.damage: Callable[[bytes], bytes] | None = None
         self.expects_userinfo = ""
         self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
         web.otherwise = self._answer
 
     @property
@@ -92,7 +94,9 @@ class FakeMediaServer:
         elif not self.authorized(answer):
             answer.send(b"no", status=401)
         else:
-            self.respond(answer)
+            # The real ones, too, take one request after the other.
+            with self._lock:
+                self.respond(answer)
 
 
 class FakeNginxRtmp(FakeMediaServer):
@@ -187,6 +191,9 @@ class FakeNodeMediaServer(FakeMediaServer):
             streams += [self._stream(one, "reconnecting") for one in self.left]
             streams.append({"key": "/live/waited-for", "app": "live", "name": "w", "status": "idle", "publisher": None})
             send_json(answer, {"success": True, "data": {"streams": streams, "total": len(streams)}, "message": "ok"})
+        elif answer.path == "/api/v1/sessions" and answer.method == "GET":
+            sessions = [{"id": "mwwjplayer", "isPublisher": False}, *({"id": session} for session in self.live)]
+            send_json(answer, {"success": True, "data": {"sessions": sessions, "total": len(sessions)}})
         elif self.drop(session := answer.path.removeprefix("/api/v1/sessions/")):
             send_json(answer, {"success": True, "data": {"id": session}, "message": "Session deleted successfully"})
         else:

@@ -49,6 +49,10 @@ class Publisher:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    def wait(self) -> None:
+        """Until it has ended, and not longer: a wait with a time-out would only look every 50 ms."""
+        self._process.wait()
+
     def kill(self) -> None:
         """Vanish without a goodbye, as a phone does in a tunnel."""
         self._process.kill()
@@ -108,6 +112,19 @@ class RtmpServer:
             self._process.terminate()
             self._process.wait(_STOP_TIMEOUT_S)
             self._process = None
+
+    def reload(self) -> None:
+        """`nginx -s reload`: a new worker answers, and the old one stays as long as somebody publishes there."""
+        assert self._process is not None
+        before = self._workers()
+        self._process.send_signal(signal.SIGHUP)
+        eventually(lambda: self._workers() - before, what="a new worker")
+        eventually(self._answers, what="it listens")
+
+    def _workers(self) -> set[str]:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="utf-8")
+        return set(children.split())
 
     def rtmp_url(self, name: str, *, app: str = "live") -> str:
         """Where to publish and to play."""

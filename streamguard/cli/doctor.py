@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -21,7 +22,15 @@ from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.errors import EvidenceError, OutboxError, SignalsUnreachable, StreamGuardError, counted, one_line
+from streamguard.errors import (
+    EvidenceError,
+    OutboxError,
+    SignalsUnreachable,
+    StreamGuardError,
+    counted,
+    one_line,
+)
+from streamguard.ingest.discovery import Lister
 from streamguard.signing import signing_key
 from streamguard.worker.discovering import plans_of
 from streamguard.worker.enforcing import media_servers
@@ -165,6 +174,7 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
             unsigned = "none: signals go unsigned, consumers cannot verify them; set signals.hmac_key_file"
             key = Finding(key.what, Outcome.NOTE, unsigned)
         yield key
+    yield from _media_servers(config)
     if config.http.port:
         yield _tried("http port", lambda: _port(config, worker=worker, is_ours=is_ours))
     if specs:
@@ -276,6 +286,22 @@ def _redis(config: Config) -> str:
         if isinstance(redis, RedisStreams):
             redis.close()
     return "answers, and takes the script that publishes"
+
+
+def _media_servers(config: Config) -> Iterator[Finding]:
+    """Each that is watched, and each whose sessions are cut."""
+    watched = [plan.server for plan in plans_of(config)]
+    cut = media_servers([server.get_secret_value() for server in config.enforce.servers])
+    for what, server in [*(("discover", each) for each in watched), *(("enforce", each) for each in cut)]:
+        yield _tried(f"{what} {server.name}", partial(_publishers, server))
+    stray = sorted({server.name for server in cut} - {server.name for server in watched})
+    if watched and stray:
+        detail = f"[[discover]] has no {', '.join(stray)}: kills name the server that they were discovered at"
+        yield Finding("enforce", Outcome.NOTE, f"{detail}; give both the same name, KIND@NAME")
+
+
+def _publishers(server: Lister) -> str:
+    return f"answers, {counted(len(server.publishers()), 'publisher')}"
 
 
 def _signing(config: Config) -> str:

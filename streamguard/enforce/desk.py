@@ -8,7 +8,6 @@ import random
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -107,6 +106,7 @@ class Desk:
         self._changed = threading.Condition()
         self._stopping = False
         self._checked_s = -CHECK_EVERY_S
+        self._twice: frozenset[SessionId] = frozenset()
         self._drops = ThreadPoolExecutor(DROPS_AT_ONCE, thread_name_prefix=f"drop-{self.name}")
         self._thread = threading.Thread(target=self._run, name=f"desk-{self.name}", daemon=True)
         self.state = ServerState()
@@ -189,14 +189,15 @@ class Desk:
                 self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
                 continue
             publisher = listed.get(order.session)
-            step = next_step(task.progress, publisher, now_unix_s=now_unix_s)
+            unlisted = "" if publisher is not None else self._why_unlisted(order.session)
+            step = next_step(task.progress, publisher, now_unix_s=now_unix_s, unlisted=unlisted)
             if step is Step.DROP and publisher is not None:
                 if order.session not in dropping:
                     dropping[order.session] = (task, publisher)
                     continue
                 # Another signal has just had it dropped.
                 task.progress = replace(task.progress, asked_unix_s=now_unix_s)
-            self._follow(task, step, went_well=not task.progress.unstruck)
+            self._follow(task, step, went_well=not (task.progress.unstruck or unlisted))
         for task, progress in self._drops.map(self._drop, dropping.values()):
             task.progress = progress
             task.verified = 0
@@ -223,20 +224,24 @@ class Desk:
                 task.progress = replace(task.progress, unstruck="", struck_unix_s=self._options.clock())
 
     def _list(self) -> dict[SessionId, Publisher] | None:
-        """All who publish, by session; None: the server does not say so, and its state says why."""
+        """All who publish, by session; None: the server does not say so, and its state says why. One connection may
+        have several names; with two addresses it is two publishers, of whom one must not be cut: neither is here.
+        """
         self._checked_s = self._options.monotonic()
         try:
             publishers = self._server.publishers()
         except ServerError as error:
             self._become(_status_of(error), str(error))
             return None
-        twice = [session for session, count in Counter(one.session for one in publishers).items() if count > 1]
-        if twice:
-            # Whoever is meant, the other must not be cut.
-            self._become(ServerStatus.NOT_UNDERSTOOD, f"{self.name} lists two publishers as session {twice[0]}")
-            return None
         self._become(ServerStatus.OK)
-        return {publisher.session: publisher for publisher in publishers}
+        listed = {publisher.session: publisher for publisher in publishers}
+        self._twice = frozenset(one.session for one in publishers if not _are_one(one, listed[one.session]))
+        return {session: publisher for session, publisher in listed.items() if session not in self._twice}
+
+    def _why_unlisted(self, session: SessionId) -> str:
+        if session in self._twice:
+            return f"{self.name} lists two publishers as this session: which is meant cannot be told"
+        return self._server.may_live_unlisted(session)
 
     def _drop(self, dropping: tuple[_Task, Publisher]) -> tuple[_Task, Progress]:
         task, publisher = dropping
@@ -273,6 +278,11 @@ class Desk:
         before, self.state = self.state, ServerState(status, problem)
         if before.status is not status:
             self._on_change(self.name, self.state)
+
+
+def _are_one(one: Publisher, other: Publisher) -> bool:
+    """Of two that a server lists with the same session."""
+    return one is other or bool(one.address and one.address == other.address)
 
 
 def _status_of(error: ServerError) -> ServerStatus:

@@ -8,7 +8,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,8 @@ from streamguard.enforce.acks import signed
 from streamguard.enforce.desk import MOST_ORDERS, Desk
 from streamguard.enforce.enforcer import Order, Result, Settled, Terms, ack_of, judge
 from streamguard.enforce.follow import Entry
-from streamguard.enforce.received import read_signal
+from streamguard.enforce.received import ReceivedSignal, read_signal
+from streamguard.enforce.set_aside import SetAside
 from streamguard.errors import SignalNotUnderstood, SignalsError
 
 READ_FOR_S = 1.0
@@ -46,7 +47,9 @@ class SignalSource(Protocol):
 
     def keep(self, entry_ids: Sequence[str]) -> None: ...
 
-    def claim(self, *, idle_s: float) -> None: ...
+    def claim(self, *, idle_s: float, leave: Collection[str] = ()) -> None: ...
+
+    def leave(self, entry_ids: Collection[str], *, idle_s: float) -> None: ...
 
 
 class AckSink(Protocol):
@@ -145,6 +148,7 @@ class Enforcement:
         self._observer = observer
         self._clock = clock
         self._open = _Open()
+        self._aside = SetAside()
         self._settled: queue.SimpleQueue[tuple[Order, Settled] | None] = queue.SimpleQueue()
         self.desks: Mapping[str, Desk] = {desk.name: desk for desk in make_desks(self._on_settled)}
         self._put_off: set[str] = set()
@@ -164,6 +168,11 @@ class Enforcement:
     def is_whole(self) -> bool:
         """Whether all threads live, once they were started."""
         return self._acknowledger.ident is None or self._acknowledger.is_alive()
+
+    @property
+    def key_doubt(self) -> str:
+        """Why our key may not be the one that signals are signed with; empty while nothing speaks for that."""
+        return self._aside.doubt
 
     def stop(self) -> None:
         """Read no more; `run` ends when what is under way is finished, or its time is up."""
@@ -211,17 +220,26 @@ class Enforcement:
             self._source.read_again()
         if self.beat_at_s >= self._care_at_s:
             self._source.keep(self._open.entry_ids())
-            self._source.claim(idle_s=IDLE_S)
+            self._source.claim(idle_s=IDLE_S, leave=self._aside.entry_ids)
+            self._end_aside(self._aside.over(now_unix_s=self._clock()))
             self._care_at_s = self.beat_at_s + CARE_EVERY_S
 
     def _take(self, entries: Sequence[Entry]) -> None:
         ignored: dict[str, Settled] = {}
         for entry in entries:
-            if not self._open.knows(entry.id) and (end := self._judged(entry)) is not None:
+            known = self._open.knows(entry.id) or entry.id in self._aside.entry_ids
+            if not known and (end := self._judged(entry)) is not None:
                 ignored[entry.id] = end
-        self._source.done_with(tuple(ignored))
+        aside = [entry.id for entry in entries if entry.id in self._aside.entry_ids]
+        self._source.leave(aside, idle_s=IDLE_S)
+        self._source.done_with(tuple(ignored.keys() - set(aside)))
+        self._end_aside(self._aside.over(now_unix_s=self._clock()) if aside else ())
         for end in ignored.values():
             self._observer.ignored(end.result, end.why)
+
+    def _end_aside(self, entry_ids: Sequence[str]) -> None:
+        self._source.done_with(entry_ids)
+        self._aside.forget(entry_ids)
 
     def _judged(self, entry: Entry) -> Settled | None:
         """How it ended here and now, without a word to anybody; None: it is being worked on, or comes again."""
@@ -230,6 +248,7 @@ class Enforcement:
         except SignalNotUnderstood as error:
             return Settled(Result.NOT_UNDERSTOOD, entry.problem or error.problem)
         order, end = judge(signal, self._terms, now_unix_s=self._clock())
+        self._mind_key(entry, signal, end)
         if end is not None and end.result.outcome is None:
             return end
         if not self._open.add(order.id, entry.id):
@@ -249,6 +268,14 @@ class Enforcement:
             self._open.forget(order.id)
             self._put_off.add(order.server)
         return None
+
+    def _mind_key(self, entry: Entry, signal: ReceivedSignal, end: Settled | None) -> None:
+        if end is not None and end.result is Result.FORGED:
+            size_bytes = sum(map(len, entry.fields.values()))
+            expires_unix_s, now_unix_s = signal.expires_at.timestamp(), self._clock()
+            self._aside.misfit(entry.id, size_bytes=size_bytes, expires_unix_s=expires_unix_s, now_unix_s=now_unix_s)
+        elif end is None or end.result not in {Result.UNSIGNED, Result.NOT_UNDERSTOOD}:
+            self._aside.fits()
 
     def _on_settled(self, order: Order, settled: Settled) -> None:
         self._settled.put((order, settled))

@@ -157,12 +157,19 @@ def _expired(signal: ReceivedSignal, order: Order, *, now_unix_s: float) -> Sett
     return None
 
 
-def next_step(progress: Progress, publisher: Publisher | None, *, now_unix_s: float) -> Settled | Step:
-    """After a listing: `publisher` has the order's session there, or nobody has.
+def next_step(
+    progress: Progress, publisher: Publisher | None, *, now_unix_s: float, unlisted: str = ""
+) -> Settled | Step:
+    """After a listing: `publisher` has the order's session there, or nobody has. `unlisted`: why it may be on the air
+    all the same: then it is not known to be gone until that is over.
 
     Who publishes the same stream in another session is not looked at: a successor is never cut.
     """
     order = progress.order
+    if publisher is None and unlisted:
+        if not _is_over(progress, now_unix_s=now_unix_s):
+            return Step.WAIT
+        return _failed(progress, f"not listed, and may be on the air ({unlisted})", now_unix_s=now_unix_s)
     if publisher is None or _is_successor(publisher, order):
         return _gone(progress, publisher, now_unix_s=now_unix_s)
     if _is_over(progress, now_unix_s=now_unix_s):

@@ -8,6 +8,7 @@ from itertools import islice
 from streamguard.enforce.strike_cache import StrikeCache
 from streamguard.enforce.strikes import publisher_keys
 from streamguard.servers.hooks import HookKind, PublishRequest
+from streamguard.servers.names import why_unwatchable
 from streamguard.types import StreamId
 
 REFUSAL_TOLD_EVERY_S = 60.0
@@ -23,10 +24,13 @@ class WhenAway(Enum):
 
 
 class Judgement(Enum):
-    """`refused_away`: nobody knows of a strike, but Redis is away and the gate is closed then."""
+    """`refused_name`: nobody could watch a stream of this name, or it names two accounts. `refused_away`: nobody knows
+    of a strike, but Redis is away and the gate is closed then.
+    """
 
     ALLOWED = "allowed"
     REFUSED = "refused"
+    REFUSED_NAME = "refused_name"
     REFUSED_AWAY = "refused_away"
     NOT_UNDERSTOOD = "not_understood"
 
@@ -37,11 +41,14 @@ class Judgement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GateRule:
-    """Who is refused. Strikes by stream always count; those by address and by account where the operator says so."""
+    """Who is refused. Strikes by stream always count; those by address and by account where the operator says so. So
+    does an odd name: one that nobody could watch.
+    """
 
     when_away: WhenAway
     by_address: bool = False
     account_argument: str | None = None
+    refuse_odd_names: bool = True
 
     def keys(self, request: PublishRequest) -> tuple[str, ...]:
         return publisher_keys(
@@ -69,6 +76,11 @@ class GateRule:
             return Judgement.ALLOWED
         if cache.refuses(self.keys(request)):
             return Judgement.REFUSED
+        if self.account_argument in request.repeated:
+            # Whoever checks accounts may have checked the other one: a strike would be against somebody innocent.
+            return Judgement.REFUSED_NAME
+        if self.refuse_odd_names and why_unwatchable(request.stream):
+            return Judgement.REFUSED_NAME
         closed = self.when_away is WhenAway.CLOSED and cache.away
         return Judgement.REFUSED_AWAY if closed else Judgement.ALLOWED
 

@@ -17,6 +17,7 @@ from streamguard.enforce.strike_cache import StrikeCache
 from streamguard.enforce.strike_follower import StrikeFollower
 from streamguard.errors import SignalsError, SignalsRejected, StreamGuardError, UsageError
 from streamguard.servers.hooks import Hooks
+from streamguard.servers.names import why_unwatchable
 
 FIRST_READ_S = 2.0
 """So long the first requests wait for the strikes; after that Redis counts as away."""
@@ -56,7 +57,13 @@ class GateService:
             timeout_s=config.redis.timeout_s,
             on_lost=self._metrics.hints_lost.inc,
         )
-        rule = GateRule(self._when_away, by_address=gate.by_address, account_argument=gate.account_argument)
+        rule = GateRule(
+            self._when_away,
+            by_address=gate.by_address,
+            account_argument=gate.account_argument,
+            refuse_odd_names=gate.refuse_odd_names,
+        )
+        self._rule = rule
         parts = GateParts(rule, self._cache, hooks, self._metrics, self._refusals, self._news.tell)
         self._http = GateHttp(GateApp(parts), host=host, port=port)
         self._address = f"{gate.listen.rpartition(':')[0]}:{self._http.port}"
@@ -98,7 +105,8 @@ class GateService:
                 # What that means for publishers is the operator's own choice.
                 tell("gate_without_redis" if away else "gate_with_redis", when_redis_is_away=self._when_away.value)
             for stream, count in self._refusals.due(now_s=time.monotonic()):
-                log.info("publisher_refused", stream_id=stream, times=count)
+                odd = why_unwatchable(stream) if self._rule.refuse_odd_names else ""
+                log.info("publisher_refused", stream_id=stream, times=count, **({"reason": odd} if odd else {}))
             if not (self._http.running and self._follower.running):
                 raise StreamGuardError(
                     "answer hooks", "", "a thread of the gate ended", hint="this is a bug: report it"

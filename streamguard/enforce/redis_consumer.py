@@ -1,6 +1,6 @@
 """The stream of kill-signals as one of a consumer group: each signal to one enforcer, and again until it is settled."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from importlib import resources
 from typing import Any
@@ -18,6 +18,8 @@ ENTRIES_A_READ = 64
 CLAIMED_AT_ONCE = 1000
 """Redis looks at ten times as many, from the oldest on: more than several enforcers have under way."""
 _NEW = ">"
+_SHELF = "shelf"
+"""A consumer that never reads. Enforcers have an @ in their names."""
 _SCRIPT = resources.files("streamguard.enforce").joinpath("settle_signal.lua").read_text(encoding="utf-8")
 _OPERATION = "read signals from"
 
@@ -77,15 +79,28 @@ class GroupReader:
             some = entry_ids[start : start + CLAIMED_AT_ONCE]
             self._call("XCLAIM", self._stream, self._group, self._consumer, 0, *some, "JUSTID", parse_justid=True)
 
-    def claim(self, *, idle_s: float) -> None:
+    def claim(self, *, idle_s: float, leave: Collection[str] = ()) -> None:
         """Takes over what others were given and have not touched for so long; they come with the next reads.
 
-        Only ids are asked for, as nobody knows how long the entries are. Raises SignalsUnreachable, SignalsRejected.
+        Only ids are asked for, as nobody knows how long the entries are; those in `leave` are left for others at once.
+        Raises SignalsUnreachable, SignalsRejected.
         """
         claiming = (self._stream, self._group, self._consumer, int(idle_s * 1000), FIRST_ID)
-        ids = self._call("XAUTOCLAIM", *claiming, "COUNT", CLAIMED_AT_ONCE, "JUSTID", parse_justid=True)
-        if ids:
+        answer: Any = self._call("XAUTOCLAIM", *claiming, "COUNT", CLAIMED_AT_ONCE, "JUSTID", parse_justid=True)
+        claimed = [id_.decode() for id_ in answer or () if isinstance(id_, bytes)]
+        self.leave([id_ for id_ in claimed if id_ in leave], idle_s=idle_s)
+        if any(id_ not in leave for id_ in claimed):
             self.read_again()
+
+    def leave(self, entry_ids: Collection[str], *, idle_s: float) -> None:
+        """Puts them where every enforcer finds them that claims what is so long idle, also this one started again.
+
+        Raises SignalsUnreachable, SignalsRejected.
+        """
+        if entry_ids:
+            idle_ms = int(idle_s * 1000)
+            to = (self._stream, self._group, _SHELF)
+            self._call("XCLAIM", *to, 0, *entry_ids, "IDLE", idle_ms, "JUSTID", parse_justid=True)
 
     def close(self) -> None:
         client, self._client = self._client, None

@@ -1,16 +1,18 @@
 """Who is live on one media server, listing after listing, in a thread of its own.
 
-A listing that fails changes nothing: whoever was known stays, and the state says what is wrong. What a server lists is
-written by whoever publishes there: names are hostile, and there may be any number of them.
+A listing that fails changes nothing: whoever was known stays, and the state says what is wrong. Whom a server cannot
+list any more although he may be on the air stays as long as we see him. What a server lists is written by whoever
+publishes there: names are hostile, and there may be any number of them.
 """
 
 import random
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
+from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -49,6 +51,8 @@ class Lister(Protocol):
     def name(self) -> str: ...
 
     def publishers(self) -> tuple[Publisher, ...]: ...
+
+    def may_live_unlisted(self, session: SessionId, /) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class DiscoveryState:
     left_out: int = 0
     unwatched: int = 0
     """Publishers beyond `most_streams`: nobody looks at them."""
+    unlisted: int = 0
+    """Listed no more, and on the air: watched over the connection that we have to them, as long as that stands."""
 
     def problem_now(self, now_s: float) -> str:
         """In words; empty while it answers in time."""
@@ -124,6 +130,9 @@ class Discovery:
         self._tell = tell
         self._clock = clock
         self._presence: Presence[StreamId, _Seen] = Presence()
+        self._unlisted: dict[StreamId, _Seen] = {}
+        self._connected: set[SessionId] = set()
+        self._lock = threading.Lock()
         self._targets: dict[StreamId, tuple[_Seen, Target]] = {}
         self._failures_in_row = 0
         self._hinted = threading.Event()
@@ -150,6 +159,11 @@ class Discovery:
         """One listing more, soon, unless the server does not answer anyway; any number of hints until then are one."""
         self._hinted.set()
 
+    def connected(self, session: SessionId, *, is_connected: bool) -> None:
+        """Whether a connection to this one stands: then it is on the air, listed or not. From any thread."""
+        with self._lock:
+            (self._connected.add if is_connected else self._connected.discard)(session)
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             began_s = self._clock()
@@ -171,16 +185,42 @@ class Discovery:
         self._failures_in_row = 0
         wanted = [publisher for publisher in publishers if self._is_wanted(publisher.stream)]
         named = [publisher for publisher in wanted if len(publisher.stream) <= _MOST_NAME]
+        before = self._presence.present
         self._presence = after_listing(self._presence, _by_name(named), most=self._options.most_streams)
+        self._note_unlisted(before)
         self._tell_changes()
         self._answered(left_out=len(publishers) - len(wanted), unwatched=len(wanted) - len(named))
         # Whoever is missing for the first time has probably left: that is soon known.
         return BETWEEN_LISTINGS_S if self._presence.missing else self._options.every_s
 
+    def _note_unlisted(self, before: Mapping[StreamId, _Seen]) -> None:
+        """Who is listed no more, and may be on the air: nginx was reloaded. Connections that stand go on, and a new
+        one would reach somebody else.
+        """
+        present = self._presence.present
+        listed = {seen.session for seen in present.values()}
+        left = {stream: seen for stream, seen in before.items() if seen.session not in listed}
+        doubts = {seen.session: self._server.may_live_unlisted(seen.session) for seen in left.values()}
+        lost = {stream: seen for stream, seen in left.items() if doubts[seen.session]}
+        known = self._unlisted.items()
+        still = {stream: seen for stream, seen in known if self._server.may_live_unlisted(seen.session)} | lost
+        with self._lock:
+            kept = [
+                (stream, seen)
+                for stream, seen in still.items()
+                if stream not in present and seen.session in self._connected
+            ]
+            self._unlisted = dict(islice(kept, self._options.most_streams))
+            self._connected &= {seen.session for seen in (*present.values(), *self._unlisted.values())}
+        if lost:
+            problem, watched = next(filter(None, doubts.values())), len(lost.keys() & self._unlisted.keys())
+            counts = {"publishers": len(lost), "watched": watched}
+            log.warning("publishers_unlisted", server=self.state.server, problem=problem, **counts)
+
     def _tell_changes(self) -> None:
         before = self._targets
         self._targets = {}
-        for stream, seen in self._presence.present.items():
+        for stream, seen in (self._unlisted | dict(self._presence.present)).items():
             known = before.get(stream)
             is_same = known is not None and known[0] == seen
             self._targets[stream] = known if known is not None and is_same else (seen, self._target(stream, seen))
@@ -217,8 +257,8 @@ class Discovery:
         self.state = replace(
             before,
             answered_at_s=self._clock(), problem="", needs_hand=False, ever_answered=True, listings=before.listings + 1,
-            watched=len(self._targets) - blind, blind=blind, left_out=left_out,
-            unwatched=unwatched + self._presence.beyond,
+            watched=len(self._targets) - blind - len(self._unlisted), blind=blind, left_out=left_out,
+            unwatched=unwatched + self._presence.beyond, unlisted=len(self._unlisted),
         )  # fmt: skip
         if before.problem:
             log.info("discovery", server=before.server, publishers=len(self._targets), left_out=left_out)

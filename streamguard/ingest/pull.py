@@ -1,16 +1,14 @@
 """How a publisher that a server lists is pulled from it: exactly that one, or not at all."""
 
-import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from streamguard.errors import SourceRefused, UsageError
 from streamguard.ingest.options import RtmpNames
 from streamguard.ingest.urls import SourceKind, public_url, scheme_of, source_kind
+from streamguard.servers.names import why_unwatchable
 
-_MOST_CHARACTERS = 500
-_UNSURE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
-"""Servers list what they cannot write as one of these (nginx-rtmp: a space), so that several names look alike."""
+_MOST_SHOWN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +44,9 @@ def pull_of(path: str, *, at: str) -> Pull:
 
     Raises SourceRefused, with the reason, for a name that would have to be guessed or would be understood as another.
     """
-    if problem := _why_not(path):
-        raise SourceRefused("pull stream", path[:_MOST_CHARACTERS], problem)
+    if problem := why_unwatchable(path):
+        raise SourceRefused("pull stream", path[:_MOST_SHOWN], problem)
     app, _, name = path.partition("/")
     base, _, query = at.partition("?")
     url = f"{base.rstrip('/')}/{quote(path)}"
     return Pull(url, public_url(url), RtmpNames(app, f"{name}?{query}" if query else name))
-
-
-def _why_not(path: str) -> str:
-    if not path or path.startswith("/") or path.endswith("/"):
-        return "it has no name that could be asked for"
-    if len(path) > _MOST_CHARACTERS:
-        return f"its name is longer than {_MOST_CHARACTERS} characters"
-    if "?" in path:
-        return 'its name holds "?", where the server would end it'
-    if _UNSURE.search(path):
-        return "its name holds white space, or what servers list as such: which stream that is cannot be told"
-    return ""

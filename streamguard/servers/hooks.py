@@ -4,7 +4,7 @@
 it read into a `PublishRequest`, judges that, and sends the server's own answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, Self
@@ -53,7 +53,8 @@ class PublishRequest:
 
     `stream` is `app/name` as in `Publisher`, empty of an `other`. `session` is the same as `Publisher.session`, or
     empty where the server does not tell it to its hook. `address` is an IP address in its shortest form, or empty.
-    `arguments` is what the publisher added to the key: anything at all. `connection` is the number in a session
+    `arguments` is what the publisher added to the key: anything at all; of what it said twice, and not the same, the
+    names are in `repeated`: who reads it elsewhere may have read the other. `connection` is the number in a session
     `<process>-<number>`, where the server tells its hook that much and no more.
     """
 
@@ -63,11 +64,19 @@ class PublishRequest:
     address: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
     connection: str = ""
+    repeated: frozenset[str] = frozenset()
 
     @classmethod
     def other(cls) -> Self:
         """Not about publishing."""
         return cls(HookKind.OTHER, StreamId(""))
+
+
+def arguments_of(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], frozenset[str]]:
+    """`arguments`, the first of each name, and `repeated`."""
+    first: dict[str, str] = {}
+    repeated = {name for name, value in pairs if first.setdefault(name, value) != value}
+    return first, frozenset(repeated)
 
 
 class Hooks(Protocol):

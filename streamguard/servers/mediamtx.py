@@ -10,7 +10,15 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 from streamguard.errors import ServerNotUnderstood, ServerUnreachable
-from streamguard.servers.hooks import MAX_ARGUMENTS, NO_SESSION, HookAnswer, HookKind, HookRequest, PublishRequest
+from streamguard.servers.hooks import (
+    MAX_ARGUMENTS,
+    NO_SESSION,
+    HookAnswer,
+    HookKind,
+    HookRequest,
+    PublishRequest,
+    arguments_of,
+)
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Call, HttpApi
 from streamguard.servers.json_words import Fields, Words
 from streamguard.servers.names import ip_address, path_key
@@ -47,6 +55,10 @@ class MediaMtx:
         """All who publish now."""
         words = Words(_LIST, self._name)
         return tuple(Publisher(path_key(path), session, path) for path, session, _ in self._sessions(words))
+
+    def may_live_unlisted(self, _session: SessionId, /) -> str:
+        """It lists all who publish: whoever is not listed is gone."""
+        return ""
 
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
@@ -113,15 +125,17 @@ class MediaMtxHooks:
         session = words.maybe_text(fields, "id")
         try:
             query = words.maybe_text(fields, "query")
-            arguments = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_ARGUMENTS))
+            pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_ARGUMENTS)
         except ValueError:
             raise words.odd("too many arguments") from None
         if user := words.maybe_text(fields, "user"):
-            arguments["user"] = user
+            # Whom it logged in as comes first.
+            pairs.insert(0, ("user", user))
+        arguments, repeated = arguments_of(pairs)
         return PublishRequest(
             HookKind.PUBLISH, path_key(words.text(fields, "path")),
             SessionId(session) if _is_uuid(session) else NO_SESSION,
-            ip_address(words.maybe_text(fields, "ip")), arguments,
+            ip_address(words.maybe_text(fields, "ip")), arguments, repeated=repeated,
         )  # fmt: skip
 
     def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say

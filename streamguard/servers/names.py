@@ -10,7 +10,10 @@ import re
 from streamguard.types import STEERING, StreamId
 
 MAX_KEY_CHARS = 500
+_SHOWN_CHARS = MAX_KEY_CHARS - 20
 _UNSHOWN = re.compile(rf"[{STEERING}\ud800-\udfff]")
+_UNSURE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
+"""Servers list what they cannot write as one of these (nginx-rtmp: a space), so that several names look alike."""
 
 
 def stream_key(app: str, name: str) -> StreamId:
@@ -26,7 +29,22 @@ def path_key(raw: str) -> StreamId:
     if shown == raw and len(raw) <= MAX_KEY_CHARS:
         return StreamId(raw)
     digest = hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return StreamId(f"{shown[: MAX_KEY_CHARS - 20]}~{digest}")
+    return StreamId(f"{shown[:_SHOWN_CHARS]}~{digest}")
+
+
+def why_unwatchable(path: str) -> str:
+    """Why nobody could watch what a publisher calls itself, in words: it would be another stream, or none. Empty: it
+    can be asked for. `path` is `app/name` as it was listed, or its key.
+    """
+    if not path or path.startswith("/") or path.endswith("/"):
+        return "it has no name that could be asked for"
+    if len(path) > _SHOWN_CHARS:
+        return f"its name is longer than {_SHOWN_CHARS} characters"
+    if "?" in path:  # also what a key has for characters that steer a terminal
+        return 'its name holds "?", where the server would end it, or a character that cannot be shown'
+    if _UNSURE.search(path):
+        return "its name holds white space, or what servers list as such: which stream that is cannot be told"
+    return ""
 
 
 def ip_address(text: str) -> str:

@@ -9,20 +9,23 @@ and /stat shows each byte outside of ASCII as a space, so such names cannot be s
 That is as exact, in each nginx-rtmp that knows it (1.1.3 and later); an older one would cut the whole application, and
 is refused.
 
-Whoever published before a reload (not a restart) is with a worker that answers nobody, and is not listed.
+Whoever published before a reload (not a restart) is with a worker that answers nobody, and is not listed: see
+nginx_processes.py.
 """
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from streamguard.errors import ServerNotUnderstood, ServerRefused, UsageError
-from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest
+from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest, arguments_of
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Ask, Call, HttpApi
 from streamguard.servers.names import ip_address, stream_key
+from streamguard.servers.nginx_processes import is_this_machine, why_it_may_live
 from streamguard.servers.nginx_stat import Client, Status, read_status
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId
@@ -42,6 +45,14 @@ _LIST = "list publishers"
 _DROP = "drop session"
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """The process that answered last, and when it was asked."""
+
+    pid: int
+    asked_s: float
+
+
 class NginxRtmp:
     """`url` may end in /stat, as players of its statistics know it, in /control, or be what comes before both."""
 
@@ -52,7 +63,9 @@ class NginxRtmp:
         self._clock = clock
         self._stat, self._control = _places(url, name=name)
         self._api = HttpApi(replace(url, path=""), name=name, limits=limits)
-        self._pid = 0
+        self._is_near = is_this_machine(url.host)
+        self._lock = threading.Lock()
+        self._worker: _Worker | None = None
 
     @property
     def name(self) -> str:
@@ -60,13 +73,25 @@ class NginxRtmp:
 
     def publishers(self) -> tuple[Publisher, ...]:
         """All who publish now. Raises ServerRefused where several workers share them."""
+        asked_s = time.monotonic()
         # A connection of its own: one that is kept would reach the same worker for ever.
         with self._api.conversation(_LIST) as ask:
             status = self._status(ask, _LIST)
-        if status.pid != self._pid:
+        known = self._worker
+        if known is None or status.pid != known.pid:
             self._expect_one_worker()
-            self._pid = status.pid
+        with self._lock:
+            # Of several threads the one that asked last knows best who answers now.
+            if self._worker is None or asked_s >= self._worker.asked_s:
+                self._worker = _Worker(status.pid, asked_s)
         return tuple(self._publisher(status, client) for client in status.publishers)
+
+    def may_live_unlisted(self, session: SessionId, /) -> str:
+        """Of a worker that nginx left behind when it was reloaded."""
+        known, worker = _SESSION.fullmatch(session), self._worker
+        if known is None or worker is None:
+            return ""
+        return why_it_may_live(int(known[1]), answers=worker.pid, is_near=self._is_near)
 
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
@@ -148,7 +173,7 @@ class NginxRtmpHooks:
 
     def read(self, request: HookRequest, /) -> PublishRequest:
         fields: dict[str, str] = {}
-        arguments: dict[str, str] = {}
+        told: list[tuple[str, str]] = []
         form = request.body.decode("latin-1") if request.method == "POST" else request.query
         pairs = form.split("&", _MAX_FIELDS)
         if len(pairs) > _MAX_FIELDS:
@@ -158,7 +183,7 @@ class NginxRtmpHooks:
             if field in _FIELDS and field not in fields:
                 fields[field] = value
             elif field:
-                arguments.setdefault(unquote_plus(field), unquote_plus(value))
+                told.append((unquote_plus(field), unquote_plus(value)))
         call = fields.get("call", "")
         if call not in _KINDS:
             if not call:
@@ -171,7 +196,10 @@ class NginxRtmpHooks:
         number = fields.get("clientid", "")
         connection = number if _NUMBER.fullmatch(number) else ""
         stream = stream_key(app, name)
-        return PublishRequest(_KINDS[call], stream, address=address, arguments=arguments, connection=connection)
+        arguments, repeated = arguments_of(told)
+        return PublishRequest(
+            _KINDS[call], stream, address=address, arguments=arguments, connection=connection, repeated=repeated
+        )
 
     def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say
         return HookAnswer(200 if allowed else 403)

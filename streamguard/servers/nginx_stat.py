@@ -53,7 +53,8 @@ class Status:
 def read_status(body: bytes, *, operation: str, server: str) -> Status:
     """Raises ServerNotUnderstood, or ServerRefused where it is a /stat that shows too little."""
     page = _Page()
-    parser = expat.ParserCreate()
+    # Whatever encoding it declares: nginx writes no other, and Python would look up one that there is not.
+    parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = page.doctype
     parser.StartElementHandler = page.start

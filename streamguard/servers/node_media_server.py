@@ -2,7 +2,8 @@
 
 A session's id is never used again, so it is all that a cut needs. What it tells of when a publisher came is not told
 on: to one who comes back from the same address within 30 s it gives the time of the one before. `close()` in it says
-goodbye and waits for the other side to leave: a publisher that goes on all the same is still listed.
+goodbye and waits for the other side to leave: a publisher that goes on all the same is still listed. One connection may
+publish under several names: all of them are that one session's.
 """
 
 import json
@@ -14,7 +15,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import NoReturn
 
-from streamguard.errors import ServerNotUnderstood, ServerRefused, UsageError
+from streamguard.errors import ServerNotUnderstood, ServerRefused, ServerUnreachable, UsageError
 from streamguard.servers.hooks import HookAnswer, HookKind, HookRequest, PublishRequest
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Call, HttpApi, Reply
 from streamguard.servers.json_words import Words
@@ -49,6 +50,8 @@ class NodeMediaServer:
         self._name = name
         self._api = HttpApi(replace(url, userinfo=""), name=name, limits=limits)
         self._monotonic = monotonic
+        self._login_lock = threading.Lock()
+        self._login_waits_s = limits.total_s
         self._lock = threading.Lock()
         self._token = ""
         self._refused_s = -_NO_LOGIN_S
@@ -79,7 +82,22 @@ class NodeMediaServer:
                 raise words.odd("the id of a session")
             address = ip_address(_PORT.sub("", words.maybe_text(publisher, "ip")))
             found.append(Publisher(stream_key(app, name), SessionId(session), f"{app}/{name}", address))
-        return tuple(found)
+        live = self._sessions(words) if found else frozenset()
+        return tuple(publisher for publisher in found if publisher.session in live)
+
+    def _sessions(self, words: Words) -> frozenset[str]:
+        """Who is connected. A connection may publish under several names, one after the other; when it ends, all but
+        the last of them are named for ever.
+        """
+        answer = words.fields(self._ask(Call(_LIST, f"{_API}/sessions")).body)
+        data = words.part(answer, "data")
+        if answer.get("success") is not True or words.whole(data, "total") != len(words.all(data, "sessions")):
+            raise words.odd("no success, or another number of sessions than it says")
+        return frozenset(words.text(session, "id") for session in words.parts(data, "sessions"))
+
+    def may_live_unlisted(self, _session: SessionId, /) -> str:
+        """It lists all who publish: whoever is not listed is gone."""
+        return ""
 
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
@@ -111,11 +129,21 @@ class NodeMediaServer:
             reply = self._api.ask(replace(call, headers=headers, accepted=frozenset(may)))
             if reply.status != HTTPStatus.UNAUTHORIZED:
                 break
-            self._token = ""
+            self._forget(token)
         return reply
 
-    def _logged_in(self, operation: str) -> str:
+    def _forget(self, token: str) -> None:
+        """Unless another thread has a newer one already."""
         with self._lock:
+            if self._token == token:
+                self._token = ""
+
+    def _logged_in(self, operation: str) -> str:
+        """One thread logs in, and the others wait for it, each no longer than it would wait for an answer itself."""
+        if not self._login_lock.acquire(timeout=self._login_waits_s):
+            hint = "is the server overloaded, or far away?"
+            raise ServerUnreachable(operation, self._name, "the login took too long", hint=hint)
+        try:
             if self._token:
                 return self._token
             if self._monotonic() - self._refused_s < _NO_LOGIN_S:
@@ -131,8 +159,11 @@ class NodeMediaServer:
             token = words.text(words.part(words.fields(reply.body), "data"), "token")
             if not _TOKEN.fullmatch(token):
                 raise words.odd("its token")
-            self._token = token
+            with self._lock:
+                self._token = token
             return token
+        finally:
+            self._login_lock.release()
 
     def _refuse(self, operation: str) -> NoReturn:
         hint = "mend them in its URL; they are tried again in 5 minutes"
@@ -153,9 +184,11 @@ class NodeMediaServerHooks:
             raise words.odd("the id of a session")
         query = words.part(fields, "query") if fields.get("query") else {}
         arguments = {key: value for key, value in query.items() if isinstance(value, str)}
+        repeated = frozenset(query.keys() - arguments.keys())
         return PublishRequest(
             kind, stream_key(words.text(fields, "app"), words.text(fields, "name")), SessionId(session),
             ip_address(_PORT.sub("", words.maybe_text(fields, "ip"))), arguments,
+            repeated=repeated,
         )  # fmt: skip
 
     def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say

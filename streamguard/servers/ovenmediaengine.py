@@ -17,7 +17,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from streamguard.errors import ServerNotUnderstood, ServerRefused, ServerUnreachable, UsageError
-from streamguard.servers.hooks import MAX_ARGUMENTS, HookAnswer, HookKind, HookRequest, PublishRequest
+from streamguard.servers.hooks import MAX_ARGUMENTS, HookAnswer, HookKind, HookRequest, PublishRequest, arguments_of
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Call, HttpApi
 from streamguard.servers.json_words import Fields, Words
 from streamguard.servers.names import ip_address, stream_key
@@ -57,6 +57,10 @@ class OvenMediaEngine:
             if session:
                 found.append(Publisher(stream_key(app, name), session, f"{app}/{name}", source))
         return tuple(found)
+
+    def may_live_unlisted(self, _session: SessionId, /) -> str:
+        """It lists all who publish: whoever is not listed is gone."""
+        return ""
 
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
@@ -154,7 +158,7 @@ class OvenMediaEngineHooks:
         url = words.maybe_text(asked, "new_url") or words.text(asked, "url")
         try:
             parts = urlsplit(url)
-            arguments = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=MAX_ARGUMENTS))
+            pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=MAX_ARGUMENTS)
         except ValueError:
             raise words.odd("`url`") from None
         app, slash, rest = parts.path.removeprefix("/").partition("/")
@@ -163,7 +167,9 @@ class OvenMediaEngineHooks:
             raise words.odd("`url` names no stream")
         # Not `real_ip`: whoever publishes over HTTP writes that header itself.
         address = ip_address(words.maybe_text(words.part(fields, "client"), "address"))
-        return PublishRequest(kind, stream_key(unquote(app), unquote(name)), address=address, arguments=arguments)
+        arguments, repeated = arguments_of(pairs)
+        stream = stream_key(unquote(app), unquote(name))
+        return PublishRequest(kind, stream, address=address, arguments=arguments, repeated=repeated)
 
     def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say
         body = b'{"allowed":true}' if allowed else b'{"allowed":false,"reason":"refused by StreamGuard"}'

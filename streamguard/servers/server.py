@@ -23,7 +23,10 @@ class Publisher:
 
 
 class MediaServer(Protocol):
-    """Its errors are ServerUnreachable (try again), ServerRefused (fix it) and ServerNotUnderstood: never a success."""
+    """Its errors are ServerUnreachable (try again), ServerRefused (fix it) and ServerNotUnderstood: never a success.
+
+    Every call may be made from several threads at once.
+    """
 
     @property
     def name(self) -> str:
@@ -34,3 +37,8 @@ class MediaServer(Protocol):
 
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session, by its own id, and never another. False: it was gone already."""
+
+    def may_live_unlisted(self, session: SessionId, /) -> str:
+        """Why a session that the newest listing does not have may be on the air all the same, and what to do about it,
+        in words; empty: it is gone. Asks the server nothing.
+        """

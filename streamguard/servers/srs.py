@@ -10,7 +10,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 from streamguard.errors import ServerNotUnderstood
-from streamguard.servers.hooks import MAX_ARGUMENTS, HookAnswer, HookKind, HookRequest, PublishRequest
+from streamguard.servers.hooks import MAX_ARGUMENTS, HookAnswer, HookKind, HookRequest, PublishRequest, arguments_of
 from streamguard.servers.http_api import DEFAULT_LIMITS, ApiLimits, ApiUrl, Call, HttpApi
 from streamguard.servers.json_words import Words
 from streamguard.servers.names import ip_address, stream_key
@@ -64,6 +64,10 @@ class Srs:
                 found.append(Publisher(stream_key(app, name), SessionId(session), f"{app}/{name}"))
         return tuple(found)
 
+    def may_live_unlisted(self, _session: SessionId, /) -> str:
+        """It lists all who publish: whoever is not listed is gone."""
+        return ""
+
     def drop(self, publisher: Publisher, /) -> bool:
         """Cut this one session. False: it was gone already."""
         if not _CLIENT.fullmatch(publisher.session):
@@ -95,11 +99,13 @@ class SrsHooks:
             raise words.odd("the id of a client")
         try:
             parameters = words.maybe_text(fields, "param").removeprefix("?")
-            arguments = dict(parse_qsl(parameters, keep_blank_values=True, max_num_fields=MAX_ARGUMENTS))
+            pairs = parse_qsl(parameters, keep_blank_values=True, max_num_fields=MAX_ARGUMENTS)
         except ValueError:
             raise words.odd("too many arguments") from None
         stream = stream_key(words.text(fields, "app"), words.text(fields, "stream"))
-        return PublishRequest(kind, stream, SessionId(session), ip_address(words.maybe_text(fields, "ip")), arguments)
+        address = ip_address(words.maybe_text(fields, "ip"))
+        arguments, repeated = arguments_of(pairs)
+        return PublishRequest(kind, stream, SessionId(session), address, arguments, repeated=repeated)
 
     def answer(self, allowed: bool, /) -> HookAnswer:  # noqa: FBT001 - all there is to say
         if allowed:

@@ -20,6 +20,7 @@ from streamguard.worker.streams import Origin, Stream, StreamSpec, StreamState, 
 from streamguard.worker.supervisor import Watcher
 
 _MAY_HAVE_LEFT = frozenset({StreamState.ENDED, StreamState.STALLED})
+_NOT_CONNECTED = frozenset({StreamState.ENDED, StreamState.CONNECTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Discoveries:
                 "server": state.server, "problem": state.problem_now(now_s),
                 "answered_s_ago": round(now_s - state.answered_at_s, 1) if state.ever_answered else None,
                 "watched": state.watched, "blind": state.blind, "left_out": state.left_out,
-                "unwatched": state.unwatched,
+                "unwatched": state.unwatched, "unlisted": state.unlisted,
             }
             for state in self.states
         ]  # fmt: skip
@@ -164,6 +165,9 @@ class Discoveries:
     def _state_changed(self, stream: Stream) -> None:
         """What our connection notes first: whether another one publishes there now decides what it may see next."""
         origin = stream.spec.origin
+        if origin is not None:
+            is_connected = stream.state not in _NOT_CONNECTED and not stream.finished
+            self._discoveries[origin.server].connected(origin.session, is_connected=is_connected)
         if origin is not None and stream.state in _MAY_HAVE_LEFT and not stream.finished:
             self._discoveries[origin.server].hint()
 

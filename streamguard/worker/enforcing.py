@@ -282,6 +282,8 @@ class EnforceService:
             reasons.append("it was asked to stop, and drains")
         if self._observer.rejected:
             reasons.append(self._observer.rejected)
+        if self._enforcement.key_doubt:
+            reasons.append(self._enforcement.key_doubt)
         needs_hand = (ServerStatus.REFUSED, ServerStatus.NOT_UNDERSTOOD)
         states = [desk.state for desk in self._enforcement.desks.values()]
         reasons += [state.problem for state in states if state.status in needs_hand]

@@ -203,7 +203,7 @@ class _DiscoveryMetrics:
             server = state.server
             self.up.labels(server).set(not state.problem_now(now_s))
             self.since_listing.labels(server).set(max(0.0, now_s - state.answered_at_s))
-            for standing in ("watched", "blind", "left_out", "unwatched"):
+            for standing in ("watched", "blind", "left_out", "unwatched", "unlisted"):
                 self.publishers.labels(server, standing).set(getattr(state, standing))
             self._count(self.failures.labels(server), f"failures {server}", state.failures)
         if hints is not None:

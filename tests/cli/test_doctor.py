@@ -14,6 +14,8 @@ from streamguard.enforce.outbox import Outbox
 from streamguard.library.rule_file import write_rules
 from streamguard.worker.health import Health, HealthServer
 from tests.cli.calling import Run, ended, runner, started
+from tests.fake_media_servers import FakeNginxRtmp
+from tests.http_server import serving
 from tests.known_library import make_library
 from tests.library.fitted import fitted_rules
 from tests.local_servers import free_ports
@@ -170,6 +172,27 @@ def test_redis(
     assert done.status == (outcome == "problem")
     assert "unsigned" in found["signing key"][1]
     assert password not in done.out + done.err
+
+
+def test_media_servers_are_asked_who_publishes(run: Run, options: list[object], tmp_path: Path) -> None:
+    """Each that is watched or cut at is a line; one that is down says what to look at, and no password is shown."""
+    with serving() as web:
+        fake = FakeNginxRtmp(web)
+        fake.publish("cam")
+        (down,) = free_ports(1)
+        (tmp_path / "sg.toml").write_text(
+            f'[[discover]]\nkind = "nginx-rtmp"\napi = "{fake.url}"\npull = "rtmp://127.0.0.1:1"\n'
+            f'[enforce]\nservers = ["nginx-rtmp={fake.url}", "srs@far=http://u:secret@127.0.0.1:{down}"]\n'
+        )
+        done = run("doctor", "--json", *options, "--config", tmp_path / "sg.toml")
+    found = _findings(done.out)
+    assert found["discover nginx-rtmp"] == found["enforce nginx-rtmp"] == ("ok", "answers, 1 publisher")
+    assert found["enforce far"][0] == "problem"
+    assert found["enforce far"][1].endswith("connection refused; is the server up, and the address right?")
+    assert found["enforce"][0] == "note"
+    assert "[[discover]] has no far" in found["enforce"][1]
+    assert done.status == 1
+    assert "secret" not in done.out + done.err
 
 
 def test_a_redis_that_is_not_there(run: Run, options: list[object]) -> None:

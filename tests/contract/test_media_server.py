@@ -1,7 +1,9 @@
 """What every MediaServer does, with the real one where it can be had, and with a fake that can lie."""
 
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from time import monotonic
 
@@ -13,6 +15,7 @@ from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, 
 from streamguard.servers.http_api import ApiLimits
 from streamguard.servers.known import SERVER_KINDS
 from streamguard.servers.server import Publisher
+from streamguard.types import SessionId
 from tests.http_server import Answer, Page
 from tests.local_servers import RtmpServer
 from tests.media_server_stages import FAKES, FakeStage, RealStage, Stage, fake_stage, named, server_of, wait_for
@@ -21,6 +24,7 @@ from tests.scenes import Clips
 from tests.waiting import eventually
 
 SOON_S = 0.25
+THREADS = 8
 REAL = ("real nginx-rtmp", "real node-media-server")
 SECRET = "Secr3t/word"
 
@@ -112,6 +116,17 @@ def test_who_is_gone_is_gone_and_the_successor_stays(stage: Stage) -> None:
     assert stage.publishing(name)
 
 
+def test_who_left_is_known_to_be_gone(stage: Stage) -> None:
+    """A server that lists all who publish has no doubt about those that it does not list."""
+    (name,) = names(1)
+    stage.publish(name)
+    session = wait_for(stage.server, name).session
+    stage.leave(name)
+    assert name not in named(stage.server)
+    assert stage.server.may_live_unlisted(session) == ""
+    assert stage.server.may_live_unlisted(SessionId("no session\r\n\ud800")) == ""
+
+
 @pytest.mark.parametrize("count", [0, 11, 250])
 def test_however_many_publish_all_are_listed(liar: FakeStage, count: int) -> None:
     """None, more than a page by default holds, and more than several pages do."""
@@ -122,6 +137,33 @@ def test_however_many_publish_all_are_listed(liar: FakeStage, count: int) -> Non
     for name in wanted:
         liar.leave(name)
     assert liar.server.publishers() == ()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_several_threads_may_list_and_cut_at_once(liar: FakeStage, number: int) -> None:
+    """As an enforcer does: each cut hits its one session, and is told to the thread that asked for it. Also with a
+    server object that has asked nothing yet.
+    """
+    for count in range(16):
+        liar.publish(f"cam-{count}")
+    asked_for = [one for name, one in named(liar.server).items() if name.startswith("cam-")]
+    server = liar.server if number == 1 else server_of(liar.server.name, liar.fake.url)
+    start = threading.Barrier(THREADS)
+
+    def cut(some: list[Publisher]) -> list[bool]:
+        start.wait(10)
+        told = []
+        for one in some:
+            assert "cam" in named(server)
+            told.append(server.drop(one))
+            told.append(server.drop(one))
+        return told
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        told = list(pool.map(cut, [asked_for[which::THREADS] for which in range(THREADS)]))
+    assert told == [[True, False] * (len(asked_for) // THREADS)] * THREADS
+    assert len(set(liar.fake.cut)) == len(liar.fake.cut) == len(asked_for)
+    assert set(named(server)) == {"cam"}
 
 
 def too_long(answer: Answer) -> None:

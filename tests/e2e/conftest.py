@@ -11,7 +11,10 @@ import pytest
 
 from streamguard.demo.encode import film, read_video, write_video
 from streamguard.demo.scenes import Scene
+from tests.e2e.gates import Gate
 from tests.e2e.workers import COMMAND, Setup, Worker, worker
+from tests.local_servers import free_ports
+from tests.redis_servers import RedisServer
 from tests.scenes import Clips, disguise
 
 LABEL = "terror"
@@ -56,3 +59,12 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
             return stack.enter_context(worker(tmp_path / (folder or f"worker-{next(numbers)}"), setup))
 
         yield start
+
+
+@pytest.fixture
+def gate(tmp_path: Path, redis_server: RedisServer) -> Iterator[Gate]:
+    """Not started yet, on a Redis of its own."""
+    (port,) = free_ports(1)
+    found = Gate(tmp_path, redis_server, port=port)
+    yield found
+    found.stop()

@@ -12,7 +12,6 @@ from streamguard.servers.spec import read_spec
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup, Worker
 from tests.local_servers import RtmpServer
-from tests.node_media_servers import NodeServer
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -90,20 +89,3 @@ def test_a_hint_of_a_publish_gate_is_enough(
         hint = json.dumps({"stream": "live/found-by-hint", "hook": "on_publish"})
         redis_server.run("PUBLISH", "{streamguard}:" + CHANNEL, hint)
         eventually(lambda: found(worker, "found-by-hint"), timeout_s=FOUND_WITHIN_S, what="it is found")
-
-
-def test_publishers_of_a_node_media_server(
-    node_server: NodeServer, clips: Clips, *, library: Path, start_worker: StartWorker
-) -> None:
-    """Found by its API, pulled from it, and addressed by its own session."""
-    block = {
-        "kind": "node-media-server", "api": node_server.api_url, "pull": f"rtmp://127.0.0.1:{node_server.rtmp_port}",
-        "include": ["live/found*"],
-    }  # fmt: skip
-    worker = start_worker(Setup({}, library, servers=(block,)))
-    with node_server.publish("found", clips.recoded):
-        session = worker.until("live/found", verdict="kill")["session_id"]
-        (publisher,) = media_server(read_spec(f"node-media-server={node_server.api_url}")).publishers()
-        assert publisher.session == session
-    (kill,) = (event["data"] for event in worker.printed() if event["data"]["verdict"] == "kill")
-    assert (kill["server"], kill["session_id"]) == ("node-media-server", session)

@@ -2,107 +2,29 @@
 
 import dataclasses
 import http.client
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.strike_ledger import StrikeLedger
 from streamguard.servers.known import media_server
 from streamguard.servers.spec import read_spec
 from streamguard.types import StreamId
-from tests.local_servers import RtmpServer, free_ports
+from tests.e2e.gates import Gate, guarded_nginx
+from tests.local_servers import RtmpServer
 from tests.node_media_servers import NodeServer
-from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 from tests.strikes import a_strike
 from tests.waiting import eventually
-
-CONFIG = Path(__file__).parents[2] / "config" / "nginx-rtmp.conf"
-MODULE = re.compile(r"load_module \S+;")
-
-
-class Gate:
-    """A gate as its own process, that can be killed and started again on its port."""
-
-    def __init__(self, folder: Path, redis: RedisServer, *, port: int) -> None:
-        self.port = port
-        self.redis = redis
-        self._log = folder / "gate.log"
-        self._options = ("--redis", redis.url, "--listen", f"127.0.0.1:{port}", "--when-redis-is-away", "open")
-        self._process: subprocess.Popen[bytes] | None = None
-        self.book = StrikeLedger(redis.url, prefix="{streamguard}:", timeout_s=2.0)
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "streamguard", "gate", *self._options]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "SG__GATE__ACCOUNT_ARGUMENT": "user"},
-            )
-        eventually(self._ready, timeout_s=30.0, what="the gate")
-
-    def stop(self) -> int:
-        """By SIGTERM; gives its exit status."""
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        process.terminate()
-        return process.wait(10)
-
-    def page(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def _ready(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self._log.read_text()
-        try:
-            return self.page("/readyz")[0] == 200
-        except OSError:
-            return False
-
-
-@pytest.fixture
-def gate(tmp_path: Path, redis_server: RedisServer) -> Iterator[Gate]:
-    """Not started yet, on a Redis of its own."""
-    (port,) = free_ports(1)
-    found = Gate(tmp_path, redis_server, port=port)
-    yield found
-    found.stop()
 
 
 @pytest.fixture
 def nginx(tmp_path: Path, gate: Gate) -> Iterator[RtmpServer]:
     """With config/nginx-rtmp.conf as it is, but for its ports and folders. Not started yet."""
-    folder = tmp_path / "nginx"
-    folder.mkdir()
-    server = RtmpServer(folder)
-    own = folder / "nginx.conf"
-    module = MODULE.search(own.read_text())
-    assert module is not None
-    text = MODULE.sub(module[0], CONFIG.read_text())
-    text = text.replace(":8081/", f":{gate.port}/").replace(":8080", f":{server.http_port}")
-    text = text.replace(":1935", f":{server.rtmp_port}").replace("run/hls", f"{folder}/hls")
-    # The file has no updates: whoever turns them on must not have anybody cut.
-    hooks = f"http://127.0.0.1:{server.http_port}/gate/on_update; notify_update_timeout 1s; notify_update_strict off;"
-    text = text.replace("notify_method post;", f"notify_method post; on_update {hooks}")
-    own.write_text(f"daemon off; {'user root;' if os.geteuid() == 0 else ''}\n{text}")
-    yield server
-    server.stop()
+    with guarded_nginx(tmp_path / "nginx", gate, with_updates=True) as server:
+        yield server
 
 
 def publishing(nginx: RtmpServer, name: str) -> bool:
@@ -117,12 +39,6 @@ def publishing(nginx: RtmpServer, name: str) -> bool:
     return any(f"<name>{name}</name>" in stream and "<publishing/>" in stream for stream in streams)
 
 
-def count(gate: Gate, *, hook: str, answer: str) -> float:
-    """How many hooks the gate has answered so."""
-    line = f'streamguard_gate_requests_total{{answer="{answer}",hook="{hook}"}} '
-    return float(gate.page("/metrics")[1].partition(line)[2].partition("\n")[0])
-
-
 def test_a_struck_publisher_is_kept_out_and_others_are_let_in(nginx: RtmpServer, gate: Gate, clips: Clips) -> None:
     """Until the strike is lifted. Who publishes goes on, whatever is written of its key; without a gate all get in."""
     gate.start()
@@ -131,9 +47,9 @@ def test_a_struck_publisher_is_kept_out_and_others_are_let_in(nginx: RtmpServer,
     with nginx.publish("struck", clips.known) as struck, nginx.publish("other", clips.known) as other:
         eventually(lambda: publishing(nginx, "other"), what="the other publisher")
         eventually(lambda: not struck.running, what="the refusal")
-        assert count(gate, hook="publish", answer="refused") >= 1
+        assert gate.count(hook="publish", answer="refused") >= 1
         gate.book.add(a_strike(2, keys=("stream:live/other",)))
-        eventually(lambda: count(gate, hook="update", answer="allowed") >= 3, what="updates")
+        eventually(lambda: gate.count(hook="update", answer="allowed") >= 3, what="updates")
         assert publishing(nginx, "other")
         gate.book.lift("stream:live/struck", who="anna", reason="a mistake")
         with nginx.publish("struck", clips.known):
@@ -164,6 +80,16 @@ def test_an_account_whose_session_was_struck_stays_out_under_any_name(
             eventually(lambda: not again.running, what="the refusal")
             eventually(lambda: publishing(nginx, "new2"), what="somebody else")
         assert bert.running
+
+
+def test_a_name_that_nginx_cannot_list_as_it_is_gets_nowhere(nginx: RtmpServer, gate: Gate, clips: Clips) -> None:
+    """Nobody could watch its stream; one that can be listed gets in beside it."""
+    gate.start()
+    nginx.start()
+    with nginx.publish("caf\u00e9", clips.known) as odd, nginx.publish("cafe", clips.known):
+        eventually(lambda: publishing(nginx, "cafe"), what="the plain name")
+        eventually(lambda: not odd.running, what="the refusal of an odd name")
+    assert re.search(r'{answer="refused_name",hook="publish"} [1-9]', gate.page("/metrics")[1])
 
 
 def test_node_media_server_asks_in_its_own_words(tmp_path: Path, gate: Gate, clips: Clips) -> None:

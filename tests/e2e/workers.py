@@ -194,3 +194,9 @@ def worker(folder: Path, setup: Setup) -> Iterator[Worker]:
         yield running.started()
     finally:
         running.kill()
+
+
+def kills_in(outbox: Path) -> list[str | None]:
+    """What became of the kills in an outbox; its worker may run."""
+    with closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True)) as db:
+        return [ack for (ack,) in db.execute("SELECT ack FROM signals WHERE verdict = 'kill' ORDER BY seq")]

@@ -18,7 +18,7 @@ from streamguard.errors import (
     SignalsError,
     SignalsUnreachable,
 )
-from streamguard.types import SessionId
+from streamguard.types import SessionId, StreamId
 from tests.enforce.orders import an_order
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
 from tests.kill_signals import NOW_UNIX_S
@@ -162,9 +162,38 @@ def test_two_publishers_in_one_session_are_not_understood() -> None:
     """Whichever is meant, the other must not be cut."""
     server = a_server("nginx-1")
     bench = Bench(server)
-    twice = (*server.publishers(), *server.publishers())
-    server.publishers = lambda: twice  # type: ignore[method-assign]
-    assert bench.work(an_order()) == [Result.FAILED]
+    server.connect("live/other", "nginx-2")
+    one, other = server.publishers()
+    twin = replace(one, stream=StreamId("live/twin"), address="198.51.100.1")
+    server.publishers = lambda: (one, twin, other)  # type: ignore[method-assign]
+    server.after_drop = lambda: setattr(server, "publishers", lambda: (one, twin))
+    assert bench.work(an_order(), an_order("nginx-2", stream="live/other")) == [Result.EXECUTED, Result.FAILED]
+    assert server.asked == ["nginx-2"]
+    assert "two publishers as this session" in bench.settled[-1][1].why
+
+
+def test_one_connection_with_two_names_is_cut() -> None:
+    """A publisher of node-media-server can have itself listed twice: that must neither save it nor anybody else."""
+    server = a_server("nginx-1")
+    bench = Bench(server)
+    (one,) = server.publishers()
+    twin = replace(one, stream=StreamId("live/twin"))
+    server.publishers = lambda: (one, twin) if "nginx-1" in server.live else ()  # type: ignore[method-assign]
+    assert bench.work(an_order()) == [Result.EXECUTED]
+    assert server.cut == ["nginx-1"]
+
+
+def test_who_may_be_on_the_air_unlisted_is_not_said_to_be_gone() -> None:
+    """Until it is known to be: then it is gone; where it never is known, the kill has failed and says why."""
+    server = a_server()
+    server.unlisted["nginx-1"] = "nginx was reloaded: restart it"
+    bench = Bench(server)
+    assert bench.work(an_order(), at_most_s=30) == []
+    server.unlisted.clear()
+    assert bench.work() == [Result.ALREADY_GONE]
+    server.unlisted["nginx-2"] = "nginx was reloaded: restart it"
+    assert bench.work(an_order("nginx-2"))[-1] is Result.FAILED
+    assert "may be on the air (nginx was reloaded: restart it)" in bench.settled[-1][1].why
     assert server.asked == []
 
 

@@ -146,7 +146,7 @@ def test_a_kill_is_executed_and_acknowledged(redis_server: RedisServer) -> None:
 
 
 def test_forged_altered_expired_and_replayed_cut_nothing_and_are_counted(redis_server: RedisServer) -> None:
-    """Only what is genuine and refused is acknowledged, and nothing is left on the group's list."""
+    """Only what is genuine and refused is acknowledged; the two that another key may fit are left for its enforcer."""
     server = a_server("nginx-1", "nginx-2")
     altered = kill_now("nginx-9", pts_us=1)
     with Edge(redis_server, server) as edge:
@@ -163,7 +163,7 @@ def test_forged_altered_expired_and_replayed_cut_nothing_and_are_counted(redis_s
         redis_server.run("XADD", STREAM, "*", "rubbish", "x")
         expected = {"executed": 1, "forged": 2, "unsigned": 1, "expired": 1, "replayed": 3, "not_understood": 2}
         eventually(lambda: edge.results == expected, what=str(edge.results))
-        eventually(lambda: pending(redis_server) == 0, what="nothing is left")
+        eventually(lambda: pending(redis_server) == 2, what="nothing else is left")
     assert server.live == {"nginx-1", "nginx-2"}
     assert acks(redis_server) == {"nginx-2": "executed", "nginx-1": "refused"}
 
@@ -176,6 +176,44 @@ def test_a_forged_signal_does_not_close_the_genuine_one(redis_server: RedisServe
         send(redis_server, kill_now())
         eventually(lambda: server.cut == ["nginx-1"])
         assert eventually(lambda: acks(redis_server)) == {"nginx-1": "executed"}
+
+
+@pytest.mark.parametrize("name", ["edge-1", "edge-2"], ids=["started again", "another beside it"])
+def test_an_enforcer_with_another_key_leaves_signals_to_one_with_the_right_key(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, *, name: str
+) -> None:
+    """It says that its key is in doubt; the right one executes what has not expired, be it this one started again."""
+    monkeypatch.setattr(enforcement_module, "CARE_EVERY_S", 0.1)
+    server = a_server("nginx-1")
+    with ExitStack() as stack:
+        wrong = stack.enter_context(Edge(redis_server, server, key=b"not the key of the worker"))
+        send(redis_server, kill_now())
+        eventually(lambda: wrong.results == {"forged": 1})
+        assert "do not fit the key, and none ever did" in wrong.enforcement.key_doubt
+        if name == "edge-1":
+            stack.pop_all().close()
+        with Edge(redis_server, server, name=name) as right:
+            assert eventually(lambda: acks(redis_server)) == {"nginx-1": "executed"}
+            assert right.enforcement.key_doubt == ""
+    assert wrong.results == {"forged": 1}, "it is counted once, however often it comes by"
+    assert pending(redis_server) == 0
+
+
+def test_a_flood_of_forged_signals_keeps_nobody_waiting(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bounded number stays, and the genuine one in the middle is executed."""
+    monkeypatch.setattr(enforcement_module, "CARE_EVERY_S", 0.1)
+    server = a_server("nginx-1")
+    forged = [kill_now(pts_us=number) for number in range(1, 1201)]
+    send(redis_server, *forged[:600], key=b"a key of somebody else")
+    send(redis_server, kill_now())
+    send(redis_server, *forged[600:], key=b"a key of somebody else")
+    with Edge(redis_server, server) as edge:
+        assert eventually(lambda: acks(redis_server)) == {"nginx-1": "executed"}
+        eventually(lambda: edge.watching.results["forged"] == 1200)
+        eventually(lambda: pending(redis_server) == 256, what="the newest are left")
+    assert edge.watching.results["forged"] == 1200
 
 
 def test_a_signal_for_a_session_that_was_followed_by_another_cuts_nothing(redis_server: RedisServer) -> None:

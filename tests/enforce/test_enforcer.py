@@ -253,3 +253,17 @@ def test_whatever_stands_in_the_stream_is_judged(
     if key is not None:
         assert settled is not None
         assert settled.result.outcome is None
+
+
+def test_a_session_that_may_live_unlisted_is_waited_for_until_the_signal_expires() -> None:
+    """Struck, dropped or not: it is neither executed nor gone before that is known. One that is listed is dropped."""
+    order, why = an_order(), "nginx was reloaded"
+    for progress in (Progress(order, NOW_UNIX_S), Progress(order, NOW_UNIX_S, NOW_UNIX_S, NOW_UNIX_S + 1)):
+        step = next_step(progress, None, now_unix_s=NOW_UNIX_S + 2, unlisted=why)
+        assert step is Step.WAIT
+        end = next_step(progress, None, now_unix_s=order.expires_unix_s + 6, unlisted=why)
+        assert isinstance(end, Settled)
+        assert end.result is Result.FAILED
+        assert why in end.why
+    publisher = Publisher(order.stream, order.session, "live/cam")
+    assert next_step(Progress(order, NOW_UNIX_S), publisher, now_unix_s=NOW_UNIX_S + 2, unlisted=why) is Step.DROP

@@ -1,5 +1,7 @@
 """Whom the gate refuses."""
 
+from dataclasses import replace
+
 import pytest
 
 from streamguard.enforce.gate import GateRule, Judgement, Refusals, WhenAway
@@ -50,6 +52,33 @@ def test_addresses_and_accounts_count_only_when_told_so() -> None:
     assert GateRule(WhenAway.OPEN, by_address=True).judge(new_name, struck) is Judgement.REFUSED
     assert GateRule(WhenAway.OPEN, account_argument="user").judge(new_name, struck) is Judgement.REFUSED
     assert GateRule(WhenAway.OPEN, account_argument="token").judge(new_name, struck) is Judgement.ALLOWED
+
+
+@pytest.mark.parametrize("name", ["a b", "caf  ", "cam?x", "cam\t", "cam/", "x" * 490, "\ufffd"])
+def test_a_name_that_nobody_could_watch_is_refused_unless_told_otherwise(name: str) -> None:
+    """When publishing begins: who publishes already goes on. A strike is told as one."""
+    stream = f"live/{name}"
+    assert OPEN.judge(asked(stream=stream), cache()) is Judgement.REFUSED_NAME
+    assert OPEN.judge(asked(stream=stream), cache(f"stream:{stream}")) is Judgement.REFUSED
+    assert CLOSED.judge(asked(stream=stream), cache(away=True)) is Judgement.REFUSED_NAME
+    assert OPEN.judge(asked(HookKind.UPDATE, stream=stream), cache()) is Judgement.ALLOWED
+    assert OPEN.judge(asked(HookKind.DONE, stream=stream), cache()) is Judgement.ALLOWED
+    lenient = GateRule(WhenAway.OPEN, refuse_odd_names=False)
+    assert lenient.judge(asked(stream=stream), cache()) is Judgement.ALLOWED
+
+
+@pytest.mark.parametrize("name", ["cam", "a/b", "100%", "..", "CAM", "x=1&y", "\u6620\u753b", "caf\u00e9", "x" * 400])
+def test_an_unusual_name_that_can_be_watched_is_none_of_the_odd_ones(name: str) -> None:
+    """Letters of any script where the server tells them, and signs that mean something elsewhere."""
+    assert OPEN.judge(asked(stream=f"live/{name}"), cache()) is Judgement.ALLOWED
+
+
+def test_who_names_two_accounts_is_refused_where_accounts_count() -> None:
+    """Whoever checks accounts may read the other one, and a strike would be against somebody innocent."""
+    request = replace(asked(user="anna"), repeated=frozenset({"user"}))
+    assert GateRule(WhenAway.OPEN, account_argument="user").judge(request, cache()) is Judgement.REFUSED_NAME
+    assert GateRule(WhenAway.OPEN, account_argument="token").judge(request, cache()) is Judgement.ALLOWED
+    assert OPEN.judge(request, cache()) is Judgement.ALLOWED
 
 
 def test_a_neighbour_in_the_same_ipv6_network_is_the_same_publisher() -> None:

@@ -108,6 +108,19 @@ def test_two_share_the_signals(redis_server: RedisServer, reader: GroupReader) -
         assert texts(all_of(other)) == ["one"]
 
 
+def test_what_is_left_is_taken_by_whoever_claims_first(redis_server: RedisServer, reader: GroupReader) -> None:
+    """At once, and not by whoever says that he leaves it."""
+    left, other_entry = add(redis_server, "left"), add(redis_server, "other")
+    assert len(all_of(reader)) == 2
+    reader.leave([left], idle_s=60.0)
+    redis_server.run("XCLAIM", STREAM, GROUP, "a", 0, other_entry, "IDLE", 70_000)
+    reader.claim(idle_s=60.0, leave=[left])
+    assert texts(all_of(reader)) == ["other"]
+    with contextlib.closing(reader_of(redis_server, "b")) as other:
+        other.claim(idle_s=60.0)
+        assert texts(all_of(other)) == ["left"]
+
+
 def test_a_redis_without_its_data_gets_the_group_again(redis_server: RedisServer, reader: GroupReader) -> None:
     """At 0: what came before the enforcer was back is read."""
     add(redis_server, "before")

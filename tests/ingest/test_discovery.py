@@ -18,6 +18,7 @@ from streamguard.ingest.discovery import (
     Target,
 )
 from streamguard.servers.server import Publisher
+from streamguard.types import SessionId
 from tests.fake_listings import FakeServer, publisher
 from tests.waiting import eventually
 
@@ -252,3 +253,44 @@ def test_a_server_that_hangs_costs_its_own_thread_only() -> None:
         discovery.stop(0.0)
         assert (told, discovery.state.ever_answered) == ([], False)
         assert discovery.state.problem == "it has not answered yet"
+
+
+def test_who_is_on_the_air_unlisted_is_watched_as_long_as_we_see_him() -> None:
+    """After a reload of nginx our connections go on; a publisher that we have none to is told of, and let go."""
+    server = FakeServer(publisher("live/seen", "1-7"), publisher("live/not-seen", "1-8"))
+    server.unlisted = {"1-7": "nginx was reloaded", "1-8": "nginx was reloaded"}
+    stage = Stage(server)
+    stage.list()
+    stage.discovery.connected(SessionId("1-7"), is_connected=True)
+    server.list([publisher("live/new", "2-1")])
+    with structlog.testing.capture_logs() as lines:
+        stage.list(5)
+    assert stage.targets == {"live/seen": "1-7", "live/new": "2-1"}
+    state = stage.discovery.state
+    assert (state.watched, state.unlisted) == (1, 1)
+    (line,) = lines
+    assert (line["event"], line["publishers"], line["watched"]) == ("publishers_unlisted", 2, 1)
+    assert line["problem"] == "nginx was reloaded"
+    stage.discovery.connected(SessionId("1-7"), is_connected=False)
+    stage.list()
+    assert stage.targets == {"live/new": "2-1"}
+    assert stage.discovery.state.unlisted == 0
+
+
+def test_who_is_known_to_be_gone_or_is_replaced_is_let_go() -> None:
+    """Also where our connection still stands: nothing of it is that session's any more."""
+    server = FakeServer(publisher("live/a", "1-7"), publisher("live/b", "1-8"))
+    server.unlisted = {"1-7": "nginx was reloaded", "1-8": "nginx was reloaded"}
+    stage = Stage(server)
+    stage.list()
+    for session in ("1-7", "1-8"):
+        stage.discovery.connected(SessionId(session), is_connected=True)
+    server.list([])
+    stage.list(2)
+    assert stage.targets == {"live/a": "1-7", "live/b": "1-8"}
+    server.list([publisher("live/a", "2-1")])
+    stage.list()
+    assert stage.targets == {"live/a": "2-1", "live/b": "1-8"}
+    server.unlisted.clear()
+    stage.list()
+    assert stage.targets == {"live/a": "2-1"}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,34 @@ def test_who_publishes_what_is_read(kind: str, request_: HookRequest, read: tupl
     assert (asked.kind, asked.session) == (read[0], SessionId(read[1]))
     assert (asked.stream, asked.address, asked.arguments["k"]) == (CAM, "203.0.113.9", "1")
     assert "Secr3t" not in repr(asked)
+
+
+def with_arguments(kind: str, told: str) -> HookRequest:
+    """As the kind tells what the publisher of live/cam has added to its key."""
+    query = parse_qs(told)
+    by_node = {name: values[0] if len(values) == 1 else values for name, values in query.items()}
+    return {
+        "nginx-rtmp": form(f"{START}&call=publish&name=cam&type=live&{told}"),
+        "node-media-server": as_json(action="prePublish", id="x1", app="live", name="cam", ip="", query=by_node),
+        "srs": as_json(action="on_publish", client_id="a1", app="live", stream="cam", param=f"?{told}", ip=""),
+        "mediamtx": as_json(action="publish", path="live/cam", id=UUID, query=told, ip="", user=""),
+        "ovenmediaengine": of_ome(url=f"rtmp://edge:1935/live/cam?{told}"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_a_publisher_says_twice_is_told(kind: str) -> None:
+    """Servers and their backends differ in which of the two they read."""
+    asked = ALL[kind].read(with_arguments(kind, "user=anna&k=1&user=bert"))
+    assert (asked.repeated, asked.arguments["k"]) == (frozenset({"user"}), "1")
+    assert ALL[kind].read(with_arguments(kind, "user=anna&k=anna")).repeated == frozenset()
+
+
+def test_another_user_than_who_logged_in_is_said_twice() -> None:
+    """MediaMTX tells both."""
+    request = as_json(action="publish", path="live/cam", id=UUID, query="user=bert", ip="", user="anna")
+    asked = ALL["mediamtx"].read(request)
+    assert (asked.arguments["user"], asked.repeated) == ("anna", frozenset({"user"}))
 
 
 @pytest.mark.parametrize(

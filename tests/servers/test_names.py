@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.servers.names import MAX_KEY_CHARS, ip_address, stream_key
+from streamguard.servers.names import MAX_KEY_CHARS, ip_address, path_key, stream_key, why_unwatchable
 
 TEXT = st.text(max_size=30) | st.text("a\x1b\u202e?~/", max_size=6)
 
@@ -28,6 +28,15 @@ def test_different_names_have_different_keys(first: str, second: str) -> None:
     assert (stream_key("live", first) == stream_key("live", second)) == (first == second)
     assert "\x1b" not in stream_key("live", first)
     assert len(stream_key("live", first * 100)) <= MAX_KEY_CHARS
+
+
+@given(TEXT, st.integers(1, 100))
+def test_what_a_key_had_to_change_cannot_be_watched(name: str, times: int) -> None:
+    """So who knows the key alone, as the gate does, refuses no fewer than those who know the name."""
+    path = f"live/{name * times}"
+    key = path_key(path)
+    if why_unwatchable(path) or key != path:
+        assert why_unwatchable(key)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """streamguard.servers.nginx_rtmp: what is its own; the rest is in tests/contract/test_media_server.py."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -195,6 +195,13 @@ def test_names_that_a_real_nginx_cannot_be_told(rtmp_server: RtmpServer, clips: 
             eventually(partial(_are, left, lambda: [one for one in publishers if one.running]), what="one ended")
 
 
+def _lists_nobody(server: NginxRtmp) -> bool:
+    """For a moment in a reload both workers answer, which is refused."""
+    with suppress(ServerRefused):
+        return not server.publishers()
+    return False
+
+
 def _are(count: int, found: Callable[[], Sequence[object]]) -> bool:
     return len(found()) == count
 
@@ -205,3 +212,44 @@ def test_a_session_id_of_another_kind_is_an_error(fake: FakeNginxRtmp) -> None:
     server = nginx(fake.url)
     with pytest.raises(ServerNotUnderstood, match="none of nginx-rtmp's"):
         server.drop(replace(only(server), session=SessionId("0a2b6402631d")))
+
+
+def test_who_publishes_through_a_reload_is_not_said_to_be_gone(tmp_path: Path, clips: Clips) -> None:
+    """The old worker lists nobody any more; while it lives, so may its publishers. Whoever left of himself is gone."""
+    real = RtmpServer(tmp_path).start()
+    server = nginx(f"http://127.0.0.1:{real.http_port}/stat")
+    try:
+        with real.publish("left", clips.known):
+            left = eventually(server.publishers, what="the publisher")[0]
+        eventually(lambda: not server.publishers(), what="its end")
+        assert server.may_live_unlisted(left.session) == ""
+        with real.publish("stays", clips.known) as stays:
+            before = eventually(server.publishers, what="the publisher")[0]
+            assert server.may_live_unlisted(before.session) == ""
+            real.reload()
+            eventually(partial(_lists_nobody, server), what="the new worker answers alone")
+            assert "nginx was reloaded" in server.may_live_unlisted(before.session)
+            assert stays.running
+            assert server.drop(before) is False
+            stays.stop()
+            eventually(lambda: not server.may_live_unlisted(before.session), what="the old worker's end")
+        with real.publish("again", clips.known):
+            before = eventually(server.publishers, what="the publisher")[0]
+            real.stop()
+            real.start()
+            eventually(partial(_lists_nobody, server), what="a new nginx")
+            assert server.may_live_unlisted(before.session) == ""
+    finally:
+        real.stop()
+
+
+def test_from_afar_a_reload_and_a_restart_look_alike(fake: FakeNginxRtmp) -> None:
+    """The process that answers is not seen from here. Sessions that it has counted itself are no question."""
+    fake.publish("cam")
+    server = nginx(fake.url)
+    before = only(server)
+    assert server.may_live_unlisted(before.session) == ""
+    fake.restart()
+    server.publishers()
+    assert "cannot be told" in server.may_live_unlisted(before.session)
+    assert server.may_live_unlisted(SessionId(f"{fake.pid}-9")) == ""

@@ -95,3 +95,10 @@ def test_a_damaged_page_is_read_or_an_error(damage: bytes, at: int, gone: int) -
     body = whole[:at] + damage + whole[at + gone :]
     with suppress(ServerError):
         assert isinstance(read(body), Status)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "no-such-encoding", "idna", "utf-16"])
+def test_whatever_encoding_a_page_declares_it_is_read_as_what_nginx_writes(encoding: str) -> None:
+    """Nothing is looked up by a name that a server, or whoever stands between, has chosen."""
+    body = f'<?xml version="1.0" encoding="{encoding}"?>'.encode() + page(STREAM)
+    assert [one.name for one in read(body).publishers] == ["cam"]

@@ -1,19 +1,23 @@
 """streamguard.servers.node_media_server: what is its own; the rest is in tests/contract/test_media_server.py."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 
-from streamguard.errors import ServerNotUnderstood, ServerRefused, UsageError
-from streamguard.servers.http_api import read_api_url
+from streamguard.errors import ServerNotUnderstood, ServerRefused, ServerUnreachable, UsageError
+from streamguard.servers.http_api import ApiLimits, read_api_url
 from streamguard.servers.node_media_server import NodeMediaServer
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId
 from tests.fake_media_servers import FakeNodeMediaServer, send_json
 from tests.faults.proxy import Proxy
-from tests.http_server import Web
+from tests.http_server import Answer, Web
 from tests.node_media_servers import NodeServer
+from tests.rtmp_client import RtmpClient
 from tests.scenes import Clips
 from tests.waiting import eventually
 
@@ -88,6 +92,61 @@ def test_a_token_that_is_never_good_is_refused(fake: FakeNodeMediaServer) -> Non
     assert fake.logins == 2
 
 
+def test_a_thread_that_is_told_late_does_not_lose_the_others_login(fake: FakeNodeMediaServer) -> None:
+    """While it waits to hear that its token is over, another one has logged in again: that token is good."""
+    server = node(fake.url)
+    server.publishers()
+    fake.token_number += 1
+    honest = fake.web.otherwise
+    assert callable(honest)
+    first = threading.Event()
+
+    def late(answer: Answer) -> None:
+        if answer.path.endswith("/streams") and not first.is_set():
+            first.set()
+            with ThreadPoolExecutor(1) as other:
+                other.submit(server.publishers).result(5)
+        honest(answer)
+
+    fake.web.otherwise = late
+    assert server.publishers() == ()
+    assert fake.logins == 2
+
+
+def test_many_threads_wait_for_a_login_together_and_no_longer_than_for_an_answer(fake: FakeNodeMediaServer) -> None:
+    """Sixteen of them, one after the other, would be four seconds."""
+    server = NodeMediaServer(read_api_url(fake.url, of="node"), name="node", limits=ApiLimits(total_s=0.25))
+    fake.web.pages["/api/v1/login"] = Answer.hang
+
+    def ask(_: int) -> bool:
+        try:
+            server.publishers()
+        except ServerUnreachable:
+            return True
+        return False
+
+    started_s = monotonic()
+    with ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(ask, range(16)))
+    assert monotonic() - started_s < 2.5
+
+
+def test_threads_share_one_wrong_password(fake: FakeNodeMediaServer) -> None:
+    """All are refused, and it is tried once."""
+    server = node(fake.url_with("admin:wrong"))
+
+    def ask(_: int) -> bool:
+        try:
+            server.publishers()
+        except ServerRefused:
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, range(8)))
+    assert fake.logins == 1
+
+
 @pytest.mark.parametrize("token", ["", "a b", "x\r\ny: z", "\u00e9", "x" * 10_000, 7])
 def test_a_hostile_token_goes_into_no_header(fake: FakeNodeMediaServer, token: object) -> None:
     """It is not understood."""
@@ -141,6 +200,32 @@ def test_a_listing_that_is_not_whole_is_an_error(fake: FakeNodeMediaServer) -> N
     fake.web.pages["/api/v1/streams"] = b'{"success": true, "data": {"streams": [], "total": 1}}'
     with pytest.raises(ServerNotUnderstood, match="another number"):
         node(fake.url).publishers()
+
+
+def test_a_list_of_sessions_that_is_not_whole_is_an_error(fake: FakeNodeMediaServer) -> None:
+    """Nobody is taken for gone because of it; and it is not asked for where nobody publishes."""
+    fake.web.pages["/api/v1/sessions"] = b'{"success": true, "data": {"sessions": [], "total": 1}}'
+    assert node(fake.url).publishers() == ()
+    fake.publish("cam")
+    with pytest.raises(ServerNotUnderstood, match="another number of sessions"):
+        node(fake.url).publishers()
+
+
+def test_one_connection_under_two_names_is_one_session(node_server: NodeServer) -> None:
+    """The real server lists both, and after its end the first name for ever, as publishing: only its sessions tell."""
+    server = node(node_server.api_url)
+
+    def twins() -> list[Publisher]:
+        return [one for one in server.publishers() if one.stream.startswith("live/twin")]
+
+    with RtmpClient(node_server.rtmp_port) as client:
+        client.publish("twin-1")
+        client.publish("twin-2")
+        first, second = eventually(lambda: found if len(found := twins()) == 2 else [], what="both names")
+        assert (first.session, first.address) == (second.session, "127.0.0.1")
+        assert server.drop(first) is True
+    eventually(lambda: not twins(), what="both are listed no more")
+    assert server.drop(second) is False
 
 
 def test_who_ignores_the_goodbye_is_still_listed(node_server: NodeServer, clips: Clips) -> None:

@@ -112,6 +112,27 @@ def test_a_publisher_that_seems_to_have_left_is_looked_for_at_once() -> None:
         discoveries.stop(5.0)
 
 
+def test_whom_we_see_is_kept_through_a_reload() -> None:
+    """Listed no more, and on the air: as long as its stream's connection stands."""
+    edge = FakeServer(publisher("live/cam", "1-7"))
+    edge.unlisted["1-7"] = "nginx was reloaded"
+    discoveries = Discoveries([Plan(edge, DiscoveryOptions("rtmp://h", every_s=0.25))], counts=NoCounts())
+    discoveries.start()
+    try:
+        (spec,) = eventually(discoveries.streams, what="the publisher")
+        stream = Stream(spec)
+        stream.state = StreamState.WATCHING
+        discoveries.watcher.state_changed(stream)
+        edge.list([])
+        eventually(lambda: discoveries.detail()[0]["unlisted"] == 1, what="it is missed")
+        assert discoveries.streams() == {spec}
+        stream.state = StreamState.ENDED
+        discoveries.watcher.state_changed(stream)
+        eventually(lambda: not discoveries.streams(), what="it is let go")
+    finally:
+        discoveries.stop(5.0)
+
+
 def test_what_people_are_told() -> None:
     """What somebody must mend is a reason not to be ready, and so is a thread that has died; silence alone is not."""
     edge = FakeServer(publisher("live/cam"))

@@ -113,6 +113,15 @@ def test_what_redis_says_no_to_is_a_reason_not_to_be_ready(redis_with_password: 
         assert health(service)["alive"]
 
 
+def test_a_key_that_fits_no_signal_is_a_reason(redis_server: RedisServer) -> None:
+    """Somebody must look: it is not the worker's, or signals are forged."""
+    fields = a_kill().fields(key=b"the key of somebody else")
+    redis_server.run("XADD", "{streamguard}:signals", "*", *(part for pair in fields.items() for part in pair))
+    with running(a_config(redis_server.url)) as service:
+        eventually(lambda: health(service)["reasons"])
+        assert "do not fit the key, and none ever did: is it the worker's?" in health(service)["reasons"][0]
+
+
 def test_a_redis_that_is_away_is_no_reason(logs: Logs) -> None:
     """Restarting would not help; a line says it once."""
     with running(a_config(f"redis://127.0.0.1:{free_ports(1)[0]}")) as service:

@@ -74,8 +74,9 @@ NAMES = {
 SPEC = StreamSpec(StreamId("cam"), "rtmp://user:secret@host/live?token=1", "rtmp://host/live", once=False)
 
 SERVER = DiscoveryState(
-    "edge", answered_at_s=7.5, problem="", ever_answered=True, failures=4, watched=3, blind=2, left_out=1, unwatched=9
-)
+    "edge", answered_at_s=7.5, problem="", ever_answered=True, failures=4, watched=3, blind=2, left_out=1, unwatched=9,
+    unlisted=5,
+)  # fmt: skip
 
 
 def _found(label: str, verdict: Verdict = Verdict.KILL) -> Found:
@@ -222,9 +223,9 @@ def test_media_servers_are_told_by_name() -> None:
     metrics = _lived()
     value = metrics.registry.get_sample_value
     edge = {"server": "edge"}
-    standings = ("watched", "blind", "left_out", "unwatched")
+    standings = ("watched", "blind", "left_out", "unwatched", "unlisted")
     told = [value("streamguard_discovery_publishers", {**edge, "standing": standing}) for standing in standings]
-    assert told == [3, 2, 1, 9]
+    assert told == [3, 2, 1, 9, 5]
     assert value("streamguard_discovery_up", edge) == 1
     assert value("streamguard_discovery_since_listing_seconds", edge) == 2.5
     assert value("streamguard_discovery_failures_total", edge) == 4
