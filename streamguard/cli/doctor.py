@@ -94,7 +94,7 @@ def doctor(
     \b
     Examples:
       streamguard doctor --library lib --redis redis://127.0.0.1/0
-      streamguard doctor --config /etc/streamguard.toml
+      streamguard doctor --config /etc/streamguard/streamguard.toml
       streamguard doctor --library lib rtmp://127.0.0.1:1935/live/cam-7
     """
     options = {
@@ -126,7 +126,7 @@ def check_config(path: Path) -> None:
 
     \b
     Example:
-      streamguard check-config /etc/streamguard.toml
+      streamguard check-config /etc/streamguard/streamguard.toml
     """
     config = load_config(path)
     stream_specs((), config)

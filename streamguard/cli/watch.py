@@ -85,7 +85,7 @@ def watch(
         --discover nginx-rtmp=http://127.0.0.1:8080/stat,rtmp://127.0.0.1:1935
       streamguard watch --library lib --enforce --discover nginx-rtmp=http://127.0.0.1:8080,rtmp://127.0.0.1:1935
       streamguard watch --library lib --redis redis://127.0.0.1/0 --share
-      streamguard watch --config /etc/streamguard.toml
+      streamguard watch --config /etc/streamguard/streamguard.toml
       streamguard watch --library lib rehearsal=recording.mp4
       streamguard watch --library lib --stop-after 60 --json https://example.com/live/index.m3u8
     """
