@@ -65,8 +65,8 @@ def lift(
     """Let kills pass again. Without --for they are counted anew from nothing, and as many trip it again; that also ends
     an earlier --for.
 
-    What was refused meanwhile stays refused: cut those streams by hand, the acknowledgements name them. Of a bad
-    reference don't lift it: `streamguard library disable` comes first.
+    What was refused meanwhile stays refused: cut those streams by hand (docs/media-servers.md says how), the
+    acknowledgements name them. Of a bad reference don't lift it: `streamguard library disable` comes first.
 
     \b
     Examples:

@@ -169,7 +169,7 @@ def _tell(summary: Summary, stdout: Unbuffered, *, within_s: float) -> bool:
 def _lost(count: int, outbox: Path) -> str:
     """What was decided and is nowhere but in the log."""
     what = "a kill-signal is" if count == 1 else f"{count} kill-signals are"
-    where = "the log has stream and session of each: cut them by hand, and make room"
+    where = "the log has stream and session of each: cut them by hand (docs/media-servers.md), and make room"
     return f'{what} lost: {outbox} could not be written; {where}; see "Kill-signals" in docs/operations.md'
 
 

@@ -98,7 +98,8 @@ class Signaller:
         self._waiting.append((signal, found))
         self._make_durable()
         if self._waiting:  # and so this one, the newest, as well
-            log.critical("signal_waits", **_in_words(signal, found.decision), note="not durable, not sent: cut by hand")
+            note = "not durable, not sent: cut by hand, see docs/media-servers.md"
+            log.critical("signal_waits", **_in_words(signal, found.decision), note=note)
 
     def last_words(self) -> int:
         """Before the process ends: what still cannot be made durable goes into the log, whole. Returns how many signals
