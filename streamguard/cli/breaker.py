@@ -27,7 +27,7 @@ def status(*, config_path: Path | None, redis_url: str | None, prefix: str | Non
     \b
     Examples:
       streamguard breaker status --redis redis://localhost
-      streamguard breaker status --config /etc/streamguard.toml --json
+      streamguard breaker status --config /etc/streamguard/streamguard.toml --json
 
     \b
     Exit status: 0 where all kills are executed, 1 where some are refused, 2 on errors.

@@ -67,7 +67,7 @@ def enforce(
     Examples:
       streamguard enforce --redis redis://127.0.0.1/0 --key-file hmac.key \\
         --server nginx-rtmp=http://127.0.0.1:8080/control
-      streamguard enforce --config /etc/streamguard.toml --json
+      streamguard enforce --config /etc/streamguard/streamguard.toml --json
       streamguard enforce --redis redis://10.0.0.5 --key-file hmac.key \\
         --webhook https://platform.example/streamguard --server nginx-rtmp@edge-1=http://10.0.0.7:8080/control --server nginx-rtmp@edge-2=http://10.0.0.8:8080/control
 

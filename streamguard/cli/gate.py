@@ -48,7 +48,7 @@ def gate(
     \b
     Examples:
       streamguard gate --redis redis://localhost --listen 127.0.0.1:8081 --when-redis-is-away open
-      streamguard gate --config /etc/streamguard.toml
+      streamguard gate --config /etc/streamguard/streamguard.toml
 
     \b
     What the media server calls:

@@ -28,7 +28,7 @@ def held(*, config_path: Path | None, redis_url: str | None, prefix: str | None,
     \b
     Examples:
       streamguard signals held --redis redis://localhost
-      streamguard signals held --config /etc/streamguard.toml --json
+      streamguard signals held --config /etc/streamguard/streamguard.toml --json
     """
     with closing(_control(config_path, redis_url=redis_url, prefix=prefix)) as control:
         found = control.held()

@@ -70,7 +70,7 @@ def list_(*, config_path: Path | None, redis_url: str | None, prefix: str | None
     \b
     Examples:
       streamguard streams list --redis redis://localhost
-      streamguard streams list --config /etc/streamguard.toml --json
+      streamguard streams list --config /etc/streamguard/streamguard.toml --json
     """
     config = _config(config_path, redis_url=redis_url, prefix=prefix)
     with closing(_list(config)) as shared:

@@ -49,7 +49,7 @@ def list_(
     \b
     Examples:
       streamguard strikes list --redis redis://localhost
-      streamguard strikes list --config /etc/streamguard.toml --json
+      streamguard strikes list --config /etc/streamguard/streamguard.toml --json
       streamguard strikes list --redis redis://localhost --audit --key stream:live/cam
     """
     wanted = None if key is None else read_key(key)

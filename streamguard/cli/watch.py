@@ -31,6 +31,7 @@ _LAST_LINE_S = 1.0
 )
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where kill-signals go; without it, to standard output.")
+@click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]")
 @click.option(
     "--outbox", "outbox_path", metavar="FILE", help="Where they are durable first. Default: streamguard-outbox.sqlite"
 )
@@ -60,6 +61,7 @@ def watch(
     config_path: Path | None,
     library_path: str | None,
     redis_url: str | None,
+    prefix: str | None,
     outbox_path: str | None,
     key_file: str | None,
     servers: tuple[str, ...],
@@ -85,13 +87,14 @@ def watch(
         --discover nginx-rtmp=http://127.0.0.1:8080/stat,rtmp://127.0.0.1:1935
       streamguard watch --library lib --enforce --discover nginx-rtmp=http://127.0.0.1:8080,rtmp://127.0.0.1:1935
       streamguard watch --library lib --redis redis://127.0.0.1/0 --share
-      streamguard watch --config /etc/streamguard.toml
+      streamguard watch --config /etc/streamguard/streamguard.toml
       streamguard watch --library lib rehearsal=recording.mp4
       streamguard watch --library lib --stop-after 60 --json https://example.com/live/index.m3u8
     """
     options = {
         "library.path": library_path,
         "redis.url": redis_url,
+        "redis.prefix": prefix,
         "signals.outbox": outbox_path,
         "signals.hmac_key_file": key_file,
         "enforce.in_watch": enforce or None,

@@ -251,7 +251,12 @@ class EnforceService:
         if not port:
             return None
         return HealthServer(
-            self._config.http.host, port, registry=self._metrics.registry, health=self._health, statuses=None
+            self._config.http.host,
+            port,
+            registry=self._metrics.registry,
+            health=self._health,
+            statuses=None,
+            setting="--http-port or [enforce] http_port",
         )
 
     def _health(self) -> Health:

@@ -150,9 +150,9 @@ def test_a_server_that_needs_a_hand_is_a_reason(redis_server: RedisServer) -> No
 
 
 def test_a_port_in_use_is_told(redis_server: RedisServer) -> None:
-    """Before anything is cut."""
+    """Before anything is cut, with the option and the key that are an enforcer's."""
     (port,) = free_ports(1)
     with running(a_config(redis_server.url, port=port)) as service:
         assert service.http_url == f"http://127.0.0.1:{port}"
-        with pytest.raises(UsageError, match="serve metrics on"):
+        with pytest.raises(UsageError, match=r"choose another one with --http-port or \[enforce\] http_port"):
             EnforceService(a_config(redis_server.url, port=port), tell=lambda _event: None)
