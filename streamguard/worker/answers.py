@@ -25,8 +25,9 @@ from streamguard.errors import OutboxError, UsageError
 from streamguard.signing import signing_key
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.complaints import Complaint
+from streamguard.worker.enforcer_log import log_settled
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
-from streamguard.worker.enforcing import desks_for, log_settled, media_servers
+from streamguard.worker.enforcing import desks_for, media_servers
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.safety import breaker_limits, log_trip
 from streamguard.worker.safety_metrics import SafetyMetrics
