@@ -20,7 +20,7 @@ from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.cli.targets import stream_specs, with_servers
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
+from streamguard.enforce.outbox_probe import OutboxProbe, check_room, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.errors import (
     EvidenceError,
@@ -243,10 +243,12 @@ def _outbox(path: Path, probe: OutboxProbe | OutboxError, *, is_ours: bool) -> s
     if isinstance(probe, OutboxError):
         raise probe
     if is_ours:
+        check_room(path)
         return f"{path} is the running worker's"
     if probe.in_use:
         hint = "a worker? It does not answer on http.host and http.port; each needs an outbox of its own"
         raise OutboxError("open outbox", path, "another process is using it", hint=hint)
+    check_room(path)
     if probe.waiting is None:
         return f"{path} is not there yet, and can be made"
     return (

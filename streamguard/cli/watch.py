@@ -45,7 +45,11 @@ _LAST_LINE_S = 1.0
     f"Kinds: {', '.join(SERVER_KINDS)}.",
 )
 @click.option("--share", is_flag=True, help="With Redis: share all streams, and its list of them, with other workers.")
-@click.option("--enforce", is_flag=True, help="Without Redis: cut the sessions that kill-signals name, from here.")
+@click.option(
+    "--enforce",
+    is_flag=True,
+    help="Without Redis: cut the sessions that kill-signals name, from here. Nobody is kept out.",
+)
 @click.option("--http-port", metavar="PORT", help="Metrics and health, on http.host; 0 is off. Default: 9464")
 @click.option(
     "--stop-after",

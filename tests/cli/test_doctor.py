@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from streamguard.cli.doctor import doctor
 from streamguard.cli.running_worker import running_worker
 from streamguard.cli.watch import watch
+from streamguard.enforce import outbox_probe
 from streamguard.enforce.outbox import Outbox
 from streamguard.library.rule_file import write_rules
 from streamguard.worker.health import Health, HealthServer
@@ -94,6 +95,16 @@ def test_it_leaves_nothing_behind(run: Run, options: list[object], tmp_path: Pat
     before = sorted(tmp_path.iterdir())
     assert "is not there yet, and can be made" in run("doctor", *options).out
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_under_the_outbox(run: Run, options: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is a problem: the worker would not start, or lose what it decides."""
+    monkeypatch.setattr(outbox_probe, "LEAST_ROOM_BYTES", 1 << 70)
+    done = run("doctor", "--json", *options)
+    outcome, detail = _findings(done.out)["outbox"]
+    assert (done.status, outcome) == (1, "problem")
+    assert "its disk is full: " in detail
+    assert "; make room" in detail
 
 
 def test_beside_a_running_worker(run: Run, options: list[object], tmp_path: Path) -> None:
