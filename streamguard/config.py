@@ -41,6 +41,11 @@ def _no_switch(value: Any) -> Any:
     return value
 
 
+def _split_at_spaces(value: Any) -> Any:
+    """A list in a variable of the environment."""
+    return value.split() if isinstance(value, str) else value
+
+
 def _at_most(first_s: float, cap_s: float) -> None:
     if first_s > cap_s:
         raise PydanticCustomError("above_cap", "the first delay is longer than the cap on all of them")
@@ -52,6 +57,7 @@ def _can_be_shown(name: str) -> str:
     return name
 
 
+Spaced = BeforeValidator(_split_at_spaces)
 Whole = Annotated[int, BeforeValidator(_no_switch)]
 Number = Annotated[float, BeforeValidator(_no_switch)]
 PositiveSeconds = Annotated[Number, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -107,7 +113,7 @@ class DiscoverConfig(_Section):
 CODECS = ("av1", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "vvc")
 """What a live stream may be coded in. FFmpeg has hundreds more, and most of its holes are in those."""
 
-Codecs = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")], ...], Field(min_length=1, max_length=300)]
+Codec = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 
 
 class IngestConfig(_Section):
@@ -118,17 +124,12 @@ class IngestConfig(_Section):
     blind_after_s: PositiveSeconds = 30.0
     reconnect_first_s: PositiveSeconds = 1.0
     reconnect_cap_s: PositiveSeconds = 30.0
-    allow_hosts: tuple[str, ...] = ()
-    codecs: Codecs = CODECS
+    allow_hosts: Annotated[tuple[str, ...], Spaced] = ()
+    codecs: Annotated[tuple[Codec, ...], Field(min_length=1, max_length=300), Spaced] = CODECS
     max_pixels: Annotated[Whole, Field(ge=4096, le=268_435_456)] = 4096 * 2304
     max_segment_mib: Annotated[Whole, Field(ge=1, le=1024)] = 64
     decoder_memory_mib: Annotated[Whole, Field(ge=256, le=65_536)] = 1536
     hls_look_every_s: Annotated[Number, Field(ge=0, le=60)] = 2.5
-
-    @field_validator("allow_hosts", "codecs", mode="before")
-    @classmethod
-    def _hosts_from_environment(cls, value: Any) -> Any:
-        return value.split() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _cap_is_highest(self) -> Self:
@@ -142,12 +143,7 @@ class AttentionConfig(_Section):
     time_to_kill_s: Annotated[Number, Field(ge=0, le=3600)] = 10.0
     young_s: Annotated[Number, Field(ge=0, le=86_400)] = 60.0
     longest_pause_s: Annotated[Number, Field(ge=1, le=600)] = 30.0
-    always: tuple[str, ...] = ()
-
-    @field_validator("always", mode="before")
-    @classmethod
-    def _patterns_from_environment(cls, value: Any) -> Any:
-        return value.split() if isinstance(value, str) else value
+    always: Annotated[tuple[str, ...], Spaced] = ()
 
 
 class RedisConfig(_Section):
@@ -221,13 +217,8 @@ class GateConfig(_Section):
     account_argument: Name | None = None
     refuse_odd_names: bool = True
     ovenmediaengine_secret: SecretStr | None = None
-    refuse_for_s: Annotated[tuple[RefusalSeconds, ...], Field(min_length=1, max_length=20)] = REFUSE_FOR_S
+    refuse_for_s: Annotated[tuple[RefusalSeconds, ...], Field(min_length=1, max_length=20), Spaced] = REFUSE_FOR_S
     remember_s: Annotated[Number, Field(ge=3600, le=315_360_000)] = 7_776_000.0
-
-    @field_validator("refuse_for_s", mode="before")
-    @classmethod
-    def _steps_from_environment(cls, value: Any) -> Any:
-        return value.split() if isinstance(value, str) else value
 
 
 class BreakerConfig(_Section):
@@ -239,17 +230,15 @@ class BreakerConfig(_Section):
     streams_within_s: PositiveSeconds = 600.0
 
 
+HeldLabel = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
 class HoldConfig(_Section):
     """Labels whose kills wait for an operator's yes; `then` must be chosen where there are any."""
 
-    labels: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...], Field(max_length=1000)] = ()
+    labels: Annotated[tuple[HeldLabel, ...], Field(max_length=1000), Spaced] = ()
     for_s: PositiveSeconds = 120.0
     then: Literal["kill", "let_go"] | None = None
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _labels_from_environment(cls, value: Any) -> Any:
-        return value.split() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _what_then(self) -> Self:
@@ -272,7 +261,7 @@ class WebhookConfig(_Section):
 class EnforceConfig(_Section):
     """The enforcer: whose sessions it cuts."""
 
-    servers: tuple[SecretStr, ...] = ()
+    servers: Annotated[tuple[SecretStr, ...], Spaced] = ()
     in_watch: bool = False
     name: Name = "enforcer-1"
     accept_unsigned: bool = False
@@ -286,11 +275,6 @@ class EnforceConfig(_Section):
     @classmethod
     def _webhooks_from_environment(cls, value: Any) -> Any:
         return [{"url": url} for url in value.split()] if isinstance(value, str) else value
-
-    @field_validator("servers", mode="before")
-    @classmethod
-    def _servers_from_environment(cls, value: Any) -> Any:
-        return value.split() if isinstance(value, str) else value
 
 
 class HttpConfig(_Section):

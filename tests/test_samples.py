@@ -6,15 +6,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import generate_latest
-
 import streamguard
 from streamguard.cli.exits import EXIT_ERROR
 from streamguard.cli.library_shard import shard
-from streamguard.enforce.gate_metrics import GateMetrics
-from streamguard.worker.enforcer_metrics import EnforcerMetrics
-from streamguard.worker.metrics import Metrics
-from streamguard.worker.safety_metrics import SafetyMetrics
+from tests.our_metrics import METRIC, of_workers, series_names
 from tests.programs import need, skip_or_fail
 
 TOP = Path(__file__).parent.parent
@@ -22,29 +17,11 @@ NGINX_CONF = TOP / "config" / "nginx-rtmp.conf"
 RULES = TOP / "config" / "prometheus-rules.yml"
 RULES_TEST = TOP / "config" / "prometheus-rules.test.yml"
 KUBERNETES_JOB = TOP / "config" / "kubernetes-job.yaml"
-METRIC = re.compile(r"\bstreamguard_[a-z_]+\b")
 
 
 def run(*command: str | Path, cwd: Path = TOP) -> None:
     ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-def scraped() -> str:
-    """What a worker that enforces by itself shows: all that a worker does, and all that an enforcer does."""
-    registry = Metrics().registry
-    EnforcerMetrics(registry, servers=("nginx-rtmp",))
-    SafetyMetrics(registry, webhooks=("platform",))
-    return generate_latest(registry).decode()
-
-
-def exported() -> set[str]:
-    """The names that a scrape may show, those of a histogram's parts included."""
-    families = re.findall(r"^# TYPE (\S+) (\S+)$", scraped(), re.MULTILINE)
-    names = {name for name, _ in families}
-    return names | {
-        name + part for name, kind in families if kind == "histogram" for part in ("_bucket", "_sum", "_count")
-    }
 
 
 def test_nginx_takes_the_rtmp_configuration(tmp_path: Path) -> None:
@@ -87,8 +64,7 @@ def test_no_alert_is_left_untested() -> None:
 
 def test_alerts_look_at_metrics_that_exist() -> None:
     """A metric that is renamed must be renamed in the alerts and in their test as well."""
-    gate = re.findall(r"^# TYPE (\S+) ", generate_latest(GateMetrics().registry).decode(), re.MULTILINE)
-    assert set(METRIC.findall(RULES.read_text() + RULES_TEST.read_text())) <= exported() | set(gate)
+    assert set(METRIC.findall(RULES.read_text() + RULES_TEST.read_text())) <= series_names()
 
 
 def test_alerts_name_paragraphs_that_exist() -> None:
@@ -102,9 +78,7 @@ def test_alerts_name_paragraphs_that_exist() -> None:
 
 def test_operators_find_every_metric_in_the_manual() -> None:
     """docs/operations.md lists exactly the metrics that workers and enforcers export."""
-    families = re.findall(r"^# TYPE (\S+) ", scraped(), re.MULTILINE)
-    listed = METRIC.findall((TOP / "docs" / "operations.md").read_text())
-    assert {name for name in families if not name.endswith("_created")} == set(listed)
+    assert of_workers() == set(METRIC.findall((TOP / "docs" / "operations.md").read_text()))
 
 
 def kubernetes_job() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
 from prometheus_client import Counter as TotalCounter
 
 from streamguard.core.sampling import Attention
@@ -59,6 +59,10 @@ class _StreamMetrics:
         )
         self.hls_looks = TotalCounter(
             "streamguard_hls_looks", "HLS segments looked at, by how much of each was fetched.", ["way"],
+            registry=registry,
+        )  # fmt: skip
+        self.since_turn = Gauge(
+            "streamguard_since_last_turn_seconds", "Since the loop last went round: nobody is watched while it stands.",
             registry=registry,
         )  # fmt: skip
         for way in Way:
@@ -221,6 +225,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.streams = _StreamMetrics(self.registry)
         self.attention = _AttentionMetrics(self.registry)
         self.signals = _SignalMetrics(self.registry)

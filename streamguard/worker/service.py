@@ -395,6 +395,7 @@ class WatchService:
         if self._config.redis.url is not None:
             signals.redis_up.set_function(lambda: self._delivery.state.status is DeliveryStatus.OK)
         within_s = self._config.attention.time_to_kill_s or AttentionRule().time_to_kill_s
+        self._metrics.streams.since_turn.set_function(lambda: max(0.0, time.monotonic() - self._supervisor.beat_at_s))
         self._metrics.attention.coverage.set_function(lambda: coverage(self._supervisor.statuses, within_s=within_s))
         library.items.set_function(lambda: self._library.snapshot.items)
         library.looks.set_function(lambda: self._library.snapshot.looks)

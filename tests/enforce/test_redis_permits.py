@@ -13,10 +13,10 @@ from streamguard.enforce.received import Signature, read_signal
 from streamguard.errors import SignalsRejected, SignalsUnreachable
 from tests.enforce.orders import an_order
 from tests.enforce.permit_books import PREFIX, control_of, permits_of
+from tests.faults.proxy import Fault, Proxy
 from tests.kill_signals import KEY, NOW_UNIX_S
 from tests.redis_acl import PASSWORD, acl_lines
 from tests.redis_servers import RedisServer, StartRedis
-from tests.reply_dropper import ReplyDropper
 from tests.waiting import eventually
 
 HOLD = HoldTerms(frozenset({"protest"}), 60.0, Then.LET_GO)
@@ -169,13 +169,10 @@ def test_a_held_kill_is_counted_when_it_is_held(redis_server: RedisServer) -> No
 def test_a_lost_reply_changes_nothing(redis_server: RedisServer, lost: int) -> None:
     """Whichever: asked again, the kill passes, and was counted once."""
     port = int(redis_server.url.rpartition(":")[2])
-    dropper = ReplyDropper(port, script=["pass"] * lost + ["drop"])
     limits = BreakerLimits(kills=2)
-    url = f"redis://127.0.0.1:{dropper.port}"
-    try:
+    with Proxy(port, replies=[Fault.PASS] * lost + [Fault.CUT]) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}"
         permits = [permits_of(redis_server, limits=limits, url=url).ask(an_order("nginx-1")) for _ in range(3)]
-    finally:
-        dropper.close()
     assert {permit.result for permit in permits} == {None}
     assert redis_server.run("ZCARD", f"{PREFIX}breaker:kills") == 1
 

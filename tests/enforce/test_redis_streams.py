@@ -14,9 +14,9 @@ from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_streams import MAX_EVENT_BYTES, RedisStreams
 from streamguard.errors import SignalRefused, SignalsRejected, SignalsUnreachable, UsageError
 from streamguard.signing import verify
+from tests.faults.proxy import Fault, Proxy
 from tests.kill_signals import KEY, a_signal
 from tests.redis_servers import PASSWORD, RedisServer, StartRedis
-from tests.reply_dropper import ReplyDropper
 from tests.waiting import eventually
 
 PREFIX = "{streamguard}:"
@@ -81,27 +81,30 @@ def test_without_a_key_the_signature_is_empty(redis_server: RedisServer) -> None
 @pytest.mark.parametrize("lost", [1, 3])
 def test_a_lost_reply_does_not_send_twice(redis_server: RedisServer, lost: int) -> None:
     """Redis did as it was asked and the answer was lost: sending again finds it done."""
-    proxy = ReplyDropper(port_of(redis_server), script=["drop"] * lost)
     # The script must be known before, or the lost reply would be NOSCRIPT's and nothing would have been done.
     with streams_to(redis_server.url) as direct:
         direct.check()
-    with streams_to(f"redis://127.0.0.1:{proxy.port}") as streams:
+    with (
+        Proxy(port_of(redis_server), replies=[Fault.CUT] * lost) as proxy,
+        streams_to(f"redis://127.0.0.1:{proxy.port}") as streams,
+    ):
         for _ in range(lost):
             with pytest.raises(SignalsUnreachable):
                 streams.deliver(a_signal())
             assert len(redis_server.entries()) == 1
         streams.deliver(a_signal())
-    proxy.close()
-    assert proxy.dropped == lost
+    assert proxy.done[Fault.CUT] == lost
     assert len(redis_server.entries()) == 1
 
 
 def test_redis_itself_never_hears_of_a_retry(redis_server: RedisServer) -> None:
     """One call is one command: after a lost reply the client does not ask again by itself."""
-    proxy = ReplyDropper(port_of(redis_server), script=["drop"])
-    with streams_to(f"redis://127.0.0.1:{proxy.port}") as streams, pytest.raises(SignalsUnreachable):
+    with (
+        Proxy(port_of(redis_server), replies=[Fault.CUT]) as proxy,
+        streams_to(f"redis://127.0.0.1:{proxy.port}") as streams,
+        pytest.raises(SignalsUnreachable),
+    ):
         streams.check()
-    proxy.close()
     assert "'calls': 1" in str(redis_server.run("INFO", "commandstats")["cmdstat_script|load"])  # type: ignore[index]
 
 

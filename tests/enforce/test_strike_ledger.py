@@ -8,9 +8,9 @@ import pytest
 from streamguard.enforce.strike_ledger import StrikeLedger
 from streamguard.enforce.strikes import StrikeTerms
 from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
+from tests.faults.proxy import Fault, Proxy
 from tests.redis_acl import PASSWORD, acl_lines
 from tests.redis_servers import RedisServer
-from tests.reply_dropper import ReplyDropper
 from tests.strikes import KEY, a_strike
 
 PREFIX = "{streamguard}:"
@@ -27,9 +27,8 @@ def port(server: RedisServer) -> int:
 @pytest.mark.parametrize("lost", range(5))
 def test_a_strike_is_there_once_whichever_reply_was_lost(redis_server: RedisServer, lost: int) -> None:
     """The caller hears an error, tries again, and finds it as it was."""
-    dropper = ReplyDropper(port(redis_server), script=["pass"] * lost + ["drop"])
-    book = ledger(f"redis://127.0.0.1:{dropper.port}")
-    try:
+    with Proxy(port(redis_server), replies=[Fault.PASS] * lost + [Fault.CUT]) as proxy:
+        book = ledger(f"redis://127.0.0.1:{proxy.port}")
         for _ in range(2):
             try:
                 book.add(a_strike())
@@ -38,8 +37,6 @@ def test_a_strike_is_there_once_whichever_reply_was_lost(redis_server: RedisServ
         (struck,) = book.active()
         assert (struck.key, struck.standing.count) == (KEY, 1)
         assert len(book.audit(most=10)) == 1
-    finally:
-        dropper.close()
 
 
 def test_many_enforcers_strike_at_once_and_none_is_lost(redis_server: RedisServer) -> None:

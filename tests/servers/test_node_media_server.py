@@ -1,11 +1,8 @@
 """streamguard.servers.node_media_server: what is its own; the rest is in tests/contract/test_media_server.py."""
 
 import json
-import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from time import monotonic
 
@@ -17,6 +14,7 @@ from streamguard.servers.node_media_server import NodeMediaServer
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId
 from tests.fake_media_servers import FakeNodeMediaServer, send_json
+from tests.faults.proxy import Proxy
 from tests.http_server import Answer, Web
 from tests.node_media_servers import NodeServer
 from tests.rtmp_client import RtmpClient
@@ -230,28 +228,6 @@ def test_one_connection_under_two_names_is_one_session(node_server: NodeServer) 
     assert server.drop(second) is False
 
 
-@contextmanager
-def deaf_to_goodbyes(port: int) -> Iterator[int]:
-    """A way to a server on which nobody hears when it ends a connection: as a publisher would be who does not mind."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while chunk := source.recv(65_536):
-                sink.sendall(chunk)
-
-    def accept() -> None:
-        with suppress(OSError), listener.accept()[0] as client, socket.create_connection(("127.0.0.1", port)) as server:
-            threading.Thread(target=pump, args=(server, client), daemon=True).start()
-            pump(client, server)
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    yield int(listener.getsockname()[1])
-    listener.close()
-    thread.join()
-
-
 def test_who_ignores_the_goodbye_is_still_listed(node_server: NodeServer, clips: Clips) -> None:
     """The real server says that it cut the session, and takes its footage all the same: only the listing tells."""
     server = node(node_server.api_url)
@@ -259,7 +235,10 @@ def test_who_ignores_the_goodbye_is_still_listed(node_server: NodeServer, clips:
     def deaf() -> tuple[Publisher, ...]:
         return tuple(one for one in server.publishers() if one.stream == "live/deaf")
 
-    with deaf_to_goodbyes(node_server.rtmp_port) as port, node_server.publish("deaf", clips.known, port=port) as ffmpeg:
+    with (
+        Proxy(node_server.rtmp_port, deaf=True) as proxy,
+        node_server.publish("deaf", clips.known, port=proxy.port) as ffmpeg,
+    ):
         (publisher,) = eventually(deaf, what="it is listed")
         assert server.drop(publisher) is True
         assert server.drop(publisher) is True

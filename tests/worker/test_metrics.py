@@ -19,6 +19,12 @@ from tests.programs import need
 from tests.worker.fake_decoders import GROUNDS, Stage, keyframe
 
 NAMES = {
+    "process_cpu_seconds": ("counter", set()),
+    "process_max_fds": ("gauge", set()),
+    "process_open_fds": ("gauge", set()),
+    "process_resident_memory_bytes": ("gauge", set()),
+    "process_start_time_seconds": ("gauge", set()),
+    "process_virtual_memory_bytes": ("gauge", set()),
     "streamguard_acks_ignored": ("counter", set()),
     "streamguard_acks_readable": ("gauge", set()),
     "streamguard_coverage_ratio": ("gauge", set()),
@@ -65,6 +71,7 @@ NAMES = {
     "streamguard_signals_not_durable": ("gauge", set()),
     "streamguard_quarantines": ("counter", set()),
     "streamguard_since_last_look_seconds": ("gauge", set()),
+    "streamguard_since_last_turn_seconds": ("gauge", set()),
     "streamguard_streams": ("gauge", {"state"}),
     "streamguard_watched_streams": ("gauge", {"attention"}),
 }

@@ -340,6 +340,17 @@ def test_a_failing_outbox_does_not_fail_the_scrape(library: Path, tmp_path: Path
     assert "streamguard_redis_up NaN\n" in scrape
 
 
+def test_a_loop_that_stands_still_shows_in_the_scrape(library: Path, tmp_path: Path) -> None:
+    """Pages are served by threads of their own, and would go on saying that all is watched."""
+    service = WatchService(config(library, tmp_path), [nobody()])
+    service._supervisor.beat_at_s -= 3600
+    since_s = service._metrics.registry.get_sample_value("streamguard_since_last_turn_seconds")
+    assert since_s is not None
+    assert 3600 <= since_s < 3700
+    service.stop()
+    service.run()
+
+
 def test_an_outbox_that_fails_while_draining_is_said_and_everything_ends(
     library: Path, tmp_path: Path, logs: Logs
 ) -> None:
