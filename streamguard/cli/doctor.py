@@ -5,38 +5,36 @@ import os
 import platform
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from enum import Enum
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
 import click
 
+from streamguard.cli.cutting import running_findings, server_findings, uncut_servers
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
+from streamguard.cli.findings import Finding, Outcome, tried
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.running_worker import RunningWorker, running_worker
-from streamguard.cli.targets import stream_specs
+from streamguard.cli.targets import stream_specs, with_servers
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
+from streamguard.enforce.outbox_probe import OutboxProbe, check_room, probe_outbox
 from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.errors import (
     EvidenceError,
     OutboxError,
-    SignalsUnreachable,
     StreamGuardError,
     counted,
     one_line,
 )
-from streamguard.ingest.discovery import Lister
 from streamguard.signing import signing_key
 from streamguard.worker.discovering import plans_of
 from streamguard.worker.enforcing import media_servers
 from streamguard.worker.evidence import evidence_store
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.health import authority, port_error
+from streamguard.worker.health import PORT_SETTING, authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
 from streamguard.worker.safety import webhook_names
@@ -48,27 +46,21 @@ _PACKAGES = ("av", "opencv-python-headless", "numpy", "faiss-cpu", "redis", "pro
 _MIB = 1 << 20
 
 
-class Outcome(Enum):
-    OK = "ok"
-    NOTE = "note"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at; `detail` says what was seen, or what is wrong and the next step."""
-
-    what: str
-    outcome: Outcome
-    detail: str
-
-
 @click.command()
 @click.argument("urls", metavar="[[NAME=]URL...]", nargs=-1)
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="One TOML file, as for watch.")
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where kill-signals are to go.")
+@click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]")
 @click.option("--outbox", "outbox_path", metavar="FILE", help="Where they are durable first.")
+@click.option("--key-file", metavar="FILE", help="The secret that signs kill-signals.")
+@click.option(
+    "--discover",
+    "servers",
+    metavar="KIND[@NAME]=API_URL,PULL_URL",
+    multiple=True,
+    help="A media server to be watched; may be given several times.",
+)
 @click.option("--http-port", metavar="PORT", help="Metrics and health; 0 is off.")
 @click.option(
     "--wait", "wait_s", type=click.FloatRange(1, 300), default=15.0, show_default=True, help="Seconds for streams."
@@ -80,14 +72,18 @@ def doctor(
     config_path: Path | None,
     library_path: str | None,
     redis_url: str | None,
+    prefix: str | None,
     outbox_path: str | None,
+    key_file: str | None,
+    servers: tuple[str, ...],
     http_port: str | None,
     wait_s: float,
     as_json: bool,
 ) -> int:
-    """Look at everything that `watch` needs, with the same options, and say what is missing. It changes nothing.
+    """Look at everything that `watch` needs, and say what is missing. It changes nothing.
 
-    Where a worker with the same outbox and port is running already, it says how that one stands.
+    It takes the options of `watch` that name things. Where a worker with the same outbox and port is running already,
+    it says how that one stands; so with the gate at gate.listen, and the enforcer of enforce.servers.
 
     Exit status: 0 all is well, 1 something is not.
 
@@ -100,10 +96,13 @@ def doctor(
     options = {
         "library.path": library_path,
         "redis.url": redis_url,
+        "redis.prefix": prefix,
         "signals.outbox": outbox_path,
+        "signals.hmac_key_file": key_file,
         "http.port": http_port,
     }
     config = load_config(config_path, overrides={key: value for key, value in options.items() if value is not None})
+    config = with_servers(config, servers)
     set_up_logs(LogConfig(level="error"))
     specs = stream_specs(urls, config)
     start_forkserver()
@@ -138,6 +137,8 @@ def check_config(path: Path) -> None:
     click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}{servers}")
     for line in policy_in_words(policy_of(config.policy)):
         click.echo(f"policy: {one_line(line)}")
+    if uncut := uncut_servers(config):
+        click.echo(f"warning: {uncut}")
     for note in _not_here(config):
         click.echo(f"note: {note}")
 
@@ -157,7 +158,7 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
     if config.library.path is None:
         yield Finding("library", Outcome.NOTE, "none is named; give --library DIR")
     else:
-        yield _tried("library", lambda: _library(config))
+        yield tried("library", lambda: _library(config))
         yield from _rule(config)
     worker = running_worker(config.http.host, config.http.port) if config.http.port else None
     probe = _probed(config.signals.outbox)
@@ -165,20 +166,21 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
     is_ours = worker is not None and isinstance(probe, OutboxProbe) and probe.in_use
     if worker is not None and is_ours:
         yield _worker(worker, config)
-    yield _tried("outbox", lambda: _outbox(config.signals.outbox, probe, is_ours=is_ours))
+    yield tried("outbox", lambda: _outbox(config.signals.outbox, probe, is_ours=is_ours))
     yield _evidence(config)
     if config.redis.url is None:
         yield Finding("redis", Outcome.NOTE, "none is named: kill-signals go to standard output")
     else:
-        yield _tried("redis", lambda: _redis(config))
-        key = _tried("signing key", lambda: _signing(config))
+        yield tried("redis", lambda: _redis(config))
+        key = tried("signing key", lambda: _signing(config))
         if key.outcome is Outcome.OK and signing_key(config.signals) is None:
             unsigned = "none: signals go unsigned, consumers cannot verify them; set signals.hmac_key_file"
             key = Finding(key.what, Outcome.NOTE, unsigned)
         yield key
-    yield from _media_servers(config)
+    yield from server_findings(config)
+    yield from running_findings(config)
     if config.http.port:
-        yield _tried("http port", lambda: _port(config, worker=worker, is_ours=is_ours))
+        yield tried("http port", lambda: _port(config, worker=worker, is_ours=is_ours))
     if specs:
         yield from _streams(config, specs, wait_s=wait_s)
 
@@ -188,20 +190,6 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "(not by this name)"
-
-
-def _tried(what: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, Outcome.OK, look())
-    except StreamGuardError as error:
-        return Finding(what, Outcome.PROBLEM, str(error) if error.hint else f"{error}; {_next_step(error)}")
-
-
-def _next_step(error: StreamGuardError) -> str:
-    """For an error that has none of its own: a worker would try again, but whoever asks now wants it mended."""
-    if isinstance(error, SignalsUnreachable):
-        return "does Redis run, and is redis.url right?"
-    return f'see {type(error).__name__} in "Errors", docs/operations.md'
 
 
 def _library(config: Config) -> str:
@@ -243,6 +231,8 @@ def _probed(path: Path) -> OutboxProbe | OutboxError:
 
 def _worker(worker: RunningWorker, config: Config) -> Finding:
     where = f"a worker is running here, on {authority(config.http.host, config.http.port)}"
+    if worker.well and worker.reasons:
+        return Finding("worker", Outcome.PROBLEM, f"{where}, and is ready, but {one_line('; '.join(worker.reasons))}")
     if worker.well:
         return Finding("worker", Outcome.OK, f"{where}, and is ready")
     why = "; ".join(worker.reasons) or ("it does not say why" if worker.alive else "its loop stands still")
@@ -253,10 +243,12 @@ def _outbox(path: Path, probe: OutboxProbe | OutboxError, *, is_ours: bool) -> s
     if isinstance(probe, OutboxError):
         raise probe
     if is_ours:
+        check_room(path)
         return f"{path} is the running worker's"
     if probe.in_use:
         hint = "a worker? It does not answer on http.host and http.port; each needs an outbox of its own"
         raise OutboxError("open outbox", path, "another process is using it", hint=hint)
+    check_room(path)
     if probe.waiting is None:
         return f"{path} is not there yet, and can be made"
     return (
@@ -281,29 +273,15 @@ def _evidence(config: Config) -> Finding:
 
 
 def _redis(config: Config) -> str:
-    redis = transport(config, sys.stdout)
+    # A key that cannot be read is a finding of its own, and no reason to say nothing of Redis.
+    keyless = config.signals.model_copy(update={"hmac_key": None, "hmac_key_file": None})
+    redis = transport(config.model_copy(update={"signals": keyless}), sys.stdout)
     try:
         redis.check()
     finally:
         if isinstance(redis, RedisStreams):
             redis.close()
     return "answers, and takes the script that publishes"
-
-
-def _media_servers(config: Config) -> Iterator[Finding]:
-    """Each that is watched, and each whose sessions are cut."""
-    watched = [plan.server for plan in plans_of(config)]
-    cut = media_servers([server.get_secret_value() for server in config.enforce.servers])
-    for what, server in [*(("discover", each) for each in watched), *(("enforce", each) for each in cut)]:
-        yield _tried(f"{what} {server.name}", partial(_publishers, server))
-    stray = sorted({server.name for server in cut} - {server.name for server in watched})
-    if watched and stray:
-        detail = f"[[discover]] has no {', '.join(stray)}: kills name the server that they were discovered at"
-        yield Finding("enforce", Outcome.NOTE, f"{detail}; give both the same name, KIND@NAME")
-
-
-def _publishers(server: Lister) -> str:
-    return f"answers, {counted(len(server.publishers()), 'publisher')}"
 
 
 def _signing(config: Config) -> str:
@@ -324,7 +302,7 @@ def _port(config: Config, *, worker: RunningWorker | None, is_ours: bool) -> str
         problem = getattr(error, "strerror", None) or str(error)
         if worker is not None:
             problem += ", by a worker with another outbox"
-        raise port_error(host, port, problem) from error
+        raise port_error(host, port, problem, setting=PORT_SETTING) from error
     return f"{authority(host, port)} is free"
 
 

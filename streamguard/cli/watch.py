@@ -31,6 +31,7 @@ _LAST_LINE_S = 1.0
 )
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where kill-signals go; without it, to standard output.")
+@click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]")
 @click.option(
     "--outbox", "outbox_path", metavar="FILE", help="Where they are durable first. Default: streamguard-outbox.sqlite"
 )
@@ -44,7 +45,11 @@ _LAST_LINE_S = 1.0
     f"Kinds: {', '.join(SERVER_KINDS)}.",
 )
 @click.option("--share", is_flag=True, help="With Redis: share all streams, and its list of them, with other workers.")
-@click.option("--enforce", is_flag=True, help="Without Redis: cut the sessions that kill-signals name, from here.")
+@click.option(
+    "--enforce",
+    is_flag=True,
+    help="Without Redis: cut the sessions that kill-signals name, from here. Nobody is kept out.",
+)
 @click.option("--http-port", metavar="PORT", help="Metrics and health, on http.host; 0 is off. Default: 9464")
 @click.option(
     "--stop-after",
@@ -60,6 +65,7 @@ def watch(
     config_path: Path | None,
     library_path: str | None,
     redis_url: str | None,
+    prefix: str | None,
     outbox_path: str | None,
     key_file: str | None,
     servers: tuple[str, ...],
@@ -92,6 +98,7 @@ def watch(
     options = {
         "library.path": library_path,
         "redis.url": redis_url,
+        "redis.prefix": prefix,
         "signals.outbox": outbox_path,
         "signals.hmac_key_file": key_file,
         "enforce.in_watch": enforce or None,

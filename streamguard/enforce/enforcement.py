@@ -32,6 +32,7 @@ MOST_OPEN = 5000
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 5.0
 _END = None
+_REPLAYED = Settled(Result.REPLAYED, "it was settled before")
 
 
 class SignalSource(Protocol):
@@ -64,8 +65,10 @@ class Observer(Protocol):
     def settled(self, order: Order, settled: Settled, event: str) -> None:
         """A signal came to its end, and this acknowledgement is in the stream."""
 
-    def ignored(self, result: Result, why: str) -> None:
-        """An entry that nothing was done for, nor said."""
+    def ignored(self, end: Settled, order: Order | None) -> None:
+        """An entry that nothing was done for, nor said. Of what the order says nothing need be true; None: there is
+        none in it.
+        """
 
     def reading(self, error: SignalsError | None) -> None:
         """After each attempt to read."""
@@ -226,32 +229,32 @@ class Enforcement:
             self._care_at_s = self.beat_at_s + CARE_EVERY_S
 
     def _take(self, entries: Sequence[Entry]) -> None:
-        ignored: dict[str, Settled] = {}
+        ignored: dict[str, tuple[Settled, Order | None]] = {}
         for entry in entries:
             known = self._open.knows(entry.id) or entry.id in self._aside.entry_ids
-            if not known and (end := self._judged(entry)) is not None:
-                ignored[entry.id] = end
+            if not known and (judged := self._judged(entry)) is not None:
+                ignored[entry.id] = judged
         aside = [entry.id for entry in entries if entry.id in self._aside.entry_ids]
         self._source.leave(aside, idle_s=IDLE_S)
         self._source.done_with(tuple(ignored.keys() - set(aside)))
         self._end_aside(self._aside.over(now_unix_s=self._clock()) if aside else ())
-        for end in ignored.values():
-            self._observer.ignored(end.result, end.why)
+        for end, order in ignored.values():
+            self._observer.ignored(end, order)
 
     def _end_aside(self, entry_ids: Sequence[str]) -> None:
         self._source.done_with(entry_ids)
         self._aside.forget(entry_ids)
 
-    def _judged(self, entry: Entry) -> Settled | None:
+    def _judged(self, entry: Entry) -> tuple[Settled, Order | None] | None:
         """How it ended here and now, without a word to anybody; None: it is being worked on, or comes again."""
         try:
             signal = read_signal(entry.fields)
         except SignalNotUnderstood as error:
-            return Settled(Result.NOT_UNDERSTOOD, entry.problem or error.problem)
+            return Settled(Result.NOT_UNDERSTOOD, entry.problem or error.problem), None
         order, end = judge(signal, self._terms, now_unix_s=self._clock())
         self._mind_key(entry, signal, end)
         if end is not None and end.result.outcome is None:
-            return end
+            return end, order
         if not self._open.add(order.id, entry.id):
             return None
         try:
@@ -261,7 +264,7 @@ class Enforcement:
             raise
         if is_done:
             self._open.forget(order.id)
-            return Settled(Result.REPLAYED, "it was settled before")
+            return _REPLAYED, order
         if end is not None:
             self._settled.put((order, end))
         elif not self.desks[order.server].submit(order):
@@ -308,7 +311,7 @@ class Enforcement:
             if is_first:
                 self._observer.settled(order, settled, event)
             else:
-                self._observer.ignored(Result.REPLAYED, "it was settled before")
+                self._observer.ignored(_REPLAYED, order)
         return True
 
 

@@ -27,7 +27,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class GateParts:
-    """What the application is made of. `hooks` are by the kind of server that asks."""
+    """What the application is made of. `hooks` are by the kind of server that asks; `trouble` is what Redis said last,
+    and the next step, without its password.
+    """
 
     rule: GateRule
     cache: StrikeCache
@@ -35,6 +37,7 @@ class GateParts:
     metrics: GateMetrics
     refusals: Refusals
     tell: Callable[[PublisherHint], None]
+    trouble: Callable[[], str] = lambda: ""
 
 
 class GateApp:
@@ -114,6 +117,9 @@ class GateApp:
             reasons = ["Redis was not read yet: no strike is known"]
         elif cache.away:
             reasons = [f"no word from Redis for {cache.age_s:.0f} s"]
+        trouble = self._parts.trouble() if reasons else ""
+        if trouble:
+            reasons = [f"{reasons[0]}: {trouble}"]
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         tree = {"ready": not reasons, "reasons": reasons, "when_redis_is_away": choice, "strikes": len(cache)}
         return _json(status, tree)

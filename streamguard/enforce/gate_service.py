@@ -64,7 +64,7 @@ class GateService:
             refuse_odd_names=gate.refuse_odd_names,
         )
         self._rule = rule
-        parts = GateParts(rule, self._cache, hooks, self._metrics, self._refusals, self._news.tell)
+        parts = GateParts(rule, self._cache, hooks, self._metrics, self._refusals, self._news.tell, self._in_words)
         self._http = GateHttp(GateApp(parts), host=host, port=port)
         self._address = f"{gate.listen.rpartition(':')[0]}:{self._http.port}"
 
@@ -101,9 +101,12 @@ class GateService:
         while not stop.wait(_LOOK_EVERY_S) and (ends_at_s is None or time.monotonic() < ends_at_s):
             if self._cache.away is not away:
                 away = not away
-                tell = log.error if away else log.info
                 # What that means for publishers is the operator's own choice.
-                tell("gate_without_redis" if away else "gate_with_redis", when_redis_is_away=self._when_away.value)
+                choice = self._when_away.value
+                if away:
+                    log.error("gate_without_redis", when_redis_is_away=choice, problem=self._in_words())
+                else:
+                    log.info("gate_with_redis", when_redis_is_away=choice)
             for stream, count in self._refusals.due(now_s=time.monotonic()):
                 odd = why_unwatchable(stream) if self._rule.refuse_odd_names else ""
                 log.info("publisher_refused", stream_id=stream, times=count, **({"reason": odd} if odd else {}))
@@ -111,6 +114,14 @@ class GateService:
                 raise StreamGuardError(
                     "answer hooks", "", "a thread of the gate ended", hint="this is a bug: report it"
                 )
+
+    def _in_words(self) -> str:
+        """What Redis said last, where, what to do and what it means; called while nothing was heard of it for long."""
+        error = self._follower.trouble
+        said = f"follow strikes in {self._follower.target}: no answer in time" if error is None else str(error)
+        step = "" if error is not None and error.hint else "; does Redis run, and is redis.url right?"
+        fate = "let in" if self._when_away is WhenAway.OPEN else "refused"
+        return f"{said}{step}; publishers without a known strike are {fate}, and while Redis is down nothing is cut"
 
     def _troubled(self, error: SignalsError | None) -> None:
         self._trouble = error

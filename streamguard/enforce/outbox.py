@@ -160,6 +160,20 @@ class Outbox:
             row = db.execute("SELECT count(*) FROM signals WHERE state = 'delivered' AND ack IS NULL").fetchone()
         return int(row[0])
 
+    def awaiting_since(self, *, decided_by_unix_s: float, limit: int) -> tuple[tuple[str, float], ...]:
+        """The oldest of them that were decided by then: event, and when it was last delivered. Raises OutboxError."""
+        found = (
+            "SELECT CAST(event AS BLOB), settled_unix_s FROM signals WHERE state = 'delivered' AND ack IS NULL"
+            " AND decided_unix_s <= ? ORDER BY seq LIMIT ?"
+        )
+        with self._using("read") as db:
+            rows = db.execute(found, (decided_by_unix_s, limit)).fetchall()
+        return tuple(
+            (event.decode("utf-8", "replace"), at)
+            for event, at in rows
+            if isinstance(event, bytes) and isinstance(at, float)
+        )
+
     def oldest_unanswered_unix_s(self) -> float | None:
         """When the oldest of them was decided. Raises OutboxError."""
         with self._using("read") as db:

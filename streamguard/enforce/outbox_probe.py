@@ -13,6 +13,9 @@ from streamguard.errors import OutboxError
 
 _HINT = "signals.outbox must lie in a directory that exists and can be written to"
 
+LEAST_ROOM_BYTES = 16 << 20
+"""For the file, its journal, and a few thousand signals while Redis is away."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxProbe:
@@ -45,6 +48,21 @@ def probe_outbox(path: Path) -> OutboxProbe:
     except sqlite3.Error as error:
         raise outbox_error("open", path, error) from error
     return OutboxProbe(in_use=False, waiting=int(row[0]))
+
+
+def check_room(path: Path) -> None:
+    """Raises OutboxError where the disk is as good as full: what cannot be written there is not sent."""
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError as error:
+        raise OutboxError("open outbox", path, error.strerror or str(error), hint=_HINT) from error
+    room_bytes = disk.f_bavail * disk.f_frsize
+    has_files_left = disk.f_favail > 0 or disk.f_files == 0  # some file systems do not count files
+    if room_bytes >= LEAST_ROOM_BYTES and has_files_left:
+        return
+    left = f"{room_bytes >> 10} KiB of at least {LEAST_ROOM_BYTES >> 10} KiB" if has_files_left else "room for no file"
+    hint = "make room, or name another place in signals.outbox: kill-signals are durable there before they are sent"
+    raise OutboxError("open outbox", path, f"its disk is full: {left} left", hint=hint)
 
 
 def _is_locked(path: Path) -> bool:

@@ -50,6 +50,8 @@ class StrikeFollower:
         self.target = checked_target(target, prefix=prefix)
         self.reloads = 0
         self.not_understood = 0
+        self.trouble: SignalsError | None = None
+        """What Redis said last; None while all is well."""
         self._names = StrikeNames(prefix)
         self._cache = cache
         self._on_trouble = on_trouble
@@ -88,6 +90,7 @@ class StrikeFollower:
                 if self._stopping.is_set():
                     break
                 failures += 1
+                self.trouble = error
                 if failures == 1:
                     self._on_trouble(error)
                 jitter = random.random()  # noqa: S311 - spreads gates, guards nothing
@@ -95,7 +98,7 @@ class StrikeFollower:
             else:
                 if failures:
                     self._on_trouble(None)
-                failures = 0
+                failures, self.trouble = 0, None
         self._close()
 
     def _once(self) -> None:

@@ -26,8 +26,11 @@ def check_pull_url(url: str) -> str:
     HLS is none: a playlist goes on with what the last publisher left in it, and a kill would hit the next one.
     Raises UsageError.
     """
-    hint = "give rtmp://HOST:PORT; the names of application and stream are added to it"
-    if not scheme_of(url) or source_kind(url) is not SourceKind.RTMP:
+    hint = (
+        "in `pull` of [[discover]], or after the comma of --discover, give rtmp://HOST:PORT or rtmps://HOST:PORT; "
+        "the names of application and stream are added to it"
+    )
+    if not _is_rtmp(url):
         raise UsageError("pull from", public_url(url) if scheme_of(url) else "", "not an RTMP server", hint=hint)
     try:
         parts = urlsplit(url)
@@ -37,6 +40,13 @@ def check_pull_url(url: str) -> str:
     if not has_host or parts.path.strip("/") or parts.fragment:
         raise UsageError("pull from", public_url(url), "not just a host and a port", hint=hint)
     return url
+
+
+def _is_rtmp(url: str) -> bool:
+    try:
+        return bool(scheme_of(url)) and source_kind(url) is SourceKind.RTMP
+    except UsageError:  # its hint is for streams, which may be more than this
+        return False
 
 
 def pull_of(path: str, *, at: str) -> Pull:

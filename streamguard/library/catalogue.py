@@ -11,8 +11,8 @@ from enum import Enum
 from pathlib import Path
 
 from streamguard.core.telling import review_only
-from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
-from streamguard.library.durable import FORMAT, refuse_other
+from streamguard.errors import LibraryDamaged, LibraryError
+from streamguard.library.durable import FORMAT, no_library, refuse_other
 from streamguard.library.live_set import CURRENT, LAST_UNIX_S, SEGMENTS, LiveSegment, LiveSet
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN, SegmentRef
 from streamguard.types import AssetId, MediaKind, Reference
@@ -95,9 +95,7 @@ class Catalogue:
         if not (path.is_file() and path.stat().st_size) and _is_in_use(library):
             raise LibraryDamaged("open library", path, "it is missing or empty", hint=_RESTORE)
         if not create and not path.is_file():
-            problem = "there is no library here" if library.is_dir() else "no such directory"
-            hint = f"make one: streamguard library add --library {library} FILE"
-            raise LibraryMissing("open library", library, problem, hint=hint)
+            raise no_library(library)
         with _ours(path):
             uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)

@@ -38,6 +38,16 @@ def library_error(operation: str, subject: object, error: OSError) -> LibraryErr
     return LibraryError(operation, subject, error.strerror or str(error), hint=hint)
 
 
+def no_library(library: Path) -> LibraryMissing:
+    """The error to raise where there is none, by what is there instead."""
+    hint = f"make one: streamguard library add --library {library} FILE"
+    if library.is_dir():
+        return LibraryMissing("open library", library, "there is no library here", hint=f"{hint}; or check the path")
+    if library.exists():
+        return LibraryMissing("open library", library, "not a directory", hint="check the path: a library is one")
+    return LibraryMissing("open library", library, "no such directory", hint=f"check the path, or {hint}")
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a file that nobody reads yet, and sync it. Raises OSError."""
     with path.open("wb") as file:

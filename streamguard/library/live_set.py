@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
-from streamguard.library.durable import FORMAT, check_format, read_bounded, replace_file
+from streamguard.errors import LibraryDamaged, LibraryError
+from streamguard.library.durable import FORMAT, check_format, no_library, read_bounded, replace_file
 from streamguard.library.segments import ID_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN
 
 CURRENT = "current.json"
@@ -84,9 +84,7 @@ def read_live_set(library: Path) -> LiveSet:
     try:
         document = read_bounded(path, most_bytes=_MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
-        problem = "there is no library here" if library.is_dir() else "no such directory"
-        hint = f"make one: streamguard library add --library {library} FILE"
-        raise LibraryMissing("open library", library, problem, hint=hint) from error
+        raise no_library(library) from error
     check_format(document, path)
     if any(document.count(mark) * least > len(document) + _SLACK_BYTES for mark, least in _LEAST_BYTES_EACH.items()):
         raise LibraryDamaged("read library file", path, "too many values for its length")

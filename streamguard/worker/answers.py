@@ -25,15 +25,22 @@ from streamguard.errors import OutboxError, UsageError
 from streamguard.signing import signing_key
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.complaints import Complaint
+from streamguard.worker.enforcer_log import log_settled
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
-from streamguard.worker.enforcing import desks_for, log_settled, media_servers
+from streamguard.worker.enforcing import desks_for, media_servers
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.safety import breaker_limits, log_trip
 from streamguard.worker.safety_metrics import SafetyMetrics
+from streamguard.worker.unanswered import Unanswered
 
 AGAIN_EVERY_S = 30.0
 """How often a kill that nobody answered to is delivered again, until it expires."""
 TELL_EVERY_S = 600.0
+_LOOK_THERE = (
+    "does the enforcer of their server run, on this Redis, with this key and that server's name? Its /readyz and log "
+    "say so, and `streamguard doctor` on its machine"
+)
+_LOOK_HERE = "does the media server answer, and cut? See the lines media_server of the log"
 
 log = structlog.get_logger()
 
@@ -112,6 +119,7 @@ class Answers:
         *,
         metrics: AckMetrics,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """Raises UsageError, OutboxError."""
         self._metrics = metrics
@@ -122,6 +130,9 @@ class Answers:
         self._transport = transport
         source, key = self._source(config, outbox)
         self._follower = None if source is None else AckFollower(outbox, source, key=key, observer=self)
+        is_local = isinstance(transport, LocalEnforcer)
+        held = () if is_local else config.enforce.hold.labels
+        self._unanswered = Unanswered(outbox, held=held, step=_LOOK_HERE if is_local else _LOOK_THERE, clock=now)
         metrics.awaiting.set_function(lambda: _number(outbox.awaiting_ack))
 
     def _source(self, config: Config, outbox: Outbox) -> tuple[AckSource | None, bytes | None]:
@@ -143,6 +154,10 @@ class Answers:
             states = [desk.state for desk in self._transport.desks.values()]
             reasons += [state.problem for state in states if state.status.needs_hand]
         return reasons
+
+    def worth_a_look(self) -> list[str]:
+        """What is no reason to restart this worker, and that somebody should look at all the same."""
+        return [self._unanswered.reason] if self._unanswered.reason else []
 
     def start(self) -> None:
         if isinstance(self._transport, LocalEnforcer):
@@ -182,6 +197,7 @@ class Answers:
     def acks(self, problem: str) -> None:
         self._metrics.readable.set(not problem)
         self._trouble.tell(problem)
+        self._unanswered.look()
 
 
 def _number(read: Callable[[], int]) -> float:

@@ -13,17 +13,17 @@ from streamguard import __version__
 from streamguard.config import Config
 from streamguard.enforce.desk import Desk, DeskOptions, PermitBook, ServerState, ServerStatus, StrikeBook
 from streamguard.enforce.enforcement import Enforcement, EnforcerIdentity
-from streamguard.enforce.enforcer import Order, Result, Settled, Terms
+from streamguard.enforce.enforcer import Order, Settled, Terms
 from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
 from streamguard.enforce.strike_ledger import open_ledger
 from streamguard.enforce.strike_reading import checked_target
 from streamguard.enforce.teller import Teller
-from streamguard.errors import SignalsError, SignalsRejected, UsageError
+from streamguard.errors import UsageError
 from streamguard.servers.known import media_server
 from streamguard.servers.server import MediaServer
 from streamguard.servers.spec import read_spec
 from streamguard.signing import signing_key
-from streamguard.worker.complaints import Complaint
+from streamguard.worker.enforcer_log import EnforcerLog
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.safety import SafetyWatch, permit_books, tellers, webhook_names
@@ -32,8 +32,6 @@ from streamguard.worker.safety_metrics import SafetyMetrics
 _BEAT_S = 60.0
 """Twice what a listing of OvenMediaEngine may take, which asks for each stream: a slow server is no dead thread."""
 _LAST_S = 1.0
-_IN_HEAPS = (Result.EXPIRED, Result.NO_SESSION)
-"""The first enforcer ever finds those of a week: a line for each would be thousands."""
 
 log = structlog.get_logger()
 
@@ -73,62 +71,6 @@ def log_server(name: str, state: ServerState) -> None:
         tell("media_server", server=name, status=state.status.value, problem=state.problem)
 
 
-def log_settled(order: Order, settled: Settled) -> None:
-    """A line for each signal that came to its end: a stream is cut by it, or is not."""
-    tell = log.error if settled.result is Result.FAILED else log.warning
-    tell(
-        "enforced", outcome=settled.result.value, why=settled.why, stream=order.stream, session_id=order.session,
-        server=order.server, id=order.id, reference=order.reference,
-        seconds=round(dict(settled.timings_s).get("gone", 0.0), 3),
-    )  # fmt: skip
-
-
-class _Observer:
-    """Counts, logs, and hands acknowledgements on as lines."""
-
-    def __init__(self, metrics: EnforcerMetrics, *, tell: Callable[[str], object]) -> None:
-        self._metrics = metrics
-        self._tell = tell
-        self._ignored = {result: Complaint(f"signal_{result.value}") for result in Result}
-        self._reading, self._acknowledging = Complaint("redis_reading"), Complaint("redis_acknowledging")
-        self._rejected: dict[Complaint, str] = {}
-
-    @property
-    def rejected(self) -> list[str]:
-        """What Redis said no to, when it was asked last: to read and to acknowledge may be allowed one by one."""
-        return list(self._rejected.values())
-
-    @property
-    def trouble(self) -> str:
-        return self._reading.problem or self._acknowledging.problem
-
-    def settled(self, order: Order, settled: Settled, event: str) -> None:
-        self._metrics.settled(settled)
-        if settled.result in _IN_HEAPS:
-            self._ignored[settled.result].tell(settled.why, stream=order.stream)
-        else:
-            log_settled(order, settled)
-        self._tell(event)
-
-    def ignored(self, result: Result, why: str) -> None:
-        self._metrics.count(result)
-        if result in {Result.FORGED, Result.UNSIGNED, Result.NOT_UNDERSTOOD}:
-            self._ignored[result].tell(why)
-
-    def reading(self, error: SignalsError | None) -> None:
-        self._heard(self._reading, error)
-
-    def acknowledging(self, error: SignalsError | None) -> None:
-        self._heard(self._acknowledging, error)
-
-    def _heard(self, complaint: Complaint, error: SignalsError | None) -> None:
-        if isinstance(error, SignalsRejected):
-            self._rejected[complaint] = str(error)
-        else:
-            self._rejected.pop(complaint, None)
-        complaint.tell("" if error is None else str(error))
-
-
 class EnforceService:
     """Everything that `enforce` runs. Built whole or not at all; `run()` once; `stop()` from a signal handler."""
 
@@ -144,7 +86,7 @@ class EnforceService:
         self._names = tuple(server.name for server in servers)
         self._metrics = EnforcerMetrics(CollectorRegistry(), servers=self._names)
         self._safety = SafetyMetrics(self._metrics.registry, webhooks=webhook_names(config))
-        self._observer = _Observer(self._metrics, tell=tell)
+        self._observer = EnforcerLog(self._metrics, servers=self._names, tell=tell)
         self._draining = False
         with ExitStack() as parts:
             self._enforcement = self._make_enforcement(servers, key, parts)
@@ -251,7 +193,12 @@ class EnforceService:
         if not port:
             return None
         return HealthServer(
-            self._config.http.host, port, registry=self._metrics.registry, health=self._health, statuses=None
+            self._config.http.host,
+            port,
+            registry=self._metrics.registry,
+            health=self._health,
+            statuses=None,
+            setting="--http-port or [enforce] http_port",
         )
 
     def _health(self) -> Health:

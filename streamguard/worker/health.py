@@ -25,6 +25,8 @@ _REQUEST_TIMEOUT_S = 5.0
 _MOST_CONNECTIONS = 16
 _LOOK_UP_EVERY_S = 0.1
 _NO_FILES_PAUSE_S = 0.2
+PORT_SETTING = "--http-port or [http] port"
+"""Where a worker's port comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,18 @@ class HealthServer:
         registry: CollectorRegistry,
         health: Callable[[], Health],
         statuses: Callable[[], tuple[StreamStatus, ...]] | None,
+        setting: str = PORT_SETTING,
     ) -> None:
-        """Without `statuses` there is no /api/streams. Raises UsageError where the port cannot be had."""
+        """Without `statuses` there is no /api/streams. Raises UsageError where the port cannot be had, with `setting`
+        as what to change.
+        """
         app = _App(registry, health=health, statuses=statuses)
         try:
             family = _ServerV6 if ":" in host else _Server
             self._server = make_server(host, port, app, server_class=family, handler_class=_Handler)
         except (OSError, UnicodeError) as error:  # the second is a host that no name can be
-            raise port_error(host, port, getattr(error, "strerror", None) or str(error)) from error
+            problem = getattr(error, "strerror", None) or str(error)
+            raise port_error(host, port, problem, setting=setting) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_LOOK_UP_EVERY_S,), name="health", daemon=True
         )
@@ -74,9 +80,9 @@ class HealthServer:
         self._server.server_close()
 
 
-def port_error(host: str, port: int, problem: str) -> UsageError:
+def port_error(host: str, port: int, problem: str, *, setting: str) -> UsageError:
     """The error to raise where a port cannot be had, with the next step."""
-    hint = "choose another [http] port, or 0 to turn it off"
+    hint = f"choose another one with {setting}, or 0 to turn it off"
     return UsageError("serve metrics on", authority(host, port), problem, hint=hint)
 
 

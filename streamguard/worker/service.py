@@ -356,7 +356,7 @@ class WatchService:
             alive=alive,
             ready=not reasons,
             detail={
-                "reasons": reasons,
+                "reasons": [*reasons, *self._answers.worth_a_look()],
                 "draining": self._draining,
                 "library": self._library.snapshot.version,
                 "library_problem": library_problem,

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from streamguard.cli.doctor import doctor
 from streamguard.cli.running_worker import running_worker
+from streamguard.cli.watch import watch
+from streamguard.enforce import outbox_probe
 from streamguard.enforce.outbox import Outbox
 from streamguard.library.rule_file import write_rules
 from streamguard.worker.health import Health, HealthServer
@@ -94,6 +97,16 @@ def test_it_leaves_nothing_behind(run: Run, options: list[object], tmp_path: Pat
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_full_disk_under_the_outbox(run: Run, options: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is a problem: the worker would not start, or lose what it decides."""
+    monkeypatch.setattr(outbox_probe, "LEAST_ROOM_BYTES", 1 << 70)
+    done = run("doctor", "--json", *options)
+    outcome, detail = _findings(done.out)["outbox"]
+    assert (done.status, outcome) == (1, "problem")
+    assert "its disk is full: " in detail
+    assert "; make room" in detail
+
+
 def test_beside_a_running_worker(run: Run, options: list[object], tmp_path: Path) -> None:
     """Its outbox and its port are no problems; it is asked how it stands. Ended, both are free again."""
     (port,) = free_ports(1)
@@ -134,6 +147,34 @@ def test_a_running_worker_that_is_not_ready(run: Run, options: list[object], tmp
     assert "and is not ready: a kill-signal waits in memory; see docs/operations.md" in detail
 
 
+def test_a_worker_that_is_ready_and_has_a_reason_to_look(run: Run, options: list[object], tmp_path: Path) -> None:
+    """Nobody answers to its kills, say: it need not be restarted, but somebody must look."""
+    (port,) = free_ports(1)
+    health = Health(alive=True, ready=True, detail={"reasons": ["2 kills wait for an answer"]})
+    server = HealthServer("127.0.0.1", port, registry=CollectorRegistry(), health=lambda: health, statuses=tuple)
+    server.start()
+    try:
+        with Outbox.open(tmp_path / "outbox.sqlite"):
+            done = run("doctor", "--json", *options, "--http-port", port)
+    finally:
+        server.stop()
+    outcome, detail = _findings(done.out)["worker"]
+    assert (done.status, outcome) == (1, "problem")
+    assert detail.endswith("and is ready, but 2 kills wait for an answer")
+
+
+def test_it_takes_what_watch_takes(run: Run, options: list[object], tmp_path: Path) -> None:
+    """All options that name something; a key and a media server of the command line are looked at."""
+    names = {parameter.name for parameter in watch.params} - {"share", "enforce", "stop_after_s"}
+    assert names <= {parameter.name for parameter in doctor.params}
+    (port,) = free_ports(1)
+    where = ("--redis", f"redis://127.0.0.1:{port}", "--prefix", "{other}:", "--key-file", tmp_path / "no-key")
+    server = f"nginx-rtmp@edge=http://127.0.0.1:{port},rtmp://127.0.0.1:{port}"
+    found = _findings(run("doctor", "--json", *options, *where, "--discover", server).out)
+    assert found["signing key"][0] == found["discover edge"][0] == "problem"
+    assert "no-key" in found["signing key"][1]
+
+
 def test_what_is_wrong_is_a_problem_each(run: Run, tmp_path: Path) -> None:
     """Every one is looked at, not the first alone; exit 1."""
     (tmp_path / "a-file").touch()
@@ -153,9 +194,11 @@ def test_what_is_wrong_is_a_problem_each(run: Run, tmp_path: Path) -> None:
         "library", "outbox", "evidence", "redis", "signing key", "http port",
     }  # fmt: skip
     assert found["http port"][1] == (
-        f"serve metrics on 127.0.0.1:{port}: Address already in use; choose another [http] port, or 0 to turn it off"
+        f"serve metrics on 127.0.0.1:{port}: Address already in use; "
+        "choose another one with --http-port or [http] port, or 0 to turn it off"
     )
     assert "no-key" in found["signing key"][1]
+    assert found["redis"][1].endswith("connection refused; does Redis run, and is redis.url right?"), "each is told"
     assert all(";" in detail for outcome, detail in found.values() if outcome == "problem"), "each has a next step"
     assert "open-sesame" not in done.out + done.err
 

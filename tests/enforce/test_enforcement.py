@@ -45,9 +45,10 @@ class Watching:
         assert json.loads(event)["data"]["signal_id"] == order.id
         self.results[settled.result.value] += 1
 
-    def ignored(self, result: Result, why: str) -> None:
-        assert why
-        self.results[result.value] += 1
+    def ignored(self, end: Settled, order: Order | None) -> None:
+        assert end.why
+        assert (order is None) <= (end.result is Result.NOT_UNDERSTOOD)
+        self.results[end.result.value] += 1
 
     def reading(self, error: SignalsError | None) -> None:
         if error is not None:

@@ -1,12 +1,14 @@
 """The gate as a whole, on a real Redis."""
 
 import http.client
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from streamguard.config import load_config
 from streamguard.enforce.gate_service import GateService, read_listen
@@ -54,6 +56,16 @@ def running(gate: GateService) -> Iterator[Callable[..., int]]:
         assert not thread.is_alive()
 
 
+def reasons(gate: GateService) -> list[str]:
+    connection = http.client.HTTPConnection(urlsplit(gate.url).netloc, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        found: list[str] = json.loads(connection.getresponse().read())["reasons"]
+        return found
+    finally:
+        connection.close()
+
+
 def test_a_struck_publisher_is_refused_until_its_strike_is_lifted(redis_server: RedisServer) -> None:
     """A strike from before the start counts with the first request; a lift counts at once."""
     book = StrikeLedger(redis_server.url, prefix="{streamguard}:", timeout_s=2.0)
@@ -83,6 +95,28 @@ def test_while_redis_is_away_the_choice_counts_and_strikes_hold(
         eventually(lambda: ask("/readyz") == 200, what="Redis is back")
         assert ask(stream="live/other") == 200
         assert ask(stream="live/cam") == 200, "Redis has lost its data, and with it the strike"
+
+
+@pytest.mark.parametrize(("choice", "fate"), [("open", "let in"), ("closed", "refused")])
+def test_what_redis_said_is_told_with_the_next_step(start_redis: StartRedis, choice: str, fate: str) -> None:
+    """Where it is, and what its being away means, in the log as in /readyz; never a password."""
+    server = start_redis(password="hunter2")
+    gate = a_gate(server.url.replace("//", "//:hunter2@"), when_redis_is_away=choice)
+    with capture_logs() as logs, running(gate) as ask:
+        eventually(lambda: ask("/readyz") == 200, what="Redis was read")
+        server.kill()
+        eventually(lambda: [line for line in logs if line["event"] == "gate_without_redis"], what="the line")
+        assert ask("/readyz") == 503
+        body = reasons(gate)
+    (line,) = [line for line in logs if line["event"] == "gate_without_redis"]
+    problem = (
+        f"follow strikes in {server.url}: connection refused; does Redis run, and is redis.url right?; "
+        f"publishers without a known strike are {fate}, and while Redis is down nothing is cut"
+    )
+    assert line["problem"] == problem
+    assert body[0].startswith("no word from Redis for ")
+    assert body[0].endswith(f" s: {problem}")
+    assert "hunter2" not in f"{logs}{body}"
 
 
 def test_a_gate_starts_without_redis(start_redis: StartRedis) -> None:

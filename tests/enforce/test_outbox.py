@@ -302,6 +302,20 @@ def test_a_kill_is_open_until_somebody_answers(path: Path) -> None:
         assert (outbox.awaiting_ack(), outbox.oldest_unanswered_unix_s()) == (0, None)
 
 
+def test_open_kills_are_listed_by_when_they_were_decided(path: Path) -> None:
+    """The oldest first, with when each was last delivered; none that is answered or younger."""
+    with Outbox.open(path) as outbox:
+        first, second = delivered(outbox, 1, 2)
+        later = NOW_UNIX_S + 30
+        outbox.delivered_again(first, at_unix_s=later)
+        found = outbox.awaiting_since(decided_by_unix_s=later, limit=10)
+        assert found == ((a_signal(1).event, later), (a_signal(2).event, NOW_UNIX_S))
+        assert outbox.awaiting_since(decided_by_unix_s=later, limit=1) == found[:1]
+        assert outbox.awaiting_since(decided_by_unix_s=0.0, limit=10) == ()
+        outbox.acknowledged(second, outcome="executed")
+        assert outbox.awaiting_since(decided_by_unix_s=later, limit=10) == found[:1]
+
+
 def test_only_kills_wait_for_an_answer_and_only_where_one_may_come(path: Path) -> None:
     """A review is for people; standard output never answers."""
     with Outbox.open(path) as outbox:

@@ -1,13 +1,15 @@
 """streamguard.enforce.outbox_probe: what opening would say, with nothing made and nothing changed."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.outbox_probe import OutboxProbe, probe_outbox
+from streamguard.enforce.outbox_probe import LEAST_ROOM_BYTES, OutboxProbe, check_room, probe_outbox
 from streamguard.errors import OutboxError
 from tests.kill_signals import a_signal
 
@@ -83,3 +85,27 @@ def test_what_this_user_may_not_write_is_said_to_be_anothers(path: Path, monkeyp
     monkeypatch.setattr("os.geteuid", lambda: owner + 1)
     with pytest.raises(OutboxError, match=r"sqlite cannot be written; .*sqlite belongs to .*\(chown\)"):
         probe_outbox(path)
+
+
+@pytest.mark.parametrize(
+    ("room", "files_left", "problem"),
+    [(LEAST_ROOM_BYTES - 1024, 1, "16383 KiB of at least 16384 KiB left"), (1 << 40, 0, "room for no file left")],
+)
+def test_a_full_disk_is_an_error(
+    *, path: Path, monkeypatch: pytest.MonkeyPatch, room: int, files_left: int, problem: str
+) -> None:
+    """Also one that has bytes and no file left; with what to do."""
+    disk = SimpleNamespace(f_bavail=room // 1024, f_frsize=1024, f_favail=files_left, f_files=100)
+    monkeypatch.setattr(os, "statvfs", lambda _path: disk)
+    with pytest.raises(OutboxError, match=f"its disk is full: {problem}; make room"):
+        check_room(path)
+
+
+def test_room_enough_is_no_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where files are not counted. A folder that is gone is an error of its own."""
+    disk = SimpleNamespace(f_bavail=LEAST_ROOM_BYTES // 1024, f_frsize=1024, f_favail=0, f_files=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "statvfs", lambda _path: disk)
+        check_room(path)
+    with pytest.raises(OutboxError, match="must lie in a directory that exists"):
+        check_room(path / "none" / "outbox.sqlite")

@@ -81,8 +81,18 @@ def test_pull_urls(url: str) -> None:
 )
 def test_what_is_no_pull_url(url: str) -> None:
     """Also a playlist: it would go on with the last publisher's segments."""
-    with pytest.raises(UsageError, match=r"pull from|open stream"):
+    with pytest.raises(UsageError, match=r"pull from"):
         check_pull_url(url)
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.9:1935", "srt://10.0.0.9:1935", "http://h/x.m3u8"])
+def test_a_pull_url_of_another_kind_is_told_with_its_key(url: str) -> None:
+    """The next step is a URL that it takes: rtmp(s), and neither HLS nor a file."""
+    with pytest.raises(
+        UsageError, match=r"not an RTMP server; in `pull` of \[\[discover\]\].* give rtmp://HOST:PORT"
+    ) as told:
+        check_pull_url(url)
+    assert "HLS" not in str(told.value)
 
 
 def test_a_secret_in_a_wrong_pull_url_is_not_shown() -> None:

@@ -14,6 +14,7 @@ from streamguard.library.durable import (
     FORMAT,
     check_format,
     library_error,
+    no_library,
     publish_directory,
     read_bounded,
     replace_file,
@@ -98,6 +99,20 @@ def test_no_lock_where_there_is_no_library(tmp_path: Path) -> None:
     with pytest.raises(LibraryMissing), writer_lock(tmp_path / "nowhere", wait_s=0):
         pass
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_where_there_is_no_library_the_path_may_be_wrong(tmp_path: Path) -> None:
+    """Each says what is there instead; to make one is not all that can be done."""
+    file = tmp_path / "file"
+    file.touch()
+    told = {path: str(no_library(path)) for path in (tmp_path, tmp_path / "typo", file)}
+    assert told[tmp_path].endswith(f"there is no library here; {_make(tmp_path)}; or check the path")
+    assert told[tmp_path / "typo"].endswith(f"no such directory; check the path, or {_make(tmp_path / 'typo')}")
+    assert told[file].endswith("not a directory; check the path: a library is one")
+
+
+def _make(library: Path) -> str:
+    return f"make one: streamguard library add --library {library} FILE"
 
 
 def test_reads_are_bounded(tmp_path: Path) -> None:

@@ -223,10 +223,10 @@ def test_a_new_version_takes_over_what_it_knows(tmp_path: Path) -> None:
 
 
 def test_no_library_is_told_from_a_damaged_one(tmp_path: Path) -> None:
-    """A path without a library, a missing one and a file each raise LibraryMissing with the next step."""
+    """A path without a library, a missing one and a file each raise LibraryMissing: the path may be wrong."""
     (tmp_path / "file").write_text("hello")
     for path in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
-        with pytest.raises(LibraryMissing, match="streamguard library add"):
+        with pytest.raises(LibraryMissing, match="check the path"):
             load_snapshot(path)
 
 

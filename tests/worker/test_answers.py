@@ -105,6 +105,21 @@ def test_open_kills_are_a_gauge_that_never_fails(outbox: Outbox) -> None:
     assert str(value(registry, "streamguard_signals_awaiting_ack")) == "nan"
 
 
+def test_a_kill_that_nobody_answers_to_is_worth_a_look(outbox: Outbox) -> None:
+    """From its tenth second on, whatever reading says; it is no reason not to be ready."""
+    signal = a_kill_signal()
+    outbox.append(signal)
+    outbox.delivered(signal.id, at_unix_s=signal.decided_unix_s, awaits_ack=True)
+    metrics, transport = AckMetrics(CollectorRegistry()), StdoutLines(io.StringIO())
+    now = lambda: signal.decided_unix_s + 11  # noqa: E731 - a clock that stands
+    answers = Answers(Config(redis=REDIS), outbox, transport, metrics=metrics, now=now)
+    assert answers.worth_a_look() == []
+    answers.acks("")
+    (reason,) = answers.worth_a_look()
+    assert reason.startswith("1 kill without an enforcer's answer for over 10 s")
+    assert "streamguard doctor" in reason
+
+
 def test_kills_are_sent_again_where_somebody_may_answer() -> None:
     """With Redis, and where the worker enforces by itself; a pipe never answers."""
     assert again_every_s(Config()) is None

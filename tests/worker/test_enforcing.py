@@ -10,11 +10,10 @@ from pydantic import SecretStr
 
 from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, SignalsConfig
 from streamguard.enforce.desk import ServerState, ServerStatus
-from streamguard.enforce.enforcer import Result, Settled
 from streamguard.errors import SignalsRejected, UsageError
 from streamguard.worker.complaints import Complaint
-from streamguard.worker.enforcing import EnforceService, log_server, log_settled, media_servers
-from tests.enforce.orders import a_kill, an_order
+from streamguard.worker.enforcing import EnforceService, log_server, media_servers
+from tests.enforce.orders import a_kill
 from tests.kill_signals import KEY
 from tests.local_servers import free_ports
 from tests.redis_servers import PASSWORD, RedisServer
@@ -62,15 +61,6 @@ def test_a_trouble_that_goes_on_is_told_once_a_minute(logs: Logs) -> None:
         (121, False),
         (130, True),
     ]
-
-
-def test_each_end_of_a_signal_is_a_line(logs: Logs) -> None:
-    """A failure is an error: a person should cut the stream."""
-    log_settled(an_order(), Settled(Result.FAILED, "connection refused"))
-    log_settled(an_order(), Settled(Result.EXECUTED, "cut", (("gone", 0.0512),)))
-    failed, done = named(logs, "enforced")
-    assert (failed["log_level"], failed["why"], failed["stream"]) == ("error", "connection refused", "live/cam")
-    assert (done["log_level"], done["seconds"]) == ("warning", 0.051)
 
 
 def test_what_comes_in_heaps_is_one_line(redis_server: RedisServer, logs: Logs) -> None:
@@ -150,9 +140,9 @@ def test_a_server_that_needs_a_hand_is_a_reason(redis_server: RedisServer) -> No
 
 
 def test_a_port_in_use_is_told(redis_server: RedisServer) -> None:
-    """Before anything is cut."""
+    """Before anything is cut, with the option and the key that are an enforcer's."""
     (port,) = free_ports(1)
     with running(a_config(redis_server.url, port=port)) as service:
         assert service.http_url == f"http://127.0.0.1:{port}"
-        with pytest.raises(UsageError, match="serve metrics on"):
+        with pytest.raises(UsageError, match=r"choose another one with --http-port or \[enforce\] http_port"):
             EnforceService(a_config(redis_server.url, port=port), tell=lambda _event: None)

@@ -23,6 +23,7 @@ from streamguard.errors import LibraryMissing, OutboxError, SignalsRejected, Usa
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.review.explanation import load, what_differs
 from streamguard.types import StreamId
+from streamguard.worker.answers import Answers
 from streamguard.worker.evidence import DIRECTORY
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import WatchService, open_library, supervisor_options
@@ -249,6 +250,15 @@ def test_a_library_that_is_damaged_meanwhile_keeps_serving(tmp_path: Path, clips
         current.write_bytes(good)
         eventually(lambda: not run.readiness()["library_problem"], what="its end")
     assert len([line for line in logs if line["event"] == "library_not_loaded"]) == 1
+
+
+def test_what_is_worth_a_look_leaves_it_ready(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among the reasons, with 200: restarting the worker would not bring an enforcer back."""
+    monkeypatch.setattr(Answers, "worth_a_look", lambda _self: ["nobody answers"])
+    (port,) = free_ports(1)
+    with running(WatchService(config(library, tmp_path, http__port=port), [nobody()])) as run:
+        status, body = run.get("/readyz")
+        assert (status, json.loads(body)["ready"], json.loads(body)["reasons"]) == (200, True, ["nobody answers"])
 
 
 def test_a_drain_shows_and_ends_in_time(library: Path, tmp_path: Path, clips: Clips) -> None:
