@@ -11,7 +11,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test lint format bench fuzz lock clean
+.PHONY: help demo install test lint format bench fuzz lock clean slow
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ format: $(VENV)/.dev ## Put the code in its usual form, and mend what ruff can m
 
 bench: $(VENV)/.bench $(VENV)/.peers ## Measure what streams and look-ups cost, in an hour; QUICK=1: in five minutes; WRITE=1: into docs/
 	@$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
+slow: $(VENV)/.dev ## Run the tests that `make test` leaves out: half a minute each, or more
+	@$(BIN)/python -m pytest -m slow
 
 fuzz: $(VENV)/.dev ## Watch 10,000 damaged streams beside five healthy ones (STREAMS=500: fewer); needs nginx-rtmp and ffmpeg
 	@$(BIN)/python -m tests.faults.fuzz --streams $(or $(STREAMS),10000)

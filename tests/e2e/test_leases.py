@@ -5,6 +5,8 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup, Worker
 from tests.local_servers import RtmpServer
@@ -44,6 +46,7 @@ def until_taken_over(by: Worker, *, within_s: float) -> None:
     eventually(lambda: watched(by) == set(NAMES), timeout_s=within_s, what="the other one has all")
 
 
+@pytest.mark.slow
 def test_streams_of_a_worker_that_is_gone_are_watched_by_the_other(
     rtmp_server: RtmpServer, redis_server: RedisServer, *, clips: Clips, library: Path, start_worker: StartWorker
 ) -> None:
