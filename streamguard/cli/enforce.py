@@ -1,12 +1,11 @@
 """`streamguard enforce`: the hand beside the media server."""
 
-import signal
 import threading
 from pathlib import Path
-from types import FrameType
 
 import click
 
+from streamguard.cli.draining import drain_on_signals
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.config import load_config
@@ -97,7 +96,7 @@ def enforce(
         accept_unsigned=accept_unsigned or config.enforce.accept_unsigned,
         tell=_nowhere if printer is None else printer.hand_in,
     )
-    _stop_on_signals(service)
+    drain_on_signals(service.stop)
     if stop_after is not None:
         timer = threading.Timer(stop_after, service.stop)
         timer.daemon = True
@@ -106,17 +105,6 @@ def enforce(
     if printer is not None:
         printer.close()
     return EXIT_OK
-
-
-def _stop_on_signals(service: EnforceService) -> None:
-    """The first SIGTERM or Ctrl-C drains; a second Ctrl-C interrupts."""
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        service.stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
 
 
 def _nowhere(_event: str) -> None:

@@ -1,12 +1,11 @@
 """`streamguard gate`: answers a media server's hooks, and refuses publishers that were struck."""
 
-import signal
 import threading
 from pathlib import Path
-from types import FrameType
 
 import click
 
+from streamguard.cli.draining import drain_on_signals
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.config import load_config
@@ -64,13 +63,7 @@ def gate(
     config = load_config(config_path, overrides={name: value for name, value in given.items() if value is not None})
     set_up_logs(config.log)
     stop = threading.Event()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
+    drain_on_signals(stop.set)
     secret = config.gate.ovenmediaengine_secret
     hooks = hooks_with_secrets(ovenmediaengine=None if secret is None else secret.get_secret_value().encode())
     GateService(config, hooks=hooks).run(stop, stop_after_s=stop_after_s)

@@ -12,8 +12,7 @@ from typing import Any
 from streamguard.config import Config
 from streamguard.enforce.permits import Standing
 from streamguard.enforce.redis_script import ScriptRunner, load_script
-from streamguard.enforce.redis_url import RedisTarget
-from streamguard.enforce.strike_reading import checked_target
+from streamguard.enforce.redis_url import RedisTarget, checked_target
 from streamguard.enforce.strikes import fit
 from streamguard.errors import UsageError
 

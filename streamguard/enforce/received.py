@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, NoReturn
+from typing import Any
 
 from streamguard.enforce.events import event_type
 from streamguard.enforce.redis_streams import MAX_EVENT_BYTES
 from streamguard.errors import SignalNotUnderstood
+from streamguard.servers.json_words import no_constants
 from streamguard.signing import verify
 from streamguard.types import Verdict
 
@@ -80,7 +81,7 @@ def read_signal(fields: Mapping[bytes, bytes]) -> ReceivedSignal:
     try:
         payload = raw.decode("utf-8")
         signature = fields.get(b"sig", b"")[:_LONGEST_NAME].decode("utf-8")
-        event = json.loads(payload, parse_constant=_no_constants, parse_float=_finite)
+        event = json.loads(payload, parse_constant=no_constants, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise _not_understood("not UTF-8") from error
     except (ValueError, RecursionError) as error:
@@ -142,11 +143,6 @@ def _time(fields: dict[str, Any], name: str) -> datetime:
     if moment.utcoffset() is None:
         raise _not_understood(f"`{name}` names no time zone")
     return moment
-
-
-def _no_constants(name: str) -> NoReturn:
-    """Python reads NaN and Infinity; JSON has neither."""
-    raise ValueError(name)
 
 
 def _finite(digits: str) -> float:

@@ -9,8 +9,8 @@ from redis.exceptions import NoScriptError, RedisError
 from streamguard.enforce.redis_connect import connect
 from streamguard.enforce.redis_errors import our_errors
 from streamguard.enforce.redis_limits import Client, no_redis
-from streamguard.enforce.redis_url import RedisKind, RedisTarget, parse_redis_url
-from streamguard.errors import SignalRefused, SignalsError, SignalsUnreachable, UsageError
+from streamguard.enforce.redis_url import RedisTarget, checked_target
+from streamguard.errors import SignalRefused, SignalsError, SignalsUnreachable
 from streamguard.signing import sign
 from streamguard.types import KillSignal
 
@@ -36,10 +36,7 @@ class RedisStreams:
         self, target: str | RedisTarget, *, prefix: str, timeout_s: float, keep_s: float, key: bytes | None = None
     ) -> None:
         """`key` signs; without one `sig` is empty. Raises UsageError: the URL, or a prefix that a Cluster splits."""
-        self.target = parse_redis_url(target) if isinstance(target, str) else target
-        if self.target.kind is RedisKind.CLUSTER and not has_hash_tag(prefix):
-            problem = "a Cluster may keep the keys on different nodes"
-            raise UsageError("use Redis prefix", prefix, problem, hint="put a part of it in braces: {streamguard}:")
+        self.target = checked_target(target, prefix=prefix)
         self._prefix = prefix
         self._timeout_s = timeout_s
         self._keep_s = int(keep_s)
@@ -96,10 +93,3 @@ class RedisStreams:
             # A fresh start next time: a Cluster's map, a Sentinel's master or a login may have changed.
             self.close()
             raise
-
-
-def has_hash_tag(prefix: str) -> bool:
-    """Whether a Cluster puts all keys with this prefix in one slot: by the text in its first braces."""
-    _, brace, rest = prefix.partition("{")
-    tag, closing, _ = rest.partition("}")
-    return bool(brace and closing and tag)

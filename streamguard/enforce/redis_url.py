@@ -170,3 +170,19 @@ def _shown_path(service: str, db: int) -> str:
 
 def _wrong(scheme: str, problem: str, *, hint: str) -> UsageError:
     return UsageError("read Redis URL", f"{scheme}://...", problem, hint=hint)
+
+
+def checked_target(target: str | RedisTarget, *, prefix: str) -> RedisTarget:
+    """Raises UsageError: the URL, or a prefix that a Cluster splits."""
+    parsed = parse_redis_url(target) if isinstance(target, str) else target
+    if parsed.kind is RedisKind.CLUSTER and not has_hash_tag(prefix):
+        problem = "a Cluster may keep the keys on different nodes"
+        raise UsageError("use Redis prefix", prefix, problem, hint="put a part of it in braces: {streamguard}:")
+    return parsed
+
+
+def has_hash_tag(prefix: str) -> bool:
+    """Whether a Cluster puts all keys with this prefix in one slot: by the text in its first braces."""
+    _, brace, rest = prefix.partition("{")
+    tag, closing, _ = rest.partition("}")
+    return bool(brace and closing and tag)

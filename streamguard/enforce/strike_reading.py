@@ -6,11 +6,9 @@ from typing import Any
 
 from streamguard.core.strikes import Records
 from streamguard.enforce.redis_limits import Client, no_redis
-from streamguard.enforce.redis_streams import has_hash_tag
-from streamguard.enforce.redis_url import RedisKind, RedisTarget, parse_redis_url
+from streamguard.enforce.redis_url import RedisKind, RedisTarget
 from streamguard.enforce.strike_records import read_records
 from streamguard.enforce.strikes import LONGEST_KEY
-from streamguard.errors import UsageError
 
 _KEYS_A_PAGE = 200
 _MOST_PAGES = 10_000
@@ -32,15 +30,6 @@ class StrikeNames:
 
     def of(self, key: str) -> str:
         return f"{self.prefix}strikes:{key}"
-
-
-def checked_target(target: str | RedisTarget, *, prefix: str) -> RedisTarget:
-    """Raises UsageError: the URL, or a prefix that a Cluster splits."""
-    parsed = parse_redis_url(target) if isinstance(target, str) else target
-    if parsed.kind is RedisKind.CLUSTER and not has_hash_tag(prefix):
-        problem = "a Cluster may keep the keys on different nodes"
-        raise UsageError("use Redis prefix", prefix, problem, hint="put a part of it in braces: {streamguard}:")
-    return parsed
 
 
 def redis_now_ms(client: Client, target: RedisTarget) -> int:

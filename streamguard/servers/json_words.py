@@ -27,7 +27,7 @@ class Words:
         if sum(body.count(sign) for sign in (b"{", b"[", b",")) > MAX_PARTS:
             raise self.odd(f"more than {MAX_PARTS} parts")
         try:
-            found = json.loads(body.decode("utf-8"), parse_constant=_no_constants)
+            found = json.loads(body.decode("utf-8"), parse_constant=no_constants)
         except (ValueError, RecursionError):
             raise self.odd("not JSON") from None
         return self._fields(found, "it")
@@ -82,6 +82,6 @@ class Words:
         return value
 
 
-def _no_constants(name: str) -> NoReturn:
+def no_constants(name: str) -> NoReturn:
     """Python reads NaN and Infinity; JSON has neither."""
     raise ValueError(name)

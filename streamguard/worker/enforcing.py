@@ -15,8 +15,8 @@ from streamguard.enforce.desk import Desk, DeskOptions, PermitBook, ServerState,
 from streamguard.enforce.enforcement import Enforcement, EnforcerIdentity
 from streamguard.enforce.enforcer import Order, Settled, Terms
 from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
+from streamguard.enforce.redis_url import checked_target
 from streamguard.enforce.strike_ledger import open_ledger
-from streamguard.enforce.strike_reading import checked_target
 from streamguard.enforce.teller import Teller
 from streamguard.errors import UsageError
 from streamguard.servers.known import media_server
