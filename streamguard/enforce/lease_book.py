@@ -9,11 +9,10 @@ from importlib import resources
 from redis.exceptions import NoScriptError, RedisError
 
 from streamguard.core.leases import Fleet, Lease, Member, WorkerId
-from streamguard.enforce.redis_connect import connect
+from streamguard.enforce.redis_connect import connect, redis_now_ms
 from streamguard.enforce.redis_errors import our_errors
 from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
 from streamguard.enforce.redis_url import RedisTarget, checked_target
-from streamguard.enforce.strike_reading import redis_now_ms
 from streamguard.errors import SignalsError
 from streamguard.types import StreamId
 

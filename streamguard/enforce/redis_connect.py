@@ -29,6 +29,16 @@ def connect(url: str | RedisTarget, *, timeout_s: float) -> Client:
         return LimitedClient(_client(target, _settings(target, allowance), allowance), allowance)
 
 
+def redis_now_ms(client: Client, target: RedisTarget) -> int:
+    """Unix milliseconds by Redis's clock: those of workers and operators may be wrong. Raises UnreadableReply."""
+    # A Cluster's client would ask every node.
+    where: dict[str, Any] = {"target_nodes": "random"} if target.kind is RedisKind.CLUSTER else {}
+    match client.execute_command("TIME", **where):
+        case (int(seconds), int(microseconds)):
+            return seconds * 1000 + microseconds // 1000
+    raise no_redis()
+
+
 def client_of(target: RedisTarget, allowance: Allowance) -> Any:  # noqa: ANN401 - redis-py's clients share no type
     """redis-py's own, for what takes more than commands; the caller renews its allowance. Raises redis-py's errors."""
     return _client(target, _settings(target, allowance), allowance)

@@ -15,11 +15,11 @@ from redis.exceptions import NoScriptError, RedisError
 from streamguard.config import Config
 from streamguard.core.strikes import Lift, Records, lifted, standing, struck
 from streamguard.enforce.account_claims import MOST_CLAIMS, account_keys, claims_name
-from streamguard.enforce.redis_connect import connect
+from streamguard.enforce.redis_connect import connect, redis_now_ms
 from streamguard.enforce.redis_errors import our_errors
 from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
 from streamguard.enforce.redis_url import RedisTarget, checked_target
-from streamguard.enforce.strike_reading import StrikeNames, active_records, redis_now_ms
+from streamguard.enforce.strike_reading import StrikeNames, active_records
 from streamguard.enforce.strike_records import audit_json, read_audit, read_records, records_json
 from streamguard.enforce.strikes import ENFORCER, AuditEntry, Strike, StrikeTerms, StruckKey, fit, read_key, record_of
 from streamguard.errors import SignalsError, SignalsUnreachable, UsageError

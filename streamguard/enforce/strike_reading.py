@@ -1,12 +1,10 @@
-"""How strikes are found in Redis: the names of their keys, Redis's clock, and all that are active, page by page."""
+"""How strikes are found in Redis: the names of their keys, and all that are active, page by page."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from streamguard.core.strikes import Records
 from streamguard.enforce.redis_limits import Client, no_redis
-from streamguard.enforce.redis_url import RedisKind, RedisTarget
 from streamguard.enforce.strike_records import read_records
 from streamguard.enforce.strikes import LONGEST_KEY
 
@@ -30,16 +28,6 @@ class StrikeNames:
 
     def of(self, key: str) -> str:
         return f"{self.prefix}strikes:{key}"
-
-
-def redis_now_ms(client: Client, target: RedisTarget) -> int:
-    """Unix milliseconds by Redis's clock: those of workers and operators may be wrong. Raises UnreadableReply."""
-    # A Cluster's client would ask every node.
-    where: dict[str, Any] = {"target_nodes": "random"} if target.kind is RedisKind.CLUSTER else {}
-    match client.execute_command("TIME", **where):
-        case (int(seconds), int(microseconds)):
-            return seconds * 1000 + microseconds // 1000
-    raise no_redis()
 
 
 def active_records(client: Client, names: StrikeNames) -> Iterator[tuple[str, Records]]:
