@@ -13,8 +13,11 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
+from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.cli.library_quarantine import quarantine
 from streamguard.cli.library_shard import merge, shard
+from streamguard.cli.library_sources import exchange
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.inspection import Problem
@@ -31,7 +34,7 @@ def library() -> None:
     """
 
 
-for command in (add, shard, merge):
+for command in (add, shard, merge, import_, export, exchange, quarantine):
     library.add_command(command)
 
 
