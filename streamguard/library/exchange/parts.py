@@ -33,6 +33,9 @@ _BATCH_HASHES = 1 << 18
 
 _BEST_QUALITY = 100
 _ORIGIN = "exchange:"
+_OF_PART = """SELECT hashes.code, hashes.quality, hashes.source FROM parts CROSS JOIN hashes ON hashes.kind = ?
+    AND hashes.code BETWEEN parts.first AND parts.last AND hashes.part = parts.number
+    WHERE parts.number = ? AND hashes.state = ? ORDER BY hashes.code"""
 
 Progress = Callable[[int, int], None]
 
@@ -56,10 +59,7 @@ def hash_at(book: Book, part: str, *, reference_us: int) -> tuple[Source, bytes]
     if found is None:
         return None
     number, at = int(found[2]), reference_us // (APART_S * 1_000_000)
-    rows = book.rows(
-        "SELECT code, source FROM hashes WHERE kind = ? AND part = ? ORDER BY code LIMIT 1 OFFSET ?",
-        *(HashKind.PDQ, number, at),
-    )
+    rows = book.rows(f"{_OF_PART} LIMIT 1 OFFSET ?", HashKind.PDQ, number, HashState.LIVE, at)
     sources = {source.number: source for source in book.sources()}
     for row in rows:
         source = sources[row["source"]]
@@ -78,7 +78,7 @@ def plan(book: Book) -> None:
         run(
             """UPDATE hashes SET part = ? WHERE kind = ? AND code BETWEEN ? AND ? AND source = ? AND part IS NULL
                AND state = ?""",
-            (_new_part(book, source), HashKind.PDQ, first, last, source, HashState.LIVE),
+            (_new_part(book, source, between=(first, last)), HashKind.PDQ, first, last, source, HashState.LIVE),
         )
     for row in run("SELECT source, name FROM films WHERE part IS NULL AND state = ?", (HashState.LIVE,)).fetchall():
         number = _new_part(book, row["source"])
@@ -135,10 +135,7 @@ def _made(book: Book, source: Source, number: int) -> Iterator[tuple[NewItem, Re
         if reference.prints:
             yield _item(source, number, reference, film=row["name"]), reference
         return
-    rows = book.rows(
-        "SELECT code, quality FROM hashes WHERE kind = ? AND part = ? AND state = ? ORDER BY code",
-        *(HashKind.PDQ, number, HashState.LIVE),
-    )
+    rows = book.rows(_OF_PART, HashKind.PDQ, number, HashState.LIVE)
     if rows:
         reference = list_reference([Hash(row["code"], row["quality"]) for row in rows], tells_when=source.may_kill)
         yield _item(source, number, reference), reference
@@ -180,8 +177,10 @@ def _drop(book: Book, library: Library, sources: dict[int, Source]) -> None:
         _forget(book, [row["number"] for row in dropping])
 
 
-def _new_part(book: Book, source: int) -> int:
-    made = book.connection.execute("INSERT INTO parts (source, state) VALUES (?, ?)", (source, PartState.WRITING))
+def _new_part(book: Book, source: int, *, between: tuple[bytes | None, bytes | None] = (None, None)) -> int:
+    made = book.connection.execute(
+        "INSERT INTO parts (source, state, first, last) VALUES (?, ?, ?, ?)", (source, PartState.WRITING, *between)
+    )
     return int(made.lastrowid or 0)
 
 

@@ -27,7 +27,9 @@ SCHEMA = (
        may_kill INTEGER NOT NULL, exchange TEXT NOT NULL, settings TEXT NOT NULL, checkpoint TEXT NOT NULL,
        fetched_unix_s REAL)""",
     "CREATE TABLE remarks (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE parts (number INTEGER PRIMARY KEY AUTOINCREMENT, source INTEGER NOT NULL, state INTEGER NOT NULL)",
+    # `first` and `last`: its hashes lie between these, so that they are found without an index of their own.
+    """CREATE TABLE parts (number INTEGER PRIMARY KEY AUTOINCREMENT, source INTEGER NOT NULL, state INTEGER NOT NULL,
+       first BLOB, last BLOB)""",
     # Sorted by hash, as a list is written: two million go in in the order of the tree. No other index: it would
     # cost as much again, and what is rare (a part's hashes, a source's) may look at all of them.
     """CREATE TABLE hashes (kind INTEGER NOT NULL, code BLOB NOT NULL, source INTEGER NOT NULL, part INTEGER,
