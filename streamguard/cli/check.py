@@ -19,8 +19,8 @@ from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.evidence_file import to_bytes
-from streamguard.enforce.evidence_store import EvidenceStore
+from streamguard.enforce.evidence.file import to_bytes
+from streamguard.enforce.evidence.store import EvidenceStore
 from streamguard.errors import EvidenceError, counted
 from streamguard.types import Decision, StreamId
 from streamguard.worker.evidence import evidence_of

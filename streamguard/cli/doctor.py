@@ -20,8 +20,8 @@ from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.cli.targets import stream_specs, with_servers
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.outbox_probe import OutboxProbe, check_room, probe_outbox
-from streamguard.enforce.redis_streams import RedisStreams
+from streamguard.enforce.outbox.probe import OutboxProbe, check_room, probe_outbox
+from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import (
     EvidenceError,
     OutboxError,

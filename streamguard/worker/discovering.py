@@ -8,8 +8,8 @@ from functools import partial
 from typing import Protocol
 
 from streamguard.config import Config, DiscoverConfig
-from streamguard.enforce.publisher_hints import PublisherHints
-from streamguard.enforce.redis_url import RedisTarget, parse_redis_url
+from streamguard.enforce.gate.publisher_hints import PublisherHints
+from streamguard.enforce.redis.url import RedisTarget, parse_redis_url
 from streamguard.errors import UsageError
 from streamguard.ingest.discovery import Discovery, DiscoveryOptions, DiscoveryState, Lister, Target
 from streamguard.ingest.pull import check_pull_url

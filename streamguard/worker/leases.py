@@ -26,7 +26,7 @@ from streamguard.core.leases import (
     to_claim,
     to_offer,
 )
-from streamguard.enforce.lease_book import LEASE_S, Wishes
+from streamguard.enforce.sharing.lease_book import LEASE_S, Wishes
 from streamguard.errors import SignalsError, SignalsRejected
 from streamguard.types import StreamId, Verdict
 from streamguard.worker.matcher import Matched

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client import Counter as TotalCounter
 
 from streamguard.core.sampling import Attention
-from streamguard.enforce.publisher_hints import PublisherHints
+from streamguard.enforce.gate.publisher_hints import PublisherHints
 from streamguard.ingest.discovery import DiscoveryState
 from streamguard.ingest.sources import Pulled, Way
 from streamguard.worker.ack_metrics import AckMetrics

@@ -14,11 +14,11 @@ from streamguard.config import Config
 from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.rules import BUILT_IN_RULES
-from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
-from streamguard.enforce.local_enforcer import LocalEnforcer
-from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.stdout_lines import StdoutLines, TextStream
+from streamguard.enforce.cutting.local_enforcer import LocalEnforcer
+from streamguard.enforce.outbox.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.signals.redis_streams import RedisStreams
+from streamguard.enforce.signals.stdout_lines import StdoutLines, TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder

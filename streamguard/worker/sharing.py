@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from streamguard.config import Config
-from streamguard.enforce.lease_book import LeaseBook
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.shared_streams import SharedStreams
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.sharing.lease_book import LeaseBook
+from streamguard.enforce.sharing.shared_streams import SharedStreams
 from streamguard.errors import UsageError
 from streamguard.worker.discovering import Discoveries
 from streamguard.worker.lease_metrics import LeaseMetrics

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from streamguard.enforce.events import kill_signal
+from streamguard.enforce.signals.events import kill_signal
 from streamguard.errors import OutboxError
 from streamguard.types import Decision, KillSignal
 from streamguard.worker.supervisor import Found, Watcher

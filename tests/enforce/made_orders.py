@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from streamguard.enforce.enforcer import Order
-from streamguard.enforce.received import ReceivedSignal, read_signal
+from streamguard.enforce.orders.enforcer import Order
+from streamguard.enforce.signals.received import ReceivedSignal, read_signal
 from streamguard.signing import sign
 from streamguard.types import SessionId, StreamId, Verdict
 from tests.kill_signals import KEY, NOW_UNIX_S, a_decision, addressed

@@ -10,15 +10,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import SecretStr
 
 from streamguard.config import BreakerConfig, Config, DiscoverConfig, EnforceConfig, HoldConfig, RedisConfig
-from streamguard.enforce.acks import Outcome
-from streamguard.enforce.desk import ServerState, ServerStatus
-from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.stdout_lines import StdoutLines
+from streamguard.enforce.cutting.desk import ServerState, ServerStatus
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.signals.acks import Outcome
+from streamguard.enforce.signals.stdout_lines import StdoutLines
 from streamguard.errors import UsageError
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.answers import AGAIN_EVERY_S, TELL_EVERY_S, Answers, again_every_s, local_enforcer
 from streamguard.worker.metrics import Metrics
-from tests.enforce.test_local_enforcer import a_signal as a_kill_signal
+from tests.enforce.cutting.test_local_enforcer import a_signal as a_kill_signal
 from tests.kill_signals import NOW_UNIX_S, a_signal
 from tests.waiting import eventually
 from tests.worker.conftest import Logs

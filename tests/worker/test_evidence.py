@@ -8,9 +8,9 @@ import pytest
 
 from streamguard.config import Config, EvidenceConfig, SignalsConfig
 from streamguard.core.replay import replay
-from streamguard.enforce.events import kill_signal
-from streamguard.enforce.evidence_file import from_bytes
-from streamguard.enforce.evidence_store import EvidenceStore
+from streamguard.enforce.evidence.file import from_bytes
+from streamguard.enforce.evidence.store import EvidenceStore
+from streamguard.enforce.signals.events import kill_signal
 from streamguard.errors import EvidenceError
 from streamguard.worker import evidence
 from streamguard.worker.evidence import EvidenceKeeper, evidence_directory, evidence_store

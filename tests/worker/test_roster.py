@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.sampling import Attention
-from streamguard.enforce.events import signal_id
+from streamguard.enforce.signals.events import signal_id
 from streamguard.ingest.options import RtmpNames
 from streamguard.ingest.sources import Alive, Damaged
 from streamguard.types import MediaTime, SessionId, StreamId

@@ -18,7 +18,7 @@ from prometheus_client import generate_latest
 from streamguard.config import Config, load_config
 from streamguard.core.thumbnails import is_thumbnail
 from streamguard.demo.live import Broadcast, LiveServer
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import LibraryMissing, OutboxError, SignalsRejected, UsageError
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.review.explanation import load, what_differs

@@ -16,9 +16,9 @@ from enum import Enum
 from typing import Protocol
 
 from streamguard.core.backoff import delay_s
-from streamguard.enforce.enforcer import Order, Progress, Settled, Step, next_step, without_listing
-from streamguard.enforce.permits import PERMITTED, Permit
-from streamguard.enforce.strikes import Strike, publisher_keys
+from streamguard.enforce.orders.enforcer import Order, Progress, Settled, Step, next_step, without_listing
+from streamguard.enforce.orders.permits import PERMITTED, Permit
+from streamguard.enforce.strikes.strike import Strike, publisher_keys
 from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, UsageError
 from streamguard.servers.server import MediaServer, Publisher
 from streamguard.types import SessionId, StreamId

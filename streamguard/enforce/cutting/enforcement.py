@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamguard.core.backoff import delay_s
-from streamguard.enforce.acks import signed
-from streamguard.enforce.desk import MOST_ORDERS, Desk
-from streamguard.enforce.enforcer import Order, Result, Settled, Terms, ack_of, judge
-from streamguard.enforce.follow import Entry
-from streamguard.enforce.received import ReceivedSignal, read_signal
-from streamguard.enforce.set_aside import SetAside
+from streamguard.enforce.cutting.desk import MOST_ORDERS, Desk
+from streamguard.enforce.cutting.set_aside import SetAside
+from streamguard.enforce.orders.enforcer import Order, Result, Settled, Terms, ack_of, judge
+from streamguard.enforce.signals.acks import signed
+from streamguard.enforce.signals.follow import Entry
+from streamguard.enforce.signals.received import ReceivedSignal, read_signal
 from streamguard.errors import SignalNotUnderstood, SignalsError
 
 READ_FOR_S = 1.0

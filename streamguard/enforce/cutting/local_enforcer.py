@@ -4,12 +4,12 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 
-from streamguard.enforce.desk import Desk
-from streamguard.enforce.enforcer import Order, Result, Settled, Terms, ack_of, judge
-from streamguard.enforce.follow import Entry
-from streamguard.enforce.line_printer import LinePrinter
-from streamguard.enforce.received import read_signal
-from streamguard.enforce.stdout_lines import TextStream
+from streamguard.enforce.cutting.desk import Desk
+from streamguard.enforce.orders.enforcer import Order, Result, Settled, Terms, ack_of, judge
+from streamguard.enforce.signals.follow import Entry
+from streamguard.enforce.signals.line_printer import LinePrinter
+from streamguard.enforce.signals.received import read_signal
+from streamguard.enforce.signals.stdout_lines import TextStream
 from streamguard.errors import SignalNotUnderstood, SignalRefused, SignalsUnreachable
 from streamguard.types import KillSignal
 

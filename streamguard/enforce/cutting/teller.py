@@ -18,10 +18,10 @@ from enum import Enum
 from typing import Protocol
 
 from streamguard.core.backoff import delay_s
-from streamguard.enforce.desk import ASK_AGAIN_S, ASKED_A_SECOND, PermitBook
-from streamguard.enforce.enforcer import is_sound, order_of
-from streamguard.enforce.follow import Entry
-from streamguard.enforce.received import ReceivedSignal, read_signal
+from streamguard.enforce.cutting.desk import ASK_AGAIN_S, ASKED_A_SECOND, PermitBook
+from streamguard.enforce.orders.enforcer import is_sound, order_of
+from streamguard.enforce.signals.follow import Entry
+from streamguard.enforce.signals.received import ReceivedSignal, read_signal
 from streamguard.errors import ServerError, SignalNotUnderstood, SignalsError
 from streamguard.servers.webhook import Notice, Told
 from streamguard.types import Verdict

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamguard.enforce.evidence_file import ID_PATTERN, MOST_FILE_BYTES
+from streamguard.enforce.evidence.file import ID_PATTERN, MOST_FILE_BYTES
 from streamguard.errors import EvidenceError
 from streamguard.regular_files import open_regular, sync_directory
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from streamguard.enforce.account_claims import AccountClaim
-from streamguard.enforce.gate import GateRule, Judgement, Refusals
-from streamguard.enforce.gate_metrics import GateMetrics
-from streamguard.enforce.gate_news import PublisherHint
-from streamguard.enforce.strike_cache import StrikeCache
+from streamguard.enforce.gate.gate import GateRule, Judgement, Refusals
+from streamguard.enforce.gate.metrics import GateMetrics
+from streamguard.enforce.gate.news import PublisherHint
+from streamguard.enforce.strikes.account_claims import AccountClaim
+from streamguard.enforce.strikes.cache import StrikeCache
 from streamguard.errors import ServerNotUnderstood
 from streamguard.servers.hooks import MAX_BODY_BYTES, HookAnswer, HookKind, HookRequest, Hooks, PublishRequest
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 
-from streamguard.enforce.strike_cache import StrikeCache
-from streamguard.enforce.strikes import publisher_keys
+from streamguard.enforce.strikes.cache import StrikeCache
+from streamguard.enforce.strikes.strike import publisher_keys
 from streamguard.servers.hooks import HookKind, PublishRequest
 from streamguard.servers.names import why_unwatchable
 from streamguard.types import StreamId

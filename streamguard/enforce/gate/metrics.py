@@ -4,7 +4,7 @@ from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from streamguard.enforce.gate import Judgement
+from streamguard.enforce.gate.gate import Judgement
 from streamguard.servers.hooks import HookKind
 
 UNKNOWN_HOOK = "unknown"

@@ -5,18 +5,21 @@ They are hints: one that cannot be sent is dropped and counted. The next listing
 strike against it is then by its stream alone.
 """
 
-import hashlib
 import json
 import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import resources
 
 from redis.exceptions import NoScriptError, RedisError
 
-from streamguard.enforce.account_claims import (
+from streamguard.enforce.redis.connect import connect
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis.script import load_script
+from streamguard.enforce.redis.url import RedisTarget
+from streamguard.enforce.strikes.account_claims import (
     CLAIMS_KEPT_S,
     MOST_CLAIMED,
     MOST_CLAIMS,
@@ -24,10 +27,6 @@ from streamguard.enforce.account_claims import (
     claims_index,
     claims_name,
 )
-from streamguard.enforce.redis_connect import connect
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
-from streamguard.enforce.redis_url import RedisTarget
 from streamguard.errors import SignalsError
 from streamguard.servers.hooks import NO_SESSION, HookKind
 from streamguard.types import SessionId, StreamId
@@ -36,8 +35,7 @@ MOST_WAITING = 1000
 _REST_AFTER_FAILURE_S = 1.0
 _LOOK_UP_EVERY_S = 0.5
 _GATHER_S = 0.02
-_SCRIPT = resources.files("streamguard.enforce").joinpath("publish_hints.lua").read_text(encoding="utf-8")
-_SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_SCRIPT = load_script(__name__, "publish_hints.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +123,9 @@ class GateNews:
                     self._client = connect(self._target, timeout_s=self._timeout_s)
                 answer = None
                 with suppress(NoScriptError):  # nothing ran; EVAL teaches it
-                    answer = self._client.execute_command("EVALSHA", _SCRIPT_SHA, *arguments)
+                    answer = self._client.execute_command("EVALSHA", _SCRIPT.sha, *arguments)
                 if answer is None:
-                    self._client.execute_command("EVAL", _SCRIPT, *arguments)
+                    self._client.execute_command("EVAL", _SCRIPT.text, *arguments)
             except UNREADABLE as error:
                 raise no_redis() from error
 

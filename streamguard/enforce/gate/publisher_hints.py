@@ -11,8 +11,8 @@ from collections.abc import Callable
 import structlog
 
 from streamguard.core.backoff import delay_s
-from streamguard.enforce.redis_subscription import Subscription
-from streamguard.enforce.redis_url import RedisTarget
+from streamguard.enforce.redis.subscription import Subscription
+from streamguard.enforce.redis.url import RedisTarget
 from streamguard.errors import SignalsError
 
 CHANNEL = "publishers"

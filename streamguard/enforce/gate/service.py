@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import structlog
 
 from streamguard.config import Config
-from streamguard.enforce.gate import GateRule, Refusals, WhenAway
-from streamguard.enforce.gate_app import GateApp, GateParts
-from streamguard.enforce.gate_http import GateHttp
-from streamguard.enforce.gate_metrics import GateMetrics
-from streamguard.enforce.gate_news import GateNews
-from streamguard.enforce.strike_cache import StrikeCache
-from streamguard.enforce.strike_follower import StrikeFollower
+from streamguard.enforce.gate.app import GateApp, GateParts
+from streamguard.enforce.gate.gate import GateRule, Refusals, WhenAway
+from streamguard.enforce.gate.http_server import GateHttp
+from streamguard.enforce.gate.metrics import GateMetrics
+from streamguard.enforce.gate.news import GateNews
+from streamguard.enforce.strikes.cache import StrikeCache
+from streamguard.enforce.strikes.follower import StrikeFollower
 from streamguard.errors import SignalsError, SignalsRejected, StreamGuardError, UsageError
 from streamguard.servers.hooks import Hooks
 from streamguard.servers.names import why_unwatchable

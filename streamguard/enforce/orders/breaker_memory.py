@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from streamguard.core.breaker import Breaker, BreakerLimits, Scope, counted, is_trusted, lifted
-from streamguard.enforce.enforcer import Order
-from streamguard.enforce.permits import Permit, Standing, breaker_permit, counted_kill
+from streamguard.enforce.orders.enforcer import Order
+from streamguard.enforce.orders.permits import Permit, Standing, breaker_permit, counted_kill
 
 
 class BreakerMemory:

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from streamguard.enforce.acks import Ack, Outcome
-from streamguard.enforce.received import ReceivedSignal, Signature
+from streamguard.enforce.signals.acks import Ack, Outcome
+from streamguard.enforce.signals.received import ReceivedSignal, Signature
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId, Verdict
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamguard.config import Config
-from streamguard.enforce.permits import Standing
-from streamguard.enforce.redis_script import ScriptRunner, load_script
-from streamguard.enforce.redis_url import RedisTarget, checked_target
-from streamguard.enforce.strikes import fit
+from streamguard.enforce.orders.permits import Standing
+from streamguard.enforce.redis.script import ScriptRunner, load_script
+from streamguard.enforce.redis.url import RedisTarget, checked_target
+from streamguard.enforce.strikes.strike import fit
 from streamguard.errors import UsageError
 
-_DECIDE = load_script("decide_hold.lua")
-_LIFT = load_script("lift_breaker.lua")
+_DECIDE = load_script(__name__, "decide_hold.lua")
+_LIFT = load_script(__name__, "lift_breaker.lua")
 MOST_SHOWN = 10_000
 _A_PAGE = 200
 _MOST_BYTES = 65_536

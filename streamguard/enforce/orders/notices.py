@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from urllib.parse import quote
 
-from streamguard.enforce.acks import signed
-from streamguard.enforce.enforcer import Order
-from streamguard.enforce.events import as_text
+from streamguard.enforce.orders.enforcer import Order
+from streamguard.enforce.signals.acks import signed
+from streamguard.enforce.signals.events import as_text
 from streamguard.errors import one_line
 
 _MOST_TEXT = 300

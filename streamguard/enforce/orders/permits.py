@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from streamguard.core.breaker import CountedKill, Scope
-from streamguard.enforce.enforcer import Order, Result
+from streamguard.enforce.orders.enforcer import Order, Result
 
 MARGIN_S = 10.0
 """A hold ends so long before its signal expires: what happens then takes time as well."""

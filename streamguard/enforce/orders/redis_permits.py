@@ -10,16 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamguard.core.breaker import BreakerLimits, Scope
-from streamguard.enforce.breaker_memory import BreakerMemory
-from streamguard.enforce.enforcer import Order, Result
-from streamguard.enforce.notices import NoticeKind, NoticeMaker
-from streamguard.enforce.permits import PERMITTED, HoldTerms, Permit, breaker_permit, counted_kill, held_for_s
-from streamguard.enforce.redis_script import ScriptRunner, load_script
-from streamguard.enforce.redis_url import RedisTarget
+from streamguard.enforce.orders.breaker_memory import BreakerMemory
+from streamguard.enforce.orders.enforcer import Order, Result
+from streamguard.enforce.orders.notices import NoticeKind, NoticeMaker
+from streamguard.enforce.orders.permits import PERMITTED, HoldTerms, Permit, breaker_permit, counted_kill, held_for_s
+from streamguard.enforce.redis.script import ScriptRunner, load_script
+from streamguard.enforce.redis.url import RedisTarget
+from streamguard.enforce.signals.redis_streams import PUBLISH
 from streamguard.errors import SignalsError
 
-_ASK = load_script("ask_permit.lua")
-_PUBLISH = load_script("publish_signal.lua")
+_ASK = load_script(__name__, "ask_permit.lua")
 _OPERATION = "ask for permission in"
 ASK_AGAIN_S = 1.0
 """So long after Redis did not answer it is not asked: each time may take a time-out."""
@@ -123,7 +123,7 @@ class RedisPermits:
         prefix = self._terms.prefix
         keys = (f"{prefix}notices", f"{prefix}sent:{notice.id}")
         arguments = (notice.event, notice.sig, int(self._terms.keep_s))
-        answer = self._runner.run(_PUBLISH, operation="publish notice in", keys=keys, arguments=arguments)
+        answer = self._runner.run(PUBLISH, operation="publish notice in", keys=keys, arguments=arguments)
         return answer == 1
 
     def _keys(self, order: Order) -> tuple[str, ...]:

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamguard.config import Config
-from streamguard.enforce.enforcer import Order, order_of
-from streamguard.enforce.kill_control import KillControl, open_control
-from streamguard.enforce.notices import UNDO_HOLDS_S, NoticeKind, NoticeMaker
-from streamguard.enforce.received import ReceivedSignal, read_signal
-from streamguard.enforce.redis_script import load_script
-from streamguard.enforce.strike_ledger import StrikeLedger, open_ledger
-from streamguard.enforce.strikes import fit
+from streamguard.enforce.orders.enforcer import Order, order_of
+from streamguard.enforce.orders.kill_control import KillControl, open_control
+from streamguard.enforce.orders.notices import UNDO_HOLDS_S, NoticeKind, NoticeMaker
+from streamguard.enforce.redis.script import load_script
+from streamguard.enforce.signals.received import ReceivedSignal, read_signal
+from streamguard.enforce.strikes.ledger import StrikeLedger, open_ledger
+from streamguard.enforce.strikes.strike import fit
 from streamguard.errors import SignalNotUnderstood, UsageError
 from streamguard.signing import signing_key
 from streamguard.types import Verdict
 
-_UNDO = load_script("undo_signal.lua")
+_UNDO = load_script(__name__, "undo_signal.lua")
 _OPERATION = "undo signal in"
 _ENTRIES_A_PAGE = 64
 MOST_ENTRIES = 200_000

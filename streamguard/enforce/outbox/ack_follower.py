@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streamguard.core.backoff import delay_s
-from streamguard.enforce.acks import Outcome, ReceivedAck, read_ack
-from streamguard.enforce.follow import ENTRIES_A_READ, Entry
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.signals.acks import Outcome, ReceivedAck, read_ack
+from streamguard.enforce.signals.follow import ENTRIES_A_READ, Entry
 from streamguard.errors import OutboxError, SignalNotUnderstood, SignalsError, SignalsRejected
 
 READ_FOR_S = 1.0

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from streamguard.core.backoff import delay_s
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import OutboxError, SignalRefused, SignalsRejected, SignalsUnreachable, StreamGuardError
 from streamguard.types import KillSignal
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamguard.enforce.outbox_file import (
+from streamguard.enforce.outbox.file import (
     UNASKED,
     claim,
     identity,
@@ -24,7 +24,7 @@ from streamguard.enforce.outbox_file import (
     outbox_error,
     release,
 )
-from streamguard.enforce.outbox_rows import INSERT, PENDING, UNANSWERED, Row, row_of, signal_of
+from streamguard.enforce.outbox.rows import INSERT, PENDING, UNANSWERED, Row, row_of, signal_of
 from streamguard.errors import OutboxError
 from streamguard.types import KillSignal
 

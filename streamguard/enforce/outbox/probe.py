@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from streamguard.enforce.outbox_file import check_format, is_foreign, lock_file, outbox_error
+from streamguard.enforce.outbox.file import check_format, is_foreign, lock_file, outbox_error
 from streamguard.errors import OutboxError
 
 _HINT = "signals.outbox must lie in a directory that exists and can be written to"

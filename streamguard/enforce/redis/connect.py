@@ -12,9 +12,9 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Allowance, Client, LimitedClient, limit, no_redis
-from streamguard.enforce.redis_url import Credentials, RedisKind, RedisTarget, parse_redis_url
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import UNREADABLE, Allowance, Client, LimitedClient, limit, no_redis
+from streamguard.enforce.redis.url import Credentials, RedisKind, RedisTarget, parse_redis_url
 
 
 def connect(url: str | RedisTarget, *, timeout_s: float) -> Client:

@@ -24,8 +24,8 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import MasterNotFoundError
 
-from streamguard.enforce.redis_limits import UnreadableReply
-from streamguard.enforce.redis_url import RedisTarget
+from streamguard.enforce.redis.limits import UnreadableReply
+from streamguard.enforce.redis.url import RedisTarget
 from streamguard.errors import SignalsError, SignalsRejected, SignalsUnreachable
 
 _LONGEST_REPLY = 200

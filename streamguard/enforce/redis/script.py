@@ -8,23 +8,24 @@ from importlib import resources
 
 from redis.exceptions import NoScriptError, RedisError
 
-from streamguard.enforce.redis_connect import connect
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
-from streamguard.enforce.redis_url import RedisKind, RedisTarget
+from streamguard.enforce.redis.connect import connect
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis.url import RedisKind, RedisTarget
 from streamguard.errors import SignalsUnreachable
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The text of a .lua file beside this, and its digest, by which Redis knows it."""
+    """The text of a .lua file, and its digest, by which Redis knows it."""
 
     text: str
     sha: str
 
 
-def load_script(name: str) -> Script:
-    text = resources.files("streamguard.enforce").joinpath(name).read_text(encoding="utf-8")
+def load_script(module: str, name: str) -> Script:
+    """The .lua file `name`, which lies beside the file of this module."""
+    text = resources.files(module.rpartition(".")[0]).joinpath(name).read_text(encoding="utf-8")
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from streamguard.enforce.redis_connect import client_of
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Allowance, no_redis
-from streamguard.enforce.redis_url import RedisTarget
+from streamguard.enforce.redis.connect import client_of
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import UNREADABLE, Allowance, no_redis
+from streamguard.enforce.redis.url import RedisTarget
 from streamguard.errors import SignalsUnreachable
 
 _TIMEOUT_S = 3.0

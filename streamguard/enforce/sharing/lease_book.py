@@ -1,26 +1,24 @@
 """Leases on streams, in Redis. Its rule is core/leases.py; each step is one script, lease_steps.lua."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import resources
 
 from redis.exceptions import NoScriptError, RedisError
 
 from streamguard.core.leases import Fleet, Lease, Member, WorkerId
-from streamguard.enforce.redis_connect import connect, redis_now_ms
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
-from streamguard.enforce.redis_url import RedisTarget, checked_target
+from streamguard.enforce.redis.connect import connect, redis_now_ms
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis.script import load_script
+from streamguard.enforce.redis.url import RedisTarget, checked_target
 from streamguard.errors import SignalsError
 from streamguard.types import StreamId
 
 LEASE_S = 5.0
 """A worker that is not heard of for so long has lost its streams."""
 
-_SCRIPT = resources.files("streamguard.enforce").joinpath("lease_steps.lua").read_text(encoding="utf-8")
-_SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_SCRIPT = load_script(__name__, "lease_steps.lua")
 _NOT_OFFERED = "-"
 _LONGEST_NUMBER = 15
 
@@ -106,8 +104,8 @@ class LeaseBook:
     def _run(self, words: list[bytes | str]) -> object:
         client = self._connected()
         with suppress(NoScriptError):  # nothing ran; EVAL teaches it
-            return client.execute_command("EVALSHA", _SCRIPT_SHA, len(self._keys), *words)
-        return client.execute_command("EVAL", _SCRIPT, len(self._keys), *words)
+            return client.execute_command("EVALSHA", _SCRIPT.sha, len(self._keys), *words)
+        return client.execute_command("EVAL", _SCRIPT.text, len(self._keys), *words)
 
     def _connected(self) -> Client:
         if self._client is None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
-from streamguard.enforce.redis_connect import connect
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
-from streamguard.enforce.redis_url import RedisTarget, checked_target
+from streamguard.enforce.redis.connect import connect
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis.url import RedisTarget, checked_target
 from streamguard.errors import SignalsError, UsageError
 from streamguard.types import StreamId
 

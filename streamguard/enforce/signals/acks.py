@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import quote
 
-from streamguard.enforce.events import as_text
+from streamguard.enforce.signals.events import as_text
 from streamguard.errors import SignalNotUnderstood, one_line
 from streamguard.signing import sign, verify
 

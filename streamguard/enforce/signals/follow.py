@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from streamguard.core.backoff import delay_s
-from streamguard.enforce.redis_connect import connect
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import MOST_REPLY_BYTES, UNREADABLE, Client, TooLongReply, no_redis
-from streamguard.enforce.redis_url import RedisTarget
+from streamguard.enforce.redis.connect import connect
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import MOST_REPLY_BYTES, UNREADABLE, Client, TooLongReply, no_redis
+from streamguard.enforce.redis.url import RedisTarget
 from streamguard.errors import SignalsUnreachable, UsageError
 
 LONGEST_BLOCK_S = 2.0

@@ -4,7 +4,7 @@ import queue
 import threading
 from dataclasses import dataclass, field
 
-from streamguard.enforce.stdout_lines import TextStream
+from streamguard.enforce.signals.stdout_lines import TextStream
 from streamguard.errors import SignalsRejected
 
 MOST_WAITING = 1000

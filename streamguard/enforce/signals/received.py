@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from streamguard.enforce.events import event_type
-from streamguard.enforce.redis_streams import MAX_EVENT_BYTES
+from streamguard.enforce.signals.events import event_type
+from streamguard.enforce.signals.redis_streams import MAX_EVENT_BYTES
 from streamguard.errors import SignalNotUnderstood
 from streamguard.servers.json_words import no_constants
 from streamguard.signing import verify

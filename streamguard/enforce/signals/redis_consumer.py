@@ -2,16 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from importlib import resources
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from streamguard.enforce.follow import FIRST_ID, LONGEST_BLOCK_S, READ_TIMEOUT_S, Entry, entry_of, first_id
-from streamguard.enforce.redis_connect import connect
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import MOST_REPLY_BYTES, UNREADABLE, Client, TooLongReply, no_redis
-from streamguard.enforce.redis_url import RedisTarget
+from streamguard.enforce.redis.connect import connect
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import MOST_REPLY_BYTES, UNREADABLE, Client, TooLongReply, no_redis
+from streamguard.enforce.redis.script import load_script
+from streamguard.enforce.redis.url import RedisTarget
+from streamguard.enforce.signals.follow import FIRST_ID, LONGEST_BLOCK_S, READ_TIMEOUT_S, Entry, entry_of, first_id
 from streamguard.errors import SignalsUnreachable
 
 ENTRIES_A_READ = 64
@@ -20,7 +20,7 @@ CLAIMED_AT_ONCE = 1000
 _NEW = ">"
 _SHELF = "shelf"
 """A consumer that never reads. Enforcers have an @ in their names."""
-_SCRIPT = resources.files("streamguard.enforce").joinpath("settle_signal.lua").read_text(encoding="utf-8")
+_SCRIPT = load_script(__name__, "settle_signal.lua")
 _OPERATION = "read signals from"
 
 
@@ -189,7 +189,7 @@ class AckWriter:
         """
         keys = (f"{self._prefix}signals", f"{self._prefix}acks", f"{self._prefix}done:{signal_id}")
         arguments = (self._group, entry_id, event, signature, self._keep_s)
-        answer = self._call("EVAL", _SCRIPT, len(keys), *keys, *arguments)
+        answer = self._call("EVAL", _SCRIPT.text, len(keys), *keys, *arguments)
         if answer not in (0, 1):
             self.close()
             raise SignalsUnreachable("acknowledge signal to", self._target, str(no_redis()))

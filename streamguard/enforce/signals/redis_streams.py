@@ -1,15 +1,14 @@
 """Kill-signals to Redis Streams: each one once in the stream, however often it had to be sent."""
 
-import hashlib
 from contextlib import suppress
-from importlib import resources
 
 from redis.exceptions import NoScriptError, RedisError
 
-from streamguard.enforce.redis_connect import connect
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import Client, no_redis
-from streamguard.enforce.redis_url import RedisTarget, checked_target
+from streamguard.enforce.redis.connect import connect
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import Client, no_redis
+from streamguard.enforce.redis.script import load_script
+from streamguard.enforce.redis.url import RedisTarget, checked_target
 from streamguard.errors import SignalRefused, SignalsError, SignalsUnreachable
 from streamguard.signing import sign
 from streamguard.types import KillSignal
@@ -17,12 +16,12 @@ from streamguard.types import KillSignal
 MAX_EVENT_BYTES = 262_144
 """An event is 1 to 20 kB; consumers refuse anything above this unread."""
 
-_SCRIPT = resources.files("streamguard.enforce").joinpath("publish_signal.lua").read_text(encoding="utf-8")
+PUBLISH = load_script(__name__, "publish_signal.lua")
+"""For whatever goes into the stream of signals, once: notices, too."""
 _PUBLISHED = (0, 1)
 """All that the script answers, when the signal is in the stream: it was there before, or is there now."""
 
 _NO_SCRIPT = object()
-_SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 class RedisStreams:
@@ -49,7 +48,7 @@ class RedisStreams:
 
         Raises SignalsUnreachable (at start that is no reason to stop) or SignalsRejected (that is one).
         """
-        self._call("check Redis", "SCRIPT LOAD", _SCRIPT)
+        self._call("check Redis", "SCRIPT LOAD", PUBLISH.text)
 
     def deliver(self, signal: KillSignal) -> None:
         """Returns when the signal is in the stream. Raises SignalsUnreachable, SignalsRejected, SignalRefused."""
@@ -63,9 +62,9 @@ class RedisStreams:
         keys = (f"{self._prefix}signals", f"{self._prefix}sent:{signal.id}")
         arguments = (len(keys), *keys, signal.event, signature, self._keep_s)
         # A Redis that was restarted has forgotten the script; EVAL teaches it again. NOSCRIPT means that nothing ran.
-        answer = self._call("publish signal", "EVALSHA", _SCRIPT_SHA, *arguments)
+        answer = self._call("publish signal", "EVALSHA", PUBLISH.sha, *arguments)
         if answer is _NO_SCRIPT:
-            answer = self._call("publish signal", "EVAL", _SCRIPT, *arguments)
+            answer = self._call("publish signal", "EVAL", PUBLISH.text, *arguments)
         if not isinstance(answer, int) or answer not in _PUBLISHED:
             # Whatever it is, it did not run our script.
             self.close()

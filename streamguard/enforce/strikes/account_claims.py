@@ -8,7 +8,7 @@ out: a strike against the wrong account would be worse than none.
 import json
 from dataclasses import dataclass
 
-from streamguard.enforce.strikes import LONGEST_KEY, Strike, read_key
+from streamguard.enforce.strikes.strike import LONGEST_KEY, Strike, read_key
 from streamguard.errors import UsageError
 from streamguard.types import SessionId, StreamId
 

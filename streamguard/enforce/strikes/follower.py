@@ -14,13 +14,13 @@ from redis.exceptions import RedisError
 
 from streamguard.core.backoff import delay_s
 from streamguard.core.strikes import Standing, standing
-from streamguard.enforce.redis_connect import connect, redis_now_ms
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
-from streamguard.enforce.redis_url import RedisTarget, checked_target
-from streamguard.enforce.strike_cache import Held, StrikeCache
-from streamguard.enforce.strike_reading import StrikeNames, active_records
-from streamguard.enforce.strike_records import read_audit
+from streamguard.enforce.redis.connect import connect, redis_now_ms
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis.url import RedisTarget, checked_target
+from streamguard.enforce.strikes.cache import Held, StrikeCache
+from streamguard.enforce.strikes.reading import StrikeNames, active_records
+from streamguard.enforce.strikes.records import read_audit
 from streamguard.errors import SignalsError
 
 BLOCK_S = 1.0

@@ -4,28 +4,35 @@
 `<prefix>strikes:audit` who changed what, when and why; gates learn of each change from that.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import resources
 from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
 from streamguard.config import Config
 from streamguard.core.strikes import Lift, Records, lifted, standing, struck
-from streamguard.enforce.account_claims import MOST_CLAIMS, account_keys, claims_name
-from streamguard.enforce.redis_connect import connect, redis_now_ms
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_limits import UNREADABLE, Client, no_redis
-from streamguard.enforce.redis_url import RedisTarget, checked_target
-from streamguard.enforce.strike_reading import StrikeNames, active_records
-from streamguard.enforce.strike_records import audit_json, read_audit, read_records, records_json
-from streamguard.enforce.strikes import ENFORCER, AuditEntry, Strike, StrikeTerms, StruckKey, fit, read_key, record_of
+from streamguard.enforce.redis.connect import connect, redis_now_ms
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis.script import load_script
+from streamguard.enforce.redis.url import RedisTarget, checked_target
+from streamguard.enforce.strikes.account_claims import MOST_CLAIMS, account_keys, claims_name
+from streamguard.enforce.strikes.reading import StrikeNames, active_records
+from streamguard.enforce.strikes.records import audit_json, read_audit, read_records, records_json
+from streamguard.enforce.strikes.strike import (
+    ENFORCER,
+    AuditEntry,
+    Strike,
+    StrikeTerms,
+    StruckKey,
+    fit,
+    read_key,
+    record_of,
+)
 from streamguard.errors import SignalsError, SignalsUnreachable, UsageError
 
-_SCRIPT = resources.files("streamguard.enforce").joinpath("write_strikes.lua").read_text(encoding="utf-8")
-_SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_SCRIPT = load_script(__name__, "write_strikes.lua")
 _TRIES = 32
 _ENTRIES_A_PAGE = 200
 MOST_AUDIT = 100_000
@@ -142,9 +149,9 @@ class StrikeLedger:
         keys = (self._names.audit, self._names.active, *(self._names.of(key) for key in changed))
         answer = None
         with suppress(NoScriptError):  # nothing ran; EVAL teaches it
-            answer = client.execute_command("EVALSHA", _SCRIPT_SHA, len(keys), *keys, *arguments)
+            answer = client.execute_command("EVALSHA", _SCRIPT.sha, len(keys), *keys, *arguments)
         if answer is None:
-            answer = client.execute_command("EVAL", _SCRIPT, len(keys), *keys, *arguments)
+            answer = client.execute_command("EVAL", _SCRIPT.text, len(keys), *keys, *arguments)
         if not isinstance(answer, int):
             raise no_redis()
         return answer == _WRITTEN

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from streamguard.core.strikes import Lift, Records, lifted, standing, struck
-from streamguard.enforce.strikes import (
+from streamguard.enforce.strikes.strike import (
     ENFORCER,
     AuditEntry,
     Strike,

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamguard.core.strikes import Records
-from streamguard.enforce.redis_limits import Client, no_redis
-from streamguard.enforce.strike_records import read_records
-from streamguard.enforce.strikes import LONGEST_KEY
+from streamguard.enforce.redis.limits import Client, no_redis
+from streamguard.enforce.strikes.records import read_records
+from streamguard.enforce.strikes.strike import LONGEST_KEY
 
 _KEYS_A_PAGE = 200
 _MOST_PAGES = 10_000

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from streamguard.core.strikes import Lift, Records, Standing, StrikeRecord
-from streamguard.enforce.strikes import LONGEST_KEY, LONGEST_TEXT, AuditEntry
+from streamguard.enforce.strikes.strike import LONGEST_KEY, LONGEST_TEXT, AuditEntry
 from streamguard.types import SessionId, StreamId
 
 MOST_BYTES = 1 << 20

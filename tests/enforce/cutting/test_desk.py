@@ -1,4 +1,4 @@
-"""streamguard.enforce.desk: strike, list, drop, verify, again and again, for all of a server's orders at once."""
+"""streamguard.enforce.cutting.desk: strike, list, drop, verify, again and again, for all of a server's orders at once."""
 
 import threading
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from streamguard.enforce import desk as desk_module
-from streamguard.enforce.desk import ORDERS_A_ROUND, Desk, DeskOptions, ServerState, ServerStatus, StrikeBook
-from streamguard.enforce.enforcer import Order, Result, Settled
-from streamguard.enforce.strike_memory import StrikeMemory
+from streamguard.enforce.cutting import desk as desk_module
+from streamguard.enforce.cutting.desk import ORDERS_A_ROUND, Desk, DeskOptions, ServerState, ServerStatus, StrikeBook
+from streamguard.enforce.orders.enforcer import Order, Result, Settled
+from streamguard.enforce.strikes.memory import StrikeMemory
 from streamguard.errors import (
     ServerError,
     ServerNotUnderstood,
@@ -20,7 +20,7 @@ from streamguard.errors import (
 )
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId
-from tests.enforce.orders import an_order
+from tests.enforce.made_orders import an_order
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
 from tests.kill_signals import NOW_UNIX_S
 from tests.waiting import eventually

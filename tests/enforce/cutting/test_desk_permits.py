@@ -1,12 +1,12 @@
-"""streamguard.enforce.desk: what an operator or the breaker may say no to, and what waits for a yes."""
+"""streamguard.enforce.cutting.desk: what an operator or the breaker may say no to, and what waits for a yes."""
 
-from streamguard.enforce import desk as desk_module
-from streamguard.enforce.desk import Desk
-from streamguard.enforce.enforcer import Result
-from streamguard.enforce.permits import Permit
-from tests.enforce.orders import an_order
+from streamguard.enforce.cutting import desk as desk_module
+from streamguard.enforce.cutting.desk import Desk
+from streamguard.enforce.orders.enforcer import Result
+from streamguard.enforce.orders.permits import Permit
+from tests.enforce.cutting.test_desk import DOWN, REDIS_AWAY, Bench, a_server
+from tests.enforce.made_orders import an_order
 from tests.enforce.permit_books import FakePermits
-from tests.enforce.test_desk import DOWN, REDIS_AWAY, Bench, a_server
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
 from tests.waiting import eventually
 

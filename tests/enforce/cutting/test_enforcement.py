@@ -1,4 +1,4 @@
-"""streamguard.enforce.enforcement: from Redis to the server and back, whatever becomes of the enforcer or of Redis."""
+"""streamguard.enforce.cutting.enforcement: from Redis to the server and back, whatever becomes of the enforcer or of Redis."""
 
 import json
 import threading
@@ -10,15 +10,15 @@ from typing import Self
 
 import pytest
 
-from streamguard.enforce import enforcement as enforcement_module
-from streamguard.enforce.acks import read_ack
-from streamguard.enforce.desk import Desk
-from streamguard.enforce.enforcement import Enforcement, EnforcerIdentity
-from streamguard.enforce.enforcer import Order, Result, Settled, Terms
-from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.cutting import enforcement as enforcement_module
+from streamguard.enforce.cutting.desk import Desk
+from streamguard.enforce.cutting.enforcement import Enforcement, EnforcerIdentity
+from streamguard.enforce.orders.enforcer import Order, Result, Settled, Terms
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.signals.acks import read_ack
+from streamguard.enforce.signals.redis_consumer import AckWriter, GroupReader, group_of
 from streamguard.errors import ServerUnreachable, SignalsError
-from tests.enforce.orders import Kill, a_kill
+from tests.enforce.made_orders import Kill, a_kill
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
 from tests.kill_signals import KEY
 from tests.redis_servers import RedisServer
@@ -317,7 +317,7 @@ def test_500_signals_at_once(redis_server: RedisServer) -> None:
 
 def test_what_there_is_no_room_for_waits_in_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is executed when there is."""
-    monkeypatch.setattr("streamguard.enforce.desk.MOST_ORDERS", 5)
+    monkeypatch.setattr("streamguard.enforce.cutting.desk.MOST_ORDERS", 5)
     monkeypatch.setattr(enforcement_module, "MOST_ORDERS", 5)
     sessions = [f"nginx-{number}" for number in range(60)]
     server = a_server(*sessions)
@@ -332,7 +332,7 @@ def test_a_server_that_is_down_keeps_no_other_waiting_for_room(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both were sent more than there is room for: what is left of the other's is executed all the same."""
-    monkeypatch.setattr("streamguard.enforce.desk.MOST_ORDERS", 5)
+    monkeypatch.setattr("streamguard.enforce.cutting.desk.MOST_ORDERS", 5)
     monkeypatch.setattr(enforcement_module, "MOST_ORDERS", 5)
     sessions = [f"nginx-{number}" for number in range(40)]
     server, down = a_server(*sessions), a_server(name="srs")

@@ -1,4 +1,4 @@
-"""streamguard.enforce.local_enforcer: kills executed in the worker's own process."""
+"""streamguard.enforce.cutting.local_enforcer: kills executed in the worker's own process."""
 
 import io
 import json
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce import desk as desk_module
-from streamguard.enforce.ack_follower import AckFollower
-from streamguard.enforce.desk import Desk
-from streamguard.enforce.enforcer import Result
-from streamguard.enforce.local_enforcer import LocalEnforcer
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.cutting import desk as desk_module
+from streamguard.enforce.cutting.desk import Desk
+from streamguard.enforce.cutting.local_enforcer import LocalEnforcer
+from streamguard.enforce.orders.enforcer import Result
+from streamguard.enforce.outbox.ack_follower import AckFollower
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import ServerUnreachable, SignalRefused, SignalsRejected, SignalsUnreachable
 from streamguard.types import KillSignal, Verdict
-from tests.enforce.test_ack_follower import Told
+from tests.enforce.outbox.test_ack_follower import Told
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
 from tests.kill_signals import a_decision, addressed
 from tests.waiting import eventually

@@ -1,6 +1,6 @@
-"""streamguard.enforce.set_aside: what is kept of signals whose signature does not fit, and what it says of the key."""
+"""streamguard.enforce.cutting.set_aside: what is kept of signals whose signature does not fit, and what it says of the key."""
 
-from streamguard.enforce.set_aside import LONGEST_S, MOST, MOST_BYTES, SetAside
+from streamguard.enforce.cutting.set_aside import LONGEST_S, MOST, MOST_BYTES, SetAside
 
 NOW_UNIX_S = 1_700_000_000.0
 

@@ -1,4 +1,4 @@
-"""streamguard.enforce.teller: a webhook hears of each genuine signal, once, whatever becomes of it or of Redis."""
+"""streamguard.enforce.cutting.teller: a webhook hears of each genuine signal, once, whatever becomes of it or of Redis."""
 
 import threading
 import time
@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from streamguard.enforce.enforcer import Result
-from streamguard.enforce.permits import Permit
-from streamguard.enforce.redis_consumer import GroupReader
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.teller import Teller, Telling, TellTerms
+from streamguard.enforce.cutting.teller import Teller, Telling, TellTerms
+from streamguard.enforce.orders.enforcer import Result
+from streamguard.enforce.orders.permits import Permit
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.signals.redis_consumer import GroupReader
 from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, SignalsUnreachable
 from streamguard.servers.webhook import Notice
 from streamguard.types import Verdict
-from tests.enforce.orders import Kill, a_kill
+from tests.enforce.made_orders import Kill, a_kill
 from tests.enforce.permit_books import FakePermits
 from tests.kill_signals import KEY
 from tests.redis_acl import PASSWORD, acl_lines

@@ -1,4 +1,4 @@
-"""streamguard.enforce.evidence_file: what is written is read, and what was never written is refused."""
+"""streamguard.enforce.evidence.file: what is written is read, and what was never written is refused."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.replay import replay
 from streamguard.core.thumbnails import thumbnail
-from streamguard.enforce.evidence_file import MOST_FILE_BYTES, EvidenceFile, from_bytes, to_bytes
+from streamguard.enforce.evidence.file import MOST_FILE_BYTES, EvidenceFile, from_bytes, to_bytes
 from streamguard.errors import EvidenceError
 from streamguard.types import FULL_RANGE, Observation, SessionId, StreamId
 from tests.observations import Fallen, going_on, recorded, sessions

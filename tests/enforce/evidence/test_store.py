@@ -1,12 +1,12 @@
-"""streamguard.enforce.evidence_store: whole or not there, for a set time and within a set size."""
+"""streamguard.enforce.evidence.store: whole or not there, for a set time and within a set size."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.evidence_file import MOST_FILE_BYTES
-from streamguard.enforce.evidence_store import EvidenceStore, find_file, read_file
+from streamguard.enforce.evidence.file import MOST_FILE_BYTES
+from streamguard.enforce.evidence.store import EvidenceStore, find_file, read_file
 from streamguard.errors import EvidenceError
 
 DAY_S = 86_400.0

@@ -13,21 +13,21 @@ from urllib.parse import urlencode
 
 import pytest
 
-from streamguard.enforce import gate_http
-from streamguard.enforce.account_claims import AccountClaim
-from streamguard.enforce.gate import GateRule, Refusals, WhenAway
-from streamguard.enforce.gate_app import GateApp, GateParts
-from streamguard.enforce.gate_http import GateHttp
-from streamguard.enforce.gate_metrics import GateMetrics
-from streamguard.enforce.gate_news import PublisherHint
-from streamguard.enforce.strike_cache import Held, StrikeCache
+from streamguard.enforce.gate import http_server as gate_http
+from streamguard.enforce.gate.app import GateApp, GateParts
+from streamguard.enforce.gate.gate import GateRule, Refusals, WhenAway
+from streamguard.enforce.gate.http_server import GateHttp
+from streamguard.enforce.gate.metrics import GateMetrics
+from streamguard.enforce.gate.news import PublisherHint
+from streamguard.enforce.strikes.account_claims import AccountClaim
+from streamguard.enforce.strikes.cache import Held, StrikeCache
 from streamguard.errors import UsageError
 from streamguard.servers.hooks import MAX_BODY_BYTES
 from streamguard.types import SessionId, StreamId
 from tests.form_hooks import FormHooks
 from tests.waiting import eventually
 
-TOP = Path(__file__).parents[2]
+TOP = Path(__file__).parents[3]
 TIMEOUT_S = 0.4
 STRUCK = (StreamId("live/cam"), SessionId("1-17"))
 

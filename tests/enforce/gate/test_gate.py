@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from streamguard.enforce.gate import GateRule, Judgement, Refusals, WhenAway
-from streamguard.enforce.strike_cache import Held, StrikeCache
+from streamguard.enforce.gate.gate import GateRule, Judgement, Refusals, WhenAway
+from streamguard.enforce.strikes.cache import Held, StrikeCache
 from streamguard.servers.hooks import HookKind, PublishRequest
 from streamguard.types import SessionId, StreamId
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamguard.enforce.gate_news import MOST_WAITING, GateNews, PublisherHint
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.gate.news import MOST_WAITING, GateNews, PublisherHint
+from streamguard.enforce.redis.url import parse_redis_url
 from streamguard.servers.hooks import HookKind
 from streamguard.types import SessionId, StreamId
 from tests.redis_acl import PASSWORD, acl_lines

@@ -1,4 +1,4 @@
-"""streamguard.enforce.publisher_hints, with real Redis servers: what is heard there, and what it cannot do."""
+"""streamguard.enforce.gate.publisher_hints, with real Redis servers: what is heard there, and what it cannot do."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from streamguard.enforce.publisher_hints import PublisherHints, is_hint
-from streamguard.enforce.redis_subscription import Subscription
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.gate.publisher_hints import PublisherHints, is_hint
+from streamguard.enforce.redis.subscription import Subscription
+from streamguard.enforce.redis.url import parse_redis_url
 from streamguard.errors import SignalsRejected, SignalsUnreachable
 from tests.redis_servers import PASSWORD, RedisServer
 from tests.waiting import eventually
@@ -108,7 +108,7 @@ def test_who_may_not_listen_says_so(redis_server: RedisServer) -> None:
 
 def test_the_permissions_of_the_manual_are_enough(redis_server: RedisServer) -> None:
     """What docs/signals.md adds to a worker's ACL."""
-    manual = (Path(__file__).parents[2] / "docs" / "signals.md").read_text()
+    manual = (Path(__file__).parents[3] / "docs" / "signals.md").read_text()
     (added,) = re.findall(r"add `(&\{streamguard\}:publishers [^`]*)`", manual)
     redis_server.run("ACL", "SETUSER", "worker", "on", f">{PASSWORD}", "resetchannels", *added.split())
     url = redis_server.url.replace("redis://", f"redis://worker:{PASSWORD}@")

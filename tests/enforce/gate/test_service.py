@@ -11,8 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamguard.config import load_config
-from streamguard.enforce.gate_service import GateService, read_listen
-from streamguard.enforce.strike_ledger import StrikeLedger
+from streamguard.enforce.gate.service import GateService, read_listen
+from streamguard.enforce.strikes.ledger import StrikeLedger
 from streamguard.errors import SignalsRejected, UsageError
 from tests.form_hooks import FormHooks
 from tests.redis_servers import RedisServer, StartRedis

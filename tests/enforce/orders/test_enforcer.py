@@ -1,4 +1,4 @@
-"""streamguard.enforce.enforcer: which signals are executed, and what the next step is."""
+"""streamguard.enforce.orders.enforcer: which signals are executed, and what the next step is."""
 
 import json
 from dataclasses import replace
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.enforce.acks import Outcome
-from streamguard.enforce.enforcer import (
+from streamguard.enforce.orders.enforcer import (
     SUCCESSOR_AFTER_S,
     VERIFY_AFTER_EXPIRY_S,
     Order,
@@ -22,11 +21,12 @@ from streamguard.enforce.enforcer import (
     next_step,
     without_listing,
 )
-from streamguard.enforce.received import read_signal
+from streamguard.enforce.signals.acks import Outcome
+from streamguard.enforce.signals.received import read_signal
 from streamguard.errors import SignalNotUnderstood
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId, Verdict
-from tests.enforce.orders import Kill, a_kill, an_order
+from tests.enforce.made_orders import Kill, a_kill, an_order
 from tests.kill_signals import KEY, NOW_UNIX_S
 
 OURS = Terms(servers=("nginx-rtmp",), key=KEY)

@@ -1,4 +1,4 @@
-"""streamguard.enforce.redis_permits and kill_control: kills that are held, and what an operator says of them."""
+"""streamguard.enforce.orders.redis_permits and kill_control: kills that are held, and what an operator says of them."""
 
 import time
 from dataclasses import replace
@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from streamguard.core.breaker import BreakerLimits
-from streamguard.enforce.desk import PermitBook
-from streamguard.enforce.enforcer import Order, Result
-from streamguard.enforce.permits import HoldTerms, Permit, Then, held_for_s
-from streamguard.enforce.received import Signature, read_signal
+from streamguard.enforce.cutting.desk import PermitBook
+from streamguard.enforce.orders.enforcer import Order, Result
+from streamguard.enforce.orders.permits import HoldTerms, Permit, Then, held_for_s
+from streamguard.enforce.signals.received import Signature, read_signal
 from streamguard.errors import SignalsRejected, SignalsUnreachable
-from tests.enforce.orders import an_order
+from tests.enforce.made_orders import an_order
 from tests.enforce.permit_books import PREFIX, control_of, permits_of
 from tests.faults.proxy import Fault, Proxy
 from tests.kill_signals import KEY, NOW_UNIX_S

@@ -1,4 +1,4 @@
-"""streamguard.enforce.undo: one signal taken back, with all that came of it."""
+"""streamguard.enforce.orders.undo: one signal taken back, with all that came of it."""
 
 import json
 import time
@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from streamguard.enforce.enforcer import Result
-from streamguard.enforce.notices import NoticeMaker
-from streamguard.enforce.permits import HoldTerms, Then
-from streamguard.enforce.received import Signature, read_signal
-from streamguard.enforce.strike_ledger import StrikeLedger
-from streamguard.enforce.undo import Undo
+from streamguard.enforce.orders.enforcer import Result
+from streamguard.enforce.orders.notices import NoticeMaker
+from streamguard.enforce.orders.permits import HoldTerms, Then
+from streamguard.enforce.orders.undo import Undo
+from streamguard.enforce.signals.received import Signature, read_signal
+from streamguard.enforce.strikes.ledger import StrikeLedger
 from streamguard.errors import SignalsUnreachable, UsageError
 from streamguard.types import Verdict
-from tests.enforce.orders import Kill, a_kill, an_order
+from tests.enforce.made_orders import Kill, a_kill, an_order
 from tests.enforce.permit_books import PREFIX, control_of, permits_of
 from tests.kill_signals import KEY
 from tests.redis_acl import PASSWORD, acl_lines

@@ -1,4 +1,4 @@
-"""streamguard.enforce.ack_follower: kills are closed by genuine acknowledgements, and by nothing else."""
+"""streamguard.enforce.outbox.ack_follower: kills are closed by genuine acknowledgements, and by nothing else."""
 
 import json
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.ack_follower import GIVE_UP_AFTER_S, AckFollower, acks_since, names_a_server
-from streamguard.enforce.acks import Ack, Outcome, signed
-from streamguard.enforce.follow import ENTRIES_A_READ, Entry, Follower
-from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.outbox.ack_follower import GIVE_UP_AFTER_S, AckFollower, acks_since, names_a_server
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.signals.acks import Ack, Outcome, signed
+from streamguard.enforce.signals.follow import ENTRIES_A_READ, Entry, Follower
 from streamguard.errors import OutboxError, SignalsError, SignalsRejected, SignalsUnreachable
-from tests.enforce.orders import a_kill
+from tests.enforce.made_orders import a_kill
 from tests.kill_signals import KEY, NOW_UNIX_S, a_signal
 from tests.redis_servers import RedisServer
 from tests.waiting import eventually

@@ -1,4 +1,4 @@
-"""streamguard.enforce.delivery: the thread that drains the outbox, whatever happens at the other end."""
+"""streamguard.enforce.outbox.delivery: the thread that drains the outbox, whatever happens at the other end."""
 
 import sqlite3
 import time
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace
-from streamguard.enforce.outbox import Outbox, OutboxCounts, Retention
-from streamguard.enforce.redis_streams import RedisStreams
+from streamguard.enforce.outbox.delivery import Delivery, DeliveryState, DeliveryStatus, Pace
+from streamguard.enforce.outbox.outbox import Outbox, OutboxCounts, Retention
+from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import OutboxError, SignalRefused, SignalsError, SignalsRejected, SignalsUnreachable
 from tests.fakes import FakeTransport
 from tests.kill_signals import NOW_UNIX_S, a_signal

@@ -1,4 +1,4 @@
-"""streamguard.enforce.outbox_file: one process at a time, and trouble at opening told with the next step."""
+"""streamguard.enforce.outbox.file: one process at a time, and trouble at opening told with the next step."""
 
 import errno
 import sqlite3
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.outbox_file import SCHEMA_VERSION, claim, outbox_error
+from streamguard.enforce.outbox.file import SCHEMA_VERSION, claim, outbox_error
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import OutboxError
 from tests.kill_signals import a_signal
 
 HOLDER = """
 import sys
 from pathlib import Path
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 outbox = Outbox.open(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()

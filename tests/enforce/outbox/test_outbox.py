@@ -1,4 +1,4 @@
-"""streamguard.enforce.outbox: decisions on the disk before anything else."""
+"""streamguard.enforce.outbox.outbox: decisions on the disk before anything else."""
 
 import signal as signals
 import sqlite3
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.outbox import (
+from streamguard.enforce.outbox.outbox import (
     PARK_AFTER_REFUSALS,
     PRUNE_STEP,
     Outbox,
@@ -26,7 +26,7 @@ from tests.kill_signals import NOW_UNIX_S, a_decision, a_signal, addressed
 APPENDER = """
 import sys
 from pathlib import Path
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 from tests.kill_signals import a_signal
 with Outbox.open(Path(sys.argv[1])) as outbox:
     for number in range(100_000):
@@ -37,7 +37,7 @@ with Outbox.open(Path(sys.argv[1])) as outbox:
 FILLER = """
 import resource, sys
 from pathlib import Path
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import OutboxError
 from tests.kill_signals import a_signal
 outbox = Outbox.open(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""streamguard.enforce.outbox_probe: what opening would say, with nothing made and nothing changed."""
+"""streamguard.enforce.outbox.probe: what opening would say, with nothing made and nothing changed."""
 
 import os
 import sqlite3
@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.outbox_probe import LEAST_ROOM_BYTES, OutboxProbe, check_room, probe_outbox
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.outbox.probe import LEAST_ROOM_BYTES, OutboxProbe, check_room, probe_outbox
 from streamguard.errors import OutboxError
 from tests.kill_signals import a_signal
 

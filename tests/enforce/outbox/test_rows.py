@@ -1,4 +1,4 @@
-"""streamguard.enforce.outbox_rows: what comes back from the disk is what was appended, or it is told."""
+"""streamguard.enforce.outbox.rows: what comes back from the disk is what was appended, or it is told."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.outbox_file import open_database
-from streamguard.enforce.outbox_rows import INSERT, PENDING, row_of, signal_of
+from streamguard.enforce.outbox.file import open_database
+from streamguard.enforce.outbox.rows import INSERT, PENDING, row_of, signal_of
 from tests.kill_signals import a_decision, a_signal, addressed
 
 

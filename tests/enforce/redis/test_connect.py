@@ -1,12 +1,12 @@
-"""streamguard.enforce.redis_connect: clients of every kind of Redis that never retry."""
+"""streamguard.enforce.redis.connect: clients of every kind of Redis that never retry."""
 
 import time
 
 import pytest
 
-from streamguard.enforce.redis_connect import connect
-from streamguard.enforce.redis_errors import our_errors
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.redis.connect import connect
+from streamguard.enforce.redis.errors import our_errors
+from streamguard.enforce.redis.url import parse_redis_url
 from streamguard.errors import SignalsRejected, SignalsUnreachable
 from tests.redis_servers import PASSWORD, SERVICE, RedisServer, StartRedis, free_port
 from tests.waiting import eventually

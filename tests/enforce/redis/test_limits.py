@@ -1,4 +1,4 @@
-"""streamguard.enforce.redis_limits: whatever answers in Redis's place, each command ends in time."""
+"""streamguard.enforce.redis.limits: whatever answers in Redis's place, each command ends in time."""
 
 import contextlib
 import socket
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from streamguard.enforce.follow import Follower
-from streamguard.enforce.redis_limits import MOST_REPLY_BYTES, STEPS
-from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.redis.limits import MOST_REPLY_BYTES, STEPS
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.signals.follow import Follower
+from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import SignalsError, SignalsUnreachable
 
 TIMEOUT_S = 0.2

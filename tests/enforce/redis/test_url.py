@@ -1,4 +1,4 @@
-"""streamguard.enforce.redis_url: the URLs an operator may write."""
+"""streamguard.enforce.redis.url: the URLs an operator may write."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.enforce.redis_url import RedisKind, parse_redis_url
+from streamguard.enforce.redis.url import RedisKind, parse_redis_url
 from streamguard.errors import UsageError
 
 

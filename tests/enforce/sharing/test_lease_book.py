@@ -1,11 +1,11 @@
-"""streamguard.enforce.lease_book and its script, on a real Redis, with the time as an argument."""
+"""streamguard.enforce.sharing.lease_book and its script, on a real Redis, with the time as an argument."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from streamguard.core.leases import ANYBODY, NOBODY, Lease, Member, WorkerId
-from streamguard.enforce.lease_book import LEASE_S, LeaseBook, Wishes
+from streamguard.enforce.sharing.lease_book import LEASE_S, LeaseBook, Wishes
 from streamguard.errors import SignalsRejected
 from streamguard.types import StreamId
 from tests.redis_acl import PASSWORD, acl_lines

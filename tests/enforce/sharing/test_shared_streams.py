@@ -1,10 +1,10 @@
-"""streamguard.enforce.shared_streams: the list of streams, on a real Redis that anybody may have written to."""
+"""streamguard.enforce.sharing.shared_streams: the list of streams, on a real Redis that anybody may have written to."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from streamguard.enforce.shared_streams import (
+from streamguard.enforce.sharing.shared_streams import (
     LONGEST_URL,
     SharedList,
     SharedStream,

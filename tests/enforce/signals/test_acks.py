@@ -1,4 +1,4 @@
-"""streamguard.enforce.acks: what an enforcer answers, and what a worker makes of what stands there."""
+"""streamguard.enforce.signals.acks: what an enforcer answers, and what a worker makes of what stands there."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.enforce.acks import MOST_ACK_BYTES, Ack, Outcome, ReceivedAck, read_ack, signed
+from streamguard.enforce.signals.acks import MOST_ACK_BYTES, Ack, Outcome, ReceivedAck, read_ack, signed
 from streamguard.errors import SignalNotUnderstood
 from tests.kill_signals import KEY, NOW_UNIX_S
 

@@ -1,4 +1,4 @@
-"""streamguard.enforce.events: a decision as a CloudEvents object."""
+"""streamguard.enforce.signals.events: a decision as a CloudEvents object."""
 
 import json
 import math
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamguard.enforce.events import EVIDENCE_SHOWN
-from streamguard.enforce.received import read_signal
+from streamguard.enforce.signals.events import EVIDENCE_SHOWN
+from streamguard.enforce.signals.received import read_signal
 from streamguard.types import Verdict
 from tests.kill_signals import NOW_UNIX_S, a_decision, addressed
 

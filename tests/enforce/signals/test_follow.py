@@ -1,4 +1,4 @@
-"""streamguard.enforce.follow: reading the stream from a place on, whatever Redis goes through."""
+"""streamguard.enforce.signals.follow: reading the stream from a place on, whatever Redis goes through."""
 
 import contextlib
 import socket
@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from streamguard.enforce import redis_limits
-from streamguard.enforce.follow import Entry, Follower, follow
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.redis import limits as redis_limits
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.signals.follow import Entry, Follower, follow
 from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
 from tests.redis_servers import PASSWORD, RedisServer
 from tests.waiting import eventually

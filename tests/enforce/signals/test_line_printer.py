@@ -1,4 +1,4 @@
-"""streamguard.enforce.line_printer: who hands a line in goes on, whoever reads."""
+"""streamguard.enforce.signals.line_printer: who hands a line in goes on, whoever reads."""
 
 import io
 import threading
@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from streamguard.enforce import line_printer
-from streamguard.enforce.line_printer import LinePrinter
+from streamguard.enforce.signals import line_printer
+from streamguard.enforce.signals.line_printer import LinePrinter
 from streamguard.errors import SignalsRejected
 
 

@@ -1,4 +1,4 @@
-"""streamguard.enforce.received: what a consumer makes of whatever stands in the stream."""
+"""streamguard.enforce.signals.received: what a consumer makes of whatever stands in the stream."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.enforce.received import Signature, read_signal
+from streamguard.enforce.signals.received import Signature, read_signal
 from streamguard.errors import SignalNotUnderstood
 from streamguard.signing import sign
 from streamguard.types import Verdict
@@ -45,7 +45,7 @@ def test_a_signal_is_read_and_its_signature_checked() -> None:
 
 def test_the_documented_example_is_a_signal() -> None:
     """docs/signals.md shows what our own consumer understands, with the fields that we send."""
-    text = (Path(__file__).parents[2] / "docs/signals.md").read_text()
+    text = (Path(__file__).parents[3] / "docs/signals.md").read_text()
     example = text.partition("```json\n")[2].partition("```")[0]
     assert read_signal({b"event": example.encode()}).verdict == "kill"
     ours = json.loads(a_signal().event)

@@ -1,4 +1,4 @@
-"""streamguard.enforce.redis_consumer: each signal to one of a group, until it is settled."""
+"""streamguard.enforce.signals.redis_consumer: each signal to one of a group, until it is settled."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.follow import Entry, Follower
-from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.strike_ledger import StrikeLedger
-from streamguard.enforce.strikes import Strike
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.signals.follow import Entry, Follower
+from streamguard.enforce.signals.redis_consumer import AckWriter, GroupReader, group_of
+from streamguard.enforce.strikes.ledger import StrikeLedger
+from streamguard.enforce.strikes.strike import Strike
 from streamguard.errors import SignalsRejected, SignalsUnreachable
 from streamguard.types import SessionId, StreamId
 from tests.kill_signals import NOW_UNIX_S
@@ -144,7 +144,7 @@ def test_an_entry_too_long_to_be_read_costs_only_itself(
     redis_server: RedisServer, reader: GroupReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes without its fields, to be taken off the list; what stands around it comes whole."""
-    monkeypatch.setattr("streamguard.enforce.redis_limits.MOST_REPLY_BYTES", 100_000)
+    monkeypatch.setattr("streamguard.enforce.redis.limits.MOST_REPLY_BYTES", 100_000)
     for number in range(10):
         add(redis_server, str(number))
     poison = add(redis_server, "x" * 200_000)
@@ -202,7 +202,7 @@ def test_a_failed_acknowledgement_leaves_the_signal_unsettled(redis_server: Redi
 
 def test_the_permissions_in_the_manual_suffice(start_redis: StartRedis) -> None:
     """And no more than those: it can neither add, change nor delete signals."""
-    manual = " ".join((Path(__file__).parents[2] / "docs" / "signals.md").read_text().split())
+    manual = " ".join((Path(__file__).parents[3] / "docs" / "signals.md").read_text().split())
     assert f"ACL SETUSER enforcer on >PASSWORD {ACL}" in manual
     assert f"ACL SETUSER enforcer {STRIKES_ACL}" in manual
     server = start_redis()
@@ -228,7 +228,7 @@ def test_the_permissions_in_the_manual_suffice(start_redis: StartRedis) -> None:
 
 def test_a_worker_needs_two_commands_more_to_hear_of_answers(redis_server: RedisServer) -> None:
     """As docs/signals.md says; it can read no signals by that."""
-    manual = " ".join((Path(__file__).parents[2] / "docs" / "signals.md").read_text().split())
+    manual = " ".join((Path(__file__).parents[3] / "docs" / "signals.md").read_text().split())
     assert f"ACL SETUSER worker {WORKER_ACL}" in manual
     redis_server.run("ACL SETUSER", "worker", "on", ">secret", WORKER_ACL)
     target = parse_redis_url(redis_server.url.replace("//", "//worker:secret@"))

@@ -1,4 +1,4 @@
-"""streamguard.enforce.redis_streams: each signal once in the stream, and every trouble by its name."""
+"""streamguard.enforce.signals.redis_streams: each signal once in the stream, and every trouble by its name."""
 
 import json
 import socket
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.redis_connect import connect
-from streamguard.enforce.redis_streams import MAX_EVENT_BYTES, RedisStreams
+from streamguard.enforce.redis.connect import connect
+from streamguard.enforce.signals.redis_streams import MAX_EVENT_BYTES, RedisStreams
 from streamguard.errors import SignalRefused, SignalsRejected, SignalsUnreachable, UsageError
 from streamguard.signing import verify
 from tests.faults.proxy import Fault, Proxy
@@ -146,8 +146,8 @@ def test_every_key_has_the_prefix_and_the_marks_expire(redis_server: RedisServer
 
 def test_the_documented_acl_is_the_tested_one() -> None:
     """In the script's header and in docs/signals.md, where it is broken into two lines."""
-    root = Path(__file__).parents[2]
-    for path in ("streamguard/enforce/publish_signal.lua", "docs/signals.md"):
+    root = Path(__file__).parents[3]
+    for path in ("streamguard/enforce/signals/publish_signal.lua", "docs/signals.md"):
         text = " ".join((root / path).read_text().replace("--", "").split())
         assert f"ACL SETUSER worker on >PASSWORD {ACL}" in text
 

@@ -1,4 +1,4 @@
-"""streamguard.enforce.stdout_lines: kill-signals as JSON lines."""
+"""streamguard.enforce.signals.stdout_lines: kill-signals as JSON lines."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from streamguard.enforce.stdout_lines import StdoutLines, Unbuffered
+from streamguard.enforce.signals.stdout_lines import StdoutLines, Unbuffered
 from streamguard.errors import SignalsRejected
 from tests.kill_signals import a_signal
 
@@ -58,7 +58,7 @@ def test_whoever_an_unbuffered_stream_holds_up_can_be_left_behind() -> None:
     os.set_blocking(writer, True)
     code = (
         "import sys, threading\n"
-        "from streamguard.enforce.stdout_lines import Unbuffered\n"
+        "from streamguard.enforce.signals.stdout_lines import Unbuffered\n"
         "out = Unbuffered(1)\n"
         "thread = threading.Thread(target=out.write, args=('x',), daemon=True)\n"
         "thread.start()\n"

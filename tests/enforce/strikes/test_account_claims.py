@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from streamguard.enforce import gate_news
-from streamguard.enforce.account_claims import AccountClaim, account_keys, claims_name
-from streamguard.enforce.gate_news import GateNews, PublisherHint
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.strike_ledger import StrikeLedger
-from streamguard.enforce.strikes import Strike
+from streamguard.enforce.gate import news as gate_news
+from streamguard.enforce.gate.news import GateNews, PublisherHint
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.strikes.account_claims import AccountClaim, account_keys, claims_name
+from streamguard.enforce.strikes.ledger import StrikeLedger
+from streamguard.enforce.strikes.strike import Strike
 from streamguard.servers.hooks import HookKind
 from streamguard.types import SessionId, StreamId
 from tests.redis_acl import PASSWORD, acl_lines

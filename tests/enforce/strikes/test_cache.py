@@ -2,7 +2,7 @@
 
 import math
 
-from streamguard.enforce.strike_cache import Held, StrikeCache
+from streamguard.enforce.strikes.cache import Held, StrikeCache
 from streamguard.types import SessionId, StreamId
 
 KEY = "stream:live/cam"

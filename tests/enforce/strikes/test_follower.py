@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from streamguard.enforce import strike_follower
-from streamguard.enforce.strike_cache import StrikeCache
-from streamguard.enforce.strike_follower import StrikeFollower
-from streamguard.enforce.strike_ledger import StrikeLedger
+from streamguard.enforce.strikes import follower as strike_follower
+from streamguard.enforce.strikes.cache import StrikeCache
+from streamguard.enforce.strikes.follower import StrikeFollower
+from streamguard.enforce.strikes.ledger import StrikeLedger
 from streamguard.errors import SignalsError, SignalsRejected, SignalsUnreachable, UsageError
 from streamguard.types import SessionId
 from tests.redis_acl import PASSWORD, acl_lines

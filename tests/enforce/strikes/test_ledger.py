@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from streamguard.enforce.strike_ledger import StrikeLedger
-from streamguard.enforce.strikes import StrikeTerms
+from streamguard.enforce.strikes.ledger import StrikeLedger
+from streamguard.enforce.strikes.strike import StrikeTerms
 from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
 from tests.faults.proxy import Fault, Proxy
 from tests.redis_acl import PASSWORD, acl_lines

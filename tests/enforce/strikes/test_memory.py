@@ -1,9 +1,9 @@
-"""streamguard.enforce.strike_memory: what is its own; the rest is in tests/contract/test_strike_book.py."""
+"""streamguard.enforce.strikes.memory: what is its own; the rest is in tests/contract/test_strike_book.py."""
 
 import pytest
 
-from streamguard.enforce import strike_memory
-from streamguard.enforce.strike_memory import StrikeMemory
+from streamguard.enforce.strikes import memory as strike_memory
+from streamguard.enforce.strikes.memory import StrikeMemory
 from tests.strikes import a_strike
 
 

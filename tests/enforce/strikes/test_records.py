@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamguard.core.strikes import Lift, Standing, StrikeRecord, standing
-from streamguard.enforce.strike_records import MOST_BYTES, audit_json, read_audit, read_records, records_json
-from streamguard.enforce.strikes import AuditEntry
+from streamguard.enforce.strikes.records import MOST_BYTES, audit_json, read_audit, read_records, records_json
+from streamguard.enforce.strikes.strike import AuditEntry
 from streamguard.types import SessionId, StreamId
 
 TEXTS = st.text(max_size=500)

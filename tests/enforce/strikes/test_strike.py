@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.enforce.strikes import LONGEST_TEXT, fit, publisher_keys, read_key, record_of
+from streamguard.enforce.strikes.strike import LONGEST_TEXT, fit, publisher_keys, read_key, record_of
 from streamguard.errors import UsageError
 from streamguard.types import StreamId
 from tests.strikes import a_strike
