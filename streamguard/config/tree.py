@@ -1,85 +1,28 @@
-"""One TOML file and `SG__` environment variables become one frozen tree; an unknown key is an error with its path.
+"""The sections, each option with its default and its bounds, and the whole tree."""
 
-`SG__REDIS__URL=redis://...` sets `redis.url`; the environment wins over the file, an empty variable counts as unset,
-and a list is separated by spaces: `SG__STREAMS="rtmp://a/live/1 rtmp://a/live/2"`. Nothing is read at import.
-"""
-
-import difflib
-import os
 import re
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from streamguard.errors import ConfigError
-from streamguard.regular_files import open_regular
-from streamguard.types import STEERING
+from streamguard.config.fields import Name, Number, PositiveSeconds, Section, Spaced, Whole, at_most
 
-ENV_PREFIX = "SG__"
-_MOST_BYTES = 4 << 20
-
-
-def _no_switch(value: Any) -> Any:
-    """`true` is no number, though Python would take it for 1."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("not_a_number", "should be a number, not true or false")
-    return value
-
-
-def _split_at_spaces(value: Any) -> Any:
-    """A list in a variable of the environment."""
-    return value.split() if isinstance(value, str) else value
-
-
-def _at_most(first_s: float, cap_s: float) -> None:
-    if first_s > cap_s:
-        raise PydanticCustomError("above_cap", "the first delay is longer than the cap on all of them")
-
-
-def _can_be_shown(name: str) -> str:
-    if re.search(rf"[\s{STEERING}]", name):
-        raise PydanticCustomError("not_a_name", "should have no white space, control or format characters")
-    return name
-
-
-Spaced = BeforeValidator(_split_at_spaces)
-Whole = Annotated[int, BeforeValidator(_no_switch)]
-Number = Annotated[float, BeforeValidator(_no_switch)]
-PositiveSeconds = Annotated[Number, Field(gt=0, le=86_400, allow_inf_nan=False)]
 RefusalSeconds = Annotated[Number, Field(gt=0, le=315_360_000, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_can_be_shown)]
 Nats = Annotated[Number, Field(gt=0, le=1000, allow_inf_nan=False)]
 Sent = Literal["review", "limit", "kill"]
 Patterns = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=500)], ...], Field(max_length=1000)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class LibraryConfig(_Section):
+class LibraryConfig(Section):
     """The known footage."""
 
     path: Path | None = None
     reload_every_s: PositiveSeconds = 1.0
 
 
-class StreamConfig(_Section):
+class StreamConfig(Section):
     """One stream to watch; `name` is what logs and signals call it."""
 
     url: Annotated[SecretStr, Field(min_length=1)]
@@ -97,7 +40,7 @@ def discover_block(text: str) -> dict[str, str]:
     return {"kind": kind, "api": api, **({"name": name} if at else {}), **({"pull": pull[0]} if pull else {})}
 
 
-class DiscoverConfig(_Section):
+class DiscoverConfig(Section):
     """One media server, all of whose live publishers are watched that fit the patterns."""
 
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
@@ -116,7 +59,7 @@ CODECS = ("av1", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp
 Codec = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 
 
-class IngestConfig(_Section):
+class IngestConfig(Section):
     """How streams are pulled; the limits are for hostile streams."""
 
     open_timeout_s: PositiveSeconds = 10.0
@@ -133,11 +76,11 @@ class IngestConfig(_Section):
 
     @model_validator(mode="after")
     def _cap_is_highest(self) -> Self:
-        _at_most(self.reconnect_first_s, self.reconnect_cap_s)
+        at_most(self.reconnect_first_s, self.reconnect_cap_s)
         return self
 
 
-class AttentionConfig(_Section):
+class AttentionConfig(Section):
     """How seldom quiet streams may be looked at; a `time_to_kill_s` of 0 looks at every keyframe of all."""
 
     time_to_kill_s: Annotated[Number, Field(ge=0, le=3600)] = 10.0
@@ -146,7 +89,7 @@ class AttentionConfig(_Section):
     always: Annotated[tuple[str, ...], Spaced] = ()
 
 
-class RedisConfig(_Section):
+class RedisConfig(Section):
     """Where kill-signals go. Without a URL they go to standard output as JSON lines."""
 
     url: SecretStr | None = None
@@ -155,7 +98,7 @@ class RedisConfig(_Section):
     keep_signals_s: Annotated[Number, Field(ge=60, le=31_536_000)] = 604_800.0
 
 
-class SignalsConfig(_Section):
+class SignalsConfig(Section):
     """How kill-signals are kept, signed and delivered."""
 
     outbox: Path = Path("streamguard-outbox.sqlite")
@@ -169,11 +112,11 @@ class SignalsConfig(_Section):
     def _one_key(self) -> Self:
         if self.hmac_key is not None and self.hmac_key_file is not None:
             raise PydanticCustomError("two_keys", "give hmac_key or hmac_key_file, not both")
-        _at_most(self.retry_first_s, self.retry_cap_s)
+        at_most(self.retry_first_s, self.retry_cap_s)
         return self
 
 
-class EvidenceConfig(_Section):
+class EvidenceConfig(Section):
     """Where what a decision rested on is kept, for people; no directory: beside the outbox."""
 
     directory: Path | None = None
@@ -181,7 +124,7 @@ class EvidenceConfig(_Section):
     most_mib: Annotated[Whole, Field(ge=1, le=1_048_576)] = 1024
 
 
-class LabelPolicyConfig(_Section):
+class LabelPolicyConfig(Section):
     """What is allowed for one label; what is left out is as in [policy], nats as in the rule."""
 
     verdict: Sent | None = None
@@ -196,18 +139,18 @@ class LabelPolicyConfig(_Section):
         return self
 
 
-class PolicyConfig(_Section):
+class PolicyConfig(Section):
     """The strongest verdict for footage, and for evidence that does not tell when: of all labels, and of some."""
 
     verdict: Sent = "kill"
     time_blind: Sent = "review"
-    labels: dict[str, LabelPolicyConfig] = {}
+    labels: dict[str, LabelPolicyConfig] = Field(default_factory=dict)
 
 
 REFUSE_FOR_S = (600.0, 3600.0, 86_400.0, 604_800.0)
 
 
-class GateConfig(_Section):
+class GateConfig(Section):
     """Who is refused when publishing begins, and for how long; `when_redis_is_away` must be chosen."""
 
     listen: str | None = None
@@ -221,7 +164,7 @@ class GateConfig(_Section):
     remember_s: Annotated[Number, Field(ge=3600, le=315_360_000)] = 7_776_000.0
 
 
-class BreakerConfig(_Section):
+class BreakerConfig(Section):
     """How many kills are believed: in all, and in how many streams of one reference. 0: any number."""
 
     kills: Annotated[Whole, Field(ge=0, le=10_000)] = 100
@@ -233,7 +176,7 @@ class BreakerConfig(_Section):
 HeldLabel = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
-class HoldConfig(_Section):
+class HoldConfig(Section):
     """Labels whose kills wait for an operator's yes; `then` must be chosen where there are any."""
 
     labels: Annotated[tuple[HeldLabel, ...], Field(max_length=1000), Spaced] = ()
@@ -247,7 +190,7 @@ class HoldConfig(_Section):
         return self
 
 
-class WebhookConfig(_Section):
+class WebhookConfig(Section):
     """Who is told of signals, beside Redis."""
 
     url: Annotated[SecretStr, Field(min_length=1)]
@@ -258,7 +201,7 @@ class WebhookConfig(_Section):
     )  # fmt: skip
 
 
-class EnforceConfig(_Section):
+class EnforceConfig(Section):
     """The enforcer: whose sessions it cuts."""
 
     servers: Annotated[tuple[SecretStr, ...], Spaced] = ()
@@ -277,14 +220,14 @@ class EnforceConfig(_Section):
         return [{"url": url} for url in value.split()] if isinstance(value, str) else value
 
 
-class HttpConfig(_Section):
+class HttpConfig(Section):
     """Where /metrics, /livez, /readyz and /api/streams are served; port 0 turns it off."""
 
     host: str = "127.0.0.1"
     port: Annotated[Whole, Field(ge=0, le=65_535)] = 9464
 
 
-class WorkerConfig(_Section):
+class WorkerConfig(Section):
     """The process itself."""
 
     name: Name = "worker-1"
@@ -294,20 +237,20 @@ class WorkerConfig(_Section):
     decoder_user: str = "nobody"
 
 
-class LeasesConfig(_Section):
+class LeasesConfig(Section):
     """Whether the streams are shared with other workers, by leases in Redis."""
 
     enabled: bool = False
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """One line per change of state, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
 
 
-class Config(_Section):
+class Config(Section):
     """The whole tree. `config/streamguard.toml` shows every option."""
 
     library: LibraryConfig = LibraryConfig()
@@ -353,87 +296,3 @@ class Config(_Section):
         if redis is not None and signals.expires_after_s > redis.keep_signals_s:
             raise PydanticCustomError("forgotten", "expires_after_s is above redis.keep_signals_s")
         return signals
-
-
-def load_config(
-    path: Path | None, *, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
-) -> Config:
-    """The tree from a file, under the environment, under `overrides` (dotted paths, from the command line).
-
-    Raises ConfigError: unreadable file, TOML syntax, unknown key, bad value; it names the key's full path.
-    """
-    tree = {} if path is None else _read(path)
-    origins: dict[str, str] = {}
-    for variable, text in environ.items():
-        if variable.startswith(ENV_PREFIX) and text:
-            keys = variable.removeprefix(ENV_PREFIX).lower().split("__")
-            origins[".".join(keys)] = variable
-            _set(tree, keys, text, origin=variable)
-    for dotted, value in (overrides or {}).items():
-        origins.pop(dotted, None)
-        _set(tree, dotted.split("."), value, origin=dotted)
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        where = "from environment and options" if path is None else path
-        raise ConfigError(
-            "check config", where, _problems(error, origins), hint="see config/streamguard.toml"
-        ) from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with open_regular(path) as file:
-            text = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise ConfigError("read config", path, error.strerror or str(error), hint="check the path") from error
-    if len(text) > _MOST_BYTES:
-        raise ConfigError("read config", path, f"larger than {_MOST_BYTES} bytes", hint="check the path")
-    try:
-        return tomllib.loads(text.decode())
-    except (ValueError, RecursionError) as error:  # also what is no UTF-8, and a number of thousands of digits
-        raise ConfigError("read config", path, f"not valid TOML: {error}") from error
-
-
-def _set(tree: dict[str, Any], keys: list[str], value: Any, *, origin: str) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise ConfigError("check config", origin, f"{key} is not a section", hint="see config/streamguard.toml")
-    tree[keys[-1]] = value
-
-
-def _problems(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """All problems on one line, each with the full path of its key; never the value, which may be a secret."""
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        path = ".".join(str(part) for part in problem["loc"])
-        origin = f" ({origins[path]})" if path in origins else ""
-        lines.append(f"{path}{origin}: {_in_words(problem)}")
-    return ", ".join(lines)
-
-
-_LISTS: dict[tuple[int | str, ...], str] = {("streams",): "a stream", ("discover",): "a media server"}
-
-
-def _in_words(problem: ErrorDetails) -> str:
-    if problem["type"] == "extra_forbidden":
-        return _unknown(problem["loc"])
-    if problem["type"] == "tuple_type":
-        section = _LISTS.get(problem["loc"])
-        return f"use [[{problem['loc'][0]}]], one such section {section}" if section else "should be a list"
-    return "is a section, not a value" if problem["type"] == "model_type" else problem["msg"]
-
-
-def _unknown(location: tuple[int | str, ...]) -> str:
-    """Says what was probably meant: most unknown keys are known ones, misspelt or without their unit."""
-    section: Any = Config
-    keys = iter(location[:-1])
-    for key in keys:
-        if isinstance(key, str):
-            kind = section.model_fields[key].annotation
-            section = next((one for one in get_args(kind) if hasattr(one, "model_fields")), kind)  # a tuple or a table
-            if get_origin(kind) is dict:
-                next(keys, None)  # a name of the operator's
-    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
-    return f"unknown key, did you mean {near[0]}?" if near else "unknown key"
