@@ -81,7 +81,7 @@ class FakeMediaServer:
 
 
 class FakeStrikes:
-    """A StrikeBook (streamguard.enforce.cutting.desk): one strike a signal; `script` gives an error for a call, or None."""
+    """A StrikeBook (enforce/cutting/desk.py): one strike a signal; `script` gives an error for a call, or None."""
 
     def __init__(self, script: Iterable[SignalsError | None] = ()) -> None:
         self._script = iter(script)

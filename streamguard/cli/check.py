@@ -29,7 +29,8 @@ from streamguard.worker.matcher import Matcher
 from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.service import open_library, supervisor_options
 from streamguard.worker.streams import Stream, StreamState
-from streamguard.worker.supervisor import Found, Supervisor, Watcher
+from streamguard.worker.supervisor import Supervisor
+from streamguard.worker.watcher import Found, Watcher
 
 
 class _Evidence:

@@ -40,7 +40,8 @@ from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_o
 from streamguard.worker.safety import webhook_names
 from streamguard.worker.service import open_library, supervisor_options, transport
 from streamguard.worker.streams import Stream, StreamSpec
-from streamguard.worker.supervisor import Supervisor, Watcher
+from streamguard.worker.supervisor import Supervisor
+from streamguard.worker.watcher import Watcher
 
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "faiss-cpu", "redis", "prometheus-client")
 _MIB = 1 << 20

@@ -28,7 +28,7 @@ from streamguard.core.sampling import Attention
 from streamguard.types import SessionId, StreamId
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 _LAGS_OF_S = 5.0
 _MOST_LAGS = 4096

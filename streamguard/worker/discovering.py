@@ -17,7 +17,7 @@ from streamguard.servers.known import media_server
 from streamguard.servers.spec import HINT, read_spec
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Origin, Stream, StreamSpec, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 _MAY_HAVE_LEFT = frozenset({StreamState.ENDED, StreamState.STALLED})
 _NOT_CONNECTED = frozenset({StreamState.ENDED, StreamState.CONNECTING})

@@ -19,7 +19,7 @@ from streamguard.enforce.evidence.store import EvidenceStore
 from streamguard.enforce.signals.events import as_text, evidence_id, signal_id
 from streamguard.errors import EvidenceError
 from streamguard.types import SessionId, StreamId
-from streamguard.worker.supervisor import Found, Watcher
+from streamguard.worker.watcher import Found, Watcher
 
 MOST_WAITING = 1000
 DIRECTORY = "streamguard-evidence"

@@ -31,7 +31,7 @@ from streamguard.errors import SignalsError, SignalsRejected
 from streamguard.types import StreamId, Verdict
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 _TURN_S = 1.0
 _DRAINING_TURN_S = 0.2

@@ -15,7 +15,7 @@ from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
-from streamguard.worker.supervisor import Found, Watcher
+from streamguard.worker.watcher import Found, Watcher
 
 MOST_LABELS = 50
 """Library labels beyond so many are counted as `other`: labels come from operators, series must stay few."""

@@ -36,8 +36,9 @@ from streamguard.worker.sharing import Share
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
 from streamguard.worker.summary import Departures, Lags, Summary
-from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
+from streamguard.worker.supervisor import Supervisor, SupervisorOptions
 from streamguard.worker.unprivileged import stays_root
+from streamguard.worker.watcher import Watcher
 
 _BEAT_S = 30.0
 _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatus.REJECTED)

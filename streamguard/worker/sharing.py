@@ -12,8 +12,8 @@ from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.leases import Sharing
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import StreamSpec, StreamStatus
-from streamguard.worker.supervisor import Watcher
 from streamguard.worker.wanted import Wanted
+from streamguard.worker.watcher import Watcher
 
 
 class Share:

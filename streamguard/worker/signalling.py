@@ -11,7 +11,7 @@ import structlog
 from streamguard.enforce.signals.events import kill_signal
 from streamguard.errors import OutboxError
 from streamguard.types import Decision, KillSignal
-from streamguard.worker.supervisor import Found, Watcher
+from streamguard.worker.watcher import Found, Watcher
 
 MOST_WAITING = 10_000
 _COMPLAIN_EVERY_S = 30.0

@@ -1,7 +1,5 @@
 """streamguard.config.fields: what a value may be, whatever the section."""
 
-from typing import Any
-
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,7 +14,7 @@ from streamguard.config.fields import Name, Number, PositiveSeconds, Section, Wh
         *((Name, value) for value in ("", "a b", "a\x1b", "a\u202eb", "a" * 201)),
     ],
 )
-def test_what_no_value_can_be_is_refused(kind: Any, value: object) -> None:
+def test_what_no_value_can_be_is_refused(kind: object, value: object) -> None:
     """A switch is no number, a time is more than nothing and ends, and a name can be shown."""
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(value)

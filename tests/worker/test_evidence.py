@@ -15,7 +15,7 @@ from streamguard.errors import EvidenceError
 from streamguard.worker import evidence
 from streamguard.worker.evidence import EvidenceKeeper, evidence_directory, evidence_store
 from streamguard.worker.metrics import Metrics
-from streamguard.worker.supervisor import Found
+from streamguard.worker.watcher import Found
 from tests.waiting import eventually
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import KNOWN, REFERENCE_THUMBNAIL, THUMBNAIL, FakeClock, Stage

@@ -18,7 +18,7 @@ from streamguard.worker.messages import Ended
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.roster import MOST_REMEMBERED, Roster
 from streamguard.worker.streams import MOST_LINES, Origin, Stream, StreamSpec, StreamState
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 from tests.worker.fake_decoders import KNOWN, METRONOME, UNKNOWN, Line, Stage, keyframe
 
 Specs = frozenset[StreamSpec]

@@ -1,4 +1,4 @@
-"""streamguard.enforce.cutting.desk: strike, list, drop, verify, again and again, for all of a server's orders at once."""
+"""streamguard.enforce.cutting.desk: strike, list, drop, verify, again, for all of a server's orders at once."""
 
 import threading
 from collections.abc import Callable

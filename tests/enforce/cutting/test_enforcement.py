@@ -1,4 +1,4 @@
-"""streamguard.enforce.cutting.enforcement: from Redis to the server and back, whatever becomes of the enforcer or of Redis."""
+"""streamguard.enforce.cutting.enforcement: from Redis to the server and back, whatever becomes of the enforcer."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""streamguard.enforce.cutting.set_aside: what is kept of signals whose signature does not fit, and what it says of the key."""
+"""streamguard.enforce.cutting.set_aside: what is kept of signals whose signature does not fit, and what it tells."""
 
 from streamguard.enforce.cutting.set_aside import LONGEST_S, MOST, MOST_BYTES, SetAside
 

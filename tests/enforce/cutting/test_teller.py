@@ -1,4 +1,4 @@
-"""streamguard.enforce.cutting.teller: a webhook hears of each genuine signal, once, whatever becomes of it or of Redis."""
+"""streamguard.enforce.cutting.teller: a webhook hears of each genuine signal, once, whatever becomes of it."""
 
 import threading
 import time
