@@ -26,8 +26,8 @@ from streamguard.types import Decision, StreamId
 from streamguard.worker.evidence import evidence_of
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
+from streamguard.worker.parts import open_library, supervisor_options
 from streamguard.worker.policies import note_on, policy_of
-from streamguard.worker.service import open_library, supervisor_options
 from streamguard.worker.streams import Stream, StreamState
 from streamguard.worker.supervisor import Supervisor
 from streamguard.worker.watcher import Found, Watcher

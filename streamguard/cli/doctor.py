@@ -36,9 +36,9 @@ from streamguard.worker.evidence import evidence_store
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import PORT_SETTING, authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.parts import open_library, supervisor_options, transport
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
 from streamguard.worker.safety import webhook_names
-from streamguard.worker.service import open_library, supervisor_options, transport
 from streamguard.worker.streams import Stream, StreamSpec
 from streamguard.worker.supervisor import Supervisor
 from streamguard.worker.watcher import Watcher

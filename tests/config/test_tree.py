@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from streamguard.config import Config, load_config
 from streamguard.core.attention import AttentionRule
 from streamguard.ingest.options import SourceOptions
-from streamguard.worker.service import attention_rule, supervisor_options
+from streamguard.worker.parts import attention_rule, supervisor_options
 from streamguard.worker.supervisor import SupervisorOptions
 
 SAMPLE = Path(__file__).parents[2] / "config" / "streamguard.toml"
