@@ -8,7 +8,7 @@ import structlog
 
 from streamguard.config import Config
 from streamguard.core.breaker import Scope
-from streamguard.enforce.cutting.desk import ServerStatus
+from streamguard.enforce.cutting.listing import ServerStatus
 from streamguard.enforce.cutting.local_enforcer import LocalEnforcer
 from streamguard.enforce.orders.breaker_memory import BreakerMemory
 from streamguard.enforce.orders.enforcer import Order, Settled

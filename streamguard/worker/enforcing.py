@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from streamguard import __version__
 from streamguard.config import Config
-from streamguard.enforce.cutting.desk import Desk, DeskOptions, PermitBook, ServerState, ServerStatus, StrikeBook
+from streamguard.enforce.cutting.desk import Desk, DeskOptions, PermitBook, StrikeBook
 from streamguard.enforce.cutting.enforcement import Enforcement, EnforcerIdentity
+from streamguard.enforce.cutting.listing import ServerState, ServerStatus
 from streamguard.enforce.cutting.teller import Teller
 from streamguard.enforce.orders.enforcer import Order, Settled, Terms
 from streamguard.enforce.redis.url import checked_target

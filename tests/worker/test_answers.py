@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import SecretStr
 
 from streamguard.config import BreakerConfig, Config, DiscoverConfig, EnforceConfig, HoldConfig, RedisConfig
-from streamguard.enforce.cutting.desk import ServerState, ServerStatus
+from streamguard.enforce.cutting.listing import ServerState, ServerStatus
 from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.enforce.signals.acks import Outcome
 from streamguard.enforce.signals.stdout_lines import StdoutLines

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, SignalsConfig
-from streamguard.enforce.cutting.desk import ServerState, ServerStatus
+from streamguard.enforce.cutting.listing import ServerState, ServerStatus
 from streamguard.errors import SignalsRejected, UsageError
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcing import EnforceService, log_server, media_servers

@@ -4,7 +4,6 @@ Each round asks whether what is new may be executed, strikes it, lists the publi
 and drops at most a few at once.
 """
 
-import ipaddress
 import random
 import sys
 import threading
@@ -12,16 +11,17 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Protocol
 
 from streamguard.core.backoff import delay_s
+from streamguard.enforce.cutting.listing import Listing, ServerState, ServerStatus
+from streamguard.enforce.cutting.striking import strike_of
 from streamguard.enforce.orders.enforcer import Order, Progress, Settled, Step, next_step, without_listing
 from streamguard.enforce.orders.permits import PERMITTED, Permit
-from streamguard.enforce.strikes.strike import Strike, publisher_keys
-from streamguard.errors import ServerError, ServerRefused, ServerUnreachable, SignalsError, UsageError
+from streamguard.enforce.strikes.strike import Strike
+from streamguard.errors import ServerError, SignalsError, UsageError
 from streamguard.servers.server import MediaServer, Publisher
-from streamguard.types import SessionId, StreamId
+from streamguard.types import SessionId
 
 MOST_ORDERS = 1000
 """More wait in Redis."""
@@ -68,28 +68,6 @@ class EverythingPermitted:
         return PERMITTED
 
 
-class ServerStatus(Enum):
-    OK = "ok"
-    UNREACHABLE = "unreachable"
-    REFUSED = "refused"
-    NOT_UNDERSTOOD = "not_understood"
-    ENDED = "ended"
-    """The thread is dead by a mistake of ours: restart the enforcer. Redis keeps the signals."""
-
-    @property
-    def needs_hand(self) -> bool:
-        """It does not pass by itself."""
-        return self not in {ServerStatus.OK, ServerStatus.UNREACHABLE}
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """How the server answers; `problem` is empty while ok."""
-
-    status: ServerStatus = ServerStatus.OK
-    problem: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class DeskOptions:
     """`strike_addresses`: the publisher's address is refused as well as its key."""
@@ -130,7 +108,7 @@ class Desk:
         self._server = server
         self._strikes = strikes
         self._on_settled = on_settled
-        self._on_change = on_change
+        self._listing = Listing(server, on_change=on_change)
         self._options = options
         self._tasks: dict[str, _Task] = {}
         self._changed = threading.Condition()
@@ -138,13 +116,14 @@ class Desk:
         self._redis_problem = ""
         """Of this round."""
         self._checked_s = -CHECK_EVERY_S
-        self._twice: frozenset[SessionId] = frozenset()
-        self._named: Mapping[tuple[SessionId, StreamId], Publisher] = {}
-        """As of the last listing."""
         self._drops = ThreadPoolExecutor(DROPS_AT_ONCE, thread_name_prefix=f"drop-{self.name}")
         self._thread = threading.Thread(target=self._run, name=f"desk-{self.name}", daemon=True)
-        self.state = ServerState()
         self.beat_at_s = options.monotonic()
+
+    @property
+    def state(self) -> ServerState:
+        """How the server answers; any thread may ask."""
+        return self._listing.state
 
     @property
     def waiting(self) -> int:
@@ -206,7 +185,7 @@ class Desk:
             if not ended_well:
                 # An exception that nobody foresaw: Python's thread hook prints it, the state shows it.
                 problem = f"ended by {type(sys.exception()).__name__}; this is a bug, restart the enforcer"
-                self._become(ServerStatus.ENDED, problem)
+                self._listing.become(ServerStatus.ENDED, problem)
 
     def _nothing_goes_well(self) -> bool:
         return all(task.failed or task.held for task in self._tasks.values())
@@ -233,8 +212,8 @@ class Desk:
             if listed is None:
                 self._follow(task, without_listing(task.progress, now_unix_s=now_unix_s), went_well=False)
                 continue
-            publisher = self._named.get((order.session, order.stream), listed.get(order.session))
-            unlisted = "" if publisher is not None else self._why_unlisted(order.session)
+            publisher = self._listing.find(order.session, order.stream)
+            unlisted = "" if publisher is not None else self._listing.why_unlisted(order.session)
             step = next_step(task.progress, publisher, now_unix_s=now_unix_s, unlisted=unlisted)
             if step is Step.DROP and publisher is not None:
                 if order.session not in dropping:
@@ -281,7 +260,8 @@ class Desk:
         for task in tasks:
             if task.progress.struck_unix_s is not None or task.progress.never_struck:
                 continue
-            strike = _strike_of(task.progress.order, listed, by_address=self._options.strike_addresses)
+            order = task.progress.order
+            strike = strike_of(order, listed.get(order.session), by_address=self._options.strike_addresses)
             try:
                 # Where one cannot be written the next is not tried: each might take a time-out, and the cut waits.
                 if not problem:
@@ -296,27 +276,9 @@ class Desk:
             else:
                 task.progress = replace(task.progress, unstruck="", struck_unix_s=self._options.clock())
 
-    def _list(self) -> dict[SessionId, Publisher] | None:
-        """All who publish, by session; None: the server does not say so, and its state says why. One connection may
-        have several names; with two addresses it is two publishers, of whom one must not be cut: neither is here.
-        """
+    def _list(self) -> Mapping[SessionId, Publisher] | None:
         self._checked_s = self._options.monotonic()
-        try:
-            publishers = self._server.publishers()
-        except ServerError as error:
-            self._become(_status_of(error), str(error))
-            return None
-        self._become(ServerStatus.OK)
-        listed = {publisher.session: publisher for publisher in publishers}
-        self._twice = frozenset(one.session for one in publishers if not _are_one(one, listed[one.session]))
-        known = [publisher for publisher in publishers if publisher.session not in self._twice]
-        self._named = {(publisher.session, publisher.stream): publisher for publisher in known}
-        return {publisher.session: publisher for publisher in known}
-
-    def _why_unlisted(self, session: SessionId) -> str:
-        if session in self._twice:
-            return f"{self.name} lists two publishers as this session: which is meant cannot be told"
-        return self._server.may_live_unlisted(session)
+        return self._listing.refresh()
 
     def _drop(self, dropping: tuple[_Task, Publisher]) -> tuple[_Task, Progress]:
         task, publisher = dropping
@@ -348,43 +310,3 @@ class Desk:
             jitter = random.random()  # noqa: S311 - spreads enforcers, guards nothing
             rest_s = delay_s(task.failed, first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S, jitter=jitter)
         task.due_s = self._options.monotonic() + rest_s
-
-    def _become(self, status: ServerStatus, problem: str = "") -> None:
-        before, self.state = self.state, ServerState(status, problem)
-        if before.status is not status:
-            self._on_change(self.name, self.state)
-
-
-def _are_one(one: Publisher, other: Publisher) -> bool:
-    """Of two that a server lists with the same session."""
-    return one is other or bool(one.address and one.address == other.address)
-
-
-def _status_of(error: ServerError) -> ServerStatus:
-    if isinstance(error, ServerUnreachable):
-        return ServerStatus.UNREACHABLE
-    return ServerStatus.REFUSED if isinstance(error, ServerRefused) else ServerStatus.NOT_UNDERSTOOD
-
-
-def _strike_of(order: Order, listed: Mapping[SessionId, Publisher], *, by_address: bool) -> Strike:
-    """By the stream's key; by the address too, where the session is listed with one that is somebody's alone."""
-    publisher = listed.get(order.session)
-    address = publisher.address if publisher is not None and _is_of_one(publisher.address) else ""
-    return Strike(
-        signal_id=order.id,
-        keys=publisher_keys(order.stream, address=address, arguments={}, by_address=by_address, account_argument=None),
-        stream=order.stream,
-        session=order.session,
-        reference=order.reference,
-        reason=f"known footage, label {order.label}",
-        decided_unix_s=order.decided_unix_s,
-    )
-
-
-def _is_of_one(address: str) -> bool:
-    """The loopback's is that of a proxy before the server, and so everybody's."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return not (parsed.is_loopback or parsed.is_unspecified)
