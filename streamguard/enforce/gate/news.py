@@ -12,11 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from redis.exceptions import NoScriptError, RedisError
-
-from streamguard.enforce.redis.connect import connect
-from streamguard.enforce.redis.errors import our_errors
-from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis.caller import RedisCaller
 from streamguard.enforce.redis.script import load_script
 from streamguard.enforce.redis.url import RedisTarget
 from streamguard.enforce.strikes.account_claims import (
@@ -66,13 +62,12 @@ class GateNews:
         timeout_s: float,
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        self._target = target
+        self._caller = RedisCaller(target, timeout_s=timeout_s)
         self._prefix = prefix
         self._channel = f"{prefix}publishers"
         self._timeout_s = timeout_s
         self._on_lost = on_lost
         self._waiting: queue.Queue[PublisherHint] = queue.Queue(MOST_WAITING)
-        self._client: Client | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="news", daemon=True)
 
@@ -103,12 +98,11 @@ class GateNews:
             try:
                 self._publish(hints)
             except SignalsError:
-                self._close()
                 # Those that wait are about publishers that will have been listed by then.
                 self._stopping.wait(_REST_AFTER_FAILURE_S)
                 for _ in range(len(hints) + len(self._all_waiting())):
                     self._on_lost()
-        self._close()
+        self._caller.close()
 
     def _publish(self, hints: list[PublisherHint]) -> None:
         claims = [(hint.stream, hint.claim) for hint in hints if hint.claim is not None]
@@ -116,18 +110,7 @@ class GateNews:
         keys = (claims_index(self._prefix), *names) if names else ()
         settings = (self._channel, MOST_CLAIMS, round(1000 * CLAIMS_KEPT_S), MOST_CLAIMED)
         told = (*(claim.as_json() for _, claim in claims), *(hint.as_json() for hint in hints))
-        arguments = (len(keys), *keys, *settings, *told)
-        with our_errors("tell of publishers in", self._target):
-            try:
-                if self._client is None:
-                    self._client = connect(self._target, timeout_s=self._timeout_s)
-                answer = None
-                with suppress(NoScriptError):  # nothing ran; EVAL teaches it
-                    answer = self._client.execute_command("EVALSHA", _SCRIPT.sha, *arguments)
-                if answer is None:
-                    self._client.execute_command("EVAL", _SCRIPT.text, *arguments)
-            except UNREADABLE as error:
-                raise no_redis() from error
+        self._caller.run(_SCRIPT, operation="tell of publishers in", keys=keys, arguments=(*settings, *told))
 
     def _all_waiting(self) -> list[PublisherHint]:
         hints = []
@@ -135,9 +118,3 @@ class GateNews:
             while True:
                 hints.append(self._waiting.get_nowait())
         return hints
-
-    def _close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(RedisError, OSError):
-                client.close()

@@ -11,7 +11,8 @@ from typing import Any
 
 from streamguard.config import Config
 from streamguard.enforce.orders.permits import Standing
-from streamguard.enforce.redis.script import ScriptRunner, load_script
+from streamguard.enforce.redis.caller import RedisCaller
+from streamguard.enforce.redis.script import load_script
 from streamguard.enforce.redis.url import RedisTarget, checked_target
 from streamguard.enforce.strikes.strike import fit
 from streamguard.errors import UsageError
@@ -70,12 +71,12 @@ class KillControl:
         self.target = target
         self._prefix = prefix
         self._keep_s = int(keep_s)
-        self.runner = ScriptRunner(target, timeout_s=timeout_s)
+        self.caller = RedisCaller(target, timeout_s=timeout_s)
 
     def held(self) -> tuple[HeldKill, ...]:
         """All that wait now, the first over first."""
         operation = "list held kills in"
-        now_ms = self.runner.time_ms(operation)
+        now_ms = self.caller.now_ms(operation)
         ids = self._list(operation, "ZRANGEBYSCORE", f"{self._prefix}held", now_ms, "+inf", "LIMIT", 0, MOST_SHOWN)
         found = []
         for id_ in ids:
@@ -86,8 +87,8 @@ class KillControl:
 
     def count_held(self) -> int:
         operation = "count held kills in"
-        count = self.runner.call(
-            "ZCOUNT", f"{self._prefix}held", self.runner.time_ms(operation), "+inf", operation=operation
+        count = self.caller.call(
+            "ZCOUNT", f"{self._prefix}held", self.caller.now_ms(operation), "+inf", operation=operation
         )
         return self._whole(count, operation)
 
@@ -96,21 +97,21 @@ class KillControl:
         operation = "decide on held kill in"
         keys = tuple(f"{self._prefix}{name}" for name in (f"hold:{signal_id}", "held", "audit"))
         verdict = "approved" if approve else "rejected"
-        answer = self.runner.run(
+        answer = self.caller.run(
             _DECIDE, operation=operation, keys=keys, arguments=(signal_id, verdict, fit(who), fit(why), self._keep_s)
         )
         match answer:
             case [bytes(state), bytes(by), bytes(reason), bytes(at)]:
                 return HoldAnswer(_shown(state), _shown(by), _shown(reason), _ms(at))
-        raise self.runner.no_redis(operation)
+        raise self.caller.no_redis(operation)
 
     def standing(self) -> Standing:
         """Whether all kills are refused, and the references in quarantine."""
         operation = "read breaker in"
-        opened = self.runner.call("GET", f"{self._prefix}breaker:open", operation=operation)
-        raw = self.runner.call("HGETALL", f"{self._prefix}quarantine", operation=operation)
+        opened = self.caller.call("GET", f"{self._prefix}breaker:open", operation=operation)
+        raw = self.caller.call("HGETALL", f"{self._prefix}quarantine", operation=operation)
         if not isinstance(raw, dict):
-            raise self.runner.no_redis(operation)
+            raise self.caller.no_redis(operation)
         since_ms = None if opened is None else _whole_of(_tree(opened), "at_unix_ms")
         quarantined = sorted((_shown(name), _whole_of(_tree(value), "at_unix_ms")) for name, value in raw.items())
         return Standing(since_ms, tuple(quarantined))
@@ -124,7 +125,7 @@ class KillControl:
         scope = "all" if reference is None else "reference"
         arguments = (scope, reference or "", fit(who), fit(reason), round(1000 * trust_for_s), self._keep_s)
         keys = tuple(f"{self._prefix}{name}" for name in (*names, "audit"))
-        answer = self.runner.run(_LIFT, operation=operation, keys=keys, arguments=arguments)
+        answer = self.caller.run(_LIFT, operation=operation, keys=keys, arguments=arguments)
         return self._whole(answer, operation) > 0
 
     def audit(self, *, most: int) -> tuple[ControlEntry, ...]:
@@ -136,17 +137,17 @@ class KillControl:
         return tuple(self._entries("mistakes", most=most))[::-1]
 
     def close(self) -> None:
-        self.runner.close()
+        self.caller.close()
 
     def _entries(self, stream: str, *, most: int) -> Iterator[ControlEntry]:
         operation, newest = f"read {stream} in", "+"
         while most > 0:
             count = min(most, _A_PAGE)
-            page = self.runner.call(
+            page = self.caller.call(
                 "XREVRANGE", f"{self._prefix}{stream}", newest, "-", "COUNT", count, operation=operation
             )
             if not isinstance(page, list):
-                raise self.runner.no_redis(operation)
+                raise self.caller.no_redis(operation)
             for _, fields in page:
                 tree = _tree(fields.get(b"event")) if isinstance(fields, dict) else {}
                 if tree:
@@ -157,14 +158,14 @@ class KillControl:
             newest = f"({_shown(page[-1][0])}"
 
     def _list(self, operation: str, *command: str | int) -> list[str]:
-        answer = self.runner.call(*command, operation=operation)
+        answer = self.caller.call(*command, operation=operation)
         if not isinstance(answer, list):
-            raise self.runner.no_redis(operation)
+            raise self.caller.no_redis(operation)
         return [_shown(item) for item in answer]
 
     def _whole(self, answer: object, operation: str) -> int:
         if not isinstance(answer, int):
-            raise self.runner.no_redis(operation)
+            raise self.caller.no_redis(operation)
         return answer
 
 

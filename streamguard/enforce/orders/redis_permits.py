@@ -14,7 +14,8 @@ from streamguard.enforce.orders.breaker_memory import BreakerMemory
 from streamguard.enforce.orders.enforcer import Order, Result
 from streamguard.enforce.orders.notices import NoticeKind, NoticeMaker
 from streamguard.enforce.orders.permits import PERMITTED, HoldTerms, Permit, breaker_permit, counted_kill, held_for_s
-from streamguard.enforce.redis.script import ScriptRunner, load_script
+from streamguard.enforce.redis.caller import RedisCaller
+from streamguard.enforce.redis.script import load_script
 from streamguard.enforce.redis.url import RedisTarget
 from streamguard.enforce.signals.redis_streams import PUBLISH
 from streamguard.errors import SignalsError
@@ -59,7 +60,7 @@ class RedisPermits:
         self._notices = notices
         self._on_trip = on_trip
         self._on_held = on_held
-        self._runner = ScriptRunner(target, timeout_s=terms.timeout_s)
+        self._caller = RedisCaller(target, timeout_s=terms.timeout_s)
         self._away_until_s = 0.0
         self._away: SignalsError | None = None
         self._told: dict[str, None] = {}
@@ -77,14 +78,14 @@ class RedisPermits:
         return permit
 
     def close(self) -> None:
-        self._runner.close()
+        self._caller.close()
 
     def _asked(self, order: Order) -> Permit:
-        answer = self._runner.run(_ASK, operation=_OPERATION, keys=self._keys(order), arguments=self._arguments(order))
+        answer = self._caller.run(_ASK, operation=_OPERATION, keys=self._keys(order), arguments=self._arguments(order))
         match answer:
             case [bytes(word), bytes(text)]:
                 return self._read(order, word.decode("ascii", "replace"), text.decode("utf-8", "replace"))
-        raise self._runner.no_redis(_OPERATION)
+        raise self._caller.no_redis(_OPERATION)
 
     def _read(self, order: Order, word: str, text: str) -> Permit:
         if word == "permitted":
@@ -103,7 +104,7 @@ class RedisPermits:
             return Permit(_ENDS[word], _why(word, text))
         scope = _SCOPES.get(word.removeprefix("tripped_"))
         if scope is None:
-            raise self._runner.no_redis(_OPERATION)
+            raise self._caller.no_redis(_OPERATION)
         self._memory.learn(order, scope)
         if word.startswith("tripped_"):
             self._on_trip(scope, order.reference if scope is Scope.REFERENCE else "")
@@ -123,7 +124,7 @@ class RedisPermits:
         prefix = self._terms.prefix
         keys = (f"{prefix}notices", f"{prefix}sent:{notice.id}")
         arguments = (notice.event, notice.sig, int(self._terms.keep_s))
-        answer = self._runner.run(PUBLISH, operation="publish notice in", keys=keys, arguments=arguments)
+        answer = self._caller.run(PUBLISH, operation="publish notice in", keys=keys, arguments=arguments)
         return answer == 1
 
     def _keys(self, order: Order) -> tuple[str, ...]:

@@ -77,12 +77,12 @@ class Undo:
             *(self._keep_s, self._remember_s, who, why),
         )
         keys = tuple(f"{self._prefix}{name}" for name in names)
-        match self._control.runner.run(_UNDO, operation=_OPERATION, keys=keys, arguments=arguments):
+        match self._control.caller.run(_UNDO, operation=_OPERATION, keys=keys, arguments=arguments):
             case [1, int(closed)]:
                 return bool(closed), ""
             case [0, bytes(before)]:
                 return False, _told(before)
-        raise self._control.runner.no_redis(_OPERATION)
+        raise self._control.caller.no_redis(_OPERATION)
 
     def _find(self, signal_id: str) -> ReceivedSignal:
         """The genuine signal of this id; what else has the id is passed over."""
@@ -102,11 +102,11 @@ class Undo:
         """Newest first."""
         newest = "+"
         for _ in range(MOST_ENTRIES // _ENTRIES_A_PAGE):
-            page = self._control.runner.call(
+            page = self._control.caller.call(
                 *("XREVRANGE", f"{self._prefix}signals", newest, "-", "COUNT", _ENTRIES_A_PAGE), operation=_OPERATION
             )
             if not isinstance(page, list):
-                raise self._control.runner.no_redis(_OPERATION)
+                raise self._control.caller.no_redis(_OPERATION)
             if not page:
                 return
             newest = f"({page[-1][0].decode('ascii', 'replace')}"

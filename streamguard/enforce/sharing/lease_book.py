@@ -1,24 +1,20 @@
 """Leases on streams, in Redis. Its rule is core/leases.py; each step is one script, lease_steps.lua."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
-from redis.exceptions import NoScriptError, RedisError
-
 from streamguard.core.leases import Fleet, Lease, Member, WorkerId
-from streamguard.enforce.redis.connect import connect, redis_now_ms
-from streamguard.enforce.redis.errors import our_errors
-from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
-from streamguard.enforce.redis.script import load_script
+from streamguard.enforce.redis.caller import RedisCaller
+from streamguard.enforce.redis.connect import redis_now_ms
+from streamguard.enforce.redis.limits import no_redis
+from streamguard.enforce.redis.script import load_script, run_script
 from streamguard.enforce.redis.url import RedisTarget, checked_target
-from streamguard.errors import SignalsError
 from streamguard.types import StreamId
 
 LEASE_S = 5.0
 """A worker that is not heard of for so long has lost its streams."""
 
-_SCRIPT = load_script(__name__, "lease_steps.lua")
+_STEPS = load_script(__name__, "lease_steps.lua")
 _NOT_OFFERED = "-"
 _LONGEST_NUMBER = 15
 
@@ -57,9 +53,8 @@ class LeaseBook:
     def __init__(self, target: str | RedisTarget, *, prefix: str, timeout_s: float) -> None:
         """Raises UsageError: the URL, or a prefix that a Cluster splits."""
         self.target = checked_target(target, prefix=prefix)
+        self._caller = RedisCaller(self.target, timeout_s=timeout_s)
         self._keys = tuple(f"{prefix}leases:{name}" for name in ("held", "workers", "epoch"))
-        self._timeout_s = timeout_s
-        self._client: Client | None = None
 
     def step(self, me: WorkerId, report: Member | None, wishes: Wishes, *, now_ms: int | None = None) -> Fleet:
         """Make known what a worker has and wants, and see how all stand then. `report`: None when it leaves; Redis
@@ -67,50 +62,20 @@ class LeaseBook:
         """
         told = "" if report is None else f"{report.most_streams} {report.unwatched} {int(report.is_draining)}"
         time = "" if now_ms is None else str(now_ms)
-        words = [*self._keys, time, str(round(1000 * LEASE_S)), me, told, *wishes.words()]
-        try:
-            with our_errors("share streams in", self.target):
-                try:
-                    return _fleet(self._run(words))
-                except UNREADABLE as error:
-                    raise no_redis() from error
-        except SignalsError:
-            # A fresh start next time: a Cluster's map, a Sentinel's master or a login may have changed.
-            self.close()
-            raise
+        arguments = (time, round(1000 * LEASE_S), me, told, *wishes.words())
+        with self._caller.asking("share streams in") as client:
+            return _fleet(run_script(client, _STEPS, keys=self._keys, arguments=arguments))
 
     def look(self) -> Fleet:
         """How all stand, by somebody who is no worker and may only read."""
-        try:
-            with our_errors("read leases in", self.target):
-                try:
-                    client = self._connected()
-                    now_ms = redis_now_ms(client, self.target)
-                    held, members = (_flat(client.execute_command("HGETALL", key)) for key in self._keys[:2])
-                    return _fleet([str(now_ms).encode(), held, members])
-                except UNREADABLE as error:
-                    raise no_redis() from error
-        except SignalsError:
-            self.close()
-            raise
+        with self._caller.asking("read leases in") as client:
+            now_ms = redis_now_ms(client, self.target)
+            held, members = (_flat(client.execute_command("HGETALL", key)) for key in self._keys[:2])
+            return _fleet([str(now_ms).encode(), held, members])
 
     def close(self) -> None:
         """Harmless when called twice, or before anything was asked."""
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(RedisError, OSError):
-                client.close()
-
-    def _run(self, words: list[bytes | str]) -> object:
-        client = self._connected()
-        with suppress(NoScriptError):  # nothing ran; EVAL teaches it
-            return client.execute_command("EVALSHA", _SCRIPT.sha, len(self._keys), *words)
-        return client.execute_command("EVAL", _SCRIPT.text, len(self._keys), *words)
-
-    def _connected(self) -> Client:
-        if self._client is None:
-            self._client = connect(self.target, timeout_s=self._timeout_s)
-        return self._client
+        self._caller.close()
 
 
 def _flat(answer: object) -> list[object]:

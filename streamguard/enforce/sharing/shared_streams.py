@@ -4,17 +4,13 @@ A URL may hold credentials: it is in Redis as it is, for workers must have it, a
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from redis.exceptions import RedisError
-
-from streamguard.enforce.redis.connect import connect
-from streamguard.enforce.redis.errors import our_errors
-from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
+from streamguard.enforce.redis.caller import RedisCaller
+from streamguard.enforce.redis.limits import no_redis
 from streamguard.enforce.redis.url import RedisTarget, checked_target
-from streamguard.errors import SignalsError, UsageError
+from streamguard.errors import UsageError
 from streamguard.types import StreamId
 
 MOST_STREAMS = 10_000
@@ -52,13 +48,12 @@ class SharedStreams:
     def __init__(self, target: str | RedisTarget, *, prefix: str, timeout_s: float) -> None:
         """Raises UsageError: the URL, or a prefix that a Cluster splits."""
         self.target = checked_target(target, prefix=prefix)
+        self._caller = RedisCaller(self.target, timeout_s=timeout_s)
         self._key = f"{prefix}streams"
-        self._timeout_s = timeout_s
-        self._client: Client | None = None
 
     def read(self) -> SharedList:
         """All of it, by name. What anybody may have written there is checked."""
-        with self._ours("read shared streams in") as client:
+        with self._caller.asking("read shared streams in") as client:
             found = client.execute_command("HGETALL", self._key)
             if isinstance(found, list):
                 found = dict(zip(found[::2], found[1::2], strict=True))
@@ -72,7 +67,7 @@ class SharedStreams:
         """Whether it is new; else its URL is another one now. Raises UsageError where there is no room."""
         if len(stream.url) > LONGEST_URL:
             raise UsageError("share stream", stream.stream, f"its URL is longer than {LONGEST_URL} characters")
-        with self._ours("share stream in") as client:
+        with self._caller.asking("share stream in") as client:
             if client.execute_command("HLEN", self._key) >= MOST_STREAMS:
                 problem = f"there are {MOST_STREAMS} already"
                 raise UsageError("share stream", stream.stream, problem, hint="remove some: streamguard streams remove")
@@ -80,28 +75,12 @@ class SharedStreams:
 
     def remove(self, stream: StreamId) -> bool:
         """Whether it was there."""
-        with self._ours("remove shared stream in") as client:
+        with self._caller.asking("remove shared stream in") as client:
             return bool(client.execute_command("HDEL", self._key, stream))
 
     def close(self) -> None:
         """Harmless when called twice, or before anything was asked."""
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(RedisError, OSError):
-                client.close()
-
-    @contextmanager
-    def _ours(self, operation: str) -> Iterator[Client]:
-        try:
-            with our_errors(operation, self.target):
-                try:
-                    self._client = self._client or connect(self.target, timeout_s=self._timeout_s)
-                    yield self._client
-                except UNREADABLE as error:
-                    raise no_redis() from error
-        except SignalsError:
-            self.close()
-            raise
+        self._caller.close()
 
 
 def _stream(entry: tuple[object, object]) -> SharedStream | None:

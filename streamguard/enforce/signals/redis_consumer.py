@@ -6,6 +6,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
+from streamguard.enforce.redis.caller import RedisCaller
 from streamguard.enforce.redis.connect import connect
 from streamguard.enforce.redis.errors import our_errors
 from streamguard.enforce.redis.limits import MOST_REPLY_BYTES, UNREADABLE, Client, TooLongReply, no_redis
@@ -20,8 +21,9 @@ CLAIMED_AT_ONCE = 1000
 _NEW = ">"
 _SHELF = "shelf"
 """A consumer that never reads. Enforcers have an @ in their names."""
-_SCRIPT = load_script(__name__, "settle_signal.lua")
+_SETTLE = load_script(__name__, "settle_signal.lua")
 _OPERATION = "read signals from"
+_ACKNOWLEDGE = "acknowledge signal to"
 
 
 class GroupReader:
@@ -175,12 +177,10 @@ class AckWriter:
     """Writes acknowledgements. One thread at a time; every error leaves it ready for the next call."""
 
     def __init__(self, target: RedisTarget, *, prefix: str, group: str, timeout_s: float, keep_s: float) -> None:
-        self._target = target
+        self._caller = RedisCaller(target, timeout_s=timeout_s)
         self._prefix = prefix
         self._group = group
-        self._timeout_s = timeout_s
         self._keep_s = int(keep_s)
-        self._client: Client | None = None
 
     def settle(self, entry_id: str, *, signal_id: str, event: str, signature: str) -> bool:
         """Returns when the acknowledgement is in the stream and the entry off the list. False: there was one before.
@@ -189,28 +189,14 @@ class AckWriter:
         """
         keys = (f"{self._prefix}signals", f"{self._prefix}acks", f"{self._prefix}done:{signal_id}")
         arguments = (self._group, entry_id, event, signature, self._keep_s)
-        answer = self._call("EVAL", _SCRIPT.text, len(keys), *keys, *arguments)
+        # Its text each time: the permissions that docs/signals.md gives an enforcer have no EVALSHA for these keys.
+        answer = self._caller.call("EVAL", _SETTLE.text, len(keys), *keys, *arguments, operation=_ACKNOWLEDGE)
         if answer not in (0, 1):
-            self.close()
-            raise SignalsUnreachable("acknowledge signal to", self._target, str(no_redis()))
+            raise self._caller.no_redis(_ACKNOWLEDGE)
         return answer == 1
 
     def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(RedisError, OSError):
-                client.close()
-
-    def _call(self, *command: str | int) -> object:
-        try:
-            with our_errors("acknowledge signal to", self._target):
-                if self._client is None:
-                    self._client = connect(self._target, timeout_s=self._timeout_s)
-                answer: object = self._client.execute_command(*command)
-                return answer
-        except BaseException:
-            self.close()
-            raise
+        self._caller.close()
 
 
 def group_of(servers: Sequence[str]) -> str:

@@ -5,17 +5,14 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
-
-from redis.exceptions import NoScriptError, RedisError
 
 from streamguard.config import Config
 from streamguard.core.strikes import Lift, Records, lifted, standing, struck
-from streamguard.enforce.redis.connect import connect, redis_now_ms
-from streamguard.enforce.redis.errors import our_errors
-from streamguard.enforce.redis.limits import UNREADABLE, Client, no_redis
-from streamguard.enforce.redis.script import load_script
+from streamguard.enforce.redis.caller import RedisCaller
+from streamguard.enforce.redis.connect import redis_now_ms
+from streamguard.enforce.redis.limits import Client, no_redis
+from streamguard.enforce.redis.script import load_script, run_script
 from streamguard.enforce.redis.url import RedisTarget, checked_target
 from streamguard.enforce.strikes.account_claims import MOST_CLAIMS, account_keys, claims_name
 from streamguard.enforce.strikes.reading import StrikeNames, active_records
@@ -30,9 +27,9 @@ from streamguard.enforce.strikes.strike import (
     read_key,
     record_of,
 )
-from streamguard.errors import SignalsError, SignalsUnreachable, UsageError
+from streamguard.errors import SignalsUnreachable, UsageError
 
-_SCRIPT = load_script(__name__, "write_strikes.lua")
+_WRITE = load_script(__name__, "write_strikes.lua")
 _TRIES = 32
 _ENTRIES_A_PAGE = 200
 MOST_AUDIT = 100_000
@@ -49,9 +46,8 @@ class StrikeLedger:
         """Raises UsageError: the URL, or a prefix that a Cluster splits."""
         self.target = checked_target(target, prefix=prefix)
         self._names = StrikeNames(prefix)
-        self._timeout_s = timeout_s
+        self._caller = RedisCaller(self.target, timeout_s=timeout_s)
         self._terms = terms or StrikeTerms()
-        self._client: Client | None = None
 
     def add(self, strike: Strike, /, *, who: str = ENFORCER, for_s: float | None = None) -> None:
         """Refuse them from now on, and the account whose session it is, where a gate has noted that; the same signal
@@ -88,8 +84,7 @@ class StrikeLedger:
 
     def active(self) -> tuple[StruckKey, ...]:
         """Every key that is refused now, the soonest over first."""
-        with self._ours("list strikes in"):
-            client = self._connected()
+        with self._caller.asking("list strikes in") as client:
             now_unix_ms = redis_now_ms(client, self.target)
             pages = [
                 StruckKey(key, standing(records, now_unix_ms=now_unix_ms))
@@ -104,24 +99,20 @@ class StrikeLedger:
 
     def close(self) -> None:
         """Harmless when called twice, or before anything was asked."""
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(RedisError, OSError):
-                client.close()
+        self._caller.close()
 
     def _account(self, strike: Strike) -> tuple[str, ...]:
         if not strike.session:
             return ()
-        with self._ours("add strike in"):
+        with self._caller.asking("add strike in") as client:
             name = claims_name(self._names.prefix, strike.stream)
-            return account_keys(strike, self._connected().execute_command("LRANGE", name, 0, MOST_CLAIMS - 1))
+            return account_keys(strike, client.execute_command("LRANGE", name, 0, MOST_CLAIMS - 1))
 
     def _change(
         self, keys: tuple[str, ...], change: Callable[[Records, int], Records], *, action: str, **told: str
     ) -> int:
         """Read, reckon, and write if nobody wrote meanwhile. How many strikes are another now, 0: nothing to do."""
-        with self._ours(f"{action} strike in"):
-            client = self._connected()
+        with self._caller.asking(f"{action} strike in") as client:
             for _ in range(_TRIES):
                 now_unix_ms = redis_now_ms(client, self.target)
                 answer = client.execute_command("MGET", *(self._names.of(key) for key in keys))
@@ -147,11 +138,7 @@ class StrikeLedger:
             )
             arguments += [key, raw or b"", records_json(records), now.until_unix_ms, audit_json(entry)]
         keys = (self._names.audit, self._names.active, *(self._names.of(key) for key in changed))
-        answer = None
-        with suppress(NoScriptError):  # nothing ran; EVAL teaches it
-            answer = client.execute_command("EVALSHA", _SCRIPT.sha, len(keys), *keys, *arguments)
-        if answer is None:
-            answer = client.execute_command("EVAL", _SCRIPT.text, len(keys), *keys, *arguments)
+        answer = run_script(client, _WRITE, keys=keys, arguments=arguments)
         if not isinstance(answer, int):
             raise no_redis()
         return answer == _WRITTEN
@@ -159,8 +146,7 @@ class StrikeLedger:
     def _entries(self, *, most: int) -> Iterator[AuditEntry]:
         """Newest first."""
         newest = "+"
-        with self._ours("read strikes in"):
-            client = self._connected()
+        with self._caller.asking("read strikes in") as client:
             while most > 0:
                 page = client.execute_command(
                     "XREVRANGE", self._names.audit, newest, "-", "COUNT", min(most, _ENTRIES_A_PAGE)
@@ -173,24 +159,6 @@ class StrikeLedger:
                     return
                 most -= len(page)
                 newest = f"({page[-1][0].decode()}"
-
-    def _connected(self) -> Client:
-        if self._client is None:
-            self._client = connect(self.target, timeout_s=self._timeout_s)
-        return self._client
-
-    @contextmanager
-    def _ours(self, operation: str) -> Iterator[None]:
-        try:
-            with our_errors(operation, self.target):
-                try:
-                    yield
-                except UNREADABLE as error:
-                    raise no_redis() from error
-        except SignalsError:
-            # A fresh start next time: a Cluster's map, a Sentinel's master or a login may have changed.
-            self.close()
-            raise
 
 
 def open_ledger(config: Config) -> StrikeLedger:
