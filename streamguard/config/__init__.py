@@ -5,6 +5,7 @@ and a list is separated by spaces: `SG__STREAMS="rtmp://a/live/1 rtmp://a/live/2
 """
 
 from streamguard.config.load import ENV_PREFIX, load_config
+from streamguard.config.server_words import discover_block
 from streamguard.config.tree import (
     BreakerConfig,
     Config,
@@ -20,7 +21,6 @@ from streamguard.config.tree import (
     SignalsConfig,
     WebhookConfig,
     WorkerConfig,
-    discover_block,
 )
 
 __all__ = [

@@ -1,6 +1,5 @@
 """The sections, each option with its default and its bounds, and the whole tree."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -8,6 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_core import PydanticCustomError
 
 from streamguard.config.fields import Name, Number, PositiveSeconds, Section, Spaced, Whole, at_most
+from streamguard.config.server_words import discover_block
 
 RefusalSeconds = Annotated[Number, Field(gt=0, le=315_360_000, allow_inf_nan=False)]
 Nats = Annotated[Number, Field(gt=0, le=1000, allow_inf_nan=False)]
@@ -27,17 +27,6 @@ class StreamConfig(Section):
 
     url: Annotated[SecretStr, Field(min_length=1)]
     name: Name | None = None
-
-
-_BEFORE_A_URL = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.-]*://)")
-
-
-def discover_block(text: str) -> dict[str, str]:
-    """KIND[@NAME]=API_URL[,PULL_URL] as a [[discover]] block; whether it is right is seen when it is used."""
-    head, _, urls = text.partition("=")
-    kind, at, name = head.partition("@")
-    api, *pull = _BEFORE_A_URL.split(urls, maxsplit=1)
-    return {"kind": kind, "api": api, **({"name": name} if at else {}), **({"pull": pull[0]} if pull else {})}
 
 
 class DiscoverConfig(Section):

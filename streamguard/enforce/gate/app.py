@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streamguard.config.server_words import split_head
 from streamguard.enforce.gate.gate import GateRule, Judgement, Refusals
 from streamguard.enforce.gate.metrics import GateMetrics
 from streamguard.enforce.gate.news import PublisherHint
@@ -83,7 +84,7 @@ class GateApp:
     def _asked(self, path: str) -> tuple[str, str, Hooks | None]:
         """The server's name as far as it is known, its kind, and who reads its requests."""
         first = path[1:].partition("/")[0]
-        kind, _, name = first.partition("@")
+        kind, name = split_head(first)
         if kind in self._parts.hooks:
             return name or kind, kind, self._parts.hooks[kind]
         if first.startswith("on_"):

@@ -12,7 +12,7 @@ from streamguard.enforce.redis.caller import RedisCaller
 from streamguard.enforce.redis.script import Script
 from streamguard.enforce.redis.url import parse_redis_url
 from streamguard.errors import SignalsRejected, SignalsUnreachable
-from tests.faults.proxy import Fault, Proxy
+from tests.faults.proxy import Fault, Proxy, Way
 from tests.redis_servers import RedisServer
 
 TEXT = "return redis.call('INCR', KEYS[1])"
@@ -30,7 +30,7 @@ def test_nothing_is_connected_before_it_is_asked() -> None:
     with caller_of("redis://127.0.0.1:1") as caller:
         caller.close()
         for _ in range(2):
-            with pytest.raises(SignalsUnreachable, match="count kills in redis://127.0.0.1:1: connection refused"):
+            with pytest.raises(SignalsUnreachable, match=r"count kills in redis://127\.0\.0\.1:1: connection refused"):
                 caller.call("GET", "key", operation="count kills in")
 
 
@@ -49,18 +49,18 @@ def test_a_lost_reply_is_not_asked_for_again(redis_server: RedisServer) -> None:
     """Whoever asked must know that it may have happened; its reply is never taken for that of another call."""
     with Proxy(urlsplit(redis_server.url).port or 0) as proxy, caller_of(f"redis://127.0.0.1:{proxy.port}") as caller:
         assert caller.call("SET", "key", "1", operation="set in") in {b"OK", True}
-        proxy.now(Fault.SWALLOW)
+        proxy.now(Fault.SWALLOW, way=Way.REPLIES)
         with pytest.raises(SignalsUnreachable, match="no answer in time"):
             caller.call("INCR", "key", operation="count in")
         proxy.now(Fault.PASS)
-        assert caller.call("GET", "key", operation="read") in {b"1", b"2"}
+        assert caller.call("GET", "key", operation="read") == b"2"
 
 
 def test_what_stumbles_over_an_answer_says_that_it_is_none(redis_server: RedisServer) -> None:
     """A wrong shape is an unreachable Redis, not a mistake of ours that ends a thread."""
     with caller_of(redis_server.url) as caller:
         with (
-            pytest.raises(SignalsUnreachable, match="list kills in .*no Redis"),
+            pytest.raises(SignalsUnreachable, match=r"list kills in .*no Redis"),
             caller.asking("list kills in") as client,
         ):
             int(client.execute_command("PING") and "no number")
@@ -72,7 +72,7 @@ def test_no_permission_is_not_waited_out(redis_server: RedisServer) -> None:
     redis_server.run("ACL SETUSER", "reader", "on", ">secret", "~*", "+get")
     with caller_of(redis_server.url.replace("//", "//reader:secret@")) as caller:
         assert caller.call("GET", "key", operation="read") is None
-        with pytest.raises(SignalsRejected, match="write to .*no permission"):
+        with pytest.raises(SignalsRejected, match=r"write to redis://.*: redis said no"):
             caller.call("SET", "key", "1", operation="write to")
 
 
