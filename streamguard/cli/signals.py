@@ -1,6 +1,6 @@
 """`streamguard signals tail`: follows the kill-signals in Redis. Also the example of how to consume them.
 
-What a consumer does, in order: read (enforce/follow.py), understand (enforce/received.py), check the signature, skip
+What a consumer does, in order: read (signals/follow.py), understand (signals/received.py), check the signature, skip
 what was there before, skip what has expired, and only then act on the stream and the session that the signal names.
 """
 

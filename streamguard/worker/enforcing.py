@@ -1,4 +1,4 @@
-"""An enforcer as a service: Redis, media servers, strikes, metrics and health around enforce/enforcement.py."""
+"""An enforcer as a service: Redis, media servers, strikes, metrics and health around cutting/enforcement.py."""
 
 import socket
 import time
