@@ -1,5 +1,7 @@
 """streamguard.config.fields: what a value may be, whatever the section."""
 
+from typing import Any
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,7 +16,7 @@ from streamguard.config.fields import Name, Number, PositiveSeconds, Section, Wh
         *((Name, value) for value in ("", "a b", "a\x1b", "a\u202eb", "a" * 201)),
     ],
 )
-def test_what_no_value_can_be_is_refused(kind: object, value: object) -> None:
+def test_what_no_value_can_be_is_refused(kind: Any, value: object) -> None:  # noqa: ANN401 - a type, or one with bounds
     """A switch is no number, a time is more than nothing and ends, and a name can be shown."""
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(value)

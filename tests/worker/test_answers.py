@@ -136,7 +136,7 @@ def test_what_does_not_pass_by_itself_is_a_reason_not_to_be_ready(outbox: Outbox
     desk = enforcer.desks["nginx-rtmp"]
     eventually(lambda: desk.state.problem)
     assert answers.why_not_ready() == []
-    desk.state = ServerState(ServerStatus.REFUSED, "403")
+    desk._listing.state = ServerState(ServerStatus.REFUSED, "403")
     assert answers.why_not_ready() == ["403"]
     answers.stop(5.0)
     assert answers.why_not_ready()[0].startswith("nobody reads enforcers' answers")
