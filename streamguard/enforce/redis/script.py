@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 
@@ -31,8 +32,11 @@ def run_script(
     has forgotten it. Raises redis-py's errors.
     """
     with_keys = (len(keys), *keys, *arguments)
-    try:
-        answer: object = client.execute_command("EVALSHA", script.sha, *with_keys)
-    except NoScriptError:  # nothing ran; EVAL teaches it
-        answer = client.execute_command("EVAL", script.text, *with_keys)
+    with suppress(NoScriptError):  # nothing ran; EVAL teaches it, and what happens to that has nothing to do with this
+        return _asked(client, "EVALSHA", script.sha, *with_keys)
+    return _asked(client, "EVAL", script.text, *with_keys)
+
+
+def _asked(client: Client, *command: str | bytes | int) -> object:
+    answer: object = client.execute_command(*command)
     return answer

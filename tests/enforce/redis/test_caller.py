@@ -56,6 +56,17 @@ def test_a_lost_reply_is_not_asked_for_again(redis_server: RedisServer) -> None:
         assert caller.call("GET", "key", operation="read") == b"2"
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_script_whose_reply_was_lost_is_tried_again(redis_server: RedisServer, lost: int) -> None:
+    """Also where it was the reply to its text: that Redis did not know it at first is no reason to give up."""
+    replies = [Fault.PASS] * lost + [Fault.CUT]
+    port = urlsplit(redis_server.url).port or 0
+    with Proxy(port, replies=replies) as proxy, caller_of(f"redis://127.0.0.1:{proxy.port}") as caller:
+        with pytest.raises(SignalsUnreachable):
+            caller.run(COUNT, operation="count in", keys=("counter",), arguments=())
+        assert caller.run(COUNT, operation="count in", keys=("counter",), arguments=()) == 1 + lost
+
+
 def test_what_stumbles_over_an_answer_says_that_it_is_none(redis_server: RedisServer) -> None:
     """A wrong shape is an unreachable Redis, not a mistake of ours that ends a thread."""
     with caller_of(redis_server.url) as caller:
