@@ -4,16 +4,14 @@ import http.client
 import json
 import re
 import socket
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
-from streamguard.enforce.gate import http_server as gate_http
 from streamguard.enforce.gate.app import GateApp, GateParts
 from streamguard.enforce.gate.gate import GateRule, Refusals, WhenAway
 from streamguard.enforce.gate.http_server import GateHttp
@@ -21,11 +19,9 @@ from streamguard.enforce.gate.metrics import GateMetrics
 from streamguard.enforce.gate.news import PublisherHint
 from streamguard.enforce.strikes.account_claims import AccountClaim
 from streamguard.enforce.strikes.cache import Held, StrikeCache
-from streamguard.errors import UsageError
 from streamguard.servers.hooks import MAX_BODY_BYTES
 from streamguard.types import SessionId, StreamId
 from tests.form_hooks import FormHooks
-from tests.waiting import eventually
 
 TOP = Path(__file__).parents[3]
 TIMEOUT_S = 0.4
@@ -153,79 +149,6 @@ def test_a_body_that_is_too_long_is_not_read(gate: Gate) -> None:
     assert gate.count("unknown", "not_understood") == 2
 
 
-def test_what_is_no_http_is_refused_and_hung_up_on(gate: Gate) -> None:
-    """At the first sight of it, and the next client is served."""
-    for request in (
-        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
-        b"POST /on_publish HTTP/1.1\r\n" + b"a: b\r\n" * 5000 + b"\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100 + b"\r\n\r\n",
-        b"POST /on_publish HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /on_publish HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        b"POST /on_publish HTTP/9.9\r\n\r\n",
-    ):
-        answer = gate.raw(request)
-        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
-        assert gate.ask(stream="live/other")[0] == 200
-
-
-@pytest.mark.parametrize(
-    "sent", [b"", b"POST /on_pub", b"POST /on_publish HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"]
-)
-def test_a_client_that_takes_too_long_is_hung_up_on(gate: Gate, sent: bytes) -> None:
-    """Whether it says nothing, half a head or half a body; it is counted as nothing."""
-    assert gate.raw(sent) == b""
-    assert gate.count("unknown", "not_understood") == 0
-
-
-def test_a_client_that_drips_is_hung_up_on(gate: Gate) -> None:
-    """Each byte renews nothing."""
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=5) as connection:
-        connection.settimeout(0.02)
-        drips = iter(range(1000))
-
-        def hung_up() -> bool:
-            try:
-                connection.sendall(b"POST /on_publish HTTP/1.1\r\n"[next(drips) % 27 :][:1])
-                return connection.recv(1) == b""
-            except TimeoutError:
-                return False
-            except OSError:
-                return True
-
-        eventually(hung_up, timeout_s=3.0, what="the end of the connection")
-
-
-def test_connections_without_a_request_make_room() -> None:
-    """Whoever holds very many keeps nobody out: those that have been idle for longest go."""
-    with serving(GateRule(WhenAway.OPEN), timeout_s=60.0) as gate, ExitStack() as held:
-        address = ("127.0.0.1", gate.port)
-        first, *_, last = [
-            held.enter_context(socket.create_connection(address, timeout=5)) for _ in range(gate_http.MOST_CONNECTIONS)
-        ]
-        assert gate.ask(stream="live/other")[0] == 200
-        with suppress(ConnectionResetError):
-            assert first.recv(1) == b""
-        last.settimeout(0.0)
-        with pytest.raises(BlockingIOError):
-            last.recv(1)
-
-
-def test_one_connection_may_ask_again_and_again(gate: Gate) -> None:
-    """It is kept for as long as it is used, and nothing is held back to be sent with more (Nagle's 40 ms)."""
-    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=5)
-    connection.connect()
-    first = connection.sock
-    took_s = []
-    for _ in range(50):
-        began_s = time.monotonic()
-        connection.request("POST", "/on_publish", body="stream=live/other")
-        assert connection.getresponse().read() == b"yes"
-        took_s.append(time.monotonic() - began_s)
-    assert connection.sock is first
-    assert sorted(took_s)[25] < 0.03
-    connection.close()
-
-
 def test_metrics_tell_of_requests_and_of_the_cache(gate: Gate) -> None:
     """How many, how fast, how old."""
     gate.ask(stream="live/cam")
@@ -265,13 +188,3 @@ def test_ready_says_whether_redis_confirms() -> None:
         assert gate.call("GET", "/readyz")[0] == 200
     finally:
         server.stop()
-
-
-def test_a_port_that_is_taken_is_an_error(gate: Gate) -> None:
-    """Named with its address and the next step."""
-
-    async def nothing(*_: object) -> None:
-        """Never called."""
-
-    with pytest.raises(UsageError, match=f"listen on 127.0.0.1:{gate.port}: .*--listen"):
-        GateHttp(nothing, host="127.0.0.1", port=gate.port)

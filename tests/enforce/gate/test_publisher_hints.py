@@ -10,9 +10,7 @@ import pytest
 import structlog
 
 from streamguard.enforce.gate.publisher_hints import PublisherHints, is_hint
-from streamguard.enforce.redis.subscription import Subscription
 from streamguard.enforce.redis.url import parse_redis_url
-from streamguard.errors import SignalsRejected, SignalsUnreachable
 from tests.redis_servers import PASSWORD, RedisServer
 from tests.waiting import eventually
 
@@ -98,9 +96,6 @@ def test_who_may_not_listen_says_so(redis_server: RedisServer) -> None:
     """An ACL without the channel is told as such, once, and nothing else comes of it."""
     redis_server.run("ACL", "SETUSER", "deaf", "on", f">{PASSWORD}", "+@all", "~*", "resetchannels")
     url = redis_server.url.replace("redis://", f"redis://deaf:{PASSWORD}@")
-    with pytest.raises(SignalsRejected, match=r"listen to publishers in .*redis said no") as refused:
-        Subscription(parse_redis_url(url), channel=CHANNEL).messages(within_s=0.1)
-    assert PASSWORD not in str(refused.value)
     with structlog.testing.capture_logs() as lines, listening(redis_server, url=url) as (hints, _):
         eventually(lambda: hints.problem, what="the problem")
     assert [line["event"] for line in lines] == ["publisher_hints"]
@@ -117,32 +112,3 @@ def test_the_permissions_of_the_manual_are_enough(redis_server: RedisServer) -> 
         redis_server.run("PUBLISH", CHANNEL, HINT)
         eventually(lambda: told, what="the hint")
         assert hints.problem == ""
-
-
-def test_a_redis_that_hangs_is_noticed(redis_server: RedisServer) -> None:
-    """A connection on which nobody answers is no subscription."""
-    subscription = Subscription(parse_redis_url(redis_server.url), channel=CHANNEL)
-    assert subscription.messages(within_s=0.05) == []
-    redis_server.freeze()
-    try:
-        subscription.messages(within_s=0.05)
-        with pytest.raises(SignalsUnreachable, match="no answer"):
-            subscription.messages(within_s=0.05)
-    finally:
-        subscription.close()
-        redis_server.thaw()
-
-
-@pytest.mark.parametrize("kind", ["redis_cluster", "redis_sentinel", "redis_with_password"])
-def test_every_kind_of_redis(request: pytest.FixtureRequest, kind: str) -> None:
-    """A Cluster, Sentinels, a password."""
-    server: RedisServer = request.getfixturevalue(kind)
-    url = server.url.replace("redis://", f"redis://:{PASSWORD}@") if server.password else server.url
-    if kind == "redis_cluster":
-        url = url.replace("redis://", "redis+cluster://")
-    subscription = Subscription(parse_redis_url(url), channel=CHANNEL)
-    publisher: RedisServer = request.getfixturevalue("redis_server") if kind == "redis_sentinel" else server
-    publisher.run("PUBLISH", CHANNEL, HINT)
-    heard = eventually(lambda: subscription.messages(within_s=0.2), what="the hint")
-    subscription.close()
-    assert heard == [HINT.encode()]
