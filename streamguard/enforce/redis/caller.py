@@ -46,7 +46,7 @@ class RedisCaller:
         with self.asking(operation) as client:
             return run_script(client, script, keys=keys, arguments=arguments)
 
-    def call(self, *command: str | int, operation: str) -> object:
+    def call(self, *command: str | bytes | int, operation: str) -> object:
         """One command's answer."""
         with self.asking(operation) as client:
             answer: object = client.execute_command(*command)
