@@ -29,7 +29,7 @@ from streamguard.core.sampling import Attention
 from streamguard.types import SessionId, StreamId
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 _LAGS_OF_S = 5.0
 _MOST_LAGS = 4096
@@ -125,7 +125,7 @@ class AttentionKeeper:
         if shedding != self._shedding:
             tell = log.warning if shedding.share > self._shedding.share else log.info
             shares = {"busy_share": round(load.busy_share, 2), "lag_s": round(load.lag_s, 3)}
-            tell("attention", shed_share=shedding.share, **shares, note="see Attention in docs/operations.md")
+            tell("attention", shed_share=shedding.share, **shares, note="see Attention in docs/streams.md")
             self._shedding = shedding
 
     def _steer(self, stream: Stream, attention: Attention) -> None:

@@ -18,7 +18,7 @@ from streamguard.worker.attention import AttentionKeeper, coverage, longest_sinc
 from streamguard.worker.matcher import Matched
 from streamguard.worker.messages import Ended
 from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 from tests.worker import works
 from tests.worker.fake_decoders import METRONOME, FakeClock, FakeDecoder, Line, Script, Stage, keyframe
 
