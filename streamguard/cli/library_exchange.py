@@ -1,6 +1,8 @@
 """`streamguard library import|export`: lists of hashes, in and out."""
 
 import json
+import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +17,13 @@ from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damag
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
-from streamguard.library.durable import replace_file
+from streamguard.library.durable import NEW_PREFIX
 from streamguard.library.exchange.exporting import Wanted, lines
 from streamguard.library.exchange.importing import Asked, FileRead, Imported, import_benign, import_files
 from streamguard.library.exchange.lists import ListFormat
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
+from streamguard.regular_files import sync_directory
 
 _FORMATS = [form.value for form in ListFormat]
 
@@ -80,7 +83,7 @@ def import_(
         _tell_benign(new, quarantined, as_json=as_json)
         return EXIT_FOUND if quarantined else EXIT_OK
     asked = Asked(str(source), label, asked_form, replace=replace, who=who or operator())
-    with goes_on_from("what was read is not lost where it was being written"), ImportBar() as bar:
+    with goes_on_from("what was written stays"), ImportBar() as bar:
         done = import_files(path, paths, asked, progress=bar.news)
     warn_if_damaged(path)
     _tell(done, path, as_json=as_json)
@@ -113,10 +116,25 @@ def export(*, path: Path, form: str, source: str | None, item: str | None, file:
             click.echo(line)
         return EXIT_OK
     try:
-        replace_file(file, "".join(f"{line}\n" for line in found).encode())
+        _write(file, found)
     except OSError as error:
         raise UsageError("write list", file, error.strerror or str(error), hint="name another file") from error
     return EXIT_OK
+
+
+def _write(file: Path, found: Iterator[str]) -> None:
+    """Whole or not at all, a line at a time: a list may be large. Raises OSError."""
+    beside = file.with_name(f"{NEW_PREFIX}{file.name}")
+    try:
+        with beside.open("w", encoding="utf-8") as written:
+            written.writelines(f"{line}\n" for line in found)
+            written.flush()
+            os.fsync(written.fileno())
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_directory(file.absolute().parent)
 
 
 class ImportBar:

@@ -15,7 +15,7 @@ from streamguard.library.exchange.columns import ListInMemory
 from streamguard.library.exchange.exchanges import Batch, Exchange, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import HashKind, ListedHash, Remarks
 from streamguard.library.exchange.opinions import given, note
-from streamguard.library.exchange.parts import plan, sync
+from streamguard.library.exchange.parts import heal, plan, sync
 from streamguard.library.exchange.taking import take
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
@@ -75,6 +75,7 @@ def fetch(
             done = _forget_the_rest(book, source, seen, done=done, checkpoint=last or "")
     finally:
         with book.change():
+            heal(book, library)
             plan(book)
         sync(book, library)
     return done

@@ -15,7 +15,7 @@ from streamguard.library.exchange.films import MOST_FRAMES, film_frames
 from streamguard.library.exchange.hashes import BadRow, FilmFrame, HashKind
 from streamguard.library.exchange.lists import ListFormat, bounded_lines, detected, rows
 from streamguard.library.exchange.opinions import note
-from streamguard.library.exchange.parts import plan, sync
+from streamguard.library.exchange.parts import heal, plan, sync
 from streamguard.library.exchange.schema import PartState
 from streamguard.library.exchange.taking import Taken, judge_again, take, take_benign, take_film
 from streamguard.library.poison import Reason
@@ -95,6 +95,7 @@ def import_files(library: Path, paths: Sequence[Path], asked: Asked, *, progress
             ]
             films = [take_film(book, source, name=name, frames=frames) for name, frames in held.films.items()]
             note(book, source, "import", who=asked.who, why=", ".join(path.name for path in paths)[:500])
+            heal(book, opened)
             plan(book)
         sync(book, opened, progress=lambda done, of: progress("writing", done, of))
         return _summary(source, held, taken=taken, films=films)

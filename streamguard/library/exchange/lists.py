@@ -24,7 +24,7 @@ from streamguard.library.exchange.words import (
 MOST_LINE_BYTES = 1 << 20
 """A longer line is no row, and is not kept whole."""
 
-MOST_JSON_BYTES = 256 << 20
+MOST_JSON_BYTES = 64 << 20
 """A JSON array is read whole; longer ones are better written a row a line."""
 
 Rows = Iterator[ListedHash | BadRow]

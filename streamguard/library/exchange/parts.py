@@ -37,6 +37,8 @@ _OF_PART = """SELECT hashes.code, hashes.quality, hashes.source FROM parts CROSS
     AND hashes.code BETWEEN parts.first AND parts.last AND hashes.part = parts.number
     WHERE parts.number = ? AND hashes.state = ? ORDER BY hashes.code"""
 
+_NUMBER = re.compile(r"[.-]([0-9]+)$")
+
 Progress = Callable[[int, int], None]
 
 
@@ -102,7 +104,7 @@ def sync(book: Book, library: Library, *, progress: Progress = lambda _done, _of
             _forget(book, [number for number, _ in batch if number not in {live for live, _ in made}])
         done += len(batch)
         progress(done, len(writing))
-    _drop(book, library, sources)
+    _drop(book, library)
 
 
 def _stretches(book: Book) -> list[tuple[int, bytes, bytes]]:
@@ -160,21 +162,33 @@ def _item(source: Source, number: int, reference: Reference, *, film: str = "") 
     return NewItem(id_, source.label, f"{_ORIGIN}{source.name}", size_bytes, digest.hexdigest())
 
 
-def _drop(book: Book, library: Library, sources: dict[int, Source]) -> None:
-    dropping = book.rows("SELECT number, source FROM parts WHERE state = ?", PartState.DROPPING)
-    if not dropping:
-        return
-    numbers = {(sources[row["source"]].name, row["number"]) for row in dropping}
-    gone = [
-        item.id
-        for item in library.items()
-        if (found := re.fullmatch(rf"{_ORIGIN}(.*)", item.source))
-        and (number := re.search(r"[.-]([0-9]+)$", item.id))
-        and (found[1], int(number[1])) in numbers
-    ]
-    library.remove_all(gone)
+def heal(book: Book, library: Library) -> None:
+    """Within `change`, before the plan: parts that the library has lost, by a rollback or by hand, are written anew.
+    What it has of a source and the book does not know goes with the next `sync`.
+    """
+    there = {number for _, number in _parts_in(library, book.sources())}
+    for row in book.connection.execute("SELECT number FROM parts WHERE state = ?", (PartState.LIVE,)).fetchall():
+        if row["number"] not in there:
+            _set_states(book, [row["number"]], PartState.STALE)
+
+
+def _drop(book: Book, library: Library) -> None:
+    states = {row["number"]: row["state"] for row in book.rows("SELECT number, state FROM parts")}
+    there = _parts_in(library, book.sources())
+    gone = [id_ for id_, number in there if states.get(number, PartState.DROPPING) == PartState.DROPPING]
+    if gone:
+        library.remove_all(gone)
     with book.change():
-        _forget(book, [row["number"] for row in dropping])
+        _forget(book, [number for number, state in states.items() if state == PartState.DROPPING])
+
+
+def _parts_in(library: Library, sources: Sequence[Source]) -> Iterator[tuple[str, int]]:
+    """(id, number) of each item of the library that is a part of one of these; of others a lost book had."""
+    origins = {f"{_ORIGIN}{source.name}" for source in sources}
+    for item in library.items():
+        number = _NUMBER.search(item.id)
+        if item.source in origins and number is not None:
+            yield item.id, int(number[1])
 
 
 def _new_part(book: Book, source: int, *, between: tuple[bytes | None, bytes | None] = (None, None)) -> int:

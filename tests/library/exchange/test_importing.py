@@ -8,6 +8,7 @@ import pytest
 from streamguard.core import pdq
 from streamguard.demo.scenes import StillScene
 from streamguard.errors import LibraryError, UsageError
+from streamguard.library.catalogue import NewItem
 from streamguard.library.exchange import parts
 from streamguard.library.exchange.book import Book
 from streamguard.library.exchange.films import film_line
@@ -19,6 +20,7 @@ from streamguard.library.exchange.schema import PartState
 from streamguard.library.poison import Reason
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
+from streamguard.types import AssetId
 from tests.library.exchange.shared import SOURCE, found, hashes, lost, near, quarantined, take_up, write
 from tests.library.made import library_of
 from tests.pictures import luma_of
@@ -168,6 +170,22 @@ def test_a_removal_that_was_killed_is_finished_by_the_next(library: Path, monkey
     take_up(library, CODES[1:2])
     assert found(library, CODES[0]) == []
     assert found(library, CODES[1]) == [("terror", 0)]
+
+
+def test_the_next_import_puts_right_what_somebody_else_changed(library: Path) -> None:
+    """A part that was removed by hand comes back; one that the book does not know, as after a rollback, goes."""
+    take_up(library, CODES)
+    take_up(library, hashes(5, 3), source="other")
+    stray = parts.list_reference([parts.Hash(code, 90) for code in hashes(6, 2)], tells_when=True)
+    with Library.open(library) as opened:
+        item = next(item for item in opened.items() if item.source == f"exchange:{SOURCE}")
+        opened.remove(item.id)
+        opened.add(NewItem(AssetId(f"{SOURCE}.000099"), "terror", f"exchange:{SOURCE}", 64, "0" * 64), stray)
+    assert len(lost(library, CODES)) == len(CODES)
+    take_up(library, hashes(5, 3), source="other")
+    assert lost(library, [*CODES, *hashes(5, 3)]) == []
+    assert found(library, hashes(6, 2)[0]) == []
+    assert _verified(library)
 
 
 def test_malformed_rows_are_told_and_the_others_kept(library: Path, tmp_path: Path) -> None:
