@@ -117,6 +117,8 @@ def _source(book: Book, name: str, *, kind: str | None, settings: tuple[str, ...
     if wrong := next((setting for setting, (_, sign, _) in zip(settings, pairs, strict=True) if not sign), None):
         raise UsageError("library exchange fetch", f"--set {wrong}", "no setting", hint="KEY=VALUE")
     tree = {key: value for key, _, value in pairs}
+    if "file" in tree:  # the next fetch may have another working directory
+        tree["file"] = str(Path(tree["file"]).absolute())
     # Before it is written down: what is wrong with it is told first.
     _opened(ExchangeKind(kind), tree)
     return book.make_source(name, label=label, exchange=kind, settings=json.dumps(tree, sort_keys=True))

@@ -26,6 +26,12 @@ CODES = hashes(1, 30)
 MD5 = "cab08b36195edb1a1231d2d09fa450e0"
 
 
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory, clips: Clips) -> Path:
+    """A library of the known clip's hashes. Read-only."""
+    return make_library(tmp_path_factory.mktemp("exporting") / "library", clips.known, features=False)
+
+
 def _exported(library: Path, form: ListFormat, path: Path, *, item: str | None = None) -> Path:
     return write(path, list(lines(library, Wanted(form, item=item))))
 
@@ -91,10 +97,9 @@ def _decisions(library: Path, stream: Path) -> list[Decision]:
     return decisions
 
 
-def test_a_film_that_went_out_and_came_in_is_decided_on_alike(tmp_path: Path, clips: Clips) -> None:
+def test_a_film_that_went_out_and_came_in_is_decided_on_alike(tmp_path: Path, footage: Path) -> None:
     """By vPDQ: the same verdicts at the same moments of the stream and of the footage, once its source is trusted."""
-    make_library(tmp_path / "one", clips.known, features=False)
-    path = _exported(tmp_path / "one", ListFormat.VPDQ, tmp_path / "known.vpdq", item="known")
+    path = _exported(footage, ListFormat.VPDQ, tmp_path / "known.vpdq", item="known")
     Library.open(tmp_path / "two", create=True).close()
     import_files(tmp_path / "two", [path], Asked(SOURCE, "terror"))
     stream = write(tmp_path / "stream", path.read_text().splitlines()[::25])
@@ -104,7 +109,7 @@ def test_a_film_that_went_out_and_came_in_is_decided_on_alike(tmp_path: Path, cl
             may_kill(book, book.source(SOURCE), allowed=True, who="me", why="ours")
             plan(book)
         sync(book, opened)
-    before, after = (_decisions(tmp_path / name, stream) for name in ("one", "two"))
+    before, after = (_decisions(one, stream) for one in (footage, tmp_path / "two"))
     assert "kill" in {one.verdict.value for one in before}
     assert [(one.verdict, one.at) for one in before] == [(one.verdict, one.at) for one in after]
     for one, other in zip(before, after, strict=True):
@@ -115,16 +120,15 @@ def test_a_film_that_went_out_and_came_in_is_decided_on_alike(tmp_path: Path, cl
     assert again.read_text() == path.read_text()
 
 
-def test_footage_goes_out_as_hashes_and_sums(tmp_path: Path, clips: Clips) -> None:
+def test_footage_goes_out_as_hashes_and_sums(footage: Path) -> None:
     """Its looks with their qualities, and its file's SHA-256."""
-    make_library(tmp_path / "one", clips.known, features=False)
-    with Library.open(tmp_path / "one") as opened:
+    with Library.open(footage) as opened:
         item = opened.item("known")
-    looks = list(lines(tmp_path / "one", Wanted(ListFormat.PDQ)))
+    looks = list(lines(footage, Wanted(ListFormat.PDQ)))
     assert len(looks) == item.looks
     assert all(line.endswith(",known") for line in looks)
-    assert list(lines(tmp_path / "one", Wanted(ListFormat.SHA256))) == [item.sha256]
+    assert list(lines(footage, Wanted(ListFormat.SHA256))) == [item.sha256]
     with pytest.raises(UsageError, match="name it: --item ID"):
-        lines(tmp_path / "one", Wanted(ListFormat.VPDQ))
+        lines(footage, Wanted(ListFormat.VPDQ))
     with pytest.raises(UsageError, match="not in"):
-        lines(tmp_path / "one", Wanted(ListFormat.VPDQ, item="nothing"))
+        lines(footage, Wanted(ListFormat.VPDQ, item="nothing"))
