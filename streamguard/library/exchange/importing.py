@@ -160,7 +160,11 @@ def _read_film(path: Path, lines: Iterator[bytes], held: _Held) -> FileRead:
     if not frames:
         problem = f"no frame in it can be read; line {bad[0].line}: {bad[0].problem}" if bad else "it is empty"
         raise UsageError("import film", path, problem, hint="frame,quality,hash,seconds a line")
-    held.films[_FILM_NAME.sub("-", path.stem).strip("-.")[:_MOST_NAME] or "film"] = frames
+    name = _FILM_NAME.sub("-", path.stem).strip("-.")[:_MOST_NAME] or "film"
+    if name in held.films:
+        hint = "a film is known by its file's name: rename one"
+        raise UsageError("import film", path, f"two files are called {name}", hint=hint)
+    held.films[name] = frames
     return FileRead(path, ListFormat.VPDQ, len(frames), tuple(bad), bad_rows)
 
 
