@@ -11,7 +11,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test lint format bench fuzz lock clean slow
+.PHONY: help demo install test lint types style format bench fuzz lock clean slow
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,12 +22,17 @@ demo: $(VENV)/.runtime ## Make footage, serve it as a live stream, catch it; lea
 install: $(VENV)/.runtime ## Install StreamGuard into .venv: then `. .venv/bin/activate`
 
 test: lint ## Lint, then run every test; what needs a server that is not installed is skipped
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy --strict), the import rule, scripts and Dockerfile
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types style
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+style: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@! test -x $(BIN)/shellcheck || $(BIN)/shellcheck .ci/run
 	@! test -x $(BIN)/hadolint || $(BIN)/hadolint Dockerfile
