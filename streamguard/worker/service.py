@@ -21,6 +21,8 @@ from streamguard.enforce.redis_streams import RedisStreams
 from streamguard.enforce.stdout_lines import StdoutLines, TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
 from streamguard.ingest.sources import SourceOptions
+from streamguard.library.ed25519 import Trust
+from streamguard.library.snapshot import Demands, Trial
 from streamguard.library.watch import SnapshotHolder
 from streamguard.signing import signing_key
 from streamguard.types import KillSignal
@@ -29,6 +31,7 @@ from streamguard.worker.attention import AttentionKeeper, coverage
 from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.policies import note_on, policy_of
@@ -47,6 +50,8 @@ _LAST_DELIVERY_S = 0.5
 _LAST_LISTING_S = 0.1
 _LAST_LEASE_S = 0.5
 _BETWEEN_TIMEOUTS_S = 5.0
+_TRIAL_READY_AFTER_S = 5.0
+"""A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
 _MIB = 1 << 20
 
 log = structlog.get_logger()
@@ -89,16 +94,24 @@ def attention_rule(config: Config) -> AttentionRule:
     )
 
 
-def open_library(config: Config) -> SnapshotHolder:
-    """The library to match against. Raises UsageError where none is named or nothing is in it, LibraryError."""
+def open_library(config: Config, *, trial: Trial | None = None) -> SnapshotHolder:
+    """The library to match against. Raises UsageError where none is named, nothing is in it or its public key cannot be
+    read; LibraryError.
+    """
     if config.library.path is None:
         raise UsageError("open library", "", "none is named", hint="give --library DIR, or library.path in the config")
-    holder = SnapshotHolder(config.library.path)
+    holder = SnapshotHolder(config.library.path, demands=Demands(library_trust(config), trial))
     if not holder.snapshot.items:
         problem = "nothing in it is enabled, so nothing could be found"
         hint = f"streamguard library add --library {config.library.path} FILE..."
         raise UsageError("open library", config.library.path, problem, hint=hint)
     return holder
+
+
+def library_trust(config: Config) -> Trust | None:
+    """Whose signature must be on the library; None: nobody's. Raises UsageError."""
+    key_file = config.library.public_key_file
+    return None if key_file is None else Trust.of_file(key_file)
 
 
 def transport(config: Config, stdout: TextStream) -> Transport:
@@ -128,7 +141,8 @@ class WatchService:
     ) -> None:
         """Raises UsageError, LibraryError, OutboxError, SignalsRejected; an unreachable Redis is no reason to stop."""
         self._config = config
-        self._library = open_library(config)
+        self._trial = LibraryTrial(user=config.worker.decoder_user)
+        self._library = open_library(config, trial=self._trial)
         self._metrics = Metrics()
         self._lags = Lags()
         self._departed = Departures()
@@ -138,6 +152,7 @@ class WatchService:
         self._over = threading.Event()
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
+            parts.callback(self._trial.close)
             self._transport = self._make_transport(stdout)
             if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)
@@ -321,9 +336,13 @@ class WatchService:
 
     def _follow_library(self) -> None:
         self._metrics.library_version(self._library.snapshot.version)
+        ready_at_s = time.monotonic() + _TRIAL_READY_AFTER_S
         while not self._over.wait(self._config.library.reload_every_s):
+            if time.monotonic() >= ready_at_s:
+                self._trial.prepare()
             refreshed = self._library.refresh()
-            if refreshed.error is not None:
+            if refreshed.error is not None and not self._over.is_set():  # the trial's child may be gone by then
+                self._metrics.library_refused(refreshed.error)
                 log.error("library_not_loaded", problem=str(refreshed.error), serving=self._library.snapshot.version)
             if refreshed.changed:
                 snapshot = self._library.snapshot
