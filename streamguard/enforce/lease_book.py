@@ -16,8 +16,9 @@ from streamguard.enforce.redis_url import RedisTarget, checked_target
 from streamguard.errors import SignalsError
 from streamguard.types import StreamId
 
-LEASE_S = 5.0
-"""A worker that is not heard of for so long has lost its streams."""
+LEASE_S = 4.0
+"""A worker that is not heard of for so long has lost its streams: three of its turns may fail. Of the 10 s within which
+others must see them, that leaves 6 for what cannot be hurried: a decoder's start, the connection, the next keyframe."""
 
 _SCRIPT = resources.files("streamguard.enforce").joinpath("lease_steps.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
