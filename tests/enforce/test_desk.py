@@ -292,6 +292,7 @@ def test_addresses_are_struck_when_asked_for() -> None:
     assert bench.results.count(Result.EXECUTED) == 2
 
 
+@pytest.mark.promise(1, "the enforcer, dead at each of its steps")
 @pytest.mark.parametrize("crash_at", ["strike", "list", "drop", "after drop", "verify"])
 def test_killed_at_any_step_the_next_enforcer_finishes(crash_at: str) -> None:
     """The stream is cut once, struck once, and the signal is settled, whatever step it died in."""
