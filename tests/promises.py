@@ -74,11 +74,12 @@ class Ledger:
     def table(self) -> list[str]:
         """For people."""
         lines = []
+        width = max((len(each.what) for each in self.tallies), default=0)
         for number, title in sorted(self.titles.items()):
             broken = "" if number not in self.unkept() else "   <- NOT KEPT"
             lines += ["", f"{number}. {title}{broken}"]
             rows = sorted((each.what, tally) for each, tally in self.tallies.items() if each.promise == number)
-            lines += [f"   {what:58} {tally.times:6} x  {tally.result}" for what, tally in rows] or ["   no test"]
+            lines += [f"   {what:{width}} {tally.times:6} x  {tally.result}" for what, tally in rows] or ["   no test"]
         return lines
 
 

@@ -32,6 +32,7 @@ WORKER_BACK_S = 8.0
 THAW_S = 12.0
 REDIS_BACK_S = 3.0
 ENFORCER_BACK_S = 1.0
+SETTLED_S = 20.0
 ANSWERED_WITHIN_S = 90.0
 """A kill that Redis forgot is sent again after 30 s."""
 
@@ -57,7 +58,7 @@ class Chaos:
             self._tick(may_begin=True)
             if time.monotonic() >= strike_at_s:
                 strike_at_s += every_s
-                self.seen.held.append(held(self.stage.alive()))
+                self._look_at_what_is_held()
                 self._strike()
         self._settle()
         self.seen.innocent_after = self.stage.sessions()
@@ -72,6 +73,12 @@ class Chaos:
         for act in due:
             act()
         time.sleep(LOOK_EVERY_S)
+
+    def _look_at_what_is_held(self) -> None:
+        """Not while a worker is new: it has yet to take its share, and its memory."""
+        youngest_unix_s = max(run.began_unix_s for run in self.stage.alive())
+        if len(self.stage.alive()) == len(NAMES) and time.time() - youngest_unix_s > SETTLED_S:
+            self.seen.held.append(held(self.stage.alive()))
 
     def _until_all_watched(self) -> None:
         until_s = time.monotonic() + UNTIL_ALL_WATCHED_S

@@ -55,6 +55,7 @@ class Run:
     name: str
     life: str
     worker: Worker
+    began_unix_s: float = field(default_factory=time.time)
     ended_unix_s: float | None = None
 
     def log(self, event: str) -> list[dict[str, Any]]:
