@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -104,7 +104,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--promises"):
-        config.pluginmanager.register(Reporter(Ledger(titles_in(MANUAL.read_text()))), "promises-reporter")
+        reporter = Reporter(Ledger(titles_in(MANUAL.read_text())), sees_all=not hasattr(config, "workerinput"))
+        config.pluginmanager.register(reporter, "promises-reporter")
 
 
 class Ending(Protocol):
@@ -114,10 +115,11 @@ class Ending(Protocol):
 
 
 class Reporter:
-    """What `--promises` adds to a run."""
+    """What `--promises` adds to a run. `sees_all`: no part of the tests runs in another process."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, sees_all: bool = True) -> None:
         self.ledger = ledger
+        self._sees_all = sees_all
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         kept = [item for item in items if item.get_closest_marker(MARK)]
@@ -129,17 +131,20 @@ class Reporter:
         items[:] = kept
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        # A fixture that fails before or after the test breaks the promise as well.
-        if call.when == "call" or not report.passed:
-            self.ledger.note(breaks_of(item), report.outcome)
+        # In the report itself, for it may be read in another process than the test ran in.
+        report.user_properties.append((MARK, [[each.promise, each.what, times] for each, times in breaks_of(item)]))
         return report
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # A fixture that fails before or after the test breaks the promise as well.
+        if report.when == "call" or not report.passed:
+            found: Any = dict(report.user_properties).get(MARK, [])
+            self.ledger.note([(Break(promise, what), times) for promise, what, times in found], report.outcome)
+
     def pytest_sessionfinish(self, session: Ending) -> None:
-        if self.ledger.unkept() and session.exitstatus == pytest.ExitCode.OK:
+        if self._sees_all and self.ledger.unkept() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

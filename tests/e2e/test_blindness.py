@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.shared_streams import SharedStream, SharedStreams
+from streamguard.enforce.sharing.shared_streams import SharedStream, SharedStreams
 from streamguard.types import StreamId
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup, Worker

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 from tests.faults.chaos import main
 from tests.faults.chaos_figures import Held, Loss, Seen, StateLine, problems, quantile, report, takeovers_s
 from tests.faults.chaos_records import enforced_sessions, signals_in
