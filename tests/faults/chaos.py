@@ -191,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=20.0, help="seconds between two kills (20)")
     parser.add_argument("--seed", type=int, default=1, help="what is killed when (1)")
     asked = parser.parse_args(arguments)
+    # Ended by SIGTERM it would leave a hundred processes behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     with tempfile.TemporaryDirectory(prefix="streamguard-chaos-") as folder:
         stage = Stage(Path(folder), streams=asked.streams, offenders=OFFENDERS)
         with closing(stage):
