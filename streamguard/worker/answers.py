@@ -13,7 +13,7 @@ from streamguard.enforce.acks import Outcome
 from streamguard.enforce.breaker_memory import BreakerMemory
 from streamguard.enforce.delivery import Transport
 from streamguard.enforce.desk import ServerStatus
-from streamguard.enforce.enforcer import Order, Settled
+from streamguard.enforce.enforcer import Order, Result, Settled
 from streamguard.enforce.follow import Follower
 from streamguard.enforce.local_enforcer import LocalEnforcer
 from streamguard.enforce.outbox import Outbox
@@ -68,7 +68,8 @@ def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> L
 
     def settled(order: Order, end: Settled) -> None:
         counts.settled(end)
-        log_settled(order, end)
+        if end.result is not Result.CANARY:
+            log_settled(order, end)
 
     enforcer = LocalEnforcer(
         stdout,
