@@ -46,7 +46,7 @@ class ScriptRunner:
         except _UnknownScriptError:  # nothing ran; EVAL teaches it
             return self._call(operation, "EVAL", script.text, *with_keys)
 
-    def call(self, *command: str | int, operation: str) -> object:
+    def call(self, *command: str | int | bytes, operation: str) -> object:
         """One command's answer."""
         return self._call(operation, *command)
 
@@ -71,7 +71,7 @@ class ScriptRunner:
             with suppress(RedisError, OSError):
                 client.close()
 
-    def _call(self, operation: str, *command: str | int, **options: str) -> object:
+    def _call(self, operation: str, *command: str | int | bytes, **options: str) -> object:
         try:
             with our_errors(operation, self.target):
                 if self._client is None:
