@@ -300,6 +300,12 @@ class LeasesConfig(_Section):
     enabled: bool = False
 
 
+class CanaryConfig(_Section):
+    """How often the worker's own made stream must be recognised; 0: never."""
+
+    period_s: Annotated[Number, Field(ge=0, le=86_400)] = 300.0
+
+
 class LogConfig(_Section):
     """One line per change of state, on standard error."""
 
@@ -324,6 +330,7 @@ class Config(_Section):
     http: HttpConfig = HttpConfig()
     worker: WorkerConfig = WorkerConfig()
     leases: LeasesConfig = LeasesConfig()
+    canary: CanaryConfig = CanaryConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("streams", mode="before")

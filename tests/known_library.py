@@ -18,7 +18,7 @@ def known_reference(clip: Path) -> Reference:
     """All that `library add` keeps of a file, its local features too."""
     ours, theirs = Pipe()
     with ours, theirs:
-        return reference_child._reference(clip, describe(clip), theirs)
+        return reference_child.read_reference(clip, describe(clip), theirs)
 
 
 def make_library(folder: Path, *clips: Path, features: bool = True) -> Path:
