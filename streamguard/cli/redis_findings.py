@@ -11,14 +11,14 @@ from dataclasses import replace
 from streamguard.cli.findings import Finding, Outcome, tried
 from streamguard.config import Config
 from streamguard.core.roll_call import MOST_SKEW_S, Present, Role, disagreements
-from streamguard.enforce.redis_rights import Need, needs_of_a_worker, needs_of_an_enforcer, refused
-from streamguard.enforce.redis_script import ScriptRunner
-from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.redis_url import checked_target
-from streamguard.enforce.roll import Roll
+from streamguard.enforce.redis.caller import RedisCaller
+from streamguard.enforce.redis.url import checked_target
+from streamguard.enforce.sharing.rights import Need, needs_of_a_worker, needs_of_an_enforcer, refused
+from streamguard.enforce.sharing.roll import Roll
+from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import StreamGuardError, UsageError, counted
+from streamguard.worker.parts import transport
 from streamguard.worker.roll_call import this_process, with_skew
-from streamguard.worker.service import transport
 
 CLOCK = time.time
 _MOST_SHOWN = 5
@@ -31,7 +31,7 @@ def redis_findings(config: Config, *, clock: Callable[[], float] | None = None) 
     if answers.outcome is not Outcome.OK or config.redis.url is None:
         return
     target = checked_target(config.redis.url.get_secret_value(), prefix=config.redis.prefix)
-    with closing(ScriptRunner(target, timeout_s=config.redis.timeout_s)) as runner:
+    with closing(RedisCaller(target, timeout_s=config.redis.timeout_s)) as runner:
         yield from _rights(config, runner)
     with closing(Roll(target, prefix=config.redis.prefix, timeout_s=config.redis.timeout_s)) as roll:
         yield tried("clock", lambda: _clock(roll, clock or CLOCK))
@@ -44,8 +44,8 @@ def _answers(config: Config) -> str:
     redis = transport(config.model_copy(update={"signals": keyless}), sys.stdout)
     try:
         if not _is_worker(config) and isinstance(redis, RedisStreams):
-            with closing(ScriptRunner(redis.target, timeout_s=config.redis.timeout_s)) as runner:
-                runner.time_ms("check Redis")
+            with closing(RedisCaller(redis.target, timeout_s=config.redis.timeout_s)) as runner:
+                runner.now_ms("check Redis")
             return "answers"
         redis.check()
     finally:
@@ -64,7 +64,7 @@ def _is_enforcer(config: Config) -> bool:
     return bool(config.enforce.servers) and not config.enforce.in_watch
 
 
-def _rights(config: Config, runner: ScriptRunner) -> Iterator[Finding]:
+def _rights(config: Config, runner: RedisCaller) -> Iterator[Finding]:
     try:
         needs = needs_of_a_worker(config) if _is_worker(config) else ()
         needs += needs_of_an_enforcer(config) if _is_enforcer(config) else ()

@@ -1,7 +1,7 @@
 """Whether those who share a Redis agree: on the key of signals, on whose sessions a server's name means, on the time.
 
-Workers and enforcers say who they are in Redis (enforce/roll.py). What does not fit together there is no error of any
-one of them, and would first be seen when a kill is not executed.
+Workers and enforcers say who they are in Redis (enforce/sharing/roll.py). What does not fit together there is no error
+of any one of them, and would first be seen when a kill is not executed.
 """
 
 from collections import defaultdict

@@ -17,8 +17,8 @@ import structlog
 
 from streamguard.config import Config
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.delivery import DeliveryState
-from streamguard.enforce.events import CANARY_STREAM, canary_signal
+from streamguard.enforce.outbox.delivery import DeliveryState
+from streamguard.enforce.signals.events import CANARY_STREAM, canary_signal
 from streamguard.errors import OutboxError, StreamGuardError
 from streamguard.types import KillSignal, SessionId
 from streamguard.worker.canary_making import Failure, Made, Make, Making, remove
@@ -29,8 +29,9 @@ from streamguard.worker.complaints import Complaint
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.matcher import Matcher, Searchable
 from streamguard.worker.streams import RunningDecoder, StreamStatus
-from streamguard.worker.supervisor import SupervisorOptions, Watcher
+from streamguard.worker.supervisor import SupervisorOptions
 from streamguard.worker.unprivileged import ids_for_decoders
+from streamguard.worker.watcher import Watcher
 
 FIRST_AFTER_S = 60.0
 """A worker that starts has better things to do."""

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from streamguard.config import Config
 from streamguard.core.roll_call import About, Disagreement, Present, Role, disagreements
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.roll import Roll
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.sharing.roll import Roll
 from streamguard.errors import SignalsError
 from streamguard.servers.spec import read_spec
 from streamguard.signing import fingerprint, signing_key

@@ -15,8 +15,8 @@ import pytest
 
 from streamguard.cli import redis_findings
 from streamguard.core.roll_call import Present, Role
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.roll import Roll
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.sharing.roll import Roll
 from tests.cli.calling import Run, runner
 from tests.known_library import make_library
 from tests.local_servers import RtmpServer, free_ports

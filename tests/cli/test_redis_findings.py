@@ -12,8 +12,8 @@ from streamguard.cli.findings import Outcome
 from streamguard.cli.redis_findings import redis_findings
 from streamguard.config import Config, EnforceConfig, LibraryConfig, RedisConfig, SignalsConfig
 from streamguard.core.roll_call import Present, Role
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.roll import Roll
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.sharing.roll import Roll
 from streamguard.signing import fingerprint
 from tests.redis_acl import PASSWORD, acl_lines
 from tests.redis_servers import RedisServer

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, SignalsConfig
-from streamguard.enforce.received import Signature, read_signal
+from streamguard.enforce.signals.received import Signature, read_signal
 from streamguard.worker.enforcing import EnforceService
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import KEY, Setup, Worker

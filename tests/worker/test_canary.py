@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streamguard.config import Config, load_config
-from streamguard.enforce.delivery import DeliveryState, DeliveryStatus
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.delivery import DeliveryState, DeliveryStatus
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import OutboxError
 from streamguard.types import Candidate, Fingerprint, KillSignal
 from streamguard.worker.canary import AGAIN_AFTER_S, DELIVERED_WITHIN_S, FIRST_AFTER_S, SEEN_WITHIN_S, Canary, CanaryWay
