@@ -143,7 +143,8 @@ class Canary:
 
     def stop(self) -> None:
         """Nothing of it is left: no process, no file, no row in the outbox. Never raises for its sake."""
-        self._stop_doing()
+        with suppress(OSError):
+            self._stop_doing()
         for decoder in self._ended:
             decoder.gone(within_s=_LAST_DECODER_S)
         self._ended.clear()

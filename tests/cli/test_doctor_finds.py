@@ -5,28 +5,28 @@ Each is told in words and as JSON, with exit status 1, the next step, and no sec
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from streamguard.cli import redis_findings
-from streamguard.core.roll_call import Present, Role
-from streamguard.enforce.redis.url import parse_redis_url
-from streamguard.enforce.sharing.roll import Roll
-from tests.cli.calling import Run, runner
+from tests.cli.calling import Run, ended, runner, started
 from tests.known_library import make_library
 from tests.local_servers import RtmpServer, free_ports
 from tests.redis_acl import PASSWORD as USERS_PASSWORD
 from tests.redis_acl import acl_lines
 from tests.redis_servers import PASSWORD, RedisServer
 from tests.scenes import Clips
+from tests.waiting import eventually
 
 run = pytest.fixture(runner)
 KEY = "one key for everybody here"
+MEMBERS = "{streamguard}:members"
 
 
 @pytest.fixture
@@ -83,15 +83,50 @@ def test_a_clock_that_is_wrong(
     assert "NTP" in detail
 
 
-def test_another_key_than_the_enforcers(run: Run, options: list[object], redis_server: RedisServer) -> None:
-    """Both are named, and neither key is shown."""
-    with closing(Roll(parse_redis_url(redis_server.url), prefix="{streamguard}:", timeout_s=2.0)) as roll:
-        roll.say(Present(Role.ENFORCER, "enforcer-1@edge", "0123456789ab"), now_ms=roll.now_ms())
-    detail = found(run, *options, "--redis", redis_server.url, what="fleet key")
-    assert (
-        "enforcer enforcer-1@edge checks with key 0123456789ab: it takes every kill of that worker for forged" in detail
-    )
+@contextmanager
+def enforcing(server: RedisServer, key_file: Path, *names: str) -> Iterator[None]:
+    """Real enforcers, each of another address of `nginx-rtmp`, that have said that they are there."""
+    processes = []
+    for name in names:
+        (port,) = free_ports(1)
+        there = f"nginx-rtmp=http://u:{PASSWORD}@127.0.0.1:{port}"
+        options = ("--redis", server.url, "--key-file", key_file, "--server", there, "--http-port", 0)
+        processes.append(started("enforce", *options, env=os.environ | {"SG__ENFORCE__NAME": name}))
+    try:
+        eventually(lambda: server.run("HLEN", MEMBERS) == len(names), timeout_s=30, what="they are there")
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            ended(process)
+    assert server.run("HLEN", MEMBERS) == 0, "whoever ends is not there"
+
+
+def test_another_key_than_the_enforcers(
+    run: Run, options: list[object], redis_server: RedisServer, *, tmp_path: Path
+) -> None:
+    """Of one that runs: both are named, and neither key is shown. With the right key all is well."""
+    (tmp_path / "other.key").write_text("another key of 16 bytes")
+    with enforcing(redis_server, tmp_path / "other.key", "edge"):
+        detail = found(run, *options, "--redis", redis_server.url, what="fleet key")
+    assert re.search(r"enforcer edge@\S+ checks with key [0-9a-f]{12}: it takes every kill of that worker for", detail)
     assert "cuts nothing; give both the same signals.hmac_key_file" in detail
+    assert "another key" not in detail
+    with enforcing(redis_server, tmp_path / "hmac.key", "edge"):
+        assert run("doctor", *options, "--redis", redis_server.url).status == 0
+
+
+def test_two_media_servers_of_one_name(
+    run: Run, options: list[object], redis_server: RedisServer, *, tmp_path: Path
+) -> None:
+    """Each with an enforcer of its own, which share their kills: where each cuts, and what comes of it."""
+    with enforcing(redis_server, tmp_path / "hmac.key", "a", "b"):
+        detail = found(run, *options, "--redis", redis_server.url, what="fleet server")
+    assert re.search(r"enforcer a@\S+ cuts at http://127\.0\.0\.1:\d+ on \S+, enforcer b@\S+ at http://127", detail)
+    assert "both call it nginx-rtmp" in detail
+    assert "half of the kills go to the wrong one, where they end as already_gone" in detail
+    assert "give each server a name of its own, KIND@NAME=URL" in detail
 
 
 def test_a_library_that_cannot_be_read(run: Run, options: list[object], tmp_path: Path) -> None:

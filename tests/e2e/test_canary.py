@@ -51,9 +51,9 @@ def test_a_canary_reaches_the_enforcer_and_nothing_else(
     thread = Thread(target=enforcer.run)
     thread.start()
     try:
-        eventually(lambda: len(redis_server.entries()) >= 2, timeout_s=60, what="two canaries")
+        eventually(redis_server.entries, timeout_s=60, what="a canary")
         read = enforcer._metrics.registry.get_sample_value
-        eventually(lambda: (read(ENFORCED, {"outcome": "canary"}) or 0) >= 2, what="they are read")
+        eventually(lambda: read(ENFORCED, {"outcome": "canary"}), what="it is read")
     finally:
         enforcer.stop()
         thread.join(15)

@@ -233,7 +233,8 @@ class Outbox:
     def drop_canaries(self) -> None:
         """Whatever became of them: they are no decisions, and must take nobody's place. Raises OutboxError."""
         with self._using("write to") as db:
-            db.execute("DELETE FROM signals WHERE verdict = ?", (_CANARY,))
+            # The index of ids finds them: there may be many rows, and the loop waits.
+            db.execute("DELETE FROM signals WHERE id GLOB 'can_*' AND verdict = ?", (_CANARY,))
 
     def prune(self, *, now_unix_s: float) -> int:
         """Drops settled rows, too old or too many, at most PRUNE_STEP a call; returns how many. Raises OutboxError."""
