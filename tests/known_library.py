@@ -24,7 +24,7 @@ def known_reference(clip: Path) -> Reference:
     if digest not in _READ:
         ours, theirs = Pipe()
         with ours, theirs:
-            _READ[digest] = reference_child._reference(clip, describe(clip), theirs)
+            _READ[digest] = reference_child.read_reference(clip, describe(clip), theirs)
     return _READ[digest]
 
 
