@@ -64,6 +64,7 @@ lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock --group bench -o requirements/bench.lock
 	$(COMPILE) --upgrade --group peers -o requirements/peers.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock pyproject.toml --extra ray -o requirements/ray.lock
+	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock -c requirements/bench.lock pyproject.toml --extra exchange -o requirements/exchange.lock
 
 clean: ## Remove all that these commands made
 	rm -rf $(VENV) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -101,6 +102,11 @@ $(VENV)/.peers: requirements/peers.lock $(VENV)/.bench
 $(VENV)/.ray: requirements/ray.lock $(VENV)/.runtime
 	@echo "Installing Ray into $(VENV) (once, 85 MB to fetch)" >&2
 	@$(INSTALL) -r requirements/ray.lock
+	@touch $@
+
+$(VENV)/.exchange: requirements/exchange.lock $(VENV)/.bench
+	@$(PIP) --require-hashes -r requirements/exchange.lock || { \
+	  echo "pdqhash and weighted-levenshtein come as source: building them takes g++ and Python's headers (Debian: apt-get install g++ python3-dev)" >&2; exit 2; }
 	@touch $@
 
 $(VENV)/.node-media-server: tests/node_media_server/package.json tests/node_media_server/package-lock.json $(BIN)/python
