@@ -11,7 +11,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test lint format bench fuzz lock clean slow
+.PHONY: help demo install test lint types style format bench fuzz lock clean slow promises chaos
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,12 +22,17 @@ demo: $(VENV)/.runtime ## Make footage, serve it as a live stream, catch it; lea
 install: $(VENV)/.runtime ## Install StreamGuard into .venv: then `. .venv/bin/activate`
 
 test: lint ## Lint, then run every test; what needs a server that is not installed is skipped
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy --strict), the import rule, scripts and Dockerfile
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types style
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+style: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@! test -x $(BIN)/shellcheck || $(BIN)/shellcheck .ci/run
 	@! test -x $(BIN)/hadolint || $(BIN)/hadolint Dockerfile
@@ -41,6 +46,12 @@ bench: $(VENV)/.bench $(VENV)/.peers ## Measure what streams and look-ups cost, 
 
 slow: $(VENV)/.dev ## Run the tests that `make test` leaves out: half a minute each, or more
 	@$(BIN)/python -m pytest -m slow
+
+promises: $(VENV)/.dev ## Break things on purpose, for each promise of docs/reliability.md, and print what held
+	@$(BIN)/python -m pytest --promises -q
+
+chaos: $(VENV)/.dev ## Watch 40 streams for 10 minutes while something is killed every 20 s (STREAMS, MINUTES, SEED); needs nginx-rtmp, ffmpeg, Redis
+	@$(BIN)/python -m tests.faults.chaos --streams $(or $(STREAMS),40) --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 fuzz: $(VENV)/.dev ## Watch 10,000 damaged streams beside five healthy ones (STREAMS=500: fewer); needs nginx-rtmp and ffmpeg
 	@$(BIN)/python -m tests.faults.fuzz --streams $(or $(STREAMS),10000)

@@ -7,6 +7,8 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |   |-- LibraryMissing           there is none at that path
 |   |-- LibraryFormatError       made by another StreamGuard, newer or older
 |   |-- LibraryDamaged           a checksum or the canary failed
+|   |-- LibraryCrashes           whoever opened it first, a process that may crash, crashed or hung
+|   |-- LibraryUntrusted         not signed by a key of the operator's, or older than what serves
 |   `-- LibraryLocked            another process is writing
 |-- SourceError                  one connection to a stream ended badly
 |   |-- SourceUnavailable        try again: refused, unreachable, not live yet, timed out
@@ -92,6 +94,14 @@ class LibraryFormatError(LibraryError):
 
 class LibraryDamaged(LibraryError):
     """A checksum or the canary query failed."""
+
+
+class LibraryCrashes(LibraryError):
+    """Opening it ended or stopped the process that tried it first."""
+
+
+class LibraryUntrusted(LibraryError):
+    """No key of the operator's signed it, or it is older than what serves."""
 
 
 class LibraryLocked(LibraryError):
