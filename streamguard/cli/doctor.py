@@ -37,7 +37,7 @@ from streamguard.worker.evidence import evidence_store
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import PORT_SETTING, authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
-from streamguard.worker.parts import open_library, supervisor_options, transport
+from streamguard.worker.parts import library_trust, open_library, supervisor_options, transport
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
 from streamguard.worker.safety import webhook_names
 from streamguard.worker.streams import Stream, StreamSpec
@@ -52,6 +52,7 @@ _MIB = 1 << 20
 @click.argument("urls", metavar="[[NAME=]URL...]", nargs=-1)
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="One TOML file, as for watch.")
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
+@click.option("--library-key", metavar="FILE", help="Its maker's public key.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where kill-signals are to go.")
 @click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]")
 @click.option("--outbox", "outbox_path", metavar="FILE", help="Where they are durable first.")
@@ -73,6 +74,7 @@ def doctor(
     *,
     config_path: Path | None,
     library_path: str | None,
+    library_key: str | None,
     redis_url: str | None,
     prefix: str | None,
     outbox_path: str | None,
@@ -97,6 +99,7 @@ def doctor(
     """
     options = {
         "library.path": library_path,
+        "library.public_key_file": library_key,
         "redis.url": redis_url,
         "redis.prefix": prefix,
         "signals.outbox": outbox_path,
@@ -132,6 +135,7 @@ def check_config(path: Path) -> None:
     config = load_config(path)
     stream_specs((), config)
     signing_key(config.signals)
+    library_trust(config)
     media_servers([server.get_secret_value() for server in config.enforce.servers])
     webhook_names(config)
     servers = f", {counted(len(plans_of(config)), 'media server')}" if config.discover else ""
@@ -199,7 +203,8 @@ def _library(config: Config) -> str:
     snapshot = open_library(config).snapshot
     size = f"{counted(snapshot.items, 'item')}, {counted(snapshot.looks, 'look')}"
     mib = snapshot.bytes_in_memory / _MIB
-    return f"{config.library.path}, version {snapshot.version}: {size}, {mib:.1f} MiB"
+    signed = "" if config.library.public_key_file is None else ", signed"
+    return f"{config.library.path}, version {snapshot.version}{signed}: {size}, {mib:.1f} MiB"
 
 
 def _rule(config: Config) -> Iterator[Finding]:

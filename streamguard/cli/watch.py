@@ -31,6 +31,7 @@ _LAST_LINE_S = 1.0
     "--config", "config_path", type=click.Path(path_type=Path), help="One TOML file; see config/streamguard.toml."
 )
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
+@click.option("--library-key", metavar="FILE", help="Its maker's public key: then it must be signed.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where kill-signals go; without it, to standard output.")
 @click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]")
 @click.option(
@@ -65,6 +66,7 @@ def watch(
     *,
     config_path: Path | None,
     library_path: str | None,
+    library_key: str | None,
     redis_url: str | None,
     prefix: str | None,
     outbox_path: str | None,
@@ -90,6 +92,7 @@ def watch(
       streamguard watch --library lib --redis redis://127.0.0.1/0 cam-7=rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --redis redis://127.0.0.1/0 --key-file hmac.key \\
         --discover nginx-rtmp=http://127.0.0.1:8080/stat,rtmp://127.0.0.1:1935
+      streamguard watch --library lib --library-key library.key.pub rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --enforce --discover nginx-rtmp=http://127.0.0.1:8080,rtmp://127.0.0.1:1935
       streamguard watch --library lib --redis redis://127.0.0.1/0 --share
       streamguard watch --config /etc/streamguard/streamguard.toml
@@ -98,6 +101,7 @@ def watch(
     """
     options = {
         "library.path": library_path,
+        "library.public_key_file": library_key,
         "redis.url": redis_url,
         "redis.prefix": prefix,
         "signals.outbox": outbox_path,

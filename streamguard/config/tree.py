@@ -19,6 +19,7 @@ class LibraryConfig(Section):
     """The known footage."""
 
     path: Path | None = None
+    public_key_file: Path | None = None
     reload_every_s: PositiveSeconds = 1.0
 
 

@@ -31,6 +31,7 @@ from streamguard.worker.delivery_log import DeliveryLog
 from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.parts import attention_rule, open_library, supervisor_options, transport
@@ -51,6 +52,8 @@ _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatu
 _LAST_DELIVERY_S = 0.5
 _LAST_LISTING_S = 0.1
 _LAST_LEASE_S = 0.5
+_TRIAL_READY_AFTER_S = 5.0
+"""A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
 
 log = structlog.get_logger()
 
@@ -70,7 +73,8 @@ class WatchService:
     ) -> None:
         """Raises UsageError, LibraryError, OutboxError, SignalsRejected; an unreachable Redis is no reason to stop."""
         self._config = config
-        self._library = open_library(config)
+        self._trial = LibraryTrial(user=config.worker.decoder_user)
+        self._library = open_library(config, trial=self._trial)
         self._metrics = Metrics()
         self._lags = Lags()
         self._departed = Departures()
@@ -80,6 +84,7 @@ class WatchService:
         self._over = threading.Event()
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
+            parts.callback(self._trial.close)
             self._transport = self._make_transport(stdout)
             if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)
@@ -273,9 +278,13 @@ class WatchService:
 
     def _follow_library(self) -> None:
         self._metrics.library_version(self._library.snapshot.version)
+        ready_at_s = time.monotonic() + _TRIAL_READY_AFTER_S
         while not self._over.wait(self._config.library.reload_every_s):
+            if time.monotonic() >= ready_at_s:
+                self._trial.prepare()
             refreshed = self._library.refresh()
-            if refreshed.error is not None:
+            if refreshed.error is not None and not self._over.is_set():  # the trial's child may be gone by then
+                self._metrics.library_refused(refreshed.error)
                 log.error("library_not_loaded", problem=str(refreshed.error), serving=self._library.snapshot.version)
             if refreshed.changed:
                 snapshot = self._library.snapshot

@@ -60,6 +60,7 @@ NAMES = {
     "streamguard_library_items": ("gauge", set()),
     "streamguard_library_looks": ("gauge", set()),
     "streamguard_library_memory_bytes": ("gauge", set()),
+    "streamguard_library_refusals": ("counter", {"reason"}),
     "streamguard_library_reload_failing": ("gauge", set()),
     "streamguard_looks_skipped": ("counter", {"reason"}),
     "streamguard_lookup_seconds": ("histogram", set()),

@@ -137,6 +137,7 @@ def test_gone_means_not_listed() -> None:
     assert (ack.signal_id, ack.outcome, ack.session) == ("sig_nginx-1", Outcome.EXECUTED, "nginx-1")
 
 
+@pytest.mark.promise(7, "a publisher who connected after the decision")
 def test_who_connected_after_the_decision_is_a_successor() -> None:
     """The same id again, after a restart of the server: left alone. Two seconds are the clocks'."""
     late = a_publisher(since_unix_s=NOW_UNIX_S + SUCCESSOR_AFTER_S + 0.1)
@@ -213,6 +214,7 @@ def test_it_never_claims_what_no_listing_showed(
         assert isinstance(without_listing(progress, now_unix_s=now_unix_s), Settled)
 
 
+@pytest.mark.promise(7, "signals of any content (made by hypothesis)")
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_an_order_never_names_another_session_than_its_signal(stream: str, session: str) -> None:
     """Whatever the names are: they come out as they went in, or the signal is not understood."""

@@ -135,6 +135,7 @@ def test_it_is_all_there_after_opening_again(path: Path) -> None:
         assert outbox.pending(10).signals == (a_signal(0), a_signal(2))
 
 
+@pytest.mark.promise(1, "a process that fills the outbox, kill -9", times=3)
 def test_kill_9_loses_nothing_that_was_appended(path: Path) -> None:
     """Killed three times in the middle of appending: every append that returned is there."""
     known = 0
@@ -153,6 +154,7 @@ def test_kill_9_loses_nothing_that_was_appended(path: Path) -> None:
         known = depth
 
 
+@pytest.mark.promise(1, "the disk full in the middle of filling the outbox")
 def test_a_full_disk_is_told_with_the_next_step_and_loses_nothing(path: Path) -> None:
     """What was appended before stays, the outbox can be opened again, and appending works once there is room."""
     done = subprocess.run([sys.executable, "-c", FILLER, str(path)], capture_output=True, text=True, check=True)
