@@ -9,11 +9,12 @@ from prometheus_client import Counter as TotalCounter
 from streamguard.core.sampling import Attention
 from streamguard.enforce.publisher_hints import PublisherHints
 from streamguard.ingest.discovery import DiscoveryState
-from streamguard.ingest.sources import Pulled, Way
+from streamguard.ingest.sources import Pulled, Refused, Way
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.matcher import Matched
+from streamguard.worker.refusal_metrics import RefusalMetrics
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
 from streamguard.worker.supervisor import Found, Watcher
 
@@ -233,6 +234,7 @@ class Metrics:
         self.discovery = _DiscoveryMetrics(self.registry)
         self.acks = AckMetrics(self.registry)
         self.leases = LeaseMetrics(self.registry)
+        self.refusals = RefusalMetrics(self.registry)
         self._labels: set[str] = set()
         self._damaged = self._damaged_of_those_left = self._delivered = 0
 
@@ -240,7 +242,7 @@ class Metrics:
     def watcher(self) -> Watcher:
         return Watcher(
             keyframe=self._keyframe, found=self._found, restarted=self._restarted,
-            quarantined=self.streams.quarantines.inc, pulled=self._pulled, left=self._left, tick=self._tick,
+            quarantined=self.streams.quarantines.inc, counted=self._counted, left=self._left, tick=self._tick,
         )  # fmt: skip
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
@@ -256,9 +258,12 @@ class Metrics:
     def _restarted(self, why: Restart) -> None:
         self.streams.restarts.labels(why.value).inc()
 
-    def _pulled(self, pulled: Pulled) -> None:
-        self.streams.hls_fetched.inc(pulled.fetched_bytes)
-        self.streams.hls_looks.labels(pulled.way.value).inc()
+    def _counted(self, news: Pulled | Refused) -> None:
+        if isinstance(news, Refused):
+            self.refusals.count(news)
+        else:
+            self.streams.hls_fetched.inc(news.fetched_bytes)
+            self.streams.hls_looks.labels(news.way.value).inc()
 
     def _left(self, stream: Stream) -> None:
         """What counters have counted of it stays counted."""

@@ -20,10 +20,12 @@ from streamguard.ingest.keyframes import (
     Position,
     Spacing,
     Stamps,
+    Unseen,
     pick_video,
     video_tracks,
     why_blind,
 )
+from streamguard.ingest.news import Refusal
 from tests.scenes import Clips
 from tests.tracks import two_tracks
 
@@ -101,8 +103,8 @@ def test_larger_than_allowed(clips: Clips) -> None:
     with opened(clips.known) as container:
         video = pick_video(container)
         assert video is not None
-        reason = why_blind(container, video, max_pixels=320 * 180 - 1)
-        assert reason == "its picture of 320x180 is larger than ingest.max_pixels allows"
+        unseen = why_blind(container, video, max_pixels=320 * 180 - 1)
+        assert unseen == Unseen("its picture of 320x180 is larger than ingest.max_pixels allows", Refusal.PICTURE)
         assert why_blind(container, video, max_pixels=320 * 180) is None
         decoder = KeyframeDecoder(video, max_pixels=320 * 180 - 1)
         packet = next(packet for packet in container.demux(video) if packet.is_keyframe)
@@ -113,8 +115,8 @@ def test_a_codec_that_is_not_allowed(clips: Clips) -> None:
     """Makes the stream blind, with the codec's name and that of the option."""
     with opened(clips.known) as container:
         video = pick_video(container)
-        reason = why_blind(container, video, max_pixels=320 * 180, codecs=("vp9", "av1"))
-        assert reason == "its codec h264 is none of ingest.codecs"
+        unseen = why_blind(container, video, max_pixels=320 * 180, codecs=("vp9", "av1"))
+        assert unseen == Unseen("its codec h264 is none of ingest.codecs", Refusal.CODEC)
         assert why_blind(container, video, max_pixels=320 * 180, codecs=("vp9", "h264")) is None
 
 
@@ -143,7 +145,7 @@ def test_only_audio() -> None:
     with av.open(io.BytesIO(buffer.getvalue()), "r") as found:
         video = pick_video(found)
         assert video is None
-        assert why_blind(found, video, max_pixels=1) == "only audio"
+        assert why_blind(found, video, max_pixels=1) == Unseen("only audio")
 
 
 class TestPosition:
