@@ -30,6 +30,9 @@ from tests.local_servers import RtmpServer
 
 MOST_GROWTH_MIB = 32.0
 SILENT_S = 60.0
+NAP_S = 0.1
+STARVED_S = 2.0
+"""A machine on which a nap is longer by so much does not say much of the worker."""
 A_FEW = 4
 """So many more at the end are no leak: a look-up, or a decoder that is being let go."""
 COUNTED = ("files", "threads", "processes")
@@ -46,6 +49,8 @@ class Seen:
     after: dict[str, Any] = field(default_factory=dict)
     most: Counter[str] = field(default_factory=Counter)
     ended: bool = False
+    machine_late_s: float = 0.0
+    """By how much a short sleep was longer than it should, at most: for so long the machine did something else."""
 
     def line(self, told: dict[str, Any]) -> None:
         if "damaged" in told:
@@ -88,8 +93,12 @@ def _listen(process: "subprocess.Popen[str]", seen: Seen, asked: argparse.Namesp
     spoke_at_s, over = [time.monotonic()], threading.Event()
 
     def watch() -> None:
-        while not over.wait(1.0):
-            if time.monotonic() - spoke_at_s[0] > SILENT_S:
+        slept_from_s = time.monotonic()
+        while not over.wait(NAP_S):
+            now_s = time.monotonic()
+            seen.machine_late_s = max(seen.machine_late_s, now_s - slept_from_s - NAP_S)
+            slept_from_s = now_s
+            if now_s - spoke_at_s[0] > SILENT_S:
                 process.kill()
 
     threading.Thread(target=watch, daemon=True).start()
@@ -163,8 +172,10 @@ def _table(seen: Seen) -> list[str]:
     held = ["{} MiB before, {} at most, {} after".format(*mib)]
     held += [f"{what} {before[what]}, {seen.most[what]}, {after[what]}" for what in COUNTED]
     looks = f"{after['looks']} looks, {after['missed']} missed, longest lag {after['longest_lag_s']:.2f} s"
+    loop = f"longest turn {after['longest_turn_s']:.2f} s, longest start {after['longest_start_s']:.2f} s"
+    machine = f"naps of {NAP_S:g} s were longer by {seen.machine_late_s:.2f} s at most"
     head = "form      " + "".join(f"{kind:>18}" for kind in kinds)
-    return [head, *rows, "", f"healthy: {looks}", f"worker: {'; '.join(held)}"]
+    return [head, *rows, "", f"healthy: {looks}", f"worker: {'; '.join(held)}; {loop}", f"machine: {machine}"]
 
 
 def _problems(seen: Seen, asked: argparse.Namespace, status: int) -> Iterator[str]:
@@ -178,7 +189,9 @@ def _problems(seen: Seen, asked: argparse.Namespace, status: int) -> Iterator[st
     if run != asked.streams:
         yield f"{run} of {asked.streams} damaged streams were run"
     if after["missed"]:
-        yield f"{after['missed']} looks at healthy streams were missed"
+        why = f", on a machine that stood still for {seen.machine_late_s:.1f} s: run it on a quiet one"
+        starved = seen.machine_late_s > STARVED_S
+        yield f"{after['missed']} looks at healthy streams were missed{why if starved else ''}"
     if after["reconnects"] > before["reconnects"]:
         yield "healthy streams had to be opened anew"
     if after["watching"] < asked.healthy:

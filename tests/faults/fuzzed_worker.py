@@ -19,6 +19,8 @@ from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.types import StreamId
+from streamguard.worker.children import Decoder
+from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.roster import Roster
@@ -116,6 +118,30 @@ class Healthy:
         }  # fmt: skip
 
 
+class Loop:
+    """How long the worker's loop took for one turn at most, and for one decoder's start: nobody is heard meanwhile."""
+
+    def __init__(self) -> None:
+        self._turned_s: float | None = None
+        self.longest_turn_s = self.longest_start_s = 0.0
+
+    def turns(self) -> None:
+        """Asked once a turn."""
+        now_s = time.monotonic()
+        self.longest_turn_s = max(self.longest_turn_s, now_s - (self._turned_s or now_s))
+        self._turned_s = now_s
+
+    def start(self, job: DecoderJob) -> Decoder:
+        began_s = time.monotonic()
+        try:
+            return Decoder(job)
+        finally:
+            self.longest_start_s = max(self.longest_start_s, time.monotonic() - began_s)
+
+    def now(self) -> dict[str, object]:
+        return {"longest_turn_s": self.longest_turn_s, "longest_start_s": self.longest_start_s}
+
+
 def say(**what: object) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
@@ -154,7 +180,11 @@ def _watch(asked: argparse.Namespace) -> None:
     specs = [StreamSpec(StreamId(f"healthy-{n}"), url, url, once=False) for n, url in enumerate(asked.healthy)]
     started_s, begins_s = time.monotonic(), math.inf
     nothing: frozenset[StreamSpec] = frozenset()
-    healthy = Healthy()
+    healthy, loop = Healthy(), Loop()
+
+    def discovered() -> frozenset[StreamSpec]:
+        loop.turns()
+        return feed() if time.monotonic() > begins_s else nothing
 
     def tick(statuses: tuple[StreamStatus, ...]) -> None:
         nonlocal begins_s
@@ -163,15 +193,16 @@ def _watch(asked: argparse.Namespace) -> None:
         elif begins_s == math.inf and time.monotonic() - started_s > OPENS_WITHIN_S:
             supervisor.stop()  # and what was not run is told as a problem
         if feed.ended_at_s is None or time.monotonic() < feed.ended_at_s + asked.settle:
-            say(alone=time.monotonic() <= begins_s, **held(), **healthy.now(statuses))
+            say(alone=time.monotonic() <= begins_s, **held(), **healthy.now(statuses), **loop.now())
         else:
             supervisor.stop()
 
     supervisor = Supervisor(
-        Roster(specs, discovered=lambda: feed() if time.monotonic() > begins_s else nothing),
+        Roster(specs, discovered=discovered),
         matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE),
         watchers=(Watcher(keyframe=healthy.keyframe, finished=feed.finished, tick=tick),),
         options=SupervisorOptions(source=OPTIONS, hang_timeout_s=20.0),
+        start=loop.start,
     )
     supervisor.run()
     say(ended=True)

@@ -13,6 +13,7 @@ from tests.faults.fuzzed_worker import Healthy
 STANDING = {
     "alone": True, "rss_kib": 100 * 1024, "files": 40, "threads": 6, "processes": 7, "watching": 5, "looks": 50,
     "missed": 0, "longest_lag_s": 0.1, "reconnects": 0,
+    "longest_turn_s": 0.3, "longest_start_s": 0.1,
 }  # fmt: skip
 ASKED = argparse.Namespace(streams=2, healthy=5)
 
@@ -59,6 +60,14 @@ def test_each_problem_is_one(*, capsys: pytest.CaptureFixture[str], told: Seen, 
     """Said in a line of its own, and by the exit status."""
     assert report(told, ASKED, status=status) == 1
     assert f"PROBLEM: {problem}" in capsys.readouterr().out
+
+
+def test_a_starved_machine_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was missed there is a problem all the same, for nothing was shown, but another one."""
+    told = seen(missed=19)
+    told.machine_late_s = 7.0
+    assert report(told, ASKED, status=0) == 1
+    assert "19 looks at healthy streams were missed, on a machine that stood still for 7.0 s" in capsys.readouterr().out
 
 
 def test_streams_that_were_not_run_are_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
