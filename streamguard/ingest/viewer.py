@@ -103,7 +103,8 @@ class Viewer:
                 self._tell(Refused(Refusal.PICTURE, f"a picture of {size}: more than ingest.max_pixels"))
             self.wait(position_s=position_s)
         if self._decoder.hopeless:
-            raise self.unwatchable(f"{self._decoder.failures} keyframes in a row cannot be decoded")
+            why = "are larger than ingest.max_pixels allows" if self._decoder.too_large else "cannot be decoded"
+            raise self.unwatchable(f"{self._decoder.failures} keyframes in a row {why}")
 
     def _due(self, packet: "Packet[VideoStream]", arrived_s: float, *, position_s: float) -> bool:
         stamps = Stamps.of(packet)

@@ -14,6 +14,7 @@ STARTING_A_TURN_S = 0.05
 """No start begins in a turn that has started for so long already."""
 
 _WAITS_LONGER_S = 5.0
+"""So much earlier another one may have come, and goes first."""
 
 
 def admitted(streams: Sequence[Stream], *, now_s: float, most_at_once: int | None) -> list[Stream]:
@@ -23,22 +24,13 @@ def admitted(streams: Sequence[Stream], *, now_s: float, most_at_once: int | Non
         return []
     running = sum(stream.decoder is not None for stream in streams)
     free = STARTS_A_TURN if most_at_once is None else min(STARTS_A_TURN, most_at_once - running)
+    feared = {id(stream) for stream in waiting if stream.quarantine.is_remembered(now_s)}
     chosen: list[Stream] = []
-    for stream in sorted(waiting, key=_since_s):
-        if len(chosen) < free and not (is_feared(stream) and any(map(is_feared, chosen))):
+    for stream in sorted(waiting, key=lambda one: one.start_at_s + (_WAITS_LONGER_S if id(one) in feared else 0.0)):
+        if len(chosen) < free and not (id(stream) in feared and any(id(one) in feared for one in chosen)):
             chosen.append(stream)
     return chosen
 
 
 def _waits(stream: Stream, now_s: float) -> bool:
     return stream.decoder is None and not stream.finished and stream.start_at_s <= now_s
-
-
-def _since_s(stream: Stream) -> float:
-    """By when it counts as waiting: those who were never feared go first, but not for ever."""
-    return stream.start_at_s + (_WAITS_LONGER_S if is_feared(stream) else 0.0)
-
-
-def is_feared(stream: Stream) -> bool:
-    """It has ended a decoder, by now or under its last publisher: the next one gets what the others leave."""
-    return stream.quarantine.decoders > 0

@@ -18,7 +18,7 @@ from streamguard.core.sampling import Attention
 from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
 from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, Refused, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId
-from streamguard.worker.admission import STARTING_A_TURN_S, admitted, is_feared
+from streamguard.worker.admission import STARTING_A_TURN_S, admitted
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.decoders import Decoders
@@ -228,7 +228,7 @@ class Supervisor:
         spec = stream.spec
         source = options.source if spec.origin is None else replace(options.source, rtmp=spec.origin.rtmp)
         number = self._first_number + self._session
-        memory_mib, is_last = options.decoder_memory_mib, is_feared(stream)
+        memory_mib, is_last = options.decoder_memory_mib, stream.quarantine.is_remembered(stream.began_at_s)
         job = DecoderJob(spec.stream, spec.url, number, source, memory_mib, self._ids, is_last=is_last)
         try:
             self._decoders.start(stream, job)

@@ -20,9 +20,7 @@ SMALL_PX = (320, 180)
 _TS_BYTES = 188
 _SIZE_AFTER_BITS = 8 + 96
 _SIZE_NOBODY_HAS = 0x7FFF_FF00
-HUGE_BOXES = (
-    b"moov", b"mdat", b"udta", b"uuid", b"stsz", b"stts", b"ctts", b"stsc", b"stco", b"co64", b"stss", b"sdtp", b"sgpd",
-)  # fmt: skip
+HUGE_BOXES = (b"moov", b"mdat", b"udta", b"stsz", b"stts", b"stco", b"sgpd")
 _STBL = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 

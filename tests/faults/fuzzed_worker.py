@@ -7,7 +7,6 @@ It says on standard output, as JSON lines, how it stands: at each second, and of
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -26,9 +25,8 @@ from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
-from tests.e2e.processes import descendants
 from tests.faults.mutators import Form
-from tests.faults.streams import Material, Seeded, numbered
+from tests.faults.streams import Seeded, numbered
 
 GOP_S = 2.0
 LONGEST_S = 15.0
@@ -41,11 +39,12 @@ class Feed:
     """The damaged streams that are to be watched now; it ends the run some seconds after the last one."""
 
     def __init__(
-        self, streams: Iterator[Seeded], *, at_once: int, material: Material, folder: Path, base_url: str
-    ) -> None:
+        self, streams: Iterator[Seeded], *, at_once: int, folder: Path, base_url: str
+    ) -> None:  # fmt: skip
+        """`folder`: where somebody else makes them, by their names: it would hold the loop up."""
         self._streams = streams
+        self._next = next(streams, None)
         self._at_once = at_once
-        self._material = material
         self._folder = folder
         self._base_url = base_url
         self._current: dict[StreamSpec, tuple[Seeded, float]] = {}
@@ -67,7 +66,7 @@ class Feed:
         come = self._come(now_s)
         if over or come:
             self._now = frozenset(self._current)
-        if not self._current and self.ended_at_s is None:
+        if not self._current and self._next is None and self.ended_at_s is None:
             self.ended_at_s = now_s
         return self._now
 
@@ -79,12 +78,12 @@ class Feed:
 
     def _come(self, now_s: float) -> bool:
         before = len(self._current)
-        while len(self._current) < self._at_once and (one := next(self._streams, None)) is not None:
-            url = f"{self._base_url}/{one.name}.m3u8"
-            if one.form is not Form.PLAYLIST:
-                path = self._folder / one.name
-                path.write_bytes(self._material.damaged(one))
-                url = str(path)
+        while len(self._current) < self._at_once and (one := self._next) is not None:
+            path = self._folder / one.name
+            if not path.exists():
+                break
+            self._next = next(self._streams, None)
+            url = f"{self._base_url}/{one.name}.m3u8" if one.form is Form.PLAYLIST else str(path)
             spec = StreamSpec(StreamId(one.name), url, url, once=True)
             self._current[spec] = one, now_s
         return len(self._current) > before
@@ -148,11 +147,11 @@ def say(**what: object) -> None:
 
 
 def held() -> dict[str, int]:
-    """By this process: resident memory, open files, threads, and processes under it."""
+    """By this process: resident memory, open files, threads."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {
         "rss_kib": int(status["VmRSS"].split()[0]), "files": len(list(Path("/proc/self/fd").iterdir())),
-        "threads": int(status["Threads"]), "processes": len(descendants(os.getpid())),
+        "threads": int(status["Threads"]),
     }  # fmt: skip
 
 
@@ -173,10 +172,7 @@ def _watch(asked: argparse.Namespace) -> None:
     set_up_logs(LogConfig(level="error"))
     start_forkserver()
     library = SnapshotHolder(asked.library)
-    material = Material(asked.folder)
-    material.damaged(Seeded(Form.TS, 0))  # made now, and not while streams are watched
-    streams = numbered(asked.streams)
-    feed = Feed(streams, at_once=asked.at_once, material=material, folder=asked.folder, base_url=asked.base_url)
+    feed = Feed(numbered(asked.streams), at_once=asked.at_once, folder=asked.folder, base_url=asked.base_url)
     specs = [StreamSpec(StreamId(f"healthy-{n}"), url, url, once=False) for n, url in enumerate(asked.healthy)]
     started_s, begins_s = time.monotonic(), math.inf
     nothing: frozenset[StreamSpec] = frozenset()

@@ -13,7 +13,7 @@ from streamguard.ingest.sources import frames
 from tests.faults.hostile_rtmp import Answer, RtmpLiar, command, data, playing, refusing, then
 from tests.faults.traps import Trap
 
-OPTIONS = SourceOptions(open_timeout_s=2.0, read_timeout_s=2.0, blind_after_s=2.0)
+OPTIONS = SourceOptions(open_timeout_s=1.0, read_timeout_s=1.0, blind_after_s=1.0)
 WITHIN_S = 20.0
 
 

@@ -26,6 +26,7 @@ from streamguard.ingest.keyframes import (
     why_blind,
 )
 from streamguard.ingest.news import Refusal
+from tests.faults.bombs import grows
 from tests.scenes import Clips
 from tests.tracks import two_tracks
 
@@ -108,7 +109,19 @@ def test_larger_than_allowed(clips: Clips) -> None:
         assert why_blind(container, video, max_pixels=320 * 180) is None
         decoder = KeyframeDecoder(video, max_pixels=320 * 180 - 1)
         packet = next(packet for packet in container.demux(video) if packet.is_keyframe)
+        assert not decoder.too_large
         assert list(decoder.pictures(packet)) == []
+        assert not decoder.too_large  # the decoder was not even opened: its size is none
+
+
+def test_a_picture_that_grows_is_told_by_its_size() -> None:
+    """One that is larger than allowed in a stream that began smaller; the next one is looked at all the same."""
+    with av.open(io.BytesIO(grows()), "r", format="mpegts", options=PARSE_ONLY) as container:
+        video = pick_video(container)
+        assert video is not None
+        decoder = KeyframeDecoder(video, max_pixels=320 * 180)
+        seen = [(len(list(decoder.pictures(one))), decoder.too_large) for one in container.demux(video) if one.size]
+    assert seen == [(1, ""), (1, ""), (0, "8192x4320"), (0, "8192x4320")]
 
 
 def test_a_codec_that_is_not_allowed(clips: Clips) -> None:

@@ -22,7 +22,7 @@ class SlowStage(Stage):
 def waiting(name: str, *, since_s: float = 0.0, ended: int = 0) -> Stream:
     """One that has ended so many decoders."""
     stream = Stream(StreamSpec(StreamId(name), name, name, once=False), start_at_s=since_s)
-    stream.quarantine.decoders = ended
+    stream.quarantine.decoders, stream.quarantine.last_s = ended, 80.0
     return stream
 
 
@@ -53,6 +53,7 @@ def test_those_that_end_decoders_come_one_by_one_and_after_the_others() -> None:
     assert names([*feared, *(waiting(f"cam-{n}", since_s=91.0) for n in range(2))]) == ["cam-0", "cam-1", "bad-0"]
     assert names([waiting("cam", since_s=99.0), *feared]) == ["bad-0", "cam"]
     assert names(feared) == ["bad-0"]
+    assert names(feared, now_s=1000.0) == ["bad-0", "bad-1", "bad-2"]  # long forgiven
 
 
 def test_no_more_than_may_run() -> None:
