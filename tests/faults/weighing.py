@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamguard.config import IngestConfig
+from streamguard.config.tree import IngestConfig
 from streamguard.ingest.news import Blind
 from streamguard.ingest.options import SourceOptions
 from streamguard.worker.children import Decoder, Rubbish
