@@ -48,6 +48,8 @@ class Setup:
             "signals": {"outbox": str(folder / "outbox.sqlite"), "hmac_key_file": str(key_file), "retry_cap_s": 1.0},
             "http": {"port": http_port},
             "log": {"format": "json"},
+            # On a slow machine a test may last until the first one.
+            "canary": {"period_s": 0},
         }
         if self.redis_url is not None:
             sections["redis"] = {"url": self.redis_url}

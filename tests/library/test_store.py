@@ -264,7 +264,7 @@ def test_an_item_that_could_not_be_published_is_kept(tmp_path: Path, monkeypatch
     assert _found(tmp_path / "lib") == {"a", "b"}
 
 
-def _disk_full(library: Path, _live: LiveSet) -> NoReturn:
+def _disk_full(library: Path, _live: LiveSet, **_: object) -> NoReturn:
     raise OSError(errno.ENOSPC, "No space left on device", str(library))
 
 

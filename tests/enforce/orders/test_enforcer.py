@@ -27,7 +27,7 @@ from streamguard.errors import SignalNotUnderstood
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId, Verdict
 from tests.enforce.made_orders import Kill, a_kill, an_order
-from tests.kill_signals import KEY, NOW_UNIX_S
+from tests.kill_signals import KEY, NOW_UNIX_S, a_canary
 
 OURS = Terms(servers=("nginx-rtmp",), key=KEY)
 
@@ -278,3 +278,19 @@ def test_a_session_that_may_live_unlisted_is_waited_for_until_the_signal_expires
         assert why in end.why
     publisher = Publisher(order.stream, order.session, "live/cam")
     assert next_step(Progress(order, NOW_UNIX_S), publisher, now_unix_s=NOW_UNIX_S + 2, unlisted=why) is Step.DROP
+
+
+@pytest.mark.parametrize("server", ["", "nginx-rtmp", "another"])
+@pytest.mark.parametrize("after_s", [1.0, 100_000.0])
+def test_a_canary_cuts_nothing_whatever_it_says(server: str, after_s: float) -> None:
+    """Also one that names a server of ours and is genuine, in time or not: it is counted, and nobody answers it."""
+    canary = a_canary()
+    tree = json.loads(canary.event)
+    if server:
+        tree["data"] |= {"server": server, "stream": "live/cam", "session_id": "nginx-1"}
+    kill = Kill(canary.id, json.dumps(tree), canary.decided_unix_s)
+    order, settled = judge(kill.received(), OURS, now_unix_s=NOW_UNIX_S + after_s)
+    assert settled is not None
+    assert settled.result is Result.CANARY
+    assert ack_of(order, settled) is None
+    assert result_of(kill, key=b"another key of 16 bytes") is Result.FORGED

@@ -14,7 +14,7 @@ from streamguard.enforce.outbox.outbox import Outbox, OutboxCounts, Retention
 from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import OutboxError, SignalRefused, SignalsError, SignalsRejected, SignalsUnreachable
 from tests.fakes import FakeTransport
-from tests.kill_signals import NOW_UNIX_S, a_signal
+from tests.kill_signals import NOW_UNIX_S, a_canary, a_signal
 from tests.redis_servers import RedisServer
 from tests.waiting import eventually
 
@@ -376,3 +376,16 @@ def test_one_that_is_refused_again_holds_up_nothing(outbox: Outbox) -> None:
         so_far = len(transport.attempts)
         eventually(lambda: transport.attempts[so_far:].count(second) >= 3)
         assert delivery.state.status is DeliveryStatus.OK
+
+
+def test_a_canary_is_delivered_and_no_signal_that_was(outbox: Outbox) -> None:
+    """And nobody waits for one: what a drain flushes are decisions."""
+    outbox.append(a_canary())
+    transport = FakeTransport()
+    with running(outbox, transport) as delivery:
+        eventually(lambda: outbox.is_delivered(a_canary().id))
+        assert delivery.state.delivered_total == 0
+        transport.down = UNREACHABLE
+        outbox.append(a_canary(1))
+        assert delivery.flush(0.0)
+    assert transport.ids == [a_canary().id]

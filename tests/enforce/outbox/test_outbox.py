@@ -21,7 +21,7 @@ from streamguard.enforce.outbox.outbox import (
 )
 from streamguard.errors import OutboxError
 from streamguard.types import Verdict
-from tests.kill_signals import NOW_UNIX_S, a_decision, a_signal, addressed
+from tests.kill_signals import NOW_UNIX_S, a_canary, a_decision, a_signal, addressed
 
 APPENDER = """
 import sys
@@ -357,3 +357,27 @@ def test_an_open_kill_that_was_changed_is_not_sent_again(path: Path) -> None:
             db.execute("UPDATE signals SET stream = 'innocent' WHERE id = ?", (a_signal(1).id,))
         assert unanswered(outbox) == (a_signal(2).id,)
         assert outbox.awaiting_ack() == 1
+
+
+def test_a_canary_waits_among_the_others_and_is_counted_nowhere(tmp_path: Path) -> None:
+    """It is delivered in its turn; depth, counts and kills that wait for an answer are those of decisions."""
+    with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
+        assert outbox.append(a_canary())
+        assert outbox.append(a_signal())
+        assert outbox.pending(10).signals == (a_canary(), a_signal())
+        assert (outbox.depth(), outbox.counts()) == (1, OutboxCounts(1, 0, 0))
+        assert not outbox.is_delivered(a_canary().id)
+        outbox.delivered(a_canary().id, at_unix_s=NOW_UNIX_S, awaits_ack=True)
+        assert outbox.is_delivered(a_canary().id)
+        assert outbox.awaiting_ack() == 0
+
+
+def test_canaries_go_and_nothing_else(tmp_path: Path) -> None:
+    """Delivered or not."""
+    with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
+        for signal in (a_canary(), a_signal(), a_canary(1)):
+            outbox.append(signal)
+        outbox.delivered(a_canary(1).id, at_unix_s=NOW_UNIX_S)
+        outbox.drop_canaries()
+        assert outbox.pending(10).signals == (a_signal(),)
+        assert not outbox.is_delivered(a_canary(1).id)
