@@ -19,6 +19,10 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
 |-- OutboxError                  page someone: decisions cannot be made durable
 |-- EvidenceError                fix the file or its directory: it cannot be kept or read; nothing else hangs on it
+|-- ExchangeError                an exchange of hashes did not do as asked; what was fetched before stays
+|   |-- ExchangeUnreachable      try again: no answer in time, refused, out of order
+|   |-- ExchangeRefused          fix it: no credentials, wrong ones, no permission
+|   `-- ExchangeNotUnderstood    what it answered is not what such an exchange says; its checkpoint stays
 |-- ServerError                  a media server did not do as asked
 |   |-- ServerUnreachable        try again: no answer in time, refused, failing over
 |   |-- ServerRefused            fix it: wrong password, no permission, no such interface
@@ -138,6 +142,22 @@ class OutboxError(StreamGuardError):
 
 class EvidenceError(StreamGuardError):
     """An evidence file cannot be kept, or is none."""
+
+
+class ExchangeError(StreamGuardError):
+    """An exchange of hashes did not do as asked."""
+
+
+class ExchangeUnreachable(ExchangeError):
+    """Worth trying again."""
+
+
+class ExchangeRefused(ExchangeError):
+    """It said no to us, or we have nothing to show to it."""
+
+
+class ExchangeNotUnderstood(ExchangeError):
+    """Its answer is not one that such an exchange gives."""
 
 
 class ServerError(StreamGuardError):

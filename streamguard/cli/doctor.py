@@ -13,15 +13,16 @@ from pathlib import Path
 import click
 
 from streamguard.cli.cutting import running_findings, server_findings, uncut_servers
+from streamguard.cli.disk_findings import disk_findings
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.findings import Finding, Outcome, tried
 from streamguard.cli.logs import set_up_logs
+from streamguard.cli.redis_findings import redis_findings
 from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.cli.targets import stream_specs, with_servers
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.enforce.outbox.probe import OutboxProbe, check_room, probe_outbox
-from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import (
     EvidenceError,
     OutboxError,
@@ -173,10 +174,11 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
         yield _worker(worker, config)
     yield tried("outbox", lambda: _outbox(config.signals.outbox, probe, is_ours=is_ours))
     yield _evidence(config)
+    yield from disk_findings(config)
     if config.redis.url is None:
         yield Finding("redis", Outcome.NOTE, "none is named: kill-signals go to standard output")
     else:
-        yield tried("redis", lambda: _redis(config))
+        yield from redis_findings(config)
         key = tried("signing key", lambda: _signing(config))
         if key.outcome is Outcome.OK and signing_key(config.signals) is None:
             unsigned = "none: signals go unsigned, consumers cannot verify them; set signals.hmac_key_file"
@@ -276,18 +278,6 @@ def _evidence(config: Config) -> Finding:
     if kept_mib + room_mib >= most_mib:
         return Finding("evidence", Outcome.OK, detail)
     return Finding("evidence", Outcome.NOTE, f"{detail}: free some space, or lower evidence.most_mib")
-
-
-def _redis(config: Config) -> str:
-    # A key that cannot be read is a finding of its own, and no reason to say nothing of Redis.
-    keyless = config.signals.model_copy(update={"hmac_key": None, "hmac_key_file": None})
-    redis = transport(config.model_copy(update={"signals": keyless}), sys.stdout)
-    try:
-        redis.check()
-    finally:
-        if isinstance(redis, RedisStreams):
-            redis.close()
-    return "answers, and takes the script that publishes"
 
 
 def _signing(config: Config) -> str:

@@ -13,9 +13,12 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
+from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.cli.library_quarantine import quarantine
 from streamguard.cli.library_shard import merge, shard
 from streamguard.cli.library_signing import keygen, sign, sign_option
+from streamguard.cli.library_sources import exchange
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.ed25519 import Signer, Trust
@@ -34,7 +37,7 @@ def library() -> None:
     """
 
 
-for command in (add, shard, merge, keygen, sign):
+for command in (add, shard, merge, keygen, sign, import_, export, exchange, quarantine):
     library.add_command(command)
 
 

@@ -12,6 +12,7 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import require_files, stream_specs, with_servers
 from streamguard.config import load_config
+from streamguard.demo import canary
 from streamguard.enforce.signals.stdout_lines import Unbuffered
 from streamguard.errors import UsageError, one_line
 from streamguard.servers.known import SERVER_KINDS
@@ -120,7 +121,7 @@ def watch(
     drain = _Drain()
     start_forkserver()
     stdout = Unbuffered(_STDOUT)
-    service = WatchService(config, specs, stdout=stdout)
+    service = WatchService(config, specs, stdout=stdout, make_canary=canary.make)
     drain.of(service)
     summary = service.run(stop_after_s=stop_after_s)
     asked = service.was_asked_to_stop

@@ -149,13 +149,14 @@ def refuse_other(number: int, path: Path) -> None:
 
 
 @contextmanager
-def writer_lock(library: Path, *, wait_s: float) -> Iterator[None]:
-    """Hold the library for writing. The kernel lets go when the process dies, however it dies.
+def writer_lock(library: Path, *, wait_s: float, name: str = "lock") -> Iterator[None]:
+    """Hold the library for writing. The kernel lets go when the process dies, however it dies. `name`: of the file
+    that is locked, where it is a part of the library with writers of its own.
 
     Raises LibraryLocked after `wait_s`, LibraryMissing, LibraryError.
     """
     try:
-        descriptor = os.open(library / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(library / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except FileNotFoundError as error:
         raise LibraryMissing("open library", library, "no such directory", hint="check --library") from error
     except OSError as error:

@@ -3,9 +3,7 @@
 Reads `current.json` and the segments that it names; needs no write permission and no SQLite.
 """
 
-import ctypes
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +23,7 @@ from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatur
 from streamguard.library.pdq_index import PdqIndex
 from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
 from streamguard.library.thumbnails import Album
+from streamguard.spare_memory import give_back
 from streamguard.types import (
     DIHEDRAL_VIEWS,
     PDQ_BYTES,
@@ -194,14 +193,8 @@ def load_snapshot(library: Path, *, previous: Snapshot | None = None, demands: D
             raise
         hint = f"what to do: streamguard library verify --library {library}"
         raise LibraryDamaged(error.operation, error.subject, error.problem, hint=hint) from error
-    _give_back()
+    give_back()  # what loading took: 72 MiB with a million looks
     return loaded
-
-
-def _give_back() -> None:
-    """To the system, what loading took and needs no more: glibc keeps it otherwise, 72 MiB with a million looks."""
-    with suppress(OSError, AttributeError):  # another libc has no such call, and no such need
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _load_live(library: Path, previous: Snapshot | None, demands: Demands) -> Snapshot:

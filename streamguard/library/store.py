@@ -28,6 +28,7 @@ from streamguard.types import Reference
 
 _LOCK_WAIT_S = 10.0
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
+_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,18 @@ class Library:
         with self._writing():
             self._sweep()
         return record
+
+    def remove_all(self, ids: Sequence[str]) -> None:
+        """As `remove`, for many in one step; those that are not there are passed over."""
+        with self._writing():
+            there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
+            if there:
+                now = self._clock()
+                with self._catalogue.change(now_unix_s=now):
+                    for record in there:
+                        self._catalogue.set_state(record, ItemState.REMOVED, action="remove", now_unix_s=now)
+        with self._writing():
+            self._sweep()
 
     def verify(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""

@@ -13,9 +13,11 @@ from streamguard.ingest.discovery import DiscoveryState
 from streamguard.ingest.sources import Pulled, Way
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.attention import longest_since_look_s
+from streamguard.worker.canary_metrics import CanaryMetrics
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.library_refusals import Refusal, why_refused
 from streamguard.worker.matcher import Matched
+from streamguard.worker.roll_call import disagreements_gauge
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
 from streamguard.worker.watcher import Found, Watcher
 
@@ -241,6 +243,8 @@ class Metrics:
         self.discovery = _DiscoveryMetrics(self.registry)
         self.acks = AckMetrics(self.registry)
         self.leases = LeaseMetrics(self.registry)
+        self.canary = CanaryMetrics(self.registry)
+        self.disagreements = disagreements_gauge(self.registry)
         self._labels: set[str] = set()
         self._damaged = self._damaged_of_those_left = self._delivered = 0
 
