@@ -15,9 +15,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damaged
 from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
 from streamguard.library.durable import NEW_PREFIX
+from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.exporting import Wanted, lines
 from streamguard.library.exchange.importing import Asked, FileRead, Imported, import_benign, import_files
 from streamguard.library.exchange.lists import ListFormat
@@ -30,6 +32,7 @@ _FORMATS = [form.value for form in ListFormat]
 
 @click.command("import")
 @library_option
+@sign_option()
 @click.option("--source", metavar="NAME", help="Whose list it is; what the library knows of it is kept by this name.")
 @click.option(
     "--format", "form", type=click.Choice(["auto", *_FORMATS]), default="auto", show_default=True,
@@ -50,6 +53,7 @@ def import_(
     replace: bool,
     benign: bool,
     who: str | None,
+    signer: Signer | None,
     as_json: bool,
     paths: tuple[Path, ...],
 ) -> int:
@@ -77,14 +81,14 @@ def import_(
     if benign == (source is not None):
         what = "goes without --source" if benign else "is missing"
         raise UsageError("library import", "--benign" if benign else "--source", what, hint="name whose list it is")
-    Library.open(path, create=True).close()
+    Library.open(path, create=True, signer=signer).close()
     if benign:
-        new, quarantined = import_benign(path, paths, form=asked_form)
+        new, quarantined = import_benign(path, paths, form=asked_form, signer=signer)
         _tell_benign(new, quarantined, as_json=as_json)
         return EXIT_FOUND if quarantined else EXIT_OK
     asked = Asked(str(source), label, asked_form, replace=replace, who=who or operator())
     with goes_on_from("what was written stays"), ImportBar() as bar:
-        done = import_files(path, paths, asked, progress=bar.news)
+        done = import_files(path, paths, asked, progress=bar.news, signer=signer)
     warn_if_damaged(path)
     _tell(done, path, as_json=as_json)
     return EXIT_FOUND if done.quarantined or any(file.bad_rows for file in done.files) else EXIT_OK

@@ -9,8 +9,10 @@ import click
 
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
+from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange import quarantine as kept_apart
 from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.parts import sync
@@ -59,6 +61,7 @@ def list_(*, path: Path, source: str | None, each: bool, as_json: bool) -> int:
 def _choice(command: Callable[..., int]) -> Callable[..., int]:
     options = (
         library_option,
+        sign_option(),
         click.option("--source", metavar="NAME", required=True, help="Whose."),
         click.option("--because", type=click.Choice(_REASONS), help="Only what is there for that reason."),
         click.option("--all", "each", is_flag=True, help="All of it."),
@@ -75,6 +78,7 @@ def _choice(command: Callable[..., int]) -> Callable[..., int]:
 def release(
     *,
     path: Path,
+    signer: Signer | None,
     source: str,
     because: str | None,
     each: bool,
@@ -93,7 +97,7 @@ def release(
       streamguard library quarantine release --library known --source partner --because flood --reason "one film"
       streamguard library quarantine release --library known --source partner 58f0...e1
     """
-    with book_for_change(path) as book, Library.open(path) as opened:
+    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
         which = _which(book, source, because=because, each=each, values=values)
         with book.change():
             done = kept_apart.release(book, which, who=who or operator(), why=why)
@@ -110,6 +114,7 @@ def release(
 def drop(
     *,
     path: Path,
+    signer: Signer | None,
     source: str,
     because: str | None,
     each: bool,
@@ -125,7 +130,7 @@ def drop(
     Example:
       streamguard library quarantine drop --library known --source partner --because flat
     """
-    with book_for_change(path) as book, Library.open(path) as opened:
+    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
         which = _which(book, source, because=because, each=each, values=values)
         with book.change():
             done = kept_apart.drop(book, which, who=who or operator(), why=why)
