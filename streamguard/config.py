@@ -76,7 +76,7 @@ class LibraryConfig(_Section):
     """The known footage."""
 
     path: Path | None = None
-    reload_every_s: PositiveSeconds = 1.0
+    reload_every_s: PositiveSeconds = 0.25
 
 
 class StreamConfig(_Section):

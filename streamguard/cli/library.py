@@ -1,6 +1,5 @@
 """`streamguard library`: the known footage."""
 
-import datetime as dt
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,10 +12,12 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
-from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.cli.library_history import compact, history, label, origin_of, origin_options, rollback
+from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable
 from streamguard.cli.library_shard import merge, shard
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
+from streamguard.library.changes import Origin
 from streamguard.library.inspection import Problem
 from streamguard.library.store import Library, Stats
 
@@ -31,7 +32,7 @@ def library() -> None:
     """
 
 
-for command in (add, shard, merge):
+for command in (add, shard, merge, label, history, rollback, compact):
     library.add_command(command)
 
 
@@ -72,7 +73,7 @@ def show(path: Path, as_json: bool, id_: str) -> None:
     with Library.open(path, read_only=True) as opened:
         item = opened.item(id_)
         history = opened.history(id_)
-    tree = item_json(item) | {"history": [{"at": _time(at_s), "action": action} for at_s, action in history]}
+    tree = item_json(item) | {"history": [{"at": at_utc(at_s), "action": action} for at_s, action in history]}
     if as_json:
         click.echo(json.dumps(tree))
         return
@@ -80,51 +81,55 @@ def show(path: Path, as_json: bool, id_: str) -> None:
     for key in ("state", "sha256", "size_bytes", "source", "segment"):
         click.echo(f"  {key.replace('_', ' ')}: {printable(str(tree[key]))}")
     for at_s, action in history:
-        click.echo(f"  {_time(at_s)} {action}")
+        click.echo(f"  {at_utc(at_s)} {action}")
 
 
 @library.command()
 @library_option
+@origin_options
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def disable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
+def disable(*, path: Path, by: str | None, reason: str, as_json: bool, ids: tuple[str, ...]) -> int:
     """Stop searching for items, until they are enabled again.
 
     \b
     Example:
       streamguard library disable --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="disabled", change=Library.disable)
+    return _change(path, ids, origin=origin_of(by, reason), as_json=as_json, done="disabled", change=Library.disable)
 
 
 @library.command()
 @library_option
+@origin_options
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def enable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
+def enable(*, path: Path, by: str | None, reason: str, as_json: bool, ids: tuple[str, ...]) -> int:
     """Search for disabled items again.
 
     \b
     Example:
       streamguard library enable --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="enabled", change=Library.enable)
+    return _change(path, ids, origin=origin_of(by, reason), as_json=as_json, done="enabled", change=Library.enable)
 
 
 @library.command()
 @library_option
+@origin_options
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
-    """Remove items for good. Asks nothing; the catalogue keeps the fact that they were there.
+def remove(*, path: Path, by: str | None, reason: str, as_json: bool, ids: tuple[str, ...]) -> int:
+    """Remove items. Asks nothing; the catalogue keeps the fact that they were there.
 
-    Their part of the disk is freed when all that were added in one batch with them are removed.
+    For seven days `streamguard library rollback` can bring them back; then what they take on the disk is freed, or at
+    once by `streamguard library compact --forget`.
 
     \b
     Example:
       streamguard library remove --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="removed", change=Library.remove)
+    return _change(path, ids, origin=origin_of(by, reason), as_json=as_json, done="removed", change=Library.remove)
 
 
 @library.command()
@@ -184,11 +189,17 @@ def stats(path: Path, as_json: bool) -> None:
 
 
 def _change(
-    path: Path, ids: tuple[str, ...], *, as_json: bool, done: str, change: Callable[[Library, str], ItemRecord]
+    path: Path,
+    ids: tuple[str, ...],
+    *,
+    origin: Origin,
+    as_json: bool,
+    done: str,
+    change: Callable[[Library, str], ItemRecord],
 ) -> int:
     """Each id is its own durable step; one that is not there does not keep the others from being done."""
     missing: list[UsageError] = []
-    with Library.open(path) as opened:
+    with Library.open(path, origin=origin) as opened:
         for id_ in ids:
             try:
                 item = change(opened, id_)
@@ -221,7 +232,7 @@ def _print_table(items: tuple[ItemRecord, ...]) -> None:
 def _stats_json(figures: Stats) -> dict[str, object]:
     return {
         "version": figures.version,
-        "changed": _time(figures.changed_unix_s) if figures.changed_unix_s else None,
+        "changed": at_utc(figures.changed_unix_s) if figures.changed_unix_s else None,
         "live_items": figures.live,
         "disabled_items": figures.disabled,
         "removed_items": figures.removed,
@@ -231,7 +242,3 @@ def _stats_json(figures: Stats) -> dict[str, object]:
         "bytes_on_disk": figures.bytes_on_disk,
         "labels": dict(figures.labels),
     }
-
-
-def _time(unix_s: float) -> str:
-    return dt.datetime.fromtimestamp(unix_s, tz=dt.UTC).isoformat(timespec="seconds")

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
 from streamguard.library.catalogue import ItemRecord, ItemState
@@ -40,6 +41,7 @@ DEFAULT_LABEL = "unlabelled"
 @click.option("--label", "asked_label", help=f"What kind of footage it is.  [default: {DEFAULT_LABEL}]")
 @click.option("--jobs", metavar="N", type=click.IntRange(1, 256), help="Files at once.  [default: one a core]")
 @click.option("--ray", "ray_address", metavar="ADDRESS", help="On a Ray cluster: `auto`, or HOST:PORT of its head.")
+@origin_options
 @click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
@@ -50,6 +52,8 @@ def add(
     asked_label: str | None,
     jobs: int | None,
     ray_address: str | None,
+    by: str | None,
+    reason: str,
     list_file: str | None,
     as_json: bool,
     paths: tuple[Path, ...],
@@ -81,6 +85,7 @@ def add(
         raise UsageError("library add", option, "does not go with --ray", hint="leave one of them out")
     label = DEFAULT_LABEL if asked_label is None else asked_label
     check_names(id_, label)
+    origin = origin_of(by, reason)
     said = Said(path, as_json=as_json, asked_label=asked_label)
     if ray_address is not None:  # its workers have another working directory
         wanted = [one.absolute() for one in wanted]
@@ -88,7 +93,9 @@ def add(
         Job(file, label, AssetId(id_) if id_ is not None else None) for one in wanted for file in files_in(one, said)
     ]
     if files:
-        _index(path, files, said, index=_here(jobs) if ray_address is None else _at_ray(ray_address))
+        index = _here(jobs) if ray_address is None else _at_ray(ray_address)
+        with LibraryToBe(path, origin=origin) as opened:
+            _index(opened, files, said, index=index)
         warn_if_damaged(path)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
@@ -113,13 +120,9 @@ def _at_ray(address: str) -> _Index:
     return partial(ray_cluster.index, address=address)
 
 
-def _index(path: Path, files: list[Job], said: "Said", *, index: _Index) -> None:
+def _index(opened: LibraryToBe, files: list[Job], said: "Said", *, index: _Index) -> None:
     """Add them, with one bar for all."""
-    with (
-        goes_on_from("what was added stays"),
-        LibraryToBe(path) as opened,
-        AddingBar([file.path for file in files]) as bar,
-    ):
+    with goes_on_from("what was added stays"), AddingBar([file.path for file in files]) as bar:
         tell_all(index(opened, files, news=bar.news), bar=bar, said=said)
 
 

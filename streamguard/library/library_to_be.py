@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from streamguard.library.catalogue import CATALOGUE, ItemRecord, NewItem
+from streamguard.library.changes import Origin
 from streamguard.library.segments import check_new
 from streamguard.library.store import Library
 from streamguard.types import Reference
@@ -18,11 +19,12 @@ class LibraryToBe:
     Where none could be made it says so at once, and not after hours of decoding.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, origin: Origin | None = None) -> None:
         self._path = path
+        self._origin = origin
         self._library: Library | None = None
         if not _can_be_made_later(path):
-            self._library = Library.open(path, create=True)
+            self._library = Library.open(path, create=True, origin=origin)
 
     def close(self) -> None:
         if self._library is not None:
@@ -57,13 +59,13 @@ class LibraryToBe:
         if self._library is None:
             for item, reference in new:
                 check_new(item.id, item.label, reference)
-            self._library = Library.open(self._path, create=True)
+            self._library = Library.open(self._path, create=True, origin=self._origin)
         return self._library.add_all(new)
 
     def _if_there(self) -> Library | None:
         """Another process may have made it meanwhile."""
         if self._library is None and (self._path / CATALOGUE).is_file():
-            self._library = Library.open(self._path, create=True)
+            self._library = Library.open(self._path, create=True, origin=self._origin)
         return self._library
 
 

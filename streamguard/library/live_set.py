@@ -6,14 +6,17 @@ holds each file's, so that one short string names every byte that a decision was
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
+from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from streamguard.errors import LibraryDamaged, LibraryError
 from streamguard.library.durable import FORMAT, check_format, no_library, read_bounded, replace_file
-from streamguard.library.segments import ID_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN
+from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN
 
 CURRENT = "current.json"
 SEGMENTS = "segments"
@@ -35,12 +38,39 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+_Ids = Annotated[tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...], FailFast()]
+_QuotedLabels = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._~% -]{0,1200}$")], ...], FailFast()]
+"""As in a URL: none of the brackets, commas and colons that are counted before the file is parsed."""
+
+
 class LiveSegment(_Part):
-    """A segment with at least one live item; its items in `off` are disabled or removed and are not searched."""
+    """A segment with at least one live item; its items in `off` are disabled or removed and are not searched. Those
+    that are `relabelled` have other labels than it was written with: `new_labels`.
+    """
 
     id: Annotated[str, Field(pattern=SEGMENT_PATTERN)]
     manifest_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
-    off: Annotated[tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...], FailFast()] = ()
+    off: _Ids = ()
+    relabelled: _Ids = ()
+    labels: _QuotedLabels = ()
+
+    @model_validator(mode="after")
+    def _labels_are_possible(self) -> Self:
+        if len(self.relabelled) != len(self.labels):
+            raise ValueError("each item that is relabelled has one label")
+        if any(re.fullmatch(LABEL_PATTERN, unquote(label)) is None for label in self.labels):
+            raise ValueError("not a possible label")
+        return self
+
+    @property
+    def new_labels(self) -> Mapping[str, str]:
+        """By id."""
+        return dict(zip(self.relabelled, map(unquote, self.labels), strict=True))
+
+
+def quoted(label: str) -> str:
+    """For LiveSegment.labels."""
+    return quote(label, safe=" ")
 
 
 class LiveSet(_Part):
@@ -54,7 +84,7 @@ class LiveSet(_Part):
     @property
     def version(self) -> str:
         """Short; the same for the same content: `17-9f2c41aa`."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(_tree(self), sort_keys=True, separators=(",", ":"))
         return f"{self.generation}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -64,8 +94,17 @@ class _Document(LiveSet):
     version_text: Annotated[str, Field(alias="version", max_length=64)]
 
 
-def to_bytes(live: LiveSet) -> bytes:
+def _tree(live: LiveSet) -> dict[str, Any]:
+    """As it is written: without what few segments have, and those of older libraries never."""
     tree = live.model_dump(mode="json")
+    for segment in tree["segments"]:
+        if not segment["relabelled"]:
+            del segment["relabelled"], segment["labels"]
+    return tree
+
+
+def to_bytes(live: LiveSet) -> bytes:
+    tree = _tree(live)
     return (json.dumps({"format": tree.pop("format"), "version": live.version, **tree}, indent=1) + "\n").encode()
 
 

@@ -12,6 +12,7 @@ from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError,
 from streamguard.library.live_set import CURRENT
 from streamguard.library.rule_file import RULE, read_rules
 from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.tidying import Tidier
 
 _RETRY_S = 30.0
 
@@ -29,10 +30,13 @@ class Refreshed:
 class SnapshotHolder:
     """The worker's library. One thread calls `refresh`; any thread reads `snapshot`, once for each thing it does."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float] = time.monotonic, tidier: Tidier | None = None
+    ) -> None:
         """Raises LibraryError when there is nothing good to begin with, the rule included."""
         self._path = path
         self._clock = clock
+        self._tidier = tidier or Tidier()
         self._mark, self._rule_mark = _mark(path / CURRENT), _mark(path / RULE)
         self._snapshot = replace(load_snapshot(path), rules=read_rules(path))
         self._error: LibraryError | None = None
@@ -55,12 +59,17 @@ class SnapshotHolder:
         """
         mark, rule_mark = _mark(self._path / CURRENT), _mark(self._path / RULE)
         is_retry = self._error is not None and self._clock() >= self._retry_at_s
-        if (mark, rule_mark) == (self._mark, self._rule_mark) and not is_retry:
-            return Refreshed(changed=False)
         served, fresh, error = self._snapshot, self._snapshot, None
-        if mark != self._mark or self._error is not None:
+        tidied = self._tidier.take()
+        if tidied is not None and tidied.version == served.version:
+            fresh = self._snapshot = replace(tidied, rules=served.rules)
+            tidied = None
+        if (mark, rule_mark) == (self._mark, self._rule_mark) and not is_retry and tidied is None:
+            self._tidier.offer(fresh)
+            return Refreshed(changed=False)
+        if mark != self._mark or self._error is not None or tidied is not None:
             try:
-                fresh = load_snapshot(self._path, previous=served)
+                fresh = load_snapshot(self._path, previous=tidied or fresh)
             except LibraryError as problem:
                 error = problem
         rules = served.rules
@@ -71,8 +80,9 @@ class SnapshotHolder:
                 error = error or problem
         self._mark, self._rule_mark = mark, rule_mark
         changed = fresh.version != served.version or rules != served.rules
-        if changed:
+        if changed or fresh is not served:
             self._snapshot = replace(fresh, rules=rules)
+        self._tidier.offer(self._snapshot)
         return Refreshed(changed=changed, error=self._news(error))
 
     def _news(self, error: LibraryError | None) -> LibraryError | None:
