@@ -1,4 +1,5 @@
-"""Changes a library in a child that is killed at its n-th dealing with the disk, for every n there is.
+"""Changes a library in a child that is killed at its n-th dealing with the disk, for every n there is; of a merge, which
+has over 400, for every eleventh.
 
 Run as a program by test_crashes: `python -m tests.library.kill_points DIR`. Prints how many points it killed at.
 A point is a file opened, synced, renamed, made or removed, or a statement given to SQLite.
@@ -20,7 +21,7 @@ from streamguard.library.store import Library
 from tests.library.made import new_item, reference
 
 _EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
-_MOST_POINTS = 400
+_MOST_POINTS = 1000
 
 Live = frozenset[tuple[str, str]]
 """(id, label) of what is searched."""
@@ -117,16 +118,16 @@ def _changed(path: Path) -> None:
         library.remove("old")
 
 
-WORKS: tuple[tuple[Callable[[Path], None], Callable[[Path], None] | None], ...] = (
-    (_first, None),
-    (_add, _one),
-    (_disable, _one),
-    (_remove, _one),
-    (_label, _one),
-    (_merge, _seven),
-    (_roll_back, _changed),
+WORKS: tuple[tuple[Callable[[Path], None], Callable[[Path], None] | None, int], ...] = (
+    (_first, None, 1),
+    (_add, _one, 1),
+    (_disable, _one, 1),
+    (_remove, _one, 1),
+    (_label, _one, 1),
+    (_merge, _seven, 11),
+    (_roll_back, _changed, 1),
 )
-"""Each work, and what comes before it."""
+"""Each work, what comes before it, and how far it is from one point to the next."""
 
 
 def _killed_at(point: int, work: Callable[[Path], None], path: Path) -> bool:
@@ -178,13 +179,13 @@ def _check_swept(path: Path) -> None:
 
 def main(base: Path) -> None:
     points = 0
-    for work, prepare in WORKS:
+    for work, prepare, step in WORKS:
         template, done = base / f"{work.__name__}-template", base / f"{work.__name__}-done"
         (prepare or _nothing)(template)
         before = _live(template)
         shutil.copytree(template, done)
         work(done)
-        for point in range(_MOST_POINTS):
+        for point in range(0, _MOST_POINTS, step):
             path = base / f"{work.__name__}-{point}"
             if prepare is not None:
                 shutil.copytree(template, path)
