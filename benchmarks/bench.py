@@ -6,6 +6,7 @@
     python benchmarks/bench.py soak --minutes 30      60 streams of 1080p for so long: is memory flat?
     python benchmarks/bench.py soak --cases 360p:60   ... of 360p, where 1080p finds no room
     python benchmarks/bench.py streams --cases 1080p:20 1080p:20@10
+    python benchmarks/bench.py streams --seconds 30   each case for half as long, in a third of an hour
     python benchmarks/bench.py --write                and put what is known into docs/: tables, plots, JSON
     python benchmarks/bench.py report --write         measure nothing, only do that
 
@@ -45,6 +46,7 @@ CASES = (
     *("1080p:1", "1080p:10", "1080p:20", "1080p:30", "1080p:60", "1080p:100", "1080p:20@10", "720p:20"),
     *("360p:1", "360p:10", "360p:30", "360p:60", "360p:100"),
 )
+LEAST_S = 10.0
 QUICK_CASES = ("1080p:4", "360p:4")
 SOAK_CASES = ("1080p:60",)
 QUICK_SIZES = (10_000, 30_000, 100_000)
@@ -63,11 +65,13 @@ class Setup:
     sizes: tuple[int, ...]
 
 
-def setup(*, quick: bool, minutes: float, cases: Sequence[Case]) -> Setup:
-    """`cases` are instead of the usual ones, where there are any."""
+def setup(*, quick: bool, minutes: float, seconds: float | None, cases: Sequence[Case]) -> Setup:
+    """`cases` are instead of the usual ones, where there are any; `seconds` of each, where that is said."""
     usual = tuple(map(case, QUICK_CASES if quick else CASES))
     plan = Plan(12.0, settling_s=8.0, looks=100_000, features=150_000, rounds=1, sample_every_s=4.0, floor_seconds=6.0)
     plan = plan if quick else Plan()
+    if seconds is not None:
+        plan = replace(plan, seconds=seconds, settling_s=min(plan.settling_s, seconds / 2), floor_seconds=seconds / 2)
     return Setup(
         cases=tuple(cases) or usual,
         soak_cases=tuple(cases) or tuple(map(case, SOAK_CASES)),
@@ -115,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parsing.add_argument("--quick", action="store_true", help="five minutes; shows that it works, not what it costs")
     parsing.add_argument("--minutes", type=float, default=30.0, help="of the soak; default: %(default)s")
+    parsing.add_argument("--seconds", type=float, help="of each case of streams; default: 60")
     parsing.add_argument("--cases", type=case, nargs="+", default=[], metavar="SIZE:STREAMS[@SECONDS]")
     parsing.add_argument("--folder", type=Path, default=FOLDER, help="footage, library, results; default: %(default)s")
     parsing.add_argument("--write", action="store_true", help="into docs/performance.md and docs/figures/")
@@ -129,11 +134,13 @@ def main() -> None:
         parser().error(f"no such part: {', '.join(sorted(unknown))}")
     if options.minutes < 1:
         parser().error("--minutes: memory does not tell in less than one")
+    if options.seconds is not None and options.seconds < LEAST_S:
+        parser().error(f"--seconds: at least {LEAST_S:.0f}, as keyframes are 2 s apart")
     parts = options.parts or [STREAMS, PEERS, LOOKUPS]
     end_well_when_asked()
     options.folder.mkdir(parents=True, exist_ok=True)
     kept = options.folder / "results.json"
-    how = setup(quick=options.quick, minutes=options.minutes, cases=options.cases)
+    how = setup(quick=options.quick, minutes=options.minutes, seconds=options.seconds, cases=options.cases)
     results, now, say = read(kept), conditions(quick=options.quick), told()
     try:
         need("nginx", "ffmpeg")

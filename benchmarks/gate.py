@@ -23,8 +23,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from streamguard.enforce.strike_ledger import StrikeLedger
-from streamguard.enforce.strikes import Strike
+from streamguard.enforce.strikes.ledger import StrikeLedger
+from streamguard.enforce.strikes.strike import Strike
 from streamguard.types import SessionId, StreamId
 
 CONNECTIONS = 16

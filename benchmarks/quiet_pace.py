@@ -72,13 +72,14 @@ def watch(path: Path, library: Path, *, time_to_kill_s: float, phase: int | None
     """One stream, after a time in which it showed nothing."""
     frames = list(keyframes_of(path))
     matcher = Matcher(lambda: library_at(library), rule=BUILT_IN_RULE)
-    quiet = pace_of(Attention.QUIET, AttentionRule(time_to_kill_s=time_to_kill_s), kill=BUILT_IN_RULE)
+    rule = AttentionRule(time_to_kill_s=time_to_kill_s)
+    quiet = pace_of(Attention.QUIET, rule, kill=BUILT_IN_RULE)
     sampler, memory, state = _after_a_quiet_time(frames, phase=phase or 0), StreamMemory(), DecisionState()
-    told_s, looked = math.inf, 0
+    told_s, alike_until_s, looked = math.inf, -math.inf, 0
     fallen: list[Decision] = []
     for frame in frames:
         now_s = frame.at.pts_us / 1e6
-        is_close = phase is None or now_s >= told_s
+        is_close = phase is None or now_s >= told_s or now_s < alike_until_s
         if not sampler.due(Moment(now_s, now_s, now_s), pace=EVERY_KEYFRAME if is_close else quiet):
             continue
         sampler.looked()
@@ -88,6 +89,8 @@ def watch(path: Path, library: Path, *, time_to_kill_s: float, phase: int | None
         fallen += matched.decisions
         if matched.observation.evidence:
             told_s = min(told_s, now_s + TELLING_S)
+        if matched.alike:
+            alike_until_s = now_s + rule.alike_s
     return Watched(tuple(fallen), looked, len(frames))
 
 

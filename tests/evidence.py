@@ -8,8 +8,8 @@ import numpy as np
 from streamguard.core.thumbnails import thumbnail
 from streamguard.demo.scenes import Scene
 from streamguard.demo.textures import Picture
-from streamguard.enforce.events import evidence_id, signal_id
-from streamguard.enforce.evidence_file import EvidenceFile
+from streamguard.enforce.evidence.file import EvidenceFile
+from streamguard.enforce.signals.events import evidence_id, signal_id
 from streamguard.types import FULL_RANGE, Points, Quad, SessionId, StreamId
 from tests.observations import Fallen, going_on, recorded
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from streamguard.enforce.strikes import Strike
+from streamguard.enforce.strikes.strike import Strike
 from streamguard.errors import ServerError, SignalsError
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId
@@ -81,7 +81,7 @@ class FakeMediaServer:
 
 
 class FakeStrikes:
-    """A StrikeBook (streamguard.enforce.desk): one strike a signal; `script` gives an error for a call, or None."""
+    """A StrikeBook (enforce/cutting/desk.py): one strike a signal; `script` gives an error for a call, or None."""
 
     def __init__(self, script: Iterable[SignalsError | None] = ()) -> None:
         self._script = iter(script)

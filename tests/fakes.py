@@ -8,7 +8,7 @@ from streamguard.types import KillSignal
 
 
 class FakeTransport:
-    """A Transport (streamguard.enforce.delivery) that keeps what it got, each signal once.
+    """A Transport (streamguard.enforce.outbox.delivery) that keeps what it got, each signal once.
 
     `script` has one entry for each delivery: None passes, an error is raised; when it is over, all pass.
     `always` is asked for every signal and may give an error: a poison row, say.

@@ -1,6 +1,6 @@
 """Decisions and kill-signals for tests, made up."""
 
-from streamguard.enforce.events import kill_signal
+from streamguard.enforce.signals.events import kill_signal
 from streamguard.types import (
     WHOLE_PICTURE,
     AssetId,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 
-from streamguard.enforce.gate_metrics import GateMetrics
+from streamguard.enforce.gate.metrics import GateMetrics
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.safety_metrics import SafetyMetrics

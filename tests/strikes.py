@@ -1,6 +1,6 @@
 """Strikes for tests."""
 
-from streamguard.enforce.strikes import Strike
+from streamguard.enforce.strikes.strike import Strike
 from streamguard.types import SessionId, StreamId
 
 STREAM = StreamId("live/cam")

@@ -15,7 +15,7 @@ from streamguard.cli.main import cli
 
 TOP = Path(__file__).parent.parent
 MANUALS = (
-    *("README.md", "CONTRIBUTING.md", "docs/operations.md"),
+    *("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/streams.md", "docs/deciding.md", "docs/library.md"),
     *("docs/signals.md", "docs/evidence.md", "docs/enforcement.md", "docs/media-servers.md"),
 )
 LOCKS = ("runtime", "build", "dev", "bench", "ray")

@@ -10,7 +10,7 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown
-from streamguard.enforce.kill_control import open_control
+from streamguard.enforce.orders.kill_control import open_control
 from streamguard.errors import UsageError
 
 

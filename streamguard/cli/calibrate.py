@@ -39,7 +39,7 @@ from streamguard.worker.calibration import (
 from streamguard.worker.calibration_state import STATE, State, Watched, read_state, write_state
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import media_in
-from streamguard.worker.service import supervisor_options
+from streamguard.worker.parts import supervisor_options
 from streamguard.worker.supervisor import SupervisorOptions
 
 _GOP_S = 2.0

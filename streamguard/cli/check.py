@@ -19,17 +19,18 @@ from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.evidence_file import to_bytes
-from streamguard.enforce.evidence_store import EvidenceStore
+from streamguard.enforce.evidence.file import to_bytes
+from streamguard.enforce.evidence.store import EvidenceStore
 from streamguard.errors import EvidenceError, counted
 from streamguard.types import Decision, StreamId
 from streamguard.worker.evidence import evidence_of
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
+from streamguard.worker.parts import open_library, supervisor_options
 from streamguard.worker.policies import note_on, policy_of
-from streamguard.worker.service import open_library, supervisor_options
 from streamguard.worker.streams import Stream, StreamState
-from streamguard.worker.supervisor import Found, Supervisor, Watcher
+from streamguard.worker.supervisor import Supervisor
+from streamguard.worker.watcher import Found, Watcher
 
 
 class _Evidence:

@@ -6,7 +6,7 @@ from functools import partial
 from streamguard.cli.findings import Finding, Outcome, tried
 from streamguard.cli.running_worker import running_worker
 from streamguard.config import Config
-from streamguard.enforce.gate_service import read_listen
+from streamguard.enforce.gate.service import read_listen
 from streamguard.errors import StreamGuardError, counted, one_line
 from streamguard.ingest.discovery import Lister
 from streamguard.worker.discovering import plans_of

@@ -20,8 +20,8 @@ from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.cli.targets import stream_specs, with_servers
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.outbox_probe import OutboxProbe, check_room, probe_outbox
-from streamguard.enforce.redis_streams import RedisStreams
+from streamguard.enforce.outbox.probe import OutboxProbe, check_room, probe_outbox
+from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import (
     EvidenceError,
     OutboxError,
@@ -36,11 +36,12 @@ from streamguard.worker.evidence import evidence_store
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import PORT_SETTING, authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
+from streamguard.worker.parts import open_library, supervisor_options, transport
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
 from streamguard.worker.safety import webhook_names
-from streamguard.worker.service import open_library, supervisor_options, transport
 from streamguard.worker.streams import Stream, StreamSpec
-from streamguard.worker.supervisor import Supervisor, Watcher
+from streamguard.worker.supervisor import Supervisor
+from streamguard.worker.watcher import Watcher
 
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "faiss-cpu", "redis", "prometheus-client")
 _MIB = 1 << 20

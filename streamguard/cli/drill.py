@@ -35,8 +35,8 @@ from streamguard.library.store import Library
 from streamguard.types import Verdict
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher
+from streamguard.worker.parts import open_library, supervisor_options
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_of, rules_in_words
-from streamguard.worker.service import open_library, supervisor_options
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 _ROUNDING = 1e-9

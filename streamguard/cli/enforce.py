@@ -9,8 +9,8 @@ from streamguard.cli.draining import drain_on_signals
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.config import load_config
-from streamguard.enforce.line_printer import LinePrinter
-from streamguard.enforce.stdout_lines import Unbuffered
+from streamguard.enforce.signals.line_printer import LinePrinter
+from streamguard.enforce.signals.stdout_lines import Unbuffered
 from streamguard.worker.enforcing import EnforceService
 
 _STDOUT = 1

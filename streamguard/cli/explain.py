@@ -10,7 +10,7 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
 from streamguard.cli.pictures import save
 from streamguard.config import load_config
-from streamguard.enforce.evidence_store import find_file
+from streamguard.enforce.evidence.store import find_file
 from streamguard.review.drawing import draw
 from streamguard.review.explanation import in_words, load, summary, what_differs
 from streamguard.worker.evidence import evidence_directory

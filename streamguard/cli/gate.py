@@ -9,7 +9,7 @@ from streamguard.cli.draining import drain_on_signals
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.config import load_config
-from streamguard.enforce.gate_service import GateService
+from streamguard.enforce.gate.service import GateService
 from streamguard.servers.hooks_by_kind import hooks_with_secrets
 
 

@@ -10,8 +10,15 @@ import click
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.redis_options import PATH, by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown, signals
-from streamguard.enforce.kill_control import MOST_SHOWN, ControlEntry, HeldKill, HoldAnswer, KillControl, open_control
-from streamguard.enforce.undo import Undone, open_undo
+from streamguard.enforce.orders.kill_control import (
+    MOST_SHOWN,
+    ControlEntry,
+    HeldKill,
+    HoldAnswer,
+    KillControl,
+    open_control,
+)
+from streamguard.enforce.orders.undo import Undone, open_undo
 from streamguard.errors import UsageError, counted
 
 __all__ = ["signals"]

@@ -1,6 +1,6 @@
 """`streamguard signals tail`: follows the kill-signals in Redis. Also the example of how to consume them.
 
-What a consumer does, in order: read (enforce/follow.py), understand (enforce/received.py), check the signature, skip
+What a consumer does, in order: read (signals/follow.py), understand (signals/received.py), check the signature, skip
 what was there before, skip what has expired, and only then act on the stream and the session that the signal names.
 """
 
@@ -17,9 +17,9 @@ import click
 
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.config import Config, load_config
-from streamguard.enforce.follow import Entry, Follower, follow
-from streamguard.enforce.received import ReceivedSignal, Signature, read_signal
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.signals.follow import Entry, Follower, follow
+from streamguard.enforce.signals.received import ReceivedSignal, Signature, read_signal
 from streamguard.errors import SignalNotUnderstood, SignalsUnreachable, UsageError, counted
 from streamguard.signing import signing_key
 

@@ -13,8 +13,8 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.signals import shown
 from streamguard.config import Config, load_config
 from streamguard.core.leases import Fleet, Lease, WorkerId
-from streamguard.enforce.lease_book import LeaseBook
-from streamguard.enforce.shared_streams import LONGEST_URL, SharedStream, SharedStreams, checked_name
+from streamguard.enforce.sharing.lease_book import LeaseBook
+from streamguard.enforce.sharing.shared_streams import LONGEST_URL, SharedStream, SharedStreams, checked_name
 from streamguard.errors import UsageError, counted
 from streamguard.ingest.urls import public_url
 from streamguard.types import StreamId

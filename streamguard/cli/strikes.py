@@ -14,8 +14,8 @@ from streamguard.cli.lengths import seconds_of
 from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown
 from streamguard.core.strikes import StrikeRecord, standing
-from streamguard.enforce.strike_ledger import MOST_AUDIT, StrikeLedger, open_ledger
-from streamguard.enforce.strikes import AuditEntry, Strike, StruckKey, read_key
+from streamguard.enforce.strikes.ledger import MOST_AUDIT, StrikeLedger, open_ledger
+from streamguard.enforce.strikes.strike import AuditEntry, Strike, StruckKey, read_key
 from streamguard.errors import UsageError, counted
 from streamguard.types import SessionId, StreamId
 

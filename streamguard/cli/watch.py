@@ -12,7 +12,7 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import require_files, stream_specs, with_servers
 from streamguard.config import load_config
-from streamguard.enforce.stdout_lines import Unbuffered
+from streamguard.enforce.signals.stdout_lines import Unbuffered
 from streamguard.errors import UsageError, one_line
 from streamguard.servers.known import SERVER_KINDS
 from streamguard.worker.forkserver import start_forkserver

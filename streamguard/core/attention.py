@@ -26,13 +26,15 @@ _STEP = 0.25
 class AttentionRule:
     """How attention is spent. `time_to_kill_s`: within which quiet streams must be killed; 0: look at every keyframe.
 
-    A session is new for `young_s`, a stream suspect for `suspect_s` after the last evidence of any kind. Under overload
-    two looks are `longest_pause_s` apart at most.
+    A session is new for `young_s`, a stream suspect for `suspect_s` after the last evidence of any kind, and for
+    `alike_s` after something in it hung together as it does in known footage, too little to be evidence: poor copies
+    begin so. Under overload two looks are `longest_pause_s` apart at most.
     """
 
     time_to_kill_s: float = 10.0
     young_s: float = 60.0
     suspect_s: float = 60.0
+    alike_s: float = 10.0
     longest_pause_s: float = 30.0
 
     @property
@@ -43,13 +45,14 @@ class AttentionRule:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of one stream: how long this session has been seen, how long ago evidence was, infinite for never;
-    and whether every keyframe of it is to be looked at, whatever it shows.
+    """What is known of one stream: how long this session has been seen, how long ago evidence was, and how long ago it
+    looked like something, infinite for never; and whether every keyframe of it is to be looked at, whatever it shows.
     """
 
     seen_for_s: float
     without_evidence_s: float
     reported: bool
+    without_likeness_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,13 @@ def shedding_after(shedding: Shedding, load: Load, *, now_s: float) -> Shedding:
 
 def attention_of(standing: Standing, rule: AttentionRule) -> Attention:
     """What one stream is worth where there is time for all."""
-    is_suspect = standing.without_evidence_s < rule.suspect_s
-    if not rule.spares or standing.reported or is_suspect or standing.seen_for_s < rule.young_s:
-        return Attention.EVERY
-    return Attention.QUIET
+    is_close = standing.reported or is_suspect(standing, rule) or standing.seen_for_s < rule.young_s
+    return Attention.EVERY if is_close or not rule.spares else Attention.QUIET
+
+
+def is_suspect(standing: Standing, rule: AttentionRule) -> bool:
+    """Whether what it has shown lately calls for every keyframe."""
+    return standing.without_evidence_s < rule.suspect_s or standing.without_likeness_s < rule.alike_s
 
 
 def attentions(
@@ -104,7 +110,7 @@ def attentions(
     candidates = [
         (min(standing.seen_for_s, standing.without_evidence_s), stream)
         for stream, standing in standings.items()
-        if not standing.reported and standing.without_evidence_s >= rule.suspect_s
+        if not standing.reported and not is_suspect(standing, rule)
     ]
     for _, stream in sorted(candidates, reverse=True)[: math.ceil(shed_share * len(candidates))]:
         worth[stream] = Attention.SHED if worth[stream] is Attention.QUIET else Attention.QUIET

@@ -8,6 +8,9 @@ for a moment, and is awake again before the next keyframe is due.
 from collections import deque
 
 REST_S = 0.2
+QUIET_REST_S = 0.4
+"""Of a stream that is looked at seldom: a keyframe that comes before its time may wait a little longer there."""
+
 _EARLY_S = 0.06
 _SHORTEST_S = 0.02
 _WAITED_S = 0.003
@@ -39,8 +42,8 @@ class Rests:
             self._rest_began_s = None
         return now_s if self._rest_began_s is None else self._rest_began_s
 
-    def after(self, arrived_s: float, *, is_keyframe: bool) -> float:
-        """Seconds to rest after a packet that `arrived_s` is right of; 0: read on."""
+    def after(self, arrived_s: float, *, is_keyframe: bool, longest_s: float = REST_S) -> float:
+        """Seconds to rest, `longest_s` at most, after a packet that `arrived_s` is right of; 0: read on."""
         if is_keyframe:
             if self._keyframe_s is not None:
                 self._gaps_s.append(arrived_s - self._keyframe_s)
@@ -48,7 +51,7 @@ class Rests:
             return 0.0
         if self._is_behind or self._keyframe_s is None or len(self._gaps_s) < _GAPS_KNOWN:
             return 0.0
-        rest_s = min(REST_S, self._keyframe_s + min(self._gaps_s) - _EARLY_S - arrived_s)
+        rest_s = min(longest_s, self._keyframe_s + min(self._gaps_s) - _EARLY_S - arrived_s)
         if rest_s < _SHORTEST_S:
             return 0.0
         self._rest_began_s = arrived_s

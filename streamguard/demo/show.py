@@ -26,7 +26,7 @@ from streamguard.worker.matcher import Matched
 from streamguard.worker.outcomes import Failed, Job
 from streamguard.worker.service import WatchService
 from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 STREAM = StreamId("live/demo")
 ASSET = AssetId("known-footage")

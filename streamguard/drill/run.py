@@ -16,7 +16,8 @@ from streamguard.errors import StreamGuardError, UsageError
 from streamguard.types import Decision, StreamId
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.streams import Stream, StreamSpec, StreamState
-from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
+from streamguard.worker.supervisor import Supervisor, SupervisorOptions
+from streamguard.worker.watcher import Found, Watcher
 
 _ATTACKS_A_JOB = 6
 """A child decodes the footage once for so many streams."""

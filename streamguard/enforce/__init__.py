@@ -1,1 +1,1 @@
-"""From a decision to a delivered kill-signal: outbox, signing, Redis Streams."""
+"""From a decision to a publisher that is cut and kept out, room by room; the map is in CONTRIBUTING.md."""

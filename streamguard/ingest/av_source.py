@@ -17,7 +17,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from streamguard.core.rests import Rests
+from streamguard.core.rests import QUIET_REST_S, REST_S, Rests
 from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.codecs import FILES
@@ -57,7 +57,7 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
         video = viewer.open(container, position_s=position_s, duration_s=duration_s)
         packets = _packets(container, video, subject=subject, viewer=viewer)
         position = Position()
-        for packet, arrived_s in _in_bursts(packets) if live else _at_once(packets):
+        for packet, arrived_s in _in_bursts(packets, pace) if live else _at_once(packets):
             position_s = arrived_s if live else position.at_s(Stamps.of(packet))
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s)
         viewer.ended()
@@ -106,14 +106,17 @@ def _tls_options(url: str) -> dict[str, str]:
     return {"tls_verify": "1", "ca_file": ca_file}
 
 
-def _in_bursts(packets: Iterator[_Packet]) -> Iterator[tuple[_Packet, float]]:
+def _in_bursts(packets: Iterator[_Packet], pace: PaceNow) -> Iterator[tuple[_Packet, float]]:
     """A live stream's packets and when they came, with rests between keyframes."""
     rests = Rests()
+    longest_s = REST_S
     asked_s = time.monotonic()
     for packet in packets:
         arrived_s = rests.arrived_s(asked_s=asked_s, now_s=time.monotonic())
         yield packet, arrived_s
-        if rest_s := rests.after(arrived_s, is_keyframe=packet.is_keyframe):
+        if packet.is_keyframe:
+            longest_s = REST_S if pace().most_s <= 0 else QUIET_REST_S
+        if rest_s := rests.after(arrived_s, is_keyframe=packet.is_keyframe, longest_s=longest_s):
             time.sleep(rest_s)
         asked_s = time.monotonic()
 

@@ -59,7 +59,7 @@ class Asked:
     """What is to be read of a segment: `init` comes before its bytes, `guess_bytes` are asked for at first.
 
     `subject`: whose it is, in errors. `all_keyframes`: if its head does not name them all, the rest is fetched, up to
-    `most_bytes`.
+    `most_bytes`. `first_only`: nor are others that its head names.
     """
 
     subject: str
@@ -67,6 +67,7 @@ class Asked:
     guess_bytes: int
     most_bytes: int
     all_keyframes: bool
+    first_only: bool = False
 
 
 def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
@@ -108,7 +109,8 @@ def read_head(get: Get, asked: Asked) -> Head:
         if reading.is_over:
             break
         if found is not None and found.spans and (found.complete or not asked.all_keyframes):
-            missing = _missing(found.spans, have=len(reading.body))
+            spans = found.spans[:1] if asked.first_only else found.spans
+            missing = _missing(spans, have=len(reading.body))
             if not reading.is_worth(missing):
                 break
             return reading.with_parts(missing, first_end)

@@ -1,14 +1,17 @@
 """Which HLS segments are read whole, and of which a part is enough. No clock and no I/O: fed with what was seen.
 
 A segment of one keyframe shows as much by its head as by all of it. Where there may be more, MPEG-TS does not say
-where, so such a segment is read whole, unless it is short, or one lately had a single keyframe. Whoever publishes might
-hide footage behind each first keyframe: so now and then a segment is read whole that need not be, nobody knows which.
+where, so such a segment is read whole, unless it is short, or one lately had a single keyframe, or the stream is quiet:
+then its first keyframe does, and the others are fetched should that one show something. Whoever publishes might hide
+footage behind each first keyframe: so now and then a segment is read whole that need not be, nobody knows which.
 """
 
 import random
 from collections.abc import Callable
 from enum import Enum
 
+from streamguard.core.attention import TELLING_S
+from streamguard.core.sampling import Pace
 from streamguard.ingest.playlist import MediaSegment
 
 _LEARNT_FOR_S = 300.0
@@ -27,8 +30,15 @@ class Plan(Enum):
     WHOLE = "whole"
     HEAD = "head"
     """As far as its first keyframe."""
+    SKIM = "skim"
+    """As far as its first keyframe, and all of it if what that shows makes the stream suspect."""
     KEYFRAMES = "keyframes"
     """All of its keyframes, where its head says where they are; else the whole."""
+
+
+def all_of(segment: MediaSegment) -> Plan:
+    """What it takes to leave no keyframe out: only MP4 may say where they are."""
+    return Plan.KEYFRAMES if segment.init is not None else Plan.WHOLE
 
 
 class Looks:
@@ -45,16 +55,18 @@ class Looks:
         self._chance = chance
         self._several_for_s = 0.0
         self._single_for_s = 0.0
+        self._keyframes = 0
         self._misses = 0
         self._whole_left = 0
         self._last_s: float | None = None
 
-    def plan(self, segment: MediaSegment, *, now_s: float) -> Plan:
-        """What to fetch of the next segment, which was there at `now_s`."""
+    def plan(self, segment: MediaSegment, *, now_s: float, pace: Pace) -> Plan:
+        """What to fetch of the next segment, which was there at `now_s`, of a stream that is looked at at that pace."""
         before_s, self._last_s = self._last_s, now_s
         passed_s = 0.0 if before_s is None else now_s - before_s
         if segment.starts_anew:
-            self._single_for_s, self._several_for_s, self._misses, self._whole_left = 0.0, 0.0, 0, 0
+            self._single_for_s, self._several_for_s = 0.0, 0.0
+            self._keyframes, self._misses, self._whole_left = 0, 0, 0
         if self._whole_left:
             self._whole_left -= 1
             return Plan.WHOLE
@@ -66,16 +78,28 @@ class Looks:
         elif segment.duration_s <= self._look_every_s or self._single_for_s > 0:
             self._single_for_s -= segment.duration_s
             return Plan.HEAD if self._chance() >= self._checked_share else Plan.WHOLE
-        return Plan.KEYFRAMES if segment.init is not None else Plan.WHOLE
+        if self._may_be_skimmed(segment, pace) and self._chance() >= self._checked_share:
+            return Plan.SKIM
+        return all_of(segment)
+
+    def _may_be_skimmed(self, segment: MediaSegment, pace: Pace) -> bool:
+        """Whether footage that comes on right after its first keyframe is still killed in time: by the next segment's
+        first, and by as many of its others as a kill takes, which are fetched as soon as it is known to take them.
+        """
+        until_seen_s = segment.duration_s + TELLING_S
+        return self._keyframes > pace.further and until_seen_s <= min(pace.most_s, pace.kill_s)
 
     def saw_whole(self, *, keyframes: int) -> None:
         """All of a segment was read. One keyframe a segment, or several, is taken to stay so for some minutes."""
+        self._keyframes = keyframes
         self._single_for_s = _LEARNT_FOR_S if keyframes == 1 else 0.0
         self._several_for_s = _SEVERAL_FOR_S if keyframes > 1 else 0.0
 
     def saw_part(self, *, keyframes: int) -> None:
         """A part of a segment was read, and what that showed. Twice nothing: they are read whole for a while."""
         self._misses = 0 if keyframes else self._misses + 1
+        if keyframes > 1:
+            self._keyframes = keyframes
         if self._misses >= _MOST_MISSES_IN_A_ROW:
             self._misses, self._whole_left = 0, _WHOLE_AFTER_MISSES
 

@@ -36,7 +36,7 @@ class SourceOptions:
     allow_hosts: tuple[str, ...] = ()
     keyframe_spacing_s: float = 0.2
     hls_look_every_s: float = 2.5
-    hls_checked_share: float = 1 / 16
+    hls_checked_share: float = 1 / 24
     rtmp: RtmpNames | None = None
     held: HeldFile | None = None
     codecs: tuple[str, ...] = LIVE

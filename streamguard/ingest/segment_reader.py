@@ -1,16 +1,18 @@
 """Fetches HLS segments, as much of each as it takes, and shows them to the viewer."""
 
+import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from statistics import median_high
 
+from streamguard.core.attention import TELLING_S
 from streamguard.errors import SourceError, SourceNotInParts, SourceRefused, SourceUnavailable
 from streamguard.ingest.av_errors import FOREIGN, ours
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
 from streamguard.ingest.heads import Asked, read_head
 from streamguard.ingest.live_playlist import Playlist
-from streamguard.ingest.looks import Looks, Plan
+from streamguard.ingest.looks import Looks, Plan, all_of
 from streamguard.ingest.news import Pulled, Tell, Way
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.playlist import MediaSegment, Part
@@ -49,6 +51,9 @@ class SegmentReader:
         self._viewer = viewer
         self._looks = looks
         self._tell = tell
+        self.sleep: Callable[[float], None] = time.sleep
+        """Waits, by the viewer's clock."""
+        self._shown_at_s = 0.0
         self._init: tuple[Part, bytes] | None = None
         self._failures = 0
         self._heads: deque[int] = deque(maxlen=5)
@@ -64,21 +69,18 @@ class SegmentReader:
         if segment.is_gap:
             self._viewer.damaged("segment")
             return 0.0
-        plan = None if self._looks is None else self._looks.plan(segment, now_s=self._viewer.clock_s())
+        plan = self._plan(segment)
         # What holds a single keyframe, as far as anybody knows, need not be fetched where that one is not due.
         if plan in (None, Plan.HEAD) and self._viewer.passes_over(after_s=segment.duration_s):
             return 0.0
         before = self._viewer.keyframes
         try:
-            read = self._read(segment, plan)
-            arrived_s = self._viewer.clock_s()
-            measured_s = yield from segment_frames(
-                read.data,
-                self._viewer,
-                arrived_s=arrived_s,
-                position_s=arrived_s if position_s is None else position_s,
-                in_part=read.in_part,
-            )
+            measured_s = yield from self._shown(segment, plan, before=before, position_s=position_s)
+            if plan is Plan.SKIM and self._has_become_suspect():
+                # Placed as its first keyframe was, which so is not looked at again.
+                measured_s = yield from self._shown(
+                    segment, all_of(segment), before=before, position_s=self._shown_at_s
+                )
         except SourceNotInParts:
             raise
         except SourceError as error:
@@ -89,9 +91,31 @@ class SegmentReader:
             self._failed(failed, before=before)
         else:
             self._failures = 0
-            self._learn(read, keyframes=self._viewer.keyframes - before)
-            return 0.0 if read.in_part or read.cut else measured_s
+            return measured_s
         return 0.0
+
+    def _plan(self, segment: MediaSegment) -> Plan | None:
+        if self._looks is None:
+            return None
+        return self._looks.plan(segment, now_s=self._viewer.clock_s(), pace=self._viewer.pace())
+
+    def _shown(
+        self, segment: MediaSegment, plan: Plan | None, *, before: int, position_s: float | None
+    ) -> Generator[Frame, None, float]:
+        """`before`: how many keyframes there were before this segment."""
+        read = self._read(segment, plan)
+        arrived_s = self._viewer.clock_s()
+        self._shown_at_s = arrived_s if position_s is None else position_s
+        measured_s = yield from segment_frames(
+            read.data, self._viewer, arrived_s=arrived_s, position_s=self._shown_at_s, in_part=read.in_part
+        )
+        self._learn(read, keyframes=self._viewer.keyframes - before)
+        return 0.0 if read.in_part or read.cut else measured_s
+
+    def _has_become_suspect(self) -> bool:
+        """Whether what was shown just now makes every keyframe be looked at: it takes a moment to be told so."""
+        self.sleep(TELLING_S)
+        return self._viewer.pace().most_s <= 0
 
     def _learn(self, read: _Read, *, keyframes: int) -> None:
         if self._looks is None:
@@ -164,7 +188,8 @@ class SegmentReader:
             return fetched
 
         subject = self._playlist.subject
-        asked = Asked(subject, init, self._guess_bytes(), self._options.max_segment_bytes, plan is Plan.KEYFRAMES)
+        most_bytes, is_skimmed = self._options.max_segment_bytes, plan is Plan.SKIM
+        asked = Asked(subject, init, self._guess_bytes(), most_bytes, plan is Plan.KEYFRAMES, first_only=is_skimmed)
         try:
             head = read_head(get, asked)
         except (SourceNotInParts, SourceUnavailable) as error:
@@ -175,7 +200,7 @@ class SegmentReader:
             return None
         if head.first_end:
             self._heads.append(head.first_end)
-        if head.whole and plan is Plan.HEAD and not head.first_end:
+        if head.whole and plan in (Plan.HEAD, Plan.SKIM) and not head.first_end:
             self._missed()
         way = Way.FULL if head.whole else Way.HEAD
         return _Read(init + head.body, way, in_part=head.cut or not head.whole, cut=head.cut)

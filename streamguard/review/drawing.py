@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from streamguard.enforce.evidence_file import EvidenceFile
+from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.review.canvas import (
     AMBER,
     BLUE,

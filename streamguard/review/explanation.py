@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from streamguard.core.replay import differences, replay, running_nats
-from streamguard.enforce.events import evidence_id, signal_id
-from streamguard.enforce.evidence_file import EvidenceFile, from_bytes
-from streamguard.enforce.evidence_store import read_file
+from streamguard.enforce.evidence.file import EvidenceFile, from_bytes
+from streamguard.enforce.evidence.store import read_file
+from streamguard.enforce.signals.events import evidence_id, signal_id
 from streamguard.errors import counted
 from streamguard.types import PDQ_BITS, Decision, Evidence
 

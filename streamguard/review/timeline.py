@@ -8,7 +8,7 @@ import numpy as np
 
 from streamguard.core.decision_rule import for_label
 from streamguard.core.replay import Recording
-from streamguard.enforce.evidence_file import EvidenceFile
+from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, LINE, RED, TEXT, Colour, Picture, Point, panel, write
 from streamguard.review.explanation import running
 from streamguard.types import Place, Verdict

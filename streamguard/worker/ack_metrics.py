@@ -5,7 +5,7 @@ import math
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client import Counter as TotalCounter
 
-from streamguard.enforce.acks import Outcome
+from streamguard.enforce.signals.acks import Outcome
 
 
 class AckMetrics:

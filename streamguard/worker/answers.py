@@ -8,19 +8,19 @@ import structlog
 
 from streamguard.config import Config
 from streamguard.core.breaker import Scope
-from streamguard.enforce.ack_follower import AckFollower, AckSource, acks_since
-from streamguard.enforce.acks import Outcome
-from streamguard.enforce.breaker_memory import BreakerMemory
-from streamguard.enforce.delivery import Transport
-from streamguard.enforce.desk import ServerStatus
-from streamguard.enforce.enforcer import Order, Settled
-from streamguard.enforce.follow import Follower
-from streamguard.enforce.local_enforcer import LocalEnforcer
-from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.stdout_lines import TextStream
-from streamguard.enforce.strike_memory import StrikeMemory
-from streamguard.enforce.strikes import StrikeTerms
+from streamguard.enforce.cutting.listing import ServerStatus
+from streamguard.enforce.cutting.local_enforcer import LocalEnforcer
+from streamguard.enforce.orders.breaker_memory import BreakerMemory
+from streamguard.enforce.orders.enforcer import Order, Settled
+from streamguard.enforce.outbox.ack_follower import AckFollower, AckSource, acks_since
+from streamguard.enforce.outbox.delivery import Transport
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.signals.acks import Outcome
+from streamguard.enforce.signals.follow import Follower
+from streamguard.enforce.signals.stdout_lines import TextStream
+from streamguard.enforce.strikes.memory import StrikeMemory
+from streamguard.enforce.strikes.strike import StrikeTerms
 from streamguard.errors import OutboxError, UsageError
 from streamguard.signing import signing_key
 from streamguard.worker.ack_metrics import AckMetrics

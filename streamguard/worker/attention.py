@@ -1,6 +1,7 @@
 """Spends the worker's attention: tells each decoder how closely to look, and looks at the worker's own load.
 
-A stream that shows evidence of any kind is told at once to look at every keyframe; everything else waits for the tick.
+A decoder whose stream shows anything known, be it too little to be evidence, is told at once to look at every keyframe;
+everything else waits for the tick.
 """
 
 import math
@@ -28,7 +29,7 @@ from streamguard.core.sampling import Attention
 from streamguard.types import SessionId, StreamId
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 _LAGS_OF_S = 5.0
 _MOST_LAGS = 4096
@@ -46,9 +47,10 @@ class _Watched:
     seen_from_s: float
     reported: bool
     evidence_at_s: float = -math.inf
+    alike_at_s: float = -math.inf
 
     def standing(self, now_s: float) -> Standing:
-        return Standing(now_s - self.seen_from_s, now_s - self.evidence_at_s, self.reported)
+        return Standing(now_s - self.seen_from_s, now_s - self.evidence_at_s, self.reported, now_s - self.alike_at_s)
 
 
 class AttentionKeeper:
@@ -86,10 +88,13 @@ class AttentionKeeper:
         if watched is None or watched.session_id != stream.session_id:
             watched = _Watched(stream, stream.session_id, now_s, self._is_reported(stream))
             self._watched[stream.spec.key] = watched
+        if matched.alike:
+            watched.alike_at_s = now_s
         if matched.observation.evidence:
             watched.evidence_at_s = now_s
-            if attention_of(watched.standing(now_s), self._rule) is Attention.EVERY:
-                self._steer(stream, Attention.EVERY)
+        shows_something = matched.alike or bool(matched.observation.evidence)
+        if shows_something and attention_of(watched.standing(now_s), self._rule) is Attention.EVERY:
+            self._steer(stream, Attention.EVERY)
 
     def _is_reported(self, stream: Stream) -> bool:
         return stream.spec.once or any(fnmatchcase(stream.spec.stream, pattern) for pattern in self._always)
@@ -120,7 +125,7 @@ class AttentionKeeper:
         if shedding != self._shedding:
             tell = log.warning if shedding.share > self._shedding.share else log.info
             shares = {"busy_share": round(load.busy_share, 2), "lag_s": round(load.lag_s, 3)}
-            tell("attention", shed_share=shedding.share, **shares, note="see Attention in docs/operations.md")
+            tell("attention", shed_share=shedding.share, **shares, note="see Attention in docs/streams.md")
             self._shedding = shedding
 
     def _steer(self, stream: Stream, attention: Attention) -> None:

@@ -21,7 +21,8 @@ from streamguard.types import MediaTime, Observation, StreamId, Verdict
 from streamguard.worker.calibration_state import Killed, Watched
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.streams import Stream, StreamSpec, StreamState
-from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
+from streamguard.worker.supervisor import Supervisor, SupervisorOptions
+from streamguard.worker.watcher import Found, Watcher
 
 MEASURE = hashlib.sha256(repr((BUILT_IN_RULES, STREAM, REFERENCE)).encode()).hexdigest()[:16]
 """Near misses are counted as the built-in rule and weights count, of features read as they are now; those of another

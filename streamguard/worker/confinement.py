@@ -2,7 +2,7 @@
 
 Whoever takes it over can still open connections, and read files that are open to its user. It cannot write, name or
 delete files, start programs, reach into or signal other processes, be called, grow without bound, gain rights, read
-the worker's secrets or outlive it. docs/operations.md says which of it rests on what.
+the worker's secrets or outlive it. docs/streams.md says which of it rests on what.
 """
 
 import contextlib

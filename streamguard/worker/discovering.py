@@ -8,8 +8,8 @@ from functools import partial
 from typing import Protocol
 
 from streamguard.config import Config, DiscoverConfig
-from streamguard.enforce.publisher_hints import PublisherHints
-from streamguard.enforce.redis_url import RedisTarget, parse_redis_url
+from streamguard.enforce.gate.publisher_hints import PublisherHints
+from streamguard.enforce.redis.url import RedisTarget, parse_redis_url
 from streamguard.errors import UsageError
 from streamguard.ingest.discovery import Discovery, DiscoveryOptions, DiscoveryState, Lister, Target
 from streamguard.ingest.pull import check_pull_url
@@ -17,7 +17,7 @@ from streamguard.servers.known import media_server
 from streamguard.servers.spec import HINT, read_spec
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Origin, Stream, StreamSpec, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 _MAY_HAVE_LEFT = frozenset({StreamState.ENDED, StreamState.STALLED})
 _NOT_CONNECTED = frozenset({StreamState.ENDED, StreamState.CONNECTING})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from streamguard.enforce.enforcer import Order, Result, Settled
+from streamguard.enforce.orders.enforcer import Order, Result, Settled
 from streamguard.errors import SignalsError, SignalsRejected, one_line
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcer_metrics import EnforcerMetrics

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client import Counter as TotalCounter
 
-from streamguard.enforce.enforcer import Result, Settled
+from streamguard.enforce.orders.enforcer import Result, Settled
 
 _CUT_BUCKETS_S = (0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 

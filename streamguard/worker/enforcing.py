@@ -1,4 +1,4 @@
-"""An enforcer as a service: Redis, media servers, strikes, metrics and health around enforce/enforcement.py."""
+"""An enforcer as a service: Redis, media servers, strikes, metrics and health around cutting/enforcement.py."""
 
 import socket
 import time
@@ -11,13 +11,14 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from streamguard import __version__
 from streamguard.config import Config
-from streamguard.enforce.desk import Desk, DeskOptions, PermitBook, ServerState, ServerStatus, StrikeBook
-from streamguard.enforce.enforcement import Enforcement, EnforcerIdentity
-from streamguard.enforce.enforcer import Order, Settled, Terms
-from streamguard.enforce.redis_consumer import AckWriter, GroupReader, group_of
-from streamguard.enforce.redis_url import checked_target
-from streamguard.enforce.strike_ledger import open_ledger
-from streamguard.enforce.teller import Teller
+from streamguard.enforce.cutting.desk import Desk, DeskOptions, PermitBook, StrikeBook
+from streamguard.enforce.cutting.enforcement import Enforcement, EnforcerIdentity
+from streamguard.enforce.cutting.listing import ServerState, ServerStatus
+from streamguard.enforce.cutting.teller import Teller
+from streamguard.enforce.orders.enforcer import Order, Settled, Terms
+from streamguard.enforce.redis.url import checked_target
+from streamguard.enforce.signals.redis_consumer import AckWriter, GroupReader, group_of
+from streamguard.enforce.strikes.ledger import open_ledger
 from streamguard.errors import UsageError
 from streamguard.servers.known import media_server
 from streamguard.servers.server import MediaServer

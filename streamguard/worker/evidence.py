@@ -14,12 +14,12 @@ import structlog
 
 from streamguard import __version__
 from streamguard.config import Config
-from streamguard.enforce.events import as_text, evidence_id, signal_id
-from streamguard.enforce.evidence_file import EvidenceFile, to_bytes
-from streamguard.enforce.evidence_store import EvidenceStore
+from streamguard.enforce.evidence.file import EvidenceFile, to_bytes
+from streamguard.enforce.evidence.store import EvidenceStore
+from streamguard.enforce.signals.events import as_text, evidence_id, signal_id
 from streamguard.errors import EvidenceError
 from streamguard.types import SessionId, StreamId
-from streamguard.worker.supervisor import Found, Watcher
+from streamguard.worker.watcher import Found, Watcher
 
 MOST_WAITING = 1000
 DIRECTORY = "streamguard-evidence"

@@ -26,12 +26,12 @@ from streamguard.core.leases import (
     to_claim,
     to_offer,
 )
-from streamguard.enforce.lease_book import LEASE_S, Wishes
+from streamguard.enforce.sharing.lease_book import LEASE_S, Wishes
 from streamguard.errors import SignalsError, SignalsRejected
 from streamguard.types import StreamId, Verdict
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 _TURN_S = 1.0
 _DRAINING_TURN_S = 0.2

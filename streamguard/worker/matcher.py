@@ -56,7 +56,10 @@ class Grounds:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """What one keyframe brought. `observation` is all that the decision rests on; each decision has its `grounds`."""
+    """What one keyframe brought. `observation` is all that the decision rests on; each decision has its `grounds`.
+
+    `alike`: some of it hangs together as it does in known footage, be it too little to be evidence.
+    """
 
     state: DecisionState
     observation: Observation
@@ -64,6 +67,7 @@ class Matched:
     grounds: tuple[Grounds, ...]
     library_version: str
     lookup_s: float
+    alike: bool = False
 
 
 class Matcher:
@@ -113,4 +117,4 @@ class Matcher:
             )
             for decision in decisions
         )
-        return Matched(after, observation, decisions, grounds, library.version, lookup_s)
+        return Matched(after, observation, decisions, grounds, library.version, lookup_s, alike=bool(alignments))

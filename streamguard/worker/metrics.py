@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client import Counter as TotalCounter
 
 from streamguard.core.sampling import Attention
-from streamguard.enforce.publisher_hints import PublisherHints
+from streamguard.enforce.gate.publisher_hints import PublisherHints
 from streamguard.ingest.discovery import DiscoveryState
 from streamguard.ingest.sources import Pulled, Way
 from streamguard.worker.ack_metrics import AckMetrics
@@ -15,7 +15,7 @@ from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
-from streamguard.worker.supervisor import Found, Watcher
+from streamguard.worker.watcher import Found, Watcher
 
 MOST_LABELS = 50
 """Library labels beyond so many are counted as `other`: labels come from operators, series must stay few."""

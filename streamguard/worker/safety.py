@@ -11,15 +11,15 @@ import structlog
 
 from streamguard.config import BreakerConfig, Config, HoldConfig, WebhookConfig
 from streamguard.core.breaker import BreakerLimits, Scope
-from streamguard.enforce.breaker_memory import BreakerMemory
-from streamguard.enforce.enforcer import Order
-from streamguard.enforce.kill_control import open_control
-from streamguard.enforce.notices import NoticeMaker
-from streamguard.enforce.permits import HoldTerms, Then
-from streamguard.enforce.redis_consumer import GroupReader
-from streamguard.enforce.redis_permits import PermitTerms, RedisPermits
-from streamguard.enforce.redis_url import RedisTarget
-from streamguard.enforce.teller import Teller, Telling, TellTerms
+from streamguard.enforce.cutting.teller import Teller, Telling, TellTerms
+from streamguard.enforce.orders.breaker_memory import BreakerMemory
+from streamguard.enforce.orders.enforcer import Order
+from streamguard.enforce.orders.kill_control import open_control
+from streamguard.enforce.orders.notices import NoticeMaker
+from streamguard.enforce.orders.permits import HoldTerms, Then
+from streamguard.enforce.orders.redis_permits import PermitTerms, RedisPermits
+from streamguard.enforce.redis.url import RedisTarget
+from streamguard.enforce.signals.redis_consumer import GroupReader
 from streamguard.errors import ServerError, SignalsError, UsageError
 from streamguard.servers.http_api import read_api_url
 from streamguard.servers.webhook import Webhook

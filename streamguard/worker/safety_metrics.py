@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client import Counter as TotalCounter
 
 from streamguard.core.breaker import Scope
-from streamguard.enforce.teller import Telling
+from streamguard.enforce.cutting.teller import Telling
 
 
 class SafetyMetrics:

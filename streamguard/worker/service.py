@@ -14,30 +14,31 @@ from streamguard.config import Config
 from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.rules import BUILT_IN_RULES
-from streamguard.enforce.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
-from streamguard.enforce.local_enforcer import LocalEnforcer
-from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.stdout_lines import StdoutLines, TextStream
-from streamguard.errors import OutboxError, SignalsUnreachable, UsageError
-from streamguard.ingest.sources import SourceOptions
-from streamguard.library.watch import SnapshotHolder
+from streamguard.enforce.cutting.local_enforcer import LocalEnforcer
+from streamguard.enforce.outbox.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.signals.redis_streams import RedisStreams
+from streamguard.enforce.signals.stdout_lines import TextStream
+from streamguard.errors import OutboxError, SignalsUnreachable
 from streamguard.signing import signing_key
 from streamguard.types import KillSignal
 from streamguard.worker.answers import Answers, again_every_s, local_enforcer
 from streamguard.worker.attention import AttentionKeeper, coverage
+from streamguard.worker.delivery_log import DeliveryLog
 from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
+from streamguard.worker.parts import attention_rule, open_library, supervisor_options, transport
 from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.sharing import Share
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
 from streamguard.worker.summary import Departures, Lags, Summary
-from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
+from streamguard.worker.supervisor import Supervisor
 from streamguard.worker.unprivileged import stays_root
+from streamguard.worker.watcher import Watcher
 
 _BEAT_S = 30.0
 _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatus.REJECTED)
@@ -46,72 +47,8 @@ _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatu
 _LAST_DELIVERY_S = 0.5
 _LAST_LISTING_S = 0.1
 _LAST_LEASE_S = 0.5
-_BETWEEN_TIMEOUTS_S = 5.0
-_MIB = 1 << 20
 
 log = structlog.get_logger()
-
-
-def supervisor_options(config: Config, *, most_at_once: int | None = None) -> SupervisorOptions:
-    """The part of the configuration that the supervisor and its decoders need."""
-    ingest = config.ingest
-    return SupervisorOptions(
-        source=SourceOptions(
-            open_timeout_s=ingest.open_timeout_s,
-            read_timeout_s=ingest.read_timeout_s,
-            blind_after_s=ingest.blind_after_s,
-            max_pixels=ingest.max_pixels,
-            max_segment_bytes=ingest.max_segment_mib * _MIB,
-            allow_hosts=ingest.allow_hosts,
-            codecs=ingest.codecs,
-            hls_look_every_s=ingest.hls_look_every_s,
-        ),
-        decoder_memory_mib=ingest.decoder_memory_mib,
-        # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs. Each
-        # may pass twice: to connect and to probe, or for two playlists; for an HLS segment and its head.
-        hang_timeout_s=max(
-            config.worker.hang_timeout_s, 2 * (ingest.open_timeout_s + ingest.read_timeout_s) + _BETWEEN_TIMEOUTS_S
-        ),
-        reconnect_first_s=ingest.reconnect_first_s,
-        reconnect_cap_s=ingest.reconnect_cap_s,
-        most_at_once=most_at_once,
-        decoder_user=config.worker.decoder_user,
-    )
-
-
-def attention_rule(config: Config) -> AttentionRule:
-    """How closely streams are looked at."""
-    attention = config.attention
-    return AttentionRule(
-        time_to_kill_s=attention.time_to_kill_s,
-        young_s=attention.young_s,
-        longest_pause_s=attention.longest_pause_s,
-    )
-
-
-def open_library(config: Config) -> SnapshotHolder:
-    """The library to match against. Raises UsageError where none is named or nothing is in it, LibraryError."""
-    if config.library.path is None:
-        raise UsageError("open library", "", "none is named", hint="give --library DIR, or library.path in the config")
-    holder = SnapshotHolder(config.library.path)
-    if not holder.snapshot.items:
-        problem = "nothing in it is enabled, so nothing could be found"
-        hint = f"streamguard library add --library {config.library.path} FILE..."
-        raise UsageError("open library", config.library.path, problem, hint=hint)
-    return holder
-
-
-def transport(config: Config, stdout: TextStream) -> Transport:
-    """Redis where one is named, else JSON lines. Raises UsageError for a URL that names none."""
-    if config.redis.url is None:
-        return StdoutLines(stdout)
-    return RedisStreams(
-        config.redis.url.get_secret_value(),
-        prefix=config.redis.prefix,
-        timeout_s=config.redis.timeout_s,
-        keep_s=config.redis.keep_signals_s,
-        key=signing_key(config.signals),
-    )
 
 
 class WatchService:
@@ -172,7 +109,7 @@ class WatchService:
     def _make_delivery(self) -> Delivery:
         signals = self._config.signals
         pace = Pace(signals.retry_first_s, signals.retry_cap_s, again_every_s=again_every_s(self._config))
-        return Delivery(self._outbox, self._transport, pace=pace, on_change=_DeliveryLog())
+        return Delivery(self._outbox, self._transport, pace=pace, on_change=DeliveryLog())
 
     def _make_signaller(self, on_durable: Callable[[KillSignal], None]) -> Signaller:
         return Signaller(
@@ -409,19 +346,3 @@ class WatchService:
             return read()
         except OutboxError:
             return math.nan
-
-
-class _DeliveryLog:
-    """One line for each change of the delivery's state, and for each signal put aside."""
-
-    def __init__(self) -> None:
-        self._parked_total = 0
-
-    def __call__(self, state: DeliveryState) -> None:
-        if state.parked_total > self._parked_total:
-            self._parked_total = state.parked_total
-            log.error("signal_parked", parked=state.parked_total, why=state.parked_why, note="see docs/operations.md")
-        elif state.status is DeliveryStatus.OK:
-            log.info("delivery", status=state.status.value, delivered=state.delivered_total)
-        else:
-            log.warning("delivery", status=state.status.value, problem=state.problem)

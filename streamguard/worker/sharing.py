@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 
 from streamguard.config import Config
-from streamguard.enforce.lease_book import LeaseBook
-from streamguard.enforce.redis_url import parse_redis_url
-from streamguard.enforce.shared_streams import SharedStreams
+from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.sharing.lease_book import LeaseBook
+from streamguard.enforce.sharing.shared_streams import SharedStreams
 from streamguard.errors import UsageError
 from streamguard.worker.discovering import Discoveries
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.leases import Sharing
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import StreamSpec, StreamStatus
-from streamguard.worker.supervisor import Watcher
 from streamguard.worker.wanted import Wanted
+from streamguard.worker.watcher import Watcher
 
 
 class Share:

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import structlog
 
-from streamguard.enforce.events import kill_signal
+from streamguard.enforce.signals.events import kill_signal
 from streamguard.errors import OutboxError
 from streamguard.types import Decision, KillSignal
-from streamguard.worker.supervisor import Found, Watcher
+from streamguard.worker.watcher import Found, Watcher
 
 MOST_WAITING = 10_000
 _COMPLAIN_EVERY_S = 30.0

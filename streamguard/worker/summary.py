@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from streamguard.ingest.discovery import DiscoveryState
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 
 _LAGS_KEPT = 100_000
 

@@ -4,7 +4,6 @@ A stream's trouble stays that stream's: whatever its decoder does, it is ended, 
 after a pause, and the others do not notice.
 """
 
-import logging
 import random
 import time
 import uuid
@@ -15,18 +14,21 @@ import structlog
 
 from streamguard.core.backoff import delay_s
 from streamguard.core.sampling import Attention
-from streamguard.errors import SourceStalled, SourceUnwatchable, StreamGuardError
+from streamguard.errors import StreamGuardError
 from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId
+from streamguard.worker.announcer import Announcer
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.decoders import Decoders
-from streamguard.worker.matcher import Grounds, Matched, Matcher
+from streamguard.worker.endings import end_of_file, state_after
+from streamguard.worker.matcher import Grounds, Matcher
 from streamguard.worker.messages import Ended, Exceeded, Failed, Message
 from streamguard.worker.quarantine import died_with_the_forkserver, how_it_ended, limit_of
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Restart, RunningDecoder, Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.unprivileged import NOBODY, ids_for_decoders
+from streamguard.worker.watcher import Found, Watcher
 
 _MESSAGES_A_TURN = 8
 _LISTENING_A_TURN_S = 0.02
@@ -45,38 +47,6 @@ _TILL_LISTED_S = 1.0
 """Before a discovered stream is pulled again: by then a listing says whether its publisher is another one."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A decision, with all that is needed to address it."""
-
-    spec: StreamSpec
-    session_id: SessionId
-    decision: Decision
-    grounds: Grounds
-    library_version: str
-    arrived_s: float
-
-
-def _ignore(*_: object, **__: object) -> None:
-    """For those who do not want to know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watcher:
-    """Who wants to know what: metrics, the outbox, the demo. Called in the loop: must be quick, and must not raise."""
-
-    keyframe: Callable[[Stream, Matched], None] = _ignore
-    found: Callable[[Found], None] = _ignore
-    state_changed: Callable[[Stream], None] = _ignore
-    restarted: Callable[[Restart], None] = _ignore
-    quarantined: Callable[[], None] = _ignore
-    pulled: Callable[[Pulled], None] = _ignore
-    finished: Callable[[Stream], None] = _ignore
-    left: Callable[[Stream], None] = _ignore
-    """A discovered stream whose publisher has gone: nothing is to be kept of it."""
-    tick: Callable[[tuple[StreamStatus, ...]], None] = _ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +82,7 @@ class Supervisor:
         self._options = options
         self._ids = ids_for_decoders(options.decoder_user)
         self._clock = clock
+        self._announcer = Announcer(watchers, clock=clock)
         self._decoders = Decoders(start, clock=clock)
         self._run_id = uuid.uuid4().hex[:12]
         self._session = 0
@@ -172,14 +143,14 @@ class Supervisor:
             if origin is not None and origin.unwatchable:
                 self._finish(stream, StreamState.BLIND, origin.unwatchable, failed=True)
             else:
-                self._log(stream, "publisher")
+                self._announcer.line(stream, "publisher")
                 if why := stream.quarantine.why(self._clock()):
-                    self._become(stream, StreamState.BLIND, why)
+                    self._announcer.become(stream, StreamState.BLIND, why)
 
     def _leave(self, stream: Stream) -> None:
         self._decoders.end(stream)
         stream.finished = True
-        self._become(stream, StreamState.ENDED, self._roster.why_left(stream.spec))
+        self._announcer.become(stream, StreamState.ENDED, self._roster.why_left(stream.spec))
         for watcher in self._watchers:
             watcher.left(stream)
 
@@ -202,7 +173,7 @@ class Supervisor:
             self._restart(stream, Restart.HANG, f"its decoder showed nothing for {unseen_s:.0f} s, and did not say why")
         elif stream.state is StreamState.WATCHING and now_s - stream.seen_at_s > blind_s:
             # Whatever the decoder believes, nobody has seen this stream for a while.
-            self._become(stream, StreamState.BLIND, f"no picture for {blind_s:.0f} s")
+            self._announcer.become(stream, StreamState.BLIND, f"no picture for {blind_s:.0f} s")
 
     def _finish_frames(self) -> None:
         """What decoders have already sent is still decided on; nothing new is waited for."""
@@ -257,10 +228,10 @@ class Supervisor:
                 self._opened(stream, message)
             case Blind(reason):
                 stream.unseen = stream.unseen or reason
-                self._become(stream, StreamState.BLIND, reason)
+                self._announcer.become(stream, StreamState.BLIND, reason)
             case Damaged(what, count):
                 stream.damaged += count
-                self._log(stream, "passed_over", what=what, count=count)
+                self._announcer.line(stream, "passed_over", what=what, count=count)
             case Alive():
                 self._alive(stream, message)
             case Pulled():
@@ -289,7 +260,7 @@ class Supervisor:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px
         stream.duration_s = opened.duration_s
         if stream.state not in _TILL_A_KEYFRAME:
-            self._become(stream, StreamState.CONNECTING, "connected, no picture yet")
+            self._announcer.become(stream, StreamState.CONNECTING, "connected, no picture yet")
 
     def _keyframe(self, stream: Stream, keyframe: Fingerprints) -> None:
         newest = stream.decision_state.newest
@@ -310,7 +281,7 @@ class Supervisor:
         # A decoder that lies about its clock must not spoil figures that all streams share.
         arrived_s = min(max(keyframe.arrived_s, stream.began_at_s), stream.keyframe_at_s)
         stream.lag_s = stream.keyframe_at_s - arrived_s
-        self._become(stream, StreamState.WATCHING)
+        self._announcer.become(stream, StreamState.WATCHING)
         for decision, grounds in zip(matched.decisions, matched.grounds, strict=True):
             self._found(stream, decision, grounds, library_version=matched.library_version, arrived_s=arrived_s)
         for watcher in self._watchers:
@@ -334,35 +305,16 @@ class Supervisor:
                 stream.shown_before = stream.shown
                 stream.failures_in_row = stream.same_in_row
             self._again_later(stream, StreamState.ENDED, "the publisher left")
-        elif unseen := stream.unseen or (
-            "" if stream.session_keyframes else "it holds no keyframe that can be decoded"
-        ):
-            self._finish(stream, StreamState.BLIND, f"not all of it could be watched: {unseen}", failed=True)
         else:
-            undecided = self._undecided(stream)
-            self._finish(stream, StreamState.ENDED, undecided, failed=bool(undecided))
-
-    def _undecided(self, stream: Stream) -> str:
-        """Why a file that was watched whole is neither clear nor found; empty where it is one of them."""
-        least, keyframes = self._matcher.rule.min_keyframes, stream.session_keyframes
-        if keyframes >= least or stream.looks_like is None:
-            return ""
-        why = f"it looks like {stream.looks_like}, but a decision takes {least} keyframes and it holds {keyframes}"
-        return f"undecided: {why}; a person should look at it"
+            state, reason = end_of_file(stream, least_keyframes=self._matcher.rule.min_keyframes)
+            self._finish(stream, state, reason, failed=bool(reason))
 
     def _source_failed(self, stream: Stream, error: StreamGuardError) -> None:
         self._decoders.end(stream)
-        match error:
-            case SourceStalled():
-                state = StreamState.STALLED
-            case SourceUnwatchable():
-                state = StreamState.BLIND
-            case _:
-                state = StreamState.CONNECTING
         if stream.spec.once:
             self._finish(stream, StreamState.BLIND, str(error), kind=error.problem, failed=True)
         else:
-            self._again_later(stream, state, str(error), kind=error.problem)
+            self._again_later(stream, state_after(error), str(error), kind=error.problem)
 
     def _decoder_gone(self, stream: Stream) -> None:
         code = stream.decoder.exit_code() if stream.decoder is not None else None
@@ -388,7 +340,7 @@ class Supervisor:
 
     def _finish(self, stream: Stream, state: StreamState, reason: str, *, failed: bool, kind: str = "") -> None:
         stream.finished, stream.failed = True, failed
-        self._become(stream, state, reason, kind=kind)
+        self._announcer.become(stream, state, reason, kind=kind)
         for watcher in self._watchers:
             watcher.finished(stream)
 
@@ -406,31 +358,7 @@ class Supervisor:
         if stream.spec.origin is not None:
             pause_s = max(pause_s, _TILL_LISTED_S)
         stream.start_at_s = self._clock() + max(pause_s, at_least_s)
-        self._become(stream, state, reason, kind=kind)
-
-    def _become(self, stream: Stream, state: StreamState, reason: str = "", *, kind: str = "") -> None:
-        """`kind`: the reason without what it is about. A decoder tells it first, and then fails with it."""
-        if (state, reason) == (stream.state, stream.reason):
-            return
-        stream.state, stream.reason = state, reason
-        if not stream.told.knows(state, kind or reason):
-            is_bad = stream.failed or state in (StreamState.BLIND, StreamState.STALLED)
-            because = {"reason": reason} if reason else {}
-            level = logging.WARNING if is_bad else logging.INFO
-            if self._log(stream, "stream_state", level=level, state=state.value, **because):
-                stream.told.note(state, kind or reason)
-        for watcher in self._watchers:
-            watcher.state_changed(stream)
-
-    def _log(self, stream: Stream, event: str, *, level: int = logging.INFO, **keys: object) -> bool:
-        """Whether there was room for the line."""
-        passes = stream.line_limit.passes(self._clock())
-        if passes:
-            keys |= stream.line_limit.left_out_before()
-            if stream.spec.origin is not None:
-                keys["server"] = stream.spec.origin.server
-            log.log(level, event, stream=stream.spec.stream, session_id=stream.session, **keys)
-        return passes
+        self._announcer.become(stream, state, reason, kind=kind)
 
     def _publish_statuses(self, now_s: float) -> None:
         self.busy_share = min(1.0, self._decoders.worked_s() / max(now_s - self._status_at_s, _STATUS_EVERY_S))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import OutboxError, counted
 
 PATIENCE_S = 10.0

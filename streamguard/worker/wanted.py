@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from streamguard.enforce.shared_streams import SharedList, SharedStream
+from streamguard.enforce.sharing.shared_streams import SharedList, SharedStream
 from streamguard.errors import SignalsError, UsageError
 from streamguard.ingest.urls import SourceKind, public_url, source_kind
 from streamguard.worker.streams import StreamSpec

@@ -6,10 +6,10 @@ import pytest
 
 from streamguard.cli.breaker import breaker
 from streamguard.core.breaker import BreakerLimits
-from streamguard.enforce.enforcer import Result
+from streamguard.enforce.orders.enforcer import Result
 from streamguard.errors import UsageError
 from tests.cli.calling import invoke
-from tests.enforce.orders import an_order
+from tests.enforce.made_orders import an_order
 from tests.enforce.permit_books import permits_of
 from tests.redis_servers import RedisServer
 

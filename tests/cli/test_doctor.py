@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from streamguard.cli.doctor import doctor
 from streamguard.cli.running_worker import running_worker
 from streamguard.cli.watch import watch
-from streamguard.enforce import outbox_probe
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox import probe as outbox_probe
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.library.rule_file import write_rules
 from streamguard.worker.health import Health, HealthServer
 from tests.cli.calling import Run, ended, runner, started

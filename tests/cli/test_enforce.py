@@ -17,7 +17,7 @@ from streamguard.servers.known import media_server
 from streamguard.servers.server import Publisher
 from streamguard.servers.spec import read_spec
 from tests.cli.calling import ended, invoke, started
-from tests.enforce.orders import Kill, a_kill
+from tests.enforce.made_orders import Kill, a_kill
 from tests.kill_signals import KEY
 from tests.local_servers import RtmpServer, free_ports
 from tests.redis_servers import RedisServer

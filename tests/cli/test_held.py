@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from streamguard.cli.held import signals
-from streamguard.enforce.permits import HoldTerms, Permit, Then
+from streamguard.enforce.orders.permits import HoldTerms, Permit, Then
 from streamguard.errors import SignalsUnreachable, UsageError
 from tests.cli.calling import invoke
-from tests.enforce.orders import a_kill, an_order
+from tests.enforce.made_orders import a_kill, an_order
 from tests.enforce.permit_books import PREFIX, permits_of
 from tests.kill_signals import KEY
 from tests.redis_servers import RedisServer, free_port

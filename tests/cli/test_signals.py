@@ -10,8 +10,8 @@ import pytest
 
 from streamguard.cli.signals import Tally, shown
 from streamguard.cli.signals import signals as command
-from streamguard.enforce.follow import Entry
-from streamguard.enforce.redis_streams import RedisStreams
+from streamguard.enforce.signals.follow import Entry
+from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import SignalsRejected, SignalsUnreachable, UsageError
 from streamguard.signing import sign
 from tests.cli.calling import invoke, started

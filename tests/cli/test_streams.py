@@ -8,7 +8,7 @@ from click.testing import Result
 
 from streamguard.cli.streams import streams
 from streamguard.core.leases import Member, WorkerId
-from streamguard.enforce.lease_book import LeaseBook, Wishes
+from streamguard.enforce.sharing.lease_book import LeaseBook, Wishes
 from streamguard.errors import UsageError
 from streamguard.types import StreamId
 from tests.cli.calling import invoke

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from streamguard.cli.strikes import strikes
-from streamguard.enforce.strike_ledger import StrikeLedger
-from streamguard.enforce.strikes import Strike
+from streamguard.enforce.strikes.ledger import StrikeLedger
+from streamguard.enforce.strikes.strike import Strike
 from streamguard.errors import SignalsUnreachable, UsageError
 from tests.cli.calling import invoke
 from tests.redis_servers import RedisServer, free_port

@@ -16,7 +16,7 @@ import pytest
 
 from streamguard.demo.encode import read_video, write_video
 from streamguard.demo.live import Broadcast, LiveServer
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 from tests.cli.calling import Run, ended, runner, started
 from tests.e2e.processes import decoders, descendants, still_running
 from tests.known_library import make_library

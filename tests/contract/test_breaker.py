@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamguard.core.breaker import BreakerLimits, Scope
-from streamguard.enforce.breaker_memory import BreakerMemory
-from streamguard.enforce.desk import PermitBook
-from streamguard.enforce.enforcer import Order, Result
-from streamguard.enforce.kill_control import KillControl
+from streamguard.enforce.cutting.desk import PermitBook
+from streamguard.enforce.orders.breaker_memory import BreakerMemory
+from streamguard.enforce.orders.enforcer import Order, Result
+from streamguard.enforce.orders.kill_control import KillControl
 from streamguard.types import StreamId
-from tests.enforce.orders import an_order
+from tests.enforce.made_orders import an_order
 from tests.enforce.permit_books import control_of, permits_of
 from tests.redis_servers import RedisServer
 from tests.waiting import eventually

@@ -2,9 +2,9 @@
 
 import pytest
 
-from streamguard.enforce.strike_ledger import StrikeLedger
-from streamguard.enforce.strike_memory import StrikeMemory
-from streamguard.enforce.strikes import StrikeTerms
+from streamguard.enforce.strikes.ledger import StrikeLedger
+from streamguard.enforce.strikes.memory import StrikeMemory
+from streamguard.enforce.strikes.strike import StrikeTerms
 from streamguard.errors import UsageError
 from streamguard.types import StreamId
 from tests.redis_servers import RedisServer

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from streamguard.enforce.delivery import Transport
-from streamguard.enforce.local_enforcer import LocalEnforcer
-from streamguard.enforce.redis_streams import RedisStreams
-from streamguard.enforce.stdout_lines import StdoutLines
+from streamguard.enforce.cutting.local_enforcer import LocalEnforcer
+from streamguard.enforce.outbox.delivery import Transport
+from streamguard.enforce.signals.redis_streams import RedisStreams
+from streamguard.enforce.signals.stdout_lines import StdoutLines
 from streamguard.errors import SignalsError, SignalsUnreachable
 from tests.fakes import FakeTransport
 from tests.kill_signals import KEY, a_signal

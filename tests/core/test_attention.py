@@ -28,7 +28,8 @@ LATE = Load(0.5, 0.8)
 
 seconds = st.floats(0.0, 7200.0) | st.just(math.inf)
 standings = st.dictionaries(
-    st.text("abcdef", min_size=1, max_size=3).map(StreamId), st.builds(Standing, seconds, seconds, st.booleans())
+    st.text("abcdef", min_size=1, max_size=3).map(StreamId),
+    st.builds(Standing, seconds, seconds, st.booleans(), seconds),
 )
 
 
@@ -38,12 +39,16 @@ standings = st.dictionaries(
         (QUIET, Attention.QUIET),
         (replace(QUIET, without_evidence_s=3599.0), Attention.QUIET),
         (replace(QUIET, without_evidence_s=59.0), Attention.EVERY),
+        (replace(QUIET, without_likeness_s=9.0), Attention.EVERY),
+        (replace(QUIET, without_likeness_s=11.0), Attention.QUIET),
         (replace(QUIET, seen_for_s=59.0), Attention.EVERY),
         (replace(QUIET, reported=True), Attention.EVERY),
     ],
 )
 def test_what_is_suspect_new_or_reported_is_looked_at_closely(standing: Standing, attention: Attention) -> None:
-    """For a minute after the last evidence and after its first picture, and always where an operator says so."""
+    """For a minute after the last evidence and after its first picture, for 10 s after it looked like something, and
+    always where an operator says so.
+    """
     assert attention_of(standing, RULE) is attention
 
 

@@ -9,7 +9,7 @@ from streamguard.core.rests import REST_S, Rests
 FRAME_S = 1 / 30
 
 
-def read(gaps: list[int], *, slow_s: float = 0.0) -> list[tuple[bool, float, float]]:
+def read(gaps: list[int], *, slow_s: float = 0.0, longest_s: float = REST_S) -> list[tuple[bool, float, float]]:
     """(is a keyframe, was there, is read) of each packet of a stream: so many packets from one keyframe to the next.
     The reader takes `slow_s` for a packet.
     """
@@ -23,7 +23,7 @@ def read(gaps: list[int], *, slow_s: float = 0.0) -> list[tuple[bool, float, flo
         arrived_s = rests.arrived_s(asked_s=asked_s, now_s=now_s)
         assert arrived_s <= now_s
         told.append((is_keyframe, there_s, now_s))
-        now_s += slow_s + rests.after(arrived_s, is_keyframe=is_keyframe)
+        now_s += slow_s + rests.after(arrived_s, is_keyframe=is_keyframe, longest_s=longest_s)
     return told
 
 
@@ -43,6 +43,14 @@ def test_most_packets_are_not_waited_for() -> None:
     """Between keyframes two seconds apart a reader waits for few packets: that is what rests are for."""
     packets = read([60] * 10)[180:]
     assert sum(there_s == read_s for _, there_s, read_s in packets) < len(packets) / 3
+
+
+def test_a_quiet_stream_rests_longer() -> None:
+    """As long as its reader says, but it is awake for each keyframe all the same."""
+    packets = read([60] * 10, longest_s=2 * REST_S)
+    waited = [sum(there_s == read_s for _, there_s, read_s in one[180:]) for one in (packets, read([60] * 10))]
+    assert waited[0] < waited[1]
+    assert all(read_s == there_s for is_keyframe, there_s, read_s in packets if is_keyframe)
 
 
 def test_a_rhythm_must_be_known_first() -> None:

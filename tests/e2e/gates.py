@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streamguard.enforce.strike_ledger import StrikeLedger
+from streamguard.enforce.strikes.ledger import StrikeLedger
 from tests.local_servers import RtmpServer, free_ports
 from tests.redis_servers import RedisServer
 from tests.waiting import eventually

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from streamguard.enforce.publisher_hints import CHANNEL
+from streamguard.enforce.gate.publisher_hints import CHANNEL
 from streamguard.servers.known import media_server
 from streamguard.servers.server import Publisher
 from streamguard.servers.spec import read_spec

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.desk import Desk, DeskOptions
-from streamguard.enforce.enforcer import Order, Result, Settled
+from streamguard.enforce.cutting.desk import Desk, DeskOptions
+from streamguard.enforce.orders.enforcer import Order, Result, Settled
 from streamguard.errors import ServerError
 from streamguard.servers.known import media_server
 from streamguard.servers.server import MediaServer, Publisher
 from streamguard.servers.spec import read_spec
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import Setup
-from tests.enforce.orders import an_order
+from tests.enforce.made_orders import an_order
 from tests.fake_media_server import FakeStrikes
 from tests.kill_signals import NOW_UNIX_S
 from tests.local_servers import RtmpServer

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from streamguard.core.breaker import BreakerLimits, Scope
-from streamguard.enforce.breaker_memory import BreakerMemory
-from streamguard.enforce.enforcer import Order
-from streamguard.enforce.kill_control import KillControl
-from streamguard.enforce.notices import NoticeMaker
-from streamguard.enforce.permits import HoldTerms, Permit
-from streamguard.enforce.redis_permits import PermitTerms, RedisPermits
-from streamguard.enforce.redis_url import parse_redis_url
+from streamguard.enforce.orders.breaker_memory import BreakerMemory
+from streamguard.enforce.orders.enforcer import Order
+from streamguard.enforce.orders.kill_control import KillControl
+from streamguard.enforce.orders.notices import NoticeMaker
+from streamguard.enforce.orders.permits import HoldTerms, Permit
+from streamguard.enforce.orders.redis_permits import PermitTerms, RedisPermits
+from streamguard.enforce.redis.url import parse_redis_url
 from streamguard.errors import SignalsError
 from tests.kill_signals import KEY
 from tests.redis_servers import RedisServer
@@ -43,7 +43,7 @@ def control_of(server: RedisServer, *, url: str | None = None) -> KillControl:
 
 
 class FakePermits:
-    """A PermitBook (streamguard.enforce.desk): `answers` by signal id, a permit or an error to raise."""
+    """A PermitBook (streamguard.enforce.cutting.desk): `answers` by signal id, a permit or an error to raise."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Permit | SignalsError] = {}

@@ -23,7 +23,8 @@ from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus
-from streamguard.worker.supervisor import Supervisor, SupervisorOptions, Watcher
+from streamguard.worker.supervisor import Supervisor, SupervisorOptions
+from streamguard.worker.watcher import Watcher
 from tests.e2e.processes import descendants
 from tests.faults.mutators import Form
 from tests.faults.streams import Material, Seeded, numbered

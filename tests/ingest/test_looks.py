@@ -1,5 +1,6 @@
 import pytest
 
+from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
 from streamguard.ingest.looks import Looks, Plan
 from streamguard.ingest.playlist import MediaSegment, Part
 
@@ -15,9 +16,9 @@ class Clock:
         self.looks = looks
         self.now_s = 0.0
 
-    def plan(self, next_one: MediaSegment, *, after_s: float | None = None) -> Plan:
+    def plan(self, next_one: MediaSegment, *, after_s: float | None = None, pace: Pace = EVERY_KEYFRAME) -> Plan:
         self.now_s += next_one.duration_s if after_s is None else after_s
-        return self.looks.plan(next_one, now_s=self.now_s)
+        return self.looks.plan(next_one, now_s=self.now_s, pace=pace)
 
 
 def test_short_segments() -> None:
@@ -52,6 +53,40 @@ def test_what_a_whole_one_teaches() -> None:
     assert [clock.plan(segment(6.0)) for _ in range(51)] == [*[Plan.HEAD] * 50, Plan.WHOLE]
     clock.looks.saw_whole(keyframes=3)
     assert clock.plan(segment(6.0)) is Plan.WHOLE
+
+
+def quiet(*, kill_s: float = 9.5, further: int = 1) -> Pace:
+    return Pace(Attention.QUIET, most_s=8.0, kill_s=kill_s, further=further, apart_s=1.6)
+
+
+@pytest.mark.parametrize(("mp4", "all_of_it"), [(False, Plan.WHOLE), (True, Plan.KEYFRAMES)])
+def test_quiet_streams_are_skimmed(*, mp4: bool, all_of_it: Plan) -> None:
+    """Of a long segment with several keyframes the first does, but for some of which all are read."""
+    numbers = iter([0.9, 0.9, 0.05, 0.9])
+    clock = Clock(Looks(2.5, checked_share=1 / 16, chance=lambda: next(numbers)))
+    one = segment(6.0, mp4=mp4)
+    assert clock.plan(one, pace=quiet()) is all_of_it, "how many it holds is not known"
+    (clock.looks.saw_part if mp4 else clock.looks.saw_whole)(keyframes=3)
+    assert [clock.plan(one, pace=quiet()) for _ in range(4)] == [Plan.SKIM, Plan.SKIM, all_of_it, Plan.SKIM]
+    assert clock.plan(one) is all_of_it, "every keyframe is to be looked at"
+
+
+@pytest.mark.parametrize(
+    ("length_s", "keyframes", "pace"),
+    [
+        (8.0, 4, quiet()),
+        (6.0, 3, quiet(kill_s=6.4)),
+        (6.0, 2, quiet(further=2)),
+        (6.0, 0, quiet()),
+    ],
+    ids=["too long", "no time", "too few keyframes", "nobody knows how many"],
+)
+def test_no_skimming_where_a_kill_would_be_late(length_s: float, keyframes: int, pace: Pace) -> None:
+    """A segment's first keyframe and then its others must be enough for a kill within the time to kill."""
+    clock = Clock(Looks(2.5, chance=lambda: 0.9))
+    if keyframes:
+        clock.looks.saw_whole(keyframes=keyframes)
+    assert clock.plan(segment(length_s), pace=pace) is Plan.WHOLE
 
 
 @pytest.mark.parametrize("mp4", [False, True])

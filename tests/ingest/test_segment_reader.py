@@ -2,74 +2,22 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from streamguard.core.sampling import Attention, Pace
 from streamguard.errors import SourceError, SourceNotInParts, SourceUnavailable, SourceUnwatchable
-from streamguard.ingest.fetch import ByteRange, Fetcher
-from streamguard.ingest.guard import Guard
-from streamguard.ingest.live_playlist import Playlist
+from streamguard.ingest.fetch import ByteRange
 from streamguard.ingest.looks import Looks
-from streamguard.ingest.news import Damaged, News, Pulled, Way
-from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.news import Damaged, Pulled, Way
 from streamguard.ingest.playlist import MediaSegment, Part
-from streamguard.ingest.segment_reader import SegmentReader
-from streamguard.ingest.viewer import Viewer
-from streamguard.types import Frame
 from tests.hls_pages import Ranged, keyframe_spans, one_fragment
 from tests.http_server import Answer, Web
+from tests.ingest.eyes import OPTIONS, QUIET, Eye, segments, whole
 from tests.scenes import Clips
 
-OPTIONS = SourceOptions(read_timeout_s=5.0)
 INIT = Part("init.mp4")
-
-
-@dataclass
-class Eye:
-    """A reader over the web, and what it told; `seen` is each picture by its bytes.
-
-    Each segment comes `late_s` after its time by the eye's own clock, which stands still while it is read.
-    """
-
-    web: Web
-    options: SourceOptions = OPTIONS
-    looks: Looks | None = field(default_factory=lambda: Looks(2.5))
-    news: list[News] = field(default_factory=list)
-    late_s: float = 0.0
-    now_s: float = 100.0
-    clock_s: Callable[[], float] | None = None
-
-    def __post_init__(self) -> None:
-        url = self.web.url("/live.m3u8")
-        self.fetcher = Fetcher(Guard(url), subject="cam")
-        viewer = Viewer(
-            "cam", self.options, session=1, tell=self.news.append, live=True, clock_s=self.clock_s or self._clock_s
-        )
-        self.viewer = viewer
-        playlist = Playlist(self.fetcher, url, self.options, subject="cam")
-        self.reader = SegmentReader(
-            self.fetcher, playlist, self.options, viewer=viewer, tell=self.news.append, looks=self.looks
-        )
-
-    def seen(self, *segments: MediaSegment) -> list[str]:
-        with closing(self.fetcher):
-            return [sha256(frame.luma.tobytes()).hexdigest() for one in segments for frame in self._frames(one)]
-
-    def _frames(self, segment: MediaSegment) -> Iterator[Frame]:
-        self.now_s += segment.duration_s + self.late_s
-        return self.reader.frames(segment)
-
-    def _clock_s(self) -> float:
-        return self.now_s
-
-    @property
-    def ways(self) -> list[Way]:
-        return [word.way for word in self.news if isinstance(word, Pulled)]
 
 
 @pytest.fixture
@@ -78,15 +26,6 @@ def ts(web: Web, clips: Clips) -> list[Ranged]:
     pages = [Ranged(segment.path.read_bytes()) for segment in clips.segments]
     web.pages |= {f"/{number}.ts": page for number, page in enumerate(pages)}
     return pages
-
-
-def segments(count: int, *, name: str = "{}.ts", duration_s: float = 2.0) -> list[MediaSegment]:
-    return [MediaSegment(number, duration_s, Part(name.format(number))) for number in range(count)]
-
-
-def whole(web: Web, *ones: MediaSegment) -> list[str]:
-    """What reading everything shows."""
-    return Eye(web, looks=Looks(0.0)).seen(*ones)
 
 
 def test_one_keyframe_each(web: Web, ts: list[Ranged]) -> None:
@@ -396,21 +335,17 @@ def test_keyframes_alone_without_ranges(web: Web, ts: list[Ranged]) -> None:
     assert web.asked == ["/0.ts"]
 
 
-def _quiet() -> Pace:
-    return Pace(Attention.QUIET, most_s=8.0, kill_s=9.5, further=1, apart_s=1.6)
-
-
 def test_what_a_quiet_stream_passes_over_is_there_all_the_same(web: Web, ts: list[Ranged]) -> None:
     """Heads whose keyframe is not due are not fetched, and no misses; and whole segments of two, one of them not due,
     are not taken for segments of one.
     """
     eye = Eye(web)
-    eye.viewer.pace = _quiet
+    eye.viewer.pace = eye.pace
     assert len(eye.seen(*segments(10))) == 4
     assert eye.ways == [Way.HEAD] * 4
     assert eye.viewer.keyframes == 10
     web.pages |= {f"/two-{n}.ts": Ranged(ts[2 * n].body + ts[2 * n + 1].body) for n in range(4)}
     eye = Eye(web, late_s=-4.0)  # all at once
-    eye.viewer.pace = _quiet
-    assert len(eye.seen(*segments(4, name="two-{}.ts", duration_s=4.0))) == 3
+    eye.viewer.pace = lambda: replace(QUIET, further=2)  # too many for segments to be skimmed
+    assert len(eye.seen(*segments(4, name="two-{}.ts", duration_s=4.0))) == 4
     assert eye.ways == [Way.FULL] * 4

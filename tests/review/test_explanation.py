@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.evidence_file import to_bytes
+from streamguard.enforce.evidence.file import to_bytes
 from streamguard.review.explanation import how_many, how_near, in_words, load, summary, what_differs
 from streamguard.types import Verdict
 from tests.evidence import FILE

@@ -7,7 +7,7 @@ import pytest
 
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import LabelPolicy
-from streamguard.enforce.evidence_file import EvidenceFile
+from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, GROUND, RED, Colour, Picture
 from streamguard.review.timeline import Chart, draw_nats, draw_places
 from streamguard.types import Place, Verdict

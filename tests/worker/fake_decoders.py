@@ -37,7 +37,8 @@ from streamguard.worker.matcher import Grounds, Matched, Matcher
 from streamguard.worker.messages import Failed, Message
 from streamguard.worker.roster import Discovered, Roster
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
-from streamguard.worker.supervisor import Found, Supervisor, SupervisorOptions, Watcher
+from streamguard.worker.supervisor import Supervisor, SupervisorOptions
+from streamguard.worker.watcher import Found, Watcher
 
 STEP_S = 0.05
 LAST_FRAMES_S = 0.5

@@ -10,15 +10,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import SecretStr
 
 from streamguard.config import BreakerConfig, Config, DiscoverConfig, EnforceConfig, HoldConfig, RedisConfig
-from streamguard.enforce.acks import Outcome
-from streamguard.enforce.desk import ServerState, ServerStatus
-from streamguard.enforce.outbox import Outbox
-from streamguard.enforce.stdout_lines import StdoutLines
+from streamguard.enforce.cutting.listing import ServerState, ServerStatus
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.signals.acks import Outcome
+from streamguard.enforce.signals.stdout_lines import StdoutLines
 from streamguard.errors import UsageError
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.answers import AGAIN_EVERY_S, TELL_EVERY_S, Answers, again_every_s, local_enforcer
 from streamguard.worker.metrics import Metrics
-from tests.enforce.test_local_enforcer import a_signal as a_kill_signal
+from tests.enforce.cutting.test_local_enforcer import a_signal as a_kill_signal
 from tests.kill_signals import NOW_UNIX_S, a_signal
 from tests.waiting import eventually
 from tests.worker.conftest import Logs
@@ -136,7 +136,7 @@ def test_what_does_not_pass_by_itself_is_a_reason_not_to_be_ready(outbox: Outbox
     desk = enforcer.desks["nginx-rtmp"]
     eventually(lambda: desk.state.problem)
     assert answers.why_not_ready() == []
-    desk.state = ServerState(ServerStatus.REFUSED, "403")
+    desk._listing.state = ServerState(ServerStatus.REFUSED, "403")
     assert answers.why_not_ready() == ["403"]
     answers.stop(5.0)
     assert answers.why_not_ready()[0].startswith("nobody reads enforcers' answers")

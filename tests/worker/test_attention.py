@@ -1,8 +1,9 @@
 """streamguard.worker.attention: decoders are told what their streams are worth, in time, and under load."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,11 +18,12 @@ from streamguard.worker.attention import AttentionKeeper, coverage, longest_sinc
 from streamguard.worker.matcher import Matched
 from streamguard.worker.messages import Ended
 from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 from tests.worker import works
 from tests.worker.fake_decoders import METRONOME, FakeClock, FakeDecoder, Line, Script, Stage, keyframe
 
 YOUNG_S = 60.0
+NOTHING = Matched(DecisionState(), Observation(MediaTime(1, 0), ()), (), (), "v1", 0.0)
 
 
 @dataclass(slots=True)
@@ -82,6 +84,37 @@ def test_evidence_makes_a_stream_suspect_at_once() -> None:
     assert told[2][0] == pytest.approx(160.0, abs=1.5)
 
 
+def test_what_looks_like_something_is_looked_at_closely_for_a_moment() -> None:
+    """A keyframe that is alike, though that is no evidence, has the next 10 s looked at: poor copies begin so."""
+    with _quiet_stream() as (clock, decoder, keeper, stream):
+        keeper.watcher.keyframe(stream, replace(NOTHING, alike=True))
+        assert [pace.attention for _, pace in decoder.told] == [Attention.QUIET, Attention.EVERY]
+        clock.now_s += 9.0
+        keeper.watcher.tick(())
+        clock.now_s += 2.0
+        keeper.watcher.tick(())
+        assert [pace.attention for _, pace in decoder.told[2:]] == [Attention.QUIET]
+
+
+@contextmanager
+def _quiet_stream(*, once: bool = False) -> Iterator[tuple[FakeClock, FakeDecoder, AttentionKeeper, Stream]]:
+    """One that has shown nothing for its first minute."""
+    clock = FakeClock()
+    decoder = FakeDecoder(works.job(), (), clock)
+    stream = Stream(StreamSpec(StreamId("film"), "film.mp4", "film.mp4", once), decoder=decoder)
+    keeper = AttentionKeeper(
+        AttentionRule(), always=(), kill=lambda: BUILT_IN_RULE, busy_share=lambda: 0.0, clock=clock
+    )
+    keeper.watcher.keyframe(stream, NOTHING)
+    clock.now_s += YOUNG_S
+    keeper.watcher.tick(())
+    try:
+        yield clock, decoder, keeper, stream
+    finally:
+        decoder.end()
+        assert decoder.gone(within_s=0.0)
+
+
 def test_evidence_lasts_for_a_minute_from_the_last() -> None:
     """Each piece of it begins the minute anew."""
     theatre = Theatre({"cam": [quiet_lines(200, evidence_at_s=[70, 100])]})
@@ -101,19 +134,8 @@ def test_reported_streams_and_files_are_always_looked_at_closely() -> None:
 
 
 def _told_after_a_minute(*, once: bool) -> list[tuple[float, Pace]]:
-    clock = FakeClock()
-    decoder = FakeDecoder(works.job(), (), clock)
-    stream = Stream(StreamSpec(StreamId("film"), "film.mp4", "film.mp4", once), decoder=decoder)
-    keeper = AttentionKeeper(
-        AttentionRule(), always=(), kill=lambda: BUILT_IN_RULE, busy_share=lambda: 0.0, clock=clock
-    )
-    nothing = Observation(MediaTime(1, 0), ())
-    keeper.watcher.keyframe(stream, Matched(DecisionState(), nothing, (), (), "v1", 0.0))
-    clock.now_s += YOUNG_S
-    keeper.watcher.tick(())
-    decoder.end()
-    assert decoder.gone(within_s=0.0)
-    return decoder.told
+    with _quiet_stream(once=once) as (_, decoder, _, _):
+        return decoder.told
 
 
 def test_a_new_connection_begins_anew() -> None:

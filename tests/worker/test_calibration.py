@@ -28,7 +28,7 @@ from streamguard.worker.calibration import (
 )
 from streamguard.worker.calibration_state import Watched
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.service import supervisor_options
+from streamguard.worker.parts import supervisor_options
 from tests.known_library import make_library
 from tests.library.fitted import fitted_rules
 from tests.scenes import SIZE_PX, Clips

@@ -3,7 +3,7 @@
 import pytest
 
 from streamguard.config import Config, discover_block
-from streamguard.enforce.publisher_hints import PublisherHints
+from streamguard.enforce.gate.publisher_hints import PublisherHints
 from streamguard.errors import ServerRefused, UsageError
 from streamguard.ingest.discovery import DiscoveryOptions, DiscoveryState
 from streamguard.ingest.options import RtmpNames

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from streamguard.enforce.enforcer import Result, Settled
+from streamguard.enforce.orders.enforcer import Result, Settled
 from streamguard.types import StreamId
 from streamguard.worker.enforcer_log import EnforcerLog, log_settled
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
-from tests.enforce.orders import an_order
+from tests.enforce.made_orders import an_order
 from tests.worker.conftest import Logs
 
 

@@ -9,11 +9,11 @@ import pytest
 from pydantic import SecretStr
 
 from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, SignalsConfig
-from streamguard.enforce.desk import ServerState, ServerStatus
+from streamguard.enforce.cutting.listing import ServerState, ServerStatus
 from streamguard.errors import SignalsRejected, UsageError
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcing import EnforceService, log_server, media_servers
-from tests.enforce.orders import a_kill
+from tests.enforce.made_orders import a_kill
 from tests.kill_signals import KEY
 from tests.local_servers import free_ports
 from tests.redis_servers import PASSWORD, RedisServer

@@ -8,14 +8,14 @@ import pytest
 
 from streamguard.config import Config, EvidenceConfig, SignalsConfig
 from streamguard.core.replay import replay
-from streamguard.enforce.events import kill_signal
-from streamguard.enforce.evidence_file import from_bytes
-from streamguard.enforce.evidence_store import EvidenceStore
+from streamguard.enforce.evidence.file import from_bytes
+from streamguard.enforce.evidence.store import EvidenceStore
+from streamguard.enforce.signals.events import kill_signal
 from streamguard.errors import EvidenceError
 from streamguard.worker import evidence
 from streamguard.worker.evidence import EvidenceKeeper, evidence_directory, evidence_store
 from streamguard.worker.metrics import Metrics
-from streamguard.worker.supervisor import Found
+from streamguard.worker.watcher import Found
 from tests.waiting import eventually
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import KNOWN, REFERENCE_THUMBNAIL, THUMBNAIL, FakeClock, Stage

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from streamguard.core.leases import Fleet, Member, WorkerId
-from streamguard.enforce.lease_book import LEASE_S, LeaseBook, Wishes
+from streamguard.enforce.sharing.lease_book import LEASE_S, LeaseBook, Wishes
 from streamguard.errors import SignalsError, SignalsRejected, SignalsUnreachable
 from streamguard.types import SessionId, StreamId
 from streamguard.worker.leases import Change, Sharing, key_of

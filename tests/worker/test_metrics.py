@@ -13,7 +13,7 @@ from streamguard.ingest.news import Pulled, Way
 from streamguard.types import Decision, SessionId, StreamId, Verdict
 from streamguard.worker.metrics import MOST_LABELS, Metrics
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState
-from streamguard.worker.supervisor import Found
+from streamguard.worker.watcher import Found
 from tests.kill_signals import a_decision
 from tests.programs import need
 from tests.worker.fake_decoders import GROUNDS, Stage, keyframe

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.sampling import Attention
-from streamguard.enforce.events import signal_id
+from streamguard.enforce.signals.events import signal_id
 from streamguard.ingest.options import RtmpNames
 from streamguard.ingest.sources import Alive, Damaged
 from streamguard.types import MediaTime, SessionId, StreamId
@@ -18,7 +18,7 @@ from streamguard.worker.messages import Ended
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.roster import MOST_REMEMBERED, Roster
 from streamguard.worker.streams import MOST_LINES, Origin, Stream, StreamSpec, StreamState
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 from tests.worker.fake_decoders import KNOWN, METRONOME, UNKNOWN, Line, Stage, keyframe
 
 Specs = frozenset[StreamSpec]

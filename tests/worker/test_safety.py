@@ -18,15 +18,15 @@ from streamguard.config import (
     SignalsConfig,
     WebhookConfig,
 )
-from streamguard.enforce.permits import Then
-from streamguard.enforce.undo import open_undo
+from streamguard.enforce.orders.permits import Then
+from streamguard.enforce.orders.undo import open_undo
 from streamguard.errors import UsageError
 from streamguard.signing import verify
 from streamguard.types import Verdict
 from streamguard.worker.enforcing import EnforceService
 from streamguard.worker.safety import SafetyWatch, breaker_limits, hold_terms, webhook_names
 from streamguard.worker.safety_metrics import SafetyMetrics
-from tests.enforce.orders import Kill, a_kill
+from tests.enforce.made_orders import Kill, a_kill
 from tests.enforce.permit_books import PREFIX, control_of
 from tests.http_server import Answer, Web
 from tests.kill_signals import KEY

@@ -18,15 +18,15 @@ from prometheus_client import generate_latest
 from streamguard.config import Config, load_config
 from streamguard.core.thumbnails import is_thumbnail
 from streamguard.demo.live import Broadcast, LiveServer
-from streamguard.enforce.outbox import Outbox
-from streamguard.errors import LibraryMissing, OutboxError, SignalsRejected, UsageError
+from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.errors import OutboxError, SignalsRejected, UsageError
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.review.explanation import load, what_differs
 from streamguard.types import StreamId
 from streamguard.worker.answers import Answers
 from streamguard.worker.evidence import DIRECTORY
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.service import WatchService, open_library, supervisor_options
+from streamguard.worker.service import WatchService
 from streamguard.worker.streams import StreamSpec, StreamState
 from streamguard.worker.summary import Summary
 from tests.kill_signals import a_signal
@@ -391,22 +391,3 @@ def test_what_an_earlier_worker_left_is_delivered(library: Path, tmp_path: Path)
     with running(WatchService(config(library, tmp_path), [nobody()], stdout=out)):
         eventually(out.getvalue, what="the signal")
     assert json.loads(out.getvalue())["id"] == a_signal().id
-
-
-def test_no_library_is_an_error(tmp_path: Path, clips: Clips) -> None:
-    """None named, none there, and one with nothing in it: each says what to do."""
-    with pytest.raises(UsageError, match="give --library DIR"):
-        open_library(load_config(None, environ={}))
-    with pytest.raises(LibraryMissing):
-        open_library(config(tmp_path / "none", tmp_path))
-    make_library(tmp_path / "empty")
-    with pytest.raises(UsageError, match="streamguard library add"):
-        open_library(config(tmp_path / "empty", tmp_path))
-    assert open_library(config(make_library(tmp_path / "one", clips.image), tmp_path)).snapshot.items == 1
-
-
-def test_a_source_may_be_silent_as_long_as_its_timeouts_let_it(tmp_path: Path) -> None:
-    """A decoder that waits for a slow server does not hang: each time-out may pass twice before it says a word."""
-    slow = config(tmp_path, tmp_path, ingest__open_timeout_s=60, ingest__read_timeout_s=30)
-    assert supervisor_options(slow).hang_timeout_s > 180
-    assert supervisor_options(config(tmp_path, tmp_path)).hang_timeout_s == 45

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from streamguard.config import Config
-from streamguard.enforce.shared_streams import SharedStream, SharedStreams
+from streamguard.enforce.sharing.shared_streams import SharedStream, SharedStreams
 from streamguard.errors import UsageError
 from streamguard.types import StreamId
 from streamguard.worker.discovering import Discoveries

@@ -11,7 +11,7 @@ from streamguard.worker import signalling
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import Origin, StreamSpec
-from streamguard.worker.supervisor import Found
+from streamguard.worker.watcher import Found
 from tests.kill_signals import NOW_UNIX_S, a_decision
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import GROUNDS, FakeClock

@@ -19,7 +19,7 @@ from streamguard.types import Verdict
 from streamguard.worker.children import Rubbish
 from streamguard.worker.messages import Ended, Exceeded, Failed
 from streamguard.worker.streams import Restart, StreamState, StreamStatus
-from streamguard.worker.supervisor import Watcher
+from streamguard.worker.watcher import Watcher
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import (
     KNOWN,

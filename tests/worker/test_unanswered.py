@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.enforce.outbox import Outbox
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.types import KillSignal
 from streamguard.worker.unanswered import PATIENCE_S, Unanswered
-from tests.enforce.test_local_enforcer import a_signal
+from tests.enforce.cutting.test_local_enforcer import a_signal
 from tests.worker.conftest import Logs
 
 

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from streamguard.enforce.shared_streams import SharedList, SharedStream
+from streamguard.enforce.sharing.shared_streams import SharedList, SharedStream
 from streamguard.errors import SignalsUnreachable
 from streamguard.types import SessionId, StreamId
 from streamguard.worker.streams import Origin, StreamSpec

@@ -1,0 +1,1 @@
+"""Orders carried out at the media servers, and webhooks told of them."""

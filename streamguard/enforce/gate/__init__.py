@@ -1,0 +1,1 @@
+"""The publish gate: answers media servers' hooks by the strikes in its memory."""

@@ -1,0 +1,1 @@
+"""What was decided, durable until it is delivered and answered."""

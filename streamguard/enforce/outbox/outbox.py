@@ -1,0 +1,305 @@
+"""The one durable thing between deciding and cutting: an SQLite file of kill-signals, delivered and not.
+
+A signal is appended before anything else happens with it. Rows are pending, delivered, or parked (refused again and
+again while others passed, or not what was appended: kept for a person, out of the others' way). A delivered kill is
+closed by an enforcer's acknowledgement, where one is waited for.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streamguard.enforce.outbox.file import (
+    UNASKED,
+    claim,
+    identity,
+    is_claimed,
+    lock_file,
+    open_database,
+    outbox_error,
+    release,
+)
+from streamguard.enforce.outbox.rows import INSERT, PENDING, UNANSWERED, Row, row_of, signal_of
+from streamguard.errors import OutboxError
+from streamguard.types import KillSignal
+
+PARK_AFTER_REFUSALS = 5
+GIVE_UP_STEP = 200
+PRUNE_STEP = 200
+"""Settled rows go in small steps, so that no append waits behind a large DELETE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long settled rows (delivered or parked) are kept; the stricter bound wins. Pending rows are never dropped."""
+
+    age_s: float = 7 * 86_400.0
+    rows: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """Rows by state."""
+
+    pending: int
+    delivered: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A row that does not hold what was appended: the disk, or somebody, changed it."""
+
+    row: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The next signals, and the rows in between that are none: `Outbox.park` them."""
+
+    signals: tuple[KillSignal, ...]
+    unfit: tuple[Unfit, ...] = ()
+
+
+class Outbox:
+    """Open it with `Outbox.open`. Safe to use from several threads; one process at a time.
+
+    Whoever deletes or replaces the file meanwhile costs one OutboxError: the next try finds a new file at the path,
+    with all that waited in the old one.
+    """
+
+    def __init__(self, path: Path, *, db: sqlite3.Connection, claimed: int, retention: Retention) -> None:
+        self.path = path
+        self._db = db
+        self._claimed = claimed
+        self._retention = retention
+        self._file = identity(path)
+        self._rescued: tuple[KillSignal, ...] = ()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path, *, retention: Retention = Retention()) -> Self:
+        """The outbox at `path`, made when there is none. Raises OutboxError: in use, damaged, newer, no permission."""
+        is_new = not lock_file(path).exists()
+        claimed = claim(path)
+        try:
+            db = open_database(path)
+        except OutboxError:
+            if is_new:  # nothing of ours stays beside what is no outbox
+                lock_file(path).unlink(missing_ok=True)
+            release(claimed)
+            raise
+        return cls(path, db=db, claimed=claimed, retention=retention)
+
+    def append(self, signal: KillSignal) -> bool:
+        """Durable when it returns. False: one with this id was there, and that one stays. Raises OutboxError."""
+        with self._using("append to") as db:
+            return db.execute(INSERT, row_of(signal)).rowcount == 1
+
+    def pending(self, limit: int) -> Pending:
+        """The oldest signals still to be delivered, in the order of appending; those refused before come last.
+
+        Expired ones as well: an enforcer judges by the session that a signal names and by its `expires_at`, so a stale
+        signal cannot cut a successor session, and whoever counts or audits kills still learns of it.
+        """
+        with self._using("read") as db:
+            return _pending(db, limit)
+
+    def park(self, unfit: Unfit, *, at_unix_s: float) -> None:
+        """Keeps the row for a person, out of the others' way. Raises OutboxError."""
+        with self._using("write to") as db:
+            db.execute(
+                "UPDATE signals SET state = 'parked', last_refusal = ?, settled_unix_s = ?"
+                " WHERE seq = ? AND state = 'pending'",
+                (unfit.why, at_unix_s, unfit.row),
+            )
+
+    def delivered(self, signal_id: str, *, at_unix_s: float, awaits_ack: bool = False) -> None:
+        """The signal has arrived; with `awaits_ack` a kill stays open until it is acknowledged. Raises OutboxError."""
+        with self._using("write to") as db:
+            db.execute(
+                "UPDATE signals SET state = 'delivered', settled_unix_s = ?,"
+                " ack = CASE WHEN ack IS NOT NULL OR (? AND verdict = 'kill') THEN ack ELSE ? END"
+                " WHERE id = ? AND state = 'pending'",
+                (at_unix_s, awaits_ack, UNASKED, signal_id),
+            )
+
+    def unanswered(self, limit: int, *, delivered_by_unix_s: float, now_unix_s: float) -> tuple[KillSignal, ...]:
+        """Kills that nobody answered to, and that have not expired: to be delivered again. Raises OutboxError."""
+        with self._using("write to") as db:
+            found = _signals(db.execute(UNANSWERED, (now_unix_s, delivered_by_unix_s, limit)), None)
+            # What is no signal any more can neither be sent again nor be waited for.
+            db.executemany("UPDATE signals SET ack = 'unfit' WHERE seq = ?", [(unfit.row,) for unfit in found.unfit])
+        return found.signals
+
+    def delivered_again(self, signal_id: str, *, at_unix_s: float) -> None:
+        """It need not be for a while. Raises OutboxError."""
+        with self._using("write to") as db:
+            db.execute(
+                "UPDATE signals SET settled_unix_s = ? WHERE id = ? AND state = 'delivered'", (at_unix_s, signal_id)
+            )
+
+    def acknowledged(self, signal_id: str, *, outcome: str) -> bool:
+        """An enforcer answered. False: not to one of ours, or not for the first time. Raises OutboxError."""
+        with self._using("write to") as db:
+            return (
+                db.execute("UPDATE signals SET ack = ? WHERE id = ? AND ack IS NULL", (outcome, signal_id)).rowcount
+                == 1
+            )
+
+    def awaiting_ack(self) -> int:
+        """Kills that were delivered, and that nobody answered to yet. Raises OutboxError."""
+        with self._using("read") as db:
+            row = db.execute("SELECT count(*) FROM signals WHERE state = 'delivered' AND ack IS NULL").fetchone()
+        return int(row[0])
+
+    def awaiting_since(self, *, decided_by_unix_s: float, limit: int) -> tuple[tuple[str, float], ...]:
+        """The oldest of them that were decided by then: event, and when it was last delivered. Raises OutboxError."""
+        found = (
+            "SELECT CAST(event AS BLOB), settled_unix_s FROM signals WHERE state = 'delivered' AND ack IS NULL"
+            " AND decided_unix_s <= ? ORDER BY seq LIMIT ?"
+        )
+        with self._using("read") as db:
+            rows = db.execute(found, (decided_by_unix_s, limit)).fetchall()
+        return tuple(
+            (event.decode("utf-8", "replace"), at)
+            for event, at in rows
+            if isinstance(event, bytes) and isinstance(at, float)
+        )
+
+    def oldest_unanswered_unix_s(self) -> float | None:
+        """When the oldest of them was decided. Raises OutboxError."""
+        with self._using("read") as db:
+            oldest = "SELECT min(decided_unix_s) FROM signals WHERE state = 'delivered' AND ack IS NULL"
+            (decided_unix_s,) = db.execute(oldest).fetchone()
+        return decided_unix_s if isinstance(decided_unix_s, float) else None
+
+    def give_up(self, *, expired_by_unix_s: float) -> tuple[str, ...]:
+        """Closes kills that nobody answered to in time, GIVE_UP_STEP at most; returns their events.
+
+        Raises OutboxError.
+        """
+        found = "state = 'delivered' AND ack IS NULL AND expires_unix_s <= ? ORDER BY seq LIMIT ?"
+        with self._using("write to") as db:
+            rows = db.execute(
+                f"SELECT seq, CAST(event AS BLOB) FROM signals WHERE {found}",  # noqa: S608 - words of ours
+                (expired_by_unix_s, GIVE_UP_STEP),
+            ).fetchall()
+            db.executemany("UPDATE signals SET ack = 'none' WHERE seq = ?", [(seq,) for seq, _ in rows])
+        return tuple(event.decode("utf-8", "replace") for _, event in rows)
+
+    def refused(self, signal_id: str, *, why: str, at_unix_s: float) -> bool:
+        """One refusal of this signal alone, while others pass. True: that was the last try, the row is parked now."""
+        with self._using("write to") as db:
+            db.execute(
+                "UPDATE signals SET refusals = refusals + 1, last_refusal = ?,"
+                " state = CASE WHEN refusals + 1 >= ? THEN 'parked' ELSE state END,"
+                " settled_unix_s = CASE WHEN refusals + 1 >= ? THEN ? END"
+                " WHERE id = ? AND state = 'pending'",
+                (why, PARK_AFTER_REFUSALS, PARK_AFTER_REFUSALS, at_unix_s, signal_id),
+            )
+            parked = db.execute("SELECT 1 FROM signals WHERE id = ? AND state = 'parked'", (signal_id,)).fetchone()
+        return parked is not None
+
+    def depth(self) -> int:
+        """Signals still to be delivered. Raises OutboxError."""
+        with self._using("read") as db:
+            row = db.execute("SELECT count(*) FROM signals WHERE state = 'pending'").fetchone()
+        return int(row[0])
+
+    def counts(self) -> OutboxCounts:
+        """Raises OutboxError."""
+        with self._using("read") as db:
+            by_state = dict(db.execute("SELECT state, count(*) FROM signals GROUP BY state").fetchall())
+        return OutboxCounts(by_state.get("pending", 0), by_state.get("delivered", 0), by_state.get("parked", 0))
+
+    def prune(self, *, now_unix_s: float) -> int:
+        """Drops settled rows, too old or too many, at most PRUNE_STEP a call; returns how many. Raises OutboxError."""
+        oldest_s = now_unix_s - self._retention.age_s
+        delete = (
+            "DELETE FROM signals WHERE seq IN (SELECT seq FROM signals WHERE settled_unix_s IS NOT NULL AND"
+            " (settled_unix_s < ? OR seq <= (SELECT seq FROM signals WHERE settled_unix_s IS NOT NULL"
+            " ORDER BY seq DESC LIMIT 1 OFFSET ?)) ORDER BY seq LIMIT ?)"
+        )
+        with self._using("write to") as db:
+            return db.execute(delete, (oldest_s, self._retention.rows, PRUNE_STEP)).rowcount
+
+    def close(self) -> None:
+        """Harmless when called twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._db.close()
+                release(self._claimed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _using(self, operation: str) -> Iterator[sqlite3.Connection]:
+        """The connection, for one statement (each is a transaction of its own), by one thread at a time."""
+        with self._lock:
+            if self._closed:
+                raise OutboxError(f"{operation} outbox", self.path, "it is closed")
+            try:
+                if self._file is None or self._file != identity(self.path):
+                    rescued = self._start_again()
+                    hint = f"a new one was made, {rescued} waiting signals are in it; leave it to the worker"
+                    raise OutboxError(f"{operation} outbox", self.path, "the file was deleted or replaced", hint=hint)
+                yield self._db
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                raise outbox_error(operation, self.path, error) from error
+
+    def _start_again(self) -> int:
+        """What is written into a file without a name is lost. Returns how many signals were still to be had from it.
+
+        When a step fails, the next call goes on from there.
+        """
+        if not is_claimed(self.path, self._claimed):
+            claimed = claim(self.path)
+            release(self._claimed)
+            self._claimed = claimed
+        lost, self._file = self._file, None
+        try:
+            if lost is not None:
+                self._rescued = _pending(self._db, None).signals
+        finally:
+            # Before the new one is opened: SQLite deletes a journal by its name, which will be the new one's as well.
+            self._db.close()
+        self._db = open_database(self.path)
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(INSERT, map(row_of, self._rescued))
+        self._db.execute("COMMIT")
+        rescued, self._rescued = len(self._rescued), ()
+        self._file = identity(self.path)
+        return rescued
+
+
+def _pending(db: sqlite3.Connection, limit: int | None) -> Pending:
+    return _signals(db.execute(PENDING), limit)
+
+
+def _signals(rows: Iterable[Row], limit: int | None) -> Pending:
+    """Up to `limit` signals; None: all."""
+    signals: list[KillSignal] = []
+    unfit: list[Unfit] = []
+    for row in rows:
+        if len(signals) == limit:
+            break
+        try:
+            signals.append(signal_of(row))
+        except ValueError as error:
+            unfit.append(Unfit(row[0], f"its row does not hold what was appended: {error}"))
+    return Pending(tuple(signals), tuple(unfit))

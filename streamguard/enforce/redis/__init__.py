@@ -1,0 +1,1 @@
+"""Redis itself: where it is, what it may cost, its errors in our words, scripts."""

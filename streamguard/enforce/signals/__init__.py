@@ -1,0 +1,1 @@
+"""Kill-signals and acknowledgements on the wire, and the streams that carry them."""

@@ -1,0 +1,77 @@
+"""Parts of a worker as the configuration says: for `watch`, and for whoever needs only some of them."""
+
+from streamguard.config import Config
+from streamguard.core.attention import AttentionRule
+from streamguard.enforce.outbox.delivery import Transport
+from streamguard.enforce.signals.redis_streams import RedisStreams
+from streamguard.enforce.signals.stdout_lines import StdoutLines, TextStream
+from streamguard.errors import UsageError
+from streamguard.ingest.sources import SourceOptions
+from streamguard.library.watch import SnapshotHolder
+from streamguard.signing import signing_key
+from streamguard.worker.supervisor import SupervisorOptions
+
+_BETWEEN_TIMEOUTS_S = 5.0
+_MIB = 1 << 20
+
+
+def supervisor_options(config: Config, *, most_at_once: int | None = None) -> SupervisorOptions:
+    """The part of the configuration that the supervisor and its decoders need."""
+    ingest = config.ingest
+    return SupervisorOptions(
+        source=SourceOptions(
+            open_timeout_s=ingest.open_timeout_s,
+            read_timeout_s=ingest.read_timeout_s,
+            blind_after_s=ingest.blind_after_s,
+            max_pixels=ingest.max_pixels,
+            max_segment_bytes=ingest.max_segment_mib * _MIB,
+            allow_hosts=ingest.allow_hosts,
+            codecs=ingest.codecs,
+            hls_look_every_s=ingest.hls_look_every_s,
+        ),
+        decoder_memory_mib=ingest.decoder_memory_mib,
+        # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs. Each
+        # may pass twice: to connect and to probe, or for two playlists; for an HLS segment and its head.
+        hang_timeout_s=max(
+            config.worker.hang_timeout_s, 2 * (ingest.open_timeout_s + ingest.read_timeout_s) + _BETWEEN_TIMEOUTS_S
+        ),
+        reconnect_first_s=ingest.reconnect_first_s,
+        reconnect_cap_s=ingest.reconnect_cap_s,
+        most_at_once=most_at_once,
+        decoder_user=config.worker.decoder_user,
+    )
+
+
+def attention_rule(config: Config) -> AttentionRule:
+    """How closely streams are looked at."""
+    attention = config.attention
+    return AttentionRule(
+        time_to_kill_s=attention.time_to_kill_s,
+        young_s=attention.young_s,
+        longest_pause_s=attention.longest_pause_s,
+    )
+
+
+def open_library(config: Config) -> SnapshotHolder:
+    """The library to match against. Raises UsageError where none is named or nothing is in it, LibraryError."""
+    if config.library.path is None:
+        raise UsageError("open library", "", "none is named", hint="give --library DIR, or library.path in the config")
+    holder = SnapshotHolder(config.library.path)
+    if not holder.snapshot.items:
+        problem = "nothing in it is enabled, so nothing could be found"
+        hint = f"streamguard library add --library {config.library.path} FILE..."
+        raise UsageError("open library", config.library.path, problem, hint=hint)
+    return holder
+
+
+def transport(config: Config, stdout: TextStream) -> Transport:
+    """Redis where one is named, else JSON lines. Raises UsageError for a URL that names none."""
+    if config.redis.url is None:
+        return StdoutLines(stdout)
+    return RedisStreams(
+        config.redis.url.get_secret_value(),
+        prefix=config.redis.prefix,
+        timeout_s=config.redis.timeout_s,
+        keep_s=config.redis.keep_signals_s,
+        key=signing_key(config.signals),
+    )

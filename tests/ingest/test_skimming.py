@@ -1,0 +1,51 @@
+"""streamguard.ingest.segment_reader: of a quiet stream the first keyframe of each segment, until it shows something."""
+
+from dataclasses import replace
+
+import pytest
+
+from streamguard.ingest.news import Way
+from streamguard.ingest.playlist import MediaSegment, Part
+from tests.hls_pages import Ranged, one_fragment
+from tests.http_server import Web
+from tests.ingest.eyes import Eye, segments, whole
+from tests.scenes import Clips
+
+
+@pytest.fixture
+def long(web: Web, clips: Clips) -> list[MediaSegment]:
+    """Three segments of three keyframes each."""
+    bodies = [page.path.read_bytes() for page in clips.segments]
+    web.pages |= {f"/{n}.ts": Ranged(b"".join(bodies[3 * n : 3 * n + 3])) for n in range(3)}
+    return segments(3, duration_s=6.0)
+
+
+def test_a_quiet_stream_is_skimmed(web: Web, long: list[MediaSegment]) -> None:
+    """Once a long segment has shown how many keyframes it holds, the first of each that follows is all that is read."""
+    eye = Eye(web)
+    eye.viewer.pace = eye.pace
+    assert eye.seen(*long) == whole(web, *long)[::3]
+    assert eye.ways == [Way.FULL, Way.HEAD, Way.HEAD]
+
+
+def test_of_mp4_too_no_more_than_the_first(web: Web, clips: Clips) -> None:
+    """Though its head names all keyframes of a segment, of a quiet stream's the others are not fetched."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    known, skimmed = Ranged(body), Ranged(body)
+    web.pages |= {"/init.mp4": Ranged(init), "/0.m4s": known, "/1.m4s": skimmed}
+    eye = Eye(web)
+    eye.viewer.pace = eye.pace
+    ones = [replace(one, init=Part("init.mp4")) for one in segments(2, name="{}.m4s", duration_s=6.0)]
+    assert len(eye.seen(*ones)) == 2
+    assert eye.ways == [Way.HEAD, Way.HEAD]
+    assert skimmed.sent_bytes < known.sent_bytes
+
+
+def test_what_makes_it_suspect_is_followed_at_once(web: Web, long: list[MediaSegment]) -> None:
+    """Where a first keyframe shows something, the others of its segment are looked at too, and none of them twice."""
+    eye = Eye(web, suspect_after=2)
+    eye.viewer.pace = eye.pace
+    pictures = whole(web, *long)
+    assert eye.seen(*long) == [pictures[0], *pictures[3:]]
+    assert eye.ways == [Way.FULL, Way.HEAD, Way.FULL, Way.FULL]
+    assert eye.viewer.keyframes == len(pictures)
