@@ -1,5 +1,5 @@
-"""Changes a library in a child that is killed at its n-th dealing with the disk, for every n there is; of a merge, which
-has over 400, for every eleventh.
+"""Changes a library in a child that is killed at its n-th dealing with the disk, for every n there is; of what has many
+and is much like another, for some of them: a merge has over 400.
 
 Run as a program by test_crashes: `python -m tests.library.kill_points DIR`. Prints how many points it killed at.
 A point is a file opened, synced, renamed, made or removed, or a statement given to SQLite.
@@ -123,9 +123,9 @@ WORKS: tuple[tuple[Callable[[Path], None], Callable[[Path], None] | None, int], 
     (_add, _one, 1),
     (_disable, _one, 1),
     (_remove, _one, 1),
-    (_label, _one, 1),
-    (_merge, _seven, 11),
-    (_roll_back, _changed, 1),
+    (_label, _one, 3),
+    (_merge, _seven, 17),
+    (_roll_back, _changed, 3),
 )
 """Each work, what comes before it, and how far it is from one point to the next."""
 
