@@ -39,8 +39,8 @@ MOST_PLACES = 4
 MOST_CANDIDATES = 256
 """However hostile the picture or degenerate the library, this is the most that one search returns."""
 
-TAIL_ROWS = 1 << 16
-"""What is new is indexed with the newest shard, up to so many looks and features: that takes 20 ms at most."""
+TAIL_ROWS = 1 << 15
+"""What is new is indexed with the newest shard, up to so many looks and features: that takes 50 ms at most."""
 
 MOST_SHARDS = 3
 """More are put together, see `tidied`."""
