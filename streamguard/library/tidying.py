@@ -23,9 +23,11 @@ class Tidier:
         self._tried: Snapshot | None = None
 
     def offer(self, snapshot: Snapshot) -> None:
-        """Begin with it, unless it is tidy, or was tried before; or something else is being worked at."""
+        """Begin with it, unless it is tidy or was tried before, or something else is at work, or done and not taken."""
+        if self._is_busy or self._done is not None or snapshot is self._tried:
+            return
         first = untidy_from(snapshot)
-        if first is None or self._is_busy or snapshot is self._tried:
+        if first is None:
             return
         self._is_busy = True
         self._tried = snapshot

@@ -104,6 +104,29 @@ def test_what_is_off_is_left_out(tmp_path: Path) -> None:
     assert not _finds(holder.snapshot, "a")
 
 
+def test_what_is_done_is_not_lost(tmp_path: Path) -> None:
+    """Until it is taken nothing else is begun, also when it was done in the middle of a refresh."""
+    library_of(tmp_path, "abcdefg")
+    first = load_snapshot(tmp_path)
+    _disable(tmp_path, "abc")
+    second = load_snapshot(tmp_path, previous=first)
+    _disable(tmp_path, "d")
+    third = load_snapshot(tmp_path, previous=second)
+    later = _Later()
+    tidier = Tidier(later)
+    tidier.offer(second)
+    assert tidier.take() is None
+    later.do()
+    tidier.offer(third)
+    assert later.works == []
+    done = tidier.take()
+    assert done is not None
+    assert (done.version, done.items) == (second.version, 4)
+    assert tidier.take() is None
+    tidier.offer(third)
+    assert len(later.works) == 1
+
+
 def test_it_is_done_in_a_thread(tmp_path: Path) -> None:
     """Nobody waits for it."""
     library_of(tmp_path, "abcdefg")
