@@ -12,13 +12,19 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
+from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_history import compact, history, label, origin_of, origin_options, rollback
 from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable
+from streamguard.cli.library_quarantine import quarantine
 from streamguard.cli.library_shard import merge, shard
+from streamguard.cli.library_signing import keygen, sign, sign_option
+from streamguard.cli.library_sources import exchange
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.changes import Origin
+from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.inspection import Problem
+from streamguard.library.signed import untrusted
 from streamguard.library.store import Library, Stats
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
@@ -32,7 +38,9 @@ def library() -> None:
     """
 
 
-for command in (add, shard, merge, label, history, rollback, compact):
+for command in (
+    *(add, shard, merge, label, history, rollback, compact, keygen, sign, import_, export, exchange, quarantine),
+):
     library.add_command(command)
 
 
@@ -87,39 +95,52 @@ def show(path: Path, as_json: bool, id_: str) -> None:
 @library.command()
 @library_option
 @origin_options
+@sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def disable(*, path: Path, by: str | None, reason: str, as_json: bool, ids: tuple[str, ...]) -> int:
+def disable(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, ids: tuple[str, ...]
+) -> int:
     """Stop searching for items, until they are enabled again.
 
     \b
     Example:
       streamguard library disable --library known attack-2019
     """
-    return _change(path, ids, origin=origin_of(by, reason), as_json=as_json, done="disabled", change=Library.disable)
+    return _change(
+        path, ids, origin=origin_of(by, reason), as_json=as_json, done="disabled", signer=signer, change=Library.disable
+    )
 
 
 @library.command()
 @library_option
 @origin_options
+@sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def enable(*, path: Path, by: str | None, reason: str, as_json: bool, ids: tuple[str, ...]) -> int:
+def enable(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, ids: tuple[str, ...]
+) -> int:
     """Search for disabled items again.
 
     \b
     Example:
       streamguard library enable --library known attack-2019
     """
-    return _change(path, ids, origin=origin_of(by, reason), as_json=as_json, done="enabled", change=Library.enable)
+    return _change(
+        path, ids, origin=origin_of(by, reason), as_json=as_json, done="enabled", signer=signer, change=Library.enable
+    )
 
 
 @library.command()
 @library_option
 @origin_options
+@sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def remove(*, path: Path, by: str | None, reason: str, as_json: bool, ids: tuple[str, ...]) -> int:
+def remove(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, ids: tuple[str, ...]
+) -> int:
     """Remove items. Asks nothing; the catalogue keeps the fact that they were there.
 
     For seven days `streamguard library rollback` can bring them back; then what they take on the disk is freed, or at
@@ -129,21 +150,28 @@ def remove(*, path: Path, by: str | None, reason: str, as_json: bool, ids: tuple
     Example:
       streamguard library remove --library known attack-2019
     """
-    return _change(path, ids, origin=origin_of(by, reason), as_json=as_json, done="removed", change=Library.remove)
+    return _change(
+        path, ids, origin=origin_of(by, reason), as_json=as_json, done="removed", signer=signer, change=Library.remove
+    )
 
 
 @library.command()
 @library_option
+@click.option(
+    "--library-key", "key_file", metavar="FILE", type=click.Path(path_type=Path), help="Whose signature must be on it."
+)
 @_as_json
-def verify(path: Path, as_json: bool) -> int:
-    """Check every file, every index, and that all agree.
+def verify(path: Path, key_file: Path | None, as_json: bool) -> int:
+    """Check every file, every index, and that all agree; with a public key that it signed them.
 
-    Exit status: 0 it is whole, 1 it is damaged, 2 it cannot be looked at (there is none, or a newer one).
+    Exit status: 0 it is whole, 1 it is damaged or not signed, 2 it cannot be looked at (there is none, or a newer one).
 
     \b
     Example:
       streamguard library verify --library known
+      streamguard library verify --library known --library-key library.key.pub
     """
+    trust = None if key_file is None else Trust.of_file(key_file)
     items = None
     try:
         with Library.open(path, read_only=True) as opened:
@@ -152,6 +180,8 @@ def verify(path: Path, as_json: bool) -> int:
                 items = len(opened.items())
     except LibraryDamaged as error:  # so much that it does not even open
         problems = (Problem(error.subject, error.problem, error.hint),)
+    if trust is not None:
+        problems += tuple(Problem(one.subject, one.problem, one.hint) for one in untrusted(path, trust))
     damaged = any(problem.damage for problem in problems)
     if as_json:
         found = [{"where": p.where, "what": p.what, "hint": p.hint, "damage": p.damage} for p in problems]
@@ -185,7 +215,8 @@ def stats(path: Path, as_json: bool) -> None:
             for label, count in value.items():
                 click.echo(f"label {printable(label)}: {count}")
         else:
-            click.echo(f"{key.replace('_', ' ')}: {'never' if value is None else value}")
+            nothing = "nobody" if key == "signed_by" else "never"
+            click.echo(f"{key.replace('_', ' ')}: {nothing if value is None else value}")
 
 
 def _change(
@@ -196,10 +227,11 @@ def _change(
     as_json: bool,
     done: str,
     change: Callable[[Library, str], ItemRecord],
+    signer: Signer | None,
 ) -> int:
     """Each id is its own durable step; one that is not there does not keep the others from being done."""
     missing: list[UsageError] = []
-    with Library.open(path, origin=origin) as opened:
+    with Library.open(path, origin=origin, signer=signer) as opened:
         for id_ in ids:
             try:
                 item = change(opened, id_)
@@ -232,6 +264,7 @@ def _print_table(items: tuple[ItemRecord, ...]) -> None:
 def _stats_json(figures: Stats) -> dict[str, object]:
     return {
         "version": figures.version,
+        "signed_by": figures.signed_by,
         "changed": at_utc(figures.changed_unix_s) if figures.changed_unix_s else None,
         "live_items": figures.live,
         "disabled_items": figures.disabled,

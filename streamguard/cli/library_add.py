@@ -19,8 +19,10 @@ from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
 from streamguard.library.catalogue import ItemRecord, ItemState
+from streamguard.library.ed25519 import Signer
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.live_check import check_live
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
@@ -43,6 +45,7 @@ DEFAULT_LABEL = "unlabelled"
 @click.option("--ray", "ray_address", metavar="ADDRESS", help="On a Ray cluster: `auto`, or HOST:PORT of its head.")
 @origin_options
 @click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
+@sign_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 def add(
@@ -55,6 +58,7 @@ def add(
     by: str | None,
     reason: str,
     list_file: str | None,
+    signer: Signer | None,
     as_json: bool,
     paths: tuple[Path, ...],
 ) -> int:
@@ -94,8 +98,7 @@ def add(
     ]
     if files:
         index = _here(jobs) if ray_address is None else _at_ray(ray_address)
-        with LibraryToBe(path, origin=origin) as opened:
-            _index(opened, files, said, index=index)
+        _index(partial(LibraryToBe, path, origin=origin, signer=signer), files, said, index=index)
         warn_if_damaged(path)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
@@ -120,9 +123,13 @@ def _at_ray(address: str) -> _Index:
     return partial(ray_cluster.index, address=address)
 
 
-def _index(opened: LibraryToBe, files: list[Job], said: "Said", *, index: _Index) -> None:
+def _index(library: Callable[[], LibraryToBe], files: list[Job], said: "Said", *, index: _Index) -> None:
     """Add them, with one bar for all."""
-    with goes_on_from("what was added stays"), AddingBar([file.path for file in files]) as bar:
+    with (
+        goes_on_from("what was added stays"),
+        library() as opened,
+        AddingBar([file.path for file in files]) as bar,
+    ):
         tell_all(index(opened, files, news=bar.news), bar=bar, said=said)
 
 

@@ -8,9 +8,11 @@ from typing import TypeVar
 import click
 
 from streamguard.cli.library_items import at_utc, item_json, library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.errors import counted
 from streamguard.library import changes
 from streamguard.library.changes import Change, Origin
+from streamguard.library.ed25519 import Signer
 from streamguard.library.store import Library
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -33,17 +35,20 @@ def origin_of(by: str | None, reason: str) -> Origin:
 @click.command()
 @library_option
 @origin_options
+@sign_option()
 @_as_json
 @click.argument("id_", metavar="ID")
 @click.argument("new_label", metavar="LABEL")
-def label(*, path: Path, by: str | None, reason: str, as_json: bool, id_: str, new_label: str) -> None:
+def label(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, id_: str, new_label: str
+) -> None:
     """Give an item another label, and so another policy; workers take it up within a second.
 
     \b
     Example:
       streamguard library label --library known attack-2019 terror --reason "was filed under test"
     """
-    with Library.open(path, origin=origin_of(by, reason)) as opened:
+    with Library.open(path, origin=origin_of(by, reason), signer=signer) as opened:
         item = opened.label(id_, new_label)
     click.echo(json.dumps(item_json(item)) if as_json else printable(f"{item.id} is labelled {item.label}"))
 
@@ -72,10 +77,13 @@ def history(*, path: Path, id_: str | None, most: int | None, as_json: bool) -> 
 @click.command()
 @library_option
 @origin_options
+@sign_option()
 @click.option("--partly", is_flag=True, help="Leave out items that are gone from the disk.")
 @_as_json
 @click.argument("version", metavar="VERSION")
-def rollback(*, path: Path, by: str | None, reason: str, partly: bool, as_json: bool, version: str) -> None:
+def rollback(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, partly: bool, as_json: bool, version: str
+) -> None:
     """Put the library back to an earlier version, as a new one: the same items, enabled or not, under the same labels.
 
     Items that came since are removed; those that were removed in the last seven days come back. VERSION is one of
@@ -85,7 +93,7 @@ def rollback(*, path: Path, by: str | None, reason: str, partly: bool, as_json: 
     Example:
       streamguard library rollback --library known 17-9f2c41aa --reason "a poisoned list"
     """
-    with Library.open(path, origin=origin_of(by, reason)) as opened:
+    with Library.open(path, origin=origin_of(by, reason), signer=signer) as opened:
         done = opened.roll_back(version, partly=partly)
         now = opened.stats().version
     if as_json:
@@ -103,8 +111,9 @@ def rollback(*, path: Path, by: str | None, reason: str, partly: bool, as_json: 
 @click.command()
 @library_option
 @click.option("--forget", is_flag=True, help="Free at once what removed items take; no rollback brings them back.")
+@sign_option()
 @_as_json
-def compact(path: Path, forget: bool, as_json: bool) -> None:
+def compact(*, path: Path, forget: bool, signer: Signer | None, as_json: bool) -> None:
     """Merge small segments, and free what is needed no more. Each change does so after itself: this is rarely needed.
 
     Workers go on searching, and other commands may write meanwhile.
@@ -114,7 +123,7 @@ def compact(path: Path, forget: bool, as_json: bool) -> None:
       streamguard library compact --library known
       streamguard library compact --library known --forget
     """
-    with Library.open(path) as opened:
+    with Library.open(path, signer=signer) as opened:
         merged = opened.compact(forget=forget)
         figures = opened.stats()
     tree = {"merges": merged, "segments": figures.segments, "bytes_on_disk": figures.bytes_on_disk}

@@ -4,23 +4,25 @@ Reads `current.json` and the segments that it names; needs no write permission a
 shards, see shard.py; the next version takes them over, and reads and indexes what is new.
 """
 
-import ctypes
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
 from streamguard.core.rules import Rules
-from streamguard.errors import FingerprintError, LibraryDamaged
+from streamguard.errors import FingerprintError, LibraryDamaged, LibraryUntrusted
+from streamguard.library import canaries
+from streamguard.library.ed25519 import Trust
 from streamguard.library.feature_votes import FeatureVotes, Footage
-from streamguard.library.live_set import LiveSegment, LiveSet, read_live_set
+from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, read_live_set
 from streamguard.library.local_features import Asset
 from streamguard.library.segments import SegmentRef
 from streamguard.library.shard import Mask, Part, Shard, read_part, ref_of
+from streamguard.spare_memory import give_back
 from streamguard.types import (
     DIHEDRAL_VIEWS,
     PDQ_BYTES,
@@ -51,6 +53,24 @@ is a quarter of it."""
 
 _VIEWS = len(View)
 _LOADS_TRIED = 10
+
+
+class Trial(Protocol):
+    """Opens segments where a crash does no harm."""
+
+    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /) -> None:
+        """Raises as `read_segment` does for the first that it would refuse; LibraryCrashes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a new version must stand before it is loaded: one of `trust`'s keys signed it; `trial` opened it."""
+
+    trust: Trust | None = None
+    trial: Trial | None = None
+
+
+NO_DEMANDS = Demands()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +145,11 @@ class Snapshot:
         return tuple(asset for one in self.served for n, asset in enumerate(one.assets) if one.is_live(n))
 
     @property
+    def generation(self) -> int:
+        """How many changes had made the library what it was then."""
+        return int(self.version.partition("-")[0])
+
+    @property
     def items(self) -> int:
         return sum(one.items for one in self.served)
 
@@ -192,27 +217,22 @@ class Snapshot:
         )
 
 
-def load_snapshot(library: Path, *, previous: Snapshot | None = None) -> Snapshot:
+def load_snapshot(library: Path, *, previous: Snapshot | None = None, demands: Demands = NO_DEMANDS) -> Snapshot:
     """Read and check everything live; segments that `previous` has are taken from it.
 
-    Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError.
+    Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError; where it is demanded LibraryUntrusted, for
+    what is older than `previous` as well, and LibraryCrashes.
     """
     try:
-        loaded = _load_live(library, previous)
+        loaded = _load_live(library, previous, demands)
     except LibraryDamaged as error:
         if error.hint:
             raise
         hint = f"what to do: streamguard library verify --library {library}"
         raise LibraryDamaged(error.operation, error.subject, error.problem, hint=hint) from error
     if previous is None:
-        give_back()
+        give_back()  # what loading took: 72 MiB with a million looks
     return loaded
-
-
-def give_back() -> None:
-    """To the system, what loading took and needs no more: glibc keeps it otherwise, 72 MiB with a million looks."""
-    with suppress(OSError, AttributeError):  # another libc has no such call, and no such need
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def untidy_from(snapshot: Snapshot) -> int | None:
@@ -228,11 +248,16 @@ def untidy_from(snapshot: Snapshot) -> int | None:
 
 
 def tidied(snapshot: Snapshot, *, first: int) -> Snapshot:
-    """The same version with the shards from the `first` on put together. Takes seconds where they are large."""
+    """The same version with the shards from the `first` on put together. Takes seconds where they are large.
+
+    Raises LibraryDamaged where what came of it does not find what it must.
+    """
     kept, rest = snapshot.served[:first], snapshot.served[first:]
     segments = {ref: segment for one in rest for ref, segment in one.segments.items()}
-    joined = Served.of(Shard.over([one.shard.part(one.live) for one in rest]), segments)
-    served = (*kept, joined)
+    parts = [one.shard.part(one.live) for one in rest]
+    shard = Shard.over(parts)
+    _ask(Path(), shard, _laid_out(shard, parts, [next(iter(one.segments.values())) for one in rest]))
+    served = (*kept, Served.of(shard, segments))
     return replace(snapshot, served=served, _votes=_votes_of(served))
 
 
@@ -241,12 +266,14 @@ def _votes_of(served: Sequence[Served]) -> FeatureVotes:
     return FeatureVotes.over([Footage(one.shard.features, one.assets, one.live) for one in with_features])
 
 
-def _load_live(library: Path, previous: Snapshot | None) -> Snapshot:
+def _load_live(library: Path, previous: Snapshot | None, demands: Demands) -> Snapshot:
     read: dict[LiveSegment, Part] = {}
     for tried in range(1, _LOADS_TRIED + 1):
-        live = read_live_set(library)
+        live = read_live_set(library, trust=demands.trust)
+        if demands.trust is not None and previous is not None:
+            _check_not_older(library, live, previous)
         try:
-            return _load(library, live, previous=previous, read=read)
+            return _load(library, live, previous=previous, read=read, trial=demands.trial)
         except (FileNotFoundError, NotADirectoryError) as error:
             # A writer may have removed a segment while we were reading; then current.json is a new one.
             if tried == _LOADS_TRIED or read_live_set(library).version == live.version:
@@ -255,7 +282,20 @@ def _load_live(library: Path, previous: Snapshot | None) -> Snapshot:
     raise LibraryDamaged("load library", library, "it keeps changing while it is read", hint=hint)
 
 
-def _load(library: Path, live: LiveSet, *, previous: Snapshot | None, read: dict[LiveSegment, Part]) -> Snapshot:
+def _check_not_older(library: Path, live: LiveSet, previous: Snapshot) -> None:
+    """Every version that was ever signed stays signed: who can write here could put an old one back, without what was
+    added since.
+    """
+    if live.generation > previous.generation or live.version == previous.version:
+        return
+    problem = f"version {live.version} is signed, but not newer than {previous.version}, which serves: was it put back?"
+    hint = "if you did so, restart the worker; else copy the library again from where it is made"
+    raise LibraryUntrusted("load library", library / CURRENT, problem, hint=hint)
+
+
+def _load(
+    library: Path, live: LiveSet, *, previous: Snapshot | None, read: dict[LiveSegment, Part], trial: Trial | None
+) -> Snapshot:
     """`read`: what was read for an earlier try."""
     before = () if previous is None else previous.served
     served_by: list[dict[SegmentRef, LiveSegment]] = [{} for _ in before]
@@ -264,31 +304,75 @@ def _load(library: Path, live: LiveSet, *, previous: Snapshot | None, read: dict
         owner = next((n for n in reversed(range(len(before))) if before[n].covers(segment)), None)
         if owner is None:
             fresh.append(segment)
-            read[segment] = read.get(segment) or read_part(library, segment)
         else:
             served_by[owner][ref_of(segment)] = segment
+    _read(library, fresh, read, known=before, trial=trial)
     served = [
         one if one.segments == segments else Served.of(one.shard, segments)
         for one, segments in zip(before, served_by, strict=True)
         if segments
     ]
-    served = _with(served, fresh, read)
+    served = _with(library, served, {segment: read[segment] for segment in fresh})
     _check_distinct(library, served, known=before)
     return Snapshot.of(live, served)
 
 
-def _with(served: list[Served], fresh: list[LiveSegment], read: Mapping[LiveSegment, Part]) -> list[Served]:
-    """With segments that are new: in the newest shard while it is small, else in one of their own."""
+def _read(
+    library: Path,
+    fresh: Sequence[LiveSegment],
+    read: dict[LiveSegment, Part],
+    *,
+    known: Sequence[Served],
+    trial: Trial | None,
+) -> None:
+    if trial is not None:  # with other items off it was the same
+        refs = [ref_of(segment) for segment in fresh if segment not in read]
+        trial(library / SEGMENTS, [ref for ref in refs if not any(ref in one.shard.spans for one in known)])
+    for segment in fresh:
+        read[segment] = read.get(segment) or read_part(library, segment)
+
+
+def _with(library: Path, served: list[Served], fresh: Mapping[LiveSegment, Part]) -> list[Served]:
+    """With segments that are new: in the newest shard while it is small, else in one of their own. It is asked for what
+    it must know.
+    """
     if not fresh:
         return served
-    parts = [read[segment] for segment in fresh]
+    parts = list(fresh.values())
     segments: dict[SegmentRef, LiveSegment] = {}
     if served and served[-1].shard.rows + sum(part.rows for part in parts) <= TAIL_ROWS:
         last = served[-1]
         served, segments = served[:-1], dict(last.segments)
         parts = [last.shard.part(last.live), *parts]
-    segments |= {ref_of(segment): segment for segment in fresh}
-    return [*served, Served.of(Shard.over(parts), segments)]
+    shard = Shard.over(parts)
+    asked = _laid_out(shard, parts, [None] * (len(parts) - len(fresh)) + list(fresh))
+    _ask(library, shard, asked)
+    return [*served, Served.of(shard, segments | {ref_of(segment): segment for segment in fresh})]
+
+
+def _laid_out(shard: Shard, parts: Sequence[Part], names: Sequence[LiveSegment | None]) -> list[canaries.Part]:
+    """Where each part lies in the shard; those without a name are left out."""
+    found = []
+    item = look = feature = 0
+    for part, name in zip(parts, names, strict=True):
+        arrays = part.arrays
+        if name is not None:
+            ids = [asset.id for asset in shard.assets[item : item + len(part.assets)]]
+            found.append(canaries.Part(name, ids, arrays.codes, arrays.places, look, arrays.local.codes, feature))
+        item, look = item + len(part.assets), look + len(arrays.codes)
+        feature += len(arrays.local.codes)
+    return found
+
+
+def _ask(library: Path, shard: Shard, asked: Sequence[canaries.Part]) -> None:
+    canaries.check_answers(
+        library,
+        asked,
+        index=shard.index,
+        search=shard.features,
+        named=shard.places["item"],
+        ids=[asset.id for asset in shard.assets],
+    )
 
 
 def _check_distinct(library: Path, served: Sequence[Served], *, known: Sequence[Served]) -> None:

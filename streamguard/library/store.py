@@ -22,9 +22,10 @@ from streamguard.library import changes, inspection, merging
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState, NewItem
 from streamguard.library.changes import Change, Origin
 from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
+from streamguard.library.ed25519 import Signer
 from streamguard.library.holdings import held, rows_of
 from streamguard.library.inspection import Problem
-from streamguard.library.live_set import CURRENT, SEGMENTS, publish, read_live_set
+from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
 from streamguard.library.rollback import RolledBack, roll_back
 from streamguard.library.segments import SEGMENT_PATTERN, check_label, check_new, write_segment
 from streamguard.types import Reference
@@ -34,13 +35,15 @@ KEPT_S = 7 * 86_400.0
 
 _LOCK_WAIT_S = 10.0
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
+_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock"}
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What is in a library, and what it costs. `looks` are those that are searched."""
+    """What is in a library, and what it costs. `looks` are those that are searched; `signed_by` is the key's id."""
 
     version: str
+    signed_by: str | None
     changed_unix_s: float
     live: int
     disabled: int
@@ -62,11 +65,13 @@ class Library:
         *,
         clock: Callable[[], float],
         origin: Origin = Origin(),  # noqa: B008 - it is frozen
+        signer: Signer | None = None,
     ) -> None:
         self._path = path
         self._catalogue = catalogue
         self._clock = clock
         self._origin = origin
+        self._signer = signer
 
     @classmethod
     def open(
@@ -77,11 +82,14 @@ class Library:
         read_only: bool = False,
         clock: Callable[[], float] = time.time,
         origin: Origin | None = None,
+        signer: Signer | None = None,
     ) -> Self:
         """For writing it first finishes what a killed writer left; `create` makes the library when there is none.
-        `origin` is what its history says of each change: the user of this process, where nobody is named.
+        `origin` is what its history says of each change: the user of this process, where nobody is named. Each
+        version is signed by `signer`.
 
-        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryLocked, LibraryError.
+        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryLocked, LibraryError; UsageError or
+        LibraryUntrusted where another key signed the last version, or none was given or had.
         """
         if read_only:
             return cls(path, Catalogue.open(path, create=False), clock=clock)
@@ -90,8 +98,9 @@ class Library:
         elif not (path / CATALOGUE).is_file():
             Catalogue.open(path, create=False).close()  # raises: there is none
         with writer_lock(path, wait_s=_LOCK_WAIT_S):
+            check_signer(path, signer)
             catalogue = Catalogue.open(path, create=create)
-            library = cls(path, catalogue, clock=clock, origin=origin or changes.origin())
+            library = cls(path, catalogue, clock=clock, origin=origin or changes.origin(), signer=signer)
             try:
                 catalogue.begin_history()
                 library._recover()
@@ -230,6 +239,15 @@ class Library:
             self._sweep(since_unix_s=math.inf if forget else None)
         return merged
 
+    def remove_all(self, ids: Sequence[str]) -> None:
+        """As `remove`, for many in one step; those that are not there are passed over."""
+        with self._writing():
+            there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
+            if there:
+                with self._change("remove") as now:
+                    for record in there:
+                        self._catalogue.set_state(record, ItemState.REMOVED, action="remove", now_unix_s=now)
+
     def verify(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""
         generation = -1
@@ -251,6 +269,7 @@ class Library:
             labels[item.label] = labels.get(item.label, 0) + 1
         return Stats(
             version=live.version,
+            signed_by=self._signed_by(),
             changed_unix_s=live.changed_unix_s,
             live=len(on),
             disabled=len(items) - len(on),
@@ -261,6 +280,12 @@ class Library:
             bytes_on_disk=_bytes_in(self._path),
             labels=tuple(sorted(labels.items())),
         )
+
+    def _signed_by(self) -> str | None:
+        with suppress(LibraryError):  # `verify` says what is wrong with it
+            _, signature = read_signed(self._path)
+            return None if signature is None else signature.key
+        return None
 
     def _set_state(self, id_: str, state: ItemState, *, action: str) -> ItemRecord:
         record = self.item(id_)
@@ -316,7 +341,7 @@ class Library:
     def _publish(self) -> None:
         live = self._catalogue.live_set()
         try:
-            publish(self._path, live)
+            publish(self._path, live, signer=self._signer)
         except OSError as error:
             raise library_error("publish library", self._path / CURRENT, error) from error
 

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable
 
-from streamguard.library.snapshot import Snapshot, give_back, tidied, untidy_from
+from streamguard.errors import LibraryDamaged
+from streamguard.library.snapshot import Snapshot, tidied, untidy_from
+from streamguard.spare_memory import give_back
 
 Run = Callable[[Callable[[], None]], None]
 
@@ -45,7 +47,7 @@ class Tidier:
             self._done = tidied(snapshot, first=first)
             self._tried = None  # the old one is large
             give_back()
-        except MemoryError:
+        except (MemoryError, LibraryDamaged):
             pass  # it goes on as it is, and is tried again when it has changed
         finally:
             self._is_busy = False

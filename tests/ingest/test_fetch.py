@@ -128,6 +128,7 @@ class TestRedirects:
             fetch(web, "/a")
         assert len(web.asked) == 4
 
+    @pytest.mark.promise(6, "a redirect inside")
     @pytest.mark.parametrize("to", ["http://localhost:1/x", "http://169.254.169.254/latest", "file:///etc/passwd"])
     def test_not_inside(self, web: Web, to: str) -> None:
         """A redirect into the operator's network, or to another kind of thing, is refused."""

@@ -47,6 +47,7 @@ def test_public_hosts_may_be_named() -> None:
     assert (target.addresses, target.trusted) == (("93.184.215.14",), False)
 
 
+@pytest.mark.promise(6, "names that lead inside, in any notation")
 @pytest.mark.parametrize(
     "address",
     [
@@ -74,6 +75,7 @@ def test_allowed_hosts() -> None:
     assert inside.target("http://origin.internal/a.ts").addresses == ("10.0.0.9",)
 
 
+@pytest.mark.promise(6, "other schemes: file, concat, data, ...")
 @pytest.mark.parametrize(
     "url",
     [
@@ -88,6 +90,7 @@ def test_other_urls_are_refused(url: str) -> None:
         guard().target(url, base=ORIGIN)
 
 
+@pytest.mark.promise(6, "a name that leads elsewhere when it is asked again (DNS rebinding)")
 def test_resolved_once() -> None:
     """A name that changes its mind between being vetted and being fetched gains nothing."""
     names = Names(**{"ingest.internal": "10.0.0.5", "fickle.example": "93.184.215.14"})
