@@ -35,6 +35,7 @@ from streamguard.core.geometry import align
 from streamguard.core.rules import BUILT_IN_WEIGHTS
 from streamguard.demo.scenes import Scene
 from streamguard.ingest import files
+from streamguard.library.feature_votes import FeatureVotes, Footage
 from streamguard.library.local_features import (
     FEATURE,
     FRAME,
@@ -180,12 +181,13 @@ def lookup(codes: Codes, shown: Sequence[Features]) -> Lookup:
     search = FeatureSearch.over(local)
     build_s = time.perf_counter() - began_s
     assets = (Asset(AssetId("known"), "", MediaKind.VIDEO),)
+    known = FeatureVotes.over([Footage(search, assets)])
     votes_ms, decide_ms = [], []
     state = DecisionState()
     for number, found in enumerate(shown):
         at = MediaTime(0, number * 2_000_000)
         began_s = time.thread_time()
-        votes = search.vote(found, assets)
+        votes = known.vote(found)
         voted_s = time.thread_time()
         alignments = [one for vote in votes for one in align(vote, BUILT_IN_WEIGHTS.geometry)]
         evidence = weigh_alignments(alignments, BUILT_IN_WEIGHTS.features)

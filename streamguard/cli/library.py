@@ -1,6 +1,5 @@
 """`streamguard library`: the known footage."""
 
-import datetime as dt
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,13 +13,15 @@ from rich.text import Text
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
 from streamguard.cli.library_exchange import export, import_
-from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.cli.library_history import compact, history, label, origin_of, origin_options, rollback
+from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable
 from streamguard.cli.library_quarantine import quarantine
 from streamguard.cli.library_shard import merge, shard
 from streamguard.cli.library_signing import keygen, sign, sign_option
 from streamguard.cli.library_sources import exchange
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
+from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.inspection import Problem
 from streamguard.library.signed import untrusted
@@ -37,7 +38,9 @@ def library() -> None:
     """
 
 
-for command in (add, shard, merge, keygen, sign, import_, export, exchange, quarantine):
+for command in (
+    *(add, shard, merge, label, history, rollback, compact, keygen, sign, import_, export, exchange, quarantine),
+):
     library.add_command(command)
 
 
@@ -78,7 +81,7 @@ def show(path: Path, as_json: bool, id_: str) -> None:
     with Library.open(path, read_only=True) as opened:
         item = opened.item(id_)
         history = opened.history(id_)
-    tree = item_json(item) | {"history": [{"at": _time(at_s), "action": action} for at_s, action in history]}
+    tree = item_json(item) | {"history": [{"at": at_utc(at_s), "action": action} for at_s, action in history]}
     if as_json:
         click.echo(json.dumps(tree))
         return
@@ -86,54 +89,70 @@ def show(path: Path, as_json: bool, id_: str) -> None:
     for key in ("state", "sha256", "size_bytes", "source", "segment"):
         click.echo(f"  {key.replace('_', ' ')}: {printable(str(tree[key]))}")
     for at_s, action in history:
-        click.echo(f"  {_time(at_s)} {action}")
+        click.echo(f"  {at_utc(at_s)} {action}")
 
 
 @library.command()
 @library_option
+@origin_options
 @sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def disable(path: Path, *, signer: Signer | None, as_json: bool, ids: tuple[str, ...]) -> int:
+def disable(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, ids: tuple[str, ...]
+) -> int:
     """Stop searching for items, until they are enabled again.
 
     \b
     Example:
       streamguard library disable --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="disabled", change=Library.disable, signer=signer)
+    return _change(
+        path, ids, origin=origin_of(by, reason), as_json=as_json, done="disabled", signer=signer, change=Library.disable
+    )
 
 
 @library.command()
 @library_option
+@origin_options
 @sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def enable(path: Path, *, signer: Signer | None, as_json: bool, ids: tuple[str, ...]) -> int:
+def enable(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, ids: tuple[str, ...]
+) -> int:
     """Search for disabled items again.
 
     \b
     Example:
       streamguard library enable --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="enabled", change=Library.enable, signer=signer)
+    return _change(
+        path, ids, origin=origin_of(by, reason), as_json=as_json, done="enabled", signer=signer, change=Library.enable
+    )
 
 
 @library.command()
 @library_option
+@origin_options
 @sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def remove(path: Path, *, signer: Signer | None, as_json: bool, ids: tuple[str, ...]) -> int:
-    """Remove items for good. Asks nothing; the catalogue keeps the fact that they were there.
+def remove(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, ids: tuple[str, ...]
+) -> int:
+    """Remove items. Asks nothing; the catalogue keeps the fact that they were there.
 
-    Their part of the disk is freed when all that were added in one batch with them are removed.
+    For seven days `streamguard library rollback` can bring them back; then what they take on the disk is freed, or at
+    once by `streamguard library compact --forget`.
 
     \b
     Example:
       streamguard library remove --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="removed", change=Library.remove, signer=signer)
+    return _change(
+        path, ids, origin=origin_of(by, reason), as_json=as_json, done="removed", signer=signer, change=Library.remove
+    )
 
 
 @library.command()
@@ -204,6 +223,7 @@ def _change(
     path: Path,
     ids: tuple[str, ...],
     *,
+    origin: Origin,
     as_json: bool,
     done: str,
     change: Callable[[Library, str], ItemRecord],
@@ -211,7 +231,7 @@ def _change(
 ) -> int:
     """Each id is its own durable step; one that is not there does not keep the others from being done."""
     missing: list[UsageError] = []
-    with Library.open(path, signer=signer) as opened:
+    with Library.open(path, origin=origin, signer=signer) as opened:
         for id_ in ids:
             try:
                 item = change(opened, id_)
@@ -245,7 +265,7 @@ def _stats_json(figures: Stats) -> dict[str, object]:
     return {
         "version": figures.version,
         "signed_by": figures.signed_by,
-        "changed": _time(figures.changed_unix_s) if figures.changed_unix_s else None,
+        "changed": at_utc(figures.changed_unix_s) if figures.changed_unix_s else None,
         "live_items": figures.live,
         "disabled_items": figures.disabled,
         "removed_items": figures.removed,
@@ -255,7 +275,3 @@ def _stats_json(figures: Stats) -> dict[str, object]:
         "bytes_on_disk": figures.bytes_on_disk,
         "labels": dict(figures.labels),
     }
-
-
-def _time(unix_s: float) -> str:
-    return dt.datetime.fromtimestamp(unix_s, tz=dt.UTC).isoformat(timespec="seconds")

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
@@ -42,6 +43,7 @@ DEFAULT_LABEL = "unlabelled"
 @click.option("--label", "asked_label", help=f"What kind of footage it is.  [default: {DEFAULT_LABEL}]")
 @click.option("--jobs", metavar="N", type=click.IntRange(1, 256), help="Files at once.  [default: one a core]")
 @click.option("--ray", "ray_address", metavar="ADDRESS", help="On a Ray cluster: `auto`, or HOST:PORT of its head.")
+@origin_options
 @click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
 @sign_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
@@ -53,6 +55,8 @@ def add(
     asked_label: str | None,
     jobs: int | None,
     ray_address: str | None,
+    by: str | None,
+    reason: str,
     list_file: str | None,
     signer: Signer | None,
     as_json: bool,
@@ -85,6 +89,7 @@ def add(
         raise UsageError("library add", option, "does not go with --ray", hint="leave one of them out")
     label = DEFAULT_LABEL if asked_label is None else asked_label
     check_names(id_, label)
+    origin = origin_of(by, reason)
     said = Said(path, as_json=as_json, asked_label=asked_label)
     if ray_address is not None:  # its workers have another working directory
         wanted = [one.absolute() for one in wanted]
@@ -93,7 +98,7 @@ def add(
     ]
     if files:
         index = _here(jobs) if ray_address is None else _at_ray(ray_address)
-        _index(partial(LibraryToBe, path, signer=signer), files, said, index=index)
+        _index(partial(LibraryToBe, path, origin=origin, signer=signer), files, said, index=index)
         warn_if_damaged(path)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))

@@ -1,5 +1,6 @@
 """How the library's commands say what an item is, to people and to machines."""
 
+import datetime as dt
 import re
 from pathlib import Path
 
@@ -53,3 +54,8 @@ def in_words(item: ItemRecord, *, named: bool = True) -> str:
     if item.review_only:
         words += "; review only: too little of it tells when in the footage we are, as of a camera that does not move"
     return f"{item.id} ({item.label}): {words}" if named else words
+
+
+def at_utc(unix_s: float) -> str:
+    """`2026-03-01T12:00:00+00:00`."""
+    return dt.datetime.fromtimestamp(unix_s, tz=dt.UTC).isoformat(timespec="seconds")

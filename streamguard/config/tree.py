@@ -20,7 +20,7 @@ class LibraryConfig(Section):
 
     path: Path | None = None
     public_key_file: Path | None = None
-    reload_every_s: PositiveSeconds = 1.0
+    reload_every_s: PositiveSeconds = 0.25
 
 
 class StreamConfig(Section):

@@ -4,22 +4,24 @@ it; workers never do. One SQLite file with a rollback journal, so that it can be
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from streamguard.core.telling import review_only
-from streamguard.errors import LibraryDamaged, LibraryError
+from streamguard.errors import LibraryDamaged
+from streamguard.library import changes
+from streamguard.library.catalogue_values import RESTORE, moment, number, ours, possible, text, whole
+from streamguard.library.changes import Change, Earlier, Origin
 from streamguard.library.durable import FORMAT, no_library, refuse_other
-from streamguard.library.live_set import CURRENT, LAST_UNIX_S, SEGMENTS, LiveSegment, LiveSet
+from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, quoted
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN, SegmentRef
 from streamguard.types import AssetId, MediaKind, Reference
 
 CATALOGUE = "catalogue.sqlite"
 
-_RESTORE = "put it back from a backup; workers go on with what is published"
 _BUSY_TIMEOUT_S = 5.0
 _SCHEMA = (
     """CREATE TABLE library (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL,
@@ -41,6 +43,9 @@ _SCHEMA = (
 )
 _SELECT_ITEMS = """SELECT items.*, labels.name AS label, sources.path, sources.size_bytes
     FROM items JOIN labels ON labels.number = items.label_number JOIN sources ON sources.number = items.source_number"""
+
+
+_OF_IT = "SELECT 1 FROM items WHERE segment = segments.id"
 
 
 class ItemState(Enum):
@@ -87,39 +92,77 @@ class Catalogue:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
+        self._has_history = changes.has_history(connection)
+        self._changing = 0
 
     @classmethod
     def open(cls, library: Path, *, create: bool) -> "Catalogue":
         """Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError."""
         path = library / CATALOGUE
         if not (path.is_file() and path.stat().st_size) and _is_in_use(library):
-            raise LibraryDamaged("open library", path, "it is missing or empty", hint=_RESTORE)
+            raise LibraryDamaged("open library", path, "it is missing or empty", hint=RESTORE)
         if not create and not path.is_file():
             raise no_library(library)
-        with _ours(path):
+        with ours(path):
             uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             connection.row_factory = sqlite3.Row
             try:
                 _prepare(connection, path, create=create)
+                return cls(path, connection)
             except BaseException:
                 connection.close()
                 raise
-        return cls(path, connection)
 
     def close(self) -> None:
         self._connection.close()
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For what looks at the tables from another side: changes.py, holdings.py."""
+        return self._connection
+
+    @property
+    def has_history(self) -> bool:
+        """False for an older library that nothing was changed in since."""
+        return self._has_history
+
+    def begin_history(self) -> None:
+        """Under the lock: of an older library what it is now is where its history begins."""
+        if self._has_history:
+            return
+        with ours(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement in changes.HISTORY:
+                self._connection.execute(statement)
+            self._connection.execute("COMMIT")
+        self._has_history = True
+
     @contextmanager
-    def change(self, *, now_unix_s: float) -> Iterator[None]:
-        """One transaction that makes one new generation; all of it or nothing."""
-        with _ours(self._path):
+    def change(
+        self,
+        *,
+        now_unix_s: float,
+        action: str = "change",
+        detail: str = "",
+        origin: Origin = Origin(),  # noqa: B008 - it is frozen
+    ) -> Iterator[None]:
+        """One transaction that makes one new generation, with its line in the history; all of it or nothing."""
+        with ours(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._changing = self.generation() + 1
                 yield
                 self._connection.execute(
                     "UPDATE library SET generation = generation + 1, changed_unix_s = ?", (now_unix_s,)
                 )
+                version = self.live_set().version
+                change = Change(self._changing, version, now_unix_s, action, detail, origin)
+                changes.record(self._connection, change)
                 self._connection.execute("COMMIT")
             except BaseException:
                 # A full disk may have rolled it back already.
@@ -128,11 +171,11 @@ class Catalogue:
                 raise
 
     def generation(self) -> int:
-        with _ours(self._path):
+        with ours(self._path):
             row = self._connection.execute("SELECT generation FROM library").fetchone()
-        with _possible(self._path):
+        with possible(self._path):
             (generation,) = row or ("none",)
-            return _whole(generation)
+            return whole(generation)
 
     def items(self, *, removed: bool = False) -> tuple[ItemRecord, ...]:
         """All items by id; with `removed` those that were removed as well."""
@@ -145,54 +188,90 @@ class Catalogue:
             return ()
         return self._items("WHERE items.id = ? AND state != 'removed'", (id_,))
 
+    def with_number(self, item: int) -> ItemRecord:
+        """The item, removed or not. Raises LibraryDamaged where there is none."""
+        for record in self._items("WHERE items.number = ?", (item,)):
+            return record
+        raise LibraryDamaged(
+            "read catalogue", self._path, f"its history has an item {item} that is not there", hint=RESTORE
+        )
+
     def with_content(self, sha256: str) -> tuple[ItemRecord, ...]:
         """The item of that content that is not removed, or nothing."""
         return self._items("WHERE items.sha256 = ? AND state != 'removed'", (sha256,))
 
     def removed_count(self) -> int:
-        with _ours(self._path):
+        with ours(self._path):
             return int(self._connection.execute("SELECT count(*) FROM items WHERE state = 'removed'").fetchone()[0])
 
     def segments_in_use(self) -> tuple[SegmentRef, ...]:
         """Segments of items that are not removed, oldest first."""
-        with _ours(self._path):
-            rows = self._connection.execute(
-                """SELECT id, manifest_sha256 FROM segments WHERE id IN
-                   (SELECT segment FROM items WHERE state != 'removed') ORDER BY id"""
-            ).fetchall()
-        with _possible(self._path):
-            return tuple(SegmentRef(_text(row[0], SEGMENT_PATTERN), _text(row[1], SHA256_PATTERN)) for row in rows)
+        return self._segments(f"EXISTS ({_OF_IT} AND state < 'removed') OR EXISTS ({_OF_IT} AND state > 'removed')")
+
+    def segments_named(self, ids: Sequence[str]) -> tuple[SegmentRef, ...]:
+        """Those of these ids that it knows, oldest first."""
+        return tuple(ref for id_ in sorted(ids) for ref in self._segments("id = ?", (id_,)))
+
+    def _segments(self, condition: str, values: tuple[str, ...] = ()) -> tuple[SegmentRef, ...]:
+        asked = f"SELECT id, manifest_sha256 FROM segments WHERE {condition} ORDER BY id"  # noqa: S608 - our own words
+        with ours(self._path):
+            rows = self._connection.execute(asked, values).fetchall()
+        with possible(self._path):
+            return tuple(SegmentRef(text(row[0], SEGMENT_PATTERN), text(row[1], SHA256_PATTERN)) for row in rows)
 
     def live_set(self) -> LiveSet:
-        """What `current.json` should say."""
-        with _ours(self._path):
+        """What `current.json` should say. Takes as long as there are segments and items that are off, not items."""
+        with ours(self._path):
             row = self._connection.execute("SELECT generation, changed_unix_s FROM library").fetchone()
-            rows = self._connection.execute("SELECT segment, id, state FROM items ORDER BY segment, id").fetchall()
-        with _possible(self._path):
+            segments = self._segments(f"EXISTS ({_OF_IT} AND state = 'live')")
+            off = {ref.id: self._off(ref) for ref in segments}
+            relabelled = self._relabelled()
+        with possible(self._path):
             generation, changed = row or ("none", "none")
-            live = {segment for segment, _, state in rows if state == ItemState.LIVE.value}
-            # An id that was removed and then added again in the same segment cannot be: a segment never changes.
-            off: dict[str, list[str]] = {segment: [] for segment in live}
-            for segment, id_, state in rows:
-                if segment in live and state != ItemState.LIVE.value:
-                    off[segment].append(id_)
             return LiveSet(
-                generation=_whole(generation),
-                changed_unix_s=_time(changed),
+                generation=whole(generation),
+                changed_unix_s=moment(changed),
                 segments=tuple(
                     LiveSegment(
                         id=ref.id,
                         manifest_sha256=ref.manifest_sha256,
-                        off=tuple(_text(id_, ID_PATTERN) for id_ in off[ref.id]),
+                        off=tuple(text(id_, ID_PATTERN) for id_ in off[ref.id]),
+                        relabelled=tuple(id_ for id_, _ in relabelled.get(ref.id, ())),
+                        labels=tuple(quoted(label) for _, label in relabelled.get(ref.id, ())),
                     )
-                    for ref in self.segments_in_use()
-                    if ref.id in live
+                    for ref in segments
                 ),
             )
 
-    def add_segment(self, segment: SegmentRef) -> None:
-        """Within `change`, before its items."""
+    def _off(self, segment: SegmentRef) -> list[str]:
+        """No id is in a segment twice: see merging.py."""
+        asked = "SELECT id FROM items WHERE segment = ? AND state != 'live' ORDER BY id"
+        return [id_ for (id_,) in self._connection.execute(asked, (segment.id,)).fetchall()]
+
+    def _relabelled(self) -> dict[str, list[tuple[str, str]]]:
+        """(id, label of now) of live items, by segment."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        if self._has_history:
+            rows = self._connection.execute(
+                """SELECT items.segment, items.id, labels.name FROM written_labels JOIN items
+                   ON items.number = written_labels.item JOIN labels ON labels.number = items.label_number
+                   WHERE items.state = 'live' ORDER BY items.id"""
+            ).fetchall()
+            for segment, id_, label in rows:
+                found.setdefault(segment, []).append((id_, label))
+        return found
+
+    def written_labels(self) -> dict[int, str]:
+        """Of items that were relabelled the label that stands in their segment, by the item's number."""
+        if not self._has_history:
+            return {}
+        with ours(self._path):
+            return dict(self._connection.execute("SELECT item, label FROM written_labels").fetchall())
+
+    def add_segment(self, segment: SegmentRef, *, looks: int, rows: int) -> None:
+        """Within `change`, before its items. `rows`: see holdings.rows_of."""
         self._connection.execute("INSERT INTO segments VALUES (?, ?)", (segment.id, segment.manifest_sha256))
+        self._connection.execute("INSERT INTO sizes VALUES (?, ?, ?)", (segment.id, looks, rows))
 
     def add(self, item: NewItem, reference: Reference, segment: SegmentRef, *, now_unix_s: float) -> None:
         """Within `change`."""
@@ -209,27 +288,50 @@ class Catalogue:
                 *(review_only(reference), now_unix_s),
             ),
         )
+        changes.keep_before(self._connection, self._changing, Earlier(added.lastrowid or 0, "", ""))
         self._audit("add", added.lastrowid or 0, item.source, at_unix_s=now_unix_s)
 
     def set_state(self, item: ItemRecord, state: ItemState, *, action: str, now_unix_s: float) -> None:
         """Within `change`."""
         removed = now_unix_s if state is ItemState.REMOVED else None
         values = (state.value, removed, item.number)
+        self._keep(item)
         self._connection.execute("UPDATE items SET state = ?, removed_unix_s = ? WHERE number = ?", values)
         self._audit(action, item.number, item.id, at_unix_s=now_unix_s)
 
+    def set_label(self, item: ItemRecord, label: str, *, now_unix_s: float) -> None:
+        """Within `change`. The segment keeps the label that it was written with."""
+        run = self._connection.execute
+        self._keep(item)
+        run("INSERT OR IGNORE INTO labels (name) VALUES (?)", (label,))
+        values = (label, item.number)
+        run("UPDATE items SET label_number = (SELECT number FROM labels WHERE name = ?) WHERE number = ?", values)
+        run("INSERT OR IGNORE INTO written_labels VALUES (?, ?)", (item.number, item.label))
+        run("DELETE FROM written_labels WHERE label = ? AND item = ?", values)
+        self._audit("label", item.number, label, at_unix_s=now_unix_s)
+
+    def _keep(self, item: ItemRecord) -> None:
+        changes.keep_before(self._connection, self._changing, Earlier(item.number, item.state.value, item.label))
+
     def audit(self, item: ItemRecord) -> tuple[tuple[float, str], ...]:
         """(when, what) of an item's history, oldest first."""
-        with _ours(self._path):
+        with ours(self._path):
             rows = self._connection.execute(
                 "SELECT at_unix_s, action FROM audit WHERE item = ? ORDER BY number", (item.number,)
             ).fetchall()
-        with _possible(self._path):
-            return tuple((_time(row[0]), str(row[1])) for row in rows)
+        with possible(self._path):
+            return tuple((moment(row[0]), str(row[1])) for row in rows)
+
+    def changes(self, *, most: int | None, item: int | None) -> tuple[Change, ...]:
+        """See changes.read_changes; of an older library nothing."""
+        if not self._has_history:
+            return ()
+        with ours(self._path), possible(self._path):
+            return tuple(changes.read_changes(self._connection, most=most, item=item))
 
     def problem(self) -> str:
         """What SQLite's own check finds wrong with the file; empty when nothing is."""
-        with _ours(self._path):
+        with ours(self._path):
             answer = str(self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
             return "" if answer == "ok" else answer
 
@@ -237,10 +339,10 @@ class Catalogue:
         values = (at_unix_s, action, item_number, detail)
         self._connection.execute("INSERT INTO audit (at_unix_s, action, item, detail) VALUES (?, ?, ?, ?)", values)
 
-    def _items(self, where: str, values: tuple[str, ...]) -> tuple[ItemRecord, ...]:
-        with _ours(self._path):
+    def _items(self, where: str, values: tuple[str | int, ...]) -> tuple[ItemRecord, ...]:
+        with ours(self._path):
             rows = self._connection.execute(f"{_SELECT_ITEMS} {where}", values).fetchall()
-        with _possible(self._path):
+        with possible(self._path):
             return tuple(map(_record, rows))
 
 
@@ -262,88 +364,26 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
         hint = "is --library right? Otherwise put it back from a backup"
         raise LibraryDamaged("open library", path, "not a catalogue of StreamGuard", hint=hint)
     connection.execute("BEGIN IMMEDIATE")
-    for statement in _SCHEMA:
+    for statement in (*_SCHEMA, *changes.HISTORY):
         connection.execute(statement)
     connection.execute("COMMIT")
 
 
-@contextmanager
-def _possible(path: Path) -> Iterator[None]:
-    """Values that cannot be are damage: the file may be broken, or made by somebody else."""
-    try:
-        yield
-    except IndexError as error:  # of sqlite3.Row, for a column
-        raise LibraryDamaged("read catalogue", path, "a column is missing", hint=_RESTORE) from error
-    except (TypeError, ValueError) as error:
-        raise LibraryDamaged("read catalogue", path, f"impossible value {error}", hint=_RESTORE) from error
-
-
 def _record(row: sqlite3.Row) -> ItemRecord:
     return ItemRecord(
-        number=_whole(row["number"]),
-        id=AssetId(_text(row["id"], ID_PATTERN)),
-        label=_text(row["label"], LABEL_PATTERN),
+        number=whole(row["number"]),
+        id=AssetId(text(row["id"], ID_PATTERN)),
+        label=text(row["label"], LABEL_PATTERN),
         state=ItemState(row["state"]),
         kind=MediaKind(row["kind"]),
-        segment=_text(row["segment"], SEGMENT_PATTERN),
-        sha256=_text(row["sha256"], SHA256_PATTERN),
-        looks=_whole(row["looks"]),
-        duration_us=_whole(row["duration_us"]),
-        frames_seen=_whole(row["frames_seen"]),
-        blank_share=_number(row["blank_share"], most=1.0),
-        review_only=bool(_whole(row["review_only"])),
-        added_unix_s=_time(row["added_unix_s"]),
+        segment=text(row["segment"], SEGMENT_PATTERN),
+        sha256=text(row["sha256"], SHA256_PATTERN),
+        looks=whole(row["looks"]),
+        duration_us=whole(row["duration_us"]),
+        frames_seen=whole(row["frames_seen"]),
+        blank_share=number(row["blank_share"], most=1.0),
+        review_only=bool(whole(row["review_only"])),
+        added_unix_s=moment(row["added_unix_s"]),
         source=str(row["path"]),
-        size_bytes=_whole(row["size_bytes"]),
+        size_bytes=whole(row["size_bytes"]),
     )
-
-
-def _whole(value: object) -> int:
-    """Nothing that is counted can be negative."""
-    if not isinstance(value, int) or value < 0:
-        raise ValueError(repr(value))
-    return value
-
-
-def _number(value: object, *, most: float) -> float:
-    if not isinstance(value, int | float) or not 0 <= value <= most:
-        raise ValueError(repr(value))
-    return float(value)
-
-
-def _time(value: object) -> float:
-    return _number(value, most=LAST_UNIX_S)
-
-
-def _text(value: object, pattern: str) -> str:
-    if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
-        raise ValueError(repr(value))
-    return value
-
-
-@contextmanager
-def _ours(path: Path) -> Iterator[None]:
-    """SQLite's errors in our words."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        # Without a code it is Python's own: a text that is no UTF-8. SQLITE_ERROR: the schema is not ours any more.
-        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR:
-            raise LibraryDamaged("read catalogue", path, str(error), hint=_RESTORE) from error
-        raise LibraryError("use catalogue", path, str(error), hint=_hint(error)) from error
-    except sqlite3.DatabaseError as error:
-        raise LibraryDamaged("read catalogue", path, str(error), hint=_RESTORE) from error
-    except UnicodeDecodeError as error:
-        raise LibraryDamaged("read catalogue", path, "a name in it is no text", hint=_RESTORE) from error
-
-
-def _hint(error: sqlite3.OperationalError) -> str:
-    match error.sqlite_errorcode & 0xFF:
-        case sqlite3.SQLITE_FULL:
-            return "free some space and run it again"
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return "writing commands need a writable disk and write permission"
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "another `streamguard library` command is writing; run it again when that one is done"
-        case _:
-            return "is the disk full, or failing?"

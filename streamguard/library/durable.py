@@ -59,6 +59,11 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Readers see the old bytes or the new ones, never a part. Raises OSError, and then leaves the old ones."""
     if not path.name:  # "." or "/"
@@ -84,7 +89,10 @@ def publish_directory(directory: Path, files: Mapping[str, bytes]) -> None:
     try:
         beside.mkdir()
         for name, data in files.items():
-            write_synced(beside / name, data)
+            (beside / name).write_bytes(data)
+        # All are written by now, so that the first sync takes the others along, and the disk is waited for once.
+        for name in files:
+            _sync(beside / name)
         sync_directory(beside)
         beside.rename(directory)
     except OSError:

@@ -1,6 +1,7 @@
 """FAISS, and nothing else: exact search in 256-bit codes that have been checked before, and the file they stand in."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,10 @@ _FAISS: Any = faiss
 _HEADER_BYTES = 33
 _TRAINED_AND_METRIC = b"\1" + struct.pack("<i", faiss.METRIC_L2)
 _ROW_BITS = 40
+
+
+Counts = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+"""Which of some rows count: those of what is switched off do not, and crowd out nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,8 @@ class FlatIndex:
         """Every code, by row."""
         return self._codes
 
-    def within(self, queries: Codes, *, radius_bits: int) -> Hits:
-        """The rows at most `radius_bits` away from each query; of more than MOST_HITS the nearest."""
+    def within(self, queries: Codes, *, radius_bits: int, counts: Counts | None = None) -> Hits:
+        """The rows at most `radius_bits` away from each query, of those that count; of over MOST_HITS the nearest."""
         keys = [np.empty(0, np.int64)] * len(queries)
         radii_bits = [radius_bits] * len(queries)
         for start in range(0, self.rows, _BLOCK_ROWS):
@@ -77,8 +82,11 @@ class FlatIndex:
             for query in np.flatnonzero(np.diff(starts)).tolist():
                 own = slice(starts[query], starts[query + 1])
                 near = distances_bits[own] <= radii_bits[query]
-                found = as_keys(rows[own][near] + start, distances_bits[own][near])
-                kept = keys[query] = nearest_keys(np.concatenate([keys[query], found]))
+                found, bits = rows[own][near] + start, distances_bits[own][near]
+                if counts is not None:
+                    on = counts(found)
+                    found, bits = found[on], bits[on]
+                kept = keys[query] = nearest_keys(np.concatenate([keys[query], as_keys(found, bits)]))
                 if len(kept) == MOST_HITS:
                     # Rows come in order: one that is as far as the last kept, and comes later, is not kept.
                     radii_bits[query] = int(kept.max() >> _ROW_BITS) - 1

@@ -1,5 +1,6 @@
 """Is the library whole? Looks at everything, changes nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,9 @@ def inspect(library: Path, catalogue: Catalogue) -> tuple[Problem, ...]:
         problems.append(
             _lost(library / SEGMENTS / segment, items[segment], what="the catalogue does not know this segment")
         )
+    written = catalogue.written_labels()
     for ref in refs:
-        problems += _segment(library, ref, items.get(ref.id, []))
+        problems += _segment(library, ref, items.get(ref.id, []), written_labels=written)
     return tuple(problems)
 
 
@@ -63,7 +65,9 @@ def _rule(library: Path) -> list[Problem]:
     return []
 
 
-def _segment(library: Path, ref: SegmentRef, items: list[ItemRecord]) -> list[Problem]:
+def _segment(
+    library: Path, ref: SegmentRef, items: list[ItemRecord], *, written_labels: Mapping[int, str]
+) -> list[Problem]:
     try:
         segment = read_segment(library / SEGMENTS, ref)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -73,15 +77,15 @@ def _segment(library: Path, ref: SegmentRef, items: list[ItemRecord]) -> list[Pr
     return [
         _lost(library / SEGMENTS / ref.id, [item], what="the segment has other looks for it")
         for item in items
-        if _differs(item, segment)
+        if _differs(item, segment, label=written_labels.get(item.number, item.label))
     ]
 
 
-def _differs(item: ItemRecord, segment: Segment) -> bool:
+def _differs(item: ItemRecord, segment: Segment, *, label: str) -> bool:
     for number, held in enumerate(segment.items):
         if held.id == item.id:
             looks = int((segment.places["item"] == number).sum())
-            return looks != item.looks or held.label != item.label or held.kind != item.kind.value
+            return looks != item.looks or held.label != label or held.kind != item.kind.value
     return True
 
 

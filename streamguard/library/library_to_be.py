@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from streamguard.library.catalogue import CATALOGUE, ItemRecord, NewItem
+from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
 from streamguard.library.segments import check_new
 from streamguard.library.store import Library
@@ -19,8 +20,9 @@ class LibraryToBe:
     Where none could be made it says so at once, and not after hours of decoding.
     """
 
-    def __init__(self, path: Path, *, signer: Signer | None = None) -> None:
+    def __init__(self, path: Path, *, origin: Origin | None = None, signer: Signer | None = None) -> None:
         self._path = path
+        self._origin = origin
         self._signer = signer
         self._library: Library | None = None
         if not _can_be_made_later(path):
@@ -69,7 +71,7 @@ class LibraryToBe:
         return self._library
 
     def _opened(self) -> Library:
-        return Library.open(self._path, create=True, signer=self._signer)
+        return Library.open(self._path, create=True, origin=self._origin, signer=self._signer)
 
 
 def _can_be_made_later(path: Path) -> bool:

@@ -7,15 +7,18 @@ signs all of them.
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
+from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, LibraryUntrusted, UsageError
 from streamguard.library.durable import FORMAT, check_format, no_library, read_bounded, replace_file
 from streamguard.library.ed25519 import Signature, Signer, Trust
-from streamguard.library.segments import ID_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN
+from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN
 
 CURRENT = "current.json"
 SEGMENTS = "segments"
@@ -40,12 +43,39 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+_Ids = Annotated[tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...], FailFast()]
+_QuotedLabels = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._~% -]{0,1200}$")], ...], FailFast()]
+"""As in a URL: none of the brackets, commas and colons that are counted before the file is parsed."""
+
+
 class LiveSegment(_Part):
-    """A segment with at least one live item; its items in `off` are disabled or removed and are not searched."""
+    """A segment with at least one live item; its items in `off` are disabled or removed and are not searched. Those
+    that are `relabelled` have other labels than it was written with: `new_labels`.
+    """
 
     id: Annotated[str, Field(pattern=SEGMENT_PATTERN)]
     manifest_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
-    off: Annotated[tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...], FailFast()] = ()
+    off: _Ids = ()
+    relabelled: _Ids = ()
+    labels: _QuotedLabels = ()
+
+    @model_validator(mode="after")
+    def _labels_are_possible(self) -> Self:
+        if len(self.relabelled) != len(self.labels):
+            raise ValueError("each item that is relabelled has one label")
+        if any(re.fullmatch(LABEL_PATTERN, unquote(label)) is None for label in self.labels):
+            raise ValueError("not a possible label")
+        return self
+
+    @property
+    def new_labels(self) -> Mapping[str, str]:
+        """By id."""
+        return dict(zip(self.relabelled, map(unquote, self.labels), strict=True))
+
+
+def quoted(label: str) -> str:
+    """For LiveSegment.labels."""
+    return quote(label, safe=" ")
 
 
 class LiveSet(_Part):
@@ -66,7 +96,7 @@ class LiveSet(_Part):
         return _SIGNED_AS + self._text()
 
     def _text(self) -> bytes:
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+        return json.dumps(_tree(self), sort_keys=True, separators=(",", ":")).encode()
 
 
 class _Document(LiveSet):
@@ -76,8 +106,17 @@ class _Document(LiveSet):
     signature: Signature | None = None
 
 
-def to_bytes(live: LiveSet, *, signer: Signer | None = None) -> bytes:
+def _tree(live: LiveSet) -> dict[str, Any]:
+    """As it is written: without what few segments have, and those of older libraries never."""
     tree = live.model_dump(mode="json")
+    for segment in tree["segments"]:
+        if not segment["relabelled"]:
+            del segment["relabelled"], segment["labels"]
+    return tree
+
+
+def to_bytes(live: LiveSet, *, signer: Signer | None = None) -> bytes:
+    tree = _tree(live)
     head = {"format": tree.pop("format"), "version": live.version}
     if signer is not None:
         head["signature"] = signer.sign(live.to_sign()).model_dump()

@@ -1,4 +1,4 @@
-"""Local features of a library's footage: arrays that never change, and the votes of a stream's features for them."""
+"""Local features of a library's footage: arrays that never change, and the nearest of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,19 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.core.feature_records import in_pixels, in_units
-from streamguard.core.geometry import Geometry
+from streamguard.core.feature_records import in_units
 from streamguard.library.faiss_nearest import NearestCodes
-from streamguard.types import (
-    CODE_BYTES,
-    AssetId,
-    Codes,
-    Features,
-    MediaKind,
-    Place,
-    ReferenceFrame,
-    Votes,
-)
+from streamguard.types import CODE_BYTES, AssetId, Codes, MediaKind, ReferenceFrame
 
 FEATURE = np.dtype([("frame", "<u4"), ("x", "<u2"), ("y", "<u2"), ("mirrored", "u1"), ("seen_elsewhere", "u1")])
 """One row a feature, in the order of their codes; `frame` counts frames."""
@@ -30,18 +20,11 @@ NEAREST = 4
 NEAREST_BITS = 48
 """Of each feature of a stream the four nearest within 48 of 256 bits vote: several copies of one scene may be known."""
 
-MOST_FRAMES = 8
-"""However hostile the picture or degenerate the library, this many frames are looked at more closely."""
+_NOWHERE_BITS = 1 << 30
+"""As far as what is not there."""
 
-GLANCE_FROM = 150
-_GLANCE_STEP = 3
-GLANCE_VOTES = 5
-"""Of a picture with so many features every third is looked up first, and the others only where so many of those vote
-for one frame. Of the pictures with footage in our gauntlets that loses no catch, at 7 votes neither, at 10 the first.
-"""
-
-_USUAL = Geometry()
-_STILL_WORTH = 0.2
+_MOST_ASKED = 256
+"""Behind so many neighbours that do not count, nothing is looked for: as many copies of one frame are switched off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,29 +114,12 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Cast:
-    """Votes, frame after frame: the stream's features and the library's rows; and of each frame (twice its number, and
-    one more where it is mirrored) where its votes start and how many there are.
-    """
-
-    ours: NDArray[np.int64]
-    rows: NDArray[np.void]
-    groups: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    counts: NDArray[np.int64]
-
-    def show(self, votes: int) -> bool:
-        """Whether any frame has so many."""
-        return bool(np.any(self.counts >= votes))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class FeatureSearch:
-    """Votes of streams' features for frames of the library."""
+    """The nearest of some footage's features."""
 
     rows: NDArray[np.void]
     frames: NDArray[np.void]
-    _starts: NDArray[np.int64] = field(repr=False)
+    starts: NDArray[np.int64] = field(repr=False)
     """Where in `rows` each frame begins, and the last ends."""
     _nearest: NearestCodes = field(repr=False)
 
@@ -167,77 +133,33 @@ class FeatureSearch:
     def nbytes(self) -> int:
         return self.rows.nbytes + self.frames.nbytes + self._nearest.rows * CODE_BYTES
 
-    def nearest(self, codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(rows of the features, distances in bits) of the nearest four of each code; row -1: there is none."""
-        return self._nearest.nearest(codes, most=NEAREST)
-
-    def vote(self, stream: Features, assets: Sequence[Asset], *, closely: bool = True) -> tuple[Votes, ...]:
-        """For the frames with the most votes, the features that voted; those that tell when count for five others.
-
-        Not `closely`: a picture is not looked up whole where a third of it, spread over it, shows nothing.
+    def nearest(
+        self, codes: Codes, *, live: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(rows of the features, distances in bits) of the nearest four of each code, in order; row -1: there is none.
+        `live`, by item: only features of these count, up to NEAREST_BITS away.
         """
-        if not len(stream) or not len(self.rows):
-            return ()
-        if closely or len(stream) < GLANCE_FROM:
-            return self._strongest(self._cast(stream, *self.nearest(stream.codes)), stream, assets)
-        some = np.arange(len(stream)) % _GLANCE_STEP == 0
-        found, bits = (np.empty((len(stream), NEAREST), np.int64) for _ in range(2))
-        found[some], bits[some] = glanced = self.nearest(stream.codes[some])
-        if not self._cast(stream, *glanced, features=np.flatnonzero(some)).show(GLANCE_VOTES):
-            return ()
-        found[~some], bits[~some] = self.nearest(stream.codes[~some])
-        return self._strongest(self._cast(stream, found, bits), stream, assets)
+        rows, bits = self._nearest.nearest(codes, most=NEAREST)
+        if live is None or not len(rows):
+            return rows, bits
+        found, distances = np.full_like(rows, -1), np.full_like(bits, _NOWHERE_BITS)
+        asked, most = np.arange(len(codes)), NEAREST
+        while True:
+            on = self._counts(rows, live)
+            first = np.argsort(~on, axis=1, kind="stable")[:, :NEAREST]
+            counted = np.take_along_axis(on, first, axis=1)
+            found[asked] = np.where(counted, np.take_along_axis(rows, first, axis=1), -1)
+            distances[asked] = np.where(counted, np.take_along_axis(bits, first, axis=1), _NOWHERE_BITS)
+            # Those that do not count may hide some that do: of what has too few, more are asked for.
+            hidden = (on.sum(axis=1) < NEAREST) & (rows[:, -1] >= 0) & (bits[:, -1] <= NEAREST_BITS)
+            if most >= _MOST_ASKED or not hidden.any():
+                return found, distances
+            asked, most = asked[hidden], 4 * most
+            rows, bits = self._nearest.nearest(codes[asked], most=most)
 
-    def _cast(
-        self,
-        stream: Features,
-        found: NDArray[np.int64],
-        bits: NDArray[np.int64],
-        *,
-        features: NDArray[np.int64] | None = None,
-    ) -> "_Cast":
-        """What was found, by frame and form; `features`: of which of the stream's, if not of all."""
-        asked, neighbours = np.nonzero((bits <= NEAREST_BITS) & (found >= 0))
-        rows = self.rows[found[asked, neighbours]]
-        ours = asked if features is None else features[asked]
-        frames = rows["frame"].astype(np.int64) * 2 + (rows["mirrored"].astype(np.bool_) != stream.mirrored[ours])
-        order = np.argsort(frames, kind="stable")
-        groups, starts, counts = np.unique(frames[order], return_index=True, return_counts=True)
-        return _Cast(ours[order], rows[order], groups, starts, counts)
-
-    def _strongest(self, cast: "_Cast", stream: Features, assets: Sequence[Asset]) -> tuple[Votes, ...]:
-        if not cast.show(_USUAL.least_votes):
-            return ()
-        worth = np.where(cast.rows["seen_elsewhere"] <= _USUAL.telling_elsewhere, 1.0, _STILL_WORTH)
-        worths = np.add.reduceat(worth, cast.starts)
-        enough = np.flatnonzero(cast.counts >= _USUAL.least_votes)
-        strongest = enough[np.argsort(-worths[enough], kind="stable")[:MOST_FRAMES]]
-        return tuple(
-            self._votes(
-                int(cast.groups[group]), stream, ours=cast.ours[members], rows=cast.rows[members], assets=assets
-            )
-            for group in strongest
-            for members in [slice(cast.starts[group], cast.starts[group] + cast.counts[group])]
-        )
-
-    def _votes(
-        self, group: int, stream: Features, *, ours: NDArray[np.int64], rows: NDArray[np.void], assets: Sequence[Asset]
-    ) -> Votes:
-        frame = self.frames[group // 2]
-        asset = assets[int(frame["item"])]
-        all_of_it = self.rows[self._starts[group // 2] : self._starts[group // 2 + 1]]
-        return Votes(
-            asset=asset.id,
-            label=asset.label,
-            kind=asset.kind,
-            place=Place(int(frame["from_us"]), int(frame["to_us"])),
-            mirrored=bool(group % 2),
-            stream_size_px=(stream.width_px, stream.height_px),
-            frame_size_px=(int(frame["width_px"]), int(frame["height_px"])),
-            stream_places=stream.places[ours],
-            frame_places=in_pixels(rows["x"], rows["y"]),
-            seen_elsewhere=rows["seen_elsewhere"],
-            still=stream.still[ours],
-            known_places=in_pixels(all_of_it["x"], all_of_it["y"]),
-            moving_places=stream.places if asset.kind is MediaKind.IMAGE else stream.places[~stream.still],
-        )
+    def _counts(self, rows: NDArray[np.int64], live: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        there = rows >= 0
+        frames = self.rows["frame"][rows[there]]
+        on = np.zeros(rows.shape, np.bool_)
+        on[there] = live[self.frames["item"][frames]]
+        return on

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.library.chunk_tables import ChunkTables, Layout
-from streamguard.library.faiss_flat import FlatIndex, Hits, as_keys, hits_of, nearest_keys
+from streamguard.library.faiss_flat import Counts, FlatIndex, Hits, as_keys, hits_of, nearest_keys
 from streamguard.types import Codes
 
 TABLES_FROM = 100_000
@@ -59,19 +59,21 @@ class PdqIndex:
         """Every code, by row."""
         return self._flat.codes()
 
-    def within(self, queries: Codes, *, radius_bits: int) -> Hits:
-        """The rows at most `radius_bits` away from each query (see LAYOUTS); of more than MOST_HITS the nearest."""
+    def within(self, queries: Codes, *, radius_bits: int, counts: Counts | None = None) -> Hits:
+        """The rows at most `radius_bits` away from each query (see LAYOUTS), of those that count; of over MOST_HITS the
+        nearest.
+        """
         if self._tables is None or radius_bits > MOST_BITS:
-            return self._flat.within(queries, radius_bits=radius_bits)
+            return self._flat.within(queries, radius_bits=radius_bits, counts=counts)
         first, many = self._tables.spans(queries)
         dear = many.sum(axis=1) > self.rows * self._dear_share
         words = self._flat.codes().view(_WORD)
         keys: list[NDArray[np.int64]] = []
         for query, asked in enumerate(np.ascontiguousarray(queries).view(_WORD)):
             rows = self._tables.candidates(first[query], many[query]) if not dear[query] else np.empty(0, np.uint32)
-            keys.append(_keys_within(words, rows, asked, radius_bits=radius_bits))
+            keys.append(_keys_within(words, rows, asked, radius_bits=radius_bits, counts=counts))
         if dear.any():
-            hits = self._flat.within(queries[dear], radius_bits=radius_bits)
+            hits = self._flat.within(queries[dear], radius_bits=radius_bits, counts=counts)
             found = np.split(as_keys(hits.rows, hits.distances_bits), hits.starts[1:-1])
             for query, own in zip(np.flatnonzero(dear).tolist(), found, strict=True):
                 keys[query] = own
@@ -79,9 +81,14 @@ class PdqIndex:
 
 
 def _keys_within(
-    words: NDArray[np.uint64], rows: NDArray[np.uint32], asked: NDArray[np.uint64], *, radius_bits: int
+    words: NDArray[np.uint64],
+    rows: NDArray[np.uint32],
+    asked: NDArray[np.uint64],
+    *,
+    radius_bits: int,
+    counts: Counts | None,
 ) -> NDArray[np.int64]:
-    """Of the candidates those within the radius, each once."""
+    """Of the candidates those within the radius that count, each once."""
     codes = words.take(rows, axis=0)
     codes ^= asked
     # Half of the bits rule out nearly all that are far.
@@ -91,4 +98,6 @@ def _keys_within(
         return np.empty(0, np.int64)
     bits = np.bitwise_count(codes[near]).sum(axis=1, dtype=np.int64)
     inside = bits <= radius_bits
+    if counts is not None:
+        inside[inside] = counts(rows[near[inside]].astype(np.int64))
     return nearest_keys(np.unique(as_keys(rows[near[inside]], bits[inside])))

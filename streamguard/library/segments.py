@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamguard.core.thumbnails import MOST_BYTES, is_thumbnail
-from streamguard.errors import LibraryDamaged, UsageError
+from streamguard.errors import LibraryDamaged, LibraryError, UsageError
 from streamguard.library import faiss_flat, local_features, thumbnails
 from streamguard.library.durable import (
     FORMAT,
@@ -140,6 +140,18 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Contents:
+    """What a segment is made of; `places["item"]`, the frames of `local` and `spans` count `items`."""
+
+    items: tuple[SegmentItem, ...]
+    codes: Codes
+    places: Places
+    local: LocalFeatures
+    spans: NDArray[np.void]
+    pictures: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentRef:
     """Names a segment, and ties down its content."""
 
@@ -152,8 +164,7 @@ def check_new(id_: str, label: str, reference: Reference) -> None:
     if re.fullmatch(ID_PATTERN, id_) is None:
         hint = "letters, digits, dot, dash and underscore, at most 128, the first a letter or digit"
         raise UsageError("add", repr(id_), "not a possible id", hint=hint)
-    if re.fullmatch(LABEL_PATTERN, label) is None or re.search("[\ud800-\udfff]", label):  # bytes that are no UTF-8
-        raise UsageError("add", id_, f"not a possible label: {label!r}", hint="at most 100 printable characters")
+    check_label(id_, label)
     if not reference.prints:
         blank = (
             f"all {reference.frames_seen} frames are black, flat or fading" if reference.frames_seen else "no frames"
@@ -165,6 +176,12 @@ def check_new(id_: str, label: str, reference: Reference) -> None:
         raise UsageError("add", id_, "its reference has impossible values")
 
 
+def check_label(id_: str, label: str) -> None:
+    """Raises UsageError for a label that cannot be written."""
+    if re.fullmatch(LABEL_PATTERN, label) is None or re.search("[\ud800-\udfff]", label):  # bytes that are no UTF-8
+        raise UsageError("label", id_, f"not a possible label: {label!r}", hint="at most 100 printable characters")
+
+
 def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Reference]], *, number: int) -> SegmentRef:
     """Write (id, label, reference) of one or more items as a new segment in `directory`, durably. No `number` is used
     twice in a library. Raises OSError, and then leaves nothing that anybody reads.
@@ -172,14 +189,21 @@ def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Refe
     codes, places = _arrays([reference for _, _, reference in references])
     local = local_features.from_references([reference.frames for _, _, reference in references])
     spans, pictures = thumbnails.from_references([reference.frames for _, _, reference in references])
+    items = tuple(SegmentItem(id=id_, label=label, kind=ref.kind.value) for id_, label, ref in references)
+    return write_contents(directory, Contents(items, codes, places, local, spans, pictures), number=number)
+
+
+def write_contents(directory: Path, contents: Contents, *, number: int) -> SegmentRef:
+    """As write_segment, of what is arrays already."""
+    codes, local = contents.codes, contents.local
     files = {
         INDEX: faiss_flat.to_bytes(codes),
-        PLACES: _array_bytes(places),
+        PLACES: _array_bytes(contents.places),
         FEATURE_INDEX: faiss_flat.to_bytes(local.codes),
         FEATURES: _array_bytes(local.rows),
         FRAMES: _array_bytes(local.frames),
-        SPANS: _array_bytes(spans),
-        PICTURES: pictures,
+        SPANS: _array_bytes(contents.spans),
+        PICTURES: contents.pictures,
     }
     manifest = Manifest.model_validate(
         {
@@ -187,7 +211,7 @@ def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Refe
             "looks": len(codes),
             "features": len(local.rows),
             "frames": len(local.frames),
-            "items": tuple({"id": id_, "label": label, "kind": ref.kind.value} for id_, label, ref in references),
+            "items": contents.items,
             "files": {
                 name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
             },
@@ -196,6 +220,9 @@ def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Refe
         }
     )
     document = manifest.model_dump_json(indent=1).encode()
+    if len(document) > _MOST_MANIFEST_BYTES:
+        problem = f"{len(contents.items)} items are more than one segment names"
+        raise LibraryError("write segment", directory, problem, hint="add them in several batches")
     digest = _sha256(document)
     ref = SegmentRef(f"{number:08d}-{digest[:12]}", digest)
     publish_directory(directory / ref.id, {**files, MANIFEST: document})

@@ -1,9 +1,10 @@
 """What a worker matches against: everything live, in memory, checked, immutable, safe for any number of threads.
 
-Reads `current.json` and the segments that it names; needs no write permission and no SQLite.
+Reads `current.json` and the segments that it names; needs no write permission and no SQLite. It is searched in a few
+shards, see shard.py; the next version takes them over, and reads and indexes what is new.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,15 +15,13 @@ from numpy.typing import NDArray
 from streamguard.core import pdq
 from streamguard.core.rules import Rules
 from streamguard.errors import FingerprintError, LibraryDamaged, LibraryUntrusted
-from streamguard.library import canaries, local_features
-from streamguard.library.canaries import Part
+from streamguard.library import canaries
 from streamguard.library.ed25519 import Trust
-from streamguard.library.faiss_flat import Hits
+from streamguard.library.feature_votes import FeatureVotes, Footage
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, read_live_set
-from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatures
-from streamguard.library.pdq_index import PdqIndex
-from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
-from streamguard.library.thumbnails import Album
+from streamguard.library.local_features import Asset
+from streamguard.library.segments import SegmentRef
+from streamguard.library.shard import Mask, Part, Shard, read_part, ref_of
 from streamguard.spare_memory import give_back
 from streamguard.types import (
     DIHEDRAL_VIEWS,
@@ -42,8 +41,18 @@ MOST_PLACES = 4
 MOST_CANDIDATES = 256
 """However hostile the picture or degenerate the library, this is the most that one search returns."""
 
+TAIL_ROWS = 1 << 15
+"""What is new is indexed with the newest shard, up to so many looks and features: that takes 50 ms at most."""
+
+MOST_SHARDS = 3
+"""More are put together, see `tidied`."""
+
+_FOR_THE_FIRST = 4
+"""All other shards join the first one when they are a quarter of its size; and what is off in one is left out when it
+is a quarter of it."""
+
 _VIEWS = len(View)
-_LOADS_TRIED = 3
+_LOADS_TRIED = 10
 
 
 class Trial(Protocol):
@@ -64,16 +73,55 @@ class Demands:
 NO_DEMANDS = Demands()
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """One segment's live looks and features; `places["item"]` counts `assets`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Served:
+    """A shard, and what of it is live in one version. `assets` have the labels of now; `live` None: all are."""
 
+    shard: Shard
+    segments: Mapping[SegmentRef, LiveSegment]
+    live: Mask | None
     assets: tuple[Asset, ...]
-    codes: Codes
-    places: Places
-    place_numbers: NDArray[np.uint32]
-    local: LocalFeatures
-    album: Album
+    items: int
+    looks: int
+    features: int
+
+    @classmethod
+    def of(cls, shard: Shard, segments: Mapping[SegmentRef, LiveSegment]) -> "Served":
+        """Of the shard what these segments have live."""
+        mask = np.zeros(len(shard.assets), np.bool_)
+        assets = None
+        for ref, segment in segments.items():
+            span = shard.spans[ref]
+            mask[span.first : span.stop] = True
+            mask[shard.numbers(ref, (id_ for id_ in segment.off if id_ not in span.absent))] = False
+            for id_, label in segment.new_labels.items():
+                assets = list(shard.assets) if assets is None else assets
+                for number in shard.numbers(ref, (id_,)):
+                    assets[number] = replace(assets[number], label=label)
+        live = None if mask.all() else mask
+        looks_of = shard.looks_of if live is None else shard.looks_of[live]
+        features_of = shard.features_of if live is None else shard.features_of[live]
+        return cls(
+            shard=shard,
+            segments=segments,
+            live=live,
+            assets=shard.assets if assets is None else tuple(assets),
+            items=int(mask.sum()),
+            looks=int(looks_of.sum()),
+            features=int(features_of.sum()),
+        )
+
+    @property
+    def dead_rows(self) -> int:
+        return self.shard.rows - self.looks - self.features
+
+    def is_live(self, number: int) -> bool:
+        return self.live is None or bool(self.live[number])
+
+    def covers(self, segment: LiveSegment) -> bool:
+        """Whether all that is live of a segment is in the shard."""
+        span = self.shard.spans.get(ref_of(segment))
+        return span is not None and (not span.absent or span.absent.issubset(segment.off))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,16 +130,19 @@ class Snapshot:
 
     version: str
     created_unix_s: float
-    assets: tuple[Asset, ...]
-    _index: PdqIndex = field(repr=False)
-    _places: Places = field(repr=False)
-    _place_numbers: NDArray[np.uint32] = field(repr=False)
-    _local: FeatureSearch = field(repr=False)
-    _spans: dict[LiveSegment, tuple[slice, slice]] = field(repr=False)
-    _segments: dict[LiveSegment, LocalFeatures] = field(repr=False)
-    _albums: dict[LiveSegment, Album] = field(repr=False)
+    served: tuple[Served, ...] = field(repr=False)
+    _votes: FeatureVotes = field(repr=False)
     rules: Rules | None = None
     """The rule that was fitted for this library; `watch.SnapshotHolder` fills it in."""
+
+    @classmethod
+    def of(cls, live: LiveSet, served: Sequence[Served]) -> "Snapshot":
+        """What these shards serve."""
+        return cls(live.version, live.changed_unix_s, tuple(served), _votes_of(served))
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        return tuple(asset for one in self.served for n, asset in enumerate(one.assets) if one.is_live(n))
 
     @property
     def generation(self) -> int:
@@ -100,33 +151,35 @@ class Snapshot:
 
     @property
     def items(self) -> int:
-        return len(self.assets)
+        return sum(one.items for one in self.served)
 
     @property
     def looks(self) -> int:
-        return self._index.rows
+        return sum(one.looks for one in self.served)
 
     @property
     def features(self) -> int:
-        return len(self._local.rows)
+        return sum(one.features for one in self.served)
 
     @property
     def bytes_in_memory(self) -> int:
-        # The features stand here twice: once as they were read, for the next snapshot, and once in the index.
-        local = self._local.nbytes + sum(part.nbytes for part in self._segments.values())
-        local += sum(album.spans.nbytes for album in self._albums.values())
-        return self._index.nbytes + self._places.nbytes + self._place_numbers.nbytes + local
+        # The features' codes stand here twice: once as they were read, for the next shard, and once in the index.
+        masks = sum(one.live.nbytes for one in self.served if one.live is not None)
+        return masks + sum(one.shard.nbytes for one in self.served)
 
     def vote(self, features: Features, *, closely: bool = True) -> tuple[Votes, ...]:
         """The frames that a stream's local features look like, the most likely first; at most 8. Not `closely`: for a
         stream that has shown nothing, at a third of the cost where it goes on so.
         """
-        return self._local.vote(features, self.assets, closely=closely)
+        return self._votes.vote(features, closely=closely)
 
     def picture(self, asset: AssetId, place: Place) -> bytes:
         """A thumbnail of known footage at a place of it, read from disk; empty where there is none."""
-        pictures = (album.picture(asset, place) for album in self._albums.values() if asset in album.items)
-        return next((picture for picture in pictures if picture), b"")
+        for one in self.served:
+            for number in filter(one.is_live, one.shard.with_id(asset)):
+                spans = one.shard.spans.values()
+                return next(span.album for span in spans if span.first <= number < span.stop).picture(asset, place)
+        return b""
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:
         """Looks within the radius of any print of good quality, seen in any of the 16 views; nearest first.
@@ -136,25 +189,22 @@ class Snapshot:
         telling = [look for look in prints if look.quality >= pdq.MIN_QUALITY]
         if not telling or not self.looks:
             return ()
-        hits = self._index.within(_queries(telling), radius_bits=radius_bits)
-        if not len(hits.rows):
-            return ()
-        queries = np.repeat(np.arange(len(hits.starts) - 1), np.diff(hits.starts))
-        items = self._places["item"][hits.rows].astype(np.int64)
-        kept = _nearest(hits, queries, items=items, places=self._place_numbers[hits.rows].astype(np.int64))
+        hits = _hits(self.served, _queries(telling), radius_bits=radius_bits)
         return tuple(
             self._candidate(
+                self.served[int(hits.owners[hit])],
                 int(hits.rows[hit]),
-                query=int(queries[hit]),
-                region=telling[int(queries[hit]) // _VIEWS].region,
+                query=int(hits.queries[hit]),
+                region=telling[int(hits.queries[hit]) // _VIEWS].region,
                 distance_bits=int(hits.distances_bits[hit]),
             )
-            for hit in kept
+            for hit in _nearest(hits)
         )
 
-    def _candidate(self, row: int, *, query: int, region: Region, distance_bits: int) -> Candidate:
-        place = self._places[row]
-        asset = self.assets[int(place["item"])]
+    @staticmethod
+    def _candidate(one: Served, row: int, /, *, query: int, region: Region, distance_bits: int) -> Candidate:
+        place = one.shard.places[row]
+        asset = one.assets[int(place["item"])]
         return Candidate(
             asset=asset.id,
             label=asset.label,
@@ -165,19 +215,6 @@ class Snapshot:
             region=region,
             distance_bits=distance_bits,
         )
-
-    def _parts(self) -> dict[LiveSegment, _Loaded]:
-        """Its segments, for the next snapshot: no need to read and check them again."""
-        codes = self._index.codes()
-        parts = {}
-        for segment, (rows, assets) in self._spans.items():
-            places = self._places[rows].copy()
-            places["item"] -= assets.start
-            # Places of a segment are numbered from its first row's number on: see _load.
-            numbers = self._place_numbers[rows] - rows.start
-            local, album = self._segments[segment], self._albums[segment]
-            parts[segment] = _Loaded(self.assets[assets], codes[rows], places, numbers, local, album)
-        return parts
 
 
 def load_snapshot(library: Path, *, previous: Snapshot | None = None, demands: Demands = NO_DEMANDS) -> Snapshot:
@@ -193,17 +230,50 @@ def load_snapshot(library: Path, *, previous: Snapshot | None = None, demands: D
             raise
         hint = f"what to do: streamguard library verify --library {library}"
         raise LibraryDamaged(error.operation, error.subject, error.problem, hint=hint) from error
-    give_back()  # what loading took: 72 MiB with a million looks
+    if previous is None:
+        give_back()  # what loading took: 72 MiB with a million looks
     return loaded
 
 
+def untidy_from(snapshot: Snapshot) -> int | None:
+    """From which shard on they should be put together; None: they are good as they are."""
+    sizes = [one.shard.rows for one in snapshot.served]
+    later = sum(sizes[1:])
+    if later > TAIL_ROWS and later * _FOR_THE_FIRST > sizes[0]:
+        return 0
+    for number, one in enumerate(snapshot.served):
+        if one.dead_rows * _FOR_THE_FIRST > max(one.shard.rows, TAIL_ROWS):
+            return number
+    return 1 if len(sizes) > MOST_SHARDS else None
+
+
+def tidied(snapshot: Snapshot, *, first: int) -> Snapshot:
+    """The same version with the shards from the `first` on put together. Takes seconds where they are large.
+
+    Raises LibraryDamaged where what came of it does not find what it must.
+    """
+    kept, rest = snapshot.served[:first], snapshot.served[first:]
+    segments = {ref: segment for one in rest for ref, segment in one.segments.items()}
+    parts = [one.shard.part(one.live) for one in rest]
+    shard = Shard.over(parts)
+    _ask(Path(), shard, _laid_out(shard, parts, [next(iter(one.segments.values())) for one in rest]))
+    served = (*kept, Served.of(shard, segments))
+    return replace(snapshot, served=served, _votes=_votes_of(served))
+
+
+def _votes_of(served: Sequence[Served]) -> FeatureVotes:
+    with_features = [one for one in served if one.features]
+    return FeatureVotes.over([Footage(one.shard.features, one.assets, one.live) for one in with_features])
+
+
 def _load_live(library: Path, previous: Snapshot | None, demands: Demands) -> Snapshot:
+    read: dict[LiveSegment, Part] = {}
     for tried in range(1, _LOADS_TRIED + 1):
         live = read_live_set(library, trust=demands.trust)
         if demands.trust is not None and previous is not None:
             _check_not_older(library, live, previous)
         try:
-            return _load(library, live, previous, trial=demands.trial)
+            return _load(library, live, previous=previous, read=read, trial=demands.trial)
         except (FileNotFoundError, NotADirectoryError) as error:
             # A writer may have removed a segment while we were reading; then current.json is a new one.
             if tried == _LOADS_TRIED or read_live_set(library).version == live.version:
@@ -223,107 +293,100 @@ def _check_not_older(library: Path, live: LiveSet, previous: Snapshot) -> None:
     raise LibraryUntrusted("load library", library / CURRENT, problem, hint=hint)
 
 
-def _load(library: Path, live: LiveSet, previous: Snapshot | None, *, trial: Trial | None) -> Snapshot:
-    known = {} if previous is None else previous._parts()  # noqa: SLF001  (this module's own class)
-    if trial is not None:
-        tried = {_ref(segment) for segment in known}  # with other items off it was the same
-        trial(library / SEGMENTS, [ref for ref in map(_ref, live.segments) if ref not in tried])
-    parts = [known.get(segment) or _read(library, segment) for segment in live.segments]
-    assets: list[Asset] = []
-    rows = 0
-    looks = sum(len(part.codes) for part in parts)
-    codes = np.empty((looks, PDQ_BYTES), np.uint8)
-    places = np.empty(looks, PLACE)
-    numbers = np.empty(looks, np.uint32)
-    spans = {}
-    local = []
-    for segment, part in zip(live.segments, parts, strict=True):
-        span = slice(rows, rows + len(part.codes))
-        spans[segment] = span, slice(len(assets), len(assets) + len(part.assets))
-        codes[span] = part.codes
-        places[span] = part.places
-        places["item"][span] += len(assets)
-        # A segment has at most as many places as rows, so numbers of different segments never meet.
-        numbers[span] = part.place_numbers
-        numbers[span] += rows
-        rows = span.stop
-        local.append((part.local, len(assets)))
-        assets.extend(part.assets)
-    if len({asset.id for asset in assets}) != len(assets):
-        raise LibraryDamaged("load library", library, "two live items have one id")
-    index, search = PdqIndex.over(codes), FeatureSearch.over(local_features.joined(local))
+def _load(
+    library: Path, live: LiveSet, *, previous: Snapshot | None, read: dict[LiveSegment, Part], trial: Trial | None
+) -> Snapshot:
+    """`read`: what was read for an earlier try."""
+    before = () if previous is None else previous.served
+    served_by: list[dict[SegmentRef, LiveSegment]] = [{} for _ in before]
+    fresh = []
+    for segment in live.segments:
+        owner = next((n for n in reversed(range(len(before))) if before[n].covers(segment)), None)
+        if owner is None:
+            fresh.append(segment)
+        else:
+            served_by[owner][ref_of(segment)] = segment
+    _read(library, fresh, read, known=before, trial=trial)
+    served = [
+        one if one.segments == segments else Served.of(one.shard, segments)
+        for one, segments in zip(before, served_by, strict=True)
+        if segments
+    ]
+    served = _with(library, served, {segment: read[segment] for segment in fresh})
+    _check_distinct(library, served, known=before)
+    return Snapshot.of(live, served)
+
+
+def _read(
+    library: Path,
+    fresh: Sequence[LiveSegment],
+    read: dict[LiveSegment, Part],
+    *,
+    known: Sequence[Served],
+    trial: Trial | None,
+) -> None:
+    if trial is not None:  # with other items off it was the same
+        refs = [ref_of(segment) for segment in fresh if segment not in read]
+        trial(library / SEGMENTS, [ref for ref in refs if not any(ref in one.shard.spans for one in known)])
+    for segment in fresh:
+        read[segment] = read.get(segment) or read_part(library, segment)
+
+
+def _with(library: Path, served: list[Served], fresh: Mapping[LiveSegment, Part]) -> list[Served]:
+    """With segments that are new: in the newest shard while it is small, else in one of their own. It is asked for what
+    it must know.
+    """
+    if not fresh:
+        return served
+    parts = list(fresh.values())
+    segments: dict[SegmentRef, LiveSegment] = {}
+    if served and served[-1].shard.rows + sum(part.rows for part in parts) <= TAIL_ROWS:
+        last = served[-1]
+        served, segments = served[:-1], dict(last.segments)
+        parts = [last.shard.part(last.live), *parts]
+    shard = Shard.over(parts)
+    asked = _laid_out(shard, parts, [None] * (len(parts) - len(fresh)) + list(fresh))
+    _ask(library, shard, asked)
+    return [*served, Served.of(shard, segments | {ref_of(segment): segment for segment in fresh})]
+
+
+def _laid_out(shard: Shard, parts: Sequence[Part], names: Sequence[LiveSegment | None]) -> list[canaries.Part]:
+    """Where each part lies in the shard; those without a name are left out."""
+    found = []
+    item = look = feature = 0
+    for part, name in zip(parts, names, strict=True):
+        arrays = part.arrays
+        if name is not None:
+            ids = [asset.id for asset in shard.assets[item : item + len(part.assets)]]
+            found.append(canaries.Part(name, ids, arrays.codes, arrays.places, look, arrays.local.codes, feature))
+        item, look = item + len(part.assets), look + len(arrays.codes)
+        feature += len(arrays.local.codes)
+    return found
+
+
+def _ask(library: Path, shard: Shard, asked: Sequence[canaries.Part]) -> None:
     canaries.check_answers(
         library,
-        [part for part in _laid_out(live, parts) if part.segment not in known],
-        index=index,
-        search=search,
-        named=places["item"],
-        ids=[asset.id for asset in assets],
-    )
-    return Snapshot(
-        version=live.version,
-        created_unix_s=live.changed_unix_s,
-        assets=tuple(assets),
-        _index=index,
-        _places=places,
-        _place_numbers=numbers,
-        _local=search,
-        _spans=spans,
-        _segments={segment: part.local for segment, part in zip(live.segments, parts, strict=True)},
-        _albums={segment: part.album for segment, part in zip(live.segments, parts, strict=True)},
+        asked,
+        index=shard.index,
+        search=shard.features,
+        named=shard.places["item"],
+        ids=[asset.id for asset in shard.assets],
     )
 
 
-def _laid_out(live: LiveSet, parts: Sequence[_Loaded]) -> Iterator[Part]:
-    """One after another, as in the version's arrays."""
-    look = feature = 0
-    for segment, part in zip(live.segments, parts, strict=True):
-        ids = [asset.id for asset in part.assets]
-        yield Part(segment, ids, part.codes, part.places, look, part.local.codes, feature)
-        look += len(part.codes)
-        feature += len(part.local.codes)
-
-
-def _ref(segment: LiveSegment) -> SegmentRef:
-    return SegmentRef(segment.id, segment.manifest_sha256)
-
-
-def _read(library: Path, live: LiveSegment) -> _Loaded:
-    segment = read_segment(library / SEGMENTS, _ref(live))
-    off = set(live.off)
-    on = [number for number, item in enumerate(segment.items) if item.id not in off]
-    renumbered = np.full(len(segment.items), -1, dtype=np.int64)
-    renumbered[on] = np.arange(len(on))
-    codes, places = segment.codes, segment.places
-    if off:
-        kept = renumbered[places["item"]] >= 0
-        codes, places = codes[kept], places[kept]
-        places["item"] = renumbered[places["item"]]
-    items = [segment.items[number] for number in on]
-    assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in items)
-    local = segment.local.of_items(renumbered)
-    # The id of an item that was removed may name other footage by now, in another segment.
-    album = replace(segment.album, items={id_: n for id_, n in segment.album.items.items() if id_ not in off})
-    return _Loaded(assets, codes, places, _numbered(places), local, album)
-
-
-def _numbered(places: Places) -> NDArray[np.uint32]:
-    """For each look a number of its place, from 0, the same for all looks of that place (with and without bars)."""
-    columns = [places[name] for name in ("to_us", "from_us", "item")]
-    later, same = np.zeros(max(len(places) - 1, 0), bool), np.ones(max(len(places) - 1, 0), bool)
-    for column in columns:
-        equal = column[1:] == column[:-1]
-        later = (column[1:] > column[:-1]) | (equal & later)
-        same &= equal
-    numbers = np.zeros(len(places), np.uint32)
-    if (later | same).all():  # as nearly always, and ten million take seconds to sort
-        numbers[1:] = np.cumsum(later, dtype=np.uint32)
-        return numbers
-    keys = np.stack([column.astype(np.int64) for column in reversed(columns)])
-    order = np.lexsort(keys)
-    new = (np.diff(keys[:, order], axis=1) != 0).any(axis=0)
-    numbers[order[1:]] = np.cumsum(new)
-    return numbers
+def _check_distinct(library: Path, served: Sequence[Served], *, known: Sequence[Served]) -> None:
+    """A kill must name its reference without doubt. Of what is `known` to be so only the rest is looked at."""
+    for number, one in enumerate(served):
+        if any(one is old for old in known):
+            continue
+        for other in (*served[:number], *served[number + 1 :]):
+            for asset in filter(one.is_live, one.shard.ids.shared(other.shard.ids)):
+                if any(map(other.is_live, other.shard.with_id(one.assets[asset].id))):
+                    raise LibraryDamaged("load library", library, "two live items have one id")
+        for asset in filter(one.is_live, one.shard.ids.twins()):
+            if sum(map(one.is_live, one.shard.with_id(one.assets[asset].id))) > 1:
+                raise LibraryDamaged("load library", library, "two live items have one id")
 
 
 def _queries(prints: list[Fingerprint]) -> Codes:
@@ -335,14 +398,42 @@ def _queries(prints: list[Fingerprint]) -> Codes:
     return np.concatenate([upright, ~upright], axis=1).reshape(-1, PDQ_BYTES)
 
 
-def _nearest(
-    hits: Hits, queries: NDArray[np.int64], *, items: NDArray[np.int64], places: NDArray[np.int64]
-) -> NDArray[np.int64]:
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    """A line a hit: in which shard, which row of it, of which query, how far; items and places counted over shards."""
+
+    owners: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    queries: NDArray[np.int64]
+    distances_bits: NDArray[np.int64]
+    items: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
+def _hits(served: Sequence[Served], queries: Codes, *, radius_bits: int) -> _Hits:
+    lines: list[tuple[NDArray[np.int64], ...]] = []
+    first_item = first_place = 0
+    for owner, one in enumerate(served):
+        hits = one.shard.within(queries, radius_bits=radius_bits, live=one.live)
+        asked = np.repeat(np.arange(len(queries)), np.diff(hits.starts))
+        items = one.shard.places["item"][hits.rows].astype(np.int64) + first_item
+        places = one.shard.place_numbers[hits.rows].astype(np.int64) + first_place
+        lines.append((np.full(len(asked), owner), hits.rows, asked, hits.distances_bits, items, places))
+        first_item += len(one.assets)
+        # A shard has at most as many places as rows, so numbers of different shards never meet.
+        first_place += one.shard.index.rows
+    return _Hits(*map(np.concatenate, zip(*lines, strict=True)))
+
+
+def _nearest(hits: _Hits) -> NDArray[np.int64]:
     """Which hits to keep, nearest first: of each place the nearest look, of each query and item the nearest places."""
-    order = np.lexsort((places, queries, hits.distances_bits))
+    if not len(hits.rows):
+        return np.empty(0, np.int64)
+    order = np.lexsort((hits.places, hits.queries, hits.distances_bits))
     # np.unique keeps the first of each, which is the nearest, as the order is by distance.
-    order = order[np.sort(np.unique(np.stack([queries, places])[:, order], axis=1, return_index=True)[1])]
-    groups = np.stack([queries, items])[:, order]
+    both = np.stack([hits.queries, hits.places])[:, order]
+    order = order[np.sort(np.unique(both, axis=1, return_index=True)[1])]
+    groups = np.stack([hits.queries, hits.items])[:, order]
     by_group = np.lexsort((np.arange(len(order)), groups[1], groups[0]))
     new = np.ones(len(order), dtype=bool)
     new[1:] = (np.diff(groups[:, by_group], axis=1) != 0).any(axis=0)

@@ -1,10 +1,11 @@
-"""The library as writers and people see it: every change is one durable step.
+"""The library as writers and people see it: every change is one durable step, with a line in the history.
 
 A segment is written beside, synced and renamed; then the catalogue's transaction; then `current.json`. Killed at any
 point, the library is whole: what was not published yet is published by the next writer, what nothing uses is removed.
 """
 
 import dataclasses
+import math
 import os
 import re
 import shutil
@@ -16,15 +17,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, UsageError
-from streamguard.library import inspection
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, UsageError, one_line
+from streamguard.library import changes, inspection, merging
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState, NewItem
+from streamguard.library.changes import Change, Origin
 from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
 from streamguard.library.ed25519 import Signer
+from streamguard.library.holdings import held, rows_of
 from streamguard.library.inspection import Problem
 from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
-from streamguard.library.segments import SEGMENT_PATTERN, check_new, write_segment
+from streamguard.library.rollback import RolledBack, roll_back
+from streamguard.library.segments import SEGMENT_PATTERN, check_label, check_new, write_segment
 from streamguard.types import Reference
+
+KEPT_S = 7 * 86_400.0
+"""For so long what was removed can come back by a rollback."""
 
 _LOCK_WAIT_S = 10.0
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
@@ -52,11 +59,18 @@ class Library:
     """Open one with `Library.open`, and close it. Locks only while it writes, so that a long `add` keeps nobody out."""
 
     def __init__(
-        self, path: Path, catalogue: Catalogue, *, clock: Callable[[], float], signer: Signer | None = None
+        self,
+        path: Path,
+        catalogue: Catalogue,
+        *,
+        clock: Callable[[], float],
+        origin: Origin = Origin(),  # noqa: B008 - it is frozen
+        signer: Signer | None = None,
     ) -> None:
         self._path = path
         self._catalogue = catalogue
         self._clock = clock
+        self._origin = origin
         self._signer = signer
 
     @classmethod
@@ -67,9 +81,11 @@ class Library:
         create: bool = False,
         read_only: bool = False,
         clock: Callable[[], float] = time.time,
+        origin: Origin | None = None,
         signer: Signer | None = None,
     ) -> Self:
-        """For writing it first finishes what a killed writer left; `create` makes the library when there is none. Each
+        """For writing it first finishes what a killed writer left; `create` makes the library when there is none.
+        `origin` is what its history says of each change: the user of this process, where nobody is named. Each
         version is signed by `signer`.
 
         Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryLocked, LibraryError; UsageError or
@@ -83,8 +99,10 @@ class Library:
             Catalogue.open(path, create=False).close()  # raises: there is none
         with writer_lock(path, wait_s=_LOCK_WAIT_S):
             check_signer(path, signer)
-            library = cls(path, Catalogue.open(path, create=create), clock=clock, signer=signer)
+            catalogue = Catalogue.open(path, create=create)
+            library = cls(path, catalogue, clock=clock, origin=origin or changes.origin(), signer=signer)
             try:
+                catalogue.begin_history()
                 library._recover()
             except BaseException:
                 library.close()
@@ -126,9 +144,11 @@ class Library:
                 number = self._catalogue.generation() + 1
                 parts = [(item.id, item.label, reference) for item, reference in fresh]
                 ref = write_segment(self._path / SEGMENTS, parts, number=number)
-                now = self._clock()
-                with self._catalogue.change(now_unix_s=now):
-                    self._catalogue.add_segment(ref)
+                looks = sum(len(reference.prints) for _, reference in fresh)
+                features = sum(len(frame.features) for _, reference in fresh for frame in reference.frames)
+                with self._change("add", sources=[item.source for item, _ in fresh]) as now:
+                    size = rows_of(items=len(fresh), looks=looks, features=features)
+                    self._catalogue.add_segment(ref, looks=looks, rows=size)
                     for item, reference in fresh:
                         self._catalogue.add(item, reference, ref, now_unix_s=now)
         return tuple(self.item(item.id) for item, _ in fresh)
@@ -175,25 +195,58 @@ class Library:
         return self._set_state(id_, ItemState.LIVE, action="enable")
 
     def remove(self, id_: str) -> ItemRecord:
-        """Never searched again, and gone but for the catalogue's record that it was there; from the disk with the last
-        item of its segment. Its id and content may be added again.
+        """Searched no more, and gone but for the catalogue's record that it was there. Its id and content may be added
+        again. For KEPT_S it can come back by a rollback; then it leaves the disk when something else is changed.
         """
-        record = self._set_state(id_, ItemState.REMOVED, action="remove")
+        return self._set_state(id_, ItemState.REMOVED, action="remove")
+
+    def label(self, id_: str, label: str) -> ItemRecord:
+        """Call it something else, which may earn it another verdict. Raises UsageError, LibraryError."""
+        check_label(id_, label)
         with self._writing():
-            self._sweep()
-        return record
+            record = self.item(id_)
+            if record.label != label:
+                with self._change("label", detail=f"{record.label} -> {label}") as now:
+                    self._catalogue.set_label(record, label, now_unix_s=now)
+        return dataclasses.replace(record, label=label)
+
+    def changes(self, *, most: int | None = None, id_: str | None = None) -> tuple[Change, ...]:
+        """The library's history, the newest `most` of it, oldest first; with `id_` what has changed that item."""
+        number = None if id_ is None else self.item(id_).number
+        return self._catalogue.changes(most=most, item=number)
+
+    def roll_back(self, version: str, *, partly: bool = False) -> RolledBack:
+        """See rollback.roll_back."""
+        with self._writing():
+            return roll_back(
+                self._path, self._catalogue, version, partly=partly, origin=self._origin, now_unix_s=self._clock()
+            )
+
+    def compact(self, *, forget: bool = False) -> int:
+        """Merge all that is to be merged, as each change does after itself, and free what nothing needs; how many times
+        something was merged. `forget`: also what is kept for a rollback, at once and for good.
+
+        Lets others write between two steps. Raises LibraryDamaged, LibraryError.
+        """
+        merged = 0
+        while True:
+            with self._writing(merges=False):
+                done = self._merge_once(since_unix_s=math.inf, rewrite_share=0.0) if forget else self._merge_once()
+            if not done:
+                break
+            merged += 1
+        with self._writing(merges=False):
+            self._sweep(since_unix_s=math.inf if forget else None)
+        return merged
 
     def remove_all(self, ids: Sequence[str]) -> None:
         """As `remove`, for many in one step; those that are not there are passed over."""
         with self._writing():
             there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
             if there:
-                now = self._clock()
-                with self._catalogue.change(now_unix_s=now):
+                with self._change("remove") as now:
                     for record in there:
                         self._catalogue.set_state(record, ItemState.REMOVED, action="remove", now_unix_s=now)
-        with self._writing():
-            self._sweep()
 
     def verify(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""
@@ -239,20 +292,51 @@ class Library:
         with self._writing():
             record = self.item(id_)
             if record.state is not state:
-                now = self._clock()
-                with self._catalogue.change(now_unix_s=now):
+                with self._change(action) as now:
                     self._catalogue.set_state(record, state, action=action, now_unix_s=now)
         return dataclasses.replace(record, state=state)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """The lock, then what is done under it, then publishing. OSError becomes ours."""
+    def _change(self, action: str, *, detail: str = "", sources: Sequence[str] = ()) -> Iterator[float]:
+        """One step of the history; yields its time."""
+        now, origin = self._clock(), self._origin
+        if sources and not origin.source:
+            origin = dataclasses.replace(origin, source=_source_of(sources))
+        with self._catalogue.change(now_unix_s=now, action=action, detail=detail, origin=origin):
+            yield now
+
+    @contextmanager
+    def _writing(self, *, merges: bool = True) -> Iterator[None]:
+        """The lock, then what is done under it, then publishing, then merging. OSError becomes ours."""
         with writer_lock(self._path, wait_s=_LOCK_WAIT_S):
+            before = self._catalogue.generation()
             try:
                 yield
             except OSError as error:
                 raise library_error("write library", error.filename or self._path, error) from error
             self._publish()
+            if merges and self._catalogue.generation() != before:
+                # What was asked for is done by now. Where merging fails, the next change tries again: damage is for
+                # `verify` to tell, and a full disk for whoever adds more.
+                with suppress(LibraryError):
+                    self._merge_what_is_due()
+
+    def _merge_what_is_due(self) -> None:
+        while self._merge_once():
+            self._publish()
+        self._sweep()
+
+    def _merge_once(self, *, since_unix_s: float | None = None, rewrite_share: float = merging.REWRITE_SHARE) -> bool:
+        """Under the lock; what is merged is to be published, and swept after that."""
+        now = self._clock()
+        since_unix_s = now - KEPT_S if since_unix_s is None else since_unix_s
+        group = merging.next_merge(held(self._catalogue, since_unix_s=since_unix_s), rewrite_share=rewrite_share)
+        if group:
+            try:
+                merging.merge(self._path, self._catalogue, group, since_unix_s=since_unix_s, now_unix_s=now)
+            except OSError as error:
+                raise library_error("merge segments", error.filename or self._path, error) from error
+        return bool(group)
 
     def _publish(self) -> None:
         live = self._catalogue.live_set()
@@ -283,9 +367,10 @@ class Library:
             self._publish()
         self._sweep()
 
-    def _sweep(self) -> None:
-        """Under the lock: remove segments that no item uses, and those never finished."""
-        used = {ref.id for ref in self._catalogue.segments_in_use()}
+    def _sweep(self, *, since_unix_s: float | None = None) -> None:
+        """Under the lock: remove segments that no item needs, and those never finished."""
+        since_unix_s = self._clock() - KEPT_S if since_unix_s is None else since_unix_s
+        used = {one.ref.id for one in held(self._catalogue, since_unix_s=since_unix_s)}
         try:
             for folder in (self._path / SEGMENTS).iterdir():
                 name = folder.name.removeprefix(NEW_PREFIX)
@@ -293,6 +378,12 @@ class Library:
                     shutil.rmtree(folder)
         except OSError as error:
             raise library_error("clean up library", error.filename or self._path, error) from error
+
+
+def _source_of(sources: Sequence[str]) -> str:
+    """In a few words: one of them, or how many and the first."""
+    first = one_line(sources[0])[: changes.MOST_WORDS]
+    return first if len(sources) == 1 else f"{len(sources)} files, the first is {first}"
 
 
 def _make_room(path: Path) -> None:

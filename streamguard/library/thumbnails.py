@@ -105,3 +105,30 @@ class Album:
         except OSError:
             return b""
         return data if is_thumbnail(data) else b""
+
+
+def of_items(album: Album, on: NDArray[np.bool_]) -> tuple[NDArray[np.void], bytes]:
+    """(spans, pictures) of some of its items, numbered anew, each picture once. Raises OSError."""
+    spans = album.spans[on[album.spans["item"]]] if len(album.spans) else album.spans.copy()
+    if not len(spans):
+        return spans, b""
+    spans["item"] = (np.cumsum(on) - 1)[spans["item"]]
+    data = album.path.read_bytes()
+    each = np.stack([spans["start"], spans["bytes"].astype(np.uint64)])
+    (starts, sizes), numbers = np.unique(each, axis=1, return_inverse=True)
+    pictures = [data[start : start + size] for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
+    spans["start"] = (np.cumsum(sizes) - sizes)[numbers]
+    return spans, b"".join(pictures)
+
+
+def joined(albums: Sequence[tuple[NDArray[np.void], bytes]], items: Sequence[int]) -> tuple[NDArray[np.void], bytes]:
+    """One after another; `items`: how many each has."""
+    moved = [np.empty(0, SPAN)]
+    first = start = 0
+    for (spans, pictures), count in zip(albums, items, strict=True):
+        own = spans.copy()
+        own["item"] += first
+        own["start"] += start
+        moved.append(own)
+        first, start = first + count, start + len(pictures)
+    return np.concatenate(moved), b"".join(pictures for _, pictures in albums)

@@ -18,6 +18,7 @@ from streamguard.errors import (
 from streamguard.library.live_set import CURRENT
 from streamguard.library.rule_file import RULE, read_rules
 from streamguard.library.snapshot import NO_DEMANDS, Demands, Snapshot, load_snapshot
+from streamguard.library.tidying import Tidier
 
 _RETRY_S = 30.0
 _WRONG = (LibraryDamaged, LibraryUntrusted)
@@ -37,7 +38,12 @@ class SnapshotHolder:
     """The worker's library. One thread calls `refresh`; any thread reads `snapshot`, once for each thing it does."""
 
     def __init__(
-        self, path: Path, *, demands: Demands = NO_DEMANDS, clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        *,
+        demands: Demands = NO_DEMANDS,
+        clock: Callable[[], float] = time.monotonic,
+        tidier: Tidier | None = None,
     ) -> None:
         """Its trial is for what comes later: where there is nothing else to serve, nothing is won by it.
 
@@ -46,6 +52,7 @@ class SnapshotHolder:
         self._path = path
         self._demands = demands
         self._clock = clock
+        self._tidier = tidier or Tidier()
         self._mark, self._rule_mark = _mark(path / CURRENT), _mark(path / RULE)
         loaded = load_snapshot(path, demands=replace(demands, trial=None))
         self._snapshot = replace(loaded, rules=read_rules(path, trust=demands.trust))
@@ -69,12 +76,19 @@ class SnapshotHolder:
         """
         mark, rule_mark = _mark(self._path / CURRENT), _mark(self._path / RULE)
         is_retry = self._error is not None and self._clock() >= self._retry_at_s
-        if (mark, rule_mark) == (self._mark, self._rule_mark) and not is_retry:
-            return Refreshed(changed=False)
         served, fresh, error = self._snapshot, self._snapshot, None
-        if mark != self._mark or self._error is not None:
+        tidied = self._tidier.take()
+        if tidied is not None and tidied.version == served.version:
+            fresh = self._snapshot = replace(tidied, rules=served.rules)
+            tidied = None
+        if (mark, rule_mark) == (self._mark, self._rule_mark) and not is_retry and tidied is None:
+            self._tidier.offer(fresh)
+            return Refreshed(changed=False)
+        if mark != self._mark or self._error is not None or tidied is not None:
             try:
-                fresh = load_snapshot(self._path, previous=served, demands=self._demands)
+                # What is older than what serves is refused, whichever was put together.
+                before = fresh if tidied is None else replace(tidied, version=served.version)
+                fresh = load_snapshot(self._path, previous=before, demands=self._demands)
             except LibraryError as problem:
                 error = problem
         rules = served.rules
@@ -85,8 +99,9 @@ class SnapshotHolder:
                 error = error or problem
         self._mark, self._rule_mark = mark, rule_mark
         changed = fresh.version != served.version or rules != served.rules
-        if changed:
+        if changed or fresh is not served:
             self._snapshot = replace(fresh, rules=rules)
+        self._tidier.offer(self._snapshot)
         return Refreshed(changed=changed, error=self._news(error))
 
     def _news(self, error: LibraryError | None) -> LibraryError | None:

@@ -1,25 +1,33 @@
-"""Adds, disables and removes in a child that is killed at its n-th dealing with the disk, for every n there is.
+"""Changes a library in a child that is killed at its n-th dealing with the disk, for every n there is; of what has many
+and is much like another, for some of them: a merge has over 400.
 
 Run as a program by test_crashes: `python -m tests.library.kill_points DIR`. Prints how many points it killed at.
 A point is a file opened, synced, renamed, made or removed, or a statement given to SQLite.
 """
 
 import os
+import shutil
 import signal
 import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from streamguard.library.catalogue import Catalogue, ItemState
+from streamguard.library.holdings import held
+from streamguard.library.merging import FAN
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from tests.library.made import new_item, reference
 
 _EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
-_MOST_POINTS = 400
+_MOST_POINTS = 1000
+
+Live = frozenset[tuple[str, str]]
+"""(id, label) of what is searched."""
 
 
-class _Killer:
+class Killer:
     """Counts dealings with the disk, and kills this process at the one before which it should die."""
 
     def __init__(self, at: int) -> None:
@@ -72,11 +80,61 @@ def _remove(path: Path) -> None:
             library.remove("old")
 
 
+def _label(path: Path) -> None:
+    with Library.open(path) as library:
+        library.label("old", "another")
+
+
+def _merge(path: Path) -> None:
+    """The eighth of one size, after which all eight are merged."""
+    _add(path)
+
+
+def _roll_back(path: Path) -> None:
+    with Library.open(path) as library:
+        library.roll_back("1")
+
+
+def _nothing(path: Path) -> None:
+    Library.open(path, create=True).close()
+
+
+def _one(path: Path) -> None:
+    with Library.open(path, create=True) as library:
+        library.add(new_item("old"), reference(2))
+
+
+def _seven(path: Path) -> None:
+    _one(path)
+    with Library.open(path) as library:
+        for number in range(FAN - 2):
+            library.add(new_item(f"other-{number}"), reference(10 + number))
+
+
+def _changed(path: Path) -> None:
+    _one(path)
+    with Library.open(path) as library:
+        library.add(new_item("new"), reference(3))
+        library.remove("old")
+
+
+WORKS: tuple[tuple[Callable[[Path], None], Callable[[Path], None] | None, int], ...] = (
+    (_first, None, 1),
+    (_add, _one, 1),
+    (_disable, _one, 1),
+    (_remove, _one, 1),
+    (_label, _one, 3),
+    (_merge, _seven, 17),
+    (_roll_back, _changed, 3),
+)
+"""Each work, what comes before it, and how far it is from one point to the next."""
+
+
 def _killed_at(point: int, work: Callable[[Path], None], path: Path) -> bool:
     """Do the work in a forked child that dies at that point; False when it was done before."""
     child = os.fork()
     if child == 0:
-        _Killer(point).install()
+        Killer(point).install()
         work(path)
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -86,39 +144,58 @@ def _killed_at(point: int, work: Callable[[Path], None], path: Path) -> bool:
     return False
 
 
-def _check_whole(path: Path, work: Callable[[Path], None]) -> None:
+def _live(path: Path) -> Live:
+    return frozenset((asset.id, asset.label) for asset in load_snapshot(path).assets)
+
+
+def _check_whole(path: Path, work: Callable[[Path], None], *, before: Live, after: Live) -> None:
     """Whatever was there is there, readers see the old state or the new one, and the next writer gets through."""
     with Library.open(path, read_only=True) as library:
         damage = [problem for problem in library.verify() if problem.damage]
         assert not damage, damage
-        before = {item.id for item in library.items()}
-    seen = {asset.id for asset in load_snapshot(path).assets}
-    assert seen in ({"old"}, {"old", "new"}, {"new"}, set()), seen
+        items = {item.id for item in library.items()}
+    assert _live(path) in (before, after)
     with Library.open(path) as library:
         assert library.verify() == ()
-        assert {item.id for item in library.items()} == before
-        live = {item.id for item in library.items() if item.state.value == "live"}
-    assert {asset.id for asset in load_snapshot(path).assets} == live
-    used = {entry.name for entry in (path / "segments").iterdir()}
-    assert len(used) == len(before), (used, before)
-    assert not list(path.glob(".new-*"))
+        assert {item.id for item in library.items()} == items
+        live = {item.id for item in library.items() if item.state is ItemState.LIVE}
+    assert {id_ for id_, _ in _live(path)} == live
+    _check_swept(path)
     work(path)
+    assert _live(path) == after
+    with Library.open(path) as library:
+        assert library.verify() == ()
+    _check_swept(path)
+
+
+def _check_swept(path: Path) -> None:
+    """Nothing is there that nothing needs."""
+    catalogue = Catalogue.open(path, create=False)
+    needed = {one.ref.id for one in held(catalogue, since_unix_s=0.0)}
+    catalogue.close()
+    assert {entry.name for entry in (path / "segments").iterdir()} == needed
+    assert not list(path.glob(".new-*"))
 
 
 def main(base: Path) -> None:
     points = 0
-    for work in (_first, _add, _disable, _remove):
-        for point in range(_MOST_POINTS):
+    for work, prepare, step in WORKS:
+        template, done = base / f"{work.__name__}-template", base / f"{work.__name__}-done"
+        (prepare or _nothing)(template)
+        before = _live(template)
+        shutil.copytree(template, done)
+        work(done)
+        for point in range(0, _MOST_POINTS, step):
             path = base / f"{work.__name__}-{point}"
-            if work is not _first:
-                with Library.open(path, create=True) as library:
-                    library.add(new_item("old"), reference(2))
+            if prepare is not None:
+                shutil.copytree(template, path)
             if not _killed_at(point, work, path):
                 break
             points += 1
-            if work is _first:
-                _add(path)
-            _check_whole(path, work)
+            if prepare is None:
+                _first(path)
+            _check_whole(path, work, before=before, after=_live(done))
+            shutil.rmtree(path)
         else:
             raise AssertionError("never got through")
     print(points)  # noqa: T201  (a program of its own)

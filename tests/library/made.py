@@ -2,11 +2,12 @@
 
 import hashlib
 import random
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 from streamguard.core.evidence import PdqWeights
-from streamguard.library.catalogue import NewItem
+from streamguard.library.catalogue import CATALOGUE, NewItem
 from streamguard.library.store import Library
 from streamguard.types import (
     DIHEDRAL_VIEWS,
@@ -55,6 +56,17 @@ def library_of(path: Path, ids: str) -> tuple[Reference, ...]:
         for id_, made in zip(ids, references, strict=True):
             library.add(new_item(id_), made)
     return references
+
+
+def without_history(path: Path) -> None:
+    """The library as a StreamGuard left it that kept none."""
+    connection = sqlite3.connect(path / CATALOGUE)
+    with connection:
+        for table in ("changes", "effects", "written_labels", "sizes"):
+            connection.execute(f"DROP TABLE {table}")
+        for index in ("items_by_segment", "items_off"):
+            connection.execute(f"DROP INDEX {index}")
+    connection.close()
 
 
 def seen(code: bytes, *, view: View = View.UPRIGHT, quality: int = 90, region: Region = WHOLE_PICTURE) -> Fingerprint:

@@ -65,7 +65,7 @@ def test_one_that_cannot_be_written_keeps_all_out(tmp_path: Path) -> None:
 
 
 def test_items_of_one_segment_go_one_by_one(tmp_path: Path) -> None:
-    """Disabled or removed, one is not found any more and the others are; the segment goes with the last of them."""
+    """Disabled or removed, one is not found any more and the others are; the segment goes when all are forgotten."""
     with Library.open(tmp_path, create=True) as library:
         library.add_all([(new_item(id_), reference(ord(id_))) for id_ in "abc"])
         library.disable("a")
@@ -78,5 +78,6 @@ def test_items_of_one_segment_go_one_by_one(tmp_path: Path) -> None:
         assert library.item("a").state is ItemState.DISABLED
         assert _segments(tmp_path) == 2
         library.remove("a")
+        library.compact(forget=True)
         assert _segments(tmp_path) == 1
         assert library.verify() == ()

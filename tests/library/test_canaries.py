@@ -10,7 +10,7 @@ from streamguard.errors import LibraryDamaged
 from streamguard.library import local_features
 from streamguard.library.canaries import Part, check_answers
 from streamguard.library.chunk_tables import ChunkTables, Layout
-from streamguard.library.faiss_flat import MOST_HITS, Hits
+from streamguard.library.faiss_flat import MOST_HITS, Counts, Hits
 from streamguard.library.live_set import LiveSegment
 from streamguard.library.local_features import FeatureSearch, LocalFeatures
 from streamguard.library.pdq_index import PdqIndex
@@ -137,8 +137,8 @@ def test_some_of_very_many_are_asked_for() -> None:
     asked: list[int] = []
 
     class Counting(PdqIndex):
-        def within(self, queries: Codes, *, radius_bits: int) -> Hits:
-            hits = super().within(queries, radius_bits=radius_bits)
+        def within(self, queries: Codes, *, radius_bits: int, counts: Counts | None = None) -> Hits:
+            hits = super().within(queries, radius_bits=radius_bits, counts=counts)
             asked.extend(hits.rows.tolist())
             return hits
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from streamguard.errors import LibraryDamaged, LibraryError
 from streamguard.library import live_set as live_set_module
 from streamguard.library.durable import FORMAT
-from streamguard.library.live_set import CURRENT, LiveSegment, LiveSet, publish, read_live_set, to_bytes
+from streamguard.library.live_set import CURRENT, LiveSegment, LiveSet, publish, quoted, read_live_set, to_bytes
 
 _LIVE = LiveSet(
     generation=17,
@@ -42,6 +43,36 @@ def test_content_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / CURRENT).write_text(json.dumps(tree))
     with pytest.raises(LibraryDamaged, match="does not belong to its version"):
         read_live_set(tmp_path)
+
+
+def test_labels_go_along_whatever_is_in_them(tmp_path: Path) -> None:
+    """Those of items that were relabelled; brackets, commas and colons in them are no reason to refuse the file."""
+    labels = ["[[[[[[[[[[", "{:,}" * 25, "é" * 100, "", "two words", '"%41']
+    ids = tuple(f"item-{number}" for number in range(len(labels)))
+    segment = LiveSegment(
+        id="00000003-0123456789ab",
+        manifest_sha256="ab" * 32,
+        relabelled=ids,
+        labels=tuple(quoted(label) for label in labels),
+    )
+    live = LiveSet(generation=1, changed_unix_s=1.0, segments=(segment,) * 50)
+    publish(tmp_path, live)
+    assert read_live_set(tmp_path) == live
+    assert read_live_set(tmp_path).segments[7].new_labels == dict(zip(ids, labels, strict=True))
+
+
+def test_without_new_labels_the_file_is_as_it_always_was() -> None:
+    """So that versions have the names that they had, and an older worker reads it."""
+    (segment,) = json.loads(to_bytes(_LIVE))["segments"]
+    assert sorted(segment) == ["id", "manifest_sha256", "off"]
+    assert _LIVE.version == "17-a04022c5"
+
+
+@pytest.mark.parametrize("labels", [(), ("a", "b"), ("%1B[2J",), ("%0a",), ("x" * 101,)])
+def test_impossible_labels_are_refused(labels: tuple[str, ...]) -> None:
+    """One for each item, and nothing that drives a terminal."""
+    with pytest.raises(ValidationError):
+        LiveSegment(id="00000003-0123456789ab", manifest_sha256="ab" * 32, relabelled=("x",), labels=labels)
 
 
 def test_many_segments_with_many_items_off_are_read(tmp_path: Path) -> None:

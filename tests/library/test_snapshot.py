@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamguard.errors import FingerprintError, LibraryDamaged, LibraryFormatError, LibraryMissing
+from streamguard.library import snapshot as snapshot_module
 from streamguard.library.durable import FORMAT, replace_file
 from streamguard.library.faiss_flat import MOST_HITS
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, publish
 from streamguard.library.segments import write_segment
-from streamguard.library.snapshot import MOST_CANDIDATES, load_snapshot
+from streamguard.library.snapshot import MOST_CANDIDATES, load_snapshot, tidied
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Fingerprint, MediaKind, Place, Reference, ReferencePrint, Region, View
 from tests.library.made import RADIUS_BITS, flipped, library_of, new_item, reference, seen
@@ -220,6 +221,79 @@ def test_a_new_version_takes_over_what_it_knows(tmp_path: Path) -> None:
     assert [found.asset for found in after.search((seen(reference(7).prints[0].code),), radius_bits=RADIUS_BITS)] == [
         "d"
     ]
+
+
+def test_what_is_off_or_relabelled_is_not_read_again(tmp_path: Path) -> None:
+    """A worker masks it out, and calls it by its new name, though nothing of the segments is there any more."""
+    references = library_of(tmp_path, "abc")
+    snapshot = load_snapshot(tmp_path)
+    with Library.open(tmp_path) as library:
+        library.disable("a")
+        library.label("b", "other")
+    for path in (tmp_path / SEGMENTS).iterdir():
+        shutil.rmtree(path)
+    after = load_snapshot(tmp_path, previous=snapshot)
+    assert (after.items, after.looks) == (2, 20)
+    assert [
+        [(found.asset, found.label) for found in after.search((seen(ref.prints[5].code),), radius_bits=RADIUS_BITS)]
+        for ref in references
+    ] == [[], [("b", "other")], [("c", "test")]]
+    assert len(snapshot.search((seen(references[0].prints[5].code),), radius_bits=RADIUS_BITS)) == 1
+
+
+def test_shards_answer_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that took up each version by itself finds what one does that read the last, in the same order."""
+    monkeypatch.setattr(snapshot_module, "TAIL_ROWS", 40)
+    code = b"\x5a\x0f" * 16
+    followed = None
+    with Library.open(tmp_path, create=True) as library:
+        for number in range(30):
+            library.add(new_item(f"same-{number:02}"), _alike(flipped(code, number % 8), looks=5))
+            if number % 5 == 4:
+                library.disable(f"same-{number:02}")
+            followed = load_snapshot(tmp_path, previous=followed)
+    assert followed is not None
+    assert len(followed.served) > 2
+    read = load_snapshot(tmp_path)
+    looks = (seen(code), seen(flipped(code, 30)))
+    both = [one.search(looks, radius_bits=RADIUS_BITS) for one in (followed, read)]
+    assert len(both[0]) == 192
+    assert [one.distance_bits for one in both[0]] == [one.distance_bits for one in both[1]]
+    assert {(one.asset, one.view, one.distance_bits) for one in both[0]} == {
+        (one.asset, one.view, one.distance_bits) for one in both[1]
+    }
+    joined = tidied(followed, first=0)
+    assert len(joined.served) == 1
+    assert len(joined.search(looks, radius_bits=RADIUS_BITS)) == 192
+
+
+def test_what_is_off_crowds_out_nothing(tmp_path: Path) -> None:
+    """More equal looks than a search keeps, switched off, do not hide the one that is live."""
+    code = b"\x5a\x0f" * 16
+    with Library.open(tmp_path, create=True) as library:
+        library.add(new_item("many"), _alike(code, looks=MOST_HITS + 10))
+        library.add(new_item("one"), _alike(flipped(code, 3), looks=1))
+        snapshot = load_snapshot(tmp_path)
+        library.disable("many")
+    snapshot = load_snapshot(tmp_path, previous=snapshot)
+    (found,) = snapshot.search((seen(code),), radius_bits=RADIUS_BITS)
+    assert (found.asset, found.distance_bits) == ("one", 3)
+
+
+def test_a_live_item_of_one_id_in_a_new_segment_is_refused(tmp_path: Path) -> None:
+    """Also where the other one is in a shard that a worker has already, unless it is off there."""
+    path = tmp_path / "lib"
+    _, first = _multi_item(path, off=())
+    snapshot = load_snapshot(path)
+    ref = write_segment(path / SEGMENTS, [(AssetId("a"), "x", reference(8))], number=2)
+    second = LiveSegment(id=ref.id, manifest_sha256=ref.manifest_sha256)
+    publish(path, LiveSet(generation=2, changed_unix_s=1.0, segments=(first, second)))
+    with pytest.raises(LibraryDamaged, match="one id"):
+        load_snapshot(path, previous=snapshot)
+    off = LiveSegment(id=first.id, manifest_sha256=first.manifest_sha256, off=("a",))
+    publish(path, LiveSet(generation=3, changed_unix_s=1.0, segments=(off, second)))
+    after = load_snapshot(path, previous=snapshot)
+    assert sorted(asset.id for asset in after.assets) == ["a", "b", "c"]
 
 
 def test_no_library_is_told_from_a_damaged_one(tmp_path: Path) -> None:

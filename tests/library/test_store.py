@@ -69,7 +69,7 @@ def test_what_tells_nothing_about_when_is_marked(tmp_path: Path) -> None:
 
 
 def test_disable_enable_remove(tmp_path: Path) -> None:
-    """Disabled items can come back, removed ones are gone with their segment, and the catalogue remembers each step."""
+    """Disabled items can come back, removed ones are searched no more, and the catalogue remembers each step."""
     library_of(tmp_path / "lib", "abc")
     with Library.open(tmp_path / "lib") as library:
         assert library.disable("a").state is ItemState.DISABLED
@@ -80,12 +80,32 @@ def test_disable_enable_remove(tmp_path: Path) -> None:
         assert [action for _, action in library.history("a")] == ["add", "disable", "enable"]
         library.remove("b")
         assert _found(tmp_path / "lib") == {"a", "c"}
-        assert len(_segments(tmp_path / "lib")) == 2
         assert [item.id for item in library.items()] == ["a", "c"]
         assert [item.state for item in library.items(removed=True)][1] is ItemState.REMOVED
         assert library.verify() == ()
         with pytest.raises(UsageError, match="find item b"):
             library.enable("b")
+
+
+@pytest.mark.parametrize("label", ["terror", "", "a, b: [c] {d}", "é" * 100])
+def test_an_item_gets_another_label(tmp_path: Path, label: str) -> None:
+    """It counts in the next version, the catalogue says so, and the item's segment stays as it is."""
+    library_of(tmp_path / "lib", "ab")
+    before = _segments(tmp_path / "lib")
+    with Library.open(tmp_path / "lib") as library:
+        assert library.label("a", label).label == library.item("a").label == label
+        labels = {asset.id: asset.label for asset in load_snapshot(tmp_path / "lib").assets}
+        assert labels == {"a": label, "b": "test"}
+        assert library.verify() == ()
+        assert [action for _, action in library.history("a")] == ["add", "label"]
+        library.disable("a")
+        library.enable("a")
+        assert {asset.label for asset in load_snapshot(tmp_path / "lib").assets} == {label, "test"}
+        library.label("a", "test")
+        assert {asset.label for asset in load_snapshot(tmp_path / "lib").assets} == {"test"}
+        with pytest.raises(UsageError, match="find item c"):
+            library.label("c", "test")
+    assert _segments(tmp_path / "lib") == before
 
 
 def test_doing_it_twice_changes_nothing(tmp_path: Path) -> None:

@@ -117,11 +117,11 @@ def test_a_new_rule_counts_after_the_next_refresh(tmp_path: Path) -> None:
     library_of(tmp_path / "lib", "a")
     holder = SnapshotHolder(tmp_path / "lib")
     assert _rules(holder) is None
-    index = holder.snapshot._index
+    served = holder.snapshot.served
     write_rules(tmp_path / "lib", fitted_rules())
     assert holder.refresh() == Refreshed(changed=True)
     assert _rules(holder) == fitted_rules()
-    assert holder.snapshot._index is index
+    assert holder.snapshot.served is served
     assert holder.refresh() == Refreshed(changed=False)
     (tmp_path / "lib" / RULE).unlink()
     assert holder.refresh() == Refreshed(changed=True)

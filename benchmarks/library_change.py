@@ -1,0 +1,377 @@
+"""How long until a change of the library counts in every worker, and what look-ups wait meanwhile.
+
+A library of LOOKS codes that have nothing in common, 500 a film; READERS processes that follow it as a worker does,
+with a thread that looks for a newer version every --reload-every seconds, and look something up every 50 ms. One change
+after another, each at a moment of its own: footage is added, labelled, disabled, removed. A change counts in a reader
+when a look-up shows it; its time begins before the writer opens the library, as each command does.
+
+Then --adds items, one by one without a pause, while every look-up is timed.
+
+    python benchmarks/library_change.py [--looks 1000 1000000 10000000] [--readers 4] [--changes 100] [--adds 1000]
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the features are those of the tests
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the command does
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from benchmarks.pdq_lookup import FILM_LOOKS, film_of
+from streamguard.core.evidence import PdqWeights
+from streamguard.errors import LibraryError
+from streamguard.library.catalogue import Catalogue, NewItem
+from streamguard.library.live_set import SEGMENTS, read_live_set
+from streamguard.library.local_features import NONE
+from streamguard.library.segments import PLACE, Contents, SegmentItem, write_contents
+from streamguard.library.store import Library
+from streamguard.library.thumbnails import SPAN
+from streamguard.library.watch import SnapshotHolder
+from streamguard.types import (
+    PDQ_BYTES,
+    WHOLE_PICTURE,
+    AssetId,
+    Codes,
+    Fingerprint,
+    MediaKind,
+    Place,
+    Reference,
+    ReferenceFrame,
+    ReferencePrint,
+)
+from tests.made_features import made_features
+
+RADIUS_BITS = PdqWeights().radius_bits
+LOOK_EVERY_S = 0.05
+PROBE_EVERY_S = 0.02
+FILMS_A_SEGMENT = 600
+NEW_LOOKS = 60
+NEW_FRAMES = 6
+FEATURES_A_FRAME = 300
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Of look-ups, by the clock; `own`: without the time in which others had the cores."""
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+    most_ms: float
+    own_p99_ms: float
+    own_most_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.p50_ms:.1f}, {self.p99_ms:.1f}, {self.most_ms:.1f} ({self.own_most_ms:.1f}) ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds from a change to its effect, by all readers together."""
+
+    looks: int
+    changes: int
+    effect_p50_s: float
+    effect_p99_s: float
+    effect_max_s: float
+    write_p50_s: float
+    before: Times
+    during: Times
+    after: Times
+    adds: int
+    adds_s: float
+    lookups_failed: int
+    most_segments: int
+    segments_after: int
+    all_found_s: float
+
+
+def new_codes(number: int) -> Codes:
+    """Of the film that is added as this number."""
+    return np.random.default_rng(10_000 + number).integers(0, 256, (NEW_LOOKS, PDQ_BYTES), np.uint8)
+
+
+def new_film(number: int) -> Reference:
+    """Six seconds with local features."""
+    frames = tuple(
+        ReferenceFrame(
+            Place(at * 1_000_000, at * 1_000_000),
+            made_features(1000 * number + at, count=FEATURES_A_FRAME),
+            np.zeros(FEATURES_A_FRAME, np.uint8),
+        )
+        for at in range(NEW_FRAMES)
+    )
+    return replace(film_of(new_codes(number)), frames=frames)
+
+
+def item(name: str) -> NewItem:
+    return NewItem(AssetId(name), "new", f"/films/{name}.mp4", 1, hashlib.sha256(name.encode()).hexdigest())
+
+
+def shown(code: bytes) -> tuple[Fingerprint, ...]:
+    """A keyframe's prints, the picture as a whole and without its bars."""
+    rest = random.Random(code).randbytes(PDQ_BYTES * 7)  # noqa: S311  (repeatable, not secret)
+    codes = (code, *(rest[start : start + PDQ_BYTES] for start in range(0, len(rest), PDQ_BYTES)))
+    return (Fingerprint(WHOLE_PICTURE, 90, codes), Fingerprint(WHOLE_PICTURE, 90, codes[::-1]))
+
+
+def make_library(path: Path, looks: int) -> None:
+    """As bulk additions and merging leave it, made without decoding anything."""
+    rng = np.random.default_rng(looks)
+    Library.open(path, create=True).close()
+    catalogue = Catalogue.open(path, create=False)
+    size = FILM_LOOKS * FILMS_A_SEGMENT
+    for number, start in enumerate(range(0, looks, size), start=1):
+        count = min(size, looks - start)
+        add_segment(path, catalogue, rng.integers(0, 256, (count, PDQ_BYTES), np.uint8), number=number)
+    catalogue.close()
+    Library.open(path).close()
+
+
+def add_segment(path: Path, catalogue: Catalogue, codes: Codes, *, number: int) -> None:
+    """A segment of films of so many looks."""
+    places = np.zeros(len(codes), PLACE)
+    places["item"], places["nearest_elsewhere_bits"], places["quality"] = np.arange(len(codes)) // FILM_LOOKS, 100, 90
+    places["from_us"] = np.arange(len(codes)) % FILM_LOOKS * 100_000
+    places["to_us"] = places["from_us"] + 99_999
+    films = [item(f"film-{number}-{film}") for film in range(-(-len(codes) // FILM_LOOKS))]
+    items = tuple(SegmentItem(id=film.id, label=film.label, kind="video") for film in films)
+    contents = Contents(items, codes, places, NONE, np.empty(0, SPAN), b"")
+    ref = write_contents(path / SEGMENTS, contents, number=number)
+    look = ReferencePrint(Place(0, 99_999), bytes(PDQ_BYTES), 90, 100)
+    with catalogue.change(now_unix_s=1.0, action="add"):
+        catalogue.add_segment(ref, looks=len(codes), rows=len(codes))
+        for film, start in zip(films, range(0, len(codes), FILM_LOOKS), strict=True):
+            count = min(FILM_LOOKS, len(codes) - start)
+            made = Reference(MediaKind.VIDEO, count * 100_000, count, 0.0, (look,) * count)
+            catalogue.add(film, made, ref, now_unix_s=1.0)
+
+
+def queued_for_ms() -> float:
+    """How long this thread was ready to run so far, and others had the cores."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e6
+
+
+class Reader:
+    """A worker, as far as its library goes. `follow` runs in a thread of its own."""
+
+    def __init__(self, path: Path, *, reload_every_s: float) -> None:
+        self.holder = SnapshotHolder(path)
+        self.times_ms: list[tuple[float, float]] = []
+        self.failed = 0
+        self._reload_every_s = reload_every_s
+        self._over = threading.Event()
+        self._picture = made_features(7, count=FEATURES_A_FRAME)
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def _follow(self) -> None:
+        while not self._over.wait(self._reload_every_s):
+            error = self.holder.refresh().error
+            if error is not None:
+                self.failed += 1
+
+    def label_of(self, code: bytes) -> str | None:
+        """A keyframe's look-up; the label of what it shows, if that is known."""
+        began_s, queued_ms = time.perf_counter(), queued_for_ms()
+        snapshot = self.holder.snapshot
+        try:
+            found = snapshot.search(shown(code), radius_bits=RADIUS_BITS)
+            snapshot.vote(self._picture, closely=True)
+        except LibraryError:
+            self.failed += 1
+            return None
+        took_ms = (time.perf_counter() - began_s) * 1e3
+        self.times_ms.append((took_ms, max(0.0, took_ms - (queued_for_ms() - queued_ms))))
+        return found[0].label if found else None
+
+
+def read(path: Path, pipe: Connection, reload_every_s: float) -> None:
+    """A reader's process: does as it is told, until it is told to end."""
+    reader = Reader(path, reload_every_s=reload_every_s)
+    pipe.send("ready")
+    while True:
+        while not pipe.poll(LOOK_EVERY_S):
+            reader.label_of(bytes(PDQ_BYTES))
+        match pipe.recv():
+            case ("until", int(number), label):
+                code = new_codes(number)[NEW_LOOKS // 2].tobytes()
+                deadline_s = time.monotonic() + PATIENCE_S
+                while (is_so := reader.label_of(code) == label) is False and time.monotonic() < deadline_s:
+                    time.sleep(PROBE_EVERY_S)
+                pipe.send(time.monotonic() if is_so else float("inf"))
+            case "times":
+                pipe.send((reader.times_ms, reader.failed))
+                reader.times_ms = []
+            case _:
+                return
+
+
+def told(pipes: Sequence[Connection], order: object) -> list[object]:
+    for pipe in pipes:
+        pipe.send(order)
+    return [pipe.recv() for pipe in pipes]
+
+
+def change(path: Path, number: int) -> tuple[int, str | None]:
+    """The change of that number; (item, the label under which it is found after it)."""
+    turn, which = divmod(number, 5)
+    film = 2 * turn + (which >= 3)  # noqa: PLR2004  (three changes of one film, two of the other)
+    name = f"new-{film}"
+    with Library.open(path) as library:
+        match which:
+            case 0 | 3:
+                library.add(item(name), new_film(film))
+                return film, "new"
+            case 1:
+                return film, library.label(name, "other").label
+            case 2:
+                library.disable(name)
+            case _:
+                library.remove(name)
+    return film, None
+
+
+def effects(path: Path, pipes: Sequence[Connection], *, changes: int, reload_every_s: float) -> list[list[float]]:
+    """(seconds of the writer, of each reader) of each change."""
+    rng = random.Random(1)  # noqa: S311  (repeatable, not secret)
+    lines = []
+    for number in range(changes):
+        turn, which = divmod(number, 5)
+        film = 2 * turn + (which >= 3)  # noqa: PLR2004
+        label = ("new", "other", None, "new", None)[which]
+        new_film(film)
+        time.sleep(rng.random() * reload_every_s)
+        for pipe in pipes:
+            pipe.send(("until", film, label))
+        began_s = time.monotonic()
+        assert change(path, number) == (film, label)  # noqa: S101
+        written_s = time.monotonic() - began_s
+        lines.append([written_s, *(float(pipe.recv()) - began_s for pipe in pipes)])
+    return lines
+
+
+def added_one_by_one(path: Path, *, adds: int) -> tuple[float, int]:
+    """(seconds, most segments that were live)."""
+    films = [(item(f"more-{number}"), new_film(100_000 + number)) for number in range(adds)]
+    most, began_s = 0, time.monotonic()
+    with Library.open(path) as library:
+        for new, reference in films:
+            library.add(new, reference)
+            most = max(most, len(read_live_set(path).segments))
+    return time.monotonic() - began_s, most
+
+
+def lookups(pipes: Sequence[Connection]) -> tuple[Times, int]:
+    """What was looked up since it was last asked, and how many failed."""
+    said = told(pipes, "times")
+    each = [times for one in said for times in one[0]]  # type: ignore[index]
+    by_clock, own = zip(*each, strict=True)
+    times = Times(
+        count=len(each),
+        p50_ms=quantile(by_clock, 0.5),
+        p99_ms=quantile(by_clock, 0.99),
+        most_ms=max(by_clock),
+        own_p99_ms=quantile(own, 0.99),
+        own_most_ms=max(own),
+    )
+    return times, sum(one[1] for one in said)  # type: ignore[index]
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def measure(looks: int, options: argparse.Namespace) -> Measured:
+    """One size of library."""
+    spawn = get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "library"
+        make_library(path, looks)
+        pairs = [spawn.Pipe() for _ in range(options.readers)]
+        readers = [
+            spawn.Process(target=read, args=(path, theirs, options.reload_every), daemon=True) for _, theirs in pairs
+        ]
+        for reader in readers:
+            reader.start()
+        pipes = [ours for ours, _ in pairs]
+        for pipe in pipes:
+            pipe.recv()
+        time.sleep(5)
+        before, _ = lookups(pipes)
+        lines = effects(path, pipes, changes=options.changes, reload_every_s=options.reload_every)
+        lookups(pipes)
+        adds_s, most = added_one_by_one(path, adds=options.adds)
+        added_s = time.monotonic()
+        last = max(float(at) for at in told(pipes, ("until", 100_000 + options.adds - 1, "new")))  # type: ignore[arg-type]
+        during, failed = lookups(pipes)
+        time.sleep(5)
+        after, _ = lookups(pipes)
+        for number in range(0, options.adds, 7):
+            failed += float("inf") in told(pipes, ("until", 100_000 + number, "new"))
+        for pipe in pipes:
+            pipe.send("end")
+        for reader in readers:
+            reader.join()
+        segments = len(read_live_set(path).segments)
+    took_s = [seconds for line in lines for seconds in line[1:]]
+    return Measured(
+        looks=looks,
+        changes=len(lines),
+        effect_p50_s=quantile(took_s, 0.5),
+        effect_p99_s=quantile(took_s, 0.99),
+        effect_max_s=max(took_s),
+        write_p50_s=quantile([line[0] for line in lines], 0.5),
+        before=before,
+        during=during,
+        after=after,
+        adds=options.adds,
+        adds_s=adds_s,
+        lookups_failed=failed,
+        most_segments=most,
+        segments_after=segments,
+        all_found_s=last - added_s,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--looks", type=int, nargs="+", default=[1000, 1_000_000, 10_000_000], metavar="N")
+    parser.add_argument("--readers", type=int, default=4, metavar="N")
+    parser.add_argument("--changes", type=int, default=100, metavar="N")
+    parser.add_argument("--adds", type=int, default=1000, metavar="N")
+    parser.add_argument("--reload-every", type=float, default=0.25, metavar="SECONDS")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    measured = [measure(looks, options) for looks in options.looks]
+    if options.json:
+        print(json.dumps([asdict(one) for one in measured], indent=1))
+        return
+    print("| looks | change to effect p50 | p99 | max | the writer | look-ups before | during | after", end=" ")
+    print("| failed | most segments | an addition |\n|---|---|---|---|---|---|---|---|---|---|---|")
+    for one in measured:
+        print(
+            f"| {one.looks:,} | {one.effect_p50_s:.2f} s | {one.effect_p99_s:.2f} s | {one.effect_max_s:.2f} s "
+            f"| {one.write_p50_s * 1e3:.0f} ms | {one.before} | {one.during} | {one.after} "
+            f"| {one.lookups_failed} | {one.most_segments} | {one.adds_s / one.adds * 1e3:.0f} ms |"
+        )
+
+
+if __name__ == "__main__":
+    main()

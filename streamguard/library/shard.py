@@ -1,0 +1,265 @@
+"""A part of a library as it is searched: what some segments hold, in one index. It never changes.
+
+A worker has a few of them. A new segment is indexed with the newest and smallest one, so that a change takes as long as
+the change is large, and not as the library is; what is switched off is masked out until shards are put together anew.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, compress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.library import local_features
+from streamguard.library.faiss_flat import Counts, Hits
+from streamguard.library.live_set import SEGMENTS, LiveSegment
+from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatures
+from streamguard.library.pdq_index import PdqIndex
+from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
+from streamguard.library.thumbnails import Album
+from streamguard.types import PDQ_BYTES, AssetId, Codes
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Of one segment the assets `first` to `stop`; its items that are `absent` were off when it was read."""
+
+    first: int
+    stop: int
+    absent: frozenset[str]
+    album: Album
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """Looks and features of so many items, which `places["item"]` and the frames of `local` count."""
+
+    items: int
+    codes: Codes
+    places: Places
+    local: LocalFeatures
+
+
+def joined(parts: Sequence[Arrays]) -> Arrays:
+    """One after another, in new arrays."""
+    looks = sum(len(part.codes) for part in parts)
+    codes, places = np.empty((looks, PDQ_BYTES), np.uint8), np.empty(looks, PLACE)
+    firsts = np.cumsum([0, *(part.items for part in parts)]).tolist()
+    row = 0
+    for part, first in zip(parts, firsts, strict=False):
+        own = slice(row, row + len(part.codes))
+        codes[own], places[own] = part.codes, part.places
+        places["item"][own] += first
+        row = own.stop
+    local = local_features.joined([(part.local, first) for part, first in zip(parts, firsts, strict=False)])
+    return Arrays(firsts[-1], codes, places, local)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is to be indexed: the looks and features of `assets`, which are those of some segments."""
+
+    assets: tuple[Asset, ...]
+    arrays: Arrays
+    spans: Mapping[SegmentRef, Span]
+
+    @property
+    def rows(self) -> int:
+        """How much there is to index, looks and features."""
+        return len(self.arrays.codes) + len(self.arrays.local.rows)
+
+
+def read_part(library: Path, live: LiveSegment) -> Part:
+    """Read and check a segment; what is off stays out of memory. Raises as `segments.read_segment`."""
+    ref = ref_of(live)
+    segment = read_segment(library / SEGMENTS, ref)
+    off = set(live.off)
+    on = np.array([item.id not in off for item in segment.items], np.bool_)
+    places, local = of_items(on, segment.places, segment.local)
+    codes = segment.codes if on.all() else segment.codes[on[segment.places["item"]]]
+    assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in compress(segment.items, on))
+    span = Span(0, len(assets), frozenset(off), segment.album)
+    return Part(assets, Arrays(len(assets), codes, places, local), {ref: span})
+
+
+def ref_of(live: LiveSegment) -> SegmentRef:
+    return SegmentRef(live.id, live.manifest_sha256)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shard:
+    """Safe for any number of threads. `Shard.over` makes it."""
+
+    assets: tuple[Asset, ...]
+    index: PdqIndex
+    places: Places = field(repr=False)
+    place_numbers: NDArray[np.uint32] = field(repr=False)
+    """For each look a number of its place, from 0, the same for all looks of that place (with and without bars)."""
+    features: FeatureSearch
+    spans: Mapping[SegmentRef, Span] = field(repr=False)
+    looks_of: NDArray[np.int64] = field(repr=False)
+    features_of: NDArray[np.int64] = field(repr=False)
+    """By asset."""
+    feature_codes: Codes = field(repr=False)
+    """As they were read, for the next shard; the index has its own copy."""
+    ids: "Ids" = field(repr=False)
+
+    @classmethod
+    def over(cls, parts: Sequence[Part]) -> "Shard":
+        """All of them in one index, in their order."""
+        whole = joined([part.arrays for part in parts])
+        places, local = whole.places, whole.local
+        spans: dict[SegmentRef, Span] = {}
+        first = 0
+        for part in parts:
+            for ref, span in part.spans.items():
+                spans[ref] = Span(span.first + first, span.stop + first, span.absent, span.album)
+            first += len(part.assets)
+        assets = tuple(chain.from_iterable(part.assets for part in parts))
+        frames = local.frames["item"][local.rows["frame"]]
+        return cls(
+            assets=assets,
+            index=PdqIndex.over(whole.codes),
+            places=places,
+            place_numbers=_numbered(places),
+            features=FeatureSearch.over(local),
+            spans=spans,
+            looks_of=np.bincount(places["item"], minlength=len(assets)),
+            features_of=np.bincount(frames, minlength=len(assets)),
+            feature_codes=local.codes,
+            ids=Ids.of(asset.id for asset in assets),
+        )
+
+    @property
+    def rows(self) -> int:
+        """How much is indexed, looks and features."""
+        return self.index.rows + len(self.features.rows)
+
+    @property
+    def nbytes(self) -> int:
+        albums = sum(span.album.spans.nbytes for span in self.spans.values())
+        tables = self.places.nbytes + self.place_numbers.nbytes + self.looks_of.nbytes + self.features_of.nbytes
+        return self.index.nbytes + tables + self.features.nbytes + self.feature_codes.nbytes + self.ids.nbytes + albums
+
+    def part(self, live: Mask | None) -> Part:
+        """What to index anew of it: of the assets that are `live`; None: of all."""
+        local = LocalFeatures(self.feature_codes, self.features.rows, self.features.frames)
+        if live is None:
+            return Part(self.assets, Arrays(len(self.assets), self.index.codes(), self.places, local), self.spans)
+        codes = self.index.codes()[live[self.places["item"]]]
+        places, local = of_items(live, self.places, local)
+        before = np.concatenate([[0], np.cumsum(live)])
+        spans = {}
+        for ref, span in self.spans.items():
+            first, stop = int(before[span.first]), int(before[span.stop])
+            if first < stop:
+                gone = compress(self.assets[span.first : span.stop], ~live[span.first : span.stop])
+                absent = span.absent | {asset.id for asset in gone}
+                spans[ref] = Span(first, stop, absent, span.album)
+        assets = tuple(compress(self.assets, live))
+        return Part(assets, Arrays(len(assets), codes, places, local), spans)
+
+    def within(self, queries: Codes, *, radius_bits: int, live: Mask | None) -> Hits:
+        """As PdqIndex's, of looks of assets that are `live`."""
+        return self.index.within(queries, radius_bits=radius_bits, counts=self._counts(live))
+
+    def _counts(self, live: Mask | None) -> Counts | None:
+        if live is None:
+            return None
+        mask, items = live, self.places["item"]
+
+        def counts(rows: NDArray[np.int64]) -> Mask:
+            on: Mask = mask[items[rows]]
+            return on
+
+        return counts
+
+    def numbers(self, ref: SegmentRef, ids: Iterable[str]) -> NDArray[np.int64]:
+        """Those of a segment's assets that have these ids; of ids that are not here none."""
+        span = self.spans[ref]
+        same = (number for id_ in ids for number in self.ids.with_id(id_, of=self._id))
+        return np.array([number for number in same if span.first <= number < span.stop], np.int64)
+
+    def with_id(self, id_: AssetId) -> tuple[int, ...]:
+        """The assets of that id: several, where all but one are off."""
+        return self.ids.with_id(id_, of=self._id)
+
+    def _id(self, number: int) -> str:
+        return self.assets[number].id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ids:
+    """Finds items by their ids at 16 bytes each; the strings are where they are."""
+
+    hashes: NDArray[np.int64]
+    _numbers: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> "Ids":
+        hashes = np.fromiter(map(hash, ids), np.int64)
+        order = np.argsort(hashes, kind="stable")
+        return cls(hashes[order], order)
+
+    @property
+    def nbytes(self) -> int:
+        return self.hashes.nbytes + self._numbers.nbytes
+
+    def with_id(self, id_: str, *, of: Callable[[int], str]) -> tuple[int, ...]:
+        """Numbers, in order; `of` says what id a number has."""
+        asked = hash(id_)
+        first, stop = (
+            np.searchsorted(self.hashes, asked, side="left"),
+            np.searchsorted(self.hashes, asked, side="right"),
+        )
+        return tuple(number for number in self._numbers[first:stop].tolist() if of(number) == id_)
+
+    def shared(self, other: "Ids") -> tuple[int, ...]:
+        """Numbers of ours whose ids another may have as well."""
+        if len(other.hashes) < len(self.hashes):
+            first = np.searchsorted(self.hashes, other.hashes, side="left")
+            stop = np.searchsorted(self.hashes, other.hashes, side="right")
+            return tuple(
+                number for at in np.flatnonzero(stop > first) for number in self._numbers[first[at] : stop[at]].tolist()
+            )
+        at = np.minimum(np.searchsorted(other.hashes, self.hashes), max(len(other.hashes) - 1, 0))
+        return tuple(self._numbers[other.hashes[at] == self.hashes].tolist()) if len(other.hashes) else ()
+
+    def twins(self) -> tuple[int, ...]:
+        """Numbers whose ids may stand here more than once."""
+        same = self.hashes[1:] == self.hashes[:-1]
+        both = np.concatenate([same, [False]]) | np.concatenate([[False], same]) if len(self.hashes) else same
+        return tuple(self._numbers[both].tolist())
+
+
+def of_items(on: Mask, places: Places, local: LocalFeatures) -> tuple[Places, LocalFeatures]:
+    """Only what belongs to items that are `on`, which are numbered anew."""
+    if on.all():
+        return places, local
+    renumbered = np.where(on, np.cumsum(on) - 1, -1)
+    places = places[on[places["item"]]]
+    places["item"] = renumbered[places["item"]]
+    return places, local.of_items(renumbered)
+
+
+def _numbered(places: Places) -> NDArray[np.uint32]:
+    """See Shard.place_numbers."""
+    columns = [places[name] for name in ("to_us", "from_us", "item")]
+    later, same = np.zeros(max(len(places) - 1, 0), bool), np.ones(max(len(places) - 1, 0), bool)
+    for column in columns:
+        equal = column[1:] == column[:-1]
+        later = (column[1:] > column[:-1]) | (equal & later)
+        same &= equal
+    numbers = np.zeros(len(places), np.uint32)
+    if (later | same).all():  # as nearly always, and ten million take seconds to sort
+        numbers[1:] = np.cumsum(later, dtype=np.uint32)
+        return numbers
+    keys = np.stack([column.astype(np.int64) for column in reversed(columns)])
+    order = np.lexsort(keys)
+    new = (np.diff(keys[:, order], axis=1) != 0).any(axis=0)
+    numbers[order[1:]] = np.cumsum(new)
+    return numbers

@@ -1,0 +1,76 @@
+"""streamguard library label|history|rollback|compact, as an operator calls them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from streamguard.cli.library import library
+from streamguard.errors import UsageError
+from streamguard.library.changes import user
+from streamguard.library.snapshot import load_snapshot
+from tests.cli.calling import invoke
+from tests.library.made import library_of
+
+
+def _run(*arguments: object) -> Result:
+    return invoke(library, *arguments)
+
+
+def _lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    """A library of the items a and b."""
+    library_of(tmp_path / "known", "ab")
+    return tmp_path / "known"
+
+
+def test_what_was_done_is_in_the_history(known: Path) -> None:
+    """Who did it, why, to what; the user of the machine, where nobody else is named."""
+    done = _run("label", "--library", known, "a", "terror", "--by", "anna", "--reason", "was filed wrongly")
+    assert done.stdout == "a is labelled terror\n"
+    _run("disable", "--library", known, "b")
+    _run("remove", "--library", known, "b", "--reason", "by mistake")
+    shown = _run("history", "--library", known, "--last", 3)
+    label, disable, remove = shown.stdout.splitlines()
+    assert label.endswith(" label: test -> terror (a); by anna; because was filed wrongly")
+    assert disable.endswith(f" disable: b; by {user()}")
+    assert remove.endswith(f" remove: b; by {user()}; because by mistake")
+    added = _lines(_run("history", "--library", known, "--json", "--id", "a"))[0]
+    assert (added["action"], added["source"], added["items"], added["first_items"]) == ("add", "/films/a.mp4", 1, ["a"])
+
+
+def test_back_to_an_earlier_version(known: Path) -> None:
+    """The version is named in the history, and the library is as it was."""
+    then = _lines(_run("history", "--library", known, "--json"))[-1]["version"]
+    _run("remove", "--library", known, "a", "b")
+    done = _run("rollback", "--library", known, then, "--by", "anna")
+    assert done.exit_code == 0
+    assert f"is as {then} was: 2 items restored, 0 removed, 0 relabelled" in done.stdout
+    assert {asset.id for asset in load_snapshot(known).assets} == {"a", "b"}
+    (tree,) = _lines(_run("rollback", "--library", known, "1", "--json"))
+    assert (tree["removed"], tree["restored"], tree["gone"]) == (1, 0, [])
+    assert tree["version"] == load_snapshot(known).version
+
+
+def test_what_is_gone_is_named(known: Path) -> None:
+    """Forgotten items cannot come back: nothing is done, or the rest."""
+    _run("remove", "--library", known, "a")
+    assert _run("compact", "--library", known, "--forget").stdout.startswith("0 merges; 1 segment, ")
+    with pytest.raises(UsageError, match="a; --partly"):
+        raise _run("rollback", "--library", known, "2").exception or AssertionError
+    assert _run("rollback", "--library", known, "2", "--partly").stdout.endswith("gone: a; add it again\n")
+    (tree,) = _lines(_run("compact", "--library", known, "--json"))
+    assert (tree["merges"], tree["segments"]) == (0, 1)
+
+
+def test_a_reason_that_is_a_book_is_refused(known: Path) -> None:
+    """Before anything is done."""
+    refused = _run("remove", "--library", known, "a", "--reason", "x" * 501)
+    assert isinstance(refused.exception, UsageError)
+    assert {asset.id for asset in load_snapshot(known).assets} == {"a", "b"}

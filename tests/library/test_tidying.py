@@ -1,0 +1,165 @@
+"""streamguard.library.tidying: shards put in order beside other work."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streamguard.library import snapshot as snapshot_module
+from streamguard.library import tidying
+from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.store import Library
+from streamguard.library.tidying import Tidier
+from streamguard.library.watch import SnapshotHolder
+from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
+from tests.waiting import eventually
+
+
+@pytest.fixture(autouse=True)
+def _small_tails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is new goes into a shard of its own from 25 looks on."""
+    monkeypatch.setattr(snapshot_module, "TAIL_ROWS", 25)
+
+
+class _Later:
+    """Keeps what is to be done, to be done when told."""
+
+    def __init__(self) -> None:
+        self.works: list[Callable[[], None]] = []
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        self.works.append(work)
+
+    def do(self) -> None:
+        self.works.pop()()
+
+
+def _finds(snapshot: Snapshot, id_: str) -> bool:
+    look = seen(reference(ord(id_)).prints[3].code)
+    return [one.asset for one in snapshot.search((look,), radius_bits=RADIUS_BITS)] == [id_]
+
+
+def _add(path: Path, ids: str) -> None:
+    with Library.open(path) as library:
+        for id_ in ids:
+            library.add(new_item(id_), reference(ord(id_)))
+
+
+def _disable(path: Path, ids: str) -> None:
+    with Library.open(path) as library:
+        for id_ in ids:
+            library.disable(id_)
+
+
+def test_shards_are_put_together_and_changes_go_on(tmp_path: Path) -> None:
+    """While that is done new versions go live, and what comes of it serves the newest."""
+    library_of(tmp_path, "abcdefg")
+    later = _Later()
+    holder = SnapshotHolder(tmp_path, tidier=Tidier(later))
+    for ids in ("h", "ijk", "lmn"):
+        _add(tmp_path, ids)
+        assert holder.refresh().changed
+    assert len(holder.snapshot.served) >= 3
+    assert len(later.works) == 1
+    with Library.open(tmp_path) as library:
+        library.remove("a")
+        library.label("b", "other")
+    _add(tmp_path, "o")
+    assert holder.refresh().changed
+    assert len(later.works) == 1
+    shards = len(holder.snapshot.served)
+    later.do()
+    assert not holder.refresh().changed
+    assert len(holder.snapshot.served) < shards
+    snapshot = holder.snapshot
+    assert snapshot.version == load_snapshot(tmp_path).version
+    assert all(_finds(snapshot, id_) for id_ in "bcdefghijklmno")
+    assert not _finds(snapshot, "a")
+    assert {asset.label for asset in snapshot.assets if asset.id == "b"} == {"other"}
+    while later.works:
+        later.do()
+        assert not holder.refresh().changed
+    assert len(holder.snapshot.served) == 1
+    assert sorted(asset.id for asset in holder.snapshot.assets) == list("bcdefghijklmno")
+
+
+def test_what_is_off_is_left_out(tmp_path: Path) -> None:
+    """When it is a quarter of a shard; and comes back from the disk when it is enabled."""
+    library_of(tmp_path, "abcdefg")
+    later = _Later()
+    holder = SnapshotHolder(tmp_path, tidier=Tidier(later))
+    with Library.open(tmp_path) as library:
+        for id_ in "abc":
+            library.disable(id_)
+        assert holder.refresh().changed
+        large = holder.snapshot.bytes_in_memory
+        later.do()
+        assert not holder.refresh().changed
+        assert holder.snapshot.bytes_in_memory < large
+        assert (holder.snapshot.items, holder.snapshot.looks) == (4, 40)
+        library.enable("b")
+        assert holder.refresh().changed
+    assert _finds(holder.snapshot, "b")
+    assert _finds(holder.snapshot, "d")
+    assert not _finds(holder.snapshot, "a")
+
+
+def test_what_is_done_is_not_lost(tmp_path: Path) -> None:
+    """Until it is taken nothing else is begun, also when it was done in the middle of a refresh."""
+    library_of(tmp_path, "abcdefg")
+    first = load_snapshot(tmp_path)
+    _disable(tmp_path, "abc")
+    second = load_snapshot(tmp_path, previous=first)
+    _disable(tmp_path, "d")
+    third = load_snapshot(tmp_path, previous=second)
+    later = _Later()
+    tidier = Tidier(later)
+    tidier.offer(second)
+    assert tidier.take() is None
+    later.do()
+    tidier.offer(third)
+    assert later.works == []
+    done = tidier.take()
+    assert done is not None
+    assert (done.version, done.items) == (second.version, 4)
+    assert tidier.take() is None
+    tidier.offer(third)
+    assert len(later.works) == 1
+
+
+def test_it_is_done_in_a_thread(tmp_path: Path) -> None:
+    """Nobody waits for it."""
+    library_of(tmp_path, "abcdefg")
+    holder = SnapshotHolder(tmp_path)
+    _disable(tmp_path, "abc")
+    assert holder.refresh().changed
+    large = holder.snapshot.bytes_in_memory
+
+    def tidy() -> bool:
+        holder.refresh()
+        return holder.snapshot.bytes_in_memory < large
+
+    eventually(tidy)
+    assert [_finds(holder.snapshot, id_) for id_ in "abcdefg"] == [False] * 3 + [True] * 4
+
+
+def test_without_the_memory_for_it_all_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tried again and again with the same version."""
+
+    def fails(snapshot: Snapshot, *, first: int) -> Snapshot:
+        raise MemoryError(snapshot, first)
+
+    monkeypatch.setattr(tidying, "tidied", fails)
+    library_of(tmp_path, "abcdefg")
+    later = _Later()
+    holder = SnapshotHolder(tmp_path, tidier=Tidier(later))
+    _disable(tmp_path, "abc")
+    assert holder.refresh().changed
+    later.do()
+    for _ in range(3):
+        assert not holder.refresh().changed
+    assert later.works == []
+    assert [_finds(holder.snapshot, id_) for id_ in "abcdefg"] == [False] * 3 + [True] * 4
+    _disable(tmp_path, "d")
+    assert holder.refresh().changed
+    assert len(later.works) == 1
