@@ -130,7 +130,7 @@ def test_a_huge_picture_over_rtmp(rtmp_server: RtmpServer, tmp_path: Path) -> No
 TABLES: dict[str, Callable[[], bytes]] = {
     "pictures": bombs.many_samples, "pictures of a fragment": bombs.many_in_a_run,
     "not quite so many": lambda: bombs.many_samples(8_000_000), "tracks": bombs.many_tracks,
-    "many in each track": lambda: bombs.many_tracks(60, data=bombs.many_samples(900_000)),
+    "many in each track": lambda: bombs.many_tracks(12, data=bombs.many_samples(900_000)),
     "boxes in boxes": bombs.deep, "programs": bombs.many_programs, "nothing to see": bombs.without_keyframes,
 }  # fmt: skip
 
