@@ -11,7 +11,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test lint format bench fuzz lock clean slow
+.PHONY: help demo install test lint types style format bench fuzz lock clean slow promises chaos
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,12 +22,17 @@ demo: $(VENV)/.runtime ## Make footage, serve it as a live stream, catch it; lea
 install: $(VENV)/.runtime ## Install StreamGuard into .venv: then `. .venv/bin/activate`
 
 test: lint ## Lint, then run every test; what needs a server that is not installed is skipped
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy --strict), the import rule, scripts and Dockerfile
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types style
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+style: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@! test -x $(BIN)/shellcheck || $(BIN)/shellcheck .ci/run
 	@! test -x $(BIN)/hadolint || $(BIN)/hadolint Dockerfile
@@ -42,6 +47,12 @@ bench: $(VENV)/.bench $(VENV)/.peers ## Measure what streams and look-ups cost, 
 slow: $(VENV)/.dev ## Run the tests that `make test` leaves out: half a minute each, or more
 	@$(BIN)/python -m pytest -m slow
 
+promises: $(VENV)/.dev ## Break things on purpose, for each promise of docs/reliability.md, and print what held
+	@$(BIN)/python -m pytest --promises -q
+
+chaos: $(VENV)/.dev ## Watch 40 streams for 10 minutes while something is killed every 20 s (STREAMS, MINUTES, SEED); needs nginx-rtmp, ffmpeg, Redis
+	@$(BIN)/python -m tests.faults.chaos --streams $(or $(STREAMS),40) --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+
 fuzz: $(VENV)/.dev ## Watch 10,000 damaged streams beside five healthy ones (STREAMS=500: fewer); needs nginx-rtmp and ffmpeg
 	@$(BIN)/python -m tests.faults.fuzz --streams $(or $(STREAMS),10000)
 
@@ -53,6 +64,7 @@ lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock --group bench -o requirements/bench.lock
 	$(COMPILE) --upgrade --group peers -o requirements/peers.lock
 	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock pyproject.toml --extra ray -o requirements/ray.lock
+	$(COMPILE) --upgrade -c requirements/runtime.lock -c requirements/build.lock -c requirements/dev.lock -c requirements/bench.lock pyproject.toml --extra exchange -o requirements/exchange.lock
 
 clean: ## Remove all that these commands made
 	rm -rf $(VENV) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -90,6 +102,11 @@ $(VENV)/.peers: requirements/peers.lock $(VENV)/.bench
 $(VENV)/.ray: requirements/ray.lock $(VENV)/.runtime
 	@echo "Installing Ray into $(VENV) (once, 85 MB to fetch)" >&2
 	@$(INSTALL) -r requirements/ray.lock
+	@touch $@
+
+$(VENV)/.exchange: requirements/exchange.lock $(VENV)/.bench
+	@$(PIP) --require-hashes -r requirements/exchange.lock || { \
+	  echo "pdqhash and weighted-levenshtein come as source: building them takes g++ and Python's headers (Debian: apt-get install g++ python3-dev)" >&2; exit 2; }
 	@touch $@
 
 $(VENV)/.node-media-server: tests/node_media_server/package.json tests/node_media_server/package-lock.json $(BIN)/python

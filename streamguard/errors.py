@@ -7,6 +7,8 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |   |-- LibraryMissing           there is none at that path
 |   |-- LibraryFormatError       made by another StreamGuard, newer or older
 |   |-- LibraryDamaged           a checksum or the canary failed
+|   |-- LibraryCrashes           whoever opened it first, a process that may crash, crashed or hung
+|   |-- LibraryUntrusted         not signed by a key of the operator's, or older than what serves
 |   `-- LibraryLocked            another process is writing
 |-- SourceError                  one connection to a stream ended badly
 |   |-- SourceUnavailable        try again: refused, unreachable, not live yet, timed out
@@ -17,6 +19,10 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
 |-- OutboxError                  page someone: decisions cannot be made durable
 |-- EvidenceError                fix the file or its directory: it cannot be kept or read; nothing else hangs on it
+|-- ExchangeError                an exchange of hashes did not do as asked; what was fetched before stays
+|   |-- ExchangeUnreachable      try again: no answer in time, refused, out of order
+|   |-- ExchangeRefused          fix it: no credentials, wrong ones, no permission
+|   `-- ExchangeNotUnderstood    what it answered is not what such an exchange says; its checkpoint stays
 |-- ServerError                  a media server did not do as asked
 |   |-- ServerUnreachable        try again: no answer in time, refused, failing over
 |   |-- ServerRefused            fix it: wrong password, no permission, no such interface
@@ -90,6 +96,14 @@ class LibraryDamaged(LibraryError):
     """A checksum or the canary query failed."""
 
 
+class LibraryCrashes(LibraryError):
+    """Opening it ended or stopped the process that tried it first."""
+
+
+class LibraryUntrusted(LibraryError):
+    """No key of the operator's signed it, or it is older than what serves."""
+
+
 class LibraryLocked(LibraryError):
     """Another process is writing to the library."""
 
@@ -128,6 +142,22 @@ class OutboxError(StreamGuardError):
 
 class EvidenceError(StreamGuardError):
     """An evidence file cannot be kept, or is none."""
+
+
+class ExchangeError(StreamGuardError):
+    """An exchange of hashes did not do as asked."""
+
+
+class ExchangeUnreachable(ExchangeError):
+    """Worth trying again."""
+
+
+class ExchangeRefused(ExchangeError):
+    """It said no to us, or we have nothing to show to it."""
+
+
+class ExchangeNotUnderstood(ExchangeError):
+    """Its answer is not one that such an exchange gives."""
 
 
 class ServerError(StreamGuardError):

@@ -18,6 +18,9 @@ SCHEME = "v1"
 ENCODED_KEY_PREFIX = b"whsec_"
 MIN_KEY_BYTES = 16
 MAX_KEY_BYTES = 4096
+_FINGERPRINT_OF = b"streamguard key fingerprint 1"
+"""No id.timestamp.payload: a fingerprint is no signature of anything."""
+_FINGERPRINT_CHARACTERS = 12
 
 
 def key_from_bytes(raw: bytes, *, origin: str) -> bytes:
@@ -74,3 +77,8 @@ def verify(key: bytes, *, id: str, timestamp_s: int, payload: str, signature: st
     """
     expected = sign(key, id=id, timestamp_s=timestamp_s, payload=payload).encode()
     return any(hmac.compare_digest(expected, given.encode("utf-8", "surrogatepass")) for given in signature.split(" "))
+
+
+def fingerprint(key: bytes) -> str:
+    """What may be shown of a key, and published: two keys that differ have two of them, and it helps nobody to sign."""
+    return hmac.digest(key, _FINGERPRINT_OF, hashlib.sha256).hex()[:_FINGERPRINT_CHARACTERS]

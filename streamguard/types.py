@@ -386,6 +386,12 @@ class Verdict(Enum):
         return list(Verdict).index(self)
 
 
+class Trial(Enum):
+    """What takes the way of a kill-signal to try it, and is none: nothing is cut by it."""
+
+    CANARY = "canary"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A verdict on a stream, and the observations that it rests on, oldest first."""
@@ -412,7 +418,7 @@ class KillSignal:
     id: str
     stream: StreamId
     session: SessionId
-    verdict: Verdict
+    verdict: Verdict | Trial
     event: str
     decided_unix_s: float
     expires_unix_s: float

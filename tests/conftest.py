@@ -5,9 +5,11 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-# Clips, and the real servers: nginx-rtmp and node-media-server with ffmpeg publishers, and Redis.
+# Clips, and the real servers: nginx-rtmp and node-media-server with ffmpeg publishers, Redis, and Prometheus.
 _PLUGINS = (
     "tests.scenes", "tests.local_servers", "tests.node_media_servers", "tests.http_server", "tests.redis_servers",
+    "tests.side_by_side",
+    "tests.promises", "tests.prometheus_servers",
 )  # fmt: skip
 # Started in the background (`make test &`), Ctrl-C is ignored, and programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

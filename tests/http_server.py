@@ -124,6 +124,9 @@ def serving(*, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
         def do_POST(self) -> None:
             scripted.answer(self)
 
+        def do_PUT(self) -> None:
+            scripted.answer(self)
+
         def do_DELETE(self) -> None:
             scripted.answer(self)
 

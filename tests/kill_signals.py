@@ -1,6 +1,6 @@
 """Decisions and kill-signals for tests, made up."""
 
-from streamguard.enforce.signals.events import kill_signal
+from streamguard.enforce.signals.events import canary_signal, kill_signal
 from streamguard.types import (
     WHOLE_PICTURE,
     AssetId,
@@ -83,3 +83,15 @@ def addressed(
 def a_signal(number: int = 0) -> KillSignal:
     """The `number`th of many different signals."""
     return addressed(a_decision(pts_us=14_000_000 + number))
+
+
+def a_canary(number: int = 0, *, now_unix_s: float = NOW_UNIX_S, expires_after_s: float = 60.0) -> KillSignal:
+    """The `number`th of many canaries."""
+    return canary_signal(
+        a_decision(pts_us=14_000_000 + number),
+        session=SessionId("canary-1"),
+        worker="worker-1",
+        library_version="v1",
+        now_unix_s=now_unix_s,
+        expires_after_s=expires_after_s,
+    )

@@ -6,6 +6,7 @@ def test_something(rtmp_server: RtmpServer, clips: Clips) -> None:
 """
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -37,6 +38,8 @@ http {{ access_log off; client_body_temp_path {folder}/tmp; proxy_temp_path {fol
   location /stat {{ rtmp_stat all; }} location /control {{ rtmp_control all; }} }} }}
 """  # noqa: E501  # nginx' own language
 _STOP_TIMEOUT_S = 10.0
+_LOWEST_PORT = 10_000
+_GIVEN_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Publisher:
@@ -171,12 +174,16 @@ class RtmpServer:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Ports of loopback that nobody listens on at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = tuple(int(sock.getsockname()[1]) for sock in sockets)
-    for sock in sockets:
-        sock.close()
-    return ports
+    """Ports of loopback that nobody listens on at this moment. The system gives out none of them by itself, so no
+    connection of another test can take one before it is used.
+    """
+    given_out_from = max(int(_GIVEN_OUT.read_text(encoding="utf-8").split()[0]), 2 * _LOWEST_PORT)
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = _LOWEST_PORT + secrets.randbelow(given_out_from - _LOWEST_PORT)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.add(port)
+    return tuple(ports)
 
 
 def listens(port: int) -> bool:

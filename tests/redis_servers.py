@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.local_servers import free_ports
 from tests.programs import need
 from tests.waiting import eventually
 
@@ -198,9 +198,7 @@ def redis_cluster(start_redis: StartRedis) -> RedisServer:
 
 def free_port() -> int:
     """A loopback port that nobody had a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    (port,) = free_ports(1)
     return port
 
 

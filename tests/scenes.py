@@ -1,11 +1,11 @@
-"""Clips for the tests of every room, each made once a test session, when a test first asks for it.
+"""Clips for the tests of every room, each made once a test run, when a test first asks for it.
 
 def test_something(clips: Clips) -> None:
     clips.known      # 12 s of moving footage, 25 fps, 2 s GOP, 320x180, mp4
     clips.mirrored   # the same, re-encoded mirrored
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from streamguard.demo import edits
 from streamguard.demo.encode import Encoding, Segment, film, read_video, write_image, write_segments, write_video
 from streamguard.demo.scenes import Flat, Footage, Photo, Scene, StillScene, TextSlides, same_camera
 from streamguard.demo.textures import Picture
+from tests.made_once import made_once
 
 KNOWN_SEED = 1
 UNRELATED_SEED = 2
@@ -73,18 +74,24 @@ class Clips:
     @cached_property
     def sped_up(self) -> Path:
         """The known footage at twice its speed: 6 s."""
-        return write_video(self.folder / "sped_up.mp4", edits.sped_up(read_video(self.known), factor=2))
+        return self.written("sped_up.mp4", lambda: edits.sped_up(read_video(self.known), factor=2))
 
     @cached_property
     def lead_in_then_known(self) -> Path:
         """8 s of unrelated footage, then the known footage: a stream that turns bad."""
-        return write_video(self.folder / "lead_in_then_known.mp4", self.stream_pictures())
+        return self.written("lead_in_then_known.mp4", self.stream_pictures)
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The same stream as MPEG-TS segments of one 2 s GOP each."""
-        (self.folder / "segments").mkdir()
-        return write_segments(self.folder / "segments", self.stream_pictures())
+
+        def make(folder: Path) -> None:
+            folder.mkdir(exist_ok=True)
+            write_segments(folder, self.stream_pictures())
+
+        gop_s = Encoding().gop_s
+        files = sorted(made_once(self.folder / "segments", make).iterdir())
+        return tuple(Segment(file, number * gop_s, gop_s) for number, file in enumerate(files))
 
     @cached_property
     def still(self) -> Path:
@@ -110,7 +117,7 @@ class Clips:
     @cached_property
     def image(self) -> Path:
         """One known picture, as PNG."""
-        return write_image(self.folder / "image.png", Photo(KNOWN_SEED + 100).frame(0.0))
+        return made_once(self.folder / "image.png", lambda path: write_image(path, Photo(KNOWN_SEED + 100).frame(0.0)))
 
     @cached_property
     def held_image(self) -> Path:
@@ -120,19 +127,23 @@ class Clips:
     @cached_property
     def not_a_video(self) -> Path:
         """A text file that is called .mp4."""
-        path = self.folder / "not_a_video.mp4"
-        path.write_text("This is no video at all.\n" * 40)
-        return path
+        text = "This is no video at all.\n" * 40
+        return made_once(self.folder / "not_a_video.mp4", lambda path: path.write_text(text))
 
     def film(self, name: str, footage: Footage, *, seconds: float = SECONDS, encoding: Encoding | None = None) -> Path:
-        """Any other footage, under a name that no other test uses."""
-        encoding = encoding or Encoding()
-        pictures = film(footage, seconds=seconds, fps=encoding.fps, size_px=SIZE_PX)
-        return write_video(self.folder / name, pictures, encoding)
+        """Any other footage, under a name that no other footage has."""
+        fps = (encoding or Encoding()).fps
+        return self.written(name, lambda: film(footage, seconds=seconds, fps=fps, size_px=SIZE_PX), encoding=encoding)
 
     def edited(self, name: str, edit: Callable[[Picture], Picture], *, encoding: Encoding | None = None) -> Path:
-        """The known footage re-encoded with an edit, under a name that no other test uses."""
-        return write_video(self.folder / name, map(edit, read_video(self.known)), encoding)
+        """The known footage re-encoded with an edit, under a name that no other footage has."""
+        return self.written(name, lambda: map(edit, read_video(self.known)), encoding=encoding)
+
+    def written(
+        self, name: str, pictures: Callable[[], Iterable[Picture]], *, encoding: Encoding | None = None
+    ) -> Path:
+        """Any pictures, under a name that no others have."""
+        return made_once(self.folder / name, lambda path: write_video(path, pictures(), encoding))
 
     def stream_pictures(self) -> Iterator[Picture]:
         """8 s of unrelated footage, then the known footage, decoded from its file."""
@@ -146,6 +157,9 @@ def disguise(picture: Picture) -> Picture:
 
 
 @pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    """The session's clips."""
-    return Clips(tmp_path_factory.mktemp("clips"))
+def clips(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    """The test run's clips: of all of its processes, where it has several."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "clips"
+    folder.mkdir(exist_ok=True)
+    return Clips(folder)

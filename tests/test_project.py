@@ -16,9 +16,10 @@ from streamguard.cli.main import cli
 TOP = Path(__file__).parent.parent
 MANUALS = (
     *("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/streams.md", "docs/deciding.md", "docs/library.md"),
-    *("docs/signals.md", "docs/evidence.md", "docs/enforcement.md", "docs/media-servers.md"),
+    *("docs/signals.md", "docs/evidence.md", "docs/enforcement.md", "docs/media-servers.md", "docs/reliability.md"),
+    "docs/exchange.md",
 )
-LOCKS = ("runtime", "build", "dev", "bench", "ray")
+LOCKS = ("runtime", "build", "dev", "bench", "ray", "exchange")
 MOST_LINES = 450
 
 
@@ -54,15 +55,14 @@ def test_commands_in_the_manuals_exist(manual: str) -> None:
     for call in calls:
         words = call.split()
         # "library add|list|..." stands for several; what comes before it is common to all.
-        variants = (
-            [[*words[:1], word, *words[2:]] for word in words[1].split("|")] if "|" in call.split(" --")[0] else [words]
-        )
+        at = next((n for n, word in enumerate(call.split(" --")[0].split()[:3]) if "|" in word), 0)
+        variants = [[*words[:at], word, *words[at + 1 :]] for word in words[at].split("|")]
         for variant in variants:
             assert_is_a_command(variant, manual)
 
 
 def assert_is_a_command(words: list[str], manual: str) -> None:
-    path = tuple(words[:2]) if tuple(words[:2]) in COMMANDS else tuple(words[:1])
+    path = next((tuple(words[:n]) for n in (3, 2) if tuple(words[:n]) in COMMANDS), tuple(words[:1]))
     assert path in COMMANDS, f"{manual}: no command `streamguard {' '.join(words)}`"
     known = {option for parameter in COMMANDS[path].params for option in parameter.opts}
     named = set(re.findall(r"(?<!\S)\[?(--[a-z-]+)", " ".join(words)))
@@ -90,6 +90,7 @@ def test_operators_find_every_error_in_the_manual() -> None:
     """docs/operations.md says the next step for each error that can reach an operator."""
     text = (TOP / "docs" / "operations.md").read_text()
     groups = {errors.StreamGuardError, errors.LibraryError, errors.SourceError, errors.ServerError, errors.SignalsError}
+    groups.add(errors.ExchangeError)
     for error in vars(errors).values():
         if isinstance(error, type) and issubclass(error, errors.StreamGuardError) and error not in groups:
             assert f"`{error.__name__}`" in text

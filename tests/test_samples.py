@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import streamguard
 from streamguard.cli.exits import EXIT_ERROR
 from streamguard.cli.library_shard import shard
@@ -47,6 +49,7 @@ def test_the_alerts_are_valid() -> None:
     run(promtool, "check", "rules", RULES)
 
 
+@pytest.mark.promise(8, "each thing that an alert is for, as series (promtool)")
 def test_each_alert_fires_on_its_fault_and_only_then() -> None:
     """`promtool test rules` passes."""
     (promtool,) = need("promtool")

@@ -1,6 +1,7 @@
 """streamguard.signing: Standard Webhooks signatures."""
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from streamguard.config import SignalsConfig
 from streamguard.errors import UsageError
-from streamguard.signing import key_from_bytes, key_from_file, sign, signing_key, verify
+from streamguard.signing import fingerprint, key_from_bytes, key_from_file, sign, signing_key, verify
 from tests.kill_signals import KEY
 
 # The example that the Standard Webhooks libraries are tested with.
@@ -86,3 +87,11 @@ def test_a_missing_key_file_is_a_usage_error(tmp_path: Path) -> None:
     """The path is named."""
     with pytest.raises(UsageError, match="nowhere: No such file"):
         key_from_file(tmp_path / "nowhere")
+
+
+def test_a_fingerprint_tells_keys_apart_and_nothing_else() -> None:
+    """The same key has the same one; it is short, and no signature begins with it."""
+    one, other = b"a key of more than 16 bytes", b"another key of 16 bytes"
+    assert fingerprint(one) == fingerprint(one)
+    assert fingerprint(one) != fingerprint(other)
+    assert re.fullmatch("[0-9a-f]{12}", fingerprint(one))

@@ -7,10 +7,13 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 _LOOK_EVERY_S = 0.02
+_PATIENCE_S = 30.0
 
 
-def eventually(condition: Callable[[], _T], *, timeout_s: float = 10.0, what: str = "") -> _T:
-    """The condition's first truthy value. Fails the test when there is none in time."""
+def eventually(condition: Callable[[], _T], *, timeout_s: float = _PATIENCE_S, what: str = "") -> _T:
+    """The condition's first truthy value. Fails the test when there is none in time: by default in so long as a machine
+    that runs other tests as well never needs; give `timeout_s` where something was promised to happen in time.
+    """
     deadline_s = monotonic() + timeout_s
     pause = threading.Event()
     while not (value := condition()):

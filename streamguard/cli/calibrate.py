@@ -16,12 +16,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.pictures import save
 from streamguard.cli.targets import once_spec, stream_specs
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.errors import UsageError, counted
 from streamguard.ingest.urls import SourceKind, file_path, source_kind
+from streamguard.library.ed25519 import Signer
+from streamguard.library.live_set import check_signer
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.library.snapshot import Snapshot
 from streamguard.review.tail_picture import draw
@@ -69,6 +72,7 @@ _RATE = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="A PNG of the near misses and the tail.")
 @click.option("--kills-are-false", is_flag=True, help="You looked at each kill: it shows nothing known. Fit with them.")
+@sign_option()
 @click.option("--dry-run", is_flag=True, help="Write neither the rule nor the state.")
 @click.option(
     "--jobs", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True, help="Files at once."
@@ -85,6 +89,7 @@ def calibrate(
     state_path: Path | None,
     plot: Path | None,
     kills_are_false: bool,
+    signer: Signer | None,
     dry_run: bool,
     jobs: int,
     as_json: bool,
@@ -111,6 +116,8 @@ def calibrate(
     library = config.library.path
     if library is None:
         raise UsageError("calibrate", "", "no library is named", hint="give --library DIR")
+    if not dry_run:
+        check_signer(library, signer)  # now, and not after hours of footage
     start_forkserver()
     snapshot = library_to_calibrate(library)
     path = state_path or library / STATE
@@ -131,7 +138,7 @@ def calibrate(
         save(plot, draw(result), option="--plot")
     is_written = not dry_run and (kills_are_false or not result.kills)
     if is_written:
-        write_rules(library, result.rules)
+        write_rules(library, result.rules, signer=signer)
     _tell(result, book, as_json=as_json, written_to=library / RULE if is_written else None)
     if book.unusable:
         return EXIT_ERROR

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
+from streamguard.cli.listed_files import listed_files, sentence, verdict_of
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import once_spec
 from streamguard.config import LogConfig, load_config
@@ -72,6 +73,8 @@ class _Results:
         self._found: dict[StreamId, list[dict[str, object]]] = {}
         self._done: dict[StreamId, dict[str, object]] = {}
         self._printed = 0
+        self.listed: dict[int, list[dict[str, object]]] = {}
+        """What shared lists say of the files themselves, by the number of the input."""
         self.errors = 0
         self.matches = 0
 
@@ -85,7 +88,7 @@ class _Results:
         while (name := StreamId(str(self._printed))) in self._done:
             result = self._done.pop(name)
             self.errors += "error" in result
-            self.matches += bool(result["decisions"])
+            self.matches += bool(result["decisions"] or result.get("listed"))
             self._print(json.dumps(result) if self._as_json else _sentence(result))
             self._printed += 1
 
@@ -103,17 +106,19 @@ class _Results:
 
     def _result(self, stream: Stream) -> dict[str, object]:
         found = self._found.pop(stream.spec.stream, [])
+        listed = self.listed.get(int(stream.spec.stream), [])
+        verdict = max(stream.verdict, verdict_of(listed), key=lambda one: one.severity)
         head: dict[str, object] = {
             "input": self._inputs[int(stream.spec.stream)],
             "seconds": round(stream.duration_s or stream.media_s, 3),
             "keyframes": stream.keyframes,
         }
         # What could not be watched to its end is never called clear; what was found before that still counts.
-        outcome = {"verdict": stream.verdict.value} if found or not stream.failed else {}
+        outcome = {"verdict": verdict.value} if found or listed or not stream.failed else {}
         error = {"error": stream.reason} if stream.failed else {}
         if stream.failed and stream.state is StreamState.ENDED:  # seen whole, and undecided
             error |= {"looks_like": str(stream.looks_like)}
-        return head | outcome | error | {"decisions": found}
+        return head | outcome | error | {"decisions": found} | ({"listed": listed} if listed else {})
 
 
 def _decision(decision: Decision, library_version: str) -> dict[str, object]:
@@ -146,6 +151,8 @@ def _sentence(result: dict[str, object]) -> str:
     if isinstance(decisions, list):
         said = "  {verdict} at {at_s} s: {reference} [{label}] from {reference_at_s} s on, {view}, {nats} nats"
         lines += [said.format(**one) + (f", {one['evidence']}" if "evidence" in one else "") for one in decisions]
+    listed = result.get("listed")
+    lines += [printable(sentence(one)) for one in listed] if isinstance(listed, list) else []
     return "\n".join(lines)
 
 
@@ -180,6 +187,8 @@ def check(
     Exit status: 0 all clear, 1 something was found, 2 a file could not be read, or is undecided: it looks like known
     footage, and is too short to tell (the others are still checked).
 
+    Files that a list names by their MD5 or SHA-256 (`library import`) are found by that, too: `listed` in the JSON.
+
     Verdicts are those after [policy] of the --config, which may allow no more than a review for a label, say.
 
     \b
@@ -198,13 +207,16 @@ def check(
     # The n-th input is called n inside: the same file may be given twice. Live streams too are tried once.
     specs = tuple(once_spec(given, name=str(i)) for i, given in enumerate(inputs))
     shown = tuple(given if "://" not in given else spec.public_url for given, spec in zip(inputs, specs, strict=True))
+    policy = policy_of(config.policy)
+    listed = {} if config.library.path is None else listed_files(inputs, config.library.path, policy)
     evidence = None if evidence_path is None else _Evidence(evidence_path, shown)
     with _progress() as progress:
         keep = (lambda _found: {}) if evidence is None else evidence.keep
         results = _Results(shown, as_json=as_json, progress=progress, keep=keep)
+        results.listed = listed
         supervisor = Supervisor(
             specs,
-            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(config.policy)),
+            matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE, policy=policy),
             watchers=(Watcher(found=results.found, finished=results.finished),),
             options=supervisor_options(config, most_at_once=jobs),
         )

@@ -13,15 +13,16 @@ from pathlib import Path
 import click
 
 from streamguard.cli.cutting import running_findings, server_findings, uncut_servers
+from streamguard.cli.disk_findings import disk_findings
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.findings import Finding, Outcome, tried
 from streamguard.cli.logs import set_up_logs
+from streamguard.cli.redis_findings import redis_findings
 from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.cli.targets import stream_specs, with_servers
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.enforce.outbox.probe import OutboxProbe, check_room, probe_outbox
-from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import (
     EvidenceError,
     OutboxError,
@@ -36,7 +37,7 @@ from streamguard.worker.evidence import evidence_store
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.health import PORT_SETTING, authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
-from streamguard.worker.parts import open_library, supervisor_options, transport
+from streamguard.worker.parts import library_trust, open_library, supervisor_options, transport
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
 from streamguard.worker.safety import webhook_names
 from streamguard.worker.streams import Stream, StreamSpec
@@ -51,6 +52,7 @@ _MIB = 1 << 20
 @click.argument("urls", metavar="[[NAME=]URL...]", nargs=-1)
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="One TOML file, as for watch.")
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
+@click.option("--library-key", metavar="FILE", help="Its maker's public key.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where kill-signals are to go.")
 @click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]")
 @click.option("--outbox", "outbox_path", metavar="FILE", help="Where they are durable first.")
@@ -72,6 +74,7 @@ def doctor(
     *,
     config_path: Path | None,
     library_path: str | None,
+    library_key: str | None,
     redis_url: str | None,
     prefix: str | None,
     outbox_path: str | None,
@@ -96,6 +99,7 @@ def doctor(
     """
     options = {
         "library.path": library_path,
+        "library.public_key_file": library_key,
         "redis.url": redis_url,
         "redis.prefix": prefix,
         "signals.outbox": outbox_path,
@@ -131,6 +135,7 @@ def check_config(path: Path) -> None:
     config = load_config(path)
     stream_specs((), config)
     signing_key(config.signals)
+    library_trust(config)
     media_servers([server.get_secret_value() for server in config.enforce.servers])
     webhook_names(config)
     servers = f", {counted(len(plans_of(config)), 'media server')}" if config.discover else ""
@@ -169,10 +174,11 @@ def _examine(config: Config, specs: tuple[StreamSpec, ...], *, wait_s: float) ->
         yield _worker(worker, config)
     yield tried("outbox", lambda: _outbox(config.signals.outbox, probe, is_ours=is_ours))
     yield _evidence(config)
+    yield from disk_findings(config)
     if config.redis.url is None:
         yield Finding("redis", Outcome.NOTE, "none is named: kill-signals go to standard output")
     else:
-        yield tried("redis", lambda: _redis(config))
+        yield from redis_findings(config)
         key = tried("signing key", lambda: _signing(config))
         if key.outcome is Outcome.OK and signing_key(config.signals) is None:
             unsigned = "none: signals go unsigned, consumers cannot verify them; set signals.hmac_key_file"
@@ -197,7 +203,8 @@ def _library(config: Config) -> str:
     snapshot = open_library(config).snapshot
     size = f"{counted(snapshot.items, 'item')}, {counted(snapshot.looks, 'look')}"
     mib = snapshot.bytes_in_memory / _MIB
-    return f"{config.library.path}, version {snapshot.version}: {size}, {mib:.1f} MiB"
+    signed = "" if config.library.public_key_file is None else ", signed"
+    return f"{config.library.path}, version {snapshot.version}{signed}: {size}, {mib:.1f} MiB"
 
 
 def _rule(config: Config) -> Iterator[Finding]:
@@ -271,18 +278,6 @@ def _evidence(config: Config) -> Finding:
     if kept_mib + room_mib >= most_mib:
         return Finding("evidence", Outcome.OK, detail)
     return Finding("evidence", Outcome.NOTE, f"{detail}: free some space, or lower evidence.most_mib")
-
-
-def _redis(config: Config) -> str:
-    # A key that cannot be read is a finding of its own, and no reason to say nothing of Redis.
-    keyless = config.signals.model_copy(update={"hmac_key": None, "hmac_key_file": None})
-    redis = transport(config.model_copy(update={"signals": keyless}), sys.stdout)
-    try:
-        redis.check()
-    finally:
-        if isinstance(redis, RedisStreams):
-            redis.close()
-    return "answers, and takes the script that publishes"
 
 
 def _signing(config: Config) -> str:

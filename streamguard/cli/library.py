@@ -13,11 +13,17 @@ from rich.text import Text
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
+from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.cli.library_quarantine import quarantine
 from streamguard.cli.library_shard import merge, shard
+from streamguard.cli.library_signing import keygen, sign, sign_option
+from streamguard.cli.library_sources import exchange
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
+from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.inspection import Problem
+from streamguard.library.signed import untrusted
 from streamguard.library.store import Library, Stats
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
@@ -31,7 +37,7 @@ def library() -> None:
     """
 
 
-for command in (add, shard, merge):
+for command in (add, shard, merge, keygen, sign, import_, export, exchange, quarantine):
     library.add_command(command)
 
 
@@ -85,37 +91,40 @@ def show(path: Path, as_json: bool, id_: str) -> None:
 
 @library.command()
 @library_option
+@sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def disable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
+def disable(path: Path, *, signer: Signer | None, as_json: bool, ids: tuple[str, ...]) -> int:
     """Stop searching for items, until they are enabled again.
 
     \b
     Example:
       streamguard library disable --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="disabled", change=Library.disable)
+    return _change(path, ids, as_json=as_json, done="disabled", change=Library.disable, signer=signer)
 
 
 @library.command()
 @library_option
+@sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def enable(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
+def enable(path: Path, *, signer: Signer | None, as_json: bool, ids: tuple[str, ...]) -> int:
     """Search for disabled items again.
 
     \b
     Example:
       streamguard library enable --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="enabled", change=Library.enable)
+    return _change(path, ids, as_json=as_json, done="enabled", change=Library.enable, signer=signer)
 
 
 @library.command()
 @library_option
+@sign_option()
 @_as_json
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
+def remove(path: Path, *, signer: Signer | None, as_json: bool, ids: tuple[str, ...]) -> int:
     """Remove items for good. Asks nothing; the catalogue keeps the fact that they were there.
 
     Their part of the disk is freed when all that were added in one batch with them are removed.
@@ -124,21 +133,26 @@ def remove(path: Path, as_json: bool, ids: tuple[str, ...]) -> int:
     Example:
       streamguard library remove --library known attack-2019
     """
-    return _change(path, ids, as_json=as_json, done="removed", change=Library.remove)
+    return _change(path, ids, as_json=as_json, done="removed", change=Library.remove, signer=signer)
 
 
 @library.command()
 @library_option
+@click.option(
+    "--library-key", "key_file", metavar="FILE", type=click.Path(path_type=Path), help="Whose signature must be on it."
+)
 @_as_json
-def verify(path: Path, as_json: bool) -> int:
-    """Check every file, every index, and that all agree.
+def verify(path: Path, key_file: Path | None, as_json: bool) -> int:
+    """Check every file, every index, and that all agree; with a public key that it signed them.
 
-    Exit status: 0 it is whole, 1 it is damaged, 2 it cannot be looked at (there is none, or a newer one).
+    Exit status: 0 it is whole, 1 it is damaged or not signed, 2 it cannot be looked at (there is none, or a newer one).
 
     \b
     Example:
       streamguard library verify --library known
+      streamguard library verify --library known --library-key library.key.pub
     """
+    trust = None if key_file is None else Trust.of_file(key_file)
     items = None
     try:
         with Library.open(path, read_only=True) as opened:
@@ -147,6 +161,8 @@ def verify(path: Path, as_json: bool) -> int:
                 items = len(opened.items())
     except LibraryDamaged as error:  # so much that it does not even open
         problems = (Problem(error.subject, error.problem, error.hint),)
+    if trust is not None:
+        problems += tuple(Problem(one.subject, one.problem, one.hint) for one in untrusted(path, trust))
     damaged = any(problem.damage for problem in problems)
     if as_json:
         found = [{"where": p.where, "what": p.what, "hint": p.hint, "damage": p.damage} for p in problems]
@@ -180,15 +196,22 @@ def stats(path: Path, as_json: bool) -> None:
             for label, count in value.items():
                 click.echo(f"label {printable(label)}: {count}")
         else:
-            click.echo(f"{key.replace('_', ' ')}: {'never' if value is None else value}")
+            nothing = "nobody" if key == "signed_by" else "never"
+            click.echo(f"{key.replace('_', ' ')}: {nothing if value is None else value}")
 
 
 def _change(
-    path: Path, ids: tuple[str, ...], *, as_json: bool, done: str, change: Callable[[Library, str], ItemRecord]
+    path: Path,
+    ids: tuple[str, ...],
+    *,
+    as_json: bool,
+    done: str,
+    change: Callable[[Library, str], ItemRecord],
+    signer: Signer | None,
 ) -> int:
     """Each id is its own durable step; one that is not there does not keep the others from being done."""
     missing: list[UsageError] = []
-    with Library.open(path) as opened:
+    with Library.open(path, signer=signer) as opened:
         for id_ in ids:
             try:
                 item = change(opened, id_)
@@ -221,6 +244,7 @@ def _print_table(items: tuple[ItemRecord, ...]) -> None:
 def _stats_json(figures: Stats) -> dict[str, object]:
     return {
         "version": figures.version,
+        "signed_by": figures.signed_by,
         "changed": _time(figures.changed_unix_s) if figures.changed_unix_s else None,
         "live_items": figures.live,
         "disabled_items": figures.disabled,

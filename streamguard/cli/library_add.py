@@ -18,8 +18,10 @@ from rich.text import Text
 from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
 from streamguard.library.catalogue import ItemRecord, ItemState
+from streamguard.library.ed25519 import Signer
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.live_check import check_live
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
@@ -41,6 +43,7 @@ DEFAULT_LABEL = "unlabelled"
 @click.option("--jobs", metavar="N", type=click.IntRange(1, 256), help="Files at once.  [default: one a core]")
 @click.option("--ray", "ray_address", metavar="ADDRESS", help="On a Ray cluster: `auto`, or HOST:PORT of its head.")
 @click.option("--list", "list_file", metavar="FILE", help="A file of paths, one a line; - for stdin.")
+@sign_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each file.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 def add(
@@ -51,6 +54,7 @@ def add(
     jobs: int | None,
     ray_address: str | None,
     list_file: str | None,
+    signer: Signer | None,
     as_json: bool,
     paths: tuple[Path, ...],
 ) -> int:
@@ -88,7 +92,8 @@ def add(
         Job(file, label, AssetId(id_) if id_ is not None else None) for one in wanted for file in files_in(one, said)
     ]
     if files:
-        _index(path, files, said, index=_here(jobs) if ray_address is None else _at_ray(ray_address))
+        index = _here(jobs) if ray_address is None else _at_ray(ray_address)
+        _index(partial(LibraryToBe, path, signer=signer), files, said, index=index)
         warn_if_damaged(path)
     elif not said.failed:
         said.error(str(wanted[0]), UsageError("library add", wanted[0], "no videos or images in it"))
@@ -113,11 +118,11 @@ def _at_ray(address: str) -> _Index:
     return partial(ray_cluster.index, address=address)
 
 
-def _index(path: Path, files: list[Job], said: "Said", *, index: _Index) -> None:
+def _index(library: Callable[[], LibraryToBe], files: list[Job], said: "Said", *, index: _Index) -> None:
     """Add them, with one bar for all."""
     with (
         goes_on_from("what was added stays"),
-        LibraryToBe(path) as opened,
+        library() as opened,
         AddingBar([file.path for file in files]) as bar,
     ):
         tell_all(index(opened, files, news=bar.news), bar=bar, said=said)

@@ -20,7 +20,9 @@ from streamguard.cli.library_add import (
     warn_if_damaged,
 )
 from streamguard.cli.library_items import library_option
+from streamguard.cli.library_signing import sign_option
 from streamguard.errors import LibraryError, UsageError
+from streamguard.library.ed25519 import Signer
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.worker import indexing
 from streamguard.worker.bulk import merging
@@ -101,9 +103,10 @@ def _fingerprint(folder: Path, files: list[Job], said: Said, *, limits: Limits) 
 
 @click.command()
 @library_option
+@sign_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each item.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SHARD...")
-def merge(*, path: Path, as_json: bool, paths: tuple[Path, ...]) -> int:
+def merge(*, path: Path, signer: Signer | None, as_json: bool, paths: tuple[Path, ...]) -> int:
     """Add shards, or folders of them, to a library.
 
     Makes the library when there is none. Every byte of a shard is checked first; one that is damaged, cut short or of
@@ -126,7 +129,7 @@ def merge(*, path: Path, as_json: bool, paths: tuple[Path, ...]) -> int:
         return EXIT_ERROR
     with (
         goes_on_from("what was added stays"),
-        LibraryToBe(path) as opened,
+        LibraryToBe(path, signer=signer) as opened,
         AddingBar([merging.job_of(item).path for item in items], sizes_bytes=sizes_bytes) as bar,
     ):
         bar.bad_shards = len(bad)

@@ -12,6 +12,7 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.targets import require_files, stream_specs, with_servers
 from streamguard.config import load_config
+from streamguard.demo import canary
 from streamguard.enforce.signals.stdout_lines import Unbuffered
 from streamguard.errors import UsageError, one_line
 from streamguard.servers.known import SERVER_KINDS
@@ -30,6 +31,7 @@ _LAST_LINE_S = 1.0
     "--config", "config_path", type=click.Path(path_type=Path), help="One TOML file; see config/streamguard.toml."
 )
 @click.option("--library", "library_path", metavar="DIR", help="The library of known footage.")
+@click.option("--library-key", metavar="FILE", help="Its maker's public key: then it must be signed.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where kill-signals go; without it, to standard output.")
 @click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]")
 @click.option(
@@ -64,6 +66,7 @@ def watch(
     *,
     config_path: Path | None,
     library_path: str | None,
+    library_key: str | None,
     redis_url: str | None,
     prefix: str | None,
     outbox_path: str | None,
@@ -89,6 +92,7 @@ def watch(
       streamguard watch --library lib --redis redis://127.0.0.1/0 cam-7=rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --redis redis://127.0.0.1/0 --key-file hmac.key \\
         --discover nginx-rtmp=http://127.0.0.1:8080/stat,rtmp://127.0.0.1:1935
+      streamguard watch --library lib --library-key library.key.pub rtmp://127.0.0.1:1935/live/cam-7
       streamguard watch --library lib --enforce --discover nginx-rtmp=http://127.0.0.1:8080,rtmp://127.0.0.1:1935
       streamguard watch --library lib --redis redis://127.0.0.1/0 --share
       streamguard watch --config /etc/streamguard/streamguard.toml
@@ -97,6 +101,7 @@ def watch(
     """
     options = {
         "library.path": library_path,
+        "library.public_key_file": library_key,
         "redis.url": redis_url,
         "redis.prefix": prefix,
         "signals.outbox": outbox_path,
@@ -116,7 +121,7 @@ def watch(
     drain = _Drain()
     start_forkserver()
     stdout = Unbuffered(_STDOUT)
-    service = WatchService(config, specs, stdout=stdout)
+    service = WatchService(config, specs, stdout=stdout, make_canary=canary.make)
     drain.of(service)
     summary = service.run(stop_after_s=stop_after_s)
     asked = service.was_asked_to_stop

@@ -19,6 +19,7 @@ class LibraryConfig(Section):
     """The known footage."""
 
     path: Path | None = None
+    public_key_file: Path | None = None
     reload_every_s: PositiveSeconds = 1.0
 
 
@@ -232,6 +233,12 @@ class LeasesConfig(Section):
     enabled: bool = False
 
 
+class CanaryConfig(Section):
+    """How often the worker's own made stream must be recognised; 0: never."""
+
+    period_s: Annotated[Number, Field(ge=0, le=86_400)] = 300.0
+
+
 class LogConfig(Section):
     """One line per change of state, on standard error."""
 
@@ -256,6 +263,7 @@ class Config(Section):
     http: HttpConfig = HttpConfig()
     worker: WorkerConfig = WorkerConfig()
     leases: LeasesConfig = LeasesConfig()
+    canary: CanaryConfig = CanaryConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("streams", mode="before")

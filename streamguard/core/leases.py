@@ -5,6 +5,7 @@ watchers of one stream do no harm and none does: all in doubt, a worker watches.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NewType
@@ -69,6 +70,11 @@ class Fleet:
     def alive(self) -> dict[WorkerId, Member]:
         """Workers that reported lately."""
         return {worker: member for worker, member in self.members.items() if member.until_ms > self.now_ms}
+
+    def first_end_s(self, *, besides: WorkerId) -> float:
+        """Until the first lease of another worker runs out, unless it is renewed; infinite where there is none."""
+        ends_ms = (lease.until_ms for lease in self.leases.values() if lease.owner != besides)
+        return min((ms - self.now_ms for ms in ends_ms if ms > self.now_ms), default=math.inf) / 1000
 
     def loads(self) -> dict[WorkerId, int]:
         """How many streams each living worker has."""

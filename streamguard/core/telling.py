@@ -41,8 +41,8 @@ _CORNERS_OF_AN_AREA = 3
 
 def review_only(reference: Reference) -> bool:
     """Whether it can earn a review at most: no two moments of it tell when that two keyframes may show."""
-    if reference.kind is MediaKind.IMAGE:
-        return False
+    if reference.kind is MediaKind.IMAGE:  # it has no other moment; of a list whose source is not trusted it is said
+        return bool(reference.prints) and not any(look.nearest_elsewhere_bits for look in reference.prints)
     places = np.array([(place.from_us, place.to_us) for place in _telling_places(reference)], np.int64).reshape(-1, 2)
     places = places[np.argsort(places[:, 1])]
     since_us, until_us = places.T

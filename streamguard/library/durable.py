@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,9 @@ FORMAT = 2
 
 NEW_PREFIX = ".new-"
 """What a crash leaves behind starts with this, and the next writer removes it."""
+
+Opener = Callable[[Path], int]
+"""How a file of a library is opened for reading; raises as `open_unfollowed`."""
 
 _LOCK_POLL_S = 0.05
 _FORMAT_FIRST = re.compile(rb'\s*\{\s*"format"\s*:\s*([1-9][0-9]{0,8})\s*[,}]')
@@ -90,13 +93,13 @@ def publish_directory(directory: Path, files: Mapping[str, bytes]) -> None:
     sync_directory(directory.parent)
 
 
-def read_bounded(path: Path, *, most_bytes: int) -> bytes:
-    """A file of a library that may be hostile or cut short; a link is not followed, a pipe does not block.
+def open_unfollowed(path: Path) -> int:
+    """A descriptor of a library's file, which may be hostile: a link is not followed, a pipe does not block.
 
     Raises FileNotFoundError or NotADirectoryError when there is none, LibraryDamaged, LibraryError (no permission).
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except PermissionError as error:
@@ -104,9 +107,14 @@ def read_bounded(path: Path, *, most_bytes: int) -> bytes:
         raise LibraryError("read library file", path, error.strerror or str(error), hint=hint) from error
     except OSError as error:
         raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
+
+
+def read_bounded(path: Path, *, most_bytes: int, opener: Opener = open_unfollowed) -> bytes:
+    """A file of a library that may be hostile or cut short. Raises as `open_unfollowed`."""
+    descriptor = opener(path)
     try:
         # A directory opens; only reading it fails.
-        with os.fdopen(os.dup(descriptor), "rb") as file:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(most_bytes + 1)
     except OSError as error:
         raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
@@ -141,13 +149,14 @@ def refuse_other(number: int, path: Path) -> None:
 
 
 @contextmanager
-def writer_lock(library: Path, *, wait_s: float) -> Iterator[None]:
-    """Hold the library for writing. The kernel lets go when the process dies, however it dies.
+def writer_lock(library: Path, *, wait_s: float, name: str = "lock") -> Iterator[None]:
+    """Hold the library for writing. The kernel lets go when the process dies, however it dies. `name`: of the file
+    that is locked, where it is a part of the library with writers of its own.
 
     Raises LibraryLocked after `wait_s`, LibraryMissing, LibraryError.
     """
     try:
-        descriptor = os.open(library / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(library / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except FileNotFoundError as error:
         raise LibraryMissing("open library", library, "no such directory", hint="check --library") from error
     except OSError as error:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from streamguard.library.catalogue import CATALOGUE, ItemRecord, NewItem
+from streamguard.library.ed25519 import Signer
 from streamguard.library.segments import check_new
 from streamguard.library.store import Library
 from streamguard.types import Reference
@@ -18,11 +19,12 @@ class LibraryToBe:
     Where none could be made it says so at once, and not after hours of decoding.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, signer: Signer | None = None) -> None:
         self._path = path
+        self._signer = signer
         self._library: Library | None = None
         if not _can_be_made_later(path):
-            self._library = Library.open(path, create=True)
+            self._library = self._opened()
 
     def close(self) -> None:
         if self._library is not None:
@@ -57,14 +59,17 @@ class LibraryToBe:
         if self._library is None:
             for item, reference in new:
                 check_new(item.id, item.label, reference)
-            self._library = Library.open(self._path, create=True)
+            self._library = self._opened()
         return self._library.add_all(new)
 
     def _if_there(self) -> Library | None:
         """Another process may have made it meanwhile."""
         if self._library is None and (self._path / CATALOGUE).is_file():
-            self._library = Library.open(self._path, create=True)
+            self._library = self._opened()
         return self._library
+
+    def _opened(self) -> Library:
+        return Library.open(self._path, create=True, signer=self._signer)
 
 
 def _can_be_made_later(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """`current.json`: the one file that says what is live. Workers read it and the segments that it names, nothing else.
 
 It is replaced whole by each change. Its version holds a hash of its content, and it holds each manifest's hash, which
-holds each file's, so that one short string names every byte that a decision was made with.
+holds each file's, so that one short string names every byte that a decision was made with. A signature over its content
+signs all of them.
 """
 
 import hashlib
@@ -11,8 +12,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from streamguard.errors import LibraryDamaged, LibraryError
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, LibraryUntrusted, UsageError
 from streamguard.library.durable import FORMAT, check_format, no_library, read_bounded, replace_file
+from streamguard.library.ed25519 import Signature, Signer, Trust
 from streamguard.library.segments import ID_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN
 
 CURRENT = "current.json"
@@ -23,6 +25,9 @@ LAST_UNIX_S = 253_402_300_799.0
 
 _MOST_BYTES = 16 << 20
 """What 100,000 segments take: each one 150 bytes, and its items that are off 15 and more."""
+
+_SIGNED_AS = b"streamguard library\n"
+"""What a key signs as the content of this file, it has signed as nothing else."""
 
 _LEAST_BYTES_EACH = {b"[": 64, b"{": 64, b":": 32, b",": 8}
 _SLACK_BYTES = 1024
@@ -53,33 +58,54 @@ class LiveSet(_Part):
 
     @property
     def version(self) -> str:
-        """Short; the same for the same content: `17-9f2c41aa`."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return f"{self.generation}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        """Short; the same for the same content, whoever signed it: `17-9f2c41aa`."""
+        return f"{self.generation}-{hashlib.sha256(self._text()).hexdigest()[:8]}"
+
+    def to_sign(self) -> bytes:
+        """All of it, and by the hashes in it every byte of the segments."""
+        return _SIGNED_AS + self._text()
+
+    def _text(self) -> bytes:
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
 
 
 class _Document(LiveSet):
     """The file: the live set under its version, which doubles as its checksum."""
 
     version_text: Annotated[str, Field(alias="version", max_length=64)]
+    signature: Signature | None = None
 
 
-def to_bytes(live: LiveSet) -> bytes:
+def to_bytes(live: LiveSet, *, signer: Signer | None = None) -> bytes:
     tree = live.model_dump(mode="json")
-    return (json.dumps({"format": tree.pop("format"), "version": live.version, **tree}, indent=1) + "\n").encode()
+    head = {"format": tree.pop("format"), "version": live.version}
+    if signer is not None:
+        head["signature"] = signer.sign(live.to_sign()).model_dump()
+    return (json.dumps(head | tree, indent=1) + "\n").encode()
 
 
-def publish(library: Path, live: LiveSet) -> None:
+def publish(library: Path, live: LiveSet, *, signer: Signer | None = None) -> None:
     """Make it the live set, durably and at once. Raises OSError or LibraryError, and then the old one stays."""
-    document = to_bytes(live)
+    document = to_bytes(live, signer=signer)
     if len(document) > _MOST_BYTES:
         problem = f"{len(live.segments)} segments are more than a worker reads"
         raise LibraryError("publish library", library / CURRENT, problem, hint="split it into several libraries")
     replace_file(library / CURRENT, document)
 
 
-def read_live_set(library: Path) -> LiveSet:
-    """Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError (no permission)."""
+def read_live_set(library: Path, *, trust: Trust | None = None) -> LiveSet:
+    """With `trust` only if one of its keys signed it.
+
+    Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryUntrusted, LibraryError (no permission).
+    """
+    live, signature = read_signed(library)
+    if trust is not None:
+        trust.check(live.to_sign(), signature, path=library / CURRENT)
+    return live
+
+
+def read_signed(library: Path) -> tuple[LiveSet, Signature | None]:
+    """What is live, and what may be its signature: nobody has checked it. Raises as `read_live_set`."""
     path = library / CURRENT
     try:
         document = read_bounded(path, most_bytes=_MOST_BYTES)
@@ -92,7 +118,27 @@ def read_live_set(library: Path) -> LiveSet:
         read = _Document.model_validate_json(document)
     except ValidationError as error:
         raise LibraryDamaged("read library file", path, "values in it are wrong") from error
-    live = LiveSet(**read.model_dump(exclude={"version_text"}))
+    live = LiveSet(**read.model_dump(exclude={"version_text", "signature"}))
     if live.version != read.version_text:
         raise LibraryDamaged("read library file", path, "its content does not belong to its version")
-    return live
+    return live, read.signature
+
+
+def check_signer(library: Path, signer: Signer | None) -> None:
+    """That who writes next signs as who wrote last: else workers would refuse it, or a writer sign what it never saw.
+
+    Raises UsageError (signed, and no key given), LibraryUntrusted (signed by no or another key), LibraryFormatError.
+    """
+    try:
+        live, signature = read_signed(library)
+    except (LibraryMissing, LibraryDamaged):  # the next version says it all anew
+        return
+    if signer is None and signature is not None:
+        problem = f"it is signed by key {signature.key}, and workers would refuse what is not"
+        raise UsageError("write library", library, problem, hint="give the private key: --sign-key FILE")
+    if signer is None or (signature is None and not live.segments):
+        return
+    if signature is None:
+        hint = f"is it yours? Then: streamguard library sign --library {library} --sign-key FILE"
+        raise LibraryUntrusted("write library", library, "what is in it was never signed", hint=hint)
+    signer.trust.check(live.to_sign(), signature, path=library / CURRENT)

@@ -13,6 +13,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from streamguard.core.decision_rule import DecisionRule
 from streamguard.core.evidence import FeatureWeights, PdqWeights
 from streamguard.core.geometry import Geometry
@@ -26,10 +28,14 @@ from streamguard.library.durable import (
     replace_file,
     writer_lock,
 )
+from streamguard.library.ed25519 import Signature, Signer, Trust
+from streamguard.library.live_set import check_signer
 
 RULE = "rule.json"
 
 _Part = TypeVar("_Part")
+
+_SIGNED_AS = b"streamguard rule\n"
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
@@ -50,10 +56,11 @@ _YEAR_10000_UNIX_S = 253_402_300_800
 _HINT = "fit it again: streamguard calibrate; or remove it, and the built-in rule counts"
 
 
-def read_rules(library: Path) -> Rules | None:
-    """The library's own rule; None: it has none.
+def read_rules(library: Path, *, trust: Trust | None = None) -> Rules | None:
+    """The library's own rule; None: it has none. With `trust` only if one of its keys signed it.
 
-    Raises LibraryDamaged, LibraryFormatError (made by another StreamGuard), LibraryError (no permission).
+    Raises LibraryDamaged, LibraryFormatError (made by another StreamGuard), LibraryUntrusted, LibraryError (no
+    permission).
     """
     path = library / RULE
     try:
@@ -67,32 +74,45 @@ def read_rules(library: Path) -> Rules | None:
         raise type(error)("read rule", path, error.problem, hint=_HINT) from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, "it is no JSON: cut short or overwritten") from error
+    signature = _signature(tree.pop("signature", None), path)
     if tree.pop("sha256", None) != _checksum(tree):
         raise _damaged(path, "its content does not belong to its checksum")
+    if trust is not None:
+        trust.check(_to_sign(tree), signature, path=path)
     rules = _rules(tree, path)
     if problem := problem_of(rules):
         raise _damaged(path, problem)
     return rules
 
 
-def write_rules(library: Path, rules: Rules) -> None:
+def write_rules(library: Path, rules: Rules, *, signer: Signer | None = None) -> None:
     """Make it the library's rule, durably and at once: the next keyframe in every worker is decided by it.
 
-    Raises UsageError for a rule that no worker would take, LibraryError.
+    Raises UsageError for a rule that no worker would take, or without the key of a signed library; LibraryError.
     """
     path = library / RULE
     if problem := problem_of(rules):
         raise UsageError("write rule", path, problem)
     with writer_lock(library, wait_s=_LOCK_WAIT_S):
-        try:
-            replace_file(path, to_bytes(rules))
-        except OSError as error:
-            raise library_error("write rule", path, error) from error
+        check_signer(library, signer)
+        replace_rules(library, rules, signer=signer)
 
 
-def to_bytes(rules: Rules) -> bytes:
+def replace_rules(library: Path, rules: Rules, *, signer: Signer | None) -> None:
+    """For who holds the lock. Raises LibraryError."""
+    path = library / RULE
+    try:
+        replace_file(path, to_bytes(rules, signer=signer))
+    except OSError as error:
+        raise library_error("write rule", path, error) from error
+
+
+def to_bytes(rules: Rules, *, signer: Signer | None = None) -> bytes:
     tree = {"format": FORMAT, **asdict(rules)}
-    return (json.dumps({"format": FORMAT, "sha256": _checksum(tree), **tree}, indent=1) + "\n").encode()
+    head: dict[str, object] = {"format": FORMAT, "sha256": _checksum(tree)}
+    if signer is not None:
+        head["signature"] = signer.sign(_to_sign(tree)).model_dump()
+    return (json.dumps(head | tree, indent=1) + "\n").encode()
 
 
 def problem_of(rules: Rules) -> str:
@@ -131,7 +151,23 @@ def _numbers(rules: Rules) -> Iterator[tuple[str, float]]:
 
 
 def _checksum(tree: object) -> str:
-    return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_text(tree)).hexdigest()
+
+
+def _to_sign(tree: object) -> bytes:
+    """All but its checksum and its signature."""
+    return _SIGNED_AS + _text(tree)
+
+
+def _text(tree: object) -> bytes:
+    return json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _signature(tree: object, path: Path) -> Signature | None:
+    try:
+        return None if tree is None else Signature.model_validate(tree)
+    except ValidationError as error:
+        raise _damaged(path, "its signature is none") from error
 
 
 def _damaged(path: Path, problem: str) -> LibraryDamaged:

@@ -12,7 +12,7 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streamguard.core.thumbnails import MOST_BYTES, is_thumbnail
 from streamguard.errors import LibraryDamaged, UsageError
 from streamguard.library import faiss_flat, local_features, thumbnails
-from streamguard.library.durable import FORMAT, check_format, publish_directory, read_bounded
+from streamguard.library.durable import (
+    FORMAT,
+    Opener,
+    check_format,
+    open_unfollowed,
+    publish_directory,
+    read_bounded,
+)
 from streamguard.library.local_features import FEATURE, FRAME, LocalFeatures
 from streamguard.library.thumbnails import PICTURES, SPAN, SPANS, Album
 from streamguard.types import (
@@ -37,7 +44,7 @@ from streamguard.types import (
     ReferencePrint,
 )
 
-MANIFEST = "manifest.json"
+MANIFEST: Final = "manifest.json"
 INDEX: Final = "pdq.faiss"
 PLACES: Final = "places.npy"
 FEATURE_INDEX: Final = "features.faiss"
@@ -46,6 +53,9 @@ FRAMES: Final = "frames.npy"
 FileName = Literal[
     "pdq.faiss", "places.npy", "features.faiss", "features.npy", "frames.npy", "thumbnails.npy", "thumbnails.bin"
 ]
+FILES = (MANIFEST, *get_args(FileName))
+"""All that a segment may have."""
+
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 SEGMENT_PATTERN = r"^[0-9]{8,}-[0-9a-f]{12}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -192,14 +202,12 @@ def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Refe
     return ref
 
 
-def read_segment(directory: Path, ref: SegmentRef) -> Segment:
+def read_segment(directory: Path, ref: SegmentRef, *, opener: Opener = open_unfollowed) -> Segment:
     """Read and check all of a segment. Raises LibraryDamaged, LibraryFormatError, LibraryError; FileNotFoundError or
     NotADirectoryError when a file of it is not there.
     """
-    if re.fullmatch(SEGMENT_PATTERN, ref.id) is None:
-        raise LibraryDamaged("read segment", repr(ref.id), "not a segment's name")
-    folder = directory / ref.id
-    document = read_bounded(folder / MANIFEST, most_bytes=_MOST_MANIFEST_BYTES)
+    folder = _Folder(folder_of(directory, ref), opener)
+    document = read_bounded(folder / MANIFEST, most_bytes=_MOST_MANIFEST_BYTES, opener=opener)
     if _sha256(document) != ref.manifest_sha256:
         raise LibraryDamaged("check segment", folder / MANIFEST, "its SHA-256 is wrong")
     check_format(document, folder / MANIFEST)
@@ -213,6 +221,24 @@ def read_segment(directory: Path, ref: SegmentRef) -> Segment:
     album = _read_album(folder, manifest)
     _ask_canary(index, manifest.canary, folder / INDEX)
     return Segment(manifest.items, index.codes(), places, local, album)
+
+
+def folder_of(directory: Path, ref: SegmentRef) -> Path:
+    """Where its files are. Raises LibraryDamaged for a name that would lead elsewhere."""
+    if re.fullmatch(SEGMENT_PATTERN, ref.id) is None:
+        raise LibraryDamaged("read segment", repr(ref.id), "not a segment's name")
+    return directory / ref.id
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A segment's folder, and how its files are opened."""
+
+    path: Path
+    opener: Opener
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
 
 
 def _sha256(data: bytes) -> str:
@@ -264,7 +290,7 @@ def _array_bytes(array: NDArray[np.void]) -> bytes:
     return buffer.getvalue()
 
 
-def _checked(folder: Path, name: FileName, manifest: Manifest) -> bytes:
+def _checked(folder: _Folder, name: FileName, manifest: Manifest) -> bytes:
     known = manifest.files.get(name)
     # Sizes follow from the counts: a hostile manifest cannot make us read more than these are worth.
     rows, bytes_a_row = {
@@ -278,7 +304,7 @@ def _checked(folder: Path, name: FileName, manifest: Manifest) -> bytes:
     most = _HEADER_BYTES + rows * bytes_a_row
     if known is None or known.bytes > most:
         raise _impossible_size(folder, name)
-    data = read_bounded(folder / name, most_bytes=known.bytes)
+    data = read_bounded(folder / name, most_bytes=known.bytes, opener=folder.opener)
     if len(data) != known.bytes:
         raise LibraryDamaged("check segment", folder / name, f"cut short: {len(data)} of {known.bytes} bytes")
     if _sha256(data) != known.sha256:
@@ -286,19 +312,23 @@ def _checked(folder: Path, name: FileName, manifest: Manifest) -> bytes:
     return data
 
 
-def _impossible_size(folder: Path, name: str) -> LibraryDamaged:
+def _impossible_size(folder: _Folder, name: str) -> LibraryDamaged:
     return LibraryDamaged("check segment", folder / MANIFEST, f"no possible size of {name}")
 
 
-def _read_places(folder: Path, manifest: Manifest) -> Places:
+def _read_places(folder: _Folder, manifest: Manifest) -> Places:
     places = _read_array(folder, PLACES, manifest, dtype=PLACE, rows=manifest.looks)
     sound = (places["item"] < len(manifest.items)) & (places["from_us"] >= 0) & (places["from_us"] <= places["to_us"])
     if not bool(np.all(sound & (places["nearest_elsewhere_bits"] <= PDQ_BITS))):
         raise LibraryDamaged("read places", folder / PLACES, "impossible values")
+    looks = np.bincount(places["item"], minlength=len(manifest.items))
+    if not looks.all():
+        nothing = manifest.items[int(looks.argmin())].id
+        raise LibraryDamaged("read places", folder / PLACES, f"nothing in it could find {nothing}")
     return places
 
 
-def _read_local(folder: Path, manifest: Manifest) -> LocalFeatures:
+def _read_local(folder: _Folder, manifest: Manifest) -> LocalFeatures:
     data = _checked(folder, FEATURE_INDEX, manifest)
     index = faiss_flat.from_bytes(data, rows=manifest.features, path=folder / FEATURE_INDEX)
     rows = _read_array(folder, FEATURES, manifest, dtype=FEATURE, rows=manifest.features)
@@ -311,7 +341,7 @@ def _read_local(folder: Path, manifest: Manifest) -> LocalFeatures:
     return local
 
 
-def _read_album(folder: Path, manifest: Manifest) -> Album:
+def _read_album(folder: _Folder, manifest: Manifest) -> Album:
     """The pictures are checked, and stay where they are. A segment may have none: it is searched all the same."""
     items = {AssetId(item.id): number for number, item in enumerate(manifest.items)}
     known = manifest.files.get(PICTURES)
@@ -319,7 +349,8 @@ def _read_album(folder: Path, manifest: Manifest) -> Album:
         return Album(folder / PICTURES, items, np.empty(0, SPAN))
     if known.bytes > manifest.frames * MOST_BYTES:
         raise _impossible_size(folder, PICTURES)
-    thumbnails.check_pictures(folder / PICTURES, size_bytes=known.bytes, sha256=known.sha256)
+    path = folder / PICTURES
+    thumbnails.check_pictures(path, size_bytes=known.bytes, sha256=known.sha256, opener=folder.opener)
     spans = _read_array(folder, SPANS, manifest, dtype=SPAN, rows=None)
     if not thumbnails.are_sound(spans, items=len(items), pictures_bytes=known.bytes):
         raise LibraryDamaged("read thumbnails", folder / SPANS, "impossible values")
@@ -327,7 +358,7 @@ def _read_album(folder: Path, manifest: Manifest) -> Album:
 
 
 def _read_array(
-    folder: Path, name: FileName, manifest: Manifest, *, dtype: np.dtype[np.void], rows: int | None
+    folder: _Folder, name: FileName, manifest: Manifest, *, dtype: np.dtype[np.void], rows: int | None
 ) -> NDArray[np.void]:
     """`rows`: how many there must be; None: as many as there are."""
     data = _checked(folder, name, manifest)

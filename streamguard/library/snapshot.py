@@ -3,24 +3,27 @@
 Reads `current.json` and the segments that it names; needs no write permission and no SQLite.
 """
 
-import ctypes
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core import pdq
 from streamguard.core.rules import Rules
-from streamguard.errors import FingerprintError, LibraryDamaged
-from streamguard.library import local_features
+from streamguard.errors import FingerprintError, LibraryDamaged, LibraryUntrusted
+from streamguard.library import canaries, local_features
+from streamguard.library.canaries import Part
+from streamguard.library.ed25519 import Trust
 from streamguard.library.faiss_flat import Hits
-from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, read_live_set
+from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, read_live_set
 from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatures
 from streamguard.library.pdq_index import PdqIndex
 from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
 from streamguard.library.thumbnails import Album
+from streamguard.spare_memory import give_back
 from streamguard.types import (
     DIHEDRAL_VIEWS,
     PDQ_BYTES,
@@ -41,6 +44,24 @@ MOST_CANDIDATES = 256
 
 _VIEWS = len(View)
 _LOADS_TRIED = 3
+
+
+class Trial(Protocol):
+    """Opens segments where a crash does no harm."""
+
+    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /) -> None:
+        """Raises as `read_segment` does for the first that it would refuse; LibraryCrashes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a new version must stand before it is loaded: one of `trust`'s keys signed it; `trial` opened it."""
+
+    trust: Trust | None = None
+    trial: Trial | None = None
+
+
+NO_DEMANDS = Demands()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,11 @@ class Snapshot:
     _albums: dict[LiveSegment, Album] = field(repr=False)
     rules: Rules | None = None
     """The rule that was fitted for this library; `watch.SnapshotHolder` fills it in."""
+
+    @property
+    def generation(self) -> int:
+        """How many changes had made the library what it was then."""
+        return int(self.version.partition("-")[0])
 
     @property
     def items(self) -> int:
@@ -154,33 +180,30 @@ class Snapshot:
         return parts
 
 
-def load_snapshot(library: Path, *, previous: Snapshot | None = None) -> Snapshot:
+def load_snapshot(library: Path, *, previous: Snapshot | None = None, demands: Demands = NO_DEMANDS) -> Snapshot:
     """Read and check everything live; segments that `previous` has are taken from it.
 
-    Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError.
+    Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError; where it is demanded LibraryUntrusted, for
+    what is older than `previous` as well, and LibraryCrashes.
     """
     try:
-        loaded = _load_live(library, previous)
+        loaded = _load_live(library, previous, demands)
     except LibraryDamaged as error:
         if error.hint:
             raise
         hint = f"what to do: streamguard library verify --library {library}"
         raise LibraryDamaged(error.operation, error.subject, error.problem, hint=hint) from error
-    _give_back()
+    give_back()  # what loading took: 72 MiB with a million looks
     return loaded
 
 
-def _give_back() -> None:
-    """To the system, what loading took and needs no more: glibc keeps it otherwise, 72 MiB with a million looks."""
-    with suppress(OSError, AttributeError):  # another libc has no such call, and no such need
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _load_live(library: Path, previous: Snapshot | None) -> Snapshot:
+def _load_live(library: Path, previous: Snapshot | None, demands: Demands) -> Snapshot:
     for tried in range(1, _LOADS_TRIED + 1):
-        live = read_live_set(library)
+        live = read_live_set(library, trust=demands.trust)
+        if demands.trust is not None and previous is not None:
+            _check_not_older(library, live, previous)
         try:
-            return _load(library, live, previous)
+            return _load(library, live, previous, trial=demands.trial)
         except (FileNotFoundError, NotADirectoryError) as error:
             # A writer may have removed a segment while we were reading; then current.json is a new one.
             if tried == _LOADS_TRIED or read_live_set(library).version == live.version:
@@ -189,8 +212,22 @@ def _load_live(library: Path, previous: Snapshot | None) -> Snapshot:
     raise LibraryDamaged("load library", library, "it keeps changing while it is read", hint=hint)
 
 
-def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
+def _check_not_older(library: Path, live: LiveSet, previous: Snapshot) -> None:
+    """Every version that was ever signed stays signed: who can write here could put an old one back, without what was
+    added since.
+    """
+    if live.generation > previous.generation or live.version == previous.version:
+        return
+    problem = f"version {live.version} is signed, but not newer than {previous.version}, which serves: was it put back?"
+    hint = "if you did so, restart the worker; else copy the library again from where it is made"
+    raise LibraryUntrusted("load library", library / CURRENT, problem, hint=hint)
+
+
+def _load(library: Path, live: LiveSet, previous: Snapshot | None, *, trial: Trial | None) -> Snapshot:
     known = {} if previous is None else previous._parts()  # noqa: SLF001  (this module's own class)
+    if trial is not None:
+        tried = {_ref(segment) for segment in known}  # with other items off it was the same
+        trial(library / SEGMENTS, [ref for ref in map(_ref, live.segments) if ref not in tried])
     parts = [known.get(segment) or _read(library, segment) for segment in live.segments]
     assets: list[Asset] = []
     rows = 0
@@ -214,22 +251,45 @@ def _load(library: Path, live: LiveSet, previous: Snapshot | None) -> Snapshot:
         assets.extend(part.assets)
     if len({asset.id for asset in assets}) != len(assets):
         raise LibraryDamaged("load library", library, "two live items have one id")
+    index, search = PdqIndex.over(codes), FeatureSearch.over(local_features.joined(local))
+    canaries.check_answers(
+        library,
+        [part for part in _laid_out(live, parts) if part.segment not in known],
+        index=index,
+        search=search,
+        named=places["item"],
+        ids=[asset.id for asset in assets],
+    )
     return Snapshot(
         version=live.version,
         created_unix_s=live.changed_unix_s,
         assets=tuple(assets),
-        _index=PdqIndex.over(codes),
+        _index=index,
         _places=places,
         _place_numbers=numbers,
-        _local=FeatureSearch.over(local_features.joined(local)),
+        _local=search,
         _spans=spans,
         _segments={segment: part.local for segment, part in zip(live.segments, parts, strict=True)},
         _albums={segment: part.album for segment, part in zip(live.segments, parts, strict=True)},
     )
 
 
+def _laid_out(live: LiveSet, parts: Sequence[_Loaded]) -> Iterator[Part]:
+    """One after another, as in the version's arrays."""
+    look = feature = 0
+    for segment, part in zip(live.segments, parts, strict=True):
+        ids = [asset.id for asset in part.assets]
+        yield Part(segment, ids, part.codes, part.places, look, part.local.codes, feature)
+        look += len(part.codes)
+        feature += len(part.local.codes)
+
+
+def _ref(segment: LiveSegment) -> SegmentRef:
+    return SegmentRef(segment.id, segment.manifest_sha256)
+
+
 def _read(library: Path, live: LiveSegment) -> _Loaded:
-    segment = read_segment(library / SEGMENTS, SegmentRef(live.id, live.manifest_sha256))
+    segment = read_segment(library / SEGMENTS, _ref(live))
     off = set(live.off)
     on = [number for number, item in enumerate(segment.items) if item.id not in off]
     renumbered = np.full(len(segment.items), -1, dtype=np.int64)

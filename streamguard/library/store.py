@@ -20,20 +20,23 @@ from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, Usa
 from streamguard.library import inspection
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState, NewItem
 from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
+from streamguard.library.ed25519 import Signer
 from streamguard.library.inspection import Problem
-from streamguard.library.live_set import CURRENT, SEGMENTS, publish, read_live_set
+from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
 from streamguard.library.segments import SEGMENT_PATTERN, check_new, write_segment
 from streamguard.types import Reference
 
 _LOCK_WAIT_S = 10.0
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
+_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock"}
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What is in a library, and what it costs. `looks` are those that are searched."""
+    """What is in a library, and what it costs. `looks` are those that are searched; `signed_by` is the key's id."""
 
     version: str
+    signed_by: str | None
     changed_unix_s: float
     live: int
     disabled: int
@@ -48,18 +51,29 @@ class Stats:
 class Library:
     """Open one with `Library.open`, and close it. Locks only while it writes, so that a long `add` keeps nobody out."""
 
-    def __init__(self, path: Path, catalogue: Catalogue, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path, catalogue: Catalogue, *, clock: Callable[[], float], signer: Signer | None = None
+    ) -> None:
         self._path = path
         self._catalogue = catalogue
         self._clock = clock
+        self._signer = signer
 
     @classmethod
     def open(
-        cls, path: Path, *, create: bool = False, read_only: bool = False, clock: Callable[[], float] = time.time
+        cls,
+        path: Path,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.time,
+        signer: Signer | None = None,
     ) -> Self:
-        """For writing it first finishes what a killed writer left; `create` makes the library when there is none.
+        """For writing it first finishes what a killed writer left; `create` makes the library when there is none. Each
+        version is signed by `signer`.
 
-        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryLocked, LibraryError.
+        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryLocked, LibraryError; UsageError or
+        LibraryUntrusted where another key signed the last version, or none was given or had.
         """
         if read_only:
             return cls(path, Catalogue.open(path, create=False), clock=clock)
@@ -68,7 +82,8 @@ class Library:
         elif not (path / CATALOGUE).is_file():
             Catalogue.open(path, create=False).close()  # raises: there is none
         with writer_lock(path, wait_s=_LOCK_WAIT_S):
-            library = cls(path, Catalogue.open(path, create=create), clock=clock)
+            check_signer(path, signer)
+            library = cls(path, Catalogue.open(path, create=create), clock=clock, signer=signer)
             try:
                 library._recover()
             except BaseException:
@@ -168,6 +183,18 @@ class Library:
             self._sweep()
         return record
 
+    def remove_all(self, ids: Sequence[str]) -> None:
+        """As `remove`, for many in one step; those that are not there are passed over."""
+        with self._writing():
+            there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
+            if there:
+                now = self._clock()
+                with self._catalogue.change(now_unix_s=now):
+                    for record in there:
+                        self._catalogue.set_state(record, ItemState.REMOVED, action="remove", now_unix_s=now)
+        with self._writing():
+            self._sweep()
+
     def verify(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""
         generation = -1
@@ -189,6 +216,7 @@ class Library:
             labels[item.label] = labels.get(item.label, 0) + 1
         return Stats(
             version=live.version,
+            signed_by=self._signed_by(),
             changed_unix_s=live.changed_unix_s,
             live=len(on),
             disabled=len(items) - len(on),
@@ -199,6 +227,12 @@ class Library:
             bytes_on_disk=_bytes_in(self._path),
             labels=tuple(sorted(labels.items())),
         )
+
+    def _signed_by(self) -> str | None:
+        with suppress(LibraryError):  # `verify` says what is wrong with it
+            _, signature = read_signed(self._path)
+            return None if signature is None else signature.key
+        return None
 
     def _set_state(self, id_: str, state: ItemState, *, action: str) -> ItemRecord:
         record = self.item(id_)
@@ -223,7 +257,7 @@ class Library:
     def _publish(self) -> None:
         live = self._catalogue.live_set()
         try:
-            publish(self._path, live)
+            publish(self._path, live, signer=self._signer)
         except OSError as error:
             raise library_error("publish library", self._path / CURRENT, error) from error
 

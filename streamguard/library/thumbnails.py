@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streamguard.core.thumbnails import MOST_BYTES, is_thumbnail
 from streamguard.errors import LibraryDamaged
+from streamguard.library.durable import Opener, open_unfollowed
 from streamguard.types import AssetId, Place, ReferenceFrame
 
 PICTURES: Final = "thumbnails.bin"
@@ -54,21 +55,22 @@ def are_sound(spans: NDArray[np.void], *, items: int, pictures_bytes: int) -> bo
     )
 
 
-def check_pictures(path: Path, *, size_bytes: int, sha256: str) -> None:
+def check_pictures(path: Path, *, size_bytes: int, sha256: str, opener: Opener = open_unfollowed) -> None:
     """Every byte, and never more than a piece in memory.
 
-    Raises FileNotFoundError or NotADirectoryError when it is not there, LibraryDamaged.
+    Raises FileNotFoundError or NotADirectoryError when it is not there, LibraryDamaged, LibraryError (no permission).
     """
     digest, seen = hashlib.sha256(), 0
+    descriptor = opener(path)
     try:
-        with os.fdopen(os.open(path, _FLAGS), "rb") as file:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             while seen <= size_bytes and (chunk := file.read(_CHUNK_BYTES)):
                 digest.update(chunk)
                 seen += len(chunk)
-    except (FileNotFoundError, NotADirectoryError):
-        raise
     except OSError as error:
         raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
+    finally:
+        os.close(descriptor)
     if seen != size_bytes:
         raise LibraryDamaged("check segment", path, f"not the {size_bytes} bytes that it was")
     if digest.hexdigest() != sha256:

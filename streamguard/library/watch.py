@@ -8,12 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryMissing
+from streamguard.errors import (
+    LibraryDamaged,
+    LibraryError,
+    LibraryFormatError,
+    LibraryMissing,
+    LibraryUntrusted,
+)
 from streamguard.library.live_set import CURRENT
 from streamguard.library.rule_file import RULE, read_rules
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.snapshot import NO_DEMANDS, Demands, Snapshot, load_snapshot
 
 _RETRY_S = 30.0
+_WRONG = (LibraryDamaged, LibraryUntrusted)
 
 _Mark = tuple[int, int, int]
 
@@ -29,12 +36,19 @@ class Refreshed:
 class SnapshotHolder:
     """The worker's library. One thread calls `refresh`; any thread reads `snapshot`, once for each thing it does."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises LibraryError when there is nothing good to begin with, the rule included."""
+    def __init__(
+        self, path: Path, *, demands: Demands = NO_DEMANDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Its trial is for what comes later: where there is nothing else to serve, nothing is won by it.
+
+        Raises LibraryError when there is nothing good to begin with, the rule included.
+        """
         self._path = path
+        self._demands = demands
         self._clock = clock
         self._mark, self._rule_mark = _mark(path / CURRENT), _mark(path / RULE)
-        self._snapshot = replace(load_snapshot(path), rules=read_rules(path))
+        loaded = load_snapshot(path, demands=replace(demands, trial=None))
+        self._snapshot = replace(loaded, rules=read_rules(path, trust=demands.trust))
         self._error: LibraryError | None = None
         self._retry_at_s = 0.0
 
@@ -60,13 +74,13 @@ class SnapshotHolder:
         served, fresh, error = self._snapshot, self._snapshot, None
         if mark != self._mark or self._error is not None:
             try:
-                fresh = load_snapshot(self._path, previous=served)
+                fresh = load_snapshot(self._path, previous=served, demands=self._demands)
             except LibraryError as problem:
                 error = problem
         rules = served.rules
         if not isinstance(error, LibraryMissing):  # with the whole library gone, no rule is no news
             try:
-                rules = read_rules(self._path)
+                rules = read_rules(self._path, trust=self._demands.trust)
             except LibraryError as problem:
                 error = error or problem
         self._mark, self._rule_mark = mark, rule_mark
@@ -84,11 +98,10 @@ class SnapshotHolder:
         return error if told is None or str(error) != str(told) else None
 
     def _stays_wrong(self, error: LibraryError) -> bool:
-        """Reading damaged bytes again costs time and memory, and they are the same."""
+        """Reading damaged bytes again costs time and memory, and they are the same; so is what nobody signed."""
         unreadable = error.__cause__ is not None and isinstance(error.__cause__.__cause__ or error.__cause__, OSError)
-        if error.subject == str(self._path / RULE):
-            return isinstance(error, LibraryDamaged | LibraryFormatError) and not unreadable
-        return isinstance(error, LibraryDamaged) and error.subject == str(self._path / CURRENT) and not unreadable
+        wrong = {str(self._path / CURRENT): _WRONG, str(self._path / RULE): (*_WRONG, LibraryFormatError)}
+        return isinstance(error, wrong.get(error.subject, ())) and not unreadable
 
 
 def _mark(path: Path) -> _Mark:

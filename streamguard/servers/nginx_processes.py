@@ -5,6 +5,7 @@ leaves; after a restart all are gone. On this machine /proc tells the two apart;
 """
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +13,8 @@ from pathlib import Path
 
 _NAME = "nginx"
 _DEAD = frozenset("ZX")
+_TOGETHER_S = 1
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _RELOADED = "nginx was reloaded, and its old worker, which answers nobody, still has publishers: restart nginx"
 _UNKNOWN = (
     "nginx was restarted, or reloaded and its old worker still has publishers: from here that cannot be told;"
@@ -42,6 +45,40 @@ def is_nginx(pid: int) -> bool:
         return False
     name, _, rest = line.partition("(")[2].rpartition(")")
     return name == _NAME and rest.strip()[:1] not in _DEAD
+
+
+def workers_beside(pid: int) -> int:
+    """How many workers nginx started together with this one, that one with them; 0: they are not seen from here.
+
+    Several answer each for its own publishers. Of a reload, when the old and the new one answer for a moment, one is
+    older.
+    """
+    asked = _origin(pid)
+    if asked is None or not is_nginx(pid) or not is_nginx(asked[0]):
+        return 0
+    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+    beside = ((one, origin) for one in pids if (origin := _origin(one)) is not None and origin[0] == asked[0])
+    return sum(
+        abs(started - asked[1]) <= _TOGETHER_S * _TICKS_A_SECOND and _is_worker(one) for one, (_, started) in beside
+    )
+
+
+def _origin(pid: int) -> tuple[int, int] | None:
+    """Its parent, and when it was started, in the kernel's ticks; None: it is not seen."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return int(fields[1]), int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_worker(pid: int) -> bool:
+    """By the title that nginx gives it."""
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return title.startswith(b"nginx: worker process") and b"shutting down" not in title
 
 
 def why_it_may_live(pid: int, *, answers: int, is_near: bool, is_nginx: Callable[[int], bool] = is_nginx) -> str:

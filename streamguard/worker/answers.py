@@ -11,7 +11,7 @@ from streamguard.core.breaker import Scope
 from streamguard.enforce.cutting.listing import ServerStatus
 from streamguard.enforce.cutting.local_enforcer import LocalEnforcer
 from streamguard.enforce.orders.breaker_memory import BreakerMemory
-from streamguard.enforce.orders.enforcer import Order, Settled
+from streamguard.enforce.orders.enforcer import Order, Result, Settled
 from streamguard.enforce.outbox.ack_follower import AckFollower, AckSource, acks_since
 from streamguard.enforce.outbox.delivery import Transport
 from streamguard.enforce.outbox.outbox import Outbox
@@ -68,7 +68,8 @@ def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> L
 
     def settled(order: Order, end: Settled) -> None:
         counts.settled(end)
-        log_settled(order, end)
+        if end.result is not Result.CANARY:
+            log_settled(order, end)
 
     enforcer = LocalEnforcer(
         stdout,

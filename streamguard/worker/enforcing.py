@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from streamguard import __version__
 from streamguard.config import Config
+from streamguard.core.roll_call import Role
 from streamguard.enforce.cutting.desk import Desk, DeskOptions, PermitBook, StrikeBook
 from streamguard.enforce.cutting.enforcement import Enforcement, EnforcerIdentity
 from streamguard.enforce.cutting.listing import ServerState, ServerStatus
@@ -27,6 +28,7 @@ from streamguard.signing import signing_key
 from streamguard.worker.enforcer_log import EnforcerLog
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.roll_call import RollCall, disagreements_gauge
 from streamguard.worker.safety import SafetyWatch, permit_books, tellers, webhook_names
 from streamguard.worker.safety_metrics import SafetyMetrics
 
@@ -92,7 +94,10 @@ class EnforceService:
         with ExitStack() as parts:
             self._enforcement = self._make_enforcement(servers, key, parts)
             told = tellers(config, self._target, self._permits, key=key, metrics=self._safety, parts=parts)
-            self._beside: tuple[SafetyWatch | Teller, ...] = (SafetyWatch(config, metrics=self._safety), *told)
+            gauge = disagreements_gauge(self._metrics.registry)
+            self._roll_call = RollCall(config, Role.ENFORCER, gauge=gauge)
+            watch = SafetyWatch(config, metrics=self._safety)
+            self._beside: tuple[SafetyWatch | Teller | RollCall, ...] = (watch, self._roll_call, *told)
             self._connect_gauges()
             self._http = self._health_server()
             if self._http is not None:
@@ -215,7 +220,7 @@ class EnforceService:
             alive=alive,
             ready=not reasons,
             detail={
-                "reasons": reasons,
+                "reasons": [*reasons, *self._roll_call.worth_a_look()],
                 "draining": self._draining,
                 "redis_problem": self._observer.trouble,
                 "under_way": self._enforcement.under_way,

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,9 @@ _PRELOADED = ("streamguard.worker.fork_failures", "streamguard.worker.decoder", 
 
 _watchdog = Watchdog()
 """multiprocessing's forkserver is one for the whole process, and so is who watches over it."""
+
+_one_start = threading.Lock()
+"""What is hidden from a child is so for the whole process, too: two threads must not both put it back."""
 
 
 def start_forkserver() -> None:
@@ -110,11 +114,12 @@ def telling_nothing() -> Iterator[None]:
     A forkserver that is started meanwhile inherits the signal mask: Ctrl-C and a service manager's SIGTERM reach the
     whole group, and without a forkserver no decoder lives until the worker has drained.
     """
-    main, arguments = sys.modules["__main__"], sys.argv
-    sys.modules["__main__"], sys.argv = ModuleType("__main__"), arguments[:1]
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        sys.modules["__main__"], sys.argv = main, arguments
+    with _one_start:
+        main, arguments = sys.modules["__main__"], sys.argv
+        sys.modules["__main__"], sys.argv = ModuleType("__main__"), arguments[:1]
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            sys.modules["__main__"], sys.argv = main, arguments

@@ -36,9 +36,13 @@ from streamguard.worker.watcher import Watcher
 _TURN_S = 1.0
 _DRAINING_TURN_S = 0.2
 _BETWEEN_TURNS_S = 0.1
+_JUST_AFTER_S = 0.02
 _UNWATCHED_AFTER_TURNS = 3
 _OFFER_STANDS_TURNS = 3
 _PATIENCE_S = 3.0
+_OVERLAP_S = 4.0
+"""Whoever takes a stream over needs so long to connect and to have a keyframe: it is watched here meanwhile."""
+
 _MOST_NAMED = 20
 _SUSPECT_FOR_S = 60.0
 """Evidence adds up for so long, and a move forgets it."""
@@ -100,7 +104,7 @@ class _Chosen:
     """What `streams()` said last, and of what."""
 
     wanted: frozenset[StreamSpec] | None = None
-    epochs: Epochs = field(default_factory=dict)
+    watched: frozenset[StreamId] = frozenset()
     specs: frozenset[StreamSpec] = frozenset()
 
 
@@ -121,6 +125,10 @@ class Sharing:
         self._answered_at_s = clock()
         self._complain_at_s = clock()
         self._epochs: Epochs = {}
+        self._handed_until_s: dict[StreamId, float] = {}
+        """What others have taken from here, and until when it is watched here all the same."""
+        self._watched: frozenset[StreamId] = frozenset()
+        """All of both."""
         self._turns_free: Counter[StreamId] = Counter()
         """For how many turns a stream was to be had, and nobody took it."""
         self._offered: Epochs = {}
@@ -150,19 +158,19 @@ class Sharing:
         return Watcher(keyframe=self._keyframe, tick=self._tick)
 
     def streams(self) -> frozenset[StreamSpec]:
-        """Its share; the same object while nothing has changed. Returns at once."""
-        wanted, epochs, chosen = self._wanted.specs(), self._epochs, self._chosen
-        if chosen.wanted is wanted and chosen.epochs is epochs:
+        """Its share, and what it has just handed over; the same object while nothing has changed. Returns at once."""
+        wanted, watched, chosen = self._wanted.specs(), self._watched, self._chosen
+        if chosen.wanted is wanted and chosen.watched is watched:
             return chosen.specs
         if chosen.wanted is not wanted:
             self._wake.set()
-        specs = frozenset(spec for spec in wanted if spec.key in epochs)
-        self._chosen = _Chosen(wanted, epochs, chosen.specs if specs == chosen.specs else specs)
+        specs = frozenset(spec for spec in wanted if spec.key in watched)
+        self._chosen = _Chosen(wanted, watched, chosen.specs if specs == chosen.specs else specs)
         return self._chosen.specs
 
     def has(self, spec: StreamSpec) -> bool:
         """Whether it is this worker that watches streams of this name."""
-        return spec.key in self._epochs
+        return spec.key in self._watched
 
     def detail(self) -> dict[str, object]:
         """As `/readyz` shows it."""
@@ -184,8 +192,8 @@ class Sharing:
         self._thread.start()
 
     def hand_over(self, *, within_s: float, then: Callable[[], None]) -> bool:
-        """Offer all streams to the others, watch each until somebody has it, and then call that, in the thread. Safe in
-        a signal handler. False: there is nobody to do it.
+        """Offer all streams to the others, watch each until somebody has it and for a moment more, and then call that,
+        in the thread. Safe in a signal handler. False: there is nobody to do it.
         """
         if not self._draining:
             self._handed_over = then
@@ -207,17 +215,25 @@ class Sharing:
             if self._draining and self._is_handed_over():
                 self._handed_over()
             self._stopping.wait(_BETWEEN_TURNS_S)
-            self._wake.wait(_DRAINING_TURN_S if self._draining else _TURN_S)
+            self._wake.wait(self._rest_s())
             if not self._stopping.is_set():
                 self._wake.clear()
         self._give_back()
         self._book.close()
         self._wanted.close()
 
+    def _rest_s(self) -> float:
+        """A turn comes right when a lease runs out: who has died is not given another second."""
+        if self._draining:
+            return _DRAINING_TURN_S
+        ends_s = _TURN_S if self.state.problem else self._fleet.first_end_s(besides=self.me) - _BETWEEN_TURNS_S
+        return min(_TURN_S, max(0.0, ends_s) + _JUST_AFTER_S)
+
     def _is_handed_over(self) -> bool:
         """All that can be: what no other worker can take it has until the end."""
-        is_late = self._clock() >= self._hand_over_until_s
-        return is_late or not self._epochs or bool(self.state.problem) or not takers(self._fleet, besides=self.me)
+        if self._clock() >= self._hand_over_until_s or self.state.problem:
+            return True
+        return not self._handed_until_s and (not self._epochs or not takers(self._fleet, besides=self.me))
 
     def _give_back(self) -> None:
         try:
@@ -294,6 +310,8 @@ class Sharing:
         for stream in kept.keys() - now.keys():
             was_offered = self._draining or stream in self._offered
             self._note(Change.HANDED_OVER if was_offered else Change.LOST, stream)
+            if was_offered:
+                self._handed_until_s[stream] = self._clock() + _OVERLAP_S
 
     def _note(self, change: Change, stream: StreamId) -> None:
         self._changes[change] += 1
@@ -343,6 +361,11 @@ class Sharing:
     def _keep(self, epochs: Epochs) -> None:
         if epochs != self._epochs:
             self._epochs = epochs
+        now_s, handed = self._clock(), self._handed_until_s
+        self._handed_until_s = {stream: s for stream, s in handed.items() if s > now_s and stream not in epochs}
+        watched = frozenset(epochs) | self._handed_until_s.keys()
+        if watched != self._watched:
+            self._watched = watched
 
     def _became(self, *, problem: str, needs_hand: bool, workers: int, unwatched: tuple[StreamId, ...]) -> None:
         self.state = SharingState(problem, needs_hand, workers, len(self._epochs), unwatched, dict(self._changes))

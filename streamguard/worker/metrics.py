@@ -8,13 +8,17 @@ from prometheus_client import Counter as TotalCounter
 
 from streamguard.core.sampling import Attention
 from streamguard.enforce.gate.publisher_hints import PublisherHints
+from streamguard.errors import LibraryError
 from streamguard.ingest.discovery import DiscoveryState
 from streamguard.ingest.sources import Pulled, Refused, Way
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.attention import longest_since_look_s
+from streamguard.worker.canary_metrics import CanaryMetrics
 from streamguard.worker.lease_metrics import LeaseMetrics
+from streamguard.worker.library_refusals import Refusal, why_refused
 from streamguard.worker.matcher import Matched
 from streamguard.worker.refusal_metrics import RefusalMetrics
+from streamguard.worker.roll_call import disagreements_gauge
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
 from streamguard.worker.watcher import Found, Watcher
 
@@ -170,6 +174,12 @@ class _LibraryMetrics:
             "streamguard_library_reload_failing", "1 while a newer version is on disk that does not load.",
             registry=registry,
         )  # fmt: skip
+        self.refusals = TotalCounter(
+            "streamguard_library_refusals", "Versions and rules on disk that were refused, by why.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        for reason in Refusal:
+            self.refusals.labels(reason.value)
 
 
 class _DiscoveryMetrics:
@@ -235,6 +245,8 @@ class Metrics:
         self.acks = AckMetrics(self.registry)
         self.leases = LeaseMetrics(self.registry)
         self.refusals = RefusalMetrics(self.registry)
+        self.canary = CanaryMetrics(self.registry)
+        self.disagreements = disagreements_gauge(self.registry)
         self._labels: set[str] = set()
         self._damaged = self._damaged_of_those_left = self._delivered = 0
 
@@ -304,6 +316,9 @@ class Metrics:
         """Only the version that serves is a series."""
         self.library.info.clear()
         self.library.info.labels(version).set(1)
+
+    def library_refused(self, error: LibraryError) -> None:
+        self.library.refusals.labels(why_refused(error).value).inc()
 
     def _label(self, label: str) -> str:
         if label not in self._labels and len(self._labels) >= MOST_LABELS:

@@ -7,6 +7,8 @@ from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.enforce.signals.stdout_lines import StdoutLines, TextStream
 from streamguard.errors import UsageError
 from streamguard.ingest.sources import SourceOptions
+from streamguard.library.ed25519 import Trust
+from streamguard.library.snapshot import Demands, Trial
 from streamguard.library.watch import SnapshotHolder
 from streamguard.signing import signing_key
 from streamguard.worker.supervisor import SupervisorOptions
@@ -52,16 +54,24 @@ def attention_rule(config: Config) -> AttentionRule:
     )
 
 
-def open_library(config: Config) -> SnapshotHolder:
-    """The library to match against. Raises UsageError where none is named or nothing is in it, LibraryError."""
+def open_library(config: Config, *, trial: Trial | None = None) -> SnapshotHolder:
+    """The library to match against. Raises UsageError where none is named, nothing is in it or its public key cannot be
+    read; LibraryError.
+    """
     if config.library.path is None:
         raise UsageError("open library", "", "none is named", hint="give --library DIR, or library.path in the config")
-    holder = SnapshotHolder(config.library.path)
+    holder = SnapshotHolder(config.library.path, demands=Demands(library_trust(config), trial))
     if not holder.snapshot.items:
         problem = "nothing in it is enabled, so nothing could be found"
         hint = f"streamguard library add --library {config.library.path} FILE..."
         raise UsageError("open library", config.library.path, problem, hint=hint)
     return holder
+
+
+def library_trust(config: Config) -> Trust | None:
+    """Whose signature must be on the library; None: nobody's. Raises UsageError."""
+    key_file = config.library.public_key_file
+    return None if key_file is None else Trust.of_file(key_file)
 
 
 def transport(config: Config, stdout: TextStream) -> Transport:

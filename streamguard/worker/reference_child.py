@@ -105,7 +105,7 @@ def run(connection: Connection, path: str, *, memory_mib: int) -> None:
         before = _identity(held)
         info = files.describe(held)  # before hashing: a disk's image may be no footage, and as large as the disk
         _say(connection, Said.CONTENT, _content(held, _Pulse(connection)))
-        reference = _reference(held, info, connection)
+        reference = read_reference(held, info, connection)
         if _identity(held) != before:
             raise UsageError("add", path, "it changed while it was read", hint="add it again when it is complete")
         connection.send_bytes(Said.REFERENCE.value + to_bytes(reference))
@@ -265,7 +265,10 @@ class _Pulse:
             _say(self._connection, Said.PROGRESS, [self._at_s, self._of_s])
 
 
-def _reference(file: Path | HeldFile, info: files.MediaInfo, connection: Connection) -> Reference:
+def read_reference(file: Path | HeldFile, info: files.MediaInfo, connection: Connection) -> Reference:
+    """All that the library keeps of a file; on `connection` it tells how far it is, and what is damaged. Raises
+    SourceError, OSError.
+    """
     pulse = _Pulse(connection, of_s=float(info.duration_s or 0.0))
 
     def tell(news: News) -> None:

@@ -13,6 +13,7 @@ from streamguard import __version__
 from streamguard.config import Config
 from streamguard.core.attention import AttentionRule
 from streamguard.core.decision_rule import BUILT_IN_RULE
+from streamguard.core.roll_call import Role
 from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.enforce.cutting.local_enforcer import LocalEnforcer
 from streamguard.enforce.outbox.delivery import Delivery, DeliveryState, DeliveryStatus, Pace, Transport
@@ -24,14 +25,18 @@ from streamguard.signing import signing_key
 from streamguard.types import KillSignal
 from streamguard.worker.answers import Answers, again_every_s, local_enforcer
 from streamguard.worker.attention import AttentionKeeper, coverage
+from streamguard.worker.canary import Canary, CanaryWay
+from streamguard.worker.canary_making import Make
 from streamguard.worker.delivery_log import DeliveryLog
 from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.parts import attention_rule, open_library, supervisor_options, transport
 from streamguard.worker.policies import note_on, policy_of
+from streamguard.worker.roll_call import RollCall
 from streamguard.worker.sharing import Share
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamStatus
@@ -47,6 +52,8 @@ _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatu
 _LAST_DELIVERY_S = 0.5
 _LAST_LISTING_S = 0.1
 _LAST_LEASE_S = 0.5
+_TRIAL_READY_AFTER_S = 5.0
+"""A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
 
 log = structlog.get_logger()
 
@@ -62,10 +69,12 @@ class WatchService:
         stdout: TextStream = sys.stdout,
         watchers: tuple[Watcher, ...] = (),
         on_durable: Callable[[KillSignal], None] = lambda _signal: None,
+        make_canary: Make | None = None,
     ) -> None:
         """Raises UsageError, LibraryError, OutboxError, SignalsRejected; an unreachable Redis is no reason to stop."""
         self._config = config
-        self._library = open_library(config)
+        self._trial = LibraryTrial(user=config.worker.decoder_user)
+        self._library = open_library(config, trial=self._trial)
         self._metrics = Metrics()
         self._lags = Lags()
         self._departed = Departures()
@@ -75,6 +84,7 @@ class WatchService:
         self._over = threading.Event()
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
+            parts.callback(self._trial.close)
             self._transport = self._make_transport(stdout)
             if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)
@@ -86,6 +96,11 @@ class WatchService:
             self._evidence = EvidenceKeeper(evidence_store(config), counts=self._metrics)
             self._discoveries = discoveries_of(config, counts=self._metrics.discovery)
             self._share = Share(config, specs, discoveries=self._discoveries, metrics=self._metrics.leases)
+            way = CanaryWay(self._outbox, self._delivery, live=lambda: self._library.snapshot)
+            self._canary = Canary(
+                config, way, make=make_canary, options=supervisor_options(config), metrics=self._metrics.canary
+            )
+            self._roll_call = RollCall(config, Role.WORKER, gauge=self._metrics.disagreements)
             self._supervisor = self._make_supervisor(watchers)
             self._http = self._health_server()
             if self._http is not None:
@@ -133,6 +148,7 @@ class WatchService:
                 self._discoveries.watcher,
                 *self._share.watchers,
                 self._departed.watcher,
+                self._canary.watcher,
                 Watcher(keyframe=self._lags.keep, tick=self._count_delivered),
                 *watchers,
             ),
@@ -179,6 +195,7 @@ class WatchService:
             self._follower.start()
             self._discoveries.start()
             self._share.start()
+            self._roll_call.start()
             if self._http is not None:
                 self._http.start()
                 log.info("serving", url=self._http.url)
@@ -188,6 +205,8 @@ class WatchService:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
             self._draining = True
             self._over.set()
+            self._canary.stop()
+            self._roll_call.ask_to_stop()
             # Before the outbox, which may take its time: what nobody has taken yet is watched by nobody now.
             self._share.stop(_LAST_LEASE_S)
             self._discoveries.stop(_LAST_LISTING_S)
@@ -198,6 +217,7 @@ class WatchService:
                 until_s = time.monotonic() + _LAST_DELIVERY_S
                 self._delivery.stop(_LAST_DELIVERY_S)
                 self._answers.stop(max(0.0, until_s - time.monotonic()))
+                self._roll_call.stop(max(0.0, until_s - time.monotonic()))
                 self._evidence.stop(max(0.0, until_s - time.monotonic()))
                 if self._follower.ident is not None:
                     self._follower.join(max(0.0, until_s - time.monotonic()))
@@ -258,9 +278,13 @@ class WatchService:
 
     def _follow_library(self) -> None:
         self._metrics.library_version(self._library.snapshot.version)
+        ready_at_s = time.monotonic() + _TRIAL_READY_AFTER_S
         while not self._over.wait(self._config.library.reload_every_s):
+            if time.monotonic() >= ready_at_s:
+                self._trial.prepare()
             refreshed = self._library.refresh()
-            if refreshed.error is not None:
+            if refreshed.error is not None and not self._over.is_set():  # the trial's child may be gone by then
+                self._metrics.library_refused(refreshed.error)
                 log.error("library_not_loaded", problem=str(refreshed.error), serving=self._library.snapshot.version)
             if refreshed.changed:
                 snapshot = self._library.snapshot
@@ -293,7 +317,7 @@ class WatchService:
             alive=alive,
             ready=not reasons,
             detail={
-                "reasons": [*reasons, *self._answers.worth_a_look()],
+                "reasons": [*reasons, *self._worth_a_look()],
                 "draining": self._draining,
                 "library": self._library.snapshot.version,
                 "library_problem": library_problem,
@@ -302,8 +326,13 @@ class WatchService:
                 "signals_not_durable": self._signaller.waiting,
                 "discovery": self._discoveries.detail(),
                 "sharing": self._share.detail(),
+                "canary": self._canary.detail(),
             },
         )
+
+    def _worth_a_look(self) -> list[str]:
+        """What is no reason to restart this worker."""
+        return [*self._answers.worth_a_look(), *self._canary.worth_a_look(), *self._roll_call.worth_a_look()]
 
     def _why_not_ready(self, delivery: DeliveryState, *, alive: bool) -> list[str]:
         """In words, for people; empty while it can do all of its job."""
@@ -316,7 +345,7 @@ class WatchService:
             reasons.append("nobody looks for new versions of the library")
         else:
             reasons += self._discoveries.why_not_ready() + self._share.why_not_ready()
-            reasons += self._answers.why_not_ready()
+            reasons += self._answers.why_not_ready() + self._canary.why_not_ready()
         if waiting := self._signaller.waiting:
             what = "a kill-signal waits" if waiting == 1 else f"{waiting} kill-signals wait"
             reasons.append(f"{what} in memory, to be lost with this process: {self._signaller.problem}")

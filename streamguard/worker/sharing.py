@@ -15,6 +15,8 @@ from streamguard.worker.streams import StreamSpec, StreamStatus
 from streamguard.worker.wanted import Wanted
 from streamguard.worker.watcher import Watcher
 
+_AFTER_HANDING_OVER_S = 3.0
+
 
 class Share:
     """Does nothing where streams are not shared: then all of them are this worker's."""
@@ -26,7 +28,8 @@ class Share:
         self._specs = specs
         self._discoveries = discoveries
         self._metrics = metrics
-        self._within_s = config.worker.drain_timeout_s / 2
+        # The last frames and the outbox need some of it, too.
+        self._within_s = max(config.worker.drain_timeout_s - _AFTER_HANDING_OVER_S, config.worker.drain_timeout_s / 2)
         self._wanted: Wanted | None = None
         self._sharing: Sharing | None = None
         if not config.leases.enabled:

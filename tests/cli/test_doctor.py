@@ -49,8 +49,10 @@ def test_all_is_well(run: Run, options: list[object]) -> None:
     done = run("doctor", *options)
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
+    disks = sum(" disk: " in line for line in lines)
+    assert disks in {1, 2, 3}
     assert [line.split(":")[0].split(None, 1)[1] for line in lines] == [
-        "packages", "library", "rule", "policy", "outbox", "evidence", "redis", "http port",
+        "packages", "library", "rule", "policy", "outbox", "evidence", *["disk"] * disks, "redis", "http port",
     ]  # fmt: skip
     assert lines[1].startswith("ok       library: ")
     assert "1 item, 1 look, " in lines[1]
@@ -58,7 +60,8 @@ def test_all_is_well(run: Run, options: list[object]) -> None:
     assert lines[3] == "ok       policy: all labels: kill at most, review where evidence does not tell when"
     assert lines[5].startswith("ok       evidence: ")
     assert "streamguard-evidence is not there yet, and can be made; 0 of at most 1024 MiB are kept" in lines[5]
-    assert lines[6].startswith("note     redis: none is named")
+    assert lines[6].startswith("ok       disk: of signals.outbox, evidence.directory, library.path")
+    assert lines[6 + disks].startswith("note     redis: none is named")
 
 
 def test_where_evidence_is_kept(run: Run, options: list[object], tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_a_session_keeps_its_name_and_a_successor_has_another(stage: Stage) -> N
     assert wait_for(stage.server, name).session != before.session
 
 
+@pytest.mark.promise(7, "one of several sessions cut, at each kind of server")
 def test_one_session_is_cut_and_its_neighbours_go_on(stage: Stage) -> None:
     """Also those whose names begin as its does, or are the beginning of it."""
     first, second, third = names(3)
@@ -102,6 +103,7 @@ def test_one_session_is_cut_and_its_neighbours_go_on(stage: Stage) -> None:
     assert stage.publishing(third)
 
 
+@pytest.mark.promise(7, "a successor under the same name, at each kind of server")
 def test_who_is_gone_is_gone_and_the_successor_stays(stage: Stage) -> None:
     """Dropping a session that has ended says False, as often as it is asked, and cuts nobody else."""
     (name,) = names(1)

@@ -1,5 +1,7 @@
 """streamguard.core.leases: who tries first, who may, and when workers have about as many each."""
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +76,16 @@ def test_what_may_be_taken() -> None:
     few = to_claim(now, me=WorkerId("me"), wanted=wanted, room=2, turns_free=lambda _stream: 9)
     assert set(few) == {"expired", "new"}, "what is watched by nobody comes first"
     assert to_claim(now, me=WorkerId("me"), wanted=wanted, room=0, turns_free=lambda _stream: 9) == ()
+
+
+def test_the_next_turn_may_have_to_come_when_a_lease_runs_out() -> None:
+    """The first of another worker's that is not renewed; one's own, and what has run out, need no turn."""
+    leases = {
+        "mine": held("me", until_ms=NOW_MS + 10), "over": held("dead", until_ms=NOW_MS),
+        "soon": held("dead", until_ms=NOW_MS + 1500), "later": held("other"),
+    }  # fmt: skip
+    assert fleet(leases).first_end_s(besides=WorkerId("me")) == 1.5
+    assert fleet({"mine": held("me")}).first_end_s(besides=WorkerId("me")) == math.inf
 
 
 def test_who_can_take_more() -> None:

@@ -51,12 +51,14 @@ def turning(clips: Clips) -> Turning:
 
 @pytest.fixture
 def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
-    """`start_worker(Setup(...), folder="first")`: workers in folders of `tmp_path`; all are gone after the test."""
+    """`start_worker(Setup(...), folder="first")`: workers in folders of `tmp_path`; all are gone after the test.
+    Several with `wait=False` start at one time; then `started()` waits for each.
+    """
     numbers = count()
     with ExitStack() as stack:
 
-        def start(setup: Setup, *, folder: str = "") -> Worker:
-            return stack.enter_context(worker(tmp_path / (folder or f"worker-{next(numbers)}"), setup))
+        def start(setup: Setup, *, folder: str = "", wait: bool = True) -> Worker:
+            return stack.enter_context(worker(tmp_path / (folder or f"worker-{next(numbers)}"), setup, wait=wait))
 
         yield start
 

@@ -33,6 +33,7 @@ def _index(library: Path) -> Path:
     return max(library.glob("segments/*/pdq.faiss"))
 
 
+@pytest.mark.promise(5, "a truncated library at the start of a worker")
 @pytest.mark.parametrize("damaged", [_current, _index], ids=["current.json", "pdq.faiss"])
 def test_a_truncated_library_at_the_start(library: Path, tmp_path: Path, damaged: Callable[[Path], Path]) -> None:
     """`watch` exits with 2 and one line that names the file."""
@@ -48,6 +49,7 @@ def test_a_truncated_library_at_the_start(library: Path, tmp_path: Path, damaged
     assert str(file) in line
 
 
+@pytest.mark.promise(5, "a library truncated, and half copied, under a worker", times=2)
 def test_a_library_truncated_under_a_worker(
     rtmp_server: RtmpServer,
     redis_server: RedisServer,

@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import StartWorker
 from tests.e2e.processes import decoders, descendants, forkservers, still_running
 from tests.e2e.workers import Setup
@@ -12,6 +14,7 @@ from tests.scenes import Clips
 from tests.waiting import eventually
 
 
+@pytest.mark.promise(4, "one stream's decoder, kill -9")
 def test_a_decoder_that_is_killed_is_started_again(
     rtmp_server: RtmpServer, *, clips: Clips, library: Path, start_worker: StartWorker
 ) -> None:
@@ -41,6 +44,7 @@ def test_a_decoder_that_is_killed_is_started_again(
     eventually(lambda: not still_running(*family), what="the end of all of its processes")
 
 
+@pytest.mark.promise(4, "the process that decoders are forked from, kill -9")
 def test_a_forkserver_that_is_killed_comes_back(
     rtmp_server: RtmpServer, *, clips: Clips, library: Path, start_worker: StartWorker
 ) -> None:

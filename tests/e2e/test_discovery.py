@@ -1,7 +1,6 @@
 """A worker that is told a server and no stream: it finds publishers by itself, and addresses each session."""
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from streamguard.servers.known import media_server
 from streamguard.servers.server import Publisher
 from streamguard.servers.spec import read_spec
 from tests.e2e.conftest import StartWorker
-from tests.e2e.workers import Setup, Worker
+from tests.e2e.workers import Setup, Worker, unix_s
 from tests.local_servers import RtmpServer
 from tests.redis_servers import RedisServer
 from tests.scenes import Clips
@@ -42,10 +41,6 @@ def listed(server: RtmpServer, name: str) -> list[Publisher]:
 def found(worker: Worker, name: str) -> list[dict[str, Any]]:
     """The log's lines of publishers of that name."""
     return [line for line in worker.log("publisher") if line["stream"] == f"live/{name}"]
-
-
-def unix_s(line: dict[str, Any]) -> float:
-    return datetime.fromisoformat(line["timestamp"]).timestamp()
 
 
 def test_publishers_are_found_watched_and_let_go(

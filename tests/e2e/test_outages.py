@@ -21,6 +21,7 @@ _DEPTH = "streamguard_outbox_depth"
 _UP = "streamguard_redis_up"
 
 
+@pytest.mark.promise(1, "Redis, kill -9, between decision and delivery")
 @pytest.mark.parametrize("keeps", [True, False], ids=["appendonly", "empty"])
 def test_redis_killed_between_decision_and_delivery(
     rtmp_server: RtmpServer,
@@ -55,6 +56,7 @@ def test_redis_killed_between_decision_and_delivery(
     assert [json.loads(event)["subject"] for _, _, event in worker.outbox_rows() if _is_kill(event)] == [early, late]
 
 
+@pytest.mark.promise(1, "the worker, kill -9, while Redis is down")
 def test_a_worker_killed_while_redis_is_down_leaves_its_signals_to_the_next_one(
     rtmp_server: RtmpServer, start_redis: StartRedis, *, clips: Clips, library: Path, start_worker: StartWorker
 ) -> None:

@@ -42,6 +42,7 @@ def dark(rtmp_server: RtmpServer, web: Web, sound: Path) -> Iterator[dict[str, s
         }
 
 
+@pytest.mark.promise(4, "garbage, and sound alone, beside a stream that is watched", times=3)
 def test_streams_without_a_picture_beside_one_that_is_watched(
     rtmp_server: RtmpServer,
     redis_server: RedisServer,

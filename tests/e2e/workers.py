@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class Setup:
             "signals": {"outbox": str(folder / "outbox.sqlite"), "hmac_key_file": str(key_file), "retry_cap_s": 1.0},
             "http": {"port": http_port},
             "log": {"format": "json"},
+            # On a slow machine a test may last until the first one.
+            "canary": {"period_s": 0},
         }
         if self.redis_url is not None:
             sections["redis"] = {"url": self.redis_url}
@@ -68,9 +71,9 @@ class Worker:
     def __init__(self, folder: Path, setup: Setup) -> None:
         folder.mkdir(exist_ok=True)
         self.outbox = folder / "outbox.sqlite"
-        (self._port,) = free_ports(1)
+        (self.port,) = free_ports(1)
         config = folder / "streamguard.toml"
-        config.write_text(setup.toml(folder, http_port=self._port))
+        config.write_text(setup.toml(folder, http_port=self.port))
         self._out, self._err = folder / "stdout.log", folder / "stderr.log"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
@@ -88,7 +91,7 @@ class Worker:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of one of its pages."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=_ANSWER_TIMEOUT_S)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_TIMEOUT_S)) as connection:
             connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
@@ -187,13 +190,18 @@ class Worker:
 
 
 @contextmanager
-def worker(folder: Path, setup: Setup) -> Iterator[Worker]:
-    """A worker that serves, and is gone afterwards, whatever happened."""
+def worker(folder: Path, setup: Setup, *, wait: bool = True) -> Iterator[Worker]:
+    """A worker that serves, and is gone afterwards, whatever happened. Without `wait` it may still be starting."""
     running = Worker(folder, setup)
     try:
-        yield running.started()
+        yield running.started() if wait else running
     finally:
         running.kill()
+
+
+def unix_s(line: Mapping[str, Any]) -> float:
+    """When a line was logged."""
+    return datetime.fromisoformat(line["timestamp"]).timestamp()
 
 
 def kills_in(outbox: Path) -> list[str | None]:

@@ -81,6 +81,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.promise(4, "pictures of 8192x4320 in some kilobytes")
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.usefixtures("unmoved")
 def test_a_huge_picture_is_refused(web: Web, name: str) -> None:
@@ -135,6 +136,7 @@ TABLES: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.promise(4, "tables that name millions of pictures, tracks, boxes and programs")
 @pytest.mark.parametrize("live", [False, True], ids=["recorded", "live"])
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.usefixtures("unmoved")
@@ -210,6 +212,7 @@ def compressed(body: bytes) -> Page:
     return lambda answer: answer.send(body, headers={"Content-Encoding": "gzip"})
 
 
+@pytest.mark.promise(4, "playlists of ten million segments, headers and lines without end")
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.usefixtures("unmoved")
 def test_a_playlist_without_end_is_left(web: Web, name: str) -> None:

@@ -85,6 +85,7 @@ def test_a_look_that_was_missed_is_counted() -> None:
     assert (healthy.looks, healthy.missed) == (5, 2)
 
 
+@pytest.mark.promise(4, "damaged streams beside a healthy one, in one worker", times=6)
 def test_a_small_run(capsys: pytest.CaptureFixture[str]) -> None:
     """One healthy stream of a real nginx-rtmp, and a few damaged ones beside it: all well."""
     status = main(["--streams", "6", "--healthy", "1", "--alone", "2"])

@@ -89,6 +89,7 @@ def test_undamaged_they_are_watched_whole(*, material: Material, tmp_path: Path,
     assert not [one for one in told if isinstance(one, Blind | Damaged)]
 
 
+@pytest.mark.promise(4, "damaged streams (TS, FLV, fMP4, playlists)", times=50)
 def test_decoders_survive_the_kept_ones(material: Material, tmp_path: Path, web: Web) -> None:
     """Each of 50 damaged streams is watched to its end, or said to be unwatchable: no decoder crashes, hangs or sends
     what none does.

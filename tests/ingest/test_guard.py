@@ -48,6 +48,7 @@ def test_public_hosts_may_be_named() -> None:
     assert (target.addresses, target.trusted) == (("93.184.215.14",), False)
 
 
+@pytest.mark.promise(6, "names that lead inside, in any notation")
 @pytest.mark.parametrize(
     "address",
     [
@@ -129,6 +130,7 @@ def test_each_refusal_is_told(url: str, why: Refusal) -> None:
     assert one.what in str(caught.value)
 
 
+@pytest.mark.promise(6, "other schemes: file, concat, data, ...")
 @pytest.mark.parametrize(
     "url",
     [
@@ -143,6 +145,7 @@ def test_other_urls_are_refused(url: str) -> None:
         guard().target(url, base=ORIGIN)
 
 
+@pytest.mark.promise(6, "a name that leads elsewhere when it is asked again (DNS rebinding)")
 def test_resolved_once() -> None:
     """A name that changes its mind between being vetted and being fetched gains nothing."""
     names = Names(**{"ingest.internal": "10.0.0.5", "fickle.example": "93.184.215.14"})

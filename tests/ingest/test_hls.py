@@ -255,6 +255,7 @@ class TestHostile:
             "concat:/etc/passwd|x.ts", "http://[::ffff:127.0.0.1]:1/x.ts", "http://2130706433/x.ts",
         ],
     )  # fmt: skip
+    @pytest.mark.promise(6, "a playlist whose segments lie inside")
     def test_segments_elsewhere(self, web: Web, line: str) -> None:
         """A segment inside the operator's network, or of another kind, is refused and never asked for."""
         with pytest.raises((SourceRefused, SourceUnavailable), match="leads to"):
@@ -264,17 +265,20 @@ class TestHostile:
     @pytest.mark.parametrize(
         "line", ['#EXT-X-MAP:URI="http://169.254.169.254/x"', '#EXT-X-MAP:URI="file:///etc/passwd"']
     )
+    @pytest.mark.promise(6, "a playlist whose map lies inside")
     def test_maps_elsewhere(self, web: Web, clips: Clips, line: str) -> None:
         """Nor does an EXT-X-MAP lead anywhere else."""
         with pytest.raises(SourceRefused, match="leads to"):
             list(watch(vod(web, line, *entries(clips))))
 
+    @pytest.mark.promise(6, "a playlist redirected to an address inside")
     def test_redirected_inside(self, web: Web, clips: Clips) -> None:
         """Nor does a redirect of a segment."""
         web.pages["/000000.ts"] = lambda answer: answer.redirect("http://169.254.169.254/")
         with pytest.raises(SourceRefused, match="leads to"):
             list(watch(vod(web, *entries(clips))))
 
+    @pytest.mark.promise(6, "a playlist that names itself")
     def test_names_itself(self, web: Web) -> None:
         """A master playlist that names itself costs two requests."""
         web.pages["/a.m3u8"] = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n"
@@ -288,6 +292,7 @@ class TestHostile:
             list(watch(vod(web, *["#EXTINF:2.0,\nvod.m3u8"] * 50)))
         assert len(web.asked) == 4
 
+    @pytest.mark.promise(6, "a playlist of 2,000 variants")
     def test_many_variants(self, web: Web) -> None:
         """Two thousand renditions cost one request."""
         web.pages["/a.m3u8"] = b"#EXTM3U\n" + b"#EXT-X-STREAM-INF:BANDWIDTH=1\nb.m3u8\n" * 2000
@@ -327,6 +332,7 @@ class TestHostile:
         channel.grow()
         assert next(stream).arrived_s - channel.grew_at[0] < 20
 
+    @pytest.mark.promise(4, "a segment without end")
     def test_endless_segment(self, web: Web, clips: Clips) -> None:
         """Of a segment without end as much is seen as may be long."""
         body = clips.segments[0].path.read_bytes()
@@ -335,6 +341,7 @@ class TestHostile:
         assert len(list(watch(vod(web, *entries(clips, count=1)), news))) == 1
         assert Damaged("segment cut short") in news
 
+    @pytest.mark.promise(4, "a segment that drips")
     def test_dripping_segment(self, web: Web, clips: Clips) -> None:
         """What came of a segment that drips is seen, when its time is over."""
         body = clips.segments[0].path.read_bytes()

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,14 +33,17 @@ def quick_disk(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def test_killed_at_every_point(quick_disk: Path) -> None:
+@pytest.mark.promise(5, "a writer killed before each thing it does with the disk")
+def test_killed_at_every_point(quick_disk: Path, record_property: Callable[[str, object], None]) -> None:
     """Killed before any one dealing with the disk, a writer leaves a library that is whole, and nothing else behind."""
     command = [sys.executable, "-m", "tests.library.kill_points", str(quick_disk)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) > 80
+    record_property("times", int(run.stdout))
 
 
+@pytest.mark.promise(5, "a writer, kill -9", times=3)
 def test_killed_in_the_middle_of_writing(quick_disk: Path) -> None:
     """A writer killed while it writes, as its files come and go, loses nothing that it said was added."""
     path = quick_disk / "lib"

@@ -94,6 +94,7 @@ def test_features_cut_short_are_seen(tmp_path: Path, ref: SegmentRef, *, name: s
         read_segment(tmp_path, ref)
 
 
+@pytest.mark.promise(5, "one bit of a file flipped", times=60)
 @pytest.mark.parametrize("name", FILES)
 def test_every_flipped_bit_is_seen(tmp_path: Path, ref: SegmentRef, name: str) -> None:
     """One flipped bit anywhere in any file of the features keeps the segment from being read."""

@@ -230,6 +230,7 @@ def test_no_library_is_told_from_a_damaged_one(tmp_path: Path) -> None:
             load_snapshot(path)
 
 
+@pytest.mark.promise(5, "one bit of a file flipped", times=60)
 @pytest.mark.parametrize("name", _PARTS)
 def test_every_flipped_bit_is_seen(tmp_path: Path, name: str) -> None:
     """One flipped bit anywhere in any file keeps the library from loading."""
@@ -246,6 +247,7 @@ def test_every_flipped_bit_is_seen(tmp_path: Path, name: str) -> None:
             load_snapshot(tmp_path / "lib")
 
 
+@pytest.mark.promise(5, "a file cut short")
 @pytest.mark.parametrize("name", _PARTS)
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_a_file_cut_short_is_seen(tmp_path: Path, name: str, share: float) -> None:
@@ -260,6 +262,7 @@ def test_a_file_cut_short_is_seen(tmp_path: Path, name: str, share: float) -> No
         load_snapshot(tmp_path / "lib")
 
 
+@pytest.mark.promise(5, "a file missing")
 @pytest.mark.parametrize("name", _PARTS[1:])
 def test_a_missing_file_is_seen(tmp_path: Path, name: str) -> None:
     """A file that is gone is damage."""
@@ -301,6 +304,7 @@ def test_a_hostile_live_set_is_refused(tmp_path: Path, text: str) -> None:
         load_snapshot(tmp_path / "lib")
 
 
+@pytest.mark.promise(5, "a version that is not ours")
 def test_a_newer_format_is_called_newer(tmp_path: Path) -> None:
     """A library of a later StreamGuard is refused by its format, whatever else it says."""
     library_of(tmp_path / "lib", "a")

@@ -264,7 +264,7 @@ def test_an_item_that_could_not_be_published_is_kept(tmp_path: Path, monkeypatch
     assert _found(tmp_path / "lib") == {"a", "b"}
 
 
-def _disk_full(library: Path, _live: LiveSet) -> NoReturn:
+def _disk_full(library: Path, _live: LiveSet, **_: object) -> NoReturn:
     raise OSError(errno.ENOSPC, "No space left on device", str(library))
 
 
@@ -388,6 +388,7 @@ def _add_for_ever(library: Library) -> None:
         library.add(new_item(f"item-{number}"), reference(number, looks=300))
 
 
+@pytest.mark.promise(5, "the disk full while items are added")
 def test_a_full_disk(small_disk: Path) -> None:
     """On a full disk adding fails with the next step, what is there stays whole, and removing makes room."""
     with Library.open(small_disk / "lib", create=True) as library:

@@ -41,6 +41,7 @@ def test_a_change_is_live_after_the_next_refresh(tmp_path: Path) -> None:
     assert holder.error is None
 
 
+@pytest.mark.promise(5, "a new version that is broken")
 def test_a_broken_version_leaves_the_last_good_one(tmp_path: Path) -> None:
     """Damage is reported once and not looked at again, while the last good version goes on answering."""
     (made,) = library_of(tmp_path / "lib", "a")
@@ -91,6 +92,7 @@ def test_a_segment_that_is_put_back_is_found(tmp_path: Path) -> None:
     assert holder.refresh() == Refreshed(changed=True)
 
 
+@pytest.mark.promise(5, "a library that vanishes")
 def test_a_library_that_vanishes_goes_on_serving(tmp_path: Path) -> None:
     """A disk that is unmounted under the worker is an error to see, not an end to watching."""
     (made,) = library_of(tmp_path / "lib", "a")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from streamguard.servers.nginx_processes import is_nginx, is_this_machine, why_it_may_live
+from streamguard.servers.nginx_processes import is_nginx, is_this_machine, why_it_may_live, workers_beside
 
 OLD, NEW = 100, 200
 
@@ -57,3 +57,9 @@ def test_other_processes_are_no_nginx() -> None:
 def test_which_addresses_are_this_machine(host: str, *, is_ours: bool) -> None:
     """Addresses that could be bound here; names are not looked up."""
     assert is_this_machine(host) is is_ours
+
+
+def test_workers_are_counted_only_where_they_are_nginxs() -> None:
+    """Python has no nginx beside it, and a process that is not there has nobody."""
+    assert workers_beside(os.getpid()) == 0
+    assert workers_beside(2**31 - 1) == 0

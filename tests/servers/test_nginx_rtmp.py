@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import ServerNotUnderstood, ServerRefused, UsageError
+from streamguard.servers import nginx_rtmp
 from streamguard.servers.http_api import read_api_url
 from streamguard.servers.nginx_rtmp import NginxRtmp
 from streamguard.servers.server import Publisher
@@ -165,7 +166,15 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtmpServer]:
 
 
 def test_two_real_workers_are_noticed(crowd: RtmpServer) -> None:
-    """At the first listing, or at one of the next few: which worker answers is the kernel's choice."""
+    """At each first listing: here they can be counted, and which one answers is the kernel's choice."""
+    for _ in range(5):
+        with pytest.raises(ServerRefused, match="worker_processes 1"):
+            nginx(f"http://127.0.0.1:{crowd.http_port}/stat").publishers()
+
+
+def test_two_real_workers_are_noticed_from_afar(crowd: RtmpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they cannot be counted: at the first listing, or at one of the next few."""
+    monkeypatch.setattr(nginx_rtmp, "is_this_machine", lambda _host: False)
 
     def refused() -> bool:
         try:
@@ -175,6 +184,11 @@ def test_two_real_workers_are_noticed(crowd: RtmpServer) -> None:
         return False
 
     eventually(refused, what="the second worker is noticed")
+
+
+def test_one_real_worker_is_no_crowd(rtmp_server: RtmpServer) -> None:
+    """Nor is another nginx on the machine, nor one that was reloaded a while ago."""
+    assert nginx(f"http://127.0.0.1:{rtmp_server.http_port}/stat").publishers() is not None
 
 
 def test_names_that_a_real_nginx_cannot_be_told(rtmp_server: RtmpServer, clips: Clips) -> None:

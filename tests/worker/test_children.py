@@ -138,6 +138,7 @@ def test_a_child_that_hangs_up_but_lives_is_ended() -> None:
     assert not still_running(pid)
 
 
+@pytest.mark.promise(4, "rubbish from a decoder")
 @pytest.mark.parametrize("work", [works.rubbish, works.endless])
 def test_rubbish_is_told_from_messages(work: Work) -> None:
     """It is named, and nothing after it is read."""
@@ -146,6 +147,7 @@ def test_rubbish_is_told_from_messages(work: Work) -> None:
     assert isinstance(said, Rubbish)
 
 
+@pytest.mark.promise(4, "a flood from a decoder")
 def test_a_flood_waits_in_the_child() -> None:
     """No more is taken at once than was asked for, and no more is kept than the channel holds."""
     with running(job(), work=works.flood) as decoder:

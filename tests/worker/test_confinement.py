@@ -50,6 +50,7 @@ def test_no_system_call_of_the_list_passes() -> None:
     assert answer["wrong"] == []
 
 
+@pytest.mark.promise(4, "a decoder that was taken over")
 @pytest.mark.usefixtures("filtered")
 def test_a_child_that_was_taken_over_gets_nowhere(tmp_path: Path) -> None:
     """No program, no process, no file, no signal to others, no socket to listen on or of another kind, no rights."""
@@ -77,6 +78,7 @@ def test_a_child_of_root_is_nobody_and_reads_its_file_all_the_same(tmp_path: Pat
     assert said(told, confined_works.who_am_i) == [[ids.uid] * 3, [ids.gid] * 3, [], [64, 64], False, 10]
 
 
+@pytest.mark.promise(4, "a decoder that computes for ever")
 def test_a_child_that_computes_without_a_word_is_ended() -> None:
     """By the kernel and for its processor time, which can be told from a crash; however busy the machine is."""
     with running(job(), work=confined_works.compute_for_ever) as decoder:
@@ -84,6 +86,7 @@ def test_a_child_that_computes_without_a_word_is_ended() -> None:
         assert decoder.exit_code() == -signal.SIGXCPU
 
 
+@pytest.mark.promise(4, "pictures that want more memory than a decoder may have")
 @pytest.mark.parametrize("work", [confined_works.decode_what_is_too_large, confined_works.open_what_is_too_large])
 def test_memory_is_a_limit_and_no_crash(work: Work) -> None:
     """The child says so itself, with what to do, and ends well."""

@@ -20,7 +20,7 @@ def test_a_long_comparison_is_not_taken_for_a_hang(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(reference_child, "PROGRESS_EVERY_S", 0.0)
     ours, theirs = Pipe(duplex=False)
     with ours, theirs:
-        made = reference_child._reference(clips.known, describe(clips.known), theirs)
+        made = reference_child.read_reference(clips.known, describe(clips.known), theirs)
         told = [reference_child.understand(ours.recv_bytes()) for _ in range(made.frames_seen + len(made.prints))]
     last = told[made.frames_seen - 1]
     assert isinstance(last, Progress)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
@@ -86,6 +87,7 @@ def test_without_discovery_a_roster_is_over_when_all_have_finished() -> None:
     assert not Roster((), discovered=frozenset).is_over
 
 
+@pytest.mark.promise(7, "a publisher who comes again after half of the evidence")
 def test_another_session_is_another_stream_and_evidence_does_not_cross() -> None:
     """A keyframe of the old session and one of the new agree on nothing; what is found names the session it is in."""
     one: list[Line] = [(0.0, keyframe(0.0, known_s=0)), (50, None)]

@@ -340,6 +340,7 @@ def test_a_failing_outbox_does_not_fail_the_scrape(library: Path, tmp_path: Path
     assert "streamguard_redis_up NaN\n" in scrape
 
 
+@pytest.mark.promise(8, "a worker whose loop stands still")
 def test_a_loop_that_stands_still_shows_in_the_scrape(library: Path, tmp_path: Path) -> None:
     """Pages are served by threads of their own, and would go on saying that all is watched."""
     service = WatchService(config(library, tmp_path), [nobody()])

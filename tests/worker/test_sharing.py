@@ -98,7 +98,7 @@ def test_why_a_stream_leaves(made: Made) -> None:
     """Another worker has it: nothing has happened to the publisher."""
     eventually(lambda: "named" in made.turn(), what="the named one")
     assert made.share._sharing is not None
-    made.share._sharing._epochs = {}
+    made.share._sharing._watched = frozenset()
     assert made.roster.why_left(NAMED) == "another worker watches it"
 
 

@@ -133,6 +133,7 @@ def test_a_decoder_that_fails_is_counted_by_reason_and_others_go_on(script: Scri
     assert good.keyframes == 11
 
 
+@pytest.mark.promise(4, "a stream that ends decoder after decoder")
 @pytest.mark.parametrize(
     ("script", "code", "why"),
     [
@@ -269,6 +270,7 @@ def test_a_decoder_cannot_spoil_shared_figures(arrived_s: float) -> None:
     assert math.isfinite(status.seconds)
 
 
+@pytest.mark.promise(4, "a decoder that floods its worker")
 def test_a_flood_leaves_the_others_their_turn() -> None:
     """Of one stream's messages only a few are heard before the next stream's turn."""
     flood: list[Line] = [(0.0, keyframe(n / 1000)) for n in range(500)]
@@ -320,6 +322,7 @@ def test_it_stops_after_so_many_seconds() -> None:
     assert stage.clock() == pytest.approx(1005.0 + LAST_FRAMES_S, abs=3 * STEP_S)
 
 
+@pytest.mark.promise(4, "a decoder that does not die")
 def test_a_decoder_that_does_not_die_holds_nobody_up(logs: Logs) -> None:
     """It was killed; the kernel takes its time, we don't."""
     stage = Stage({"cam": [[(0.0, None)]]}, immortal=True)

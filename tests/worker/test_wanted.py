@@ -76,6 +76,7 @@ def test_a_list_that_cannot_be_read_is_as_it_was() -> None:
     assert (wanted.specs(), wanted.problem) == (before, "")
 
 
+@pytest.mark.promise(6, "files named in the shared list of streams")
 @pytest.mark.parametrize("url", ["/etc/passwd", "file:///etc/passwd", "http://h/no-playlist", "srt://h", "", "x.mp4"])
 def test_nobody_makes_a_worker_open_files_by_the_list(url: str) -> None:
     """What is no stream to pull is left out, and told as a number."""

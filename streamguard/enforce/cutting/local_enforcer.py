@@ -11,7 +11,7 @@ from streamguard.enforce.signals.line_printer import LinePrinter
 from streamguard.enforce.signals.received import read_signal
 from streamguard.enforce.signals.stdout_lines import TextStream
 from streamguard.errors import SignalNotUnderstood, SignalRefused, SignalsUnreachable
-from streamguard.types import KillSignal
+from streamguard.types import KillSignal, Trial
 
 IDS_REMEMBERED = 10_000
 STOP_TIMEOUT_S = 2.0
@@ -52,10 +52,10 @@ class LocalEnforcer:
         """Returns when it is on its desk, and printed if somebody reads. Raises SignalsUnreachable, SignalsRejected,
         and SignalRefused for one that no enforcer would understand.
 
-        The cut does not wait for whoever reads the lines.
+        The cut does not wait for whoever reads the lines. A canary is judged and counted, and is no line.
         """
         line = None
-        if signal.id not in self._printed:
+        if signal.id not in self._printed and signal.verdict is not Trial.CANARY:
             line = self._printer.hand_in(signal.event)
             _remember(self._printed, signal.id)
         if signal.id not in self._settled:

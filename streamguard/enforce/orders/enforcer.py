@@ -14,7 +14,7 @@ from enum import Enum
 from streamguard.enforce.signals.acks import Ack, Outcome
 from streamguard.enforce.signals.received import ReceivedSignal, Signature
 from streamguard.servers.server import Publisher
-from streamguard.types import SessionId, StreamId, Verdict
+from streamguard.types import SessionId, StreamId, Trial, Verdict
 
 SUCCESSOR_AFTER_S = 2.0
 """A session that connected so long after the decision is not the one that was meant, whatever its id."""
@@ -40,6 +40,7 @@ class Result(Enum):
     NOT_UNDERSTOOD = "not_understood"
     OTHER_SERVER = "other_server"
     NOT_A_KILL = "not_a_kill"
+    CANARY = "canary"
     BREAKER = "breaker"
     REJECTED = "rejected"
     NOT_APPROVED = "not_approved"
@@ -167,6 +168,8 @@ def _why_not(signal: ReceivedSignal, order: Order, terms: Terms, *, now_unix_s: 
 
 
 def _not_ours(signal: ReceivedSignal, order: Order, terms: Terms) -> Settled | None:
+    if signal.verdict == Trial.CANARY.value:
+        return Settled(Result.CANARY, "a worker's canary: nothing to cut")
     if signal.verdict != Verdict.KILL.value:
         return Settled(Result.NOT_A_KILL, f"{signal.verdict}: nothing to cut")
     if not order.server:

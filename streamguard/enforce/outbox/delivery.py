@@ -13,7 +13,7 @@ from typing import Protocol
 from streamguard.core.backoff import delay_s
 from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import OutboxError, SignalRefused, SignalsRejected, SignalsUnreachable, StreamGuardError
-from streamguard.types import KillSignal
+from streamguard.types import KillSignal, Trial
 
 PAGE = 64
 MOST_SUSPECTS = 1024
@@ -236,7 +236,8 @@ class Delivery:
         # When only the note of its arrival failed (a full disk), it is not sent again.
         if self._unmarked != signal.id:
             self._transport.deliver(signal)
-            self._state = replace(self._state, delivered_total=self._state.delivered_total + 1)
+            is_canary = signal.verdict is Trial.CANARY
+            self._state = replace(self._state, delivered_total=self._state.delivered_total + (not is_canary))
         self._unmarked = signal.id
         awaits_ack = self._pace.again_every_s is not None
         self._outbox.delivered(signal.id, at_unix_s=self._clock(), awaits_ack=awaits_ack)

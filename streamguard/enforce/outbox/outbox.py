@@ -26,8 +26,9 @@ from streamguard.enforce.outbox.file import (
 )
 from streamguard.enforce.outbox.rows import INSERT, PENDING, UNANSWERED, Row, row_of, signal_of
 from streamguard.errors import OutboxError
-from streamguard.types import KillSignal
+from streamguard.types import KillSignal, Trial
 
+_CANARY = Trial.CANARY.value
 PARK_AFTER_REFUSALS = 5
 GIVE_UP_STEP = 200
 PRUNE_STEP = 200
@@ -209,16 +210,31 @@ class Outbox:
         return parked is not None
 
     def depth(self) -> int:
-        """Signals still to be delivered. Raises OutboxError."""
+        """Signals still to be delivered, without canaries: nobody waits for those. Raises OutboxError."""
         with self._using("read") as db:
-            row = db.execute("SELECT count(*) FROM signals WHERE state = 'pending'").fetchone()
+            row = db.execute(
+                "SELECT count(*) FROM signals WHERE state = 'pending' AND verdict != ?", (_CANARY,)
+            ).fetchone()
         return int(row[0])
 
     def counts(self) -> OutboxCounts:
-        """Raises OutboxError."""
+        """Without canaries. Raises OutboxError."""
+        counted = "SELECT state, count(*) FROM signals WHERE verdict != ? GROUP BY state"
         with self._using("read") as db:
-            by_state = dict(db.execute("SELECT state, count(*) FROM signals GROUP BY state").fetchall())
+            by_state = dict(db.execute(counted, (_CANARY,)).fetchall())
         return OutboxCounts(by_state.get("pending", 0), by_state.get("delivered", 0), by_state.get("parked", 0))
+
+    def is_delivered(self, signal_id: str) -> bool:
+        """Raises OutboxError."""
+        delivered = "SELECT 1 FROM signals WHERE id = ? AND state = 'delivered'"
+        with self._using("read") as db:
+            return db.execute(delivered, (signal_id,)).fetchone() is not None
+
+    def drop_canaries(self) -> None:
+        """Whatever became of them: they are no decisions, and must take nobody's place. Raises OutboxError."""
+        with self._using("write to") as db:
+            # The index of ids finds them: there may be many rows, and the loop waits.
+            db.execute("DELETE FROM signals WHERE id GLOB 'can_*' AND verdict = ?", (_CANARY,))
 
     def prune(self, *, now_unix_s: float) -> int:
         """Drops settled rows, too old or too many, at most PRUNE_STEP a call; returns how many. Raises OutboxError."""

@@ -44,7 +44,7 @@ def probe_outbox(path: Path) -> OutboxProbe:
         with closing(sqlite3.connect(f"file:{quote(os.fsencode(path.absolute()))}?{mode}", uri=True)) as db:
             if check_format(db, path):
                 return OutboxProbe(in_use=False)
-            row = db.execute("SELECT count(*) FROM signals WHERE state = 'pending'").fetchone()
+            row = db.execute("SELECT count(*) FROM signals WHERE state = 'pending' AND verdict != 'canary'").fetchone()
     except sqlite3.Error as error:
         raise outbox_error("open", path, error) from error
     return OutboxProbe(in_use=False, waiting=int(row[0]))

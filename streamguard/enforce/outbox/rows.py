@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 
-from streamguard.types import KillSignal, SessionId, StreamId, Verdict
+from streamguard.types import KillSignal, SessionId, StreamId, Trial, Verdict
 
 _TEXTS = ("id", "stream", "session", "verdict", "event")
 _TIMES = ("decided_unix_s", "expires_unix_s")
@@ -50,11 +50,15 @@ def signal_of(row: Row) -> KillSignal:
     _, *texts, sha256, decided, expires, has_no_sum = row
     id_, stream, session, verdict, event = (_text(name, value) for name, value in zip(_TEXTS, texts, strict=True))
     times = (_time(name, value) for name, value in zip(_TIMES, (decided, expires), strict=True))
-    signal = KillSignal(id_, StreamId(stream), SessionId(session), Verdict(verdict), event, *times)
+    signal = KillSignal(id_, StreamId(stream), SessionId(session), _verdict(verdict), event, *times)
     # An outbox of the first format has no sums.
     if not has_no_sum and sha256 != _sha256(signal).encode():
         raise ValueError("it is not what was appended")
     return signal
+
+
+def _verdict(word: str) -> Verdict | Trial:
+    return Trial.CANARY if word == Trial.CANARY.value else Verdict(word)
 
 
 def _text(name: str, value: bytes | None) -> str:

@@ -11,8 +11,9 @@ from streamguard.enforce.redis.script import load_script, run_script
 from streamguard.enforce.redis.url import RedisTarget, checked_target
 from streamguard.types import StreamId
 
-LEASE_S = 5.0
-"""A worker that is not heard of for so long has lost its streams."""
+LEASE_S = 4.0
+"""A worker that is not heard of for so long has lost its streams: three of its turns may fail. Of the 10 s within which
+others must see them, that leaves 6 for what cannot be hurried: a decoder's start, the connection, the next keyframe."""
 
 _STEPS = load_script(__name__, "lease_steps.lua")
 _NOT_OFFERED = "-"

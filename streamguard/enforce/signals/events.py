@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from streamguard.types import Decision, Evidence, KillSignal, MediaTime, SessionId, StreamId, Verdict
+from streamguard.types import Decision, Evidence, KillSignal, MediaTime, SessionId, StreamId, Trial, Verdict
 
 EVIDENCE_SHOWN = 64
 """An event names at most so many keyframes, the newest: it must stay small whatever the rule collects."""
@@ -31,35 +33,79 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
     decided_ms = int(now_unix_s * 1000)
     expires_ms = decided_ms + int(expires_after_s * 1000)
     id_ = signal_id(decision, session=session)
-    event = {
-        "specversion": "1.0",
-        "id": id_,
-        "source": f"/streamguard/{quote(as_text(worker), safe='')}",
-        "type": event_type(decision.verdict),
-        "subject": as_text(stream),
-        "time": _rfc3339(decided_ms),
-        "datacontenttype": "application/json",
-        "data": {
-            "stream": as_text(stream),
-            "session_id": as_text(session),
-            **({} if server is None else {"server": as_text(server)}),
-            **_decided(decision, library_version=library_version),
-            "expires_at": _rfc3339(expires_ms),
-        },
+    data = {
+        **({} if server is None else {"server": as_text(server)}),
+        **_decided(decision, library_version=library_version),
+        "expires_at": _rfc3339(expires_ms),
     }
-    return KillSignal(
+    signal = KillSignal(
         id=id_,
         stream=StreamId(as_text(stream)),
         session=SessionId(as_text(session)),
         verdict=decision.verdict,
-        # ASCII only: what an operator's terminal or a log prints cannot be steered by a stream's name.
-        event=json.dumps(event, ensure_ascii=True, allow_nan=False, separators=(",", ":")),
+        event="",
         decided_unix_s=decided_ms / 1000,
         expires_unix_s=expires_ms / 1000,
     )
+    return _with_event(signal, data, worker=worker)
 
 
-def event_type(verdict: Verdict) -> str:
+CANARY_STREAM = StreamId("streamguard/canary")
+
+
+def canary_signal(
+    decision: Decision,
+    *,
+    session: SessionId,
+    worker: str,
+    library_version: str,
+    now_unix_s: float,
+    expires_after_s: float,
+) -> KillSignal:
+    """What the worker's own made stream earned, for the way of a kill-signal and for nothing else: its type is that of
+    no verdict, and it names no media server. Small, for there is one every few minutes.
+    """
+    decided_ms = int(now_unix_s * 1000)
+    expires_ms = decided_ms + int(expires_after_s * 1000)
+    data = {
+        "verdict": Trial.CANARY.value,
+        "reference": as_text(decision.asset),
+        "label": as_text(decision.label),
+        "nats": _number(decision.nats),
+        "at_s": _seconds(decision.at),
+        "rule": as_text(decision.rule),
+        "library_version": as_text(library_version),
+        "expires_at": _rfc3339(expires_ms),
+    }
+    signal = KillSignal(
+        id=_digest("can", [as_text(session), decision.at.session, decision.at.pts_us]),
+        stream=CANARY_STREAM,
+        session=SessionId(as_text(session)),
+        verdict=Trial.CANARY,
+        event="",
+        decided_unix_s=decided_ms / 1000,
+        expires_unix_s=expires_ms / 1000,
+    )
+    return _with_event(signal, data, worker=worker)
+
+
+def _with_event(signal: KillSignal, data: Mapping[str, object], *, worker: str) -> KillSignal:
+    """The signal with the object that says so, whose `data` is this and what the signal is about."""
+    event = {
+        "specversion": "1.0",
+        "id": signal.id,
+        "source": f"/streamguard/{quote(as_text(worker), safe='')}",
+        "type": event_type(signal.verdict),
+        "subject": signal.stream,
+        "time": _rfc3339(round(signal.decided_unix_s * 1000)),
+        "datacontenttype": "application/json",
+        "data": {"stream": signal.stream, "session_id": signal.session, **data},
+    }
+    # ASCII only: what an operator's terminal or a log prints cannot be steered by a stream's name.
+    return replace(signal, event=json.dumps(event, ensure_ascii=True, allow_nan=False, separators=(",", ":")))
+
+
+def event_type(verdict: Verdict | Trial) -> str:
     """The `type` of an event that says this."""
     return f"org.streamguard.{verdict.value}.v1"
 

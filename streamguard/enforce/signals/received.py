@@ -13,9 +13,10 @@ from streamguard.enforce.signals.redis_streams import MAX_EVENT_BYTES
 from streamguard.errors import SignalNotUnderstood
 from streamguard.servers.json_words import no_constants
 from streamguard.signing import verify
-from streamguard.types import Verdict
+from streamguard.types import Trial, Verdict
 
 _VERDICTS = {event_type(verdict): verdict.value for verdict in Verdict if verdict is not Verdict.CLEAR}
+_VERDICTS |= {event_type(trial): trial.value for trial in Trial}
 # What is told about a kill-signal, in the same form: notices.py.
 _VERDICTS |= {f"org.streamguard.{word}.v1": word for word in ("held", "undo")}
 _LONGEST_NAME = 1000

@@ -6,7 +6,7 @@ import threading
 from typing import Protocol
 
 from streamguard.errors import SignalsRejected
-from streamguard.types import KillSignal
+from streamguard.types import KillSignal, Trial
 
 
 class TextStream(Protocol):
@@ -52,7 +52,12 @@ class StdoutLines:
         self._stream = stream
 
     def deliver(self, signal: KillSignal) -> None:
-        """Returns when the line was handed to the operating system. Raises SignalsRejected."""
+        """Returns when the line was handed to the operating system. Raises SignalsRejected.
+
+        A canary is no line: whoever reads the pipe asked for kill-signals.
+        """
+        if signal.verdict is Trial.CANARY:
+            return
         try:
             # One write: another thread's line must not come between the object and its end of line.
             self._stream.write(f"{signal.event}\n")

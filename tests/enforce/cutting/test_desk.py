@@ -95,6 +95,7 @@ def test_a_session_that_left_is_struck_and_nobody_is_cut() -> None:
     assert list(bench.strikes.strikes) == ["sig_nginx-1"]
 
 
+@pytest.mark.promise(7, "a successor with the same session id")
 def test_a_successor_with_the_same_id_is_left_alone() -> None:
     """The server was restarted and counts from one again: who connected after the decision was not decided on."""
     server = a_server("nginx-1")
@@ -291,6 +292,7 @@ def test_addresses_are_struck_when_asked_for() -> None:
     assert bench.results.count(Result.EXECUTED) == 2
 
 
+@pytest.mark.promise(1, "the enforcer, dead at each of its steps")
 @pytest.mark.parametrize("crash_at", ["strike", "list", "drop", "after drop", "verify"])
 def test_killed_at_any_step_the_next_enforcer_finishes(crash_at: str) -> None:
     """The stream is cut once, struck once, and the signal is settled, whatever step it died in."""
@@ -317,6 +319,7 @@ def test_killed_at_any_step_the_next_enforcer_finishes(crash_at: str) -> None:
     assert list(strikes.strikes) == ["sig_nginx-1"]
 
 
+@pytest.mark.promise(7, "two enforcers with one kill")
 def test_two_enforcers_on_one_stream_cut_it_once() -> None:
     """Step by step in turns: both settle it, one of them as its own."""
     server, strikes = a_server("nginx-1", "nginx-2", lingers=2), FakeStrikes()

@@ -217,6 +217,7 @@ def test_a_flood_of_forged_signals_keeps_nobody_waiting(
     assert edge.watching.results["forged"] == 1200
 
 
+@pytest.mark.promise(7, "a signal for a session that another one has followed")
 def test_a_signal_for_a_session_that_was_followed_by_another_cuts_nothing(redis_server: RedisServer) -> None:
     """The publisher came back as session 2 before the signal for session 1 was there."""
     server = a_server("nginx-2")
@@ -243,6 +244,7 @@ class Crash(BaseException):
     """kill -9, as near as a test in one process comes to it."""
 
 
+@pytest.mark.promise(1, "the enforcer, dead with signals in its hands")
 @pytest.mark.parametrize("name", ["edge-1", "edge-2"], ids=["started again", "another"])
 @pytest.mark.parametrize("crash_at", ["strike", "list", "drop", "after drop", "acknowledgement"])
 def test_an_enforcer_that_was_killed_is_followed_by_the_next(
@@ -344,6 +346,7 @@ def test_a_server_that_is_down_keeps_no_other_waiting_for_room(
     assert sorted(server.cut) == sorted(sessions)
 
 
+@pytest.mark.promise(1, "Redis, kill -9, back without its data, under an enforcer")
 def test_a_redis_that_lost_its_data_is_read_from_its_start(redis_server: RedisServer) -> None:
     """The enforcer says that it is away, goes on trying, and settles what comes into the new one."""
     server = a_server("nginx-1", "nginx-2")
@@ -358,6 +361,7 @@ def test_a_redis_that_lost_its_data_is_read_from_its_start(redis_server: RedisSe
     assert sorted(server.cut) == ["nginx-1", "nginx-2"]
 
 
+@pytest.mark.promise(1, "Redis, kill -9, between the cut and its answer")
 def test_redis_may_go_between_the_cut_and_the_acknowledgement(redis_server: RedisServer) -> None:
     """It is acknowledged when Redis is back, and cut once."""
     server = a_server("nginx-1")

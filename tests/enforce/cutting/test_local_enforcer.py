@@ -20,7 +20,7 @@ from streamguard.errors import ServerUnreachable, SignalRefused, SignalsRejected
 from streamguard.types import KillSignal, Verdict
 from tests.enforce.outbox.test_ack_follower import Told
 from tests.fake_media_server import FakeMediaServer, FakeStrikes, failing
-from tests.kill_signals import a_decision, addressed
+from tests.kill_signals import a_canary, a_decision, addressed
 from tests.waiting import eventually
 
 
@@ -146,3 +146,14 @@ def test_its_answers_close_signals_in_the_outbox(tmp_path: Path) -> None:
         follower.round()
         assert told.outcomes == [(signal.id, "executed")]
         assert outbox.awaiting_ack() == 0
+
+
+def test_a_canary_is_judged_counted_and_cuts_nothing() -> None:
+    """Without a line, and once."""
+    server = a_server("nginx-1")
+    with local(server) as here:
+        here.enforcer.deliver(a_canary(now_unix_s=time.time()))
+        here.enforcer.deliver(a_canary(now_unix_s=time.time()))
+        assert here.results == [Result.CANARY]
+        assert here.lines == []
+    assert [publisher.session for publisher in server.publishers()] == ["nginx-1"]

@@ -27,7 +27,7 @@ from streamguard.errors import SignalNotUnderstood
 from streamguard.servers.server import Publisher
 from streamguard.types import SessionId, StreamId, Verdict
 from tests.enforce.made_orders import Kill, a_kill, an_order
-from tests.kill_signals import KEY, NOW_UNIX_S
+from tests.kill_signals import KEY, NOW_UNIX_S, a_canary
 
 OURS = Terms(servers=("nginx-rtmp",), key=KEY)
 
@@ -137,6 +137,7 @@ def test_gone_means_not_listed() -> None:
     assert (ack.signal_id, ack.outcome, ack.session) == ("sig_nginx-1", Outcome.EXECUTED, "nginx-1")
 
 
+@pytest.mark.promise(7, "a publisher who connected after the decision")
 def test_who_connected_after_the_decision_is_a_successor() -> None:
     """The same id again, after a restart of the server: left alone. Two seconds are the clocks'."""
     late = a_publisher(since_unix_s=NOW_UNIX_S + SUCCESSOR_AFTER_S + 0.1)
@@ -213,6 +214,7 @@ def test_it_never_claims_what_no_listing_showed(
         assert isinstance(without_listing(progress, now_unix_s=now_unix_s), Settled)
 
 
+@pytest.mark.promise(7, "signals of any content (made by hypothesis)")
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_an_order_never_names_another_session_than_its_signal(stream: str, session: str) -> None:
     """Whatever the names are: they come out as they went in, or the signal is not understood."""
@@ -276,3 +278,19 @@ def test_a_session_that_may_live_unlisted_is_waited_for_until_the_signal_expires
         assert why in end.why
     publisher = Publisher(order.stream, order.session, "live/cam")
     assert next_step(Progress(order, NOW_UNIX_S), publisher, now_unix_s=NOW_UNIX_S + 2, unlisted=why) is Step.DROP
+
+
+@pytest.mark.parametrize("server", ["", "nginx-rtmp", "another"])
+@pytest.mark.parametrize("after_s", [1.0, 100_000.0])
+def test_a_canary_cuts_nothing_whatever_it_says(server: str, after_s: float) -> None:
+    """Also one that names a server of ours and is genuine, in time or not: it is counted, and nobody answers it."""
+    canary = a_canary()
+    tree = json.loads(canary.event)
+    if server:
+        tree["data"] |= {"server": server, "stream": "live/cam", "session_id": "nginx-1"}
+    kill = Kill(canary.id, json.dumps(tree), canary.decided_unix_s)
+    order, settled = judge(kill.received(), OURS, now_unix_s=NOW_UNIX_S + after_s)
+    assert settled is not None
+    assert settled.result is Result.CANARY
+    assert ack_of(order, settled) is None
+    assert result_of(kill, key=b"another key of 16 bytes") is Result.FORGED

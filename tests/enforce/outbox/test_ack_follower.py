@@ -163,6 +163,7 @@ class FullOutbox(Outbox):
         return super().acknowledged(signal_id, outcome=outcome)
 
 
+@pytest.mark.promise(1, "the disk full when an answer is noted")
 def test_a_full_disk_loses_no_acknowledgement(tmp_path: Path) -> None:
     """It waits in memory, and is noted when there is room."""
     told = Told()

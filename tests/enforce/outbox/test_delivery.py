@@ -14,7 +14,7 @@ from streamguard.enforce.outbox.outbox import Outbox, OutboxCounts, Retention
 from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import OutboxError, SignalRefused, SignalsError, SignalsRejected, SignalsUnreachable
 from tests.fakes import FakeTransport
-from tests.kill_signals import NOW_UNIX_S, a_signal
+from tests.kill_signals import NOW_UNIX_S, a_canary, a_signal
 from tests.redis_servers import RedisServer
 from tests.waiting import eventually
 
@@ -243,6 +243,7 @@ class FailingOutbox(Outbox):
         super().delivered(signal_id, at_unix_s=at_unix_s, awaits_ack=awaits_ack)
 
 
+@pytest.mark.promise(1, "the disk full when a delivery is noted")
 def test_a_full_disk_sends_nothing_twice(tmp_path: Path) -> None:
     """The arrival could not be noted: the state says so, and only the noting is tried again."""
     news: list[DeliveryState] = []
@@ -275,6 +276,7 @@ def test_expired_signals_are_delivered_too(outbox: Outbox) -> None:
     assert len(transport.received) == 1
 
 
+@pytest.mark.promise(3, "Redis, kill -9, back empty, under 300 signals", times=3)
 def test_a_redis_killed_twice_gets_every_signal_once(outbox: Outbox, redis_server: RedisServer) -> None:
     """Killed in the middle, back empty: what it was not told before it died is there, once, in order."""
     streams = RedisStreams(redis_server.url, prefix="{streamguard}:", timeout_s=0.5, keep_s=3600)
@@ -296,6 +298,7 @@ def test_a_redis_killed_twice_gets_every_signal_once(outbox: Outbox, redis_serve
     assert [event for life in lives for event in life] == [a_signal(number).event.encode() for number in range(300)]
 
 
+@pytest.mark.promise(3, "Redis frozen (SIGSTOP) under 100 signals")
 def test_appends_are_never_held_up_by_a_hanging_redis(outbox: Outbox, redis_server: RedisServer) -> None:
     """The worker's loop goes on at disk speed while Redis is frozen."""
     streams = RedisStreams(redis_server.url, prefix="{streamguard}:", timeout_s=3, keep_s=3600)
@@ -351,6 +354,7 @@ def test_many_that_nobody_answers_to_are_delivered_again_at_once(outbox: Outbox,
     assert transport.attempts == ids
 
 
+@pytest.mark.promise(1, "Redis, kill -9, back without its data")
 def test_a_redis_that_lost_its_data_gets_unanswered_kills_again(outbox: Outbox, redis_server: RedisServer) -> None:
     """And one that did not keeps each once."""
     (signal_id,) = append(outbox, 1)
@@ -372,3 +376,16 @@ def test_one_that_is_refused_again_holds_up_nothing(outbox: Outbox) -> None:
         so_far = len(transport.attempts)
         eventually(lambda: transport.attempts[so_far:].count(second) >= 3)
         assert delivery.state.status is DeliveryStatus.OK
+
+
+def test_a_canary_is_delivered_and_no_signal_that_was(outbox: Outbox) -> None:
+    """And nobody waits for one: what a drain flushes are decisions."""
+    outbox.append(a_canary())
+    transport = FakeTransport()
+    with running(outbox, transport) as delivery:
+        eventually(lambda: outbox.is_delivered(a_canary().id))
+        assert delivery.state.delivered_total == 0
+        transport.down = UNREACHABLE
+        outbox.append(a_canary(1))
+        assert delivery.flush(0.0)
+    assert transport.ids == [a_canary().id]

@@ -21,7 +21,7 @@ from streamguard.enforce.outbox.outbox import (
 )
 from streamguard.errors import OutboxError
 from streamguard.types import Verdict
-from tests.kill_signals import NOW_UNIX_S, a_decision, a_signal, addressed
+from tests.kill_signals import NOW_UNIX_S, a_canary, a_decision, a_signal, addressed
 
 APPENDER = """
 import sys
@@ -135,6 +135,7 @@ def test_it_is_all_there_after_opening_again(path: Path) -> None:
         assert outbox.pending(10).signals == (a_signal(0), a_signal(2))
 
 
+@pytest.mark.promise(1, "a process that fills the outbox, kill -9", times=3)
 def test_kill_9_loses_nothing_that_was_appended(path: Path) -> None:
     """Killed three times in the middle of appending: every append that returned is there."""
     known = 0
@@ -153,6 +154,7 @@ def test_kill_9_loses_nothing_that_was_appended(path: Path) -> None:
         known = depth
 
 
+@pytest.mark.promise(1, "the disk full in the middle of filling the outbox")
 def test_a_full_disk_is_told_with_the_next_step_and_loses_nothing(path: Path) -> None:
     """What was appended before stays, the outbox can be opened again, and appending works once there is room."""
     done = subprocess.run([sys.executable, "-c", FILLER, str(path)], capture_output=True, text=True, check=True)
@@ -355,3 +357,27 @@ def test_an_open_kill_that_was_changed_is_not_sent_again(path: Path) -> None:
             db.execute("UPDATE signals SET stream = 'innocent' WHERE id = ?", (a_signal(1).id,))
         assert unanswered(outbox) == (a_signal(2).id,)
         assert outbox.awaiting_ack() == 1
+
+
+def test_a_canary_waits_among_the_others_and_is_counted_nowhere(tmp_path: Path) -> None:
+    """It is delivered in its turn; depth, counts and kills that wait for an answer are those of decisions."""
+    with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
+        assert outbox.append(a_canary())
+        assert outbox.append(a_signal())
+        assert outbox.pending(10).signals == (a_canary(), a_signal())
+        assert (outbox.depth(), outbox.counts()) == (1, OutboxCounts(1, 0, 0))
+        assert not outbox.is_delivered(a_canary().id)
+        outbox.delivered(a_canary().id, at_unix_s=NOW_UNIX_S, awaits_ack=True)
+        assert outbox.is_delivered(a_canary().id)
+        assert outbox.awaiting_ack() == 0
+
+
+def test_canaries_go_and_nothing_else(tmp_path: Path) -> None:
+    """Delivered or not."""
+    with Outbox.open(tmp_path / "outbox.sqlite") as outbox:
+        for signal in (a_canary(), a_signal(), a_canary(1)):
+            outbox.append(signal)
+        outbox.delivered(a_canary(1).id, at_unix_s=NOW_UNIX_S)
+        outbox.drop_canaries()
+        assert outbox.pending(10).signals == (a_signal(),)
+        assert not outbox.is_delivered(a_canary(1).id)

@@ -9,7 +9,7 @@ import pytest
 from streamguard.enforce.signals.events import EVIDENCE_SHOWN
 from streamguard.enforce.signals.received import read_signal
 from streamguard.types import Verdict
-from tests.kill_signals import NOW_UNIX_S, a_decision, addressed
+from tests.kill_signals import NOW_UNIX_S, a_canary, a_decision, addressed
 
 
 def event_of(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a_decision takes
@@ -103,3 +103,17 @@ def test_the_event_stays_small_however_much_evidence_there_is() -> None:
     assert len(many["data"]["evidence"]) == EVIDENCE_SHOWN
     assert many["data"]["evidence"][-1]["at_s"] == 12.999
     assert many["data"]["evidence_id"] != more["data"]["evidence_id"]
+
+
+def test_a_canary_is_no_kill_by_any_word_of_it() -> None:
+    """Its type is that of no verdict, it names no media server, and it expires; what it says is small."""
+    event = json.loads(a_canary().event)
+    assert (event["type"], event["subject"]) == ("org.streamguard.canary.v1", "streamguard/canary")
+    assert event["data"]["verdict"] == "canary"
+    assert "server" not in event["data"]
+    assert event["data"]["expires_at"] == "2023-11-14T22:14:20.250Z"
+    assert '"kill"' not in a_canary().event
+    assert ".kill." not in a_canary().event
+    assert len(a_canary().event) < 800
+    assert a_canary().id.startswith("can_")
+    assert a_canary().id != a_canary(1).id

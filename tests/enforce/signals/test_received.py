@@ -14,7 +14,7 @@ from streamguard.enforce.signals.received import Signature, read_signal
 from streamguard.errors import SignalNotUnderstood
 from streamguard.signing import sign
 from streamguard.types import Verdict
-from tests.kill_signals import KEY, NOW_UNIX_S, a_decision, a_signal, addressed
+from tests.kill_signals import KEY, NOW_UNIX_S, a_canary, a_decision, a_signal, addressed
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -158,3 +158,11 @@ def test_any_value_in_any_field_is_understood_or_not_and_nothing_else(place: tup
         read = read_signal(fields)
         read.expired(now_unix_s=NOW_UNIX_S)
         assert read.checked(KEY) is Signature.BAD or value == original
+
+
+def test_a_canary_is_read_as_what_it_is() -> None:
+    """One that calls itself a kill under a canary's type is nothing."""
+    event = a_canary().event
+    assert read_signal({b"event": event.encode()}).verdict == "canary"
+    with pytest.raises(SignalNotUnderstood, match="another verdict than its type says"):
+        read_signal({b"event": event.replace('"verdict":"canary"', '"verdict":"kill"').encode()})

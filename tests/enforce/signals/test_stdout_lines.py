@@ -1,5 +1,6 @@
 """streamguard.enforce.signals.stdout_lines: kill-signals as JSON lines."""
 
+import io
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from streamguard.enforce.signals.stdout_lines import StdoutLines, Unbuffered
 from streamguard.errors import SignalsRejected
-from tests.kill_signals import a_signal
+from tests.kill_signals import a_canary, a_signal
 
 
 def test_a_reader_that_left_is_told_and_not_a_crash() -> None:
@@ -75,3 +76,10 @@ def test_whoever_an_unbuffered_stream_holds_up_can_be_left_behind() -> None:
         os.close(reader)
         os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_canary_is_no_line() -> None:
+    """Whoever reads the pipe asked for kill-signals."""
+    stream = io.StringIO()
+    StdoutLines(stream).deliver(a_canary())
+    assert stream.getvalue() == ""

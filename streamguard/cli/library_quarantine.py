@@ -1,0 +1,170 @@
+"""`streamguard library quarantine list|release|drop|rule`: what was found to be poison, or to look like it."""
+
+import json
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+
+import click
+
+from streamguard.cli.exits import EXIT_OK
+from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.redis_options import operator
+from streamguard.errors import UsageError, counted
+from streamguard.library.exchange import quarantine as kept_apart
+from streamguard.library.exchange.book import Book, book_for_change
+from streamguard.library.exchange.parts import sync
+from streamguard.library.exchange.quarantine import Which
+from streamguard.library.poison import Reason
+from streamguard.library.store import Library
+
+_REASONS = [reason.name.lower() for reason in Reason if reason is not Reason.NONE]
+_by = click.option("--by", "who", help="Who you are, for the history.  [default: user@host]")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+@click.group()
+def quarantine() -> None:
+    """What `library import` and `library exchange fetch` keep apart: it is not searched, and not passed on."""
+
+
+@quarantine.command("list")
+@library_option
+@click.option("--source", metavar="NAME", help="Only of that source.")
+@click.option("--all", "each", is_flag=True, help="Each hash, and not only how many.")
+@_as_json
+def list_(*, path: Path, source: str | None, each: bool, as_json: bool) -> int:
+    """Say what is in quarantine, and why.
+
+    \b
+    Examples:
+      streamguard library quarantine list --library known
+      streamguard library quarantine list --library known --source partner --all --json | jq -r .value
+    """
+    with Book.open(path, read_only=True) as book:
+        of = None if source is None else book.source(source)
+        if each:
+            for one in kept_apart.kept(book, source=of):
+                tree = {"source": one.source, "reason": one.reason.name.lower(), "kind": one.kind, "value": one.value}
+                click.echo(json.dumps(tree) if as_json else "\t".join(map(printable, tree.values())))
+            return EXIT_OK
+        for (name, reason), count in kept_apart.counts(book).items():
+            if source in (None, name):
+                line = {"source": name, "reason": reason.name.lower(), "count": count}
+                words = (name, reason.name.lower(), str(count), reason.words)
+                click.echo(json.dumps(line) if as_json else "\t".join(map(printable, words)))
+    return EXIT_OK
+
+
+def _choice(command: Callable[..., int]) -> Callable[..., int]:
+    options = (
+        library_option,
+        click.option("--source", metavar="NAME", required=True, help="Whose."),
+        click.option("--because", type=click.Choice(_REASONS), help="Only what is there for that reason."),
+        click.option("--all", "each", is_flag=True, help="All of it."),
+        click.option("--reason", "why", default="", help="Why; it is kept."),
+        _by,
+        click.option("--json", "as_json", is_flag=True, help="One JSON object."),
+        click.argument("values", nargs=-1, metavar="[HASH]..."),
+    )
+    return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+@quarantine.command()
+@_choice
+def release(
+    *,
+    path: Path,
+    source: str,
+    because: str | None,
+    each: bool,
+    why: str,
+    who: str | None,
+    as_json: bool,
+    values: tuple[str, ...],
+) -> int:
+    """Put hashes, or films by their names, back into use; they are not judged again.
+
+    Where the library takes two persons for it (`library quarantine rule`), nothing is released until somebody else
+    has given the same command.
+
+    \b
+    Examples:
+      streamguard library quarantine release --library known --source partner --because flood --reason "one film"
+      streamguard library quarantine release --library known --source partner 58f0...e1
+    """
+    with book_for_change(path) as book, Library.open(path) as opened:
+        which = _which(book, source, because=because, each=each, values=values)
+        with book.change():
+            done = kept_apart.release(book, which, who=who or operator(), why=why)
+        sync(book, opened)
+    if done is None:
+        _tell(as_json, "released", 0, note="somebody else must give the same command (--by another name)")
+    else:
+        _tell(as_json, "released", done)
+    return EXIT_OK
+
+
+@quarantine.command()
+@_choice
+def drop(
+    *,
+    path: Path,
+    source: str,
+    because: str | None,
+    each: bool,
+    why: str,
+    who: str | None,
+    as_json: bool,
+    values: tuple[str, ...],
+) -> int:
+    """Throw hashes, or films, out for good: they stay out however often a list names them, and what looks like them
+    goes into quarantine.
+
+    \b
+    Example:
+      streamguard library quarantine drop --library known --source partner --because flat
+    """
+    with book_for_change(path) as book, Library.open(path) as opened:
+        which = _which(book, source, because=because, each=each, values=values)
+        with book.change():
+            done = kept_apart.drop(book, which, who=who or operator(), why=why)
+        sync(book, opened)
+    _tell(as_json, "dropped", done)
+    return EXIT_OK
+
+
+@quarantine.command()
+@library_option
+@click.option("--two-persons", type=click.Choice(["on", "off"]), help="Whether a release takes two.")
+@_by
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def rule(*, path: Path, two_persons: str | None, who: str | None, as_json: bool) -> int:
+    """Say or change how many persons a release takes. To switch it off takes two.
+
+    Names are taken as they are given (--by): it guards against haste, not against whoever may write to the library.
+
+    \b
+    Example:
+      streamguard library quarantine rule --library known --two-persons on
+    """
+    with book_for_change(path) as book:
+        if two_persons is not None:
+            with book.change():
+                kept_apart.set_two_persons(book, wanted=two_persons == "on", who=who or operator())
+        now = kept_apart.two_persons(book)
+    click.echo(json.dumps({"two_persons": now}) if as_json else f"a release takes {'two persons' if now else 'one'}")
+    return EXIT_OK
+
+
+def _which(book: Book, source: str, *, because: str | None, each: bool, values: tuple[str, ...]) -> Which:
+    if sum((because is not None, each, bool(values))) != 1:
+        raise UsageError("library quarantine", source, "say which", hint="--because REASON, --all, or hashes")
+    return Which(book.source(source), None if because is None else Reason[because.upper()], values)
+
+
+def _tell(as_json: bool, what: str, count: int, *, note: str = "") -> None:
+    if as_json:
+        click.echo(json.dumps({what: count} | ({"note": note} if note else {})))
+    else:
+        click.echo(f"{what} {counted(count, 'hash').replace('hashs', 'hashes')}" + (f"; {note}" if note else ""))

@@ -1,0 +1,101 @@
+"""What the exchanges' clients have in common: their errors in our words, and never a credential in them."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from xml.etree.ElementTree import ParseError
+
+import dacite
+import requests
+from threatexchange.exchanges.auth import (
+    CredentialHelper,
+    SignalExchangeAPIInvalidAuthException,
+    SignalExchangeAPIMissingAuthException,
+)
+
+from streamguard.errors import ExchangeNotUnderstood, ExchangeRefused, ExchangeUnreachable
+from streamguard.library.exchange.hashes import ListedHash, Remarks
+from streamguard.library.exchange.words import KINDS, code_of
+
+MOST_PAGES = 100_000
+"""Of one fetch: an exchange that always has one more page is none."""
+
+_UNREADABLE = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError),
+    *(ParseError, dacite.DaciteError),
+)
+"""What the package raises at answers that are none."""
+
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+
+
+@contextmanager
+def ours(operation: str, exchange: str, *, credentials: type[CredentialHelper] | None = None) -> Iterator[None]:
+    """Their errors as ours. What they say may hold a token or a whole answer, so only what kind they are is told."""
+    with _quiet():
+        try:
+            yield
+        except (SignalExchangeAPIMissingAuthException, SignalExchangeAPIInvalidAuthException) as error:
+            name = "" if credentials is None else credentials.ENV_VARIABLE
+            is_missing = isinstance(error, SignalExchangeAPIMissingAuthException)
+            problem = "no credentials" if is_missing else "its credentials are not as they should be"
+            raise ExchangeRefused(operation, exchange, problem, hint=f"set the environment variable {name}") from None
+        except requests.HTTPError as error:
+            raise _of_status(operation, exchange, error) from None
+        except requests.JSONDecodeError:
+            raise _not_understood(operation, exchange) from None
+        except requests.RequestException as error:
+            problem = f"no answer ({type(error).__name__})"
+            raise ExchangeUnreachable(operation, exchange, problem, hint="is it reachable from here?") from None
+        except (
+            dacite.DaciteError,
+            ParseError,
+            ValueError,
+            KeyError,
+            TypeError,
+            IndexError,
+            AttributeError,
+            AssertionError,
+        ):
+            raise _not_understood(operation, exchange) from None
+        except Exception as error:
+            if type(error) is not Exception:  # as the package raises where it cannot read an answer
+                raise
+            raise _not_understood(operation, exchange) from None
+
+
+def listed(type_word: str, text: str, remarks: Remarks) -> ListedHash:
+    """A hash of theirs. Raises ValueError for one that is none, or of a kind that is not used here."""
+    kind = KINDS.get(type_word.lower())
+    if kind is None:
+        raise ValueError(type_word)
+    return ListedHash(kind, code_of(text, kind), remarks=remarks)
+
+
+def _of_status(operation: str, exchange: str, error: requests.HTTPError) -> ExchangeRefused | ExchangeUnreachable:
+    status = 0 if error.response is None else error.response.status_code
+    problem = f"it answered {status}"
+    if status in _REFUSALS:
+        return ExchangeRefused(operation, exchange, problem, hint="are the credentials right, and for this exchange?")
+    return ExchangeUnreachable(operation, exchange, problem, hint="try again later")
+
+
+def _not_understood(operation: str, exchange: str) -> ExchangeNotUnderstood:
+    hint = "what was fetched before stays; see whether `threatexchange` has a newer version"
+    return ExchangeNotUnderstood(operation, exchange, "its answer is not what it should be", hint=hint)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The package logs whole answers, and what went wrong a second time."""
+    root = logging.getLogger()
+    nobody = logging.NullHandler()
+    root.addHandler(nobody)
+    was_disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(was_disabled)
+        root.removeHandler(nobody)

@@ -1,0 +1,154 @@
+"""streamguard.library.canaries: a version is asked for what it must know before it serves."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamguard.errors import LibraryDamaged
+from streamguard.library import local_features
+from streamguard.library.canaries import Part, check_answers
+from streamguard.library.chunk_tables import ChunkTables, Layout
+from streamguard.library.faiss_flat import MOST_HITS, Hits
+from streamguard.library.live_set import LiveSegment
+from streamguard.library.local_features import FeatureSearch, LocalFeatures
+from streamguard.library.pdq_index import PdqIndex
+from streamguard.library.segments import PLACE
+from streamguard.types import PDQ_BYTES, AssetId, Codes
+
+LIBRARY = Path("/known")
+SEGMENTS = [LiveSegment(id=f"{number:08d}-0123456789ab", manifest_sha256="0" * 64) for number in (1, 2)]
+
+
+class Version:
+    """Two segments: the first has item a, the second b (twelve looks) and c (eight); both have features."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(5)
+        self.codes: Codes = rng.integers(0, 256, (50, PDQ_BYTES), np.uint8)
+        self.features: Codes = rng.integers(0, 256, (65, PDQ_BYTES), np.uint8)
+        self.named = np.repeat(np.array([0, 1, 2], np.uint32), [30, 12, 8])
+        self.ids = [AssetId(name) for name in "abc"]
+        items = _places([0] * 30), _places([0] * 12 + [1] * 8)
+        self.parts = [
+            Part(SEGMENTS[0], self.ids[:1], self.codes[:30], items[0], 0, self.features[:40], 0),
+            Part(SEGMENTS[1], self.ids[1:], self.codes[30:], items[1], 30, self.features[40:], 40),
+        ]
+
+    def ask(self, *, index: PdqIndex | None = None, features: Codes | None = None) -> None:
+        """Of an index and a search for features that hold what it has, or of others."""
+        check_answers(
+            LIBRARY,
+            self.parts,
+            index=index or PdqIndex.over(self.codes),
+            named=self.named,
+            ids=self.ids,
+            search=_search(self.features if features is None else features),
+        )
+
+
+def _places(items: list[int]) -> np.ndarray:
+    places = np.zeros(len(items), PLACE)
+    places["item"] = items
+    return places
+
+
+def _search(codes: Codes) -> FeatureSearch:
+    frames = np.zeros(1, local_features.FRAME)
+    return FeatureSearch.over(LocalFeatures(codes, np.zeros(len(codes), local_features.FEATURE), frames))
+
+
+def _in_tables(codes: Codes, *, tables_of: Codes) -> PdqIndex:
+    layout = Layout(16, 14)
+    made = PdqIndex.over(codes, layouts=((0, layout),), dear_share=1.0)
+    return replace(made, _tables=ChunkTables.over(tables_of, layout=layout))
+
+
+def _without(codes: Codes, rows: slice) -> Codes:
+    """Other codes there."""
+    changed = codes.copy()
+    changed[rows] ^= 0x55
+    return changed
+
+
+LOOKS_OF = {"a": slice(0, 30), "b": slice(30, 42), "c": slice(42, 50)}
+
+
+def test_a_version_that_answers_passes() -> None:
+    """By a flat index, by tables, and one without any features."""
+    version = Version()
+    version.ask()
+    version.ask(index=_in_tables(version.codes, tables_of=version.codes))
+    version.parts = [replace(part, feature_codes=version.features[:0]) for part in version.parts]
+    version.ask(features=version.features[:0])
+
+
+@pytest.mark.parametrize("item", LOOKS_OF)
+@pytest.mark.parametrize("wrong", ["codes", "tables"])
+def test_an_item_that_is_not_found_is_named(item: str, wrong: str) -> None:
+    """Whichever it is of a segment's, and whether its codes or only the way to them is lost."""
+    version = Version()
+    lost = _without(version.codes, LOOKS_OF[item])
+    index = PdqIndex.over(lost) if wrong == "codes" else _in_tables(version.codes, tables_of=lost)
+    with pytest.raises(LibraryDamaged, match=f"{item} is not found by its own fingerprint.*library verify") as error:
+        version.ask(index=index)
+    assert error.value.subject.endswith(SEGMENTS[0 if item == "a" else 1].id)
+
+
+def test_an_item_that_is_found_under_another_name_is_refused() -> None:
+    """An innocent's verdict would hang on it."""
+    version = Version()
+    version.named[42:] = 1
+    with pytest.raises(LibraryDamaged, match="c is not found"):
+        version.ask()
+
+
+def test_features_that_are_not_found_are_seen() -> None:
+    """Of the one segment alone; that a few are not found is how an inexact search is."""
+    version = Version()
+    version.ask(features=_without(version.features, slice(40, 45)))
+    with pytest.raises(LibraryDamaged, match="not found by their own features") as error:
+        version.ask(features=_without(version.features, slice(40, 65)))
+    assert error.value.subject.endswith(SEGMENTS[1].id)
+
+
+def test_a_segment_of_which_all_is_off_is_asked_nothing() -> None:
+    """No writer of ours leaves one in, but others may."""
+    version = Version()
+    nothing = Part(SEGMENTS[1], [], version.codes[:0], _places([]), 50, version.features[:0], 65)
+    version.parts.append(nothing)
+    version.ask()
+
+
+def test_a_library_of_equal_codes_passes() -> None:
+    """More stand in one place than are ever told: then any of them will do."""
+    count = MOST_HITS + 100
+    codes = np.zeros((count, PDQ_BYTES), np.uint8)
+    part = Part(SEGMENTS[0], [AssetId("a")], codes, _places([0] * count), 0, codes[:50], 0)
+    named = np.zeros(count, np.uint32)
+    search = _search(codes[:50])
+    check_answers(LIBRARY, [part], index=PdqIndex.over(codes), named=named, ids=[AssetId("a")], search=search)
+
+
+def test_some_of_very_many_are_asked_for() -> None:
+    """Of ten thousand items in one segment at most 512, at even steps: it costs the same for ever."""
+    count = 10_000
+    asked: list[int] = []
+
+    class Counting(PdqIndex):
+        def within(self, queries: Codes, *, radius_bits: int) -> Hits:
+            hits = super().within(queries, radius_bits=radius_bits)
+            asked.extend(hits.rows.tolist())
+            return hits
+
+    codes = np.random.default_rng(6).integers(0, 256, (count, PDQ_BYTES), np.uint8)
+    made = PdqIndex.over(codes)
+    ids = [AssetId(f"i{number}") for number in range(count)]
+    part = Part(SEGMENTS[0], ids, codes, _places(list(range(count))), 0, codes[:0], 0)
+    index = Counting(made._flat, None, made._dear_share)
+    check_answers(
+        LIBRARY, [part], index=index, named=np.arange(count, dtype=np.uint32), ids=ids, search=_search(codes[:0])
+    )
+    assert len(asked) == 512
+    assert (asked[0], asked[-1]) == (0, count - 1)

@@ -1,0 +1,23 @@
+"""streamguard.library.common_pictures: hashes that nobody is cut for."""
+
+import numpy as np
+
+from streamguard.core import pdq
+from streamguard.library.common_pictures import common_pictures
+
+
+def test_they_are_different_pictures() -> None:
+    """Eleven, of which no two have one hash; made once."""
+    codes = [row.tobytes() for row in common_pictures()]
+    assert len(set(codes)) == len(codes) == 11
+    assert common_pictures() is common_pictures()
+
+
+def test_the_bars_are_those_of_a_test_picture() -> None:
+    """As a stream shows them: a little wider, a few levels darker, and with noise."""
+    bars = np.array([180, 162, 131, 112, 84, 65, 35]).repeat(92)[None]
+    below = np.where(np.arange(bars.shape[1]) < bars.shape[1] / 4, 235, 16)[None]
+    picture = np.concatenate([bars.repeat(240, axis=0), bars[:, ::-1].repeat(30, axis=0), below.repeat(90, axis=0)])
+    noisy = (picture - 3 + np.random.default_rng(1).normal(0, 2, picture.shape)).astype(np.float32)
+    seen, _ = pdq.from_luma(noisy)
+    assert min(pdq.distance_bits(seen, one.tobytes()) for one in common_pictures()) <= 31

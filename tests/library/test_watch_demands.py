@@ -1,0 +1,199 @@
+"""streamguard.library.watch: what a new version must stand before it serves."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from streamguard.errors import LibraryCrashes, LibraryUntrusted
+from streamguard.library.ed25519 import Signer
+from streamguard.library.live_set import CURRENT
+from streamguard.library.rule_file import RULE, write_rules
+from streamguard.library.segments import SegmentRef
+from streamguard.library.signed import sign_library
+from streamguard.library.snapshot import Demands
+from streamguard.library.store import Library
+from streamguard.library.watch import Refreshed, SnapshotHolder
+from tests.library.fitted import fitted_rules
+from tests.library.key_files import trust_in
+from tests.library.made import library_of, new_item, reference
+
+MINE, OTHER = Signer.new(), Signer.new()
+
+
+class _Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class _Trial:
+    """Remembers what it was asked to open, and refuses while it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.refuses = False
+
+    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /) -> None:
+        self.asked += [ref.id for ref in refs]
+        if self.refuses and refs:
+            raise LibraryCrashes("try segment", directory / refs[0].id, "it crashed")
+
+
+def _add(library: Path, id_: str, signer: Signer | None = MINE) -> None:
+    with Library.open(library, create=True, signer=signer) as opened:
+        opened.add(new_item(id_), reference(ord(id_)))
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """One item, signed."""
+    _add(tmp_path / "lib", "a")
+    return tmp_path / "lib"
+
+
+@pytest.fixture
+def demands(tmp_path: Path) -> Demands:
+    return Demands(trust_in(MINE, folder=tmp_path))
+
+
+def _serves(holder: SnapshotHolder) -> str:
+    return "".join(sorted(asset.id for asset in holder.snapshot.assets))
+
+
+def test_what_the_key_signed_goes_live(library: Path, demands: Demands) -> None:
+    """As without a key."""
+    holder = SnapshotHolder(library, demands=demands)
+    _add(library, "b")
+    assert holder.refresh() == Refreshed(changed=True)
+    assert (_serves(holder), holder.error) == ("ab", None)
+
+
+@pytest.mark.parametrize("who", ["nobody", "somebody else"])
+def test_what_it_did_not_sign_never_does(tmp_path: Path, demands: Demands, who: str) -> None:
+    """The last version that it signed serves; it is told once, never tried again, and over with the next good one."""
+    _add(tmp_path / "lib", "a")
+    clock = _Clock()
+    holder = SnapshotHolder(tmp_path / "lib", demands=demands, clock=clock)
+    forged = Path(shutil.copytree(tmp_path / "lib", tmp_path / "forged"))
+    (forged / CURRENT).unlink()
+    _add(forged, "x", None if who == "nobody" else OTHER)
+    shutil.copytree(forged, tmp_path / "lib", dirs_exist_ok=True)
+    assert isinstance(holder.refresh().error, LibraryUntrusted)
+    for _ in range(2):
+        clock.now_s += 3600
+        assert holder.refresh() == Refreshed(changed=False)
+    assert _serves(holder) == "a"
+    assert str(holder.error).startswith("check signature")
+    sign_library(tmp_path / "lib", MINE)
+    assert holder.refresh() == Refreshed(changed=True)
+    assert (_serves(holder), holder.error) == ("ax", None)
+
+
+def test_a_worker_does_not_start_on_what_it_did_not_sign(tmp_path: Path, library: Path, demands: Demands) -> None:
+    """There is nothing better to serve."""
+    library_of(tmp_path / "unsigned", "a")
+    for path in (tmp_path / "unsigned", library):
+        write_rules(path, fitted_rules(), signer=MINE if path == library else None)
+    SnapshotHolder(library, demands=demands)
+    with pytest.raises(LibraryUntrusted, match=CURRENT):
+        SnapshotHolder(tmp_path / "unsigned", demands=demands)
+    shutil.copy(tmp_path / "unsigned" / RULE, library / RULE)
+    with pytest.raises(LibraryUntrusted, match=RULE):
+        SnapshotHolder(library, demands=demands)
+
+
+def test_an_old_version_that_is_put_back_does_not_take_over(library: Path, demands: Demands) -> None:
+    """It is signed, as all that ever were, and lacks what was added since. A change by command is newer."""
+    _add(library, "b")
+    old = (library / CURRENT).read_bytes()
+    _add(library, "c")
+    holder = SnapshotHolder(library, demands=demands)
+    new = (library / CURRENT).read_bytes()
+    (library / CURRENT).write_bytes(old)
+    error = holder.refresh().error
+    assert isinstance(error, LibraryUntrusted)
+    assert "not newer than 3-" in str(error)
+    assert "restart the worker" in str(error)
+    assert _serves(holder) == "abc"
+    assert _serves(SnapshotHolder(library, demands=demands)) == "ab"
+    (library / CURRENT).write_bytes(new)
+    assert holder.refresh() == Refreshed(changed=False)
+    with Library.open(library, signer=MINE) as opened:
+        opened.remove("c")
+    assert holder.refresh() == Refreshed(changed=True)
+    assert _serves(holder) == "ab"
+
+
+def test_another_library_of_the_same_generation_does_not_take_over(
+    tmp_path: Path, library: Path, demands: Demands
+) -> None:
+    """Of two that one key signed, each stays where it is."""
+    holder = SnapshotHolder(library, demands=demands)
+    _add(tmp_path / "sister", "z")
+    shutil.copytree(tmp_path / "sister", library, dirs_exist_ok=True)
+    assert isinstance(holder.refresh().error, LibraryUntrusted)
+    assert _serves(holder) == "a"
+
+
+def test_without_a_key_an_old_version_is_taken(tmp_path: Path) -> None:
+    """As from a backup: who can write an old one could write any."""
+    library_of(tmp_path / "lib", "ab")
+    old = (tmp_path / "lib" / CURRENT).read_bytes()
+    _add(tmp_path / "lib", "c", None)
+    holder = SnapshotHolder(tmp_path / "lib")
+    (tmp_path / "lib" / CURRENT).write_bytes(old)
+    assert holder.refresh() == Refreshed(changed=True)
+    assert _serves(holder) == "ab"
+
+
+def test_a_rule_that_it_did_not_sign_leaves_the_last_one_and_holds_up_no_item(library: Path, demands: Demands) -> None:
+    """A rule decides about kills."""
+    write_rules(library, fitted_rules(), signer=MINE)
+    holder = SnapshotHolder(library, demands=demands)
+    write_rules(library, fitted_rules(), signer=MINE)
+    text = (library / RULE).read_text()
+    (library / RULE).write_text(text[: text.index('"signature"')] + text[text.index('"rule"') :])
+    _add(library, "b")
+    refreshed = holder.refresh()
+    assert refreshed.changed
+    assert isinstance(refreshed.error, LibraryUntrusted)
+    assert refreshed.error.subject == str(library / RULE)
+    assert (_serves(holder), holder.snapshot.rules) == ("ab", fitted_rules())
+
+
+def test_only_new_segments_are_tried_first(library: Path) -> None:
+    """Not those that serve, also with an item off; and none at the start, where there is nothing else to serve."""
+    trial = _Trial()
+    holder = SnapshotHolder(library, demands=Demands(trial=trial))
+    assert trial.asked == []
+    with Library.open(library, signer=MINE) as opened:
+        opened.add_all([(new_item(id_), reference(ord(id_))) for id_ in "bc"])
+    assert holder.refresh().changed
+    with Library.open(library, signer=MINE) as opened:
+        opened.disable("b")
+    assert holder.refresh().changed
+    _add(library, "d")
+    assert holder.refresh().changed
+    assert [name[:8] for name in trial.asked] == ["00000002", "00000004"]
+    assert _serves(holder) == "acd"
+
+
+def test_what_crashes_whoever_opens_it_is_refused_and_tried_again(library: Path) -> None:
+    """The crash may have been another's fault: every 30 s, and told once."""
+    trial, clock = _Trial(), _Clock()
+    holder = SnapshotHolder(library, demands=Demands(trial=trial), clock=clock)
+    _add(library, "b")
+    trial.refuses = True
+    assert isinstance(holder.refresh().error, LibraryCrashes)
+    assert holder.refresh() == Refreshed(changed=False)
+    assert len(trial.asked) == 1
+    clock.now_s += 31
+    assert holder.refresh() == Refreshed(changed=False)
+    assert (len(trial.asked), _serves(holder)) == (2, "a")
+    trial.refuses = False
+    clock.now_s += 31
+    assert holder.refresh() == Refreshed(changed=True)
+    assert _serves(holder) == "ab"
