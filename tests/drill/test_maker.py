@@ -54,10 +54,10 @@ def test_a_file_that_cannot_be_read_is_one_message(clips: Clips, name: str) -> N
 
 def test_memory_is_bounded(clips: Clips) -> None:
     """A plan that needs more than it may have ends with an error that says so."""
-    ended = list(said(MakingJob(clips.known, ("mirror",), Plan(lead_in_s=3600.0, limit_s=2.0), 5), memory_mib=640))
+    ended = list(said(MakingJob(clips.known, ("mirror",), Plan(lead_in_s=3600.0, limit_s=2.0), 5), memory_mib=64))
     (error,) = ended
     assert isinstance(error, UsageError)
-    assert "640 MiB" in error.problem
+    assert "64 MiB" in error.problem
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.promise(4, "pictures of 8192x4320 in some kilobytes")
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.usefixtures("unmoved")
 def test_a_huge_picture_is_refused(web: Web, name: str) -> None:
@@ -130,11 +131,12 @@ def test_a_huge_picture_over_rtmp(rtmp_server: RtmpServer, tmp_path: Path) -> No
 TABLES: dict[str, Callable[[], bytes]] = {
     "pictures": bombs.many_samples, "pictures of a fragment": bombs.many_in_a_run,
     "not quite so many": lambda: bombs.many_samples(8_000_000), "tracks": bombs.many_tracks,
-    "many in each track": lambda: bombs.many_tracks(60, data=bombs.many_samples(900_000)),
+    "many in each track": lambda: bombs.many_tracks(12, data=bombs.many_samples(900_000)),
     "boxes in boxes": bombs.deep, "programs": bombs.many_programs, "nothing to see": bombs.without_keyframes,
 }  # fmt: skip
 
 
+@pytest.mark.promise(4, "tables that name millions of pictures, tracks, boxes and programs")
 @pytest.mark.parametrize("live", [False, True], ids=["recorded", "live"])
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.usefixtures("unmoved")
@@ -210,6 +212,7 @@ def compressed(body: bytes) -> Page:
     return lambda answer: answer.send(body, headers={"Content-Encoding": "gzip"})
 
 
+@pytest.mark.promise(4, "playlists of ten million segments, headers and lines without end")
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.usefixtures("unmoved")
 def test_a_playlist_without_end_is_left(web: Web, name: str) -> None:

@@ -57,6 +57,7 @@ def leading_to(where: str) -> dict[str, Answer]:
     }
 
 
+@pytest.mark.promise(6, "RTMP servers that lead elsewhere")
 @pytest.mark.parametrize("how", leading_to(""))
 def test_a_server_leads_nowhere_else(how: str) -> None:
     """Whatever it says instead of playing, or while it plays, is no call to anybody else; itself it is called twice at
@@ -89,6 +90,7 @@ def _silence() -> Iterator[bytes]:
     yield from ()
 
 
+@pytest.mark.promise(4, "RTMP servers that never come to a picture")
 @pytest.mark.parametrize("what", [_metadata, _channels, _silence], ids=["metadata", "channels", "silence"])
 def test_a_server_that_never_comes_to_a_picture_is_left(what: object) -> None:
     """Metadata without end, messages without end, nothing at all: it ends in time, with a reason."""
