@@ -48,7 +48,7 @@ slow: $(VENV)/.dev ## Run the tests that `make test` leaves out: half a minute e
 	@$(BIN)/python -m pytest -m slow
 
 promises: $(VENV)/.dev ## Break things on purpose, for each promise of docs/reliability.md, and print what held
-	@$(BIN)/python -m pytest --promises -q
+	@$(BIN)/python -m pytest --promises -q -n auto --maxprocesses 8
 
 chaos: $(VENV)/.dev ## Watch 40 streams for 10 minutes while something is killed every 20 s (STREAMS, MINUTES, SEED); needs nginx-rtmp, ffmpeg, Redis
 	@$(BIN)/python -m tests.faults.chaos --streams $(or $(STREAMS),40) --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

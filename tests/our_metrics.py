@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from prometheus_client import CollectorRegistry
 
@@ -14,14 +15,16 @@ METRIC = re.compile(r"\b(?:streamguard|process)_[a-z_]+\b")
 """One of ours in a text."""
 
 
-def of_workers() -> set[str]:
+@cache
+def of_workers() -> frozenset[str]:
     """The families of a worker that enforces by itself: all that a worker has, and all that an enforcer has."""
-    return set(_families(_worker_that_enforces()))
+    return frozenset(_families(_worker_that_enforces()))
 
 
-def of_gates() -> set[str]:
+@cache
+def of_gates() -> frozenset[str]:
     """The families of a publish gate."""
-    return set(_families(GateMetrics().registry))
+    return frozenset(_families(GateMetrics().registry))
 
 
 def series_names() -> set[str]:

@@ -15,9 +15,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damaged
 from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
 from streamguard.library.durable import NEW_PREFIX
+from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.exporting import Wanted, lines
 from streamguard.library.exchange.importing import Asked, FileRead, Imported, import_benign, import_files
 from streamguard.library.exchange.lists import ListFormat
@@ -39,6 +41,7 @@ _FORMATS = [form.value for form in ListFormat]
 @click.option("--replace", is_flag=True, help="It is all of the source's list: what else it had goes.")
 @click.option("--benign", is_flag=True, help="It is harmless: no list may have what looks like it.")
 @click.option("--by", "who", help="Who you are, for the history.  [default: user@host]")
+@sign_option()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 def import_(
@@ -50,6 +53,7 @@ def import_(
     replace: bool,
     benign: bool,
     who: str | None,
+    signer: Signer | None,
     as_json: bool,
     paths: tuple[Path, ...],
 ) -> int:
@@ -77,14 +81,14 @@ def import_(
     if benign == (source is not None):
         what = "goes without --source" if benign else "is missing"
         raise UsageError("library import", "--benign" if benign else "--source", what, hint="name whose list it is")
-    Library.open(path, create=True).close()
+    Library.open(path, create=True, signer=signer).close()
     if benign:
-        new, quarantined = import_benign(path, paths, form=asked_form)
+        new, quarantined = import_benign(path, paths, form=asked_form, signer=signer)
         _tell_benign(new, quarantined, as_json=as_json)
         return EXIT_FOUND if quarantined else EXIT_OK
     asked = Asked(str(source), label, asked_form, replace=replace, who=who or operator())
     with goes_on_from("what was written stays"), ImportBar() as bar:
-        done = import_files(path, paths, asked, progress=bar.news)
+        done = import_files(path, paths, asked, progress=bar.news, signer=signer)
     warn_if_damaged(path)
     _tell(done, path, as_json=as_json)
     return EXIT_FOUND if done.quarantined or any(file.bad_rows for file in done.files) else EXIT_OK

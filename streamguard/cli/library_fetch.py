@@ -12,8 +12,10 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damaged
 from streamguard.cli.library_exchange import reasons_json
 from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError
+from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange import fetching
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.exchanges import Exchange, ExchangeKind
@@ -31,6 +33,7 @@ _KINDS = [kind.value for kind in ExchangeKind]
 )  # fmt: skip
 @click.option("--label", default="unlabelled", show_default=True, help="Of a new source, for [policy].")
 @click.option("--by", "who", help="Who you are, for the history.  [default: user@host]")
+@sign_option()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.argument("name")
 def fetch(
@@ -40,6 +43,7 @@ def fetch(
     settings: tuple[str, ...],
     label: str,
     who: str | None,
+    signer: Signer | None,
     as_json: bool,
     name: str,
 ) -> int:
@@ -59,11 +63,11 @@ def fetch(
       streamguard library exchange fetch --library known ncmec
     """
     check_names(None, label)
-    Library.open(path, create=True).close()
+    Library.open(path, create=True, signer=signer).close()
     with (
         goes_on_from("what was fetched is kept"),
         book_for_change(path) as book,
-        Library.open(path) as opened,
+        Library.open(path, signer=signer) as opened,
         Console(stderr=True).status(printable(f"fetching {name}")) as status,
     ):
         source = _source(book, name, kind=kind, settings=settings, label=label)

@@ -9,8 +9,10 @@ import click
 
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
+from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange import quarantine as kept_apart
 from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.parts import sync
@@ -64,6 +66,7 @@ def _choice(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--all", "each", is_flag=True, help="All of it."),
         click.option("--reason", "why", default="", help="Why; it is kept."),
         _by,
+        sign_option(),
         click.option("--json", "as_json", is_flag=True, help="One JSON object."),
         click.argument("values", nargs=-1, metavar="[HASH]..."),
     )
@@ -80,6 +83,7 @@ def release(
     each: bool,
     why: str,
     who: str | None,
+    signer: Signer | None,
     as_json: bool,
     values: tuple[str, ...],
 ) -> int:
@@ -93,7 +97,7 @@ def release(
       streamguard library quarantine release --library known --source partner --because flood --reason "one film"
       streamguard library quarantine release --library known --source partner 58f0...e1
     """
-    with book_for_change(path) as book, Library.open(path) as opened:
+    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
         which = _which(book, source, because=because, each=each, values=values)
         with book.change():
             done = kept_apart.release(book, which, who=who or operator(), why=why)
@@ -115,6 +119,7 @@ def drop(
     each: bool,
     why: str,
     who: str | None,
+    signer: Signer | None,
     as_json: bool,
     values: tuple[str, ...],
 ) -> int:
@@ -125,7 +130,7 @@ def drop(
     Example:
       streamguard library quarantine drop --library known --source partner --because flat
     """
-    with book_for_change(path) as book, Library.open(path) as opened:
+    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
         which = _which(book, source, because=because, each=each, values=values)
         with book.change():
             done = kept_apart.drop(book, which, who=who or operator(), why=why)

@@ -11,9 +11,11 @@ import click
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.library_fetch import fetch, push
 from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.library_signing import sign_option
 from streamguard.cli.redis_options import operator
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.errors import UsageError
+from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange import opinions
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.hashes import HashKind, Opinion
@@ -69,8 +71,9 @@ def list_(*, path: Path, as_json: bool) -> int:
 @click.option("--anyway", is_flag=True, help=f"Before it has {opinions.EARNED_BY} confirmed hashes and none wrong.")
 @_why
 @_by
+@sign_option()
 @click.argument("name")
-def trust(*, path: Path, anyway: bool, why: str, who: str | None, name: str) -> int:
+def trust(*, path: Path, anyway: bool, why: str, who: str | None, signer: Signer | None, name: str) -> int:
     """Let what comes from a source kill, as far as the policy of its label allows; until then it earns reviews.
 
     A source earns that by hashes that you confirmed, and by none that was wrong: `library exchange opinion`; and by
@@ -83,7 +86,7 @@ def trust(*, path: Path, anyway: bool, why: str, who: str | None, name: str) -> 
     """
     if anyway and not why:
         raise UsageError("library exchange trust", "--anyway", "needs a reason", hint="--reason TEXT")
-    with book_for_change(path) as book, Library.open(path) as opened:
+    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
         source = book.source(name)
         shown = opinions.standing(book, source)
         if harmless := _near_harmless(path, name):
@@ -105,15 +108,16 @@ def trust(*, path: Path, anyway: bool, why: str, who: str | None, name: str) -> 
 @library_option
 @_why
 @_by
+@sign_option()
 @click.argument("name")
-def distrust(*, path: Path, why: str, who: str | None, name: str) -> int:
+def distrust(*, path: Path, why: str, who: str | None, signer: Signer | None, name: str) -> int:
     """Let what comes from a source earn reviews only.
 
     \b
     Example:
       streamguard library exchange distrust --library known --reason "a news studio in it" partner
     """
-    with book_for_change(path) as book, Library.open(path) as opened:
+    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
         _set(book, opened, book.source(name), allowed=False, who=who, why=why)
     click.echo(f"{name} earns reviews only")
     return EXIT_OK
@@ -123,15 +127,16 @@ def distrust(*, path: Path, why: str, who: str | None, name: str) -> int:
 @library_option
 @_why
 @_by
+@sign_option()
 @click.argument("name")
-def remove(*, path: Path, why: str, who: str | None, name: str) -> int:
+def remove(*, path: Path, why: str, who: str | None, signer: Signer | None, name: str) -> int:
     """Take away all that a source has brought, and what it has earned; what was dropped from it stays out.
 
     \b
     Example:
       streamguard library exchange remove --library known --reason "the contract has ended" partner
     """
-    with book_for_change(path) as book, Library.open(path) as opened:
+    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
         with book.change():
             opinions.forget(book, book.source(name), who=who or operator(), why=why)
             plan(book)
@@ -149,10 +154,19 @@ def remove(*, path: Path, why: str, who: str | None, name: str) -> int:
 )  # fmt: skip
 @_why
 @_by
+@sign_option()
 @click.argument("hash_", metavar="HASH")
 @click.argument("opinion", type=click.Choice([one.value for one in Opinion]))
 def opinion(
-    *, path: Path, name: str | None, at_s: float | None, why: str, who: str | None, hash_: str, opinion: str
+    *,
+    path: Path,
+    name: str | None,
+    at_s: float | None,
+    why: str,
+    who: str | None,
+    signer: Signer | None,
+    hash_: str,
+    opinion: str,
 ) -> int:
     """Say of a hash that it is what its source says (agree), that it is not (disagree), or that you have seen it.
 
@@ -165,7 +179,7 @@ def opinion(
     """
     if (name is None) == (at_s is None):
         raise UsageError("library exchange opinion", hash_, "whose hash?", hint="--source NAME, or --at SECONDS")
-    with book_for_change(path) as book, Library.open(path) as opened:
+    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
         if at_s is not None:
             found = hash_at(book, hash_, reference_us=round(at_s * 1e6))
             if found is None:

@@ -61,7 +61,7 @@ class IngestConfig(Section):
     codecs: Annotated[tuple[Codec, ...], Field(min_length=1, max_length=300), Spaced] = CODECS
     max_pixels: Annotated[Whole, Field(ge=4096, le=268_435_456)] = 4096 * 2304
     max_segment_mib: Annotated[Whole, Field(ge=1, le=1024)] = 64
-    decoder_memory_mib: Annotated[Whole, Field(ge=256, le=65_536)] = 1536
+    decoder_memory_mib: Annotated[Whole, Field(ge=64, le=65_536)] = 224
     hls_look_every_s: Annotated[Number, Field(ge=0, le=60)] = 2.5
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from pathlib import Path
 from streamguard.drill.score import Target
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemRecord, ItemState
+from streamguard.library.exchange.book import ORIGIN
 from streamguard.regular_files import open_regular
 
 _CHUNK_BYTES = 1 << 20
@@ -52,7 +53,9 @@ def find(
     if files:
         by_content = {record.sha256: record for record in wanted}
         return _looked_at(_told_by_content(file, by_content) for file in files)
-    return _looked_at(_of_item(record, by_name=bool(items)) for record in wanted)
+    # Of a shared list there is no footage, and it may have thousands of parts: only who names one is told so.
+    filmed = [record for record in wanted if items or not record.source.startswith(ORIGIN)]
+    return _looked_at(_of_item(record, by_name=bool(items)) for record in filmed)
 
 
 def sample(footage: Sequence[Footage], *, most: int | None, seed: int) -> list[Footage]:

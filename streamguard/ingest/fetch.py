@@ -4,11 +4,12 @@ import re
 import ssl
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, LineTooLong
+from io import BytesIO
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
@@ -16,7 +17,9 @@ from urllib3.util import make_headers, parse_url
 
 from streamguard import __version__
 from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
+from streamguard.ingest.allowance import Allowance
 from streamguard.ingest.guard import Guard, Target
+from streamguard.ingest.news import Refusal, Refused, Tell, ignore
 from streamguard.timed_connections import FOREIGN, Connection, ask, connection_to, failure, tls_context
 
 _MAX_REDIRECTS = 3
@@ -64,8 +67,15 @@ class Fetched:
 class Fetcher:
     """One session's connections, kept open between fetches. Close it."""
 
-    def __init__(self, guard: Guard, *, subject: str, credentials_url: str = "") -> None:
+    def __init__(
+        self, guard: Guard, *, subject: str, credentials_url: str = "", tell: Tell = ignore,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        """`tell` hears of what is refused here; the guard tells of what it refuses."""
+        self._allowance = Allowance()
+        self._sleep = sleep
         self._guard = guard
+        self._tell = tell
         self._subject = subject
         auth = parse_url(credentials_url).auth if credentials_url else None
         self._credentials = make_headers(basic_auth=auth) if auth else {}
@@ -79,18 +89,24 @@ class Fetcher:
     ) -> Fetched:  # fmt: skip
         """GET, following at most three redirects, each judged by the guard.
 
-        A body that is longer than `max_bytes`, or not all there at the deadline, comes cut, with `whole` false.
+        A body that is longer than `max_bytes`, or not all there at the deadline, comes cut, with `whole` false. Waits
+        first where this session has fetched more than honest ones do.
         Raises SourceUnavailable, SourceRefused.
         """
+        if pause_s := self._allowance.pause_s(now_s=time.monotonic()):
+            self._sleep(pause_s)
         deadline_s = time.monotonic() + limits.seconds
         for _ in range(_MAX_REDIRECTS + 1):
             target = self._guard.target(url, base=base)
             headers = self._headers(target, part) | dict(validator or {})
+            self._allowance.asked(now_s=time.monotonic())
             with self._answer(target, headers, deadline_s=deadline_s) as response:
                 if response.status not in _REDIRECTS:
                     return self._fetched(target, response, limits, part=part)
                 url, base = response.headers.get("Location", ""), target.url
-        raise SourceRefused("fetch", self._subject, f"more than {_MAX_REDIRECTS} redirects")
+        what = f"more than {_MAX_REDIRECTS} redirects"
+        self._tell(Refused(Refusal.REDIRECTS, what))
+        raise SourceRefused("fetch", self._subject, what)
 
     def new_bytes(self) -> int:
         """How many bytes of bodies came over the network since this was asked before."""
@@ -175,6 +191,7 @@ class Fetcher:
             body, whole = _body(response, max_bytes=min(limits.max_bytes, skipped + wanted))
         finally:
             self._new_bytes += response.tell()
+            self._allowance.took(response.tell(), now_s=time.monotonic())
         if part is not None:
             whole = len(body) - skipped == part.length
         return Fetched(
@@ -189,6 +206,8 @@ class Fetcher:
         return SourceUnavailable("fetch", self._subject, f"HTTP {status}", hint=hint)
 
     def _failed(self, error: BaseException) -> SourceUnavailable:
+        if type(error) in (HTTPException, LineTooLong):  # its name for too many
+            self._tell(Refused(Refusal.HEADERS, "more headers, or longer ones, than an answer has"))
         problem, hint = failure(error)
         return SourceUnavailable("fetch", self._subject, problem, hint=hint)
 
@@ -200,18 +219,18 @@ def _body(response: BaseHTTPResponse, *, max_bytes: int) -> tuple[bytes, bool]:
         raise HTTPError("compressed in a way that was not asked for")
     # We ask for no compression; where it comes all the same, it is unpacked only up to the limit.
     unpack = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
-    chunks: list[bytes] = []
+    body = BytesIO()  # grows in place: pieces to be joined would take twice as much in the end
     left = max_bytes
     try:
         while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             piece = unpack.decompress(chunk, max_length=left + 1) if unpack else chunk
-            chunks.append(piece[:left])
+            body.write(piece[:left])
             if len(piece) > left:
-                return b"".join(chunks), False
+                return body.getvalue(), False
             left -= len(piece)
     except (HTTPError, HTTPException, OSError, zlib.error):
-        return b"".join(chunks), False
-    return b"".join(chunks), unpack is None or unpack.eof
+        return body.getvalue(), False
+    return body.getvalue(), unpack is None or unpack.eof
 
 
 @dataclass(frozen=True, slots=True)

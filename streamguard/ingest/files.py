@@ -160,11 +160,12 @@ def _millions(pixels: int) -> str:
 
 def _video(container: InputContainer, file: Path | HeldFile, *, max_pixels: int) -> VideoStream:
     video = pick_video(container)
-    reason = why_blind(container, video, max_pixels=max_pixels, limit=_millions(max_pixels))
+    unseen = why_blind(container, video, max_pixels=max_pixels, limit=_millions(max_pixels))
     if container.metadata.get("major_brand", "").strip() in _TILED_BRANDS:
         raise SourceUnwatchable("read", file, "HEIF pictures are kept in tiles", hint="convert it to JPEG or PNG")
-    if reason is not None or video is None:
-        raise SourceUnwatchable("read", file, reason or "no video", hint="is it a video or an image?")
+    if unseen is not None or video is None:
+        reason = unseen.reason if unseen else "no video"
+        raise SourceUnwatchable("read", file, reason, hint="is it a video or an image?")
     return video
 
 

@@ -4,7 +4,7 @@ MP4 says in its head where each picture stands. MPEG-TS does not: there a pictur
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from av.container import InputContainer
@@ -14,6 +14,7 @@ from streamguard.errors import SourceNotInParts
 from streamguard.ingest.av_errors import FOREIGN
 from streamguard.ingest.fetch import Fetched
 from streamguard.ingest.keyframes import pick_video
+from streamguard.ingest.mp4_tables import MOST_SAMPLES, samples_named
 from streamguard.ingest.segments import opened_segment, segment_format, ts_start
 
 _TS_PACKET_BYTES = 188
@@ -79,7 +80,7 @@ def layout(data: bytes, *, init_bytes: int, total_bytes: int) -> Layout | None:
     if format_name is None:
         return None
     boxes = list(islice(_boxes(data, first=init_bytes), _MOST_BOXES)) if format_name == "mov" else []
-    if len(boxes) == _MOST_BOXES:
+    if len(boxes) == _MOST_BOXES or (format_name == "mov" and samples_named(data) > MOST_SAMPLES):
         return Layout((), complete=False)
     try:
         with opened_segment(data, format_name) as container:
@@ -102,7 +103,8 @@ def read_head(get: Get, asked: Asked) -> Head:
     reading.grow(asked.guess_bytes)
     init_bytes = len(asked.init)
     while True:
-        found = layout(asked.init + reading.body, init_bytes=init_bytes, total_bytes=reading.total_bytes)
+        head = asked.init + reading.body[:_MOST_HEAD_BYTES]
+        found = layout(head, init_bytes=init_bytes, total_bytes=reading.total_bytes)
         first_end = found.spans[0][1] if found and found.spans else 0
         if first_end > reading.total_bytes:
             first_end = 0
@@ -167,7 +169,7 @@ class _Reading:
     def _fetched(self, first: int, length: int) -> bytes:
         fetched = self._get(first, length)
         if self._first is None:
-            self._first = fetched
+            self._first = replace(fetched, body=b"")
             if not fetched.ranged:
                 self.total_bytes, self.cut = len(fetched.body), not fetched.whole
                 return fetched.body

@@ -38,9 +38,9 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
     # It warns of odd headers with the whole URL, and that may hold a token.
     logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
     subject = public_url(url)
-    guard = Guard(url, allow_hosts=options.allow_hosts)
-    with closing(Fetcher(guard, subject=subject, credentials_url=url)) as fetcher:
-        playlist = Playlist(fetcher, url, options, subject=subject)
+    guard = Guard(url, allow_hosts=options.allow_hosts, tell=tell)
+    with closing(Fetcher(guard, subject=subject, credentials_url=url, tell=tell)) as fetcher:
+        playlist = Playlist(fetcher, url, options, subject=subject, tell=tell)
         first = playlist.open()
         viewer = Viewer(subject, options, session=session, tell=tell, live=not first.ended)
         viewer.pace = pace

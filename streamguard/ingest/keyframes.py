@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from streamguard.core.clock import MediaClock
 from streamguard.ingest.codecs import FILES, refused
 from streamguard.ingest.luma import luma_of
+from streamguard.ingest.news import Refusal
 from streamguard.types import Levels, Luma
 
 Picture = tuple[float | None, Luma, Levels]
@@ -27,6 +28,14 @@ the work of a short segment, and a picture of hostile size never gets past `max_
 
 _MAX_FAILURES_IN_A_ROW = 5
 _MOST_REORDERED_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Why nothing can be seen although there is a connection. `refusal`: where that is a bound of ours."""
+
+    reason: str
+    refusal: Refusal | None = None
 
 
 def pick_video(container: InputContainer) -> VideoStream | None:
@@ -55,19 +64,19 @@ def why_blind(
     max_pixels: int,
     limit: str = "ingest.max_pixels allows",
     codecs: tuple[str, ...] = FILES,
-) -> str | None:
-    """Why nothing can be seen although there is a connection; None: it can. `limit`: what `max_pixels` is called."""
+) -> Unseen | None:
+    """None: it can be seen. `limit`: what `max_pixels` is called."""
     if video is None:
-        return "only audio" if container.streams.audio else "no video"
+        return Unseen("only audio" if container.streams.audio else "no video")
     # Where FFmpeg has no decoder PyAV has no codec context, whatever its stubs say.
     codec = getattr(video, "codec_context", None)
     if codec is None:
-        return "its codec cannot be decoded"
+        return Unseen("its codec cannot be decoded", Refusal.CODEC)
     which = "the codecs of files that are decoded" if codecs == FILES else "ingest.codecs"
     if problem := refused(codec.codec.canonical_name, allowed=codecs, option=which):
-        return problem
+        return Unseen(problem, Refusal.CODEC)
     if _pixels(video) > max_pixels:
-        return f"its picture of {codec.width}x{codec.height} is larger than {limit}"
+        return Unseen(f"its picture of {codec.width}x{codec.height} is larger than {limit}", Refusal.PICTURE)
     return None
 
 
@@ -80,6 +89,7 @@ class KeyframeDecoder:
         self._codec.skip_frame = "NONKEY"
         self._codec.options = {"skip_loop_filter": "all", "max_pixels": str(max_pixels)}
         self._time_base = video.time_base
+        self._max_pixels = max_pixels
         self.failures = 0
 
     @property
@@ -87,8 +97,13 @@ class KeyframeDecoder:
         """So many failures in a row that the codec must have changed: only opening anew helps."""
         return self.failures >= _MAX_FAILURES_IN_A_ROW
 
+    @property
+    def too_large(self) -> str:
+        """The size of the last picture, where that is why there is none: another began in mid-stream; else empty."""
+        return f"{self._codec.width}x{self._codec.height}" if self.failures and self._is_too_large() else ""
+
     def pictures(self, packet: "Packet[VideoStream]") -> Iterator[Picture]:
-        """The picture of a keyframe's packet; none where it is damaged."""
+        """The picture of a keyframe's packet; none where it is damaged. Raises MemoryError."""
         whole = [frame for frame in self._decode(packet) if not frame.is_corrupt]
         self.failures = 0 if whole else self.failures + 1
         for frame in whole:
@@ -98,13 +113,21 @@ class KeyframeDecoder:
             yield None if stamp is None or base is None else float(stamp * base), luma, levels
 
     def _decode(self, packet: "Packet[VideoStream]") -> list[av.VideoFrame]:
+        """Raises MemoryError: that says nothing of the packet."""
         try:
             return self._codec.decode(packet) or self._codec.decode(None)
+        except MemoryError:
+            if not self._is_too_large():  # FFmpeg's HEVC says so of these, too
+                raise
+            return []
         except (av.FFmpegError, ValueError):
             # One bad packet is nothing unusual on the air; the caller counts, and gives up after a run of them.
             return []
         finally:
             self._codec.flush_buffers()
+
+    def _is_too_large(self) -> bool:
+        return self._codec.width * self._codec.height > self._max_pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from streamguard.errors import SourceStalled, SourceUnavailable, SourceUnwatchable
-from streamguard.ingest.fetch import Fetcher, Limits
+from streamguard.errors import SourceError, SourceStalled, SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.fetch import Fetched, Fetcher, Limits
+from streamguard.ingest.news import Refusal, Refused, Tell, ignore
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.playlist import MAX_PLAYLIST_BYTES, MasterPlaylist, MediaPlaylist, MediaSegment, parse
 from streamguard.ingest.viewer import Viewer
@@ -99,9 +100,12 @@ def _most_at_once(i_frames: Sequence[MediaSegment]) -> int:
 class Playlist:
     """The media playlist of the chosen rendition, and its address."""
 
-    def __init__(self, fetcher: Fetcher, url: str, options: SourceOptions, *, subject: str) -> None:
+    def __init__(
+        self, fetcher: Fetcher, url: str, options: SourceOptions, *, subject: str, tell: Tell = ignore
+    ) -> None:  # fmt: skip
         self._fetcher = fetcher
         self._options = options
+        self._tell = tell
         self._validator: Mapping[str, str] = {}
         self._i_frames: tuple[str, str] | None = None
         self.subject = subject
@@ -124,7 +128,7 @@ class Playlist:
         if self._i_frames is None:
             return None
         master_url, uri = self._i_frames
-        playlist = Playlist(self._fetcher, master_url, self._options, subject=self.subject)
+        playlist = Playlist(self._fetcher, master_url, self._options, subject=self.subject, tell=self._tell)
         timeout_s = min(self._options.open_timeout_s, _OFFER_TIMEOUT_S)
         return playlist, self._media(playlist._fetched(uri, timeout_s=timeout_s))
 
@@ -142,17 +146,26 @@ class Playlist:
         if fetched.unchanged:
             return None
         if not fetched.whole:
-            problem = f"the playlist is longer than {MAX_PLAYLIST_BYTES >> 20} MiB, or not all there in {timeout_s:g} s"
-            raise SourceUnavailable("read playlist of", self.subject, problem)
-        found = parse(fetched.body, subject=self.subject)
+            raise self._not_whole(fetched, timeout_s=timeout_s)
+        found = parse(fetched.body, subject=self.subject, tell=self._tell)
         # Only now: one that cannot be used must not come back as unchanged.
         self.url, self._validator = fetched.url, fetched.validator
         return found
 
+    def _not_whole(self, fetched: Fetched, *, timeout_s: float) -> SourceError:
+        if len(fetched.body) < MAX_PLAYLIST_BYTES:
+            return SourceUnavailable("read playlist of", self.subject, f"it was not all there in {timeout_s:g} s")
+        problem = f"the playlist is longer than {MAX_PLAYLIST_BYTES >> 20} MiB"
+        self._tell(Refused(Refusal.PLAYLIST, problem))
+        return SourceUnwatchable("read playlist of", self.subject, problem)
+
     def _media(self, found: MasterPlaylist | MediaPlaylist | None) -> MediaPlaylist:
         if isinstance(found, MediaPlaylist):
             return found
-        problem = "a master playlist leads to another one" if found else "nothing to begin with"
+        problem = "nothing to begin with"
+        if found is not None:
+            problem = "a master playlist leads to another one"
+            self._tell(Refused(Refusal.PLAYLIST, problem))
         raise SourceUnwatchable("read playlist of", self.subject, problem)
 
 

@@ -65,6 +65,8 @@ def _converted(frame: av.VideoFrame, format_name: str) -> av.VideoFrame:
         raise no_way
     try:
         return frame.reformat(format=format_name)
+    except MemoryError:  # of the process, and no fault of the format
+        raise
     except (av.FFmpegError, ValueError) as error:
         raise no_way from error
 
@@ -79,7 +81,9 @@ def _y_plane(frame: av.VideoFrame, *, range_flag: int) -> tuple[Luma, Levels]:
     unit = 256 if _without_endianness(layout.name) in _UPPER_BITS else 1 << (bits - _BYTE_BITS)
     # Full range of n bits ends at 2^n - 1, which is a little more than 255 units of 8 bits.
     levels = Levels(0.0, ((1 << bits) - 1) / (1 << (bits - _BYTE_BITS))) if full else LIMITED_RANGE
-    return samples.astype(np.float32) * np.float32(1 / unit), levels
+    luma = samples.astype(np.float32)
+    luma *= np.float32(1 / unit)  # in its place: a large picture takes no more than twice as much
+    return luma, levels
 
 
 def _samples(frame: av.VideoFrame, dtype: np.dtype[_Sample]) -> NDArray[_Sample]:

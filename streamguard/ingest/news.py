@@ -42,6 +42,39 @@ class Damaged:
     count: int = 1
 
 
+class Refusal(Enum):
+    """What a source asked for and did not get, for it is beyond our bounds."""
+
+    SCHEME = "scheme"
+    """A URL that is not http(s)."""
+    ADDRESS = "address"
+    """A host inside the operator's network that nobody allowed."""
+    PORT = "port"
+    """One where another service than HTTP is at home, on a host that nobody allowed."""
+    NAMES = "names"
+    """One host more than a stream may name."""
+    URL = "url"
+    """What cannot be understood as one, or is too long."""
+    REDIRECTS = "redirects"
+    HEADERS = "headers"
+    """More of them, or longer ones, than an HTTP answer has."""
+    PLAYLIST = "playlist"
+    """It is too long, names too many renditions, or leads to another master playlist."""
+    SEGMENT = "segment"
+    """It is too long, or made so that reading it would take too much."""
+    CODEC = "codec"
+    PICTURE = "picture"
+    """One larger than `max_pixels`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something beyond our bounds was left alone, whatever becomes of the stream: why, and what it was."""
+
+    why: Refusal
+    what: str
+
+
 class Way(Enum):
     """How an HLS segment is looked at."""
 
@@ -60,7 +93,7 @@ class Pulled:
     fetched_bytes: int
 
 
-News = Opened | Alive | Blind | Damaged | Pulled
+News = Opened | Alive | Blind | Damaged | Pulled | Refused
 Tell = Callable[[News], None]
 
 

@@ -13,10 +13,15 @@ import m3u8
 
 from streamguard.errors import SourceUnwatchable
 from streamguard.ingest.fetch import ByteRange
+from streamguard.ingest.news import Refusal, Refused, Tell, ignore
 
 MAX_PLAYLIST_BYTES = 4 << 20
 
 _MAX_LINES = 60_000
+_MAX_LINES_READ = 400_000
+"""Of a live playlist that goes back for hours, before the hours are cut off: as lines of text they take far more memory
+than they came in."""
+_LINE_ENDS = tuple(end.encode() for end in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _LIVE_SEGMENTS = 64
 _MAX_LINE_CHARS = 16_384
 _MAX_VARIANTS = 200
@@ -111,18 +116,20 @@ class MediaPlaylist:
     i_frames_only: bool = False
 
 
-def parse(body: bytes, *, subject: str) -> MasterPlaylist | MediaPlaylist:
-    """Raises SourceUnwatchable for anything that is no playlist, or one beyond our bounds."""
+def parse(body: bytes, *, subject: str, tell: Tell = ignore) -> MasterPlaylist | MediaPlaylist:
+    """Raises SourceUnwatchable for what is no playlist, or one beyond our bounds: `tell` hears of the latter."""
+    if sum(map(body.count, _LINE_ENDS)) > _MAX_LINES_READ:
+        raise _beyond_bounds(subject, "the playlist is too long", tell)
     text = body.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
     if not text.startswith("#EXTM3U"):
         raise _unwatchable(subject, "the answer is not an HLS playlist")
     lines, dropped = _newest(text.splitlines())
     if len(lines) > _MAX_LINES or any(len(line) > _MAX_LINE_CHARS for line in lines):
-        raise _unwatchable(subject, "the playlist is too long")
+        raise _beyond_bounds(subject, "the playlist is too long", tell)
     try:
         data = m3u8.parse("\n".join(lines), custom_tags_parser=_own_tags)
         if data["is_variant"]:
-            return _master(data, subject=subject)
+            return _master(data, subject=subject, tell=tell)
         return _media(data, dropped=dropped, subject=subject)
     except _FOREIGN as error:
         raise _unwatchable(subject, "the playlist is malformed") from error
@@ -162,11 +169,13 @@ def _own_tags(line: str, _: int, data: dict[str, Any], state: dict[str, Any]) ->
     return not line.startswith(_TAGS)
 
 
-def _master(data: dict[str, Any], *, subject: str) -> MasterPlaylist:
+def _master(data: dict[str, Any], *, subject: str, tell: Tell) -> MasterPlaylist:
     found = data["playlists"]
-    if not 0 < len(found) <= _MAX_VARIANTS:
-        problem = f"the playlist names {len(found)} renditions, where 1 to {_MAX_VARIANTS} make sense"
-        raise _unwatchable(subject, problem)
+    if len(found) > _MAX_VARIANTS:
+        problem = f"the playlist names {len(found)} renditions, where {_MAX_VARIANTS} are enough"
+        raise _beyond_bounds(subject, problem, tell)
+    if not found:
+        raise _unwatchable(subject, "the playlist names no rendition")
     offers = (_i_frames(attributes) for attributes in data.get("i_frames", [])[:_MAX_VARIANTS])
     return MasterPlaylist(
         variants=tuple(_variant(entry["uri"], entry["stream_info"]) for entry in found),
@@ -262,6 +271,11 @@ def _encryption(key: dict[str, str] | None) -> str:
 
 def _seconds(value: float) -> float:
     return min(value, _MAX_DURATION_S) if math.isfinite(value) and value > 0 else 0.0
+
+
+def _beyond_bounds(subject: str, problem: str, tell: Tell) -> SourceUnwatchable:
+    tell(Refused(Refusal.PLAYLIST, problem))
+    return _unwatchable(subject, problem)
 
 
 def _unwatchable(subject: str, problem: str) -> SourceUnwatchable:

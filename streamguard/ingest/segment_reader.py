@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from statistics import median_high
 
 from streamguard.core.attention import TELLING_S
-from streamguard.errors import SourceError, SourceNotInParts, SourceRefused, SourceUnavailable
+from streamguard.errors import SourceError, SourceNotInParts, SourceRefused, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.av_errors import FOREIGN, ours
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
 from streamguard.ingest.heads import Asked, read_head
 from streamguard.ingest.live_playlist import Playlist
 from streamguard.ingest.looks import Looks, Plan, all_of
-from streamguard.ingest.news import Pulled, Tell, Way
-from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.mp4_tables import MOST_SAMPLES, samples_named
+from streamguard.ingest.news import Pulled, Refusal, Refused, Tell, Way
+from streamguard.ingest.options import MIB, SourceOptions
 from streamguard.ingest.playlist import MediaSegment, Part
-from streamguard.ingest.segments import segment_frames
+from streamguard.ingest.segments import segment_format, segment_frames
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 
@@ -62,7 +63,7 @@ class SegmentReader:
         """The segment's keyframes. `position_s`: where it begins in media time; None: the arrival clock counts.
 
         Returns its length in seconds by its own time stamps, 0 where not all of it was read. Raises SourceError after
-        several failures in a row; SourceNotInParts where a keyframe alone cannot be had.
+        several failures in a row; SourceNotInParts where a keyframe alone cannot be had; MemoryError.
         """
         if segment.encryption:
             raise self._viewer.unwatchable(f"encrypted segments ({segment.encryption})")
@@ -81,7 +82,7 @@ class SegmentReader:
                 measured_s = yield from self._shown(
                     segment, all_of(segment), before=before, position_s=self._shown_at_s
                 )
-        except SourceNotInParts:
+        except (SourceNotInParts, MemoryError):
             raise
         except SourceError as error:
             self._failed(error, before=before)
@@ -104,6 +105,7 @@ class SegmentReader:
     ) -> Generator[Frame, None, float]:
         """`before`: how many keyframes there were before this segment."""
         read = self._read(segment, plan)
+        self._check(read)
         arrived_s = self._viewer.clock_s()
         self._shown_at_s = arrived_s if position_s is None else position_s
         measured_s = yield from segment_frames(
@@ -138,11 +140,21 @@ class SegmentReader:
         if self._failures >= _MAX_FAILURES_IN_A_ROW or refused_from_the_start:
             raise error
 
+    def _check(self, read: _Read) -> None:
+        """Raises SourceUnwatchable for what nobody should open."""
+        if segment_format(read.data) == "mov" and (named := samples_named(read.data)) > MOST_SAMPLES:
+            what = f"an MP4 that names {named} pictures"
+            self._tell(Refused(Refusal.SEGMENT, what))
+            raise SourceUnwatchable("read segment of", self._playlist.subject, what)
+
     def _read(self, segment: MediaSegment, plan: Plan | None) -> _Read:
         """Of a segment that is too long, or not all there in time, what came: players show it as it comes, too."""
         read = self._read_i_frame(segment) if plan is None else self._read_segment(segment, plan)
         if read.cut:
             self._viewer.damaged("segment cut short")
+            if len(read.data) >= self._options.max_segment_bytes:
+                what = f"a segment longer than ingest.max_segment_mib ({self._options.max_segment_bytes // MIB} MiB)"
+                self._tell(Refused(Refusal.SEGMENT, what))
         self._tell(Pulled(read.way, self._fetcher.new_bytes()))
         return read
 

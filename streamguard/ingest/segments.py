@@ -18,6 +18,8 @@ _TS_SYNC = 0x47
 _SYNC_WITHIN_BYTES = 4096
 _MP4_BOXES = (b"ftyp", b"styp", b"moof", b"moov", b"sidx", b"emsg", b"prft", b"free", b"mdat")
 _MAX_OFFSET_S = 60.0
+_MOST_TRACKS = "64"
+"""Of MPEG-TS those beyond are left out, an MP4 with more is none: each takes its own buffers and tables."""
 
 
 def segment_format(data: bytes) -> str | None:
@@ -42,10 +44,10 @@ def opened_segment(data: bytes, format_name: str) -> InputContainer:
     """The segment's container, to be closed. Raises PyAV's errors."""
     start = ts_start(data) if format_name == "mpegts" else 0
     return av.open(
-        io.BytesIO(memoryview(data)[start or 0 :]),
+        io.BytesIO(data[start:] if start else data),  # which it shares, and does not copy
         "r",
         format=format_name,
-        options={"fpsprobesize": "0", "analyzeduration": "1000000", **PARSE_ONLY},
+        options={"fpsprobesize": "0", "analyzeduration": "1000000", "max_streams": _MOST_TRACKS, **PARSE_ONLY},
         metadata_errors="replace",
         io_open=refuse_nested,
     )

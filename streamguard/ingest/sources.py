@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from streamguard.errors import SourceUnwatchable
 from streamguard.ingest import av_source, hls
-from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened, Pulled, Tell, Way, ignore
+from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened, Pulled, Refused, Tell, Way, ignore
 from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.ingest.urls import SourceKind, source_kind
 from streamguard.types import Frame
 
 __all__ = [
-    "Alive", "Blind", "Damaged", "News", "Opened", "Pulled", "SourceOptions", "Tell", "Way", "frames", "ignore",
+    "Alive", "Blind", "Damaged", "News", "Opened", "Pulled", "Refused", "SourceOptions", "Tell", "Way", "frames",
+    "ignore",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from streamguard.core.clock import MediaClock
 from streamguard.core.sampling import Moment, Sampler
 from streamguard.errors import SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, Stamps, pick_video, video_tracks, why_blind
-from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Tell
+from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Refusal, Refused, Tell
 from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.types import Frame
 
@@ -68,9 +68,11 @@ class Viewer:
     def open(self, container: InputContainer, *, position_s: float, duration_s: float | None = None) -> VideoStream:
         """The stream to demux; told as Opened when it is another than before. Raises SourceUnwatchable."""
         video = pick_video(container)
-        reason = why_blind(container, video, max_pixels=self._options.max_pixels, codecs=self._options.codecs)
-        if reason is not None or video is None:
-            raise self.unwatchable(reason or "no video")
+        unseen = why_blind(container, video, max_pixels=self._options.max_pixels, codecs=self._options.codecs)
+        if unseen is not None and unseen.refusal is not None:
+            self._tell(Refused(unseen.refusal, unseen.reason))
+        if unseen is not None or video is None:
+            raise self.unwatchable(unseen.reason if unseen else "no video")
         codec = video.codec_context
         opened = Opened(codec.codec.canonical_name, codec.width, codec.height, duration_s)
         # Without a packet there is no size yet: a publisher that left, or froze, as we came.
@@ -97,9 +99,12 @@ class Viewer:
             yield Frame(at, arrived_s, luma, levels)
         if self._decoder.failures:
             self.damaged("keyframe")
+            if size := self._decoder.too_large:
+                self._tell(Refused(Refusal.PICTURE, f"a picture of {size}: more than ingest.max_pixels"))
             self.wait(position_s=position_s)
         if self._decoder.hopeless:
-            raise self.unwatchable(f"{self._decoder.failures} keyframes in a row cannot be decoded")
+            why = "are larger than ingest.max_pixels allows" if self._decoder.too_large else "cannot be decoded"
+            raise self.unwatchable(f"{self._decoder.failures} keyframes in a row {why}")
 
     def _due(self, packet: "Packet[VideoStream]", arrived_s: float, *, position_s: float) -> bool:
         stamps = Stamps.of(packet)

@@ -24,6 +24,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _MIB = 1 << 20
+_MAPPED_BYTES = 256 * _MIB
+"""Besides its memory: files that are mapped, and what the C library lays out and does not use."""
+
 _MOST_FILES = 64
 """Sixteen hosts at most of a playlist, resolvers, and what TLS reads."""
 
@@ -46,7 +49,8 @@ def hide_from_children() -> None:
 def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids: Ids | None = None) -> None:
     """Give up what decoding does not need, before the first hostile byte; `channel_fd` is its line to its parent.
 
-    `keep_fd`: what it is to read, where that is open already. `ids`: whom to become; None: nobody else.
+    `memory_mib`: what it may take besides what it was forked with, most of which it shares with all others. `keep_fd`:
+    what it is to read, where that is open already. `ids`: whom to become; None: nobody else.
     """
     # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -59,7 +63,7 @@ def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     _lower(resource.RLIMIT_NOFILE, _MOST_FILES)
-    _lower(resource.RLIMIT_AS, memory_mib * _MIB)
+    _bound_memory(memory_mib * _MIB)
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     os.environ.clear()
     os.environ.update(kept)
@@ -108,6 +112,16 @@ def _keep_open(*kept: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDOUT)
     os.close(nowhere)
+
+
+def _bound_memory(own_bytes: int) -> None:
+    """Address space alone says little: libraries are mapped into it that hardly take memory, a GiB of them, so that a
+    bound above that leaves room for a bomb. What a process can write and nobody else is bounded by RLIMIT_DATA.
+    """
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    data_bytes, mapped_bytes = (int(status[name].split()[0]) * 1024 for name in ("VmData", "VmSize"))
+    _lower(resource.RLIMIT_DATA, data_bytes + own_bytes)
+    _lower(resource.RLIMIT_AS, mapped_bytes + own_bytes + _MAPPED_BYTES)
 
 
 def _lower(limit: int, value: int) -> None:

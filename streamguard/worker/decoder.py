@@ -6,6 +6,7 @@ over through a hostile stream can do besides lying about that stream.
 
 import contextlib
 import encodings.idna
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,9 @@ _LOOKS_A_TIDYING = 128
 grows by 1.5 MiB an hour.
 """
 
+_NICE = 10
+"""A tenth of what others get, and all of it where they want none."""
+
 _ = encodings.idna, av.subtitles.stream
 """Otherwise imported when they are used: a child may have become somebody who cannot read them."""
 
@@ -52,6 +56,8 @@ class DecoderJob:
     """Whom to become before the first hostile byte."""
     unreadable: UsageError | None = None
     """Why its file cannot be watched, where that is known before."""
+    is_last: bool = False
+    """Others go before it where processor time is short."""
 
 
 Work = Callable[[socket.socket, DecoderJob], None]
@@ -61,6 +67,8 @@ Work = Callable[[socket.socket, DecoderJob], None]
 def run(channel: socket.socket, job: DecoderJob, work: Work) -> None:
     """The child's main function."""
     job, held = _held(job)
+    if job.is_last:
+        os.nice(_NICE)
     confine(channel.fileno(), memory_mib=job.memory_mib, keep_fd=None if held is None else held.descriptor, ids=job.ids)
     with contextlib.suppress(ConnectionError):  # the worker has gone, or wants no more of us
         work(channel, job)

@@ -24,7 +24,7 @@ from streamguard.errors import (
     StreamGuardError,
     UsageError,
 )
-from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened, Pulled, Way
+from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened, Pulled, Refusal, Refused, Way
 from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, Fingerprint, Fingerprints, MediaTime, Region
 
 MAX_MESSAGE_BYTES = 30 * 1024
@@ -52,6 +52,7 @@ _ATTENTION = tuple(Attention)
 MAX_PACE_BYTES = _PACE.size
 
 _WAYS = frozenset(way.value for way in Way)
+_REFUSALS = frozenset(why.value for why in Refusal)
 _FAILURES: dict[str, type[StreamGuardError]] = {
     kind.__name__: kind
     for kind in (SourceError, SourceUnavailable, SourceStalled, SourceRefused, SourceUnwatchable, UsageError)
@@ -80,7 +81,7 @@ class Exceeded:
 Message = Fingerprints | News | Ended | Failed | Exceeded
 
 
-def pack(message: Message) -> bytes:
+def pack(message: Message) -> bytes:  # noqa: C901 - one case for each kind of message
     """One datagram."""
     match message:
         case Fingerprints():
@@ -95,6 +96,8 @@ def pack(message: Message) -> bytes:
             told = ["damaged", what[:_MAX_TEXT], min(count, _MAX_COUNT)]
         case Pulled(way, fetched_bytes):
             told = ["pulled", way.value, min(fetched_bytes, _MAX_FETCHED_BYTES)]
+        case Refused(why, what):
+            told = ["refused", why.value, what[:_MAX_TEXT]]
         case Ended():
             told = ["ended"]
         case Exceeded(limit):
@@ -143,6 +146,8 @@ def _understand(told: object) -> Message:  # noqa: PLR0911 - one for each kind o
             return Alive(packets, passed_over)
         case ["pulled", str(way), int(got_bytes)] if way in _WAYS and _is_count(got_bytes, most=_MAX_FETCHED_BYTES):
             return Pulled(Way(way), got_bytes)
+        case ["refused", str(why), str(what)] if why in _REFUSALS:
+            return Refused(Refusal(why), _clean(what))
         case ["blind", str(reason)]:
             return Blind(_clean(reason))
         case ["damaged", str(what), int(count)] if _is_count(count):

@@ -10,13 +10,14 @@ from streamguard.core.sampling import Attention
 from streamguard.enforce.gate.publisher_hints import PublisherHints
 from streamguard.errors import LibraryError
 from streamguard.ingest.discovery import DiscoveryState
-from streamguard.ingest.sources import Pulled, Way
+from streamguard.ingest.sources import Pulled, Refused, Way
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.canary_metrics import CanaryMetrics
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.library_refusals import Refusal, why_refused
 from streamguard.worker.matcher import Matched
+from streamguard.worker.refusal_metrics import RefusalMetrics
 from streamguard.worker.roll_call import disagreements_gauge
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
 from streamguard.worker.watcher import Found, Watcher
@@ -245,6 +246,7 @@ class Metrics:
         self.leases = LeaseMetrics(self.registry)
         self.canary = CanaryMetrics(self.registry)
         self.disagreements = disagreements_gauge(self.registry)
+        self.refusals = RefusalMetrics(self.registry)
         self._labels: set[str] = set()
         self._damaged = self._damaged_of_those_left = self._delivered = 0
 
@@ -252,7 +254,7 @@ class Metrics:
     def watcher(self) -> Watcher:
         return Watcher(
             keyframe=self._keyframe, found=self._found, restarted=self._restarted,
-            quarantined=self.streams.quarantines.inc, pulled=self._pulled, left=self._left, tick=self._tick,
+            quarantined=self.streams.quarantines.inc, counted=self._counted, left=self._left, tick=self._tick,
         )  # fmt: skip
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
@@ -268,9 +270,12 @@ class Metrics:
     def _restarted(self, why: Restart) -> None:
         self.streams.restarts.labels(why.value).inc()
 
-    def _pulled(self, pulled: Pulled) -> None:
-        self.streams.hls_fetched.inc(pulled.fetched_bytes)
-        self.streams.hls_looks.labels(pulled.way.value).inc()
+    def _counted(self, news: Pulled | Refused) -> None:
+        if isinstance(news, Refused):
+            self.refusals.count(news)
+        else:
+            self.streams.hls_fetched.inc(news.fetched_bytes)
+            self.streams.hls_looks.labels(news.way.value).inc()
 
     def _left(self, stream: Stream) -> None:
         """What counters have counted of it stays counted."""

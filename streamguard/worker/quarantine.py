@@ -45,6 +45,10 @@ class Quarantine:
         self.until_s = now_s + pause_s
         return pause_s
 
+    def is_remembered(self, now_s: float) -> bool:
+        """It has ended a decoder not long ago: the next one gets what the others leave."""
+        return self.decoders > 0 and now_s - self.last_s < _FORGIVEN_AFTER_S
+
     def why(self, now_s: float) -> str:
         """Why nobody looks at it for now; empty where it has no rest."""
         if now_s >= self.until_s:

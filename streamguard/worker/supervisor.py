@@ -15,8 +15,9 @@ import structlog
 from streamguard.core.backoff import delay_s
 from streamguard.core.sampling import Attention
 from streamguard.errors import StreamGuardError
-from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, SourceOptions
+from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, Refused, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId
+from streamguard.worker.admission import STARTING_A_TURN_S, admitted
 from streamguard.worker.announcer import Announcer
 from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
@@ -37,7 +38,6 @@ _LISTENING_A_TURN_S = 0.02
 _TILL_A_KEYFRAME = frozenset({StreamState.WATCHING, StreamState.BLIND, StreamState.STALLED})
 """What a new connection alone does not end: it may well be as dark as the last one."""
 
-_STARTS_A_TURN = 4
 _IDLE_S = 0.25
 _STATUS_EVERY_S = 1.0
 _LONG_TURN_S = 5.0
@@ -54,7 +54,7 @@ class SupervisorOptions:
     """How streams are run. `most_at_once` bounds the decoders; None: as many as there are streams."""
 
     source: SourceOptions
-    decoder_memory_mib: int = 1536
+    decoder_memory_mib: int = 224
     hang_timeout_s: float = 45.0
     reconnect_first_s: float = 1.0
     reconnect_cap_s: float = 30.0
@@ -183,14 +183,14 @@ class Supervisor:
                 self._listen(stream)
 
     def _start_due(self) -> bool:
-        """Starts a few of the streams whose time has come. True: there is another one to start."""
-        now_s = self._clock()
-        due = [s for s in self._roster.streams if s.decoder is None and not s.finished and s.start_at_s <= now_s]
-        running = sum(stream.decoder is not None for stream in self._roster.streams)
-        free = min(len(due), (self._options.most_at_once or len(self._roster.streams)) - running)
-        for stream in due[: min(_STARTS_A_TURN, free)]:
+        """Starts a few of the streams whose time has come. True: there may be another one to start."""
+        began_s = self._clock()
+        due = admitted(self._roster.streams, now_s=began_s, most_at_once=self._options.most_at_once)
+        for number, stream in enumerate(due):
+            if number and self._clock() - began_s >= STARTING_A_TURN_S:
+                return True
             self._start(stream)
-        return free > _STARTS_A_TURN
+        return bool(due)
 
     def _start(self, stream: Stream) -> None:
         self._session += 1
@@ -199,7 +199,8 @@ class Supervisor:
         spec = stream.spec
         source = options.source if spec.origin is None else replace(options.source, rtmp=spec.origin.rtmp)
         number = self._first_number + self._session
-        job = DecoderJob(spec.stream, spec.url, number, source, options.decoder_memory_mib, self._ids)
+        memory_mib, is_last = options.decoder_memory_mib, stream.quarantine.is_remembered(stream.began_at_s)
+        job = DecoderJob(spec.stream, spec.url, number, source, memory_mib, self._ids, is_last=is_last)
         try:
             self._decoders.start(stream, job)
         except OSError as error:  # out of processes, files or memory: as good as a crash, and worth the same pause
@@ -234,8 +235,8 @@ class Supervisor:
                 self._announcer.line(stream, "passed_over", what=what, count=count)
             case Alive():
                 self._alive(stream, message)
-            case Pulled():
-                self._pulled(message)
+            case Pulled() | Refused():
+                self._counted(stream, message)
             case Ended():
                 self._source_ended(stream)
             case Failed(error):
@@ -252,9 +253,11 @@ class Supervisor:
         is_shed = stream.pace.attention is Attention.SHED
         stream.passed_over[Attention.SHED if is_shed else Attention.QUIET] += alive.passed_over
 
-    def _pulled(self, pulled: Pulled) -> None:
+    def _counted(self, stream: Stream, news: Pulled | Refused) -> None:
+        if isinstance(news, Refused):
+            self._announcer.line(stream, "refused", why=news.why.value, what=news.what)
         for watcher in self._watchers:
-            watcher.pulled(pulled)
+            watcher.counted(news)
 
     def _opened(self, stream: Stream, opened: Opened) -> None:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamguard.ingest.sources import Pulled
+from streamguard.ingest.sources import Pulled, Refused
 from streamguard.types import Decision, SessionId
 from streamguard.worker.matcher import Grounds, Matched
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamStatus
@@ -34,7 +34,7 @@ class Watcher:
     state_changed: Callable[[Stream], None] = _ignore
     restarted: Callable[[Restart], None] = _ignore
     quarantined: Callable[[], None] = _ignore
-    pulled: Callable[[Pulled], None] = _ignore
+    counted: Callable[[Pulled | Refused], None] = _ignore
     finished: Callable[[Stream], None] = _ignore
     left: Callable[[Stream], None] = _ignore
     """A discovered stream whose publisher has gone: nothing is to be kept of it."""

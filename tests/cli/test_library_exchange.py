@@ -9,12 +9,14 @@ from click.testing import Result
 
 from streamguard.cli.library import library
 from streamguard.core.calibrate import Near
-from streamguard.errors import UsageError
+from streamguard.errors import StreamGuardError, UsageError
+from streamguard.library.ed25519 import Signer
 from streamguard.library.snapshot import load_snapshot
 from streamguard.worker.calibration import MEASURE
 from streamguard.worker.calibration_state import STATE, State, Watched, write_state
 from tests.cli.calling import invoke
 from tests.library.exchange.shared import found, hashes, near, write
+from tests.library.key_files import written
 
 CODES = hashes(1, 30)
 FLAT = bytes(32)
@@ -157,3 +159,25 @@ def test_a_source_that_harmless_footage_comes_near_to_is_not_trusted(known: Path
     assert "our-show.mp4 came within a review" in _problem("exchange", "trust", "--library", known, "partner")
     assert "our-show.mp4 came within a review" in _run(*trust).stderr
     assert _run(*trust).stderr == ""
+
+
+def test_a_signed_library_takes_lists_from_who_has_its_key_only(tmp_path: Path) -> None:
+    """Each of the commands that change what is searched signs; without the key nothing is changed."""
+    (key, _), known = written(tmp_path, Signer.new()), tmp_path / "known"
+    sign = ("--library", known, "--sign-key", key)
+    path = write(tmp_path / "list.txt", [FLAT, *CODES])
+    assert _run("import", *sign, "--source", "partner", path).exit_code == 1
+    assert _run("exchange", "trust", *sign, "--anyway", "--reason", "ours", "partner").exit_code == 0
+    assert _run("exchange", "opinion", *sign, "--source", "partner", CODES[0].hex(), "disagree").exit_code == 0
+    assert _run("quarantine", "release", *sign, "--source", "partner", "--because", "flat").exit_code == 0
+    assert _run("exchange", "distrust", *sign, "partner").exit_code == 0
+    version = load_snapshot(known).version
+    for call in (
+        ("import", "--library", known, "--source", "other", path),
+        ("exchange", "distrust", "--library", known, "partner"),
+        ("quarantine", "drop", "--library", known, "--source", "partner", "--all"),
+    ):
+        assert isinstance(_run(*call).exception, StreamGuardError)
+    assert load_snapshot(known).version == version
+    assert _run("exchange", "remove", *sign, "partner").exit_code == 0
+    assert load_snapshot(known).items == 0

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ def test_a_wrong_setting_is_told_before_anything_is_asked(
     assert isinstance(error, UsageError)
     assert problem in str(error)
     assert _run("list", "--library", tmp_path).stdout == ""
+
+
+def test_without_the_clients_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else needs them."""
+    monkeypatch.setitem(sys.modules, "threatexchange", None)
+    error = _run("fetch", "--library", tmp_path, "--kind", "tat", "tat").exception
+    assert isinstance(error, UsageError)
+    assert str(error).endswith("the package threatexchange is not installed; pip install 'streamguard[exchange]'")
 
 
 def test_what_came_as_files_is_not_fetched(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.live_set import read_live_set, read_signed
 from streamguard.library.rule_file import write_rules
 from tests.cli.calling import Run, runner
+from tests.library.exchange.shared import hashes, write
 from tests.library.fitted import fitted_rules
 from tests.library.key_files import written
 from tests.library.made import library_of
@@ -127,3 +128,28 @@ def test_check_and_check_config_ask_for_the_signature(
     assert run("check-config", config).status == 0
     public.unlink()
     assert "read public key" in run("check-config", config).err
+
+
+def test_lists_of_hashes_are_signed_as_footage_is(tmp_path: Path, run: Run, key: Path) -> None:
+    """Importing, quarantine and trust in a source; each says what to do where the key is missing."""
+    library, trust = tmp_path / "lib", Trust.of_file(Path(f"{key}.pub"))
+    flat, codes = bytes(32), hashes(1, 30)
+    listed = write(tmp_path / "list.txt", [flat, *codes])
+    of = ("--library", library, "--source", "partner")
+    calls: tuple[tuple[object, ...], ...] = (
+        ("library", "import", *of, listed),
+        ("library", "quarantine", "release", *of, flat.hex()),
+        ("library", "exchange", "opinion", *of, codes[0].hex(), "agree"),
+        ("library", "exchange", "trust", "--library", library, "--anyway", "--reason", "ours", "partner"),
+        ("library", "exchange", "distrust", "--library", library, "partner"),
+        ("library", "exchange", "opinion", *of, codes[1].hex(), "disagree"),
+        ("library", "quarantine", "drop", *of, codes[1].hex()),
+        ("library", "exchange", "remove", "--library", library, "partner"),
+    )
+    for number, call in enumerate(calls):
+        if number:
+            refused = run(*call)
+            assert (refused.status, "--sign-key FILE" in refused.err) == (2, True), call
+        done = run(*call, "--sign-key", key)
+        assert done.status in (0, 1), done.err
+        read_live_set(library, trust=trust)

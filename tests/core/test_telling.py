@@ -7,6 +7,7 @@ from streamguard.core.geometry import Geometry
 from streamguard.core.telling import LEAST_FEATURES, review_only
 from streamguard.types import (
     CODE_BYTES,
+    PDQ_BITS,
     TELLS_WHEN_BITS,
     USUAL_COPY_BITS,
     Features,
@@ -93,5 +94,6 @@ def test_less_is_for_review_only(parts: tuple[ReferencePrint | ReferenceFrame, .
 
 
 def test_an_image_is_never_for_review_only() -> None:
-    """It has no other moments: held, it earns a kill."""
-    assert not review_only(Reference(MediaKind.IMAGE, 0, 1, 0.0, (_look(0, 0, bits=0),)))
+    """It has no other moments: held, it earns a kill; but for a hash of a list that is trusted no further."""
+    assert not review_only(Reference(MediaKind.IMAGE, 0, 1, 0.0, (_look(0, 0, bits=PDQ_BITS),)))
+    assert review_only(Reference(MediaKind.IMAGE, 0, 1, 0.0, (_look(0, 0, bits=0),)))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from streamguard.drill.targets import Footage, Skipped, find, sample
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.store import Library
+from streamguard.types import AssetId
 from tests.known_library import make_library
 from tests.scenes import Clips
 
@@ -50,6 +52,14 @@ def test_what_is_gone_or_changed_is_skipped_by_name(records: tuple[ItemRecord, .
     assert "not the file that was added" in skipped[1].reason
     assert all(f"drill --item {one.name} FILE" in one.reason for one in skipped)
     assert find(records, items=["known"], files=[])[1][0].by_name
+
+
+def test_parts_of_shared_lists_are_left_out_unless_they_are_named(records: tuple[ItemRecord, ...]) -> None:
+    """There is no footage of them, and a list may have thousands."""
+    part = replace(records[0], id=AssetId("partner.000001"), source="exchange:partner")
+    assert find([*records, part], items=[], files=[]) == find(records, items=[], files=[])
+    _, (skipped,) = find([*records, part], items=[part.id], files=[])
+    assert (skipped.name, skipped.by_name) == (part.id, True)
 
 
 def test_disabled_items_are_left_out(records: tuple[ItemRecord, ...], tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def worker(library: Path, rtmp_server: RtmpServer, clips: Clips, *, start_worker
         yield start_worker(Setup({"cam": rtmp_server.rtmp_url("trust")}, library, sections=sections))
 
 
+@pytest.mark.promise(5, "each kind of bad library under a worker, one after the other")
 def test_each_bad_library_is_refused_and_the_next_good_one_taken(worker: Worker, library: Path, tmp_path: Path) -> None:
     """One after the other: recognition goes on through all of them with the version from before."""
     maker = Path(shutil.copytree(library, tmp_path / "maker"))

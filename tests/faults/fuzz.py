@@ -22,14 +22,20 @@ from typing import Any
 
 from streamguard.demo.encode import Encoding, film, write_video
 from streamguard.demo.scenes import Scene
+from tests.e2e.processes import descendants
+from tests.faults.machine import Machine
 from tests.faults.mutators import Form
-from tests.faults.streams import Material, Seeded
+from tests.faults.streams import Material, Seeded, numbered
 from tests.http_server import Answer, Web, serving
 from tests.known_library import make_library
 from tests.local_servers import RtmpServer
 
 MOST_GROWTH_MIB = 32.0
 SILENT_S = 60.0
+STARVED_SHARE = 0.3
+"""A machine of which others take so much says little of the worker: it needs most of two cores."""
+AHEAD = 32
+"""So many damaged streams are made before anybody asks for them."""
 A_FEW = 4
 """So many more at the end are no leak: a look-up, or a decoder that is being let go."""
 COUNTED = ("files", "threads", "processes")
@@ -46,6 +52,9 @@ class Seen:
     after: dict[str, Any] = field(default_factory=dict)
     most: Counter[str] = field(default_factory=Counter)
     ended: bool = False
+    seconds: float = 0.0
+    others_share: float = 0.0
+    """Of the machine's processor time, how much somebody else took."""
 
     def line(self, told: dict[str, Any]) -> None:
         if "damaged" in told:
@@ -85,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _listen(process: "subprocess.Popen[str]", seen: Seen, asked: argparse.Namespace) -> None:
     """To its end. A worker that says nothing for long is killed: it speaks each second."""
+    began_s, machine = time.monotonic(), Machine()
     spoke_at_s, over = [time.monotonic()], threading.Event()
 
     def watch() -> None:
@@ -95,7 +105,11 @@ def _listen(process: "subprocess.Popen[str]", seen: Seen, asked: argparse.Namesp
     threading.Thread(target=watch, daemon=True).start()
     for number, line in enumerate(process.stdout or ()):
         spoke_at_s[0] = time.monotonic()
-        seen.line(json.loads(line))
+        told = json.loads(line)
+        if "alone" in told:  # each second
+            told["processes"] = len(descendants(process.pid))
+            seen.seconds, seen.others_share = time.monotonic() - began_s, machine.others_share()
+        seen.line(told)
         if number % 500 == 0 and sys.stderr.isatty():
             done = sum(sum(counts.values()) for counts in seen.ends.values())
             sys.stderr.write(f"{done} of {asked.streams}\n")
@@ -115,7 +129,9 @@ def _prepared(folder: Path, held: ExitStack, asked: argparse.Namespace) -> list[
         held.enter_context(server.publish(name, clip))
     web = held.enter_context(serving())
     _offer(web, folder / "served")
-    (folder / "damaged").mkdir()
+    damaged = folder / "damaged"
+    damaged.mkdir()
+    threading.Thread(target=_make, args=(damaged, folder / "made", asked.streams), daemon=True).start()
     return [
         sys.executable, "-m", "tests.faults.fuzzed_worker",
         "--streams", str(asked.streams), "--at-once", str(asked.at_once),
@@ -123,6 +139,21 @@ def _prepared(folder: Path, held: ExitStack, asked: argparse.Namespace) -> list[
         "--folder", str(folder / "damaged"), "--library", str(make_library(folder / "library", known)),
         "--base-url", web.url(""), *(server.rtmp_url(name) for name in names),
     ]  # fmt: skip
+
+
+def _make(folder: Path, material_folder: Path, count: int) -> None:
+    """Each damaged stream as a file by its name, a few ahead of the worker, who deletes what it has seen."""
+    material_folder.mkdir()
+    material, pause = Material(material_folder), threading.Event()
+    for one in numbered(count):
+        data = b"" if one.form is Form.PLAYLIST else material.damaged(one)
+        while folder.exists() and len(list(folder.iterdir())) >= AHEAD:
+            pause.wait(0.05)
+        if not folder.exists():
+            return
+        part = folder.parent / f"{one.name}.part"
+        part.write_bytes(data)
+        part.rename(folder / one.name)
 
 
 def _offer(web: Web, folder: Path) -> None:
@@ -163,8 +194,10 @@ def _table(seen: Seen) -> list[str]:
     held = ["{} MiB before, {} at most, {} after".format(*mib)]
     held += [f"{what} {before[what]}, {seen.most[what]}, {after[what]}" for what in COUNTED]
     looks = f"{after['looks']} looks, {after['missed']} missed, longest lag {after['longest_lag_s']:.2f} s"
+    loop = f"longest turn {after['longest_turn_s']:.2f} s, longest start {after['longest_start_s']:.2f} s"
+    machine = f"{seen.seconds:.0f} s, in which others took {seen.others_share:.0%} of the machine"
     head = "form      " + "".join(f"{kind:>18}" for kind in kinds)
-    return [head, *rows, "", f"healthy: {looks}", f"worker: {'; '.join(held)}"]
+    return [head, *rows, "", f"healthy: {looks}", f"worker: {'; '.join(held)}; {loop}", f"machine: {machine}"]
 
 
 def _problems(seen: Seen, asked: argparse.Namespace, status: int) -> Iterator[str]:
@@ -178,7 +211,9 @@ def _problems(seen: Seen, asked: argparse.Namespace, status: int) -> Iterator[st
     if run != asked.streams:
         yield f"{run} of {asked.streams} damaged streams were run"
     if after["missed"]:
-        yield f"{after['missed']} looks at healthy streams were missed"
+        why = f", on a machine of which others took {seen.others_share:.0%}: run it on a quiet one"
+        starved = seen.others_share > STARVED_SHARE
+        yield f"{after['missed']} looks at healthy streams were missed{why if starved else ''}"
     if after["reconnects"] > before["reconnects"]:
         yield "healthy streams had to be opened anew"
     if after["watching"] < asked.healthy:

@@ -7,7 +7,6 @@ It says on standard output, as JSON lines, how it stands: at each second, and of
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -19,15 +18,16 @@ from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.watch import SnapshotHolder
 from streamguard.types import StreamId
+from streamguard.worker.children import Decoder
+from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions
 from streamguard.worker.watcher import Watcher
-from tests.e2e.processes import descendants
 from tests.faults.mutators import Form
-from tests.faults.streams import Material, Seeded, numbered
+from tests.faults.streams import Seeded, numbered
 
 GOP_S = 2.0
 LONGEST_S = 15.0
@@ -40,11 +40,12 @@ class Feed:
     """The damaged streams that are to be watched now; it ends the run some seconds after the last one."""
 
     def __init__(
-        self, streams: Iterator[Seeded], *, at_once: int, material: Material, folder: Path, base_url: str
-    ) -> None:
+        self, streams: Iterator[Seeded], *, at_once: int, folder: Path, base_url: str
+    ) -> None:  # fmt: skip
+        """`folder`: where somebody else makes them, by their names: it would hold the loop up."""
         self._streams = streams
+        self._next = next(streams, None)
         self._at_once = at_once
-        self._material = material
         self._folder = folder
         self._base_url = base_url
         self._current: dict[StreamSpec, tuple[Seeded, float]] = {}
@@ -66,7 +67,7 @@ class Feed:
         come = self._come(now_s)
         if over or come:
             self._now = frozenset(self._current)
-        if not self._current and self.ended_at_s is None:
+        if not self._current and self._next is None and self.ended_at_s is None:
             self.ended_at_s = now_s
         return self._now
 
@@ -78,12 +79,12 @@ class Feed:
 
     def _come(self, now_s: float) -> bool:
         before = len(self._current)
-        while len(self._current) < self._at_once and (one := next(self._streams, None)) is not None:
-            url = f"{self._base_url}/{one.name}.m3u8"
-            if one.form is not Form.PLAYLIST:
-                path = self._folder / one.name
-                path.write_bytes(self._material.damaged(one))
-                url = str(path)
+        while len(self._current) < self._at_once and (one := self._next) is not None:
+            path = self._folder / one.name
+            if not path.exists():
+                break
+            self._next = next(self._streams, None)
+            url = f"{self._base_url}/{one.name}.m3u8" if one.form is Form.PLAYLIST else str(path)
             spec = StreamSpec(StreamId(one.name), url, url, once=True)
             self._current[spec] = one, now_s
         return len(self._current) > before
@@ -117,17 +118,41 @@ class Healthy:
         }  # fmt: skip
 
 
+class Loop:
+    """How long the worker's loop took for one turn at most, and for one decoder's start: nobody is heard meanwhile."""
+
+    def __init__(self) -> None:
+        self._turned_s: float | None = None
+        self.longest_turn_s = self.longest_start_s = 0.0
+
+    def turns(self) -> None:
+        """Asked once a turn."""
+        now_s = time.monotonic()
+        self.longest_turn_s = max(self.longest_turn_s, now_s - (self._turned_s or now_s))
+        self._turned_s = now_s
+
+    def start(self, job: DecoderJob) -> Decoder:
+        began_s = time.monotonic()
+        try:
+            return Decoder(job)
+        finally:
+            self.longest_start_s = max(self.longest_start_s, time.monotonic() - began_s)
+
+    def now(self) -> dict[str, object]:
+        return {"longest_turn_s": self.longest_turn_s, "longest_start_s": self.longest_start_s}
+
+
 def say(**what: object) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 def held() -> dict[str, int]:
-    """By this process: resident memory, open files, threads, and processes under it."""
+    """By this process: resident memory, open files, threads."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {
         "rss_kib": int(status["VmRSS"].split()[0]), "files": len(list(Path("/proc/self/fd").iterdir())),
-        "threads": int(status["Threads"]), "processes": len(descendants(os.getpid())),
+        "threads": int(status["Threads"]),
     }  # fmt: skip
 
 
@@ -148,14 +173,15 @@ def _watch(asked: argparse.Namespace) -> None:
     set_up_logs(LogConfig(level="error"))
     start_forkserver()
     library = SnapshotHolder(asked.library)
-    material = Material(asked.folder)
-    material.damaged(Seeded(Form.TS, 0))  # made now, and not while streams are watched
-    streams = numbered(asked.streams)
-    feed = Feed(streams, at_once=asked.at_once, material=material, folder=asked.folder, base_url=asked.base_url)
+    feed = Feed(numbered(asked.streams), at_once=asked.at_once, folder=asked.folder, base_url=asked.base_url)
     specs = [StreamSpec(StreamId(f"healthy-{n}"), url, url, once=False) for n, url in enumerate(asked.healthy)]
     started_s, begins_s = time.monotonic(), math.inf
     nothing: frozenset[StreamSpec] = frozenset()
-    healthy = Healthy()
+    healthy, loop = Healthy(), Loop()
+
+    def discovered() -> frozenset[StreamSpec]:
+        loop.turns()
+        return feed() if time.monotonic() > begins_s else nothing
 
     def tick(statuses: tuple[StreamStatus, ...]) -> None:
         nonlocal begins_s
@@ -164,15 +190,16 @@ def _watch(asked: argparse.Namespace) -> None:
         elif begins_s == math.inf and time.monotonic() - started_s > OPENS_WITHIN_S:
             supervisor.stop()  # and what was not run is told as a problem
         if feed.ended_at_s is None or time.monotonic() < feed.ended_at_s + asked.settle:
-            say(alone=time.monotonic() <= begins_s, **held(), **healthy.now(statuses))
+            say(alone=time.monotonic() <= begins_s, **held(), **healthy.now(statuses), **loop.now())
         else:
             supervisor.stop()
 
     supervisor = Supervisor(
-        Roster(specs, discovered=lambda: feed() if time.monotonic() > begins_s else nothing),
+        Roster(specs, discovered=discovered),
         matcher=Matcher(lambda: library.snapshot, rule=BUILT_IN_RULE),
         watchers=(Watcher(keyframe=healthy.keyframe, finished=feed.finished, tick=tick),),
         options=SupervisorOptions(source=OPTIONS, hang_timeout_s=20.0),
+        start=loop.start,
     )
     supervisor.run()
     say(ended=True)

@@ -13,6 +13,7 @@ from tests.faults.fuzzed_worker import Healthy
 STANDING = {
     "alone": True, "rss_kib": 100 * 1024, "files": 40, "threads": 6, "processes": 7, "watching": 5, "looks": 50,
     "missed": 0, "longest_lag_s": 0.1, "reconnects": 0,
+    "longest_turn_s": 0.3, "longest_start_s": 0.1,
 }  # fmt: skip
 ASKED = argparse.Namespace(streams=2, healthy=5)
 
@@ -61,6 +62,14 @@ def test_each_problem_is_one(*, capsys: pytest.CaptureFixture[str], told: Seen, 
     assert f"PROBLEM: {problem}" in capsys.readouterr().out
 
 
+def test_a_starved_machine_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was missed there is a problem all the same, for nothing was shown, but another one."""
+    told = seen(missed=19)
+    told.others_share = 0.83
+    assert report(told, ASKED, status=0) == 1
+    assert "19 looks at healthy streams were missed, on a machine of which others took 83%" in capsys.readouterr().out
+
+
 def test_streams_that_were_not_run_are_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
     """So that a run which tried nothing does not pass."""
     assert report(seen(), argparse.Namespace(streams=3, healthy=5), status=0) == 1
@@ -79,7 +88,7 @@ def test_a_look_that_was_missed_is_counted() -> None:
 @pytest.mark.promise(4, "damaged streams beside a healthy one, in one worker", times=6)
 def test_a_small_run(capsys: pytest.CaptureFixture[str]) -> None:
     """One healthy stream of a real nginx-rtmp, and a few damaged ones beside it: all well."""
-    status = main(["--streams", "6", "--healthy", "1", "--alone", "1"])
+    status = main(["--streams", "6", "--healthy", "1", "--alone", "2"])
     printed = capsys.readouterr().out
     assert status == 0, printed
     assert "\nts " in printed

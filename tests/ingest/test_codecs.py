@@ -8,7 +8,7 @@ import pytest
 from streamguard.errors import SourceUnwatchable
 from streamguard.ingest import codecs
 from streamguard.ingest.files import describe
-from streamguard.ingest.news import Blind, News
+from streamguard.ingest.news import Blind, News, Refusal, Refused
 from streamguard.ingest.sources import SourceOptions, frames
 from tests.http_server import Web
 from tests.scenes import Clips
@@ -40,7 +40,8 @@ def test_a_file_in_another_codec_is_refused_before_it_is_decoded(tmp_path: Path)
     told: list[News] = []
     with pytest.raises(SourceUnwatchable, match="flashsv"):
         list(frames(str(path), SourceOptions(), session=1, news=told.append))
-    assert told == [Blind("its codec flashsv is none of the codecs of files that are decoded")]
+    why = "its codec flashsv is none of the codecs of files that are decoded"
+    assert told == [Refused(Refusal.CODEC, why), Blind(why)]
 
 
 def test_what_only_files_may_have_makes_hls_blind(web: Web, clips: Clips) -> None:

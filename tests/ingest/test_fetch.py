@@ -14,6 +14,7 @@ import pytest
 from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
 from streamguard.ingest.guard import Guard
+from streamguard.ingest.news import News, Refusal, Refused
 from tests.hls_pages import Ranged
 from tests.http_server import Answer, Web
 from tests.programs import need
@@ -124,9 +125,14 @@ class TestRedirects:
     def test_not_for_ever(self, web: Web) -> None:
         """Four in a row are one too many."""
         web.pages["/a"] = lambda answer: answer.redirect("/a")
-        with pytest.raises(SourceRefused, match="more than 3 redirects"):
-            fetch(web, "/a")
+        told: list[News] = []
+        with (
+            closing(Fetcher(Guard(web.url("/a")), subject="cam", tell=told.append)) as fetcher,
+            pytest.raises(SourceRefused, match="more than 3 redirects"),
+        ):
+            fetcher.fetch(web.url("/a"), LIMITS)
         assert len(web.asked) == 4
+        assert told == [Refused(Refusal.REDIRECTS, "more than 3 redirects")]
 
     @pytest.mark.promise(6, "a redirect inside")
     @pytest.mark.parametrize("to", ["http://localhost:1/x", "http://169.254.169.254/latest", "file:///etc/passwd"])
@@ -135,6 +141,27 @@ class TestRedirects:
         web.pages["/a"] = lambda answer: answer.redirect(to)
         with pytest.raises(SourceRefused, match="leads to"):
             fetch(web, "/a")
+
+
+def test_the_vetted_address_is_the_one_connected_to(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that leads elsewhere when it is asked again is not asked again, however often its server hangs up."""
+    answers = iter(["127.0.0.1", "127.0.0.2"])
+    web.pages["/a"] = lambda answer: answer.raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nx")
+    url = web.url("/a", host="fickle.test")
+
+    def asked_again(*_: object, **__: object) -> None:
+        raise AssertionError("nobody else looks names up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", asked_again)
+    with (
+        closing(socket.create_server(("127.0.0.2", web.port))) as elsewhere,
+        closing(Fetcher(Guard(url, resolve=lambda *_: (next(answers),)), subject="cam")) as fetcher,
+    ):
+        elsewhere.settimeout(0)
+        assert [fetcher.fetch(url, LIMITS).body for _ in range(3)] == [b"x"] * 3
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+    assert next(answers) == "127.0.0.2"
 
 
 class TestTimeLimits:
@@ -366,6 +393,19 @@ class TestParts:
         else:
             with pytest.raises(SourceUnavailable, match="does not say which part"):
                 fetch(web, "/a", part=part)
+
+
+def test_whoever_has_us_fetch_too_much_waits(web: Web) -> None:
+    """A playlist that names file after file is fetched as fast as an honest one, however fast its server is."""
+    web.pages["/a"] = b""
+    waited_s: list[float] = []
+    with closing(Fetcher(Guard(web.url("/a")), subject="cam", sleep=waited_s.append)) as fetcher:
+        for _ in range(1000):
+            fetcher.fetch(web.url("/a"), LIMITS)
+        assert not waited_s
+        for _ in range(400):
+            fetcher.fetch(web.url("/a"), LIMITS)
+    assert 0 < max(waited_s) < 10
 
 
 def test_new_bytes(web: Web) -> None:

@@ -20,10 +20,13 @@ from streamguard.ingest.keyframes import (
     Position,
     Spacing,
     Stamps,
+    Unseen,
     pick_video,
     video_tracks,
     why_blind,
 )
+from streamguard.ingest.news import Refusal
+from tests.faults.bombs import grows
 from tests.scenes import Clips
 from tests.tracks import two_tracks
 
@@ -101,20 +104,32 @@ def test_larger_than_allowed(clips: Clips) -> None:
     with opened(clips.known) as container:
         video = pick_video(container)
         assert video is not None
-        reason = why_blind(container, video, max_pixels=320 * 180 - 1)
-        assert reason == "its picture of 320x180 is larger than ingest.max_pixels allows"
+        unseen = why_blind(container, video, max_pixels=320 * 180 - 1)
+        assert unseen == Unseen("its picture of 320x180 is larger than ingest.max_pixels allows", Refusal.PICTURE)
         assert why_blind(container, video, max_pixels=320 * 180) is None
         decoder = KeyframeDecoder(video, max_pixels=320 * 180 - 1)
         packet = next(packet for packet in container.demux(video) if packet.is_keyframe)
+        assert not decoder.too_large
         assert list(decoder.pictures(packet)) == []
+        assert not decoder.too_large  # the decoder was not even opened: its size is none
+
+
+def test_a_picture_that_grows_is_told_by_its_size() -> None:
+    """One that is larger than allowed in a stream that began smaller; the next one is looked at all the same."""
+    with av.open(io.BytesIO(grows()), "r", format="mpegts", options=PARSE_ONLY) as container:
+        video = pick_video(container)
+        assert video is not None
+        decoder = KeyframeDecoder(video, max_pixels=320 * 180)
+        seen = [(len(list(decoder.pictures(one))), decoder.too_large) for one in container.demux(video) if one.size]
+    assert seen == [(1, ""), (1, ""), (0, "8192x4320"), (0, "8192x4320")]
 
 
 def test_a_codec_that_is_not_allowed(clips: Clips) -> None:
     """Makes the stream blind, with the codec's name and that of the option."""
     with opened(clips.known) as container:
         video = pick_video(container)
-        reason = why_blind(container, video, max_pixels=320 * 180, codecs=("vp9", "av1"))
-        assert reason == "its codec h264 is none of ingest.codecs"
+        unseen = why_blind(container, video, max_pixels=320 * 180, codecs=("vp9", "av1"))
+        assert unseen == Unseen("its codec h264 is none of ingest.codecs", Refusal.CODEC)
         assert why_blind(container, video, max_pixels=320 * 180, codecs=("vp9", "h264")) is None
 
 
@@ -143,7 +158,7 @@ def test_only_audio() -> None:
     with av.open(io.BytesIO(buffer.getvalue()), "r") as found:
         video = pick_video(found)
         assert video is None
-        assert why_blind(found, video, max_pixels=1) == "only audio"
+        assert why_blind(found, video, max_pixels=1) == Unseen("only audio")
 
 
 class TestPosition:

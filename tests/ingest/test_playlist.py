@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from streamguard.errors import SourceUnwatchable
 from streamguard.ingest.fetch import ByteRange
+from streamguard.ingest.news import News, Refusal, Refused
 from streamguard.ingest.playlist import MasterPlaylist, MediaPlaylist, Part, parse
 
 HEAD = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n"
@@ -120,6 +121,29 @@ def test_not_a_playlist(body: bytes | str) -> None:
     """What is no playlist, or beyond our bounds, is a documented error."""
     with pytest.raises(SourceUnwatchable, match="read playlist of cam: "):
         parse(body if isinstance(body, bytes) else body.encode(), subject="cam")
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("#EXTM3U\n" + "#\n" * 60_001, "too long"), ("#EXTM3U\n" + "\n" * 400_001, "too long"),
+        ("#EXTM3U\n" + "\u2028" * 400_001, "too long"), ("#EXTM3U\n" + "\r" * 400_001, "too long"),
+        ("#EXTM3U\n#EXTINF:1,\n" + "a" * 20_000, "too long"),
+        ("#EXTM3U\n" + "#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n" * 2000, "names 2000 renditions"),
+    ],
+    ids=["lines", "empty lines", "odd lines", "old lines", "a line", "renditions"],
+)  # fmt: skip
+def test_what_is_beyond_our_bounds_is_told(body: str, what: str) -> None:
+    """By its reason, which is counted; what is merely no playlist is not."""
+    told: list[News] = []
+    with pytest.raises(SourceUnwatchable, match=what):
+        parse(body.encode(), subject="cam", tell=told.append)
+    (one,) = told
+    assert isinstance(one, Refused)
+    assert (one.why, what in one.what) == (Refusal.PLAYLIST, True)
+    with pytest.raises(SourceUnwatchable):
+        parse(b"no", subject="cam", tell=told.append)
+    assert len(told) == 1
 
 
 _TAGS = (

@@ -98,6 +98,7 @@ def _damages(data: bytes, *, most: int) -> Iterator[bytes]:
     yield bytes(len(data))
 
 
+@pytest.mark.promise(5, "damage of any kind, before anything is parsed", times=15)
 @pytest.mark.parametrize("name", FILES)
 def test_every_damage_is_seen_before_it_is_parsed(known: Known, name: str, parsed: list[str]) -> None:
     """In every file of a segment, and whatever the damage; whole again, all of it is read."""

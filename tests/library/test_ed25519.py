@@ -68,6 +68,7 @@ def test_what_is_not_signed_by_it_is_untrusted(tmp_path: Path) -> None:
         trust.check(b"content", forged, path=FILE)
 
 
+@pytest.mark.promise(5, "one bit of a signature flipped")
 @pytest.mark.parametrize("bit", range(0, 512, 37))
 def test_every_bit_of_a_signature_counts(tmp_path: Path, bit: int) -> None:
     """One that is flipped makes it none."""

@@ -71,6 +71,7 @@ def test_what_the_key_signed_goes_live(library: Path, demands: Demands) -> None:
     assert (_serves(holder), holder.error) == ("ab", None)
 
 
+@pytest.mark.promise(5, "a version that another key signed, or none")
 @pytest.mark.parametrize("who", ["nobody", "somebody else"])
 def test_what_it_did_not_sign_never_does(tmp_path: Path, demands: Demands, who: str) -> None:
     """The last version that it signed serves; it is told once, never tried again, and over with the next good one."""
@@ -92,6 +93,7 @@ def test_what_it_did_not_sign_never_does(tmp_path: Path, demands: Demands, who: 
     assert (_serves(holder), holder.error) == ("ax", None)
 
 
+@pytest.mark.promise(5, "a library that another key signed, or none, at the start", times=2)
 def test_a_worker_does_not_start_on_what_it_did_not_sign(tmp_path: Path, library: Path, demands: Demands) -> None:
     """There is nothing better to serve."""
     library_of(tmp_path / "unsigned", "a")
@@ -105,6 +107,7 @@ def test_a_worker_does_not_start_on_what_it_did_not_sign(tmp_path: Path, library
         SnapshotHolder(library, demands=demands)
 
 
+@pytest.mark.promise(5, "an old version, signed, put back")
 def test_an_old_version_that_is_put_back_does_not_take_over(library: Path, demands: Demands) -> None:
     """It is signed, as all that ever were, and lacks what was added since. A change by command is newer."""
     _add(library, "b")
@@ -181,6 +184,7 @@ def test_only_new_segments_are_tried_first(library: Path) -> None:
     assert _serves(holder) == "acd"
 
 
+@pytest.mark.promise(5, "a segment that crashes whoever opens it")
 def test_what_crashes_whoever_opens_it_is_refused_and_tried_again(library: Path) -> None:
     """The crash may have been another's fault: every 30 s, and told once."""
     trial, clock = _Trial(), _Clock()

@@ -9,8 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streamguard.config import Config, load_config
-from streamguard.enforce.outbox.delivery import DeliveryState, DeliveryStatus
+from streamguard.enforce.outbox.delivery import Delivery, DeliveryState, DeliveryStatus, Pace
 from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import OutboxError
 from streamguard.types import Candidate, Fingerprint, KillSignal
 from streamguard.worker.canary import AGAIN_AFTER_S, DELIVERED_WITHIN_S, FIRST_AFTER_S, SEEN_WITHIN_S, Canary, CanaryWay
@@ -20,10 +21,12 @@ from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.messages import Ended
 from tests.kill_signals import NOW_UNIX_S
+from tests.redis_acl import PASSWORD, acl_lines
+from tests.redis_servers import RedisServer
 from tests.waiting import eventually
 from tests.worker.canary_works import fails
 from tests.worker.conftest import Logs
-from tests.worker.fake_decoders import KNOWN, OPTIONS, UNKNOWN, FakeClock, FakeDecoder, FakeLibrary, Line, keyframe
+from tests.worker.fake_decoders import KNOWN, OPTIONS, UNKNOWN, FakeClock, FakeDecoder, FakeLibrary, Line
 
 PERIOD_S = 300.0
 SEEN: list[Line] = [*KNOWN, (5.0, Ended())]
@@ -36,6 +39,13 @@ class Reference(FakeLibrary):
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:
         found = super().search(prints, radius_bits=radius_bits)
         return tuple(replace(candidate, asset=ASSET, label=LABEL) for candidate in found)
+
+
+class BrokenLibrary(FakeLibrary):
+    """The operator's, which fails to answer."""
+
+    def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:
+        raise RuntimeError(f"no index for {len(prints)} prints and {radius_bits} bits")
 
 
 @dataclass(slots=True)
@@ -63,10 +73,18 @@ class FailingOutbox(Outbox):
 class Stand:
     """A canary on a clock that the test moves; its scripts are played one after the other, the last again and again."""
 
-    def __init__(self, outbox: FailingOutbox, folder: Path, scripts: Sequence[Sequence[Line] | OSError]) -> None:
+    def __init__(
+        self,
+        outbox: FailingOutbox,
+        folder: Path,
+        scripts: Sequence[Sequence[Line] | OSError],
+        *,
+        delivery: Delivery | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.outbox = outbox
         self.delivery = FakeDelivery()
+        self._way = CanaryWay(outbox, delivery or self.delivery, live=lambda: self.live)
         self.delivers = True
         self.live = FakeLibrary()
         self.registry = CollectorRegistry()
@@ -79,7 +97,7 @@ class Stand:
         """With its footage made."""
         canary = Canary(
             config or load_config(None, environ={}),
-            CanaryWay(self.outbox, self.delivery, live=lambda: self.live),
+            self._way,
             make=make,
             options=OPTIONS,
             metrics=CanaryMetrics(self.registry),
@@ -139,7 +157,7 @@ def test_it_comes_all_the_way_every_few_minutes(outbox: FailingOutbox, tmp_path:
     assert len({decoder.job.session for decoder in stand.decoders}) == 3
     assert all(decoder.ended for decoder in stand.decoders)
     assert stand.delivery.woken == 3
-    assert outbox.pending(10).signals == ()
+    assert outbox._db.execute("SELECT count(*) FROM signals").fetchone() == (0,)
     assert stand.failures() == {}
     assert stand.canary.why_not_ready() == stand.canary.worth_a_look() == []
 
@@ -202,9 +220,34 @@ def test_what_is_not_delivered_is_worth_a_look_and_is_taken_back(outbox: Failing
     assert outbox.pending(10).signals == ()
 
 
+def test_a_redis_that_takes_nothing_is_found_before_the_first_kill(
+    outbox: FailingOutbox, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """A user that may load the script and not publish: Redis's own words are the reason."""
+    for command in acl_lines("worker", about=""):
+        redis_server.run(*(word for word in command if not word.startswith("(~{streamguard}:signals +xadd")))
+    url = redis_server.url.replace("redis://", f"redis://worker:{PASSWORD}@")
+    redis = RedisStreams(url, prefix="{streamguard}:", timeout_s=2.0, keep_s=3600)
+    delivery = Delivery(outbox, redis, pace=Pace(retry_first_s=0.01, retry_cap_s=0.05))
+    stand = Stand(outbox, tmp_path, [SEEN], delivery=delivery)
+    stand.delivers = False
+    delivery.start()
+    try:
+        stand.turn(FIRST_AFTER_S + 10)
+        eventually(lambda: delivery.state.status is DeliveryStatus.REJECTED)
+        stand.turn(DELIVERED_WITHIN_S)
+    finally:
+        assert delivery.stop(10)
+        redis.close()
+    assert stand.failures() == {"delivery": 1}
+    assert "redis said no: ERR The user executing the script can't run this" in str(stand.canary.detail()["problem"])
+    assert redis_server.entries() == []
+
+
 def test_a_mistake_of_ours_does_not_end_the_watching(outbox: FailingOutbox, tmp_path: Path) -> None:
     """A library that fails to answer, say: it is logged and counted, and the decoder is ended."""
-    stand = Stand(outbox, tmp_path, [[(0.1, keyframe(0.0, poison=True))]])
+    stand = Stand(outbox, tmp_path, [SEEN])
+    stand.live = BrokenLibrary()
     stand.turn(FIRST_AFTER_S + 5)
     assert stand.failures() == {"fault": 1}
     assert all(decoder.ended for decoder in stand.decoders)

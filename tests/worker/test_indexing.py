@@ -293,7 +293,7 @@ def test_no_file_takes_for_ever(tmp_path: Path, clips: Clips) -> None:
 
 def test_a_file_too_large_for_memory_is_refused(tmp_path: Path, clips: Clips) -> None:
     """The decoder's memory is bounded; a file that needs more fails, and nothing else does."""
-    limits = Limits(at_once=1, memory_mib=64)
+    limits = Limits(at_once=1, memory_mib=2)
     (outcome,) = _index(tmp_path / "lib", [Job(clips.known, "x")], limits).values()
     assert isinstance(outcome, Failed)
 

@@ -82,6 +82,7 @@ def test_good_segments_pass_and_bad_ones_are_told(tmp_path: Path, refs: list[Seg
     trial(tmp_path, [refs[0], refs[2]])
 
 
+@pytest.mark.promise(5, "a segment that crashes or hangs the child that tries it")
 @pytest.mark.parametrize(
     ("work", "how"),
     [
@@ -137,6 +138,7 @@ def test_what_only_its_owner_may_read_is_opened_all_the_same(
     make()(tmp_path, refs[:1])
 
 
+@pytest.mark.promise(5, "a segment that wants more memory than it is worth")
 def test_memory_is_a_limit_and_no_crash(tmp_path: Path, refs: list[SegmentRef], make: Make) -> None:
     """Nothing in a segment is worth more than a few times its size."""
     with pytest.raises(LibraryDamaged, match="more memory than its size allows"):

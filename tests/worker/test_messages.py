@@ -22,7 +22,7 @@ from streamguard.errors import (
     StreamGuardError,
     UsageError,
 )
-from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Pulled, Way
+from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Pulled, Refusal, Refused, Way
 from streamguard.types import FULL_RANGE, WHOLE_PICTURE, Fingerprint, Fingerprints, MediaTime, Region
 from streamguard.worker.messages import (
     MAX_MESSAGE_BYTES,
@@ -69,6 +69,7 @@ _news = st.one_of(
     st.builds(Blind, _texts),
     st.builds(Damaged, _texts, _counts),
     st.builds(Pulled, st.sampled_from(Way), st.integers(0, 1 << 40)),
+    st.builds(Refused, st.sampled_from(Refusal), _texts),
     st.just(Ended()),
     st.builds(Exceeded, _texts),
 )

@@ -75,6 +75,7 @@ NAMES = {
     "streamguard_signals_lost": ("counter", set()),
     "streamguard_signals_not_durable": ("gauge", set()),
     "streamguard_quarantines": ("counter", set()),
+    "streamguard_refusals": ("counter", {"reason"}),
     "streamguard_since_last_look_seconds": ("gauge", set()),
     "streamguard_since_last_turn_seconds": ("gauge", set()),
     "streamguard_streams": ("gauge", {"state"}),

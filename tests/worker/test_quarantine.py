@@ -30,6 +30,14 @@ def test_one_that_was_good_for_long_begins_anew() -> None:
     assert quarantine.decoders == 1
 
 
+def test_the_first_end_is_remembered_for_ten_minutes() -> None:
+    """So long others go first; who never ended one is not feared."""
+    quarantine = Quarantine()
+    assert not quarantine.is_remembered(0.0)
+    quarantine.pause_s(100.0, jitter=1.0)
+    assert [quarantine.is_remembered(now_s) for now_s in (100.0, 699.0, 700.0)] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("code", "how", "limit"),
     [

@@ -23,6 +23,9 @@ from streamguard.library.exchange.schema import SCHEMA, VERSION, HashState, Part
 
 BOOK = "exchange.sqlite"
 LOCK = "exchange.lock"
+ORIGIN = "exchange:"
+"""With the source's name, what the library has as the source of an item that is part of a list: there is no file."""
+
 SOURCE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 _LOCK_WAIT_S = 10.0

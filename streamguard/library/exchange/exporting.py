@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemRecord
-from streamguard.library.exchange.book import Book
+from streamguard.library.exchange.book import ORIGIN, Book
 from streamguard.library.exchange.films import film_line, spread_out
 from streamguard.library.exchange.hashes import NO_REMARKS, UNKNOWN_QUALITY, FilmFrame, HashKind, Remarks
 from streamguard.library.exchange.lists import ListFormat
@@ -19,7 +19,6 @@ from streamguard.library.segments import Segment, SegmentRef, read_segment
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 
-_ORIGIN = "exchange:"
 _HEADER = ("signal_type", "signal_str", "quality", "collab", "category", "tags", "agree", "disagree", "seen")
 """The columns of `threatexchange dataset --print-signals --csv`, with our own between and behind them."""
 
@@ -84,7 +83,7 @@ def _of_lists(book: Book, kinds: tuple[HashKind, ...], source: str | None) -> It
 def _of_footage(library: Path, kinds: tuple[HashKind, ...], item: str | None) -> Iterator[Written]:
     """The looks of what was added as footage, and the SHA-256 of its files."""
     with Library.open(library, read_only=True) as opened:
-        items = {one.id: one for one in opened.items() if not one.source.startswith(_ORIGIN)}
+        items = {one.id: one for one in opened.items() if not one.source.startswith(ORIGIN)}
         if item is not None:
             items = {one.id: one for one in (opened.item(item),)}
     if HashKind.SHA256 in kinds:

@@ -24,6 +24,7 @@ _AT_ONCE = 20_000
 """Updates are kept in steps of so many: judging a step costs a look at all that is there."""
 
 _MOST_UPDATES = 20_000_000
+_LONGEST_KEY = 512
 
 Told = Callable[[int], None]
 
@@ -108,8 +109,9 @@ def _steps(batches: Iterable[Batch]) -> Iterator[_Step]:
     """Batches put together, each step ending where there is a checkpoint to go on from, or being large."""
     step, updates = _Step(), 0
     for batch in batches:
-        step.updates.update((update.key, update) for update in batch.updates)
-        step.unread += batch.unread
+        known = [update for update in batch.updates if len(update.key) <= _LONGEST_KEY]
+        step.updates.update((update.key, update) for update in known)
+        step.unread += batch.unread + len(batch.updates) - len(known)
         step.checkpoint = batch.checkpoint or step.checkpoint
         updates += len(batch.updates)
         if updates > _MOST_UPDATES:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from streamguard.errors import UsageError
+from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.columns import ListInMemory
 from streamguard.library.exchange.films import MOST_FRAMES, film_frames
@@ -78,13 +79,20 @@ class _Held:
     files: list[FileRead] = field(default_factory=list)
 
 
-def import_files(library: Path, paths: Sequence[Path], asked: Asked, *, progress: Progress = no_progress) -> Imported:
+def import_files(
+    library: Path,
+    paths: Sequence[Path],
+    asked: Asked,
+    *,
+    progress: Progress = no_progress,
+    signer: Signer | None = None,
+) -> Imported:
     """Live in every worker when it returns. May be killed at any moment: run again, it goes on.
 
     Raises UsageError for what cannot be read at all (then nothing is changed), LibraryError.
     """
     held = _read_all(paths, asked.form, progress)
-    with book_for_change(library) as book, Library.open(library) as opened:
+    with book_for_change(library) as book, Library.open(library, signer=signer) as opened:
         source = _source(book, asked)
         progress("judging", 0, 1)
         with book.change():
@@ -101,10 +109,12 @@ def import_files(library: Path, paths: Sequence[Path], asked: Asked, *, progress
         return _summary(source, held, taken=taken, films=films)
 
 
-def import_benign(library: Path, paths: Sequence[Path], *, form: ListFormat | None) -> tuple[int, dict[Reason, int]]:
+def import_benign(
+    library: Path, paths: Sequence[Path], *, form: ListFormat | None, signer: Signer | None = None
+) -> tuple[int, dict[Reason, int]]:
     """Harmless pictures, as PDQ hashes: (new ones, what of the known lists went into quarantine by them)."""
     held = _read_all(paths, form, no_progress)
-    with book_for_change(library) as book, Library.open(library) as opened:
+    with book_for_change(library) as book, Library.open(library, signer=signer) as opened:
         with book.change():
             new = take_benign(book, held.lists.column(HashKind.PDQ).codes, origin=paths[0].name)
             quarantined = judge_again(book)
@@ -160,7 +170,11 @@ def _read_film(path: Path, lines: Iterator[bytes], held: _Held) -> FileRead:
     if not frames:
         problem = f"no frame in it can be read; line {bad[0].line}: {bad[0].problem}" if bad else "it is empty"
         raise UsageError("import film", path, problem, hint="frame,quality,hash,seconds a line")
-    held.films[_FILM_NAME.sub("-", path.stem).strip("-.")[:_MOST_NAME] or "film"] = frames
+    name = _FILM_NAME.sub("-", path.stem).strip("-.")[:_MOST_NAME] or "film"
+    if name in held.films:
+        hint = "a film is known by its file's name: rename one"
+        raise UsageError("import film", path, f"two files are called {name}", hint=hint)
+    held.films[name] = frames
     return FileRead(path, ListFormat.VPDQ, len(frames), tuple(bad), bad_rows)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from streamguard.library.catalogue import NewItem
-from streamguard.library.exchange.book import Book, Source
+from streamguard.library.exchange.book import ORIGIN, Book, Source
 from streamguard.library.exchange.films import film_reference, unpacked
 from streamguard.library.exchange.hashes import UNKNOWN_QUALITY, HashKind
 from streamguard.library.exchange.schema import HashState, PartState
@@ -32,7 +32,6 @@ _BATCH_HASHES = 1 << 18
 """What is in memory at once, and one segment."""
 
 _BEST_QUALITY = 100
-_ORIGIN = "exchange:"
 _OF_PART = """SELECT hashes.code, hashes.quality, hashes.source FROM parts CROSS JOIN hashes ON hashes.kind = ?
     AND hashes.code BETWEEN parts.first AND parts.last AND hashes.part = parts.number
     WHERE parts.number = ? AND hashes.state = ? ORDER BY hashes.code"""
@@ -159,7 +158,7 @@ def _item(source: Source, number: int, reference: Reference, *, film: str = "") 
     # Its number makes it another content than the part that it stands in for.
     digest = hashlib.sha256(f"{id_}\n".encode() + b"".join(look.code for look in reference.prints))
     size_bytes = sum(len(look.code) for look in reference.prints)
-    return NewItem(id_, source.label, f"{_ORIGIN}{source.name}", size_bytes, digest.hexdigest())
+    return NewItem(id_, source.label, f"{ORIGIN}{source.name}", size_bytes, digest.hexdigest())
 
 
 def heal(book: Book, library: Library) -> None:
@@ -184,7 +183,7 @@ def _drop(book: Book, library: Library) -> None:
 
 def _parts_in(library: Library, sources: Sequence[Source]) -> Iterator[tuple[str, int]]:
     """(id, number) of each item of the library that is a part of one of these; of others a lost book had."""
-    origins = {f"{_ORIGIN}{source.name}" for source in sources}
+    origins = {f"{ORIGIN}{source.name}" for source in sources}
     for item in library.items():
         number = _NUMBER.search(item.id)
         if item.source in origins and number is not None:

@@ -80,6 +80,13 @@ def test_of_two_updates_of_one_record_the_last_counts(library: Path) -> None:
     assert _live(library) == [False, False, True, False, False, False]
 
 
+def test_a_record_with_an_endless_name_is_none(library: Path) -> None:
+    """It is counted, and costs no other."""
+    exchange = FakeExchange([Batch((_update("x" * 10_000, CODES[0]), _update("b", CODES[1])), "1")])
+    done = _fetch(library, exchange)
+    assert (done.new, done.unread) == (1, 1)
+
+
 def test_a_fetch_that_breaks_keeps_what_came_before(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is live, and the next one goes on after it."""
     monkeypatch.setattr(fetching, "_AT_ONCE", 1)

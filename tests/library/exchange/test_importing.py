@@ -229,6 +229,17 @@ def test_a_film_is_found_at_its_times_and_replaced_by_its_name(library: Path, tm
     assert _verified(library)
 
 
+def test_two_films_of_one_name_are_refused(library: Path, tmp_path: Path) -> None:
+    """One would be taken for a newer version of the other; nothing is changed."""
+    Library.open(library, create=True).close()
+    (tmp_path / "other").mkdir()
+    line = film_line(0, FilmFrame(0, 90, CODES[0]))
+    paths = [write(folder / "film.vpdq", [line]) for folder in (tmp_path, tmp_path / "other")]
+    with pytest.raises(UsageError, match="two files are called film"):
+        import_files(library, paths, Asked(SOURCE, None))
+    assert load_snapshot(library).items == 0
+
+
 def test_harmless_pictures_throw_out_what_looks_like_them(library: Path, tmp_path: Path) -> None:
     """What is there already as well as what comes; films too."""
     studio = pdq.from_luma(luma_of(StillScene(3)))[0]
