@@ -81,6 +81,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.promise(4, "a small file that decodes to a huge picture")
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.usefixtures("unmoved")
 def test_a_huge_picture_is_refused(web: Web, name: str) -> None:
@@ -93,6 +94,7 @@ def test_a_huge_picture_is_refused(web: Web, name: str) -> None:
     assert ended_well(took), took
 
 
+@pytest.mark.promise(4, "the same over RTMP")
 def test_a_huge_picture_over_rtmp(rtmp_server: RtmpServer, tmp_path: Path) -> None:
     """In a stream that was small as long as somebody looked at it, from a real server."""
     flv = tmp_path / "grows.flv"
@@ -135,6 +137,7 @@ TABLES: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.promise(4, "tables without end")
 @pytest.mark.parametrize("live", [False, True], ids=["recorded", "live"])
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.usefixtures("unmoved")
@@ -149,6 +152,7 @@ def test_tables_take_no_memory(*, web: Web, name: str, live: bool) -> None:
     assert live or ended_well(took), took
 
 
+@pytest.mark.promise(4, "boxes that say that they are huge")
 @pytest.mark.usefixtures("unmoved")
 def test_boxes_that_say_they_are_huge_take_no_memory(web: Web) -> None:
     """Two gigabytes each, in every place where tables are: one segment after the other is passed over."""
@@ -210,6 +214,7 @@ def compressed(body: bytes) -> Page:
     return lambda answer: answer.send(body, headers={"Content-Encoding": "gzip"})
 
 
+@pytest.mark.promise(4, "a playlist without end")
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.usefixtures("unmoved")
 def test_a_playlist_without_end_is_left(web: Web, name: str) -> None:

@@ -45,6 +45,7 @@ def _playlist(web: Web, data: bytes, lines: str) -> str:
     return web.url("/p.m3u8")
 
 
+@pytest.mark.promise(6, "contents that name other files and addresses")
 @pytest.mark.parametrize("offer", [as_segment, as_map, as_variant, as_file])
 def test_nothing_else_is_opened(offer: Offer, *, web: Web, clips: Clips, tmp_path: Path) -> None:
     """As a segment, before each segment, as a playlist, as a file to watch and as one to add."""

@@ -56,6 +56,7 @@ def traps(web: Web, clips: Clips, held: Path) -> Iterator[tuple[Trap, Guarded]]:
         yield trap, file
 
 
+@pytest.mark.promise(6, "hostile playlists, each way inside, in a real decoder")
 @pytest.mark.parametrize("place", PLACES)
 def test_nothing_inside_is_reached(place: str, *, web: Web, held: Path, traps: tuple[Trap, Guarded]) -> None:
     """Whatever a playlist or a redirect names, and in whatever notation: no port of this machine is called and no file

@@ -57,6 +57,7 @@ def leading_to(where: str) -> dict[str, Answer]:
     }
 
 
+@pytest.mark.promise(6, "an RTMP server that leads elsewhere")
 @pytest.mark.parametrize("how", leading_to(""))
 def test_a_server_leads_nowhere_else(how: str) -> None:
     """Whatever it says instead of playing, or while it plays, is no call to anybody else; itself it is called twice at
