@@ -9,6 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError
 from streamguard.library.segments import FILES, SegmentRef, read_segment
 from streamguard.worker.confinement import confine
 from streamguard.worker.unprivileged import Ids
+
+NAME = "sg-library"
+"""As `ps` and `top` call the process."""
 
 MOST_ASKED_BYTES = 16 << 10
 MOST_ANSWER_BYTES = 32 << 10
@@ -61,6 +65,8 @@ def opens(asked: Asked, descriptors: Mapping[str, int]) -> None:
 
 def run(channel: socket.socket, work: Work, *, memory_mib: int, ids: Ids | None) -> None:
     """The child's main function: one answer for each segment, until its parent is gone."""
+    with suppress(OSError):  # only for people, who would take it for a decoder otherwise
+        Path("/proc/self/comm").write_text(NAME, encoding="ascii")
     confine(channel.fileno(), memory_mib=memory_mib, ids=ids)
     while True:
         data, descriptors, _, _ = socket.recv_fds(channel, MOST_ASKED_BYTES, len(FILES))

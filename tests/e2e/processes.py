@@ -1,6 +1,9 @@
 """What /proc says of processes: whose children they are, and whether they still run."""
 
+from contextlib import suppress
 from pathlib import Path
+
+from streamguard.worker import library_child
 
 _FORKSERVER = b"forkserver"
 
@@ -25,8 +28,9 @@ def forkservers(worker: int) -> tuple[int, ...]:
 
 
 def decoders(worker: int) -> tuple[int, ...]:
-    """A worker's decoder children."""
-    return tuple(decoder for server in forkservers(worker) for decoder in children(server))
+    """A worker's decoder children. Who opens new parts of its library is forked from the same process, and is none."""
+    forked = (child for server in forkservers(worker) for child in children(server))
+    return tuple(child for child in forked if _name(child) != library_child.NAME)
 
 
 def still_running(*pids: int) -> tuple[int, ...]:
@@ -40,6 +44,13 @@ def _is_forkserver(pid: int) -> bool:
         return _FORKSERVER in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def _name(pid: int) -> str:
+    """As `ps` has it; empty of one that has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def _all() -> dict[int, tuple[int, str]]:
