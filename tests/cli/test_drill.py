@@ -167,7 +167,7 @@ def test_the_list_needs_no_library(run: Run) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_nothing_behind(library: Path, tmp_path: Path, *, number: int) -> None:
+def test_interrupted(library: Path, tmp_path: Path, *, number: int) -> None:  # a longer name is too long for a socket's
     """Ctrl-C or SIGTERM while streams are made: status 130, no temporary file, no process, the library as it was."""
     room = tmp_path / "room"
     room.mkdir()
