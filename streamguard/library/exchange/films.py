@@ -1,12 +1,11 @@
 """vPDQ: the hashes of a video's frames with their times, as files of `vpdq` and of `threatexchange` have them."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 
 from streamguard.core.references import condense
 from streamguard.library.exchange.hashes import BadRow, FilmFrame
-from streamguard.library.exchange.lists import MOST_JSON_BYTES
+from streamguard.library.exchange.lists import json_of
 from streamguard.library.exchange.words import shown
 from streamguard.types import (
     DIHEDRAL_VIEWS,
@@ -102,16 +101,9 @@ def _frame(number: int, *, hash_: str, quality: str, seconds: str) -> FilmFrame 
 
 def _of_json(first: bytes, rest: Iterator[bytes]) -> Iterator[FilmFrame | BadRow]:
     """`["hash,quality,seconds", ...]`; or, of old, `{"0": {"quality": ..., "hash": ..., "timestamp": ...}, ...}`."""
-    document = bytearray(first)
-    for line in rest:
-        document += line
-        if len(document) > MOST_JSON_BYTES:
-            yield BadRow(1, f"over {MOST_JSON_BYTES >> 20} MiB of JSON")
-            return
-    try:
-        tree = json.loads(document)
-    except (ValueError, RecursionError):
-        yield BadRow(1, "it is no JSON: cut short?")
+    tree = json_of(first, rest)
+    if isinstance(tree, BadRow):
+        yield tree
         return
     values = list(tree.values()) if isinstance(tree, dict) else tree
     for number, value in enumerate(values if isinstance(values, list) else [values], 1):

@@ -147,6 +147,19 @@ def _csv_rows(lines: Iterable[bytes]) -> Rows:
             yield BadRow(reader.line_num, str(error))
 
 
+def json_of(first: bytes, rest: Iterator[bytes]) -> object:
+    """What the lines are as one document; a BadRow where they are none, or too long for one."""
+    document = bytearray(first)
+    for line in rest:
+        document += line
+        if len(document) > MOST_JSON_BYTES:
+            return BadRow(1, f"over {MOST_JSON_BYTES >> 20} MiB of JSON in one piece: write a row a line")
+    try:
+        return json.loads(document)
+    except (ValueError, RecursionError):
+        return BadRow(1, "it is no JSON: cut short?")
+
+
 def _json_rows(lines: Iterable[bytes]) -> Rows:
     """An object or a hash a line; or one array of them, or an object that holds one."""
     iterator = iter(lines)
@@ -154,18 +167,10 @@ def _json_rows(lines: Iterable[bytes]) -> Rows:
     if _is_whole(first):
         yield from _json_lines(_again(first, iterator))
         return
-    document = bytearray(first)
-    for line in iterator:
-        document += line
-        if len(document) > MOST_JSON_BYTES:
-            yield BadRow(1, f"over {MOST_JSON_BYTES >> 20} MiB of JSON in one piece: write a row a line")
-            return
-    try:
-        tree = json.loads(document)
-    except (ValueError, RecursionError):
-        yield BadRow(1, "it is no JSON: cut short?")
+    tree = json_of(first, iterator)
+    if isinstance(tree, BadRow):
+        yield tree
         return
-    del document
     if isinstance(tree, dict):
         inside = [value for value in tree.values() if isinstance(value, list)]
         tree = inside[0] if len(inside) == 1 else [tree]
