@@ -3,6 +3,12 @@
 import subprocess
 import sys
 
+import cv2
+import numpy as np
+import pytest
+
+from streamguard.spare_memory import NO_MEMORY, is_out_of_memory
+
 _GIVES_BACK = """
 import ctypes, sys
 from streamguard.spare_memory import give_back
@@ -30,3 +36,14 @@ def test_free_pieces_between_those_in_use_go_back() -> None:
     """Of 62 MiB in pieces, of which one in a hundred is in use, more than half is the system's again."""
     done = subprocess.run([sys.executable, "-c", _GIVES_BACK], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 31
+
+
+def test_what_says_that_there_is_no_memory() -> None:
+    """Python's own error, and OpenCV's where it says so; not what OpenCV says of anything else."""
+    assert is_out_of_memory(MemoryError())
+    with pytest.raises(NO_MEMORY) as no_room:
+        cv2.copyMakeBorder(np.zeros((1, 1), np.uint8), 0, 1 << 20, 0, 1 << 26, cv2.BORDER_CONSTANT)
+    assert is_out_of_memory(no_room.value)
+    with pytest.raises(NO_MEMORY) as no_picture:
+        cv2.resize(np.zeros((1, 1), np.uint8), (0, 0))
+    assert not is_out_of_memory(no_picture.value)

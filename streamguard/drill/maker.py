@@ -13,6 +13,7 @@ from pathlib import Path
 from streamguard.drill.attacks import by_name
 from streamguard.drill.footage import Plan, Studio, read_stretch
 from streamguard.errors import StreamGuardError, UsageError
+from streamguard.spare_memory import NO_MEMORY, is_out_of_memory
 from streamguard.worker.confinement import confine
 
 MOST_BYTES = 256 << 20
@@ -46,7 +47,9 @@ def run(connection: Connection, job: MakingJob, *, memory_mib: int) -> None:
         for name in job.attacks:
             data = studio.stream(by_name(name))
             connection.send_bytes(_MADE + json.dumps([name, studio.onset_s]).encode() + b"\n" + data)
-    except MemoryError:
+    except NO_MEMORY as error:
+        if not is_out_of_memory(error):
+            raise
         _fail(connection, ["drill", str(job.path), f"needs more than {memory_mib} MiB", "a smaller --limit-seconds?"])
     except OSError as error:
         _fail(connection, ["drill", str(job.path), error.strerror or str(error), ""])

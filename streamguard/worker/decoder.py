@@ -23,7 +23,7 @@ from streamguard.ingest.files import held_file
 from streamguard.ingest.sources import SourceOptions, frames
 from streamguard.ingest.urls import SourceKind, file_path, source_kind
 from streamguard.regular_files import HeldFile
-from streamguard.spare_memory import give_back
+from streamguard.spare_memory import NO_MEMORY, give_back, is_out_of_memory
 from streamguard.worker.confinement import ProcessorTime, confine
 from streamguard.worker.messages import MAX_PACE_BYTES, Ended, Exceeded, Failed, Message, pack, unpack_pace
 from streamguard.worker.unprivileged import Ids
@@ -106,7 +106,9 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
         tell(Ended())
     except StreamGuardError as error:
         tell(_no_memory(job) if isinstance(error.__cause__, MemoryError) else Failed(error))
-    except MemoryError:
+    except NO_MEMORY as error:
+        if not is_out_of_memory(error):
+            raise
         tell(_no_memory(job))
 
 

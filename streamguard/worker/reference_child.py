@@ -27,6 +27,7 @@ from streamguard.errors import StreamGuardError, UsageError
 from streamguard.ingest import files
 from streamguard.ingest.news import Damaged, News
 from streamguard.regular_files import HeldFile
+from streamguard.spare_memory import NO_MEMORY, is_out_of_memory
 from streamguard.types import (
     PDQ_BYTES,
     Fingerprints,
@@ -109,7 +110,9 @@ def run(connection: Connection, path: str, *, memory_mib: int) -> None:
         if _identity(held) != before:
             raise UsageError("add", path, "it changed while it was read", hint="add it again when it is complete")
         connection.send_bytes(Said.REFERENCE.value + to_bytes(reference))
-    except MemoryError:
+    except NO_MEMORY as error:
+        if not is_out_of_memory(error):
+            raise
         _say(connection, Said.ERROR, ["add", path, f"needs more than {memory_mib} MiB to decode", "is it hostile?"])
     except OSError as error:
         _say(connection, Said.ERROR, ["add", path, error.strerror or str(error), ""])
