@@ -84,10 +84,11 @@ def guarded_nginx(folder: Path, gate: Gate, *, with_updates: bool = False) -> It
     module = MODULE.search(own.read_text())
     assert module is not None
     text = MODULE.sub(module[0], CONFIG.read_text())
-    text = text.replace(":8081/", f":{gate.port}/").replace(":8080", f":{server.http_port}")
     (hls_port,) = free_ports(1)
-    text = text.replace(":1936", f":{hls_port}")
-    text = text.replace(":1935", f":{server.rtmp_port}").replace("run/hls", f"{folder}/hls")
+    ports = {"8081": gate.port, "8080": server.http_port, "1936": hls_port, "1935": server.rtmp_port}
+    # All at once: a port that was put in may begin as one that is still to be found does.
+    text = re.sub(rf":({'|'.join(ports)})\b", lambda found: f":{ports[found[1]]}", text)
+    text = text.replace("run/hls", f"{folder}/hls")
     if with_updates:
         hooks = f"http://127.0.0.1:{server.http_port}/gate/on_update"
         hooks += "; notify_update_timeout 1s; notify_update_strict off;"
