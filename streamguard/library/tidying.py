@@ -3,11 +3,15 @@
 import threading
 from collections.abc import Callable
 
+import structlog
+
 from streamguard.errors import LibraryDamaged
 from streamguard.library.snapshot import Snapshot, tidied, untidy_from
 from streamguard.spare_memory import give_back
 
 Run = Callable[[Callable[[], None]], None]
+
+log = structlog.get_logger()
 
 
 def in_a_thread(work: Callable[[], None]) -> None:
@@ -47,7 +51,8 @@ class Tidier:
             self._done = tidied(snapshot, first=first)
             self._tried = None  # the old one is large
             give_back()
-        except (MemoryError, LibraryDamaged):
-            pass  # it goes on as it is, and is tried again when it has changed
+        except (MemoryError, LibraryDamaged) as error:
+            note = "it is searched as it is, a little slower; tried again after its next change"
+            log.warning("library_not_tidied", version=snapshot.version, problem=str(error) or "no memory", note=note)
         finally:
             self._is_busy = False

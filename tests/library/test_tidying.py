@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from streamguard.library import snapshot as snapshot_module
 from streamguard.library import tidying
@@ -125,6 +126,25 @@ def test_what_is_done_is_not_lost(tmp_path: Path) -> None:
     assert tidier.take() is None
     tidier.offer(third)
     assert len(later.works) == 1
+
+
+def test_without_memory_it_goes_on_as_it_is_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be put together is searched as it lies, is not tried again as it is, and the log has why."""
+
+    def no_memory(*_: object, **__: object) -> Snapshot:
+        raise MemoryError
+
+    monkeypatch.setattr(tidying, "tidied", no_memory)
+    monkeypatch.setattr(tidying, "untidy_from", lambda _: 0)
+    library_of(tmp_path, "a")
+    snapshot, later = load_snapshot(tmp_path), _Later()
+    tidier = Tidier(later)
+    with capture_logs() as logged:
+        tidier.offer(snapshot)
+        later.do()
+    assert [(line["event"], line["log_level"]) for line in logged] == [("library_not_tidied", "warning")]
+    tidier.offer(snapshot)
+    assert (later.works, tidier.take()) == ([], None)
 
 
 def test_it_is_done_in_a_thread(tmp_path: Path) -> None:

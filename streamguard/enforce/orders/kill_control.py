@@ -4,9 +4,9 @@ Each call raises SignalsUnreachable or SignalsRejected. Whoever can write to Red
 read is left out.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from streamguard.config import Config
@@ -14,6 +14,7 @@ from streamguard.enforce.orders.permits import Standing
 from streamguard.enforce.redis.caller import RedisCaller
 from streamguard.enforce.redis.script import load_script
 from streamguard.enforce.redis.url import RedisTarget, checked_target
+from streamguard.enforce.strikes.records import json_object
 from streamguard.enforce.strikes.strike import fit
 from streamguard.errors import UsageError
 
@@ -23,6 +24,7 @@ MOST_SHOWN = 10_000
 _A_PAGE = 200
 _MOST_BYTES = 65_536
 _MOST_MS = 1 << 53
+_object = partial(json_object, most_bytes=_MOST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,8 @@ class KillControl:
         raw = self.caller.call("HGETALL", f"{self._prefix}quarantine", operation=operation)
         if not isinstance(raw, dict):
             raise self.caller.no_redis(operation)
-        since_ms = None if opened is None else _whole_of(_tree(opened), "at_unix_ms")
-        quarantined = sorted((_shown(name), _whole_of(_tree(value), "at_unix_ms")) for name, value in raw.items())
+        since_ms = None if opened is None else _whole_of(_object(opened), "at_unix_ms")
+        quarantined = sorted((_shown(name), _whole_of(_object(value), "at_unix_ms")) for name, value in raw.items())
         return Standing(since_ms, tuple(quarantined))
 
     def lift(self, reference: str | None, *, who: str, reason: str, trust_for_s: float) -> bool:
@@ -149,7 +151,7 @@ class KillControl:
             if not isinstance(page, list):
                 raise self.caller.no_redis(operation)
             for _, fields in page:
-                tree = _tree(fields.get(b"event")) if isinstance(fields, dict) else {}
+                tree = _object(fields.get(b"event")) if isinstance(fields, dict) else {}
                 if tree:
                     yield _entry(tree)
             if not page:
@@ -180,7 +182,7 @@ def open_control(config: Config) -> KillControl:
 
 
 def _held(signal_id: str, *, until_ms: str, then: str, what: str) -> HeldKill:
-    tree = _tree(what.encode("utf-8", "replace"))
+    tree = _object(what.encode("utf-8", "replace"))
     names = ("stream", "session", "server", "reference", "label")
     return HeldKill(signal_id, _ms(until_ms.encode()), then, *(_text(tree, name) for name in names))
 
@@ -192,16 +194,6 @@ def _entry(tree: Mapping[str, Any]) -> ControlEntry:
     action, signal_id, reference, who, why = (_text(tree, name) for name in _KNOWN[:5])
     rest = {fit(name): _text(tree, name) for name in list(tree)[:20] if name not in _KNOWN}
     return ControlEntry(action, signal_id, reference, who, why, _whole_of(tree, "at_unix_ms"), rest)
-
-
-def _tree(raw: object) -> Mapping[str, Any]:
-    if not isinstance(raw, bytes) or len(raw) > _MOST_BYTES:
-        return {}
-    try:
-        tree = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return tree if isinstance(tree, dict) else {}
 
 
 def _text(tree: Mapping[str, Any], name: str) -> str:

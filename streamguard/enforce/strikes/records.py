@@ -19,7 +19,7 @@ def read_records(raw: object) -> Records | None:
     """Those of one key; none where there is nothing."""
     if raw is None:
         return ()
-    tree = _tree(raw)
+    tree = json_object(raw)
     strikes = tree.get("strikes")
     if not isinstance(strikes, list):
         return None
@@ -48,7 +48,7 @@ def audit_json(entry: AuditEntry) -> str:
 
 
 def read_audit(raw: object) -> AuditEntry | None:
-    tree = _tree(raw)
+    tree = json_object(raw)
     sessions, newest = tree.get("sessions"), tree.get("newest")
     try:
         return AuditEntry(
@@ -107,8 +107,9 @@ def _record(tree: object) -> StrikeRecord:
     )
 
 
-def _tree(raw: object) -> dict[str, Any]:
-    if not isinstance(raw, bytes) or len(raw) > MOST_BYTES:
+def json_object(raw: object, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+    """What lies in Redis as one; empty where it is none, or longer than that."""
+    if not isinstance(raw, bytes) or len(raw) > most_bytes:
         return {}
     try:
         tree = json.loads(raw)
