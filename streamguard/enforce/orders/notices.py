@@ -1,4 +1,5 @@
-"""What the platform is told beside kill-signals: a kill that is held, one that became a review, an undo. Pure.
+"""What the platform is told beside kill-signals: a kill that is held, one that became a review, that one was a mistake
+(an undo), or right. Pure.
 
 Each is a CloudEvents object in the form of a signal, so that whoever reads signals reads these, too; its `verdict` and
 type say what it is, and `signal_id` which kill-signal it is about. Its id is the same however often it is told.
@@ -25,6 +26,7 @@ class NoticeKind(Enum):
     HELD = "held"
     REVIEW = "review"
     UNDO = "undo"
+    CONFIRM = "confirm"
 
 
 @dataclass(frozen=True, slots=True)
