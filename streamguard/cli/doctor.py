@@ -31,6 +31,7 @@ from streamguard.errors import (
     one_line,
 )
 from streamguard.signing import signing_key
+from streamguard.types import AssetId
 from streamguard.worker.discovering import plans_of
 from streamguard.worker.enforcing import media_servers
 from streamguard.worker.evidence import evidence_store
@@ -307,6 +308,7 @@ class _Nothing:
 
     version = ""
     rules = None
+    fallen = frozenset[AssetId]()
 
     def search(self, _prints: object, *, radius_bits: int) -> tuple[()]:  # noqa: ARG002 - Searchable's
         return ()

@@ -132,13 +132,16 @@ class Snapshot:
     created_unix_s: float
     served: tuple[Served, ...] = field(repr=False)
     _votes: FeatureVotes = field(repr=False)
+    fallen: frozenset[AssetId] = field(default=frozenset(), repr=False)
+    """Footage with mistakes: it earns a review at most."""
     rules: Rules | None = None
     """The rule that was fitted for this library; `watch.SnapshotHolder` fills it in."""
 
     @classmethod
     def of(cls, live: LiveSet, served: Sequence[Served]) -> "Snapshot":
         """What these shards serve."""
-        return cls(live.version, live.changed_unix_s, tuple(served), _votes_of(served))
+        fallen = frozenset(AssetId(id_) for segment in live.segments for id_ in segment.review)
+        return cls(live.version, live.changed_unix_s, tuple(served), _votes_of(served), fallen)
 
     @property
     def assets(self) -> tuple[Asset, ...]:

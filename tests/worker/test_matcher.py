@@ -9,10 +9,12 @@ import pytest
 from streamguard.core.decide import DecisionState
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import LabelPolicy, Policy
+from streamguard.core.replay import replay
 from streamguard.core.rules import BUILT_IN_RULES, Rules
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import (
+    AssetId,
     Decision,
     Features,
     Fingerprints,
@@ -225,3 +227,18 @@ def test_the_policy_caps_the_verdict() -> None:
     matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=policy)
     first = matcher.observe(DecisionState(), _seen(0))
     assert [one.verdict for one in matcher.observe(first.state, _seen(2)).decisions] == [Verdict.LIMIT]
+
+
+class _Fallen(FakeLibrary):
+    fallen = frozenset({AssetId("clip")})
+
+
+def test_footage_with_mistakes_is_reviewed_and_what_is_recorded_says_so() -> None:
+    """From the version on that says so; decided again from the recording it is the same."""
+    libraries = iter([FakeLibrary(), _Fallen()])
+    matcher = Matcher(lambda: next(libraries), rule=BUILT_IN_RULE)
+    first = matcher.observe(DecisionState(), _seen(0))
+    second = matcher.observe(first.state, _seen(2))
+    assert [one.verdict for one in second.decisions] == [Verdict.REVIEW]
+    assert second.grounds[0].recording.policy == LabelPolicy(Verdict.REVIEW)
+    assert replay(second.grounds[0].recording) == second.decisions
