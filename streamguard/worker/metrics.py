@@ -17,6 +17,7 @@ from streamguard.worker.canary_metrics import CanaryMetrics
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.library_refusals import Refusal, why_refused
 from streamguard.worker.matcher import Matched
+from streamguard.worker.opinion_metrics import OpinionMetrics
 from streamguard.worker.refusal_metrics import RefusalMetrics
 from streamguard.worker.roll_call import disagreements_gauge
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
@@ -245,6 +246,7 @@ class Metrics:
         self.acks = AckMetrics(self.registry)
         self.leases = LeaseMetrics(self.registry)
         self.canary = CanaryMetrics(self.registry)
+        self.opinions = OpinionMetrics(self.registry)
         self.disagreements = disagreements_gauge(self.registry)
         self.refusals = RefusalMetrics(self.registry)
         self._labels: set[str] = set()

@@ -34,6 +34,7 @@ from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
+from streamguard.worker.opinions import Opinions
 from streamguard.worker.parts import attention_rule, open_library, supervisor_options, transport
 from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.roll_call import RollCall
@@ -100,6 +101,7 @@ class WatchService:
             self._canary = Canary(
                 config, way, make=make_canary, options=supervisor_options(config), metrics=self._metrics.canary
             )
+            self._opinions = Opinions(config, metrics=self._metrics.opinions)
             self._roll_call = RollCall(config, Role.WORKER, gauge=self._metrics.disagreements)
             self._supervisor = self._make_supervisor(watchers)
             self._http = self._health_server()
@@ -196,6 +198,7 @@ class WatchService:
             self._discoveries.start()
             self._share.start()
             self._roll_call.start()
+            self._opinions.start()
             if self._http is not None:
                 self._http.start()
                 log.info("serving", url=self._http.url)
@@ -207,6 +210,7 @@ class WatchService:
             self._over.set()
             self._canary.stop()
             self._roll_call.ask_to_stop()
+            self._opinions.ask_to_stop()
             # Before the outbox, which may take its time: what nobody has taken yet is watched by nobody now.
             self._share.stop(_LAST_LEASE_S)
             self._discoveries.stop(_LAST_LISTING_S)
@@ -218,6 +222,7 @@ class WatchService:
                 self._delivery.stop(_LAST_DELIVERY_S)
                 self._answers.stop(max(0.0, until_s - time.monotonic()))
                 self._roll_call.stop(max(0.0, until_s - time.monotonic()))
+                self._opinions.stop(max(0.0, until_s - time.monotonic()))
                 self._evidence.stop(max(0.0, until_s - time.monotonic()))
                 if self._follower.ident is not None:
                     self._follower.join(max(0.0, until_s - time.monotonic()))
@@ -332,7 +337,8 @@ class WatchService:
 
     def _worth_a_look(self) -> list[str]:
         """What is no reason to restart this worker."""
-        return [*self._answers.worth_a_look(), *self._canary.worth_a_look(), *self._roll_call.worth_a_look()]
+        parts = (self._answers, self._canary, self._roll_call, self._opinions)
+        return [reason for part in parts for reason in part.worth_a_look()]
 
     def _why_not_ready(self, delivery: DeliveryState, *, alive: bool) -> list[str]:
         """In words, for people; empty while it can do all of its job."""

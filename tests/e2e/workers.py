@@ -43,7 +43,7 @@ class Setup:
         key_file = folder / "hmac.key"
         key_file.write_text(KEY + "\n")
         sections: dict[str, dict[str, object]] = {
-            "library": {"path": str(self.library), "reload_every_s": 0.2},
+            "library": {"path": str(self.library), "reload_every_s": 0.2, "take_opinions": False},
             "ingest": {"read_timeout_s": 4.0, "reconnect_first_s": 0.3, "reconnect_cap_s": 1.0},
             "signals": {"outbox": str(folder / "outbox.sqlite"), "hmac_key_file": str(key_file), "retry_cap_s": 1.0},
             "http": {"port": http_port},
