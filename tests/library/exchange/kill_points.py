@@ -68,6 +68,9 @@ def main(folder: Path) -> None:
     Library.open(before, create=True).close()
     chance = random.Random(1)  # noqa: S311  (repeatable, not secret)
     for work, codes in ((_import, CODES), (_replace, LATER), (_trust, LATER)):
+        # What Python opens when it is first needed must not be among the points of the first child alone.
+        shutil.copytree(before, folder / f"{work.__name__}-first" / "library")
+        work(folder / f"{work.__name__}-first" / "library")
         points = _points(work, before, folder)
         for point in sorted(chance.sample(range(points), min(_POINTS, points))):
             path = folder / f"{work.__name__}-{point}" / "library"
