@@ -118,6 +118,7 @@ def reject(
 @where
 @_key_file
 @click.option("--reason", required=True, help="Why; it is kept.")
+@click.option("--match-was-right", is_flag=True, help="The kill was not wanted, but its reference made no mistake.")
 @by
 def undo(
     *,
@@ -128,6 +129,7 @@ def undo(
     as_json: bool,
     key_file: Path | None,
     reason: str,
+    match_was_right: bool,
     who: str | None,
 ) -> int:
     """Take a signal back: it was a mistake.
@@ -137,16 +139,21 @@ def undo(
     worker within a second (docs/library.md, "Opinions"); and if it is held, or not executed yet, it never will be. A
     stream that was cut is not brought back. Undoing again does nothing more.
 
+    Where the stream did show that footage, and was only not to be killed for it (a news report), give
+    --match-was-right: nothing is held against the reference then.
+
     \b
     Examples:
       streamguard signals undo --redis redis://localhost --key-file hmac.key \\
         sig_816c62cfb28c0577bb0f17d940f66700 --reason "same studio, other show"
+      streamguard signals undo --config streamguard.toml --match-was-right --reason "a news report" \\
+        sig_816c62cfb28c0577bb0f17d940f66700
     """
     why = reason_of(reason)
     config = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file)
     name = who or operator()
     with closing(open_undo(config, name=name)) as book:
-        undone = book.undo(signal_id, who=name, reason=why)
+        undone = book.undo(signal_id, who=name, reason=why, match_was_right=match_was_right)
     if as_json:
         click.echo(json.dumps({**asdict(undone), "who": name, "why": why}))
         return EXIT_OK

@@ -18,8 +18,12 @@ _MOST_S = 1e9
 
 
 def of_interest(fields: Mapping[bytes, bytes]) -> ReceivedSignal | None:
-    """An entry that is a signal or an opinion, by whomever; nothing where it is neither. Raises SignalNotUnderstood."""
+    """An entry that is a signal or an opinion, by whomever; nothing where it is neither, or an undo that says nothing
+    against the reference. Raises SignalNotUnderstood.
+    """
     received = read_signal(fields)
+    if received.event["data"].get("match_was_right") is True:
+        return None
     return received if received.verdict in _DECIDED or received.verdict in _OPINIONS else None
 
 

@@ -100,6 +100,13 @@ def test_an_undo_and_a_confirmation_are_taken_into_the_library(command: Commands
     assert command.call("list").splitlines()[0].endswith("had mistakes: reviews only")
 
 
+def test_an_undo_of_a_right_match_is_no_opinion(command: Commands) -> None:
+    """A news report costs no reference its kill."""
+    command.signals("undo", command.kill().id, "--reason", "a news report", "--match-was-right")
+    assert command.sync() == {"signals": 1, "fell": [], "waiting": 0}
+    assert command.listed() == []
+
+
 def test_the_words_of_sync(command: Commands) -> None:
     """For people: what fell, and how much was taken in."""
     kill = command.kill()

@@ -46,13 +46,21 @@ class NoticeMaker:
     key: bytes | None
 
     def make(
-        self, order: Order, kind: NoticeKind, *, why: str, expires_unix_s: float, now_unix_s: float
+        self,
+        order: Order,
+        kind: NoticeKind,
+        *,
+        why: str,
+        expires_unix_s: float,
+        now_unix_s: float,
+        match_was_right: bool = False,
     ) -> SignedNotice:
-        """About this order, until then."""
+        """About this order, until then. `match_was_right`: an undo that says nothing against the reference."""
         digest = hashlib.sha256(json.dumps([kind.value, as_text(order.id)]).encode()).hexdigest()
         data = {
             "signal_id": as_text(order.id),
             "why": one_line(as_text(why))[:_MOST_TEXT],
+            **({"match_was_right": True} if match_was_right else {}),
             "stream": as_text(order.stream),
             "session_id": as_text(order.session),
             **({"server": as_text(order.server)} if order.server else {}),

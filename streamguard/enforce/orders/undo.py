@@ -45,13 +45,17 @@ class Undo:
         self._keep_s = int(keep_s)
         self._remember_s = int(remember_s)
 
-    def undo(self, signal_id: str, *, who: str, reason: str) -> Undone:
-        """Tells and records first, then lifts: where it breaks off in between, the same call again does the rest."""
+    def undo(self, signal_id: str, *, who: str, reason: str, match_was_right: bool = False) -> Undone:
+        """Tells and records first, then lifts: where it breaks off in between, the same call again does the rest.
+        `match_was_right`: the kill was not wanted, and its reference has made no mistake.
+        """
         signal = sent_signal(
             self._control.caller, signal_id, prefix=self._prefix, key=self._maker.key, operation=_OPERATION
         )
         order = order_of(signal)
-        hold_closed, before = self._record(order, signal, who=fit(who), why=fit(reason))
+        hold_closed, before = self._record(
+            order, signal, who=fit(who), why=fit(reason), match_was_right=match_was_right
+        )
         lifted = self._ledger.lift_signal(signal_id, who=who, reason=reason)
         return Undone(signal_id, order.reference, lifted, hold_closed, before)
 
@@ -59,11 +63,14 @@ class Undo:
         self._control.close()
         self._ledger.close()
 
-    def _record(self, order: Order, signal: ReceivedSignal, *, who: str, why: str) -> tuple[bool, str]:
+    def _record(
+        self, order: Order, signal: ReceivedSignal, *, who: str, why: str, match_was_right: bool
+    ) -> tuple[bool, str]:
         now_unix_s = time.time()
         notice = self._maker.make(
-            order, NoticeKind.UNDO, why=why, expires_unix_s=now_unix_s + UNDO_HOLDS_S, now_unix_s=now_unix_s
-        )
+            order, NoticeKind.UNDO, why=why, expires_unix_s=now_unix_s + UNDO_HOLDS_S, now_unix_s=now_unix_s,
+            match_was_right=match_was_right,
+        )  # fmt: skip
         names = (f"undone:{order.id}", "signals", "mistakes", f"hold:{order.id}", "held", "audit")
         mistake = {
             "action": "mistake", "signal": order.id, "reference": order.reference, "who": who, "why": why,
@@ -71,7 +78,7 @@ class Undo:
             "stream": order.stream, "session": order.session, "server": order.server,
         }  # fmt: skip
         arguments = (
-            *(order.id, notice.event, notice.sig, json.dumps(mistake), order.reference),
+            *(order.id, notice.event, notice.sig, "" if match_was_right else json.dumps(mistake), order.reference),
             *(self._keep_s, self._remember_s, who, why),
         )
         keys = tuple(f"{self._prefix}{name}" for name in names)
