@@ -8,7 +8,7 @@ out of the way. What is to be done stands in the catalogue before it is done.
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,22 +92,16 @@ def waiting(catalogue: Catalogue) -> Waiting:
 
 
 def fall_due(library: Library, terms: FallTerms, *, now_unix_s: float) -> tuple[Fell, ...]:
-    """Every item whose opinions say so falls, as long as the hour allows it; in every worker within a second after.
-
-    Raises LibraryError, and then what fell before has fallen.
+    """Every item whose opinions say so falls, as long as the hour allows it. Each counts in every worker within a
+    second, before the next one falls. Raises LibraryError, and then what fell before has fallen.
     """
     fell: list[Fell] = []
-    with library.writing() as catalogue:
-        for item in _due(catalogue):
-            wanted, why = _wanted(catalogue.connection, item, terms.rule)
-            if wanted.depth <= _now(catalogue.connection, item).depth or item.state is ItemState.REMOVED:
-                _done(catalogue, item)
-            elif _may_fall(catalogue, terms, now_unix_s=now_unix_s):
-                _let_fall(catalogue, item, wanted, why=why, now_unix_s=now_unix_s)
-                fell.append(Fell(item.id, wanted, why))
-            else:
-                break
-    return tuple(fell)
+    while True:
+        with library.writing() as catalogue:
+            one = _fall_next(catalogue, terms, now_unix_s=now_unix_s)
+        if one is None:
+            return tuple(fell)
+        fell.append(one)
 
 
 def fall_hashes(
@@ -178,12 +172,28 @@ def restore(library: Library, id_: str, *, origin: Origin, now_unix_s: float) ->
     return library.item(id_)
 
 
-def _due(catalogue: Catalogue) -> Sequence[ItemRecord]:
+def _fall_next(catalogue: Catalogue, terms: FallTerms, *, now_unix_s: float) -> Fell | None:
+    """The first that is to fall, and may."""
+    for item in _due(catalogue):
+        wanted, why = _wanted(catalogue.connection, item, terms.rule)
+        if wanted.depth <= _now(catalogue.connection, item).depth or item.state is ItemState.REMOVED:
+            _done(catalogue, item)
+        elif _may_fall(catalogue, terms, now_unix_s=now_unix_s):
+            fell = Fell(item.id, wanted, why)
+            _let_fall(catalogue, item, fell, now_unix_s=now_unix_s)
+            return fell
+        else:
+            break
+    return None
+
+
+def _due(catalogue: Catalogue) -> Iterator[ItemRecord]:
     if not has_tables(catalogue.connection):
-        return ()
+        return
     with ours(catalogue.path):
         rows = catalogue.connection.execute("SELECT item FROM due ORDER BY item").fetchall()
-    return [catalogue.with_number(int(number)) for (number,) in rows]
+    for (number,) in rows:
+        yield catalogue.with_number(int(number))
 
 
 def _wanted(connection: sqlite3.Connection, item: ItemRecord, rule: FallRule) -> tuple[Fall, str]:
@@ -218,14 +228,14 @@ def _may_fall(catalogue: Catalogue, terms: FallTerms, *, now_unix_s: float) -> b
     return False
 
 
-def _let_fall(catalogue: Catalogue, item: ItemRecord, to: Fall, *, why: str, now_unix_s: float) -> None:
-    detail = "to a review at most" if to is Fall.REVIEW else "out of use"
-    with catalogue.change(now_unix_s=now_unix_s, action="fall", detail=detail, origin=Origin(BY, why)):
-        catalogue.set_fallen(item, why=why, now_unix_s=now_unix_s)
-        if to is Fall.DISABLED:
+def _let_fall(catalogue: Catalogue, item: ItemRecord, fell: Fell, *, now_unix_s: float) -> None:
+    detail = "to a review at most" if fell.to is Fall.REVIEW else "out of use"
+    with catalogue.change(now_unix_s=now_unix_s, action="fall", detail=detail, origin=Origin(BY, fell.why)):
+        catalogue.set_fallen(item, why=fell.why, now_unix_s=now_unix_s)
+        if fell.to is Fall.DISABLED:
             catalogue.set_state(item, ItemState.DISABLED, action="disable", now_unix_s=now_unix_s)
         catalogue.connection.execute("DELETE FROM due WHERE item = ?", (item.number,))
-        _count(catalogue.connection, Fell(item.id, to, why), now_unix_s=now_unix_s)
+        _count(catalogue.connection, fell, now_unix_s=now_unix_s)
 
 
 def _done(catalogue: Catalogue, item: ItemRecord) -> None:

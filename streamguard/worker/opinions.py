@@ -21,7 +21,7 @@ from streamguard.config import Config, LibraryConfig
 from streamguard.core.backoff import delay_s
 from streamguard.core.falls import FallRule
 from streamguard.enforce.redis.url import RedisTarget, checked_target
-from streamguard.enforce.signals.follow import FIRST_ID, Entry, Follower
+from streamguard.enforce.signals.follow import ENTRIES_A_READ, FIRST_ID, Entry, Follower
 from streamguard.errors import LibraryError, SignalNotUnderstood, SignalsError, UsageError
 from streamguard.library import falling, opinions
 from streamguard.library.catalogue import CATALOGUE, Catalogue
@@ -39,6 +39,12 @@ from streamguard.worker.opinion_words import of_interest, told_by
 READ_FOR_S = 1.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 30.0
+GENTLY_S = 0.02
+"""Between two reads of what has heaped up: a week's signals must not take the processor from the streams."""
+
+PLACE_EVERY = 1000
+"""After so many entries that say nothing new it is noted how far was read."""
+
 LOOK_EVERY_S = 30.0
 """How often it is looked whether a person let go on what was stopped."""
 
@@ -95,6 +101,7 @@ class OpinionTaker:
         self._source: EntrySource | None = None
         self._unsaved: tuple[Entry, ...] = ()
         self._look_at_s = -math.inf
+        self._unplaced = 0
 
     def round(self, *, at_most_s: float = READ_FOR_S) -> int:
         """How many entries were read. Raises LibraryError, SignalsError, UsageError (it is signed, and no key here):
@@ -136,10 +143,12 @@ class OpinionTaker:
                     told.append(told_by(received))
             except SignalNotUnderstood:  # enforcers count these
                 continue
+        self._unplaced += len(entries)
         with closing(Catalogue.open(self._keeping.library, create=False)) as catalogue:
-            if told and not opinions.is_known(catalogue, told):
+            if not opinions.is_known(catalogue, told) or self._unplaced >= PLACE_EVERY:
                 place = (self._keeping.place, entries[-1].id)
                 self._observer.took(opinions.take_in(catalogue, told, place=place))
+                self._unplaced = 0
         for _ in range(forged):
             self._observer.forged()
 
@@ -231,7 +240,7 @@ class Opinions:
         if self._taker is None:
             return READ_FOR_S
         try:
-            self._taker.round()
+            read = self._taker.round()
         except (LibraryError, SignalsError, UsageError) as error:
             self._failures += 1
             self._metrics.taken.set(0)
@@ -241,7 +250,7 @@ class Opinions:
         self._failures = 0
         self._metrics.taken.set(1)
         self._trouble.tell("")
-        return 0.0
+        return GENTLY_S if read >= ENTRIES_A_READ else 0.0
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -18,7 +18,7 @@ from streamguard.errors import LibraryLocked, SignalsError, SignalsUnreachable, 
 from streamguard.library.durable import writer_lock
 from streamguard.library.ed25519 import Signer
 from streamguard.library.falling import FallTerms, Fell, Waiting
-from streamguard.library.opinions import Taken, references
+from streamguard.library.opinions import Taken, place_in, references
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.worker.opinion_metrics import OpinionMetrics
@@ -133,6 +133,16 @@ def test_what_another_worker_took_in_is_not_taken_again(library: Path, told: Tol
         taker_of(library, told, FakeSource(script[:2])).round()
     assert [taken.signals for taken in told.taken] == [1]
     assert told.fallen == [("clip-1", Fall.REVIEW)]
+
+
+def test_how_far_was_read_is_noted_also_where_nothing_is_news(library: Path, told: Told) -> None:
+    """Now and then: or each start would read all of it again."""
+    rubbish = {b"event": b"["}
+    taker = taker_of(library, told, FakeSource(*(entries(*[rubbish] * 500, first=1 + 500 * n) for n in range(3))))
+    for expected in ("", "1000-0", "1000-0"):
+        taker.round()
+        with catalogue_of(library) as catalogue:
+            assert place_in(catalogue, "redis one") == expected
 
 
 def test_forgeries_and_rubbish_cost_a_count(library: Path, told: Told) -> None:
@@ -265,6 +275,26 @@ def test_a_worker_takes_them_in_as_they_come(
     assert worker.metric("streamguard_reference_falls_waiting") == 0.0
     (line,) = [line for line in logs if line["event"] == "reference_fallen"]
     assert (line["reference"], line["to"]) == ("clip-1", "review")
+
+
+def test_several_workers_of_one_library_do_it_once(
+    library: Path, redis_server: RedisServer, taking: Callable[[], Taking]
+) -> None:
+    """Each sees all of it; together they count each signal, opinion and fall once."""
+    workers = [taking() for _ in range(3)]
+    for number, kill in enumerate(KILLS):
+        put(redis_server, kill.fields(), said_of(kill, NoticeKind.CONFIRM) if number else undone(kill))
+    eventually(lambda: _sum(workers, "streamguard_reference_opinions_total", opinion="agree") == 5.0, what="all of it")
+    eventually(lambda: fallen(library) == {"clip-1"}, what="the reference falls")
+    eventually(lambda: _sum(workers, "streamguard_references_fallen_total", to="review") == 1.0, what="it is counted")
+    assert _sum(workers, "streamguard_reference_opinions_total", opinion="disagree") == 1.0
+    with Library.open(library, read_only=True) as opened:
+        assert [change.action for change in opened.changes()] == ["begin", "add", "add", "fall"]
+        assert [one.kills for one in opened.source_worth()] == [6]
+
+
+def _sum(workers: list[Taking], name: str, **labels: str) -> float:
+    return sum(worker.metric(name, **labels) or 0.0 for worker in workers)
 
 
 def test_too_many_falls_are_stopped_and_somebody_is_told(library: Path, logs: Logs) -> None:
