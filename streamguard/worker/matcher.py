@@ -86,7 +86,8 @@ class Matcher:
     ) -> None:
         self._snapshot = snapshot
         self._rules = Rules(rule, weights)
-        self._policy = policy
+        self.policy = policy
+        """Whoever runs `observe` may exchange it: the next keyframe is decided by the new one."""
         self._clock = clock
 
     @property
@@ -105,11 +106,11 @@ class Matcher:
         alignments = [alignment for one in votes for alignment in align(one, weights.geometry)]
         evidence = weigh(candidates, weights.pdq) + weigh_alignments(alignments, weights.features)
         observation = Observation(keyframe.at, evidence)
-        after, decisions = step(state, [observation], rules.rule, policy=self._policy)
+        after, decisions = step(state, [observation], rules.rule, policy=self.policy)
         grounds = tuple(
             Grounds(
                 recording=record(
-                    state, after, asset=decision.asset, rule=rules.rule, policy=self._policy.of(decision.label)
+                    state, after, asset=decision.asset, rule=rules.rule, policy=self.policy.of(decision.label)
                 ),
                 weights=weights,
                 thumbnail=keyframe.thumbnail,

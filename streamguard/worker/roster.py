@@ -39,18 +39,24 @@ class Roster:
         *,
         discovered: Discovered | None = None,
         why_left: Callable[[StreamSpec], str] = lambda _spec: "the publisher left",
+        may_come: Callable[[], bool] | None = None,
     ) -> None:
+        """Of `specs` those that `discovered` has, too, leave when it has them no more. `may_come`: whether anybody may
+        be discovered; left out, somebody may wherever there is discovery.
+        """
         self.streams = [Stream(spec) for spec in specs]
         self.why_left = why_left
         """Of one that is discovered no more, in words."""
         self._discovered = discovered
-        self._known: frozenset[StreamSpec] = frozenset()
+        self._may_come = may_come or (lambda: discovered is not None)
+        named = frozenset(stream.spec for stream in self.streams)
+        self._known: frozenset[StreamSpec] = frozenset() if discovered is None or not named else named & discovered()
         self._remembered: OrderedDict[StreamId, _Remembered] = OrderedDict()
 
     @property
     def is_over(self) -> bool:
         """Nothing is left to be watched. Never, where somebody may still be discovered."""
-        return self._discovered is None and all(stream.finished for stream in self.streams)
+        return not self._may_come() and all(stream.finished for stream in self.streams)
 
     def changes(self) -> tuple[list[Stream], list[Stream]]:
         """Who has left since the last time, and who has come. Another session is both."""

@@ -9,6 +9,7 @@ import pytest
 from streamguard.core.decide import DecisionState
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import LabelPolicy, Policy
+from streamguard.core.replay import replay
 from streamguard.core.rules import BUILT_IN_RULES, Rules
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
@@ -225,3 +226,18 @@ def test_the_policy_caps_the_verdict() -> None:
     matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=policy)
     first = matcher.observe(DecisionState(), _seen(0))
     assert [one.verdict for one in matcher.observe(first.state, _seen(2)).decisions] == [Verdict.LIMIT]
+
+
+def test_another_policy_counts_with_the_next_keyframe() -> None:
+    """With the evidence that there is; and each decision can be decided again from what was recorded of it."""
+    matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=Policy(LabelPolicy(Verdict.REVIEW)))
+    state, found = DecisionState(), []
+    for second in (0, 2, 4):
+        if second == 4:
+            matcher.policy = Policy()
+        matched = matcher.observe(state, _seen(second))
+        state = matched.state
+        for decision, grounds in zip(matched.decisions, matched.grounds, strict=True):
+            assert replay(grounds.recording) == (decision,)
+            found.append((second, decision.verdict))
+    assert found == [(2, Verdict.REVIEW), (4, Verdict.KILL)]
