@@ -28,6 +28,7 @@ class _Remembered:
     sessions: int
     began_at_s: float
     quarantine: Quarantine
+    url: str
 
 
 class Roster:
@@ -75,13 +76,16 @@ class Roster:
         sessions = stream.earlier_sessions + max(1, stream.sessions)
         # One that came and left while it waited for its turn leaves the turn as it was.
         began_at_s = stream.began_at_s if stream.sessions else stream.start_at_s - BETWEEN_STARTS_S
-        self._remembered[stream.spec.key] = _Remembered(stream.line_limit, sessions, began_at_s, stream.quarantine)
+        self._remembered[stream.spec.key] = _Remembered(
+            stream.line_limit, sessions, began_at_s, stream.quarantine, stream.spec.url
+        )
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
     def _stream(self, spec: StreamSpec) -> Stream:
         before = self._remembered.pop(spec.key, None)
-        if before is None:
+        # Where the operator gives a name another URL, nothing that was held against the old one counts.
+        if before is None or (spec.origin is None and spec.url != before.url):
             return Stream(spec)
         return Stream(
             spec,

@@ -1,7 +1,7 @@
 """streamguard.config.changes: what differs between two configurations, and what of it counts at once."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -17,6 +17,7 @@ def config(**sections: object) -> Config:
     return Config.model_validate(sections)
 
 
+@settings(max_examples=60)
 @given(running=CONFIGS, new=CONFIGS, process=PROCESSES)
 def test_what_is_live_is_as_in_the_new_file_and_the_rest_as_it_runs(
     running: Config, new: Config, process: Process
@@ -28,6 +29,7 @@ def test_what_is_live_is_as_in_the_new_file_and_the_rest_as_it_runs(
         assert runs.get(option) == (before if stays else after).get(option), option
 
 
+@settings(max_examples=60)
 @given(running=CONFIGS, new=CONFIGS, process=PROCESSES)
 def test_what_is_in_force_is_valid_and_reading_it_again_changes_nothing(
     running: Config, new: Config, process: Process
@@ -40,6 +42,7 @@ def test_what_is_in_force_is_valid_and_reading_it_again_changes_nothing(
     assert changes(in_force(runs, running, process), running, process) == ()
 
 
+@settings(max_examples=60)
 @given(running=CONFIGS, new=CONFIGS, process=PROCESSES)
 def test_no_difference_is_missed(running: Config, new: Config, process: Process) -> None:
     """A change for each option that differs and that the process reads, and for no other."""

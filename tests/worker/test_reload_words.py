@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from pydantic import SecretStr
 
 from streamguard.config import Config
@@ -43,6 +43,7 @@ def test_lists_of_sections_say_what_came_what_went_and_what_is_other() -> None:
     assert keys_of(change) == {"added": "c", "removed": "rtmp://h/b", "changed": "a (url)"}
 
 
+@settings(max_examples=60)
 @given(old=CONFIGS, new=CONFIGS)
 def test_no_change_shows_a_secret(old: Config, new: Config) -> None:
     """Of any two configurations."""

@@ -1,5 +1,6 @@
 """streamguard.worker.roster, and what the supervisor does with it: streams that come and leave while it runs."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -235,3 +236,18 @@ def test_named_streams_may_leave_and_come_where_a_source_says_who_there_is() -> 
     for stream in roster.streams:
         stream.finished = True
     assert roster.is_over
+
+
+def test_a_name_with_another_url_begins_anew() -> None:
+    """What was held against the old one (a quarantine, say) does not count; the same URL once more is known again."""
+    one = StreamSpec(StreamId("cam"), "rtmp://h/old", "rtmp://h/old", once=False)
+    now = frozenset({one})
+    roster = Roster([one], discovered=lambda: now, may_come=lambda: False)
+    (stream,) = roster.streams
+    stream.sessions, stream.quarantine.until_s = 3, 500.0
+    for spec, until_s in ((one, 500.0), (replace(one, url="rtmp://h/new"), -math.inf)):
+        now = frozenset()
+        roster.changes()
+        now = frozenset({spec})
+        _, (again,) = roster.changes()
+        assert again.quarantine.until_s == until_s
