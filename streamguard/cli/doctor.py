@@ -40,10 +40,10 @@ from streamguard.worker.health import PORT_SETTING, authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.parts import library_trust, open_library, supervisor_options, transport
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
-from streamguard.worker.safety import webhook_names
 from streamguard.worker.streams import Stream, StreamSpec
 from streamguard.worker.supervisor import Supervisor
 from streamguard.worker.watcher import Watcher
+from streamguard.worker.webhooks import webhook_names
 
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "faiss-cpu", "redis", "prometheus-client")
 _MIB = 1 << 20

@@ -81,6 +81,14 @@ class AttentionKeeper:
     def watcher(self) -> Watcher:
         return Watcher(keyframe=self._keyframe, finished=self._finished, left=self._finished, tick=self._tick)
 
+    def change(self, rule: AttentionRule, *, always: tuple[str, ...]) -> None:
+        """From the next tick on, for the sessions that run, too. In the supervisor's loop."""
+        self._rule, self._always = rule, always
+        for watched in self._watched.values():
+            watched.reported = self._is_reported(watched.stream)
+        if not rule.spares:
+            self._shedding = Shedding()
+
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         now_s = self._clock()
         self._lags.append((now_s, stream.lag_s or 0.0))

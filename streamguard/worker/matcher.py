@@ -90,7 +90,8 @@ class Matcher:
     ) -> None:
         self._snapshot = snapshot
         self._rules = Rules(rule, weights)
-        self._policy = policy
+        self.policy = policy
+        """Whoever runs `observe` may exchange it: the next keyframe is decided by the new one."""
         self._clock = clock
 
     @property
@@ -103,7 +104,7 @@ class Matcher:
         began_s = self._clock()
         rules = library.rules or self._rules
         weights = rules.weights
-        policy = replace(self._policy, fallen=library.fallen)
+        policy = replace(self.policy, fallen=library.fallen)
         candidates = library.search(keyframe.prints, radius_bits=weights.pdq.radius_bits)
         votes = library.vote(keyframe.features, closely=bool(state.recent or candidates))
         lookup_s = self._clock() - began_s

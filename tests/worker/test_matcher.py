@@ -242,3 +242,18 @@ def test_footage_with_mistakes_is_reviewed_and_what_is_recorded_says_so() -> Non
     assert [one.verdict for one in second.decisions] == [Verdict.REVIEW]
     assert second.grounds[0].recording.policy == LabelPolicy(Verdict.REVIEW)
     assert replay(second.grounds[0].recording) == second.decisions
+
+
+def test_another_policy_counts_with_the_next_keyframe() -> None:
+    """With the evidence that there is; and each decision can be decided again from what was recorded of it."""
+    matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=Policy(LabelPolicy(Verdict.REVIEW)))
+    state, found = DecisionState(), []
+    for second in (0, 2, 4):
+        if second == 4:
+            matcher.policy = Policy()
+        matched = matcher.observe(state, _seen(second))
+        state = matched.state
+        for decision, grounds in zip(matched.decisions, matched.grounds, strict=True):
+            assert replay(grounds.recording) == (decision,)
+            found.append((second, decision.verdict))
+    assert found == [(2, Verdict.REVIEW), (4, Verdict.KILL)]
