@@ -2,16 +2,53 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
 from streamguard.errors import LibraryDamaged
-from streamguard.library.snapshot import Snapshot, tidied, untidy_from
+from streamguard.library import canaries, shard
+from streamguard.library.served import Served
+from streamguard.library.shard import Shard, together
+from streamguard.library.snapshot import Snapshot
 from streamguard.spare_memory import give_back
 
 Run = Callable[[Callable[[], None]], None]
 
+MOST_SHARDS = 3
+"""More are put together, see `tidied`."""
+
+_FOR_THE_FIRST = 4
+"""All other shards join the first one when they are a quarter of its size; and what is off in one is left out when it
+is a quarter of it."""
+
 log = structlog.get_logger()
+
+
+def untidy_from(snapshot: Snapshot) -> int | None:
+    """From which shard on they should be put together; None: they are good as they are."""
+    sizes = [one.shard.rows for one in snapshot.served]
+    later = sum(sizes[1:])
+    if later > shard.TAIL_ROWS and later * _FOR_THE_FIRST > sizes[0]:
+        return 0
+    for number, one in enumerate(snapshot.served):
+        if one.dead_rows * _FOR_THE_FIRST > max(one.shard.rows, shard.TAIL_ROWS):
+            return number
+    return 1 if len(sizes) > MOST_SHARDS else None
+
+
+def tidied(snapshot: Snapshot, *, first: int) -> Snapshot:
+    """The same version with the shards from the `first` on put together. Takes seconds where they are large.
+
+    Raises LibraryDamaged where what came of it does not find what it must.
+    """
+    kept, rest = snapshot.served[:first], snapshot.served[first:]
+    segments = {ref: segment for one in rest for ref, segment in one.segments.items()}
+    parts = [one.shard.part(one.live) for one in rest]
+    asked = canaries.questions(parts, [next(iter(one.segments.values())) for one in rest])
+    made = Shard.over(together(parts))
+    canaries.ask(Path(), made, asked)
+    return snapshot.over((*kept, Served.of(made, segments)))
 
 
 def in_a_thread(work: Callable[[], None]) -> None:

@@ -16,8 +16,9 @@ from streamguard.errors import (
     LibraryUntrusted,
 )
 from streamguard.library.live_set import CURRENT
+from streamguard.library.loading import NO_DEMANDS, Demands, load_snapshot
 from streamguard.library.rule_file import RULE, read_rules
-from streamguard.library.snapshot import NO_DEMANDS, Demands, Snapshot, load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.tidying import Tidier
 
 _RETRY_S = 30.0

@@ -4,7 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -30,7 +30,7 @@ _TIMES_ITS_SIZE = 3
 
 
 class LibraryTrial:
-    """Call it as `snapshot.Trial`, from one thread; `close()` it from any.
+    """Call it as `loading.Trial`, from one thread; `close()` it from any.
 
     Its child is kept for the next new segments, until one crashes it or was so large that it has grown.
     """
@@ -47,11 +47,21 @@ class LibraryTrial:
         with contextlib.suppress(OSError):
             self._ready(_USUAL_BYTES)
 
-    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /) -> None:
-        """Raises as `read_segment` for the first that the child refuses; LibraryCrashes; LibraryError (no process)."""
+    def __call__(
+        self,
+        directory: Path,
+        refs: Sequence[SegmentRef],
+        /,
+        *,
+        opened: Callable[[SegmentRef], None] = lambda _ref: None,
+    ) -> None:
+        """`opened` is called with each that the child has opened. Raises as `read_segment` for the first that it
+        refuses; LibraryCrashes; LibraryError (no process).
+        """
         try:
             for ref in refs:
                 self._try(directory, ref)
+                opened(ref)
         finally:
             if self._child is not None and self._child.memory_mib > _memory_mib(_USUAL_BYTES):
                 self.close()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from streamguard.library.catalogue import Catalogue, ItemState
 from streamguard.library.holdings import held
+from streamguard.library.loading import load_snapshot
 from streamguard.library.merging import FAN
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from tests.library.made import new_item, reference
 

@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from streamguard.library import snapshot as snapshot_module
-from streamguard.library import tidying
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library import shard, tidying
+from streamguard.library.loading import load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
-from streamguard.library.tidying import Tidier
+from streamguard.library.tidying import Tidier, tidied
 from streamguard.library.watch import SnapshotHolder
-from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
+from tests.library.made import RADIUS_BITS, alike, flipped, library_of, new_item, reference, seen
 from tests.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
 def _small_tails(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is new goes into a shard of its own from 25 looks on."""
-    monkeypatch.setattr(snapshot_module, "TAIL_ROWS", 25)
+    monkeypatch.setattr(shard, "TAIL_ROWS", 25)
 
 
 class _Later:
@@ -183,3 +183,29 @@ def test_without_the_memory_for_it_all_goes_on(tmp_path: Path, monkeypatch: pyte
     _disable(tmp_path, "d")
     assert holder.refresh().changed
     assert len(later.works) == 1
+
+
+def test_shards_answer_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that took up each version by itself finds what one does that read the last, in the same order."""
+    monkeypatch.setattr(shard, "TAIL_ROWS", 40)
+    code = b"\x5a\x0f" * 16
+    followed = None
+    with Library.open(tmp_path, create=True) as library:
+        for number in range(30):
+            library.add(new_item(f"same-{number:02}"), alike(flipped(code, number % 8), looks=5))
+            if number % 5 == 4:
+                library.disable(f"same-{number:02}")
+            followed = load_snapshot(tmp_path, previous=followed)
+    assert followed is not None
+    assert len(followed.served) > 2
+    read = load_snapshot(tmp_path)
+    looks = (seen(code), seen(flipped(code, 30)))
+    both = [one.search(looks, radius_bits=RADIUS_BITS) for one in (followed, read)]
+    assert len(both[0]) == 192
+    assert [one.distance_bits for one in both[0]] == [one.distance_bits for one in both[1]]
+    assert {(one.asset, one.view, one.distance_bits) for one in both[0]} == {
+        (one.asset, one.view, one.distance_bits) for one in both[1]
+    }
+    joined = tidied(followed, first=0)
+    assert len(joined.served) == 1
+    assert len(joined.search(looks, radius_bits=RADIUS_BITS)) == 192

@@ -1,7 +1,7 @@
 """streamguard.library.watch: what a new version must stand before it serves."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,10 @@ import pytest
 from streamguard.errors import LibraryCrashes, LibraryUntrusted
 from streamguard.library.ed25519 import Signer
 from streamguard.library.live_set import CURRENT
+from streamguard.library.loading import Demands
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.library.segments import SegmentRef
 from streamguard.library.signed import sign_library
-from streamguard.library.snapshot import Demands
 from streamguard.library.store import Library
 from streamguard.library.watch import Refreshed, SnapshotHolder
 from tests.library.fitted import fitted_rules
@@ -36,10 +36,12 @@ class _Trial:
         self.asked: list[str] = []
         self.refuses = False
 
-    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /) -> None:
-        self.asked += [ref.id for ref in refs]
-        if self.refuses and refs:
-            raise LibraryCrashes("try segment", directory / refs[0].id, "it crashed")
+    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /, *, opened: Callable[[SegmentRef], None]) -> None:
+        for ref in refs:
+            self.asked.append(ref.id)
+            if self.refuses:
+                raise LibraryCrashes("try segment", directory / ref.id, "it crashed")
+            opened(ref)
 
 
 def _add(library: Path, id_: str, signer: Signer | None = MINE) -> None:
