@@ -55,6 +55,9 @@ _LAST_LEASE_S = 0.5
 _TRIAL_READY_AFTER_S = 5.0
 """A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
 
+_FIRST_TRIAL_WITHIN_S = 60.0
+"""A machine that comes up starts everything at once, and then nobody watches until the library is open."""
+
 log = structlog.get_logger()
 
 
@@ -73,8 +76,7 @@ class WatchService:
     ) -> None:
         """Raises UsageError, LibraryError, OutboxError, SignalsRejected; an unreachable Redis is no reason to stop."""
         self._config = config
-        self._trial = LibraryTrial(user=config.worker.decoder_user)
-        self._library = open_library(config, trial=self._trial)
+        self._trial = LibraryTrial(user=config.worker.decoder_user, first_within_s=_FIRST_TRIAL_WITHIN_S)
         self._metrics = Metrics()
         self._lags = Lags()
         self._departed = Departures()
@@ -85,6 +87,7 @@ class WatchService:
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
             parts.callback(self._trial.close)
+            self._library = open_library(config, trial=self._trial)
             self._transport = self._make_transport(stdout)
             if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)

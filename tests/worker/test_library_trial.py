@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,15 @@ def test_good_segments_pass_and_bad_ones_are_told(tmp_path: Path, refs: list[Seg
     with pytest.raises(LibraryDamaged):
         trial(tmp_path, refs)
     trial(tmp_path, [refs[0], refs[2]])
+
+
+def test_the_first_one_has_time_of_its_own(tmp_path: Path, refs: list[SegmentRef]) -> None:
+    """The child may have to be started on a machine that comes up; once it works, what does not answer hangs."""
+    trial = LibraryTrial(answer_within_s=0.0, first_within_s=60.0)
+    opened: list[SegmentRef] = []
+    with closing(trial), pytest.raises(LibraryCrashes, match="hung"):
+        trial(tmp_path, refs, opened=opened.append)
+    assert opened == refs[:1]
 
 
 @pytest.mark.promise(5, "a segment that crashes or hangs the child that tries it")
