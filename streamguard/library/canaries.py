@@ -138,7 +138,7 @@ def _found(index: PdqIndex, asked: Sequence[Questions]) -> Iterator[NDArray[np.b
         is_found[np.searchsorted(hits.starts, at_it, side="right") - 1] = True
         return is_found
 
-    found = np.concatenate([np.empty(0, np.bool_), *in_threads(find, range(0, len(rows), _AT_ONCE))])
+    found = np.concatenate([np.empty(0, np.bool_), *in_threads(find, range(0, len(rows), _AT_ONCE), rows=index.rows)])
     return iter(np.split(found, np.cumsum([len(one.rows) for one in asked])[:-1]))
 
 

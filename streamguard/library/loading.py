@@ -123,9 +123,9 @@ def _read(
     known: Sequence[Served],
     trial: Trial | None,
 ) -> None:
-    """Several at once: reading, comparing and counting leave Python's lock alone."""
+    """Several at once at a start; later one after another, for then others look something up meanwhile."""
     missing = [segment for segment in fresh if segment not in read]
-    with ThreadPoolExecutor(threads(), thread_name_prefix="library") as pool:
+    with ThreadPoolExecutor(1 if known else threads(), thread_name_prefix="library") as pool:
         reading: dict[LiveSegment, Future[Part]] = {}
 
         def begin(segment: LiveSegment) -> None:

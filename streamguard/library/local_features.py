@@ -106,7 +106,7 @@ def joined(parts: Sequence[tuple[LocalFeatures, int]]) -> LocalFeatures:
         frames[own] = part.frames
         frames["item"][own] += np.uint32(first_asset)
 
-    in_threads(put, range(len(parts)))
+    in_threads(put, range(len(parts)), rows=starts[-1])
     return LocalFeatures(codes, rows, frames)
 
 

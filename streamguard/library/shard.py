@@ -62,7 +62,7 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
         places[own] = parts[number].places
         places["item"][own] += np.uint32(firsts[number])
 
-    in_threads(put, range(len(parts)))
+    in_threads(put, range(len(parts)), rows=starts[-1])
     local = local_features.joined([(part.local, first) for part, first in zip(parts, firsts, strict=False)])
     return Arrays(firsts[-1], codes, places, local)
 

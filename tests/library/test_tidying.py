@@ -1,5 +1,8 @@
 """streamguard.library.tidying: shards put in order beside other work."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from streamguard.library import shard, tidying
 from streamguard.library.loading import load_snapshot
 from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
-from streamguard.library.tidying import Tidier, tidied
+from streamguard.library.tidying import MOST_SHARDS, Tidier, in_a_thread, newest_alike, tidied
 from streamguard.library.watch import SnapshotHolder
 from tests.library.made import RADIUS_BITS, alike, flipped, library_of, new_item, reference, seen
 from tests.waiting import eventually
@@ -209,3 +212,50 @@ def test_shards_answer_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     joined = tidied(followed, first=0)
     assert len(joined.served) == 1
     assert len(joined.search(looks, radius_bits=RADIUS_BITS)) == 192
+
+
+def test_what_is_new_is_indexed_again_a_few_times_only() -> None:
+    """Two million looks and features that come in little by little beside ten million are not all indexed anew at each
+    turn, and stand in a few shards all the same.
+    """
+    sizes, indexed, most = [10_000_000], 0, 0
+    for _ in range(1000):
+        if len(sizes) > 1 and sizes[-1] + 1860 <= 1 << 15:
+            sizes[-1] += 1860
+        else:
+            sizes.append(1860)
+        first = newest_alike(sizes) if len(sizes) > MOST_SHARDS else None
+        if first is not None:
+            sizes[first:] = [sum(sizes[first:])]
+            indexed += sizes[-1]
+        most = max(most, len(sizes))
+    assert sum(sizes) == 11_860_000
+    assert indexed < 8 * 1_860_000
+    assert most <= 7
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first"),
+    [
+        ([9], None),
+        ([9, 1], None),
+        ([1, 9, 1, 1], 2),
+        ([1, 4, 1, 1], 1),
+        ([1, 9, 3, 1], None),
+        ([100, 1, 1, 80], 1),
+        ([1, 1], None),
+    ],
+)
+def test_the_newest_that_are_of_a_size_are_put_together(sizes: list[int], first: int | None) -> None:
+    """The first and largest is left alone, whatever the others are; and one that is much larger than all behind it."""
+    assert newest_alike(sizes) == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread alone has a priority on Linux only")
+def test_it_stands_back_for_those_that_look_something_up() -> None:
+    """And nobody else does."""
+    told: list[int] = []
+    in_a_thread(lambda: told.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    eventually(lambda: told)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert told == [min(own + 5, 19)]
