@@ -58,6 +58,9 @@ _LAST_LEASE_S = 0.5
 _TRIAL_READY_AFTER_S = 5.0
 """A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
 
+_FIRST_TRIAL_WITHIN_S = 60.0
+"""A machine that comes up starts everything at once, and then nobody watches until the library is open."""
+
 log = structlog.get_logger()
 
 
@@ -79,8 +82,7 @@ class WatchService:
         self._config = config
         self._following = following or Following()
         self._kill_terms = KillTerms()
-        self._trial = LibraryTrial(user=config.worker.decoder_user)
-        self._library = open_library(config, trial=self._trial)
+        self._trial = LibraryTrial(user=config.worker.decoder_user, first_within_s=_FIRST_TRIAL_WITHIN_S)
         self._metrics = Metrics()
         self._lags = Lags()
         self._departed = Departures()
@@ -91,6 +93,7 @@ class WatchService:
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
             parts.callback(self._trial.close)
+            self._library = open_library(config, trial=self._trial)
             self._transport = self._make_transport(stdout)
             if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)

@@ -16,8 +16,8 @@ from pathlib import Path
 from streamguard.library.catalogue import Catalogue, ItemState
 from streamguard.library.falling import FallTerms, fall_due
 from streamguard.library.holdings import held
+from streamguard.library.loading import load_snapshot
 from streamguard.library.merging import FAN
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from tests.library.made import new_item, reference
 from tests.library.opinions_made import NOW_UNIX_S, mistake, tell

@@ -11,7 +11,7 @@ from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import LabelPolicy, Policy
 from streamguard.core.replay import replay
 from streamguard.core.rules import BUILT_IN_RULES, Rules
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import (
     AssetId,

@@ -14,7 +14,7 @@ from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.opinions import may_kill
 from streamguard.library.exchange.parts import plan, sync
 from streamguard.library.exchange.schema import PartState
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from tests.library.exchange.shared import SOURCE, found, hashes, take_up
 from tests.library.kill_points import _killed_at as killed_at
