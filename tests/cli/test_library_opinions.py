@@ -14,7 +14,7 @@ from streamguard.cli.library import library as library_command
 from streamguard.enforce.orders.permits import HoldTerms, Then
 from streamguard.errors import UsageError
 from streamguard.library.ed25519 import Signer
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from tests.cli.calling import ended, invoke, started
 from tests.enforce.made_orders import Kill, a_kill, an_order

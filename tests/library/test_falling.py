@@ -15,8 +15,8 @@ from streamguard.library.exchange.importing import Asked, import_files
 from streamguard.library.exchange.opinions import given
 from streamguard.library.exchange.parts import APART_S
 from streamguard.library.falling import BY, FallTerms, Fell, fall_due, fall_hashes, restore, resume, waiting
+from streamguard.library.loading import load_snapshot
 from streamguard.library.opinions import references
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 from tests.library.exchange.shared import SOURCE, found, hashes, quarantined, take_up, write

@@ -7,8 +7,8 @@ import pytest
 from streamguard.core.falls import Said
 from streamguard.library.catalogue import Catalogue
 from streamguard.library.falling import FallTerms, fall_due
+from streamguard.library.loading import load_snapshot
 from streamguard.library.segments import MANIFEST
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.library.worth import OWN, SourceWorth, source_of, source_worth
 from streamguard.types import Verdict

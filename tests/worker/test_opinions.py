@@ -18,8 +18,8 @@ from streamguard.errors import LibraryLocked, SignalsError, SignalsUnreachable, 
 from streamguard.library.durable import writer_lock
 from streamguard.library.ed25519 import Signer
 from streamguard.library.falling import FallTerms, Fell, Waiting
+from streamguard.library.loading import load_snapshot
 from streamguard.library.opinions import Taken, place_in, references
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.worker.opinion_metrics import OpinionMetrics
 from streamguard.worker.opinions import Keeping, Opinions, OpinionTaker, fall_terms, keeping_of
