@@ -21,6 +21,8 @@ TO_THE_OUTBOX_S = 1.0
 """And a bound of the histogram's."""
 
 TO_REDIS_S = 0.5
+"""Here of each signal; the p99 of many: tests/enforce/outbox/test_after_outage.py."""
+
 RETRY_CAP_S = 1.0
 SETTLED_S = 1.0
 """After the last wait between two tries: for a connection, and 1,000 signals."""
