@@ -1,4 +1,4 @@
-"""streamguard library on a disk that is full: what it was given is not there, what was there is, and it says the step."""
+"""streamguard library on a disk that is full: nothing is half there, and the next step is said."""
 
 from collections.abc import Iterator
 from pathlib import Path

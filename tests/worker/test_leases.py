@@ -159,6 +159,25 @@ def test_a_worker_that_has_nothing_waits_as_well(stage: Stage) -> None:
     assert not empty.streams()
 
 
+@pytest.mark.promise(2, "the memory of Redis full")
+def test_a_full_redis_is_one_that_is_away(stage: Stage) -> None:
+    """Everybody keeps what it has, and says why; with room again all have that, and nobody took what others had."""
+    first, second = stage.worker(), stage.worker()
+    stage.wanted.now = specs(10)
+    stage.turns(20)
+    stage.settle(stage.workers)
+    before = {one: one.streams() for one in stage.workers}
+    stage._server.run("CONFIG SET", "maxmemory", "1")
+    stage.turns(10)
+    assert {one: one.streams() for one in stage.workers} == before
+    assert "redis is full" in first.state.problem
+    assert "redis is full" in str(second.detail()["problem"])
+    stage._server.run("CONFIG SET", "maxmemory", "0")
+    stage.turns(6)
+    assert {one: one.streams() for one in stage.workers} == before
+    assert first.state.problem == ""
+
+
 def test_a_redis_that_says_no_needs_a_hand(stage: Stage) -> None:
     """A wrong password does not pass by itself: `/readyz` says it."""
     one = stage.worker()
