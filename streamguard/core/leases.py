@@ -142,8 +142,11 @@ def to_offer(
     """Which streams to hand over now, and to whom, so that workers come to have about as many each: one by one near
     the end, and before that an eighth of the difference. Empty: all is well.
 
-    Only `idle` ones move, for a move forgets what was seen: one that shows something suspect stays.
+    Only `idle` ones move, for a move forgets what was seen: one that shows something suspect stays. While a worker
+    drains none does: what it has is still to come, and would be moved twice.
     """
+    if any(member.is_draining for member in fleet.alive().values()):
+        return ()
     loads = fleet.loads()
     mine = loads.get(me, 0)
     room = takers(fleet, besides=me)

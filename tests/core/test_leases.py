@@ -159,6 +159,19 @@ def test_only_what_shows_nothing_suspect_moves() -> None:
     assert to_offer(now, me=WorkerId("me"), idle=set(), times_offered=lambda _stream: 0) == ()
 
 
+def test_nothing_is_evened_out_while_a_worker_drains() -> None:
+    """Until it is gone, or has not been heard of for a while: what it hands over would be handed on."""
+    leases = {"a": held("me"), "b": held("me"), "c": held("me")}
+
+    def offers(leaving: Member) -> int:
+        now = fleet(leases, {"leaving": leaving}, of=("me", "other"))
+        return len(to_offer(now, me=WorkerId("me"), idle=set(now.leases), times_offered=lambda _stream: 0))
+
+    assert offers(Member(LATER_MS, is_draining=True)) == 0
+    assert offers(Member(BEFORE_MS, is_draining=True)) == 1
+    assert offers(Member(LATER_MS)) == 1
+
+
 @given(
     count=st.integers(0, 300),
     time_s=st.floats(0, 60),

@@ -40,7 +40,7 @@ def drained(stage: Stage, leaving: Sharing, *, within_s: float) -> list[int]:
         watched = [one.streams() for one in stage.workers]
         assert frozenset().union(*watched) == stage.wanted.now
         for each in both_s:
-            both_s[each] += sum(each in share for share in watched) >= 2  # the others even out meanwhile
+            both_s[each] += sum(each in share for share in watched) == 2
         moved.append(leaving.state.changes.get(Change.HANDED_OVER, 0))
         assert len(moved) <= within_s + 1
     assert leaving.state.held == 0
