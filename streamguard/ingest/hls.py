@@ -129,6 +129,7 @@ def _by_i_frames(
     else:
         now = playlist.changed()
     sight.viewer.damaged("playlist of keyframes")
+    sight.viewer.goes_back()
     return now or first
 
 

@@ -182,6 +182,28 @@ class TestKeyframesAlone:
         assert Damaged("playlist of keyframes") in news
         assert not [word for word in news if isinstance(word, Blind)]
 
+    def test_nothing_is_looked_at_twice(self, ladder: Ladder, web: Web) -> None:
+        """Of the segments that are watched instead the newest one was seen already, and does not count again."""
+        news: list[News] = []
+        stream = watch(ladder.url, news)
+        seen = [next(stream)]
+        ladder.grow()
+        seen.append(next(stream))
+        web.pages["/keyframes.m3u8"] = b"oops"
+        page = web.pages["/media.m3u8"]
+        assert callable(page)
+        before = len(ladder.media.answered)
+
+        def growing(answer: Answer) -> None:
+            if len(ladder.media.answered) == before + 2:
+                ladder.media.grow()
+            page(answer)
+
+        web.pages["/media.m3u8"] = growing
+        seen.append(next(stream))
+        assert len(set(pictures(seen))) == 3
+        assert ways(news) == [Way.I_FRAMES, Way.I_FRAMES, Way.HEAD, Way.HEAD]
+
     def test_all_stale(self, ladder: Ladder) -> None:
         """A stream that stands still has stalled, also by its segments."""
         stream = watch(ladder.url)
