@@ -137,7 +137,7 @@ class FeatureSearch:
 
     @property
     def nbytes(self) -> int:
-        return self.rows.nbytes + self.frames.nbytes + self._nearest.rows * CODE_BYTES
+        return self.rows.nbytes + self.frames.nbytes + self.starts.nbytes + self._nearest.nbytes
 
     def nearest(
         self, codes: Codes, *, live: NDArray[np.bool_] | None = None

@@ -144,9 +144,16 @@ class AttentionKeeper:
 
 
 def coverage(statuses: Iterable[StreamStatus], *, within_s: float) -> float:
-    """The share of the connected streams that were looked at within so many seconds; NaN where none is connected."""
-    looks = [status.since_last_keyframe_s for status in statuses if status.state in _CONNECTED]
-    return sum(since_s is not None and since_s <= within_s for since_s in looks) / len(looks) if looks else math.nan
+    """The share of the connected streams that are watched, and were looked at within so many seconds; NaN where none is
+    connected.
+    """
+    connected = [status for status in statuses if status.state in _CONNECTED]
+    return sum(_is_covered(status, within_s) for status in connected) / len(connected) if connected else math.nan
+
+
+def _is_covered(status: StreamStatus, within_s: float) -> bool:
+    since_s = status.since_last_keyframe_s
+    return status.state is StreamState.WATCHING and since_s is not None and since_s <= within_s
 
 
 def longest_since_look_s(statuses: Iterable[StreamStatus]) -> float:

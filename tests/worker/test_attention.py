@@ -240,7 +240,7 @@ def test_coverage_counts_what_is_connected() -> None:
     statuses = [
         _status(StreamState.WATCHING, 6.0),
         _status(StreamState.WATCHING, 25.0),
-        _status(StreamState.BLIND, 40.0),
+        _status(StreamState.BLIND, 4.0),
         _status(StreamState.STALLED, None),
         _status(StreamState.CONNECTING, None),
         _status(StreamState.ENDED, 500.0),
