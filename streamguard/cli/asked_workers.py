@@ -1,0 +1,115 @@
+"""Asking running workers over HTTP: what a stream has shown, and which incidents they follow.
+
+Whoever answers need not be a worker: each has seconds and megabytes, and what it says is checked.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import quote
+
+from streamguard.cli.running_worker import to_ask
+from streamguard.config import Config
+from streamguard.errors import ServerError, UsageError, one_line
+from streamguard.servers.http_api import ApiLimits, ApiUrl, Call, HttpApi, Reply, read_api_url
+from streamguard.worker.health import authority
+from streamguard.worker.shown import MOST_ANSWER_BYTES, Told, from_bytes
+
+MOST_WORKERS = 100
+
+_WITHIN_S = 10.0
+_AT_ONCE = 16
+_MOST_WORDS = 200
+_SMALL_BYTES = 1 << 20
+_HAS_IT, _HAS_NOT = frozenset({HTTPStatus.OK}), frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class WhatWasShown:
+    """Of a stream, by the worker that knows the most of it; and why the others said nothing of it."""
+
+    worker: str
+    told: Told
+    others: tuple[str, ...]
+
+
+def workers_of(named: Sequence[str], config: Config) -> tuple[ApiUrl, ...]:
+    """Where they are: those that are named, else that of the configuration. Raises UsageError."""
+    if len(named) > MOST_WORKERS:
+        raise UsageError("ask workers", "", f"{len(named)} are more than {MOST_WORKERS}", hint="ask some of them")
+    if not named and not config.http.port:
+        hint = "name it: --worker http://HOST:PORT"
+        raise UsageError("ask worker", "", "http.port is 0, so that it serves nothing", hint=hint)
+    urls = tuple(named) or (f"http://{authority(to_ask(config.http.host), config.http.port)}",)
+    return tuple(read_api_url(url, of="the worker") for url in urls)
+
+
+def ask_what_was_shown(urls: Sequence[ApiUrl], stream: str, *, server: str | None, last_s: float) -> WhatWasShown:
+    """Raises UsageError where no worker knows of it, with what each of them said."""
+    path = f"/api/streams/{quote(stream, safe='')}/shown?last_s={last_s:g}"
+    if server is not None:
+        path += f"&server={quote(server, safe='')}"
+    answers = _ask_all(urls, lambda url: _shown(url, path))
+    told = [(str(url), answer) for url, answer in zip(urls, answers, strict=True) if isinstance(answer, Told)]
+    others = tuple(f"{url}: {answer}" for url, answer in zip(urls, answers, strict=True) if isinstance(answer, str))
+    if not told:
+        hint = "`/api/streams` of a worker has the names of its streams; ask others with --worker http://HOST:PORT"
+        raise UsageError("add stream", stream, "; ".join(others), hint=hint)
+    worker, most = max(told, key=lambda one: len(one[1].keyframes))
+    return WhatWasShown(worker, most, others)
+
+
+def ask_for_incidents(urls: Sequence[ApiUrl]) -> tuple[tuple[str, frozenset[str] | str], ...]:
+    """(URL, the names of the incidents that this worker follows, or why it does not say) of each."""
+    return tuple(zip(map(str, urls), _ask_all(urls, _incidents), strict=True))
+
+
+def _ask_all(urls: Sequence[ApiUrl], ask: Callable[[ApiUrl], _Answer]) -> list[_Answer]:
+    """Side by side: in a crisis nobody waits for one that is down."""
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(urls))) as pool:
+        return list(pool.map(ask, urls))
+
+
+def _shown(url: ApiUrl, path: str) -> Told | str:
+    """In words why there is nothing, where there is none."""
+    try:
+        reply = _reply(url, path, accepted=_HAS_IT | _HAS_NOT, most_bytes=MOST_ANSWER_BYTES)
+        return from_bytes(reply.body) if reply.status == HTTPStatus.OK else _words(reply)
+    except ServerError as error:
+        return error.problem
+    except ValueError as error:
+        return f"what it answers is not what a worker says: {error}"
+
+
+def _incidents(url: ApiUrl) -> frozenset[str] | str:
+    try:
+        reply = _reply(url, "/api/incidents", accepted=_HAS_IT, most_bytes=_SMALL_BYTES)
+        match json.loads(reply.body):
+            case {"incidents": list(incidents)} if all(isinstance(one, dict) for one in incidents):
+                return frozenset(str(one.get("name")) for one in incidents)
+    except ServerError as error:
+        return error.problem
+    except (ValueError, RecursionError):
+        pass
+    return "what it answers is not what a worker says"
+
+
+def _reply(url: ApiUrl, path: str, *, accepted: frozenset[HTTPStatus], most_bytes: int) -> Reply:
+    api = HttpApi(url, name=str(url), limits=ApiLimits(_WITHIN_S, most_bytes))
+    return api.ask(Call("ask worker", path, accepted=frozenset(map(int, accepted))))
+
+
+def _words(reply: Reply) -> str:
+    """What it gives as its reason."""
+    try:
+        match json.loads(reply.body[:_SMALL_BYTES]):
+            case {"error": str(words)}:
+                return one_line(words)[:_MOST_WORDS]
+    except (ValueError, RecursionError):
+        pass
+    return f"HTTP {reply.status}"
