@@ -36,6 +36,9 @@ from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
 _LEAST_KEYFRAMES = 2
 """One alone earns nothing."""
 
+_LATE_S = 15.0
+"""A keyframe is due by then, be the stream as quiet as it may."""
+
 _OPERATION = "incident add"
 
 
@@ -149,6 +152,13 @@ def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: flo
     found = ask_what_was_shown(urls, stream, server=server, last_s=last_s)
     for problem in found.others:
         click.echo(printable(f"warning: {problem}"), err=True)
+    if found.told.ago_s > _LATE_S:
+        words = (
+            f"warning: what {found.worker} knows of it ends {found.told.ago_s:.0f} s ago: is it over? Where workers "
+        )
+        click.echo(
+            printable(f"{words}share streams another one may have it by now; name all of them with --worker"), err=True
+        )
     pieces = [piece for piece in sessions(found.told.keyframes) if len(piece) >= _LEAST_KEYFRAMES]
     if not pieces:
         problem = "it has shown one keyframe, and that is too little to know footage by"
@@ -162,7 +172,7 @@ def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: flo
             id_ = ids.give(_as_file(adding.incident.name, stream))
             sha256 = hashlib.sha256(packed).hexdigest()
             new = NewItem(id_, adding.incident.label, source, len(packed), sha256)
-            outcome = _added(library, Job(Path(stream), new.label, id_), new, piece=piece)
+            outcome = _added(library, Job(Path(stream), new.label), new, piece=piece)
             _note(outcome, adding)
             adding.said.outcome(outcome)
 

@@ -50,10 +50,10 @@ def items(library: Path) -> dict[str, ItemRecord]:
         return {item.id: item for item in opened.items() if item.id not in ("a", "b")}
 
 
-def shown(*sessions: Sequence[Fingerprints]) -> bytes:
-    """As a worker tells it."""
+def shown(*sessions: Sequence[Fingerprints], ago_s: float = 3.0) -> bytes:
+    """As a worker tells it, so long after the last keyframe."""
     kept = [Shown(number, 0.0, pack(one)) for number, session in enumerate(sessions) for one in session]
-    return b"".join(to_parts(kept, now_s=3.0))
+    return b"".join(to_parts(kept, now_s=ago_s))
 
 
 def test_an_incident_from_its_opening_to_its_end(run: Run, library: Path) -> None:
@@ -146,9 +146,21 @@ def test_what_a_stream_has_shown_is_added(run: Run, library: Path, web: Web) -> 
     (attack,) = lines(run("incident", "status", "--library", library, "--json"))
     assert (attack["items"], attack["live_items"]) == (["attack-live-cam", "attack-live-cam-2"], 2)
     again = lines(run("incident", "add", "attack", "--library", library, "--json", *asked))
-    assert [line["status"] for line in again] == ["duplicate", "duplicate"]
+    assert [(line["status"], line["not_applied"]) for line in again] == [("duplicate", []), ("duplicate", [])]
     (change,) = lines(run("library", "history", "--library", library, "--json", "--last", "1"))
     assert change["source"].startswith("stream live/cam of ")
+
+
+def test_what_ended_a_while_ago_is_told(run: Run, library: Path, web: Web) -> None:
+    """It may be over, or another worker has it by now and knows more."""
+    web.pages[SHOWN] = shown(live_keyframes(Scene(7), seconds=8), ago_s=40.0)
+    run("incident", "open", "attack", "--library", library)
+    asked = ("--library", library, "--stream", "live/cam", "--worker", web.url(""))
+    done = run("incident", "add", "attack", *asked)
+    assert done.status == 0
+    assert f"what {web.url('')} knows of it ends 40 s ago: is it over?" in done.err
+    web.pages[SHOWN] = shown(live_keyframes(Scene(8), seconds=8))
+    assert "warning" not in run("incident", "add", "attack", *asked).err
 
 
 def test_too_little_to_know_footage_by_is_not_added(run: Run, library: Path, web: Web) -> None:
