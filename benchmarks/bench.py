@@ -76,7 +76,7 @@ def setup(*, quick: bool, minutes: float, seconds: float | None, cases: Sequence
         cases=tuple(cases) or usual,
         soak_cases=tuple(cases) or tuple(map(case, SOAK_CASES)),
         plan=plan,
-        soak_plan=replace(plan, seconds=minutes * 60, sample_every_s=5.0, rounds=1),
+        soak_plan=replace(plan, seconds=minutes * 60, sample_every_s=5.0),
         rounds=Rounds(1, 300.0, 24.0) if quick else Rounds(),
         peer_streams=2 if quick else 4,
         sizes=QUICK_SIZES if quick else growth.SIZES,

@@ -91,15 +91,15 @@ def _lookups(part: Part, figure: Figure) -> None:
 
 
 def _soak(part: Part, figure: Figure) -> None:
-    pss, busy = figure.subplots(1, 2)
+    memory_of, busy = figure.subplots(1, 2)
     for line, colour in zip(part.lines, COLOURS, strict=False):
         name = f"{line.streams} x {line.size}"
-        points = [(at_s / S_AN_HOUR, pss_mib) for at_s, _, pss_mib in line.samples]
-        for axes, some, through in ((pss, points, memory(line)), (busy, cpu_percents(line), cpu(line))):
+        points = [(at_s / S_AN_HOUR, own_mib) for at_s, _, own_mib in line.samples]
+        for axes, some, through in ((memory_of, points, memory(line)), (busy, cpu_percents(line), cpu(line))):
             hours = [hour for hour, _ in some]
             axes.plot(hours, [value for _, value in some], ".", color=colour, label=name)
             axes.plot(hours, [through.at(hour) for hour in hours], "-", color=colour, lw=1)
-    _named(pss, "hours", "PSS of all, MiB")
+    _named(memory_of, "hours", "memory of their own, MiB")
     _named(busy, "hours", "CPU of all, % of a core")
 
 

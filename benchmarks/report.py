@@ -88,7 +88,7 @@ def growing(lines: Sequence[Line], size: str) -> list[Line]:
 def memory(line: Line, *, second_half: bool = False) -> Fit:
     """MiB of all processes over hours; in the second half of a long run nothing grows that only fills up."""
     samples = line.samples[len(line.samples) // 2 if second_half else 0 :]
-    return fit((at_s / S_AN_HOUR, pss_mib) for at_s, _, pss_mib in samples)
+    return fit((at_s / S_AN_HOUR, own_mib) for at_s, _, own_mib in samples)
 
 
 def cpu(line: Line) -> Fit:
@@ -194,12 +194,12 @@ def _lookups(part: Part) -> list[str]:
 def _soak(part: Part) -> list[str]:
     blocks = ["### Half an hour and more", table(HEAD, map(row, part.lines))]
     for line in part.lines:
-        pss, half, busy = memory(line), memory(line, second_half=True), cpu(line)
+        own, half, busy = memory(line), memory(line, second_half=True), cpu(line)
         minutes = line.samples[-1][0] / 60
         blocks.append(
-            f"{Case(line.size, line.streams)} for {minutes:.0f} minutes, {len(line.samples)} samples: memory of all "
-            f"processes {pss.intercept:.0f} MiB at the start, {pss.slope:+z.1f} MiB an hour (within "
-            f"{pss.worst_residual:.0f} MiB of the line), {half.slope:+z.1f} MiB an hour in the second half; CPU "
+            f"{Case(line.size, line.streams)} for {minutes:.0f} minutes, {len(line.samples)} samples: memory of "
+            f"their own of all processes {own.intercept:.0f} MiB at the start, {own.slope:+z.1f} MiB an hour (within "
+            f"{own.worst_residual:.0f} MiB of the line), {half.slope:+z.1f} MiB an hour in the second half; CPU "
             f"{busy.intercept:.1f} % of a core, {busy.slope:+z.1f} % an hour; {line.reconnects} reconnects, "
             f"{line.restarts} restarts."
         )

@@ -121,7 +121,9 @@ class Line:
     restarts: int
     machine_busy_percent: float
     samples: list[tuple[float, float, float]] = field(default_factory=list)
-    """(seconds, CPU seconds so far, PSS MiB) of all its processes."""
+    """(seconds, CPU seconds so far, MiB of their own) of all its processes. Files that are mapped are left out here:
+    their part of PSS goes up and down with whoever else runs Python.
+    """
 
 
 def measure(folder: Path, what: Case, plan: Plan, *, say: Say, films: Footage, known: Path) -> Line:
@@ -196,7 +198,11 @@ def _line(what: Case, parts: _Parts, *, bit_rate_bps: int) -> Line:
         restarts=steady.restarts,
         machine_busy_percent=round(steady.busy_percent, 1),
         samples=[
-            (round(one.at_s - first.at_s, 1), round(one.parent_cpu_s + one.children_cpu_s, 2), round(one.pss_mib, 1))
+            (
+                round(one.at_s - first.at_s, 1),
+                round(one.parent_cpu_s + one.children_cpu_s, 2),
+                round(one.anonymous_mib, 1),
+            )
             for one in steady.samples
         ],
     )

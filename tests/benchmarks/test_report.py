@@ -83,7 +83,7 @@ def test_the_text_has_every_part_and_says_what_to_doubt(results: Results) -> Non
     assert "- 60 x 1080p: no room." in text
     assert "| vpdq, one hash a second | file | 18.00 % |  | 12.00 |" in text
     assert "PDQ: 0.00 ms + 1.000 ms a million" in text
-    assert "memory of all processes 1000 MiB at the start, +2.0 MiB an hour" in text
+    assert "memory of their own of all processes 1000 MiB at the start, +2.0 MiB an hour" in text
     assert "+2.0 MiB an hour in the second half" in text
     assert text.count("commit `0123456789ab`: 4 cores of Made Up 1") == 3  # of parts measured in one run, once
     assert text.count("was busy with something else") == 1

@@ -8,6 +8,7 @@ and after. Exit status 1 where it crashed, missed a look, or holds more than bef
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -84,7 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="streamguard-fuzz-") as folder, ExitStack() as held:
         command = _prepared(Path(folder), held, asked)
         seen = Seen()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # As the command does: FAISS' threads wait for each other, for seconds where they must share cores.
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         with process, ExitStack() as ending:
             ending.callback(process.kill)
             _listen(process, seen, asked)
