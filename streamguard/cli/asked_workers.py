@@ -4,19 +4,23 @@ Whoever answers need not be a worker: each has seconds and megabytes, and what i
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from streamguard.cli.running_worker import to_ask
 from streamguard.config import Config
 from streamguard.errors import ServerError, UsageError, one_line
+from streamguard.library.segments import ID_PATTERN
 from streamguard.servers.http_api import ApiLimits, ApiUrl, Call, HttpApi, Reply, read_api_url
 from streamguard.worker.health import authority
-from streamguard.worker.shown import MOST_ANSWER_BYTES, Told, from_bytes
+from streamguard.worker.incidents import MOST_TOLD
+from streamguard.worker.shown import MOST_ANSWER_BYTES, MOST_KEYFRAMES, MOST_VERDICTS, Told, from_bytes
 
 MOST_WORKERS = 100
 
@@ -24,6 +28,7 @@ _WITHIN_S = 10.0
 _AT_ONCE = 16
 _MOST_WORDS = 200
 _SMALL_BYTES = 1 << 20
+_SHOWN_BYTES = 8 << 20
 _HAS_IT, _HAS_NOT = frozenset({HTTPStatus.OK}), frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 
 _Answer = TypeVar("_Answer")
@@ -69,6 +74,30 @@ def ask_for_incidents(urls: Sequence[ApiUrl]) -> tuple[tuple[str, frozenset[str]
     return tuple(zip(map(str, urls), _ask_all(urls, _incidents), strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A stream that was decided on for `reference`, and how much of what it has shown is known to nobody."""
+
+    worker: str
+    stream: str
+    server: str | None
+    reference: str
+    verdict: str
+    ago_s: float
+    keyframes: int
+    unknown: int
+
+
+def ask_for_variants(
+    urls: Sequence[ApiUrl], references: Collection[str]
+) -> tuple[tuple[Variant, ...], tuple[str, ...]]:
+    """(those of these references, the last one of each stream; why workers said nothing)."""
+    answers = _ask_all(urls, lambda url: _variants(url, references))
+    found = [variant for answer in answers if not isinstance(answer, str) for variant in answer]
+    others = tuple(f"{url}: {answer}" for url, answer in zip(urls, answers, strict=True) if isinstance(answer, str))
+    return tuple(sorted(found, key=lambda one: (-one.unknown, one.ago_s))), others
+
+
 def _ask_all(urls: Sequence[ApiUrl], ask: Callable[[ApiUrl], _Answer]) -> list[_Answer]:
     """Side by side: in a crisis nobody waits for one that is down."""
     with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(urls))) as pool:
@@ -84,6 +113,48 @@ def _shown(url: ApiUrl, path: str) -> Told | str:
         return error.problem
     except ValueError as error:
         return f"what it answers is not what a worker says: {error}"
+
+
+class _Verdict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    reference: Annotated[str, Field(pattern=ID_PATTERN)]
+    verdict: Literal["review", "limit", "kill"]
+    ago_s: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class _Stream(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    stream: Annotated[str, Field(max_length=2000)]
+    server: Annotated[str, Field(max_length=200)] | None
+    keyframes: Annotated[int, Field(ge=0, le=MOST_KEYFRAMES)]
+    unknown: Annotated[int, Field(ge=0, le=MOST_KEYFRAMES)]
+    verdicts: Annotated[tuple[_Verdict, ...], FailFast(), Field(max_length=MOST_VERDICTS)]
+
+
+class _Streams(BaseModel):
+    streams: Annotated[tuple[_Stream, ...], FailFast(), Field(max_length=MOST_TOLD)]
+
+
+def _variants(url: ApiUrl, references: Collection[str]) -> tuple[Variant, ...] | str:
+    try:
+        reply = _reply(url, "/api/shown", accepted=_HAS_IT, most_bytes=_SHOWN_BYTES)
+        found = _Streams.model_validate_json(reply.body).streams
+    except ServerError as error:
+        return error.problem
+    except ValidationError:
+        return "what it answers is not what a worker says"
+    variants = []
+    for one in found:
+        ours = [verdict for verdict in one.verdicts if verdict.reference in references]
+        if ours:
+            last = min(ours, key=lambda verdict: verdict.ago_s)
+            counts = one.keyframes, one.unknown
+            variants.append(
+                Variant(str(url), one.stream, one.server, last.reference, last.verdict, last.ago_s, *counts)
+            )
+    return tuple(variants)
 
 
 def _incidents(url: ApiUrl) -> frozenset[str] | str:

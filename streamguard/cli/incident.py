@@ -11,6 +11,7 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_add import add
 from streamguard.cli.incident_bundle import export, import_
 from streamguard.cli.incident_options import in_words, incident_json, place_of, place_options, worker_option
+from streamguard.cli.incident_variants import variants
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import printable
 from streamguard.cli.library_signing import sign_option
@@ -37,7 +38,7 @@ def incident() -> None:
     """
 
 
-for command in (add, export, import_):
+for command in (add, variants, export, import_):
     incident.add_command(command)
 
 

@@ -21,6 +21,9 @@ from streamguard.worker.watcher import Watcher
 _MIB = 1 << 20
 _LONGEST_S = 86_400.0
 _MOST_QUERY = 1000
+MOST_TOLD = 1000
+"""Streams that were decided on, of which is told what they have shown."""
+
 _BEFORE, _AFTER = "/api/streams/", "/shown"
 
 log = structlog.get_logger()
@@ -97,7 +100,7 @@ class IncidentMode:
 
     @property
     def pages(self) -> Pages:
-        return Pages(("/api/incidents", f"{_BEFORE}NAME{_AFTER}"), self._page)
+        return Pages(("/api/incidents", "/api/shown", f"{_BEFORE}NAME{_AFTER}"), self._page)
 
     def refresh(self) -> None:
         """Look at the file; from the thread that follows the library."""
@@ -117,10 +120,31 @@ class IncidentMode:
     def _page(self, path: str, query: str) -> Page | None:
         if path == "/api/incidents":
             return _json(HTTPStatus.OK, {"incidents": [_as_json(one) for one in self._incidents.open]})
+        if path == "/api/shown":
+            return self._decided_page()
         name = path.removeprefix(_BEFORE).removesuffix(_AFTER)
         if not name or path != f"{_BEFORE}{name}{_AFTER}":
             return None
         return self._shown_page(name, dict(parse_qsl(query[:_MOST_QUERY])))
+
+    def _decided_page(self) -> Page:
+        """Of those that were decided on last, if they are many."""
+        found, now_s = self._shown.decided_on()
+        latest = sorted(found, key=lambda one: max(at_s for _, at_s in one.verdicts.values()), reverse=True)
+        streams = [
+            {
+                "stream": one.stream,
+                "server": one.server,
+                "keyframes": one.keyframes,
+                "unknown": one.unknown,
+                "verdicts": [
+                    {"reference": asset, "verdict": verdict.value, "ago_s": round(now_s - at_s, 1)}
+                    for asset, (verdict, at_s) in one.verdicts.items()
+                ],
+            }
+            for one in latest[:MOST_TOLD]
+        ]
+        return _json(HTTPStatus.OK, {"streams": streams})
 
     def _shown_page(self, stream: str, asked: dict[str, str]) -> Page:
         last_s = _seconds(asked.get("last_s", str(_LONGEST_S)))

@@ -9,16 +9,20 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from streamguard.types import Fingerprints, SessionId
+from streamguard.types import AssetId, Fingerprints, SessionId, Verdict
+from streamguard.worker.matcher import Matched
 from streamguard.worker.messages import MAX_MESSAGE_BYTES, pack, unpack
-from streamguard.worker.streams import Stream, StreamStatus
-from streamguard.worker.watcher import Watcher
+from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
+from streamguard.worker.watcher import Found, Watcher
 
 MOST_KEYFRAMES = 480
-"""Of one stream. Where every picture is a keyframe some are left out, so that these reach back as far as all others."""
+"""Of one stream. Where every picture is a keyframe some are left out, so that these reach as far as all others."""
+
+MOST_VERDICTS = 16
+"""Of one stream: the last ones, each for another reference."""
 
 MOST_BYTES = 8 << 20
 """Of one stream: four hundred keyframes with all that they may have."""
@@ -37,11 +41,28 @@ Name = tuple[str | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One keyframe as it is kept. `session` counts the stream's connections; `seen_s` is of the worker's clock."""
+    """One keyframe as it is kept. `session` counts the stream's connections; `seen_s` is of the worker's clock.
+
+    `known`: something in it is like footage of the library.
+    """
 
     session: int
     seen_s: float
     packed: bytes = field(repr=False)
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedOn:
+    """A stream that was decided on and is remembered: when (by the worker's clock) and how, for each reference; and of
+    its keyframes how many there are, and how many of these show nothing that is known: more of the footage, maybe.
+    """
+
+    server: str | None
+    stream: str
+    verdicts: Mapping[AssetId, tuple[Verdict, float]]
+    keyframes: int
+    unknown: int
 
 
 @dataclass(slots=True)
@@ -53,6 +74,7 @@ class _Kept:
     session: int = -1
     session_id: SessionId | None = None
     pts_us: int = 0
+    verdicts: dict[AssetId, tuple[Verdict, float]] = field(default_factory=dict)
 
     def forget_first(self) -> int:
         """How many bytes that frees."""
@@ -74,10 +96,13 @@ class ShownLately:
         self._kept: dict[Name, _Kept] = {}
         self._size_bytes = 0
         self._reaches_s = remember_s
+        self._is_known = False
 
     @property
     def watcher(self) -> Watcher:
-        return Watcher(seen=self._seen, tick=self._tick) if self.remember_s else Watcher()
+        if not self.remember_s:
+            return Watcher()
+        return Watcher(found=self._found, keyframe=self._matched, seen=self._seen, tick=self._tick)
 
     @property
     def size_bytes(self) -> int:
@@ -102,9 +127,33 @@ class ShownLately:
             keyframes = () if kept is None else tuple(kept.keyframes)
         return tuple(one for one in keyframes if now_s - one.seen_s <= last_s), now_s
 
+    def decided_on(self) -> tuple[tuple[DecidedOn, ...], float]:
+        """Those streams, and what the clock says now."""
+        with self._lock:
+            found = tuple(
+                DecidedOn(server, stream, dict(kept.verdicts), len(kept.keyframes), _unknown(kept.keyframes))
+                for (server, stream), kept in self._kept.items()
+                if kept.verdicts
+            )
+        return found, self._clock()
+
+    def _found(self, found: Found) -> None:
+        with self._lock:
+            kept = self._kept.get(_name_of(found.spec))
+            if kept is None:
+                return
+            asset = found.decision.asset
+            kept.verdicts.pop(asset, None)
+            if len(kept.verdicts) == MOST_VERDICTS:
+                del kept.verdicts[next(iter(kept.verdicts))]
+            kept.verdicts[asset] = found.decision.verdict, self._clock()
+
+    def _matched(self, _stream: Stream, matched: Matched) -> None:
+        """Of the keyframe that `_seen` gets next."""
+        self._is_known = bool(matched.observation.evidence)
+
     def _seen(self, stream: Stream, keyframe: Fingerprints) -> None:
-        origin = stream.spec.origin
-        name = (None if origin is None else origin.server, stream.spec.stream)
+        name = _name_of(stream.spec)
         kept = self._kept.get(name) or _Kept()
         is_new = kept.session_id != stream.session_id
         if not is_new and keyframe.at.pts_us - kept.pts_us < self._apart_us:
@@ -116,7 +165,7 @@ class ShownLately:
             kept.pts_us = keyframe.at.pts_us
             if len(kept.keyframes) == MOST_KEYFRAMES:
                 self._size_bytes -= kept.forget_first()
-            kept.keyframes.append(Shown(kept.session, self._clock(), packed))
+            kept.keyframes.append(Shown(kept.session, self._clock(), packed, self._is_known))
             kept.size_bytes += len(packed)
             self._size_bytes += len(packed)
             while kept.size_bytes > MOST_BYTES:
@@ -142,6 +191,14 @@ class ShownLately:
                 self._size_bytes -= kept.forget_first()
             if not kept.keyframes:
                 del self._kept[name]
+
+
+def _name_of(spec: StreamSpec) -> Name:
+    return None if spec.origin is None else spec.origin.server, spec.stream
+
+
+def _unknown(keyframes: Iterable[Shown]) -> int:
+    return sum(not one.known for one in keyframes)
 
 
 def to_parts(keyframes: Iterable[Shown], *, now_s: float) -> list[bytes]:

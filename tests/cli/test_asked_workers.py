@@ -1,11 +1,18 @@
 """streamguard.cli.asked_workers: workers are asked within bounds, and whoever else answers is not believed."""
 
+import json
 import struct
 
 import pytest
 
 from streamguard.cli import asked_workers
-from streamguard.cli.asked_workers import ask_for_incidents, ask_what_was_shown, workers_of
+from streamguard.cli.asked_workers import (
+    Variant,
+    ask_for_incidents,
+    ask_for_variants,
+    ask_what_was_shown,
+    workers_of,
+)
 from streamguard.config import load_config
 from streamguard.errors import ConfigError, UsageError
 from streamguard.servers.http_api import ApiUrl
@@ -105,3 +112,48 @@ def test_who_follows_which_incident(web: Web) -> None:
         (str(urls[2]), "what it answers is not what a worker says"),
         (str(urls[3]), "connection refused"),
     )
+
+
+def _decided(**fields: object) -> bytes:
+    """Of a worker that has decided on one stream."""
+    verdict = {"reference": "clip", "verdict": "kill", "ago_s": 3.0}
+    stream = {"stream": "live/b", "server": None, "keyframes": 9, "unknown": 4, "verdicts": [verdict]}
+    return json.dumps({"streams": [stream | fields]}).encode()
+
+
+def test_what_may_be_variants(web: Web) -> None:
+    """Streams that were decided on for these references, the one with the most unknown first; and who said nothing."""
+    verdicts = [{"reference": name, "verdict": "review", "ago_s": ago_s} for name, ago_s in (("clip", 9.0), ("x", 1.0))]
+    web.pages["/one/api/shown"] = _decided()
+    web.pages["/two/api/shown"] = _decided(stream="live/c", server="edge-1", unknown=9, verdicts=verdicts)
+    web.pages["/not-ours/api/shown"] = _decided(verdicts=verdicts[1:])
+    urls = [at(web, "/one"), at(web, "/two"), at(web, "/not-ours"), nobody()]
+    found, others = ask_for_variants(urls, {"clip"})
+    assert found == (
+        Variant(str(urls[1]), "live/c", "edge-1", "clip", "review", 9.0, 9, 9),
+        Variant(str(urls[0]), "live/b", None, "clip", "kill", 3.0, 9, 4),
+    )
+    assert others == (f"{urls[3]}: connection refused",)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"{",
+        b"[" * 100_000,
+        b'{"streams": {}}',
+        _decided(unknown=-1),
+        _decided(keyframes=1 << 40),
+        _decided(stream="x" * 3000),
+        _decided(stream=7),
+        _decided(verdicts=[{"reference": "../x", "verdict": "kill", "ago_s": 1.0}]),
+        _decided(verdicts=[{"reference": "x", "verdict": "kill", "ago_s": 1e300}]),
+        _decided(verdicts=[{"reference": "x", "verdict": "clear", "ago_s": 1.0}]),
+        _decided(verdicts=[{"reference": "x", "verdict": "kill", "ago_s": 1.0}] * 17),
+    ],
+)
+def test_what_cannot_be_is_no_variant(web: Web, answer: bytes) -> None:
+    """Whoever answers so is no worker."""
+    web.pages["/api/shown"] = answer
+    url = at(web)
+    assert ask_for_variants([url], {"x"}) == ((), (f"{url}: what it answers is not what a worker says",))

@@ -86,6 +86,11 @@ def test_what_one_stream_has_shown_is_killed_in_another(
     assert json.loads(worker.get("/api/incidents")[1])["incidents"][0]["name"] == "attack"
     assert worker.metric("streamguard_incidents_open") == 1
     assert incident("status", *library, "--worker", url).stdout.endswith(f"{url}: follows\n")
+    (variant,) = map(
+        json.loads, incident("variants", "attack", *library, "--worker", url, "--json").stdout.splitlines()
+    )
+    assert (variant["stream"], variant["verdict"], variant["reference"]) == ("live/b", "kill", item["id"])
+    assert variant["command"].startswith("streamguard incident add attack ")
     incident("close", "attack", *library)
     eventually(lambda: worker.log("incident_closed"), what="its end in the log")
     assert worker.drain() == 0

@@ -14,15 +14,18 @@ from prometheus_client import CollectorRegistry
 from streamguard.config import load_config
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import INCIDENTS, Book
+from streamguard.types import SessionId
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.incident_metrics import IncidentMetrics
 from streamguard.worker.incidents import IncidentMode, OpenIncidents
 from streamguard.worker.shown import from_bytes
+from streamguard.worker.watcher import Found
+from tests.kill_signals import a_decision
 from tests.library.key_files import trust_in
 from tests.library.made import library_of
 from tests.local_servers import free_ports
 from tests.worker.conftest import Logs
-from tests.worker.fake_decoders import FakeClock, keyframe
+from tests.worker.fake_decoders import GROUNDS, FakeClock, keyframe
 from tests.worker.test_health import ask
 from tests.worker.test_shown import a_stream
 
@@ -197,6 +200,24 @@ def test_of_two_streams_of_one_name_one_must_be_named(served: Served) -> None:
     status, tree = served.get("/api/streams/live%2Fcam/shown")
     assert (status, tree["error"]) == (409, "several media servers have a stream of that name: edge-1, edge-2")
     assert ask(served.address, "/api/streams/live%2Fcam/shown?server=edge-2", "HEAD") == (200, "")
+
+
+def test_who_was_decided_on_is_told(served: Served) -> None:
+    """With how much of what was shown is known, and for which references; no other stream is."""
+    served.show("live/cam", server="edge-1", keyframes=4)
+    served.show("other")
+    stream = a_stream("live/cam", server="edge-1")
+    served.mode.watcher.found(Found(stream.spec, SessionId("1"), a_decision(), GROUNDS, "v1", 0.0))
+    served.clock.now_s += 2.5
+    status, tree = served.get("/api/shown")
+    decision = a_decision()
+    assert status == 200
+    assert tree["streams"] == [
+        {
+            "stream": "live/cam", "server": "edge-1", "keyframes": 4, "unknown": 4,
+            "verdicts": [{"reference": decision.asset, "verdict": decision.verdict.value, "ago_s": 2.5}],
+        }
+    ]  # fmt: skip
 
 
 def test_where_nothing_is_remembered_it_says_so(library: Path) -> None:

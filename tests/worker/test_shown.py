@@ -16,16 +16,26 @@ from streamguard.demo.scenes import Footage, Scene, same_camera
 from streamguard.ingest.news import Blind
 from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
-from streamguard.types import Fingerprints, MediaTime, SessionId, StreamId, Verdict
+from streamguard.types import AssetId, Fingerprints, MediaTime, SessionId, StreamId, Verdict
 from streamguard.worker import shown
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.messages import pack
-from streamguard.worker.shown import MOST_ANSWER_BYTES, MOST_BYTES, MOST_KEYFRAMES, ShownLately, from_bytes, to_parts
+from streamguard.worker.shown import (
+    MOST_ANSWER_BYTES,
+    MOST_BYTES,
+    MOST_KEYFRAMES,
+    MOST_VERDICTS,
+    ShownLately,
+    from_bytes,
+    to_parts,
+)
 from streamguard.worker.streams import Origin, Stream, StreamSpec
+from streamguard.worker.watcher import Found
+from tests.kill_signals import a_decision
 from tests.library.made import new_item
 from tests.live_keyframes import live_keyframes
 from tests.made_features import made_features
-from tests.worker.fake_decoders import FakeClock, Stage, keyframe
+from tests.worker.fake_decoders import GROUNDS, FakeClock, Stage, keyframe
 
 MIB = 1 << 20
 
@@ -174,6 +184,37 @@ def test_the_supervisor_tells_of_each_keyframe() -> None:
     stage.watchers = (lately.watcher,)
     stage.run(9.0)
     assert len(lately.of(None, "cam", last_s=100.0)[0]) == 5
+
+
+def test_who_was_decided_on_is_told_with_what_is_not_known() -> None:
+    """By reference and verdict, the last one of each; streams that nothing was decided on are left out."""
+    lines = [(0.1 + 2 * n, keyframe(2.0 * n, known_s=2 * n if 2 <= n < 5 else None)) for n in range(9)]
+    stage = Stage({"cam": [lines], "other": [lines[:2]]})
+    lately = ShownLately(60.0, most_bytes=MIB, clock=stage.clock)
+    stage.watchers = (lately.watcher,)
+    stage.run(18.0)
+    (one,), now_s = lately.decided_on()
+    assert (one.server, one.stream, one.keyframes, one.unknown) == (None, "cam", 9, 6)
+    ((asset, (verdict, at_s)),) = one.verdicts.items()
+    assert (asset, verdict) == ("clip", Verdict.KILL)
+    assert 10.0 < now_s - at_s < 12.5
+
+
+def test_of_one_stream_the_last_verdicts_are_kept() -> None:
+    """So many references, however many there are; and none where the stream is forgotten."""
+    memory = Remembering(60.0)
+    stream = a_stream("cam")
+    found = Found(stream.spec, SessionId("1"), a_decision(), GROUNDS, "v1", 0.0)
+    memory.lately.watcher.found(found)
+    assert memory.lately.decided_on()[0] == ()
+    memory.show(stream, [1.0])
+    for number in range(MOST_VERDICTS + 3):
+        decision = replace(found.decision, asset=AssetId(str(number)))
+        memory.lately.watcher.found(replace(found, decision=decision))
+    ((one,), _) = memory.lately.decided_on()
+    assert list(one.verdicts) == [str(number) for number in range(3, MOST_VERDICTS + 3)]
+    memory.pass_until(100.0)
+    assert memory.lately.decided_on()[0] == ()
 
 
 def _known(folder: Path, keyframes: Sequence[Fingerprints]) -> Matcher:
