@@ -36,7 +36,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class WhatWasShown:
-    """Of a stream, by the worker that knows the most of it; and why the others said nothing of it."""
+    """Of a stream, by the worker that knows the most of it; and why those said nothing that may have seen it, too."""
 
     worker: str
     told: Told
@@ -61,11 +61,12 @@ def ask_what_was_shown(urls: Sequence[ApiUrl], stream: str, *, server: str | Non
         path += f"&server={quote(server, safe='')}"
     answers = _ask_all(urls, lambda url: _shown(url, path))
     told = [(str(url), answer) for url, answer in zip(urls, answers, strict=True) if isinstance(answer, Told)]
-    others = tuple(f"{url}: {answer}" for url, answer in zip(urls, answers, strict=True) if isinstance(answer, str))
+    silent = [(url, answer) for url, answer in zip(urls, answers, strict=True) if isinstance(answer, _Silent)]
     if not told:
         hint = "`/api/streams` of a worker has the names of its streams; ask others with --worker http://HOST:PORT"
-        raise UsageError("add stream", stream, "; ".join(others), hint=hint)
+        raise UsageError("add stream", stream, "; ".join(f"{url}: {one.why}" for url, one in silent), hint=hint)
     worker, most = max(told, key=lambda one: len(one[1].keyframes))
+    others = tuple(f"{url}: {one.why}" for url, one in silent if not one.has_not_seen_it)
     return WhatWasShown(worker, most, others)
 
 
@@ -104,15 +105,24 @@ def _ask_all(urls: Sequence[ApiUrl], ask: Callable[[ApiUrl], _Answer]) -> list[_
         return list(pool.map(ask, urls))
 
 
-def _shown(url: ApiUrl, path: str) -> Told | str:
-    """In words why there is nothing, where there is none."""
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    """Why a worker said nothing of a stream, in words. `has_not_seen_it`: of several, most have not."""
+
+    why: str
+    has_not_seen_it: bool = False
+
+
+def _shown(url: ApiUrl, path: str) -> Told | _Silent:
     try:
         reply = _reply(url, path, accepted=_HAS_IT | _HAS_NOT, most_bytes=MOST_ANSWER_BYTES)
-        return from_bytes(reply.body) if reply.status == HTTPStatus.OK else _words(reply)
+        if reply.status != HTTPStatus.OK:
+            return _Silent(_words(reply), has_not_seen_it=reply.status == HTTPStatus.NOT_FOUND)
+        return from_bytes(reply.body)
     except ServerError as error:
-        return error.problem
+        return _Silent(error.problem)
     except ValueError as error:
-        return f"what it answers is not what a worker says: {error}"
+        return _Silent(f"what it answers is not what a worker says: {error}")
 
 
 class _Verdict(BaseModel):

@@ -55,7 +55,7 @@ def test_the_worker_of_the_configuration_is_asked_unless_others_are_named() -> N
 
 
 def test_the_worker_that_knows_the_most_is_taken(web: Web) -> None:
-    """It is asked by name, percent-encoded; what the others say is told."""
+    """It is asked by name, percent-encoded; who does not answer is told, and who has not seen it is not."""
     web.pages[f"/few{SHOWN}"] = shown(0, 2)
     web.pages[f"/many{SHOWN}"] = shown(0, 2, 4)
     web.pages[f"/none{SHOWN}"] = lambda answer: answer.send(b'{"error": "nothing\\u001b[2J here"}', status=404)
@@ -63,8 +63,10 @@ def test_the_worker_that_knows_the_most_is_taken(web: Web) -> None:
     found = ask_what_was_shown(urls, "live/cam", server="edge 1", last_s=90.0)
     assert found.worker == str(urls[1])
     assert [one.at.pts_us for one in found.told.keyframes] == [0, 2_000_000, 4_000_000]
-    assert found.others == (f"{urls[2]}: nothing?[2J here", f"{urls[3]}: connection refused")
-    assert {query for _, query in map(_split, web.asked) if query} == {"last_s=90&server=edge%201"}
+    assert found.others == (f"{urls[3]}: connection refused",)
+    with pytest.raises(UsageError, match=r"/none: nothing\?\[2J here; http\S+: connection refused; "):
+        ask_what_was_shown(urls[2:], "live/cam", server=None, last_s=90.0)
+    assert {query for _, query in map(_split, web.asked) if query} == {"last_s=90&server=edge%201", "last_s=90"}
 
 
 def _split(asked: str) -> tuple[str, str]:
