@@ -6,11 +6,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streamguard.demo.encode import film, write_video
 from streamguard.demo.scenes import Scene
+from streamguard.library.incidents import Book
+from streamguard.library.live_set import read_live_set
 from tests.e2e.conftest import StartWorker
 from tests.e2e.workers import COMMAND, Setup
 from tests.local_servers import RtmpServer
@@ -20,7 +23,7 @@ from tests.waiting import eventually
 SEED = 41
 """Footage that no library of these tests has."""
 
-FOOTAGE_S = 12.0
+FOOTAGE_S = 10.0
 PHASE_S = 3.0
 """The other stream begins here in it, so that its keyframes fall between those of the first."""
 
@@ -28,9 +31,11 @@ BUSY_MACHINE_S = 4.0
 """For publishing, and for keyframes that are passed over, on a machine that does other things as well."""
 
 
-def incident(*words: object) -> "subprocess.CompletedProcess[str]":
-    call = [*COMMAND, "incident", *map(str, words)]
-    return subprocess.run(call, check=True, capture_output=True, text=True, timeout=60)
+def incident(*words: object) -> list[dict[str, Any]]:
+    """What the command prints."""
+    call = [*COMMAND, "incident", *map(str, words), "--json"]
+    done = subprocess.run(call, check=True, capture_output=True, text=True, timeout=60)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -56,22 +61,17 @@ def test_what_one_stream_has_shown_is_killed_in_another(
     """
     streams = {name: rtmp_server.rtmp_url(f"incident-{name.replace('/', '-')}") for name in ("live/a", "live/b")}
     worker = start_worker(Setup(streams, library_to_change))
-    library = ("--library", library_to_change)
-    incident("open", "attack", *library, "--reason", "a test")
+    book = Book(library_to_change, time.time)
+    book.open("attack", label=None, by="", reason="a test")
     eventually(lambda: worker.log("incident_opened"), what="the incident in the log")
     with rtmp_server.publish("incident-live-a", footage[0], loop=False) as publisher:
         publisher.wait()
-    worker.until("live/a", state="ended")
+    worker.until_logged("live/a", state="ended")
     assert worker.stream("live/a")["decisions"] == 0
     began_s = time.monotonic()
-    url = f"http://127.0.0.1:{worker.port}"
-    added = incident("add", "attack", *library, "--stream", "live/a", "--worker", url, "--json")
-    item = json.loads(added.stdout)
-    version = json.loads(
-        subprocess.run(
-            [*COMMAND, "library", "stats", *map(str, library), "--json"], check=True, capture_output=True, text=True
-        ).stdout
-    )["version"]
+    asked = ("--library", library_to_change, "--worker", f"http://127.0.0.1:{worker.port}")
+    (item,) = incident("add", "attack", *asked, "--stream", "live/a")
+    version = read_live_set(library_to_change).version
     eventually(lambda: worker.readiness()[1]["library"] == version, what="the new version serves")
     record_testsuite_property("seconds of incident add --stream", round(time.monotonic() - began_s, 2))
     assert (item["status"], item["label"], item["review_only"]) == ("added", "incident-attack", False)
@@ -85,12 +85,9 @@ def test_what_one_stream_has_shown_is_killed_in_another(
     assert data["at_s"] <= 6.0 + BUSY_MACHINE_S
     assert json.loads(worker.get("/api/incidents")[1])["incidents"][0]["name"] == "attack"
     assert worker.metric("streamguard_incidents_open") == 1
-    assert incident("status", *library, "--worker", url).stdout.endswith(f"{url}: follows\n")
-    (variant,) = map(
-        json.loads, incident("variants", "attack", *library, "--worker", url, "--json").stdout.splitlines()
-    )
+    (variant,) = incident("variants", "attack", *asked)
     assert (variant["stream"], variant["verdict"], variant["reference"]) == ("live/b", "kill", item["id"])
     assert variant["command"].startswith("streamguard incident add attack ")
-    incident("close", "attack", *library)
+    book.close("attack")
     eventually(lambda: worker.log("incident_closed"), what="its end in the log")
     assert worker.drain() == 0
