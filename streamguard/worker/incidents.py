@@ -13,6 +13,7 @@ from streamguard.config import Config
 from streamguard.errors import LibraryError
 from streamguard.library.ed25519 import Trust
 from streamguard.library.incidents import INCIDENTS, Incident, read_incidents
+from streamguard.library.trusted_keys import TrustedKeys
 from streamguard.worker.health import Page, Pages
 from streamguard.worker.incident_metrics import IncidentMetrics
 from streamguard.worker.shown import ShownLately, to_parts
@@ -38,7 +39,7 @@ class OpenIncidents:
     def __init__(self, library: Path, *, trust: Trust | None = None) -> None:
         """Reads nothing yet."""
         self._library = library
-        self._trust = trust
+        self._keys = TrustedKeys(trust)
         self._mark = (0, 0, 0)
         self._open: tuple[Incident, ...] = ()
         self._problem = ""
@@ -55,11 +56,11 @@ class OpenIncidents:
     def refresh(self) -> None:
         """Cheap when nothing changed."""
         mark = _mark(self._library / INCIDENTS)
-        if mark == self._mark:
+        if not self._keys.refresh() and mark == self._mark:
             return
         self._mark = mark
         try:
-            found = tuple(one for one in read_incidents(self._library, trust=self._trust) if one.is_open)
+            found = tuple(one for one in read_incidents(self._library, trust=self._keys.trust) if one.is_open)
         except LibraryError as error:
             self._problem = str(error)
             open_ = [one.name for one in self._open]

@@ -12,7 +12,7 @@ from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import read_incidents
 from streamguard.library.live_set import read_live_set
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import Fingerprints
 from streamguard.worker.messages import pack

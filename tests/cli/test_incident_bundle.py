@@ -11,7 +11,7 @@ import pytest
 from streamguard.enforce.evidence.file import to_bytes
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import Book, read_incidents
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 from tests.cli.calling import Done, Run, runner

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from streamguard.config import load_config
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import INCIDENTS, Book
+from streamguard.library.signed import sign_library
 from streamguard.types import SessionId
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.incident_metrics import IncidentMetrics
@@ -94,6 +95,19 @@ def test_where_a_key_is_asked_for_nobody_else_opens_one(
     assert followed.open == ()
     assert "not signed" in followed.problem
     assert events(logs) == ["incidents_not_read"]
+
+
+def test_keys_that_change_count_for_incidents_too(library: Path, tmp_path: Path) -> None:
+    """What was refused is open as soon as the file of trusted keys has the one that signed it."""
+    mine, other = Signer.new(), Signer.new()
+    sign_library(library, mine)
+    Book(library, lambda: 1_700_000_000.0, mine).open("attack", label=None, by="", reason="")
+    followed = OpenIncidents(library, trust=trust_in(other, folder=tmp_path))
+    followed.refresh()
+    assert "is signed by key" in followed.problem
+    trust_in(other, mine, folder=tmp_path)
+    followed.refresh()
+    assert ([one.name for one in followed.open], followed.problem) == (["attack"], "")
 
 
 class Served:

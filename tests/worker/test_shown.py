@@ -14,7 +14,7 @@ from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.shown import as_reference, sessions
 from streamguard.demo.scenes import Footage, Scene, same_camera
 from streamguard.ingest.news import Blind
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Fingerprints, MediaTime, SessionId, StreamId, Verdict
 from streamguard.worker import shown
