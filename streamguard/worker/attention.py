@@ -9,7 +9,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import structlog
@@ -56,7 +56,8 @@ class _Watched:
 class AttentionKeeper:
     """The supervisor's watcher that steers its decoders. `always` are patterns of stream names, as a shell has them.
 
-    `kill` is the rule in force, `busy_share` what the supervisor says of its last second.
+    `kill` is the rule in force, `busy_share` what the supervisor says of its last second, `in_incident` whether every
+    keyframe of all is asked for.
     """
 
     def __init__(
@@ -66,9 +67,11 @@ class AttentionKeeper:
         always: tuple[str, ...],
         kill: Callable[[], DecisionRule],
         busy_share: Callable[[], float],
+        in_incident: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rule = rule
+        self._usual_rule, self._rule_in_incident = rule, replace(rule, closely=True)
+        self._in_incident = in_incident
         self._always = always
         self._kill = kill
         self._busy_share = busy_share
@@ -78,12 +81,17 @@ class AttentionKeeper:
         self._shedding = Shedding()
 
     @property
+    def _rule(self) -> AttentionRule:
+        return self._rule_in_incident if self._in_incident() else self._usual_rule
+
+    @property
     def watcher(self) -> Watcher:
         return Watcher(keyframe=self._keyframe, finished=self._finished, left=self._finished, tick=self._tick)
 
     def change(self, rule: AttentionRule, *, always: tuple[str, ...]) -> None:
         """From the next tick on, for the sessions that run, too. In the supervisor's loop."""
-        self._rule, self._always = rule, always
+        self._usual_rule, self._rule_in_incident = rule, replace(rule, closely=True)
+        self._always = always
         for watched in self._watched.values():
             watched.reported = self._is_reported(watched.stream)
         if not rule.spares:

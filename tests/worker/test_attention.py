@@ -35,6 +35,8 @@ class Theatre:
     always: tuple[str, ...] = ()
     busy_from_s: float = math.inf
     busy_until_s: float = math.inf
+    incident_from_s: float = math.inf
+    incident_until_s: float = math.inf
     stage: Stage = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +46,7 @@ class Theatre:
             always=(*self.always, METRONOME),
             kill=lambda: BUILT_IN_RULE,
             busy_share=lambda: 1.0 if self.busy_from_s <= self.stage.clock() - 1000.0 < self.busy_until_s else 0.1,
+            in_incident=lambda: self.incident_from_s <= self.stage.clock() - 1000.0 < self.incident_until_s,
             clock=self.stage.clock,
         )
         self.stage.watchers = (keeper.watcher,)
@@ -210,6 +213,16 @@ def test_attention_can_be_turned_off() -> None:
     theatre = Theatre({"cam": [quiet_lines(300)]}, rule=AttentionRule(time_to_kill_s=0.0), busy_from_s=50.0)
     theatre.stage.run(200)
     assert theatre.told("cam") == []
+
+
+def test_an_incident_calls_for_every_keyframe_until_it_is_closed() -> None:
+    """Within a second of its opening, and within a second of its end what was quiet is quiet again."""
+    theatre = Theatre({"cam": [quiet_lines(200)]}, incident_from_s=100.0, incident_until_s=130.0)
+    theatre.stage.run(180)
+    (_, quiet), (opened_s, every), (closed_s, again) = theatre.told("cam")
+    assert (quiet, every, again) == ("quiet", "every", "quiet")
+    assert 100 <= opened_s <= 101
+    assert 130 <= closed_s <= 131
 
 
 def test_a_stream_that_is_shed_is_not_called_blind() -> None:
