@@ -4,6 +4,7 @@ RTMP, files and HLS read differently and see alike; this is the part that is ali
 """
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator
 
@@ -48,7 +49,7 @@ class Viewer:
         self._live = live
         self._clock = MediaClock(session, live=live)
         self._spacing = Spacing(options.keyframe_spacing_s)
-        self._sampler = Sampler()
+        self._sampler = Sampler(unforeseen=lambda: options.unforeseen_pauses * random.expovariate(1.0))
         self._decoder: KeyframeDecoder | None = None
         self._opened: Opened | None = None
         self._seen_s: float | None = None

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from streamguard.ingest.viewer import Viewer
 from tests.scenes import Clips
 from tests.tracks import two_tracks
 
-OPTIONS = SourceOptions(blind_after_s=30.0)
+OPTIONS = SourceOptions(blind_after_s=30.0, unforeseen_pauses=math.inf)
 
 
 class Screening:
