@@ -129,6 +129,13 @@ class Sampler:
         pause_s = pace.pause_s(longest_s=longest_s, shortest_s=shortest_s)
         return max(gaps_s) + longest_s > pause_s or max(gaps_s) >= self._sooner_pauses * pause_s
 
+    def wanted_in_s(self, *, pace: Pace) -> float:
+        """For how long the newest keyframe, which was not due, may go on being shown without a look at it."""
+        if self._looked is None or self._newest is None:
+            return 0.0
+        pause_s = pace.pause_s(longest_s=self._rhythm.longest_s, shortest_s=self._rhythm.shortest_s)
+        return min(1.0, self._sooner_pauses) * pause_s - max(_gaps_s(self._looked, self._newest))
+
     def looked(self) -> None:
         """The last keyframe was seen. One that was due and could not be decoded leaves the next one due."""
         self._looked = self._newest

@@ -79,6 +79,7 @@ class SegmentReader:
             measured_s = yield from self._shown(segment, plan, before=before, position_s=position_s)
             if plan is Plan.SKIM and self._has_become_suspect():
                 # Placed as its first keyframe was, which so is not looked at again.
+                self._viewer.begins_again()
                 measured_s = yield from self._shown(
                     segment, all_of(segment), before=before, position_s=self._shown_at_s
                 )

@@ -7,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from av.container import InputContainer
 from av.packet import Packet
@@ -15,7 +16,15 @@ from av.video.stream import VideoStream
 from streamguard.core.clock import MediaClock
 from streamguard.core.sampling import Moment, Sampler
 from streamguard.errors import SourceUnavailable, SourceUnwatchable
-from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, Stamps, pick_video, video_tracks, why_blind
+from streamguard.ingest.keyframes import (
+    NO_STAMPS,
+    KeyframeDecoder,
+    Spacing,
+    Stamps,
+    pick_video,
+    video_tracks,
+    why_blind,
+)
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Refusal, Refused, Tell
 from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.types import Frame
@@ -24,6 +33,16 @@ _TELL_EVERY_S = 1.0
 _WINDOW_S = 10.0
 _MOST_LOOKS = 600
 """Two minutes of footage at the usual spacing: more than one long HLS segment, or a catch-up after a stall, brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """A packet, and when it came."""
+
+    packet: "Packet[VideoStream]"
+    stamps: Stamps
+    arrived_s: float
+    position_s: float
 
 
 class Viewer:
@@ -50,6 +69,12 @@ class Viewer:
         self._clock = MediaClock(session, live=live)
         self._spacing = Spacing(options.keyframe_spacing_s)
         self._sampler = Sampler(unforeseen=lambda: options.unforeseen_pauses * random.expovariate(1.0))
+        self._close: _Came | None = None
+        """The newest keyframe, where it came too soon behind a look."""
+        self._passed: _Came | None = None
+        """The newest keyframe, where it was not due."""
+        self._wanted_in_s = math.inf
+        self._is_again = False
         self._decoder: KeyframeDecoder | None = None
         self._opened: Opened | None = None
         self._seen_s: float | None = None
@@ -82,38 +107,76 @@ class Viewer:
             self._tell(opened)
         self._tell_unwatched(len(video_tracks(container)) - 1)
         self._decoder = KeyframeDecoder(video, max_pixels=self._options.max_pixels)
+        self._close = self._passed = None
         self.wait(position_s=position_s)
         return video
 
     def frames(self, packet: "Packet[VideoStream]", *, arrived_s: float, position_s: float) -> Iterator[Frame]:
-        """The frame of a keyframe, due and whole, else none. Raises SourceUnwatchable after a run of bad ones."""
+        """The frame of a keyframe, due and whole, else none; and before it that of an earlier one that was not due, but
+        is being shown for longer than may be without a look at it. Raises SourceUnwatchable after a run of bad ones.
+        """
         if packet.size == 0:
             return
         self._packets += 1
-        if self._decoder is None or not packet.is_keyframe or not self._due(packet, arrived_s, position_s=position_s):
+        came = _Came(packet, Stamps.of(packet), arrived_s, position_s) if packet.is_keyframe else None
+        yield from self._earlier(came, arrived_s, position_s=position_s)
+        if came is None or not self._due(came):
             self.wait(position_s=position_s)
             return
-        self._bounded(arrived_s)
-        for pts_s, luma, levels in self._decoder.pictures(packet):
-            at = self._clock.at(pts_s, arrived_s=arrived_s if self._live else position_s)
-            self._seen(position_s)
-            yield Frame(at, arrived_s, luma, levels)
+        yield from self._look(came, told_s=arrived_s)
+
+    def _earlier(self, came: "_Came | None", arrived_s: float, *, position_s: float) -> Iterator[Frame]:
+        close, passed = self._close, self._passed
+        if close is not None:
+            now = NO_STAMPS if came is None else came.stamps
+            if self._spacing.lasted(close.position_s, stamps=close.stamps, now_s=position_s, now=now):
+                yield from self.last_frames()
+        elif passed is not None and position_s >= passed.position_s + self._wanted_in_s:
+            self._passed = None
+            # It came long before, and was not wanted then: no lag of anybody's.
+            yield from self._look(passed, told_s=arrived_s)
+
+    def last_frames(self) -> Iterator[Frame]:
+        """Of what was opened last nothing more comes: what is left of it to be looked at. Raises as `frames`."""
+        close, self._close = self._close, None
+        if close is not None:
+            self._spacing.took(close.position_s, stamps=close.stamps)
+            if self._is_wanted(close):
+                yield from self._look(close, told_s=close.arrived_s)
+
+    def _look(self, came: "_Came", *, told_s: float) -> Iterator[Frame]:
+        """`told_s`: when it came, as far as others need to know."""
+        if self._decoder is None:
+            return
+        self._bounded(came.arrived_s)
+        for pts_s, luma, levels in self._decoder.pictures(came.packet):
+            at = self._clock.at(pts_s, arrived_s=came.arrived_s if self._live else came.position_s)
+            self._seen(came.position_s)
+            yield Frame(at, told_s, luma, levels)
         if self._decoder.failures:
             self.damaged("keyframe")
             if size := self._decoder.too_large:
                 self._tell(Refused(Refusal.PICTURE, f"a picture of {size}: more than ingest.max_pixels"))
-            self.wait(position_s=position_s)
+            self.wait(position_s=came.position_s)
         if self._decoder.hopeless:
             why = "are larger than ingest.max_pixels allows" if self._decoder.too_large else "cannot be decoded"
             raise self.unwatchable(f"{self._decoder.failures} keyframes in a row {why}")
 
-    def _due(self, packet: "Packet[VideoStream]", arrived_s: float, *, position_s: float) -> bool:
-        stamps = Stamps.of(packet)
-        if not self._spacing.due(position_s, stamps=stamps):
+    def _due(self, came: "_Came") -> bool:
+        is_again, self._is_again = self._is_again, False
+        if not self._spacing.due(came.position_s, stamps=came.stamps):
+            self._close = None if is_again else came
             return False
-        if not self._live or self._sampler.due(Moment(arrived_s, stamps.dts_s, stamps.pts_s), pace=self.pace()):
+        self._close = None
+        return self._is_wanted(came)
+
+    def _is_wanted(self, came: "_Came") -> bool:
+        self._passed = None
+        stamps, pace = came.stamps, self.pace()
+        if not self._live or self._sampler.due(Moment(came.arrived_s, stamps.dts_s, stamps.pts_s), pace=pace):
             return True
-        self._not_due(position_s)
+        self._passed, self._wanted_in_s = came, self._sampler.wanted_in_s(pace=pace)
+        self._not_due(came.position_s)
         return False
 
     def _not_due(self, position_s: float) -> None:
@@ -129,9 +192,14 @@ class Viewer:
         now_s = self.clock_s()
         if not self._live or not self._sampler.passes_over(now_s, after_s=after_s, pace=self.pace()):
             return False
+        self._passed = None
         self._not_due(now_s)
         self.wait(position_s=now_s)
         return True
+
+    def begins_again(self) -> None:
+        """What comes next begins with the keyframe that was looked at last: once is enough."""
+        self._is_again = True
 
     def wait(self, *, position_s: float) -> None:
         """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""

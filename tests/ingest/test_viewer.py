@@ -1,5 +1,7 @@
 import math
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from streamguard.ingest.keyframes import PARSE_ONLY
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.ingest.options import SourceOptions, every_keyframe
 from streamguard.ingest.viewer import Viewer
+from streamguard.types import Frame
 from tests.scenes import Clips
 from tests.tracks import two_tracks
 
@@ -27,19 +30,29 @@ class Screening:
         self.news: list[News] = []
         self.wall_s = 0.0
         self.viewer = Viewer("cam", OPTIONS, session=7, tell=self.news.append, live=live, clock_s=lambda: self.wall_s)
-        self._container = av.open(str(path), options=PARSE_ONLY)
-        video = self.viewer.open(self._container, position_s=100.0)
-        packets = list(self._container.demux(video))
+        self.container = av.open(str(path), options=PARSE_ONLY)
+        video = self.viewer.open(self.container, position_s=100.0)
+        packets = list(self.container.demux(video))
         self.key = next(packet for packet in packets if packet.is_keyframe)
         self.other = next(packet for packet in packets if packet.size and not packet.is_keyframe)
         self.news.clear()
+        self.frames: list[Frame] = []
 
     def show(self, packet: "Packet[VideoStream]", *, at_s: float) -> int:
         """How many frames it gave."""
         return len(list(self.viewer.frames(packet, arrived_s=at_s, position_s=at_s)))
 
+    def stamped(self, packet: "Packet[VideoStream]", *, at_s: float, arrived_s: float | None = None) -> int:
+        """The same, with stamps of its own."""
+        assert packet.time_base is not None
+        packet.pts = packet.dts = round(at_s / packet.time_base)
+        arrived_s = at_s if arrived_s is None else arrived_s
+        frames = list(self.viewer.frames(_copy(packet), arrived_s=arrived_s, position_s=arrived_s))
+        self.frames += frames
+        return len(frames)
+
     def close(self) -> None:
-        self._container.close()
+        self.container.close()
 
 
 @pytest.fixture
@@ -54,6 +67,13 @@ def recorded(clips: Clips) -> Iterator[Screening]:
     screening = Screening(clips.known, live=False)
     yield screening
     screening.close()
+
+
+def _copy(packet: "Packet[VideoStream]") -> "Packet[VideoStream]":
+    """Another one, as each is that is read."""
+    copy: Packet[VideoStream] = Packet(bytes(packet))  # type: ignore[assignment]
+    copy.pts, copy.dts, copy.time_base, copy.is_keyframe = packet.pts, packet.dts, packet.time_base, packet.is_keyframe
+    return copy
 
 
 def bad_keyframe() -> "Packet[VideoStream]":
@@ -244,3 +264,58 @@ def test_no_size_yet(clips: Clips, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "head.flv"), options=PARSE_ONLY) as container:
         viewer.open(container, position_s=100.0)
     assert news == []
+
+
+@pytest.mark.parametrize("behind_s", [0.04, 0.19])
+def test_a_keyframe_close_behind_another_is_looked_at_where_it_is_shown_for_longer(
+    live: Screening, behind_s: float
+) -> None:
+    """Something harmless for an instant before each keyframe of footage hides none of it."""
+    for at_s in (100.0, 102.0, 104.0):
+        assert live.stamped(live.key, at_s=at_s) == 1
+        assert live.stamped(live.key, at_s=at_s + behind_s) == 0
+        assert live.stamped(live.other, at_s=at_s + 0.2) == 0
+        assert live.stamped(live.other, at_s=at_s + behind_s + 0.2) == 1
+        assert live.stamped(live.other, at_s=at_s + 1.0) == 0
+
+
+def test_a_stream_of_keyframes_is_looked_at_no_more_often(live: Screening) -> None:
+    """Where each is soon followed by another, those in between are left out; but for the last."""
+    assert sum(live.stamped(live.key, at_s=100 + number / 16) for number in range(100)) == 25
+    assert len(list(live.viewer.last_frames())) == 1, "it may be shown for long"
+    assert not list(live.viewer.last_frames())
+
+
+def test_a_burst_is_told_by_its_stamps(live: Screening) -> None:
+    """Two keyframes that come at once with the next, and are seconds apart: the second is looked at before that."""
+    assert live.stamped(live.key, at_s=100.0, arrived_s=100.0) == 1
+    assert live.stamped(live.key, at_s=100.04, arrived_s=100.01) == 0
+    assert live.stamped(live.key, at_s=102.0, arrived_s=100.02) == 2
+
+
+def test_what_was_passed_over_is_looked_at_where_nothing_follows_in_time(live: Screening) -> None:
+    """Keyframes that suddenly stay away leave the last one on the screen: it is looked at as soon as one would have
+    been that comes as they did, and no lag is told of it.
+    """
+    live.viewer.pace = _quiet
+    looked = [at_s for at_s in range(100, 152) if live.stamped(live.other if at_s % 2 else live.key, at_s=at_s)]
+    assert looked[-2:] == [142, 148]
+    live.stamped(live.key, at_s=152)
+    assert [at_s for at_s in range(153, 180) if live.stamped(live.other, at_s=at_s)] == [156]
+    frame = live.frames[-1]
+    assert frame.at.pts_us / 1e6 == pytest.approx(52.0)
+    assert frame.arrived_s == 156
+
+
+def test_a_look_that_nobody_foresaw_is_at_what_is_shown(live: Screening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only at keyframes as they come: one that comes an instant behind a harmless one is as likely as its time on
+    the screen is long.
+    """
+    monkeypatch.setattr(random, "expovariate", lambda _: 0.4)
+    viewer = Viewer("cam", replace(OPTIONS, unforeseen_pauses=1.0), session=1, tell=live.news.append, live=True)
+    viewer.open(live.container, position_s=100.0)
+    viewer.pace = _quiet
+    live.viewer = viewer
+    assert live.stamped(live.key, at_s=100.0) == 1
+    assert live.stamped(live.key, at_s=102.0) == 0
+    assert [at_s for at_s in (102.5, 103.0, 103.5) if live.stamped(live.other, at_s=at_s)] == [103.0]
