@@ -132,6 +132,10 @@ class SourceUnwatchable(SourceError):
     """Connected, but nothing can be decoded. The stream is blind, never clear."""
 
 
+class SourceExcessive(SourceUnwatchable):
+    """It asks for more than a stream honestly does, at others' cost."""
+
+
 class FingerprintError(StreamGuardError):
     """The input cannot be fingerprinted."""
 

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
 from streamguard.core.sampling import Moment, Sampler
-from streamguard.errors import SourceUnavailable, SourceUnwatchable
+from streamguard.errors import SourceExcessive, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.keyframes import (
     NO_STAMPS,
     KeyframeDecoder,
@@ -30,9 +30,11 @@ from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.types import Frame
 
 _TELL_EVERY_S = 1.0
-_WINDOW_S = 10.0
 _MOST_LOOKS = 600
-"""Two minutes of footage at the usual spacing: more than one long HLS segment, or a catch-up after a stall, brings."""
+"""At once: two minutes of footage at the usual spacing, more than one long HLS segment, or a catch-up after a stall,
+brings. From then on twice as many as keyframes that are looked at can come.
+"""
+_LEAST_SPACING_S = 1 / 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ class Viewer:
         self._damaged: dict[str, int] = {}
         self._blind = False
         self._unwatched = 0
-        self._window_s = -math.inf
-        self._looks = 0
+        self._looks_a_s = 2 / max(options.keyframe_spacing_s, _LEAST_SPACING_S)
+        self._looks, self._looked_at_s = 0.0, -math.inf
         self.pictures = 0
         self.keyframes = 0
         """Those that were seen, and those that were not due to be looked at."""
@@ -252,11 +254,12 @@ class Viewer:
         """Raises when a live stream's time stamps make us look at more than it can honestly have."""
         if not self._live:
             return
-        if not 0 <= arrived_s - self._window_s < _WINDOW_S:
-            self._window_s, self._looks = arrived_s, 0
-        self._looks += 1
+        passed_s = max(0.0, arrived_s - self._looked_at_s)
+        self._looks, self._looked_at_s = max(0.0, self._looks - passed_s * self._looks_a_s) + 1, arrived_s
         if self._looks > _MOST_LOOKS:
-            raise self.unwatchable(f"over {_MOST_LOOKS} keyframes in {_WINDOW_S:.0f} s, apart by its own time stamps")
+            often = f"over {_MOST_LOOKS} keyframes at once, or {self._looks_a_s:.0f} a second"
+            self._flush()
+            raise SourceExcessive("watch", self._subject, f"{often}, apart by its own time stamps")
 
     def _seen(self, position_s: float) -> None:
         self.pictures += 1

@@ -1,3 +1,4 @@
+import contextlib
 import math
 import random
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamguard.core.sampling import Attention, Pace
-from streamguard.errors import SourceUnavailable, SourceUnwatchable
+from streamguard.errors import SourceExcessive, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.keyframes import PARSE_ONLY
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.ingest.options import SourceOptions, every_keyframe
@@ -215,15 +216,19 @@ def test_another_track(live: Screening, tmp_path: Path) -> None:
 
 def test_too_many_looks(live: Screening) -> None:
     """Time stamps that make every picture worth a look end the connection before they cost more than is honest."""
-    live.key.dts = None
+    assert sum(live.stamped(live.key, at_s=float(number), arrived_s=100.0) for number in range(600)) == 600
+    with pytest.raises(SourceExcessive, match="over 600 keyframes at once, or 10 a second"):
+        live.stamped(live.key, at_s=600.0, arrived_s=100.0)
 
-    def shown(number: int) -> int:
-        live.key.pts = 90_000 * number
-        return live.show(live.key, at_s=100.0)
 
-    assert sum(shown(number) for number in range(600)) == 600
-    with pytest.raises(SourceUnwatchable, match="over 600 keyframes in 10 s"):
-        shown(600)
+@pytest.mark.parametrize(("looks_a_s", "lasts_s"), [(8, 120), (25, 41)])
+def test_too_many_looks_in_the_long_run(live: Screening, looks_a_s: int, lasts_s: int) -> None:
+    """Nor may they cost a little too much for ever."""
+    looks = 0
+    with contextlib.suppress(SourceExcessive):
+        for number in range(120 * looks_a_s):
+            looks += live.stamped(live.key, at_s=float(number), arrived_s=100.0 + number / looks_a_s)
+    assert round(looks / looks_a_s) == pytest.approx(lasts_s, abs=1)
 
 
 def test_end_without_a_picture(live: Screening, recorded: Screening) -> None:
