@@ -103,10 +103,13 @@ class KeyframeDecoder:
         return f"{self._codec.width}x{self._codec.height}" if self.failures and self._is_too_large() else ""
 
     def pictures(self, packet: "Packet[VideoStream]") -> Iterator[Picture]:
-        """The picture of a keyframe's packet; none where it is damaged. Raises MemoryError."""
-        whole = [frame for frame in self._decode(packet) if not frame.is_corrupt]
+        """The picture of a keyframe's packet; where it is damaged, which counts as a failure, what there is of it, if
+        anything. Raises MemoryError.
+        """
+        found = self._decode(packet)
+        whole = [frame for frame in found if not frame.is_corrupt]
         self.failures = 0 if whole else self.failures + 1
-        for frame in whole:
+        for frame in whole or found:
             stamp = frame.pts if frame.pts is not None else packet.dts
             base = frame.time_base or self._time_base
             luma, levels = luma_of(frame)

@@ -114,8 +114,9 @@ class Viewer:
         return video
 
     def frames(self, packet: "Packet[VideoStream]", *, arrived_s: float, position_s: float) -> Iterator[Frame]:
-        """The frame of a keyframe, due and whole, else none; and before it that of an earlier one that was not due, but
-        is being shown for longer than may be without a look at it. Raises SourceUnwatchable after a run of bad ones.
+        """The frame of a keyframe that is due, else none; and before it that of an earlier one that was not due, but is
+        being shown for longer than may be without a look at it. Players show damaged ones, too, so these are looked at;
+        but they are no sign that anything can be seen. Raises SourceUnwatchable after a run of bad ones.
         """
         if packet.size == 0:
             return
@@ -152,8 +153,11 @@ class Viewer:
             return
         self._bounded(came.arrived_s)
         for pts_s, luma, levels in self._decoder.pictures(came.packet):
+            if not self._decoder.failures:
+                self._seen(came.position_s)
+            elif not self.pictures:
+                break  # there may be nothing in it that anybody sees
             at = self._clock.at(pts_s, arrived_s=came.arrived_s if self._live else came.position_s)
-            self._seen(came.position_s)
             yield Frame(at, told_s, luma, levels)
         if self._decoder.failures:
             self.damaged("keyframe")

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -70,9 +71,9 @@ def recorded(clips: Clips) -> Iterator[Screening]:
     screening.close()
 
 
-def _copy(packet: "Packet[VideoStream]") -> "Packet[VideoStream]":
+def _copy(packet: "Packet[VideoStream]", data: bytes | None = None) -> "Packet[VideoStream]":
     """Another one, as each is that is read."""
-    copy: Packet[VideoStream] = Packet(bytes(packet))  # type: ignore[assignment]
+    copy: Packet[VideoStream] = Packet(bytes(packet) if data is None else data)  # type: ignore[assignment]
     copy.pts, copy.dts, copy.time_base, copy.is_keyframe = packet.pts, packet.dts, packet.time_base, packet.is_keyframe
     return copy
 
@@ -122,6 +123,24 @@ def test_undecodable_keyframes(live: Screening) -> None:
     assert Damaged("keyframe") in live.news
     with pytest.raises(SourceUnwatchable, match="5 keyframes in a row cannot be decoded"):
         live.show(bad_keyframe(), at_s=104)
+
+
+def test_damaged_keyframes_among_others_are_looked_at(live: Screening) -> None:
+    """Players show what there is of one, so that damage at its end hides no footage; but it is no whole picture, and
+    where nothing else was seen it is nothing.
+    """
+    data = bytearray(bytes(live.key))
+    data[-len(data) // 50 :] = bytes(byte ^ 0x5A for byte in data[-len(data) // 50 :])
+    hurt = _copy(live.key, bytes(data))
+    assert live.stamped(hurt, at_s=98.0) == 0
+    assert live.stamped(live.key, at_s=100.0) == 1
+    whole = live.frames[-1].luma.astype(int)
+    for at_s in (102.0, 104.0, 106.0, 108.0):
+        assert live.stamped(hurt, at_s=at_s) == 1
+        assert np.mean(np.abs(live.frames[-1].luma.astype(int) - whole) > 8) < 0.2
+    assert live.viewer.pictures == 1
+    with pytest.raises(SourceUnwatchable, match="5 keyframes in a row cannot be decoded"):
+        live.stamped(hurt, at_s=110.0)
 
 
 def test_blind_says_which(live: Screening) -> None:
