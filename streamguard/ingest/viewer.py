@@ -35,6 +35,8 @@ _MOST_LOOKS = 600
 brings. From then on twice as many as keyframes that are looked at can come.
 """
 _LEAST_SPACING_S = 1 / 30
+_MOST_TOO_LARGE = 5
+"""In a session, between pictures that can be seen: nobody sees what such a stream shows in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Viewer:
         self._unwatched = 0
         self._looks_a_s = 2 / max(options.keyframe_spacing_s, _LEAST_SPACING_S)
         self._looks, self._looked_at_s = 0.0, -math.inf
+        self._too_large = 0
         self.pictures = 0
         self.keyframes = 0
         """Those that were seen, and those that were not due to be looked at."""
@@ -162,11 +165,16 @@ class Viewer:
         if self._decoder.failures:
             self.damaged("keyframe")
             if size := self._decoder.too_large:
+                self._too_large += 1
                 self._tell(Refused(Refusal.PICTURE, f"a picture of {size}: more than ingest.max_pixels"))
             self.wait(position_s=came.position_s)
         if self._decoder.hopeless:
             why = "are larger than ingest.max_pixels allows" if self._decoder.too_large else "cannot be decoded"
             raise self.unwatchable(f"{self._decoder.failures} keyframes in a row {why}")
+        if self._live and self._too_large >= _MOST_TOO_LARGE:
+            self._flush()
+            problem = f"{self._too_large} keyframes were larger than ingest.max_pixels allows, and others were not"
+            raise SourceExcessive("watch", self._subject, problem)
 
     def _due(self, came: "_Came") -> bool:
         is_again, self._is_again = self._is_again, False

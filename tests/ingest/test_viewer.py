@@ -1,4 +1,5 @@
 import contextlib
+import io
 import math
 import random
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.ingest.options import SourceOptions, every_keyframe
 from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
+from tests.faults.bombs import grows
 from tests.scenes import Clips
 from tests.tracks import two_tracks
 
@@ -123,6 +125,23 @@ def test_undecodable_keyframes(live: Screening) -> None:
     assert Damaged("keyframe") in live.news
     with pytest.raises(SourceUnwatchable, match="5 keyframes in a row cannot be decoded"):
         live.show(bad_keyframe(), at_s=104)
+
+
+@pytest.mark.parametrize(("live", "seen"), [(True, 6), (False, 8)])
+def test_pictures_that_are_too_large_now_and_then(*, live: bool, seen: int) -> None:
+    """One that can be seen among them does not make a live stream one that is watched: it is at a limit. A file goes on
+    to its end.
+    """
+    viewer = Viewer("cam", replace(OPTIONS, max_pixels=320 * 180), session=1, tell=lambda _: None, live=live)
+    looked = 0
+    with contextlib.suppress(SourceExcessive):
+        for number in range(4):
+            with av.open(io.BytesIO(grows()), "r", format="mpegts", options=PARSE_ONLY) as container:
+                video = viewer.open(container, position_s=100.0)
+                for at, packet in enumerate(container.demux(video)):
+                    at_s = 100.0 + 4 * number + at
+                    looked += len(list(viewer.frames(packet, arrived_s=at_s, position_s=at_s)))
+    assert looked == seen
 
 
 def test_damaged_keyframes_among_others_are_looked_at(live: Screening) -> None:
