@@ -35,6 +35,8 @@ _MOST_LOOKS = 600
 brings. From then on twice as many as keyframes that are looked at can come.
 """
 _LEAST_SPACING_S = 1 / 30
+_HOPELESS_AFTER_S = 8.0
+"""Of five in a row, which take longer where keyframes come every two seconds."""
 _MOST_TOO_LARGE = 5
 """In a session, between pictures that can be seen: nobody sees what such a stream shows in them."""
 
@@ -168,13 +170,19 @@ class Viewer:
                 self._too_large += 1
                 self._tell(Refused(Refusal.PICTURE, f"a picture of {size}: more than ingest.max_pixels"))
             self.wait(position_s=came.position_s)
-        if self._decoder.hopeless:
+        if self._decoder.hopeless and not self._may_be_a_moment(came.position_s):
             why = "are larger than ingest.max_pixels allows" if self._decoder.too_large else "cannot be decoded"
             raise self.unwatchable(f"{self._decoder.failures} keyframes in a row {why}")
         if self._live and self._too_large >= _MOST_TOO_LARGE:
             self._flush()
             problem = f"{self._too_large} keyframes were larger than ingest.max_pixels allows, and others were not"
             raise SourceExcessive("watch", self._subject, problem)
+
+    def _may_be_a_moment(self, position_s: float) -> bool:
+        """Of a live stream. Bad keyframes close behind each other say little, and with a connection all is lost that it
+        has seen.
+        """
+        return self._live and self._seen_s is not None and position_s - self._seen_s < _HOPELESS_AFTER_S
 
     def _due(self, came: "_Came") -> bool:
         is_again, self._is_again = self._is_again, False

@@ -48,8 +48,10 @@ class Screening:
 
     def stamped(self, packet: "Packet[VideoStream]", *, at_s: float, arrived_s: float | None = None) -> int:
         """The same, with stamps of its own."""
-        assert packet.time_base is not None
-        packet.pts = packet.dts = round(at_s / packet.time_base)
+        time_base = packet.time_base or self.key.time_base
+        assert time_base is not None
+        packet.time_base = time_base
+        packet.pts = packet.dts = round(at_s / time_base)
         arrived_s = at_s if arrived_s is None else arrived_s
         frames = list(self.viewer.frames(_copy(packet), arrived_s=arrived_s, position_s=arrived_s))
         self.frames += frames
@@ -120,11 +122,24 @@ def test_gives_up(live: Screening) -> None:
 
 def test_undecodable_keyframes(live: Screening) -> None:
     """Keyframes that cannot be decoded are told as such, and five in a row end the connection."""
-    for at_s in (100, 101, 102, 103):
+    for at_s in (100, 102, 104, 106):
         live.show(bad_keyframe(), at_s=at_s)
     assert Damaged("keyframe") in live.news
     with pytest.raises(SourceUnwatchable, match="5 keyframes in a row cannot be decoded"):
-        live.show(bad_keyframe(), at_s=104)
+        live.show(bad_keyframe(), at_s=108)
+
+
+def test_bad_keyframes_for_a_moment_end_nothing(live: Screening) -> None:
+    """Five of them between any two good ones would end each connection, and all evidence with it, after one look."""
+    for at_s in range(100, 160, 2):
+        assert live.stamped(live.key, at_s=at_s) == 1
+        for number in range(1, 7):
+            assert live.stamped(bad_keyframe(), at_s=at_s + number / 4) == 0
+    assert live.viewer.pictures == 30
+    for number in range(7, 32):
+        assert live.stamped(bad_keyframe(), at_s=158 + number / 4) == 0
+    with pytest.raises(SourceUnwatchable, match="keyframes in a row cannot be decoded"):
+        live.stamped(bad_keyframe(), at_s=166)
 
 
 @pytest.mark.parametrize(("live", "seen"), [(True, 6), (False, 8)])
