@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 # Clips, and the real servers: nginx-rtmp and node-media-server with ffmpeg publishers, Redis, and Prometheus.
 _PLUGINS = (
     "tests.scenes", "tests.local_servers", "tests.node_media_servers", "tests.http_server", "tests.redis_servers",
-    "tests.side_by_side",
+    "tests.side_by_side", "tests.small_disks",
     "tests.promises", "tests.prometheus_servers",
 )  # fmt: skip
 # As the command has it, before FAISS is imported: on a busy machine its threads wait 0.1 s for each other.

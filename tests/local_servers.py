@@ -39,6 +39,9 @@ http {{ access_log off; client_body_temp_path {folder}/tmp; proxy_temp_path {fol
 """  # noqa: E501  # nginx' own language
 _STOP_TIMEOUT_S = 10.0
 _LOWEST_PORT = 10_000
+_LISTEN = "0A"
+"""A socket's state in /proc/net/tcp."""
+
 _GIVEN_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -117,11 +120,14 @@ class RtmpServer:
             self._process = None
 
     def reload(self) -> None:
-        """`nginx -s reload`: a new worker answers, and the old one stays as long as somebody publishes there."""
+        """`nginx -s reload`: a new worker answers, alone; the old one stays as long as somebody publishes there."""
         assert self._process is not None
         before = self._workers()
         self._process.send_signal(signal.SIGHUP)
         eventually(lambda: self._workers() - before, what="a new worker")
+        # Until it has closed its sockets the old one may be the one that takes a connection.
+        ports = (self.rtmp_port, self.http_port)
+        eventually(lambda: not any(_takes(worker, ports) for worker in before), what="the old one listens no more")
         eventually(self._answers, what="it listens")
 
     def _workers(self) -> set[str]:
@@ -184,6 +190,20 @@ def free_ports(count: int) -> tuple[int, ...]:
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             ports.add(port)
     return tuple(ports)
+
+
+def _takes(pid: str, ports: tuple[int, ...]) -> bool:
+    """Whether a process listens on one of these ports of loopback."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]]
+    listening = {f"socket:[{line[9]}]" for line in lines if line[3] == _LISTEN and _port(line[1]) in ports}
+    try:
+        return any(str(file.readlink()) in listening for file in Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:  # it has ended, or closed what was just looked at
+        return Path(f"/proc/{pid}/fd").exists()
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def listens(port: int) -> bool:

@@ -73,6 +73,17 @@ class RedisServer:
             answer: object = client.execute_command(*command)
         return answer
 
+    def tried(self, *command: str | int | bytes) -> object:
+        """As `run`; where Redis says no, what it says."""
+        try:
+            return self.run(*command)
+        except redis.ResponseError as error:
+            return f"{error.status_code or ''} {error}"
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def answers(self) -> bool:
         with contextlib.suppress(redis.RedisError):
             return self.run("PING") is True
@@ -85,7 +96,7 @@ class RedisServer:
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is not None:
+        if process is not None and process.poll() is None:
             process.send_signal(signal.SIGCONT)
             process.send_signal(how)
             process.wait(timeout=10)

@@ -16,6 +16,7 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damaged
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.library_words import by_option, json_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
 from streamguard.library.durable import NEW_PREFIX
@@ -40,9 +41,9 @@ _FORMATS = [form.value for form in ListFormat]
 @click.option("--label", help="What kind of footage it is, for [policy].  [default: the source's own, else unlabelled]")
 @click.option("--replace", is_flag=True, help="It is all of the source's list: what else it had goes.")
 @click.option("--benign", is_flag=True, help="It is harmless: no list may have what looks like it.")
-@click.option("--by", "who", help="Who you are, for the history.  [default: user@host]")
+@by_option
 @sign_option()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 def import_(
     *,

@@ -13,6 +13,7 @@ from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damag
 from streamguard.cli.library_exchange import reasons_json
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.library_words import by_option, json_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError
 from streamguard.library.ed25519 import Signer
@@ -32,9 +33,9 @@ _KINDS = [kind.value for kind in ExchangeKind]
     help="environment= (ncmec), privacy_group= (threatexchange), file= and type= (file), url= (another address).",
 )  # fmt: skip
 @click.option("--label", default="unlabelled", show_default=True, help="Of a new source, for [policy].")
-@click.option("--by", "who", help="Who you are, for the history.  [default: user@host]")
+@by_option
 @sign_option()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option
 @click.argument("name")
 def fetch(
     *,
@@ -92,7 +93,7 @@ def fetch(
 
 @click.command("push")
 @library_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option
 @click.argument("name")
 def push(*, path: Path, as_json: bool, name: str) -> int:
     """Tell an exchange the opinions that you gave on its hashes: `library exchange opinion`.

@@ -1,15 +1,18 @@
 """`streamguard library quarantine list|release|drop|rule`: what was found to be poison, or to look like it."""
 
+import functools
 import json
 from collections.abc import Callable
-from functools import reduce
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.library_words import by_option, json_lines_option, json_option, why_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
 from streamguard.library.ed25519 import Signer
@@ -21,8 +24,7 @@ from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 
 _REASONS = [reason.name.lower() for reason in Reason if reason is not Reason.NONE]
-_by = click.option("--by", "who", help="Who you are, for the history.  [default: user@host]")
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+_Count = TypeVar("_Count", int, int | None)
 
 
 @click.group()
@@ -34,7 +36,7 @@ def quarantine() -> None:
 @library_option
 @click.option("--source", metavar="NAME", help="Only of that source.")
 @click.option("--all", "each", is_flag=True, help="Each hash, and not only how many.")
-@_as_json
+@json_lines_option
 def list_(*, path: Path, source: str | None, each: bool, as_json: bool) -> int:
     """Say what is in quarantine, and why.
 
@@ -58,35 +60,43 @@ def list_(*, path: Path, source: str | None, each: bool, as_json: bool) -> int:
     return EXIT_OK
 
 
-def _choice(command: Callable[..., int]) -> Callable[..., int]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `release` and `drop` are told, by the names of their options."""
+
+    path: Path
+    source: str
+    because: str | None
+    each: bool
+    why: str
+    who: str | None
+    signer: Signer | None
+    as_json: bool
+    values: tuple[str, ...]
+
+
+def _choice(command: Callable[[_Asked], int]) -> Callable[..., int]:
+    @functools.wraps(command)
+    def called(**given: Any) -> int:  # noqa: ANN401 - what click has read
+        return command(_Asked(**given))
+
     options = (
         library_option,
         click.option("--source", metavar="NAME", required=True, help="Whose."),
         click.option("--because", type=click.Choice(_REASONS), help="Only what is there for that reason."),
         click.option("--all", "each", is_flag=True, help="All of it."),
-        click.option("--reason", "why", default="", help="Why; it is kept."),
-        _by,
+        why_option,
+        by_option,
         sign_option(),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object."),
+        json_option,
         click.argument("values", nargs=-1, metavar="[HASH]..."),
     )
-    return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), called)
 
 
 @quarantine.command()
 @_choice
-def release(
-    *,
-    path: Path,
-    source: str,
-    because: str | None,
-    each: bool,
-    why: str,
-    who: str | None,
-    signer: Signer | None,
-    as_json: bool,
-    values: tuple[str, ...],
-) -> int:
+def release(asked: _Asked) -> int:
     """Put hashes, or films by their names, back into use; they are not judged again.
 
     Where the library takes two persons for it (`library quarantine rule`), nothing is released until somebody else
@@ -97,32 +107,17 @@ def release(
       streamguard library quarantine release --library known --source partner --because flood --reason "one film"
       streamguard library quarantine release --library known --source partner 58f0...e1
     """
-    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
-        which = _which(book, source, because=because, each=each, values=values)
-        with book.change():
-            done = kept_apart.release(book, which, who=who or operator(), why=why)
-        sync(book, opened)
+    done = _done(asked, kept_apart.release)
     if done is None:
-        _tell(as_json, "released", 0, note="somebody else must give the same command (--by another name)")
+        _tell(asked.as_json, "released", 0, note="somebody else must give the same command (--by another name)")
     else:
-        _tell(as_json, "released", done)
+        _tell(asked.as_json, "released", done)
     return EXIT_OK
 
 
 @quarantine.command()
 @_choice
-def drop(
-    *,
-    path: Path,
-    source: str,
-    because: str | None,
-    each: bool,
-    why: str,
-    who: str | None,
-    signer: Signer | None,
-    as_json: bool,
-    values: tuple[str, ...],
-) -> int:
+def drop(asked: _Asked) -> int:
     """Throw hashes, or films, out for good: they stay out however often a list names them, and what looks like them
     goes into quarantine.
 
@@ -130,20 +125,25 @@ def drop(
     Example:
       streamguard library quarantine drop --library known --source partner --because flat
     """
-    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
-        which = _which(book, source, because=because, each=each, values=values)
-        with book.change():
-            done = kept_apart.drop(book, which, who=who or operator(), why=why)
-        sync(book, opened)
-    _tell(as_json, "dropped", done)
+    _tell(asked.as_json, "dropped", _done(asked, kept_apart.drop))
     return EXIT_OK
+
+
+def _done(asked: _Asked, what: Callable[..., _Count]) -> _Count:
+    """`what`: kept_apart.release or drop."""
+    with book_for_change(asked.path) as book, Library.open(asked.path, signer=asked.signer) as opened:
+        which = _which(book, asked.source, because=asked.because, each=asked.each, values=asked.values)
+        with book.change():
+            done = what(book, which, who=asked.who or operator(), why=asked.why)
+        sync(book, opened)
+    return done
 
 
 @quarantine.command()
 @library_option
 @click.option("--two-persons", type=click.Choice(["on", "off"]), help="Whether a release takes two.")
-@_by
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@by_option
+@json_option
 def rule(*, path: Path, two_persons: str | None, who: str | None, as_json: bool) -> int:
     """Say or change how many persons a release takes. To switch it off takes two.
 

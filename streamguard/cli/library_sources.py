@@ -12,6 +12,7 @@ from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.library_fetch import fetch, push
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.library_words import by_option, json_lines_option, why_option
 from streamguard.cli.redis_options import operator
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.errors import UsageError
@@ -27,9 +28,6 @@ from streamguard.library.store import Library
 from streamguard.worker.calibration import MEASURE
 from streamguard.worker.calibration_state import STATE, read_state
 
-_by = click.option("--by", "who", help="Who you are, for the history.  [default: user@host]")
-_why = click.option("--reason", "why", default="", help="Why; it is kept.")
-
 
 @click.group()
 def exchange() -> None:
@@ -42,7 +40,7 @@ for command in (fetch, push):
 
 @exchange.command("list")
 @library_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+@json_lines_option
 def list_(*, path: Path, as_json: bool) -> int:
     """List the sources: how much each has, what it may do, and how often it was right.
 
@@ -69,8 +67,8 @@ def list_(*, path: Path, as_json: bool) -> int:
 @exchange.command()
 @library_option
 @click.option("--anyway", is_flag=True, help=f"Before it has {opinions.EARNED_BY} confirmed hashes and none wrong.")
-@_why
-@_by
+@why_option
+@by_option
 @sign_option()
 @click.argument("name")
 def trust(*, path: Path, anyway: bool, why: str, who: str | None, signer: Signer | None, name: str) -> int:
@@ -106,8 +104,8 @@ def trust(*, path: Path, anyway: bool, why: str, who: str | None, signer: Signer
 
 @exchange.command()
 @library_option
-@_why
-@_by
+@why_option
+@by_option
 @sign_option()
 @click.argument("name")
 def distrust(*, path: Path, why: str, who: str | None, signer: Signer | None, name: str) -> int:
@@ -125,8 +123,8 @@ def distrust(*, path: Path, why: str, who: str | None, signer: Signer | None, na
 
 @exchange.command()
 @library_option
-@_why
-@_by
+@why_option
+@by_option
 @sign_option()
 @click.argument("name")
 def remove(*, path: Path, why: str, who: str | None, signer: Signer | None, name: str) -> int:
@@ -152,8 +150,8 @@ def remove(*, path: Path, why: str, who: str | None, signer: Signer | None, name
     "--at", "at_s", type=click.FloatRange(min=0), metavar="SECONDS",
     help="HASH is a decision's reference, and this its reference_at_s.",
 )  # fmt: skip
-@_why
-@_by
+@why_option
+@by_option
 @sign_option()
 @click.argument("hash_", metavar="HASH")
 @click.argument("opinion", type=click.Choice([one.value for one in Opinion]))

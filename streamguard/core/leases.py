@@ -6,7 +6,7 @@ watchers of one stream do no harm and none does: all in doubt, a worker watches.
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -22,6 +22,12 @@ NOBODY = WorkerId("-")
 """An offer to nobody withdraws the last one."""
 
 NO_LIMIT = 0
+
+HAND_OVER_S = 1.5
+"""From an offer until another worker, which asks once a second, has taken it, and that is known."""
+
+HOPELESS_S = 5.0
+"""What nobody took for so long keeps nothing else waiting: the others may not see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +142,11 @@ def to_offer(
     """Which streams to hand over now, and to whom, so that workers come to have about as many each: one by one near
     the end, and before that an eighth of the difference. Empty: all is well.
 
-    Only `idle` ones move, for a move forgets what was seen: one that shows something suspect stays.
+    Only `idle` ones move, for a move forgets what was seen: one that shows something suspect stays. While a worker
+    drains none does: what it has is still to come, and would be moved twice.
     """
+    if any(member.is_draining for member in fleet.alive().values()):
+        return ()
     loads = fleet.loads()
     mine = loads.get(me, 0)
     room = takers(fleet, besides=me)
@@ -155,3 +164,20 @@ def to_offer(
         loads[target] += 1
         mine -= 1
     return tuple(offers)
+
+
+def to_give_away(
+    mine: Sequence[StreamId], *, offered_for_s: Mapping[StreamId, float], left_s: float
+) -> tuple[StreamId, ...]:
+    """Which streams a worker that drains offers now, in addition to those that are on offer, in the order of `mine`.
+
+    One by one, and as many at a time as are needed for the last to be on offer when `left_s` is over: whoever takes
+    hundreds at once opens some of them too late. An offer stands, so one that nobody takes does no harm.
+    """
+    fresh = [stream for stream in mine if stream not in offered_for_s]
+    waiting = sum(offered_for_s.get(stream, HOPELESS_S) < HOPELESS_S for stream in mine)
+    hand_overs_left = left_s / HAND_OVER_S
+    if hand_overs_left <= 1.0:
+        return tuple(fresh)
+    at_a_time = math.ceil((len(fresh) + waiting) / hand_overs_left)
+    return tuple(fresh[: max(0, at_a_time - waiting)])

@@ -6,6 +6,7 @@ RTMP, files and HLS read differently and see alike; this is the part that is ali
 import math
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ brings. From then on twice as many as keyframes that are looked at can come.
 _LEAST_SPACING_S = 1 / 30
 _HOPELESS_AFTER_S = 8.0
 """Of five in a row, which take longer where keyframes come every two seconds."""
+_MOST_REMEMBERED = 64
 _MOST_TOO_LARGE = 5
 """In a session, between pictures that can be seen: nobody sees what such a stream shows in them."""
 
@@ -80,7 +82,10 @@ class Viewer:
         self._passed: _Came | None = None
         """The newest keyframe, where it was not due."""
         self._wanted_in_s = math.inf
-        self._is_again = False
+        self._begins_again = False
+        self._seen_stamps: deque[Stamps] = deque(maxlen=_MOST_REMEMBERED)
+        self._again: frozenset[Stamps] = frozenset()
+        self._again_at_s: float | None = None
         self._decoder: KeyframeDecoder | None = None
         self._opened: Opened | None = None
         self._seen_s: float | None = None
@@ -162,6 +167,7 @@ class Viewer:
                 self._seen(came.position_s)
             elif not self.pictures:
                 break  # there may be nothing in it that anybody sees
+            self._seen_stamps.append(came.stamps)
             at = self._clock.at(pts_s, arrived_s=came.arrived_s if self._live else came.position_s)
             yield Frame(at, told_s, luma, levels)
         if self._decoder.failures:
@@ -185,9 +191,13 @@ class Viewer:
         return self._live and self._seen_s is not None and position_s - self._seen_s < _HOPELESS_AFTER_S
 
     def _due(self, came: "_Came") -> bool:
-        is_again, self._is_again = self._is_again, False
+        begins_again, self._begins_again = self._begins_again, False
+        if self._is_seen_again(came.stamps, came.arrived_s):
+            self._close = None
+            self._not_due(came.position_s)
+            return False
         if not self._spacing.due(came.position_s, stamps=came.stamps):
-            self._close = None if is_again else came
+            self._close = None if begins_again else came
             return False
         self._close = None
         return self._is_wanted(came)
@@ -199,6 +209,21 @@ class Viewer:
             return True
         self._passed, self._wanted_in_s = came, self._sampler.wanted_in_s(pace=pace)
         self._not_due(came.position_s)
+        return False
+
+    def goes_back(self) -> None:
+        """What comes next may begin with what was seen lately: that is not looked at again, as a keyframe seen twice
+        would agree with itself. What comes later is: stamps, whoever sets them, hide one segment at most.
+        """
+        self._again_at_s = None
+        self._again = frozenset(stamps for stamps in self._seen_stamps if None not in (stamps.dts_s, stamps.pts_s))
+
+    def _is_seen_again(self, stamps: Stamps, arrived_s: float) -> bool:
+        if self._again and self._again_at_s is None:
+            self._again_at_s = arrived_s
+        if stamps in self._again and arrived_s == self._again_at_s:
+            return True
+        self._again = frozenset()
         return False
 
     def _not_due(self, position_s: float) -> None:
@@ -220,8 +245,8 @@ class Viewer:
         return True
 
     def begins_again(self) -> None:
-        """What comes next begins with the keyframe that was looked at last: once is enough."""
-        self._is_again = True
+        """What comes next begins with the keyframe that was looked at last, placed where it was: once is enough."""
+        self._begins_again = True
 
     def wait(self, *, position_s: float) -> None:
         """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""

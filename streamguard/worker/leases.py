@@ -14,21 +14,11 @@ from typing import Protocol
 
 import structlog
 
-from streamguard.core.leases import (
-    ANYBODY,
-    NO_LIMIT,
-    NOBODY,
-    Fleet,
-    Member,
-    WorkerId,
-    ranking,
-    takers,
-    to_claim,
-    to_offer,
-)
+from streamguard.core.leases import NO_LIMIT, NOBODY, Fleet, Member, WorkerId, ranking, takers, to_claim, to_offer
 from streamguard.enforce.sharing.lease_book import LEASE_S, Wishes
 from streamguard.errors import SignalsError, SignalsRejected
 from streamguard.types import StreamId, Verdict
+from streamguard.worker.leaving import OVERLAP_S, Leaving
 from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
 from streamguard.worker.watcher import Watcher
@@ -40,9 +30,6 @@ _JUST_AFTER_S = 0.02
 _UNWATCHED_AFTER_TURNS = 3
 _OFFER_STANDS_TURNS = 3
 _PATIENCE_S = 3.0
-_OVERLAP_S = 4.0
-"""Whoever takes a stream over needs so long to connect and to have a keyframe: it is watched here meanwhile."""
-
 _MOST_NAMED = 20
 _SUSPECT_FOR_S = 60.0
 """Evidence adds up for so long, and a move forgets it."""
@@ -141,9 +128,7 @@ class Sharing:
         self._others: frozenset[StreamId] = frozenset()
         """What others had before Redis was away, and are left for a moment to say that they still have."""
         self._patient_until_s = clock()
-        self._hand_over_until_s = 0.0
-        self._handed_over: Callable[[], None] = lambda: None
-        self._draining = False
+        self._leaving: Leaving | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -167,6 +152,10 @@ class Sharing:
         specs = frozenset(spec for spec in wanted if spec.key in watched)
         self._chosen = _Chosen(wanted, watched, chosen.specs if specs == chosen.specs else specs)
         return self._chosen.specs
+
+    def limit(self, most_streams: int) -> None:
+        """So many are taken at most from now on; what is here stays."""
+        self._most = most_streams
 
     def has(self, spec: StreamSpec) -> bool:
         """Whether it is this worker that watches streams of this name."""
@@ -192,13 +181,12 @@ class Sharing:
         self._thread.start()
 
     def hand_over(self, *, within_s: float, then: Callable[[], None]) -> bool:
-        """Offer all streams to the others, watch each until somebody has it and for a moment more, and then call that,
-        in the thread. Safe in a signal handler. False: there is nobody to do it.
+        """Offer the streams to the others, one by one where there is time for that, watch each until somebody has it
+        and for a moment more, and then call that, in the thread. Safe in a signal handler. False: there is nobody to do
+        it.
         """
-        if not self._draining:
-            self._handed_over = then
-            self._hand_over_until_s = self._clock() + within_s
-            self._draining = True
+        if self._leaving is None:
+            self._leaving = Leaving(until_s=self._clock() + within_s, then=then)
         self._wake.set()
         return self.is_running
 
@@ -212,8 +200,8 @@ class Sharing:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self.step_once()
-            if self._draining and self._is_handed_over():
-                self._handed_over()
+            if self._leaving is not None and self._is_given_away(self._leaving):
+                self._leaving.then()
             self._stopping.wait(_BETWEEN_TURNS_S)
             self._wake.wait(self._rest_s())
             if not self._stopping.is_set():
@@ -224,14 +212,14 @@ class Sharing:
 
     def _rest_s(self) -> float:
         """A turn comes right when a lease runs out: who has died is not given another second."""
-        if self._draining:
+        if self._leaving is not None:
             return _DRAINING_TURN_S
         ends_s = _TURN_S if self.state.problem else self._fleet.first_end_s(besides=self.me) - _BETWEEN_TURNS_S
         return min(_TURN_S, max(0.0, ends_s) + _JUST_AFTER_S)
 
-    def _is_handed_over(self) -> bool:
+    def _is_given_away(self, leaving: Leaving) -> bool:
         """All that can be: what no other worker can take it has until the end."""
-        if self._clock() >= self._hand_over_until_s or self.state.problem:
+        if self._clock() >= leaving.until_s or self.state.problem:
             return True
         return not self._handed_until_s and (not self._epochs or not takers(self._fleet, besides=self.me))
 
@@ -251,7 +239,7 @@ class Sharing:
         try:
             fleet = self._step(Wishes(kept, offer=offers, release=gone))
             self._be_patient(fleet, kept)
-            claims = () if self._draining else self._claims(fleet, wanted)
+            claims = () if self._leaving is not None else self._claims(fleet, wanted)
             before = fleet
             if claims:
                 fleet = self._step(Wishes(kept, claim=claims))
@@ -262,12 +250,12 @@ class Sharing:
             self._answered(fleet, wanted)
 
     def _step(self, wishes: Wishes) -> Fleet:
-        report = Member(0, self._most, len(self.state.unwatched), is_draining=self._draining)
+        report = Member(0, self._most, len(self.state.unwatched), is_draining=self._leaving is not None)
         return self._book.step(self.me, report, wishes)
 
     def _offers(self, kept: Epochs) -> list[tuple[StreamId, int, WorkerId]]:
-        if self._draining:
-            return [(stream, epoch, ANYBODY) for stream, epoch in kept.items() if epoch]
+        if self._leaving is not None:
+            return self._leaving.offers(kept, idle=self._idle, now_s=self._clock())
         standing = {stream: epoch for stream, epoch in self._offered.items() if epoch and kept.get(stream) == epoch}
         self._offer_turns += 1
         if standing and self._offer_turns < _OFFER_STANDS_TURNS:
@@ -308,10 +296,10 @@ class Sharing:
             is_from_another = stream in before.leases and before.leases[stream].owner != self.me
             self._note(Change.TAKEN_OVER if is_from_another else Change.TAKEN, stream)
         for stream in kept.keys() - now.keys():
-            was_offered = self._draining or stream in self._offered
+            was_offered = self._leaving is not None or stream in self._offered
             self._note(Change.HANDED_OVER if was_offered else Change.LOST, stream)
             if was_offered:
-                self._handed_until_s[stream] = self._clock() + _OVERLAP_S
+                self._handed_until_s[stream] = self._clock() + OVERLAP_S
 
     def _note(self, change: Change, stream: StreamId) -> None:
         self._changes[change] += 1
@@ -348,7 +336,7 @@ class Sharing:
         new = [stream for stream in sorted(wanted - kept.keys()) if self._fleet.is_to_be_had(stream, by=self.me)]
         mine = [stream for stream in new if is_long or ranking(stream, {*others, self.me})[0] == self.me]
         room = None if self._most == NO_LIMIT else max(0, self._most - len(kept))
-        taken = [] if self._draining else mine[:room]
+        taken = [] if self._leaving is not None else mine[:room]
         self._keep({**kept, **dict.fromkeys(taken, 0)})
         if self._clock() >= self._complain_at_s:
             self._complain_at_s = self._clock() + _COMPLAIN_EVERY_S

@@ -5,7 +5,20 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.core.leases import ANYBODY, Fleet, Lease, Member, WorkerId, ranking, takers, to_claim, to_offer
+from streamguard.core.leases import (
+    ANYBODY,
+    HAND_OVER_S,
+    HOPELESS_S,
+    Fleet,
+    Lease,
+    Member,
+    WorkerId,
+    ranking,
+    takers,
+    to_claim,
+    to_give_away,
+    to_offer,
+)
 from streamguard.types import StreamId
 
 NOW_MS = 1_000_000
@@ -144,3 +157,59 @@ def test_only_what_shows_nothing_suspect_moves() -> None:
     offer = to_offer(now, me=WorkerId("me"), idle=idle, times_offered=lambda stream: times.get(stream, 0))
     assert offer == (("b", "other"),)
     assert to_offer(now, me=WorkerId("me"), idle=set(), times_offered=lambda _stream: 0) == ()
+
+
+def test_nothing_is_evened_out_while_a_worker_drains() -> None:
+    """Until it is gone, or has not been heard of for a while: what it hands over would be handed on."""
+    leases = {"a": held("me"), "b": held("me"), "c": held("me")}
+
+    def offers(leaving: Member) -> int:
+        now = fleet(leases, {"leaving": leaving}, of=("me", "other"))
+        return len(to_offer(now, me=WorkerId("me"), idle=set(now.leases), times_offered=lambda _stream: 0))
+
+    assert offers(Member(LATER_MS, is_draining=True)) == 0
+    assert offers(Member(BEFORE_MS, is_draining=True)) == 1
+    assert offers(Member(LATER_MS)) == 1
+
+
+@given(
+    count=st.integers(0, 300),
+    time_s=st.floats(0, 60),
+    turn_s=st.floats(0.1, HAND_OVER_S),
+    unseen=st.just(set[int]()) | st.sets(st.integers(0, 300), max_size=20),
+    quickness=st.floats(0, 1),
+)
+def test_giving_away_is_one_by_one_where_there_is_time_and_always_in_time(
+    *, count: int, time_s: float, turn_s: float, unseen: set[int], quickness: float
+) -> None:
+    """Whatever others take at once, late or never: all were on offer when the time is over, and before that no more
+    wait to be taken than twice what must; with time for all of them, one.
+    """
+    mine = [StreamId(f"live/{number}") for number in range(count)]
+    never = {StreamId(f"live/{number}") for number in unseen}
+    offered_at_s: dict[StreamId, float] = {}
+    given: set[StreamId] = set()
+    now_s = 0.0
+    while now_s < time_s + turn_s:
+        taken_s = (HAND_OVER_S - turn_s) * quickness
+        given |= {stream for stream, at_s in offered_at_s.items() if stream not in never and now_s - at_s >= taken_s}
+        rest = [stream for stream in mine if stream not in given]
+        for_s = {stream: now_s - at_s for stream, at_s in offered_at_s.items()}
+        new = to_give_away(rest, offered_for_s=for_s, left_s=time_s - now_s)
+        assert not set(new) & offered_at_s.keys(), "an offer stands"
+        assert list(new) == [stream for stream in rest if stream not in offered_at_s][: len(new)]
+        offered_at_s |= dict.fromkeys(new, now_s)
+        waiting = [stream for stream in rest if now_s - offered_at_s.get(stream, -HOPELESS_S) < HOPELESS_S]
+        if time_s - now_s > HAND_OVER_S and not never:
+            assert len(waiting) <= max(1, math.ceil(2 * len(mine) * HAND_OVER_S / time_s))
+        now_s += turn_s
+    assert offered_at_s.keys() == set(mine)
+
+
+def test_what_nobody_takes_keeps_nothing_waiting() -> None:
+    """The others may not see it: after a while the next one is offered, and that one stays on offer."""
+    a, b = StreamId("a"), StreamId("b")
+    assert to_give_away([a, b], offered_for_s={}, left_s=30.0) == (a,)
+    assert to_give_away([a, b], offered_for_s={a: HOPELESS_S - 0.1}, left_s=30.0) == ()
+    assert to_give_away([a, b], offered_for_s={a: HOPELESS_S}, left_s=30.0) == (b,)
+    assert to_give_away([], offered_for_s={}, left_s=30.0) == ()

@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,18 @@ class Gate:
             return 0
         process.terminate()
         return process.wait(10)
+
+    def freeze(self) -> None:
+        """Not a step further; the port stays open, and nobody answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """As kill -9."""
+        process, self._process = self._process, None
+        assert process is not None
+        process.kill()
+        process.wait(10)
 
     def page(self, path: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)

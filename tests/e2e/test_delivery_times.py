@@ -21,9 +21,11 @@ TO_THE_OUTBOX_S = 1.0
 """And a bound of the histogram's."""
 
 TO_REDIS_S = 0.5
+"""Here of each signal; the p99 of many: tests/enforce/outbox/test_after_outage.py."""
+
 RETRY_CAP_S = 1.0
 SETTLED_S = 1.0
-"""After the last wait between two tries: for a connection, and 1,000 signals."""
+"""After the last wait between two tries: for a connection, and these signals."""
 
 _BUCKET = re.compile(r'^streamguard_keyframe_to_signal_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 

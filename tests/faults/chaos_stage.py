@@ -99,8 +99,9 @@ class Stage:
         self.offenders = [Offender(f"offender-{number}") for number in range(offenders)]
         self.on_air_s: list[float] = []
         self.enforcer = Enforcer(
-            folder / "enforcer", redis_url=self.redis.url, server=self.server, environment=ENFORCER_ENVIRONMENT
-        )
+            folder / "enforcer", redis_url=self.redis.url, api_url=self.server.stat_url,
+            environment=ENFORCER_ENVIRONMENT,
+        )  # fmt: skip
         self._numbers = count()
 
     def start(self) -> None:

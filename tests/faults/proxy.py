@@ -4,6 +4,7 @@ with Proxy(server_port, replies=[Fault.PASS, Fault.CUT]) as proxy:   # the secon
     proxy.port
     proxy.now(Fault.STALL)        # both ways, until another fault, or PASS, is set
     proxy.now(Fault.SWALLOW, way=Way.REPLIES)
+    proxy.once(b"/drop", Fault.STALL)   # the next chunk with that in it, and no other
     proxy.cut()                   # all that are connected
 """
 
@@ -69,6 +70,7 @@ class Proxy:
         self._changed = threading.Condition()
         self._standing = dict.fromkeys(Way, Fault.PASS)
         self._told = 0
+        self._once: dict[bytes, Fault] = {}
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self._sockets: set[socket.socket] = set()
@@ -92,6 +94,11 @@ class Proxy:
             self._standing |= dict.fromkeys(Way if way is None else (way,), fault)
             self._told += 1
             self._changed.notify_all()
+
+    def once(self, words: bytes, fault: Fault) -> None:
+        """The next chunk that holds these words, whichever way it goes."""
+        with self._changed:
+            self._once[words] = fault
 
     def cut(self) -> None:
         """All connections, now; new ones are taken."""
@@ -170,6 +177,8 @@ class Proxy:
         with self._changed:
             told = self._told
             fault = next(self._scripts[way], self._standing[way]) if sink is not None else Fault.BLACK_HOLE
+            for words in [words for words in self._once if words in chunk]:
+                fault = self._once.pop(words)
             self.done[fault] += 1
         match fault:
             case Fault.CUT:

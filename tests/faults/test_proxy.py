@@ -142,6 +142,18 @@ def test_what_stalls_comes_later_and_whole(echo: Echo) -> None:
         assert answer_of(client, 3) == b"ONE"
 
 
+def test_one_chunk_is_known_by_what_it_says(echo: Echo) -> None:
+    """What comes before it and after it passes, on other connections as well."""
+    with Proxy(port(echo)) as proxy, connected(proxy) as client, connected(proxy) as other:
+        proxy.once(b"two", Fault.STALL)
+        assert said(client, b"one") == b"ONE"
+        client.sendall(b"two")
+        eventually(lambda: proxy.done[Fault.STALL], what="a request that waits")
+        assert (said(other, b"two"), echo.heard) == (b"TWO", b"onetwo")
+        proxy.now(Fault.PASS)
+        assert answer_of(client, 3) == b"TWO"
+
+
 def test_it_drips(echo: Echo) -> None:
     """A byte at a time, and the rest at once when that is over."""
     with Proxy(port(echo), replies=[Fault.DRIP], pause_s=0.01) as proxy, connected(proxy) as client:

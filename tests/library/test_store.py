@@ -25,11 +25,11 @@ from streamguard.errors import (
 from streamguard.library.catalogue import CATALOGUE, ItemState
 from streamguard.library.durable import FORMAT, writer_lock
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSet
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import TELLS_WHEN_BITS, USUAL_COPY_BITS, MediaKind, Place, Reference, ReferencePrint
 from tests.library.made import library_of, new_item, reference
-from tests.programs import skip_or_fail
+from tests.small_disks import MakeDisk
 
 
 def _found(path: Path) -> set[str]:
@@ -390,17 +390,9 @@ def test_a_write_that_fails_leaves_the_library_whole(tmp_path: Path, limit_bytes
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(make_disk: MakeDisk) -> Path:
     """A file system of its own, of 400 kB; needs root."""
-    where = tmp_path / "disk"
-    where.mkdir()
-    if os.geteuid() != 0:
-        skip_or_fail("mounting a small disk needs root")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(where)], check=False)
-    if mounted.returncode:
-        skip_or_fail("no permission to mount here")
-    yield where
-    subprocess.run(["umount", "-l", str(where)], check=True)
+    return make_disk(400).path
 
 
 def _add_for_ever(library: Library) -> None:

@@ -1,5 +1,6 @@
 """streamguard.worker.canary_making: a child that fills a folder, or does not."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from streamguard.library.snapshot import Snapshot
 from streamguard.worker.canary_making import ASSET, Failure, Made, Make, Making, remove
 from streamguard.worker.canary_metrics import Stage
 from streamguard.worker.forkserver import start_forkserver
+from tests.small_disks import MakeDisk
 from tests.waiting import eventually
 from tests.worker import canary_works
 
@@ -54,6 +56,23 @@ def test_what_fails_says_why(make: Make, problem: str) -> None:
     assert isinstance(failure, Failure)
     assert failure.stage is Stage.MAKE
     assert problem in failure.problem
+
+
+@pytest.mark.parametrize("room_kib", [0, 64, 600], ids=["the clip", "the middle of the clip", "its library"])
+def test_a_full_disk_of_temporary_files_says_so(
+    make_disk: MakeDisk, monkeypatch: pytest.MonkeyPatch, room_kib: int
+) -> None:
+    """Whatever does not fit is the canary's trouble alone, and the folder goes."""
+    disk = make_disk(2048)
+    monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+    disk.fill(leave_kib=room_kib)
+    making = Making(canary.make)
+    failure = end_of(making)
+    making.end()
+    remove(making.folder)
+    assert isinstance(failure, Failure)
+    assert re.search(r"(?i)no space|free some space|disk is full", failure.problem), failure.problem
+    assert [path.name for path in disk.path.iterdir()] == ["ballast"]
 
 
 def test_what_was_not_made_cannot_be_loaded() -> None:

@@ -6,127 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from streamguard.core.leases import Fleet, Member, WorkerId
-from streamguard.enforce.sharing.lease_book import LEASE_S, LeaseBook, Wishes
-from streamguard.errors import SignalsError, SignalsRejected, SignalsUnreachable
-from streamguard.types import SessionId, StreamId
-from streamguard.worker.leases import Change, Sharing, key_of
-from streamguard.worker.streams import Origin, Stream, StreamSpec
+from streamguard.enforce.sharing.lease_book import LEASE_S
+from streamguard.errors import SignalsRejected
+from streamguard.worker.leases import Change, key_of
+from streamguard.worker.streams import Stream
 from tests.redis_servers import RedisServer
 from tests.waiting import eventually
-
-AWAY = SignalsUnreachable("share streams in", "redis://away", "no answer in time")
-T0_MS = 1_700_000_000_000
-
-
-def spec(name: str, session: str = "1") -> StreamSpec:
-    return StreamSpec(
-        StreamId(name), f"rtmp://h/{name}", f"rtmp://h/{name}", once=False, origin=Origin("edge", SessionId(session))
-    )
-
-
-def specs(count: int) -> frozenset[StreamSpec]:
-    return frozenset(spec(f"live/{number}") for number in range(count))
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-class TimedBook:
-    """The real one, by the test's clock; it can be away, and lose its replies."""
-
-    def __init__(self, book: LeaseBook, clock: Clock) -> None:
-        self._book = book
-        self._clock = clock
-        self.down: SignalsError | None = None
-        self.lose_next_reply = False
-        self.closed = False
-
-    def step(self, me: WorkerId, report: Member | None, wishes: Wishes) -> Fleet:
-        if self.down is not None:
-            raise self.down
-        fleet = self._book.step(me, report, wishes, now_ms=T0_MS + round(1000 * self._clock.now_s))
-        if self.lose_next_reply:
-            self.lose_next_reply = False
-            raise AWAY
-        return fleet
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class FakeWanted:
-    """All workers see the same."""
-
-    def __init__(self, wanted: frozenset[StreamSpec]) -> None:
-        self.now = wanted
-
-    def specs(self) -> frozenset[StreamSpec]:
-        return self.now
-
-    def refresh(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class Stage:
-    """Workers, and their turns."""
-
-    def __init__(self, server: RedisServer) -> None:
-        self._server = server
-        self.clock = Clock()
-        self.wanted = FakeWanted(frozenset())
-        self.books: list[TimedBook] = []
-        self.workers: list[Sharing] = []
-        self._open: list[LeaseBook] = []
-
-    def worker(self, *, most_streams: int = 0) -> Sharing:
-        real = LeaseBook(self._server.url, prefix="{t}:", timeout_s=2.0)
-        self._open.append(real)
-        book = TimedBook(real, self.clock)
-        name = f"w{len(self.books)}"
-        one = Sharing(book, self.wanted, name=name, most_streams=most_streams, clock=self.clock)
-        one.me = WorkerId(f"{name}.{len(self.books)}")  # the same in each run
-        self.books.append(book)
-        self.workers.append(one)
-        return one
-
-    def turns(self, seconds: int, *, of: list[Sharing] | None = None) -> None:
-        for _ in range(seconds):
-            for one in self.workers if of is None else of:
-                one.step_once()
-                one._tick(tuple(Stream(each).status(now_s=self.clock.now_s) for each in one.streams()))
-            self.clock.now_s += 1.0
-
-    def settle(self, of: list[Sharing]) -> None:
-        """Until no stream is on its way: one that is has two watchers for some turns."""
-        for _ in range(60):
-            if not any(one._offered or one._handed_until_s for one in of):
-                return
-            self.turns(1, of=of)
-        raise AssertionError("they never stop handing over")
-
-    def away(self, error: SignalsError | None = AWAY) -> None:
-        for book in self.books:
-            book.down = error
-
-    def counts(self, of: list[Sharing] | None = None) -> list[int]:
-        """How many streams each worker has, when every stream has exactly one watcher."""
-        shares = [one.streams() for one in (self.workers if of is None else of)]
-        assert sum(map(len, shares)) == len(self.wanted.now)
-        assert frozenset[StreamSpec]().union(*shares) == self.wanted.now
-        return sorted(map(len, shares))
-
-    def close(self) -> None:
-        for book in self._open:
-            book.close()
+from tests.worker.lease_stage import AWAY, Stage, spec, specs
 
 
 @pytest.fixture
@@ -273,6 +159,25 @@ def test_a_worker_that_has_nothing_waits_as_well(stage: Stage) -> None:
     assert not empty.streams()
 
 
+@pytest.mark.promise(2, "the memory of Redis full")
+def test_a_full_redis_is_one_that_is_away(stage: Stage) -> None:
+    """Everybody keeps what it has, and says why; with room again all have that, and nobody took what others had."""
+    first, second = stage.worker(), stage.worker()
+    stage.wanted.now = specs(10)
+    stage.turns(20)
+    stage.settle(stage.workers)
+    before = {one: one.streams() for one in stage.workers}
+    stage._server.run("CONFIG SET", "maxmemory", "1")
+    stage.turns(10)
+    assert {one: one.streams() for one in stage.workers} == before
+    assert "redis is full" in first.state.problem
+    assert "redis is full" in str(second.detail()["problem"])
+    stage._server.run("CONFIG SET", "maxmemory", "0")
+    stage.turns(6)
+    assert {one: one.streams() for one in stage.workers} == before
+    assert first.state.problem == ""
+
+
 def test_a_redis_that_says_no_needs_a_hand(stage: Stage) -> None:
     """A wrong password does not pass by itself: `/readyz` says it."""
     one = stage.worker()
@@ -316,47 +221,6 @@ def test_a_reply_that_is_lost_changes_nothing(stage: Stage) -> None:
     stage.books[0].lose_next_reply = True
     stage.turns(2)
     assert stage.counts() == [5]
-
-
-def test_draining_hands_all_over(stage: Stage) -> None:
-    """Each stream is watched until another worker has it and has had time to see it; then it is told that all is done,
-    and takes no more.
-    """
-    leaving, other = stage.worker(), stage.worker()
-    stage.wanted.now = specs(10)
-    stage.turns(20)
-    mine = leaving.streams()
-    leaving.hand_over(within_s=30.0, then=lambda: None)
-    turns_of_both = 0
-    while not leaving._is_handed_over():
-        stage.turns(1)
-        assert leaving.streams() | other.streams() == stage.wanted.now
-        turns_of_both += leaving.streams() == mine and other.streams() == stage.wanted.now
-        assert turns_of_both < 10
-    assert turns_of_both >= 3
-    assert not leaving.streams()
-    stage.wanted.now = specs(12)
-    stage.turns(2)
-    assert stage.counts() == [0, 12]
-    assert leaving.state.changes[Change.HANDED_OVER] > 0
-
-
-@pytest.mark.parametrize("why", ["alone", "away", "full", "late"])
-def test_draining_does_not_wait_for_nobody(stage: Stage, why: str) -> None:
-    """Where no other worker could take anything, or takes it in time."""
-    leaving = stage.worker()
-    if why != "alone":
-        stage.worker(most_streams=1 if why == "full" else 0)
-    stage.wanted.now = specs(8)
-    stage.turns(12)
-    leaving.hand_over(within_s=5.0, then=lambda: None)
-    if why == "away":
-        stage.away()
-    if why == "late":
-        stage.clock.now_s += 6.0
-    leaving.step_once()
-    assert leaving.streams()
-    assert leaving._is_handed_over()
 
 
 def test_another_session_of_a_name_is_the_same_workers_at_once(stage: Stage) -> None:

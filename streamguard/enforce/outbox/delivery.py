@@ -102,7 +102,8 @@ class Delivery:
         self._stopping = False
         self._failures_in_row = 0
         self._suspects: set[str] = set()
-        self._unmarked: str | None = None
+        self._unmarked: dict[str, None] = {}
+        """What has arrived, in order, and is not noted yet."""
         self._began_unix_s = clock()
         self._state = DeliveryState(DeliveryStatus.OK, self._began_unix_s)
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -171,11 +172,29 @@ class Delivery:
             self._failures_in_row = 0
             self._transport.check()
             return self._idle()
+        try:
+            refused = self._deliver_page(page)
+        finally:
+            self._note_arrivals()
+        if self._stopping:
+            return 0.0
+        if refused < len(page):
+            self._failures_in_row = 0
+            if len(page) >= PAGE:
+                self._outbox.prune(now_unix_s=self._clock())
+                return 0.0
+            return self._idle()
+        self._outbox.prune(now_unix_s=self._clock())
+        self._failures_in_row += 1
+        return self._backoff_s()
+
+    def _deliver_page(self, page: tuple[KillSignal, ...]) -> int:
+        """How many of them were refused."""
         others_pass = False
         refused = 0
         for signal in page:
             if self._stopping:
-                return 0.0
+                break
             try:
                 self._deliver(signal)
             except SignalsRejected as error:
@@ -188,15 +207,7 @@ class Delivery:
                 self._refuse(signal, error)
             else:
                 others_pass = True
-        if refused < len(page):
-            self._failures_in_row = 0
-            if len(page) >= PAGE:
-                self._outbox.prune(now_unix_s=self._clock())
-                return 0.0
-            return self._idle()
-        self._outbox.prune(now_unix_s=self._clock())
-        self._failures_in_row += 1
-        return self._backoff_s()
+        return refused
 
     def _idle(self) -> float:
         """What there is time for when nothing is pending."""
@@ -234,16 +245,26 @@ class Delivery:
 
     def _deliver(self, signal: KillSignal) -> None:
         # When only the note of its arrival failed (a full disk), it is not sent again.
-        if self._unmarked != signal.id:
-            self._transport.deliver(signal)
-            is_canary = signal.verdict is Trial.CANARY
-            self._state = replace(self._state, delivered_total=self._state.delivered_total + (not is_canary))
-        self._unmarked = signal.id
-        awaits_ack = self._pace.again_every_s is not None
-        self._outbox.delivered(signal.id, at_unix_s=self._clock(), awaits_ack=awaits_ack)
-        self._unmarked = None
+        if signal.id in self._unmarked:
+            return
+        self._transport.deliver(signal)
+        self._unmarked[signal.id] = None
+        is_canary = signal.verdict is Trial.CANARY
+        self._state = replace(self._state, delivered_total=self._state.delivered_total + (not is_canary))
         self._suspects.discard(signal.id)
-        self._become(DeliveryStatus.OK)
+        if self._state.status is not DeliveryStatus.OUTBOX:  # that passes with the note
+            self._become(DeliveryStatus.OK)
+
+    def _note_arrivals(self) -> None:
+        """Together: a note for each would wait for the disk as often. Killed before it, all are sent again, which is
+        harmless.
+        """
+        if self._unmarked:
+            awaits_ack = self._pace.again_every_s is not None
+            self._outbox.delivered(*self._unmarked, at_unix_s=self._clock(), awaits_ack=awaits_ack)
+            self._unmarked.clear()
+            with self._changed:
+                self._changed.notify_all()
 
     def _refuse(self, signal: KillSignal, error: SignalsRejected) -> None:
         parked = self._outbox.refused(signal.id, why=str(error), at_unix_s=self._clock())

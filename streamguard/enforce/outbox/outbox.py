@@ -122,14 +122,16 @@ class Outbox:
                 (unfit.why, at_unix_s, unfit.row),
             )
 
-    def delivered(self, signal_id: str, *, at_unix_s: float, awaits_ack: bool = False) -> None:
-        """The signal has arrived; with `awaits_ack` a kill stays open until it is acknowledged. Raises OutboxError."""
+    def delivered(self, *signal_ids: str, at_unix_s: float, awaits_ack: bool = False) -> None:
+        """The signals have arrived; with `awaits_ack` a kill stays open until it is acknowledged. One transaction: the
+        disk is waited for once. Raises OutboxError.
+        """
         with self._using("write to") as db:
-            db.execute(
+            db.executemany(
                 "UPDATE signals SET state = 'delivered', settled_unix_s = ?,"
                 " ack = CASE WHEN ack IS NOT NULL OR (? AND verdict = 'kill') THEN ack ELSE ? END"
                 " WHERE id = ? AND state = 'pending'",
-                (at_unix_s, awaits_ack, UNASKED, signal_id),
+                [(at_unix_s, awaits_ack, UNASKED, signal_id) for signal_id in signal_ids],
             )
 
     def unanswered(self, limit: int, *, delivered_by_unix_s: float, now_unix_s: float) -> tuple[KillSignal, ...]:

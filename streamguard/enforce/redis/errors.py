@@ -81,10 +81,16 @@ _REJECTIONS = (
 
 _DELAYS = (
     _Rule(UnreadableReply, "{reply}"),
-    _Rule(OutOfMemoryError, "redis is full (maxmemory)"),
+    _Rule(OutOfMemoryError, "redis is full (maxmemory)", hint="make room in it, or raise maxmemory"),
     _Rule(ReadOnlyError, "this Redis is a read-only replica now"),
     _Rule(MasterNotFoundError, "the Sentinels name no master"),
     _Rule(BusyLoadingError, "redis is loading its data"),
+    _Rule(
+        ResponseError,
+        "redis says not now: {reply}",
+        hint="is its disk full? It takes nothing until it can write there; its log says more",
+        needle="MISCONF",
+    ),
     _Rule(ResponseError, "redis says not now: {reply}"),
     _Rule((RedisTimeoutError, TimeoutError), "no answer in time"),
     _Rule(ConnectionRefusedError, "connection refused"),
@@ -118,30 +124,33 @@ def _ours(error: Exception, *, operation: str, target: RedisTarget) -> SignalsEr
     for cause in reversed(causes):
         rule = _first(_DELAYS, cause)
         if rule is not None:
-            return SignalsUnreachable(operation, target, _problem(rule, cause, target))
+            return SignalsUnreachable(operation, target, _problem(rule, cause, target), hint=rule.hint)
     return SignalsUnreachable(operation, target, f"no connection ({type(error).__name__})")
 
 
 def _first(rules: tuple[_Rule, ...], cause: BaseException) -> _Rule | None:
-    return next((rule for rule in rules if isinstance(cause, rule.kinds) and rule.needle in str(cause)), None)
+    text = _with_status(cause)
+    return next((rule for rule in rules if isinstance(cause, rule.kinds) and rule.needle in text), None)
 
 
 def _not_now(cause: ResponseError) -> bool:
     if isinstance(cause, (OutOfMemoryError, ReadOnlyError)):
         return True
-    return _NOT_NOW.search(f"{cause.status_code or ''} {cause}") is not None
+    return _NOT_NOW.search(_with_status(cause)) is not None
 
 
 def _problem(rule: _Rule, cause: BaseException, target: RedisTarget) -> str:
     return rule.problem.replace("{reply}", target.redacted(_reply(cause)))
 
 
+def _with_status(cause: BaseException) -> str:
+    """The first word of an answer, which redis-py may have cut off, and the rest."""
+    return f"{getattr(cause, 'status_code', None) or ''} {cause}"
+
+
 def _reply(cause: BaseException) -> str:
     """The other side's own words, as one printable line."""
-    if isinstance(cause, OSError):
-        text = cause.strerror or str(cause)
-    else:
-        text = f"{getattr(cause, 'status_code', None) or ''} {cause}"
+    text = cause.strerror or str(cause) if isinstance(cause, OSError) else _with_status(cause)
     return "".join(character if character.isprintable() else " " for character in text[:_LONGEST_REPLY]).strip()
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from streamguard.enforce.outbox.delivery import Delivery, DeliveryState, DeliveryStatus, Pace
+from streamguard.enforce.outbox.delivery import PAGE, Delivery, DeliveryState, DeliveryStatus, Pace
 from streamguard.enforce.outbox.outbox import Outbox, OutboxCounts, Retention
 from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import OutboxError, SignalRefused, SignalsError, SignalsRejected, SignalsUnreachable
@@ -236,11 +237,11 @@ class FailingOutbox(Outbox):
 
     failures = 3
 
-    def delivered(self, signal_id: str, *, at_unix_s: float, awaits_ack: bool = False) -> None:
+    def delivered(self, *signal_ids: str, at_unix_s: float, awaits_ack: bool = False) -> None:
         if self.failures:
             self.failures -= 1
             raise OutboxError("write to outbox", self.path, "database or disk is full")
-        super().delivered(signal_id, at_unix_s=at_unix_s, awaits_ack=awaits_ack)
+        super().delivered(*signal_ids, at_unix_s=at_unix_s, awaits_ack=awaits_ack)
 
 
 @pytest.mark.promise(1, "the disk full when a delivery is noted")
@@ -248,12 +249,35 @@ def test_a_full_disk_sends_nothing_twice(tmp_path: Path) -> None:
     """The arrival could not be noted: the state says so, and only the noting is tried again."""
     news: list[DeliveryState] = []
     with FailingOutbox.open(tmp_path / "outbox.sqlite") as outbox:
-        ids = append(outbox, 1)
+        ids = append(outbox, 1, 2, 3)
         transport = FakeTransport()
         with running(outbox, transport, news=news) as delivery:
             assert delivery.flush(10)
         assert transport.attempts == ids
         assert [state.status for state in news] == [DeliveryStatus.OUTBOX, DeliveryStatus.OK]
+
+
+class CountingOutbox(Outbox):
+    """How many arrivals were noted, with each wait for the disk."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - the base class's
+        super().__init__(*args, **options)
+        self.noted: list[int] = []
+
+    def delivered(self, *signal_ids: str, at_unix_s: float, awaits_ack: bool = False) -> None:
+        super().delivered(*signal_ids, at_unix_s=at_unix_s, awaits_ack=awaits_ack)
+        self.noted.append(len(signal_ids))
+
+
+def test_many_arrivals_wait_for_the_disk_once(tmp_path: Path) -> None:
+    """After an outage it is not waited for with each signal; also what came before trouble is noted."""
+    with CountingOutbox.open(tmp_path / "outbox.sqlite") as outbox:
+        append(outbox, *range(2 * PAGE))
+        transport = FakeTransport([*[None] * (PAGE + 10), UNREACHABLE])
+        with running(outbox, transport) as delivery:
+            assert delivery.flush(10)
+        assert outbox.noted == [PAGE, 10, PAGE - 10]
+        assert len(transport.received) == 2 * PAGE
 
 
 def test_what_was_delivered_is_dropped_in_time(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ COUNT = Script(TEXT, hashlib.sha1(TEXT.encode(), usedforsecurity=False).hexdiges
 
 
 @contextmanager
-def caller_of(url: str) -> Iterator[RedisCaller]:
-    with closing(RedisCaller(parse_redis_url(url), timeout_s=0.5)) as caller:
+def caller_of(url: str, *, timeout_s: float = 0.5) -> Iterator[RedisCaller]:
+    with closing(RedisCaller(parse_redis_url(url), timeout_s=timeout_s)) as caller:
         yield caller
 
 
@@ -61,7 +61,8 @@ def test_a_script_whose_reply_was_lost_is_tried_again(redis_server: RedisServer,
     """Also where it was the reply to its text: that Redis did not know it at first is no reason to give up."""
     replies = [Fault.PASS] * lost + [Fault.CUT]
     port = urlsplit(redis_server.url).port or 0
-    with Proxy(port, replies=replies) as proxy, caller_of(f"redis://127.0.0.1:{proxy.port}") as caller:
+    url = "redis://127.0.0.1:{}"
+    with Proxy(port, replies=replies) as proxy, caller_of(url.format(proxy.port), timeout_s=10.0) as caller:
         with pytest.raises(SignalsUnreachable):
             caller.run(COUNT, operation="count in", keys=("counter",), arguments=())
         assert caller.run(COUNT, operation="count in", keys=("counter",), arguments=()) == 1 + lost
