@@ -59,8 +59,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The worker's last seconds: the share of them that its loop worked, and how long after its arrival the keyframe in
-    the middle was decided on.
+    """The worker's last seconds: the share of them that its loop worked, and how long after its arrival the last
+    keyframe of the stream in the middle was decided on.
     """
 
     busy_share: float

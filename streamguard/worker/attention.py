@@ -7,7 +7,6 @@ everything else waits for the tick.
 import math
 import statistics
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -32,7 +31,6 @@ from streamguard.worker.streams import Stream, StreamState, StreamStatus
 from streamguard.worker.watcher import Watcher
 
 _LAGS_OF_S = 5.0
-_MOST_LAGS = 4096
 _CONNECTED = (StreamState.WATCHING, StreamState.STALLED, StreamState.BLIND)
 
 log = structlog.get_logger()
@@ -46,6 +44,9 @@ class _Watched:
     session_id: SessionId | None
     seen_from_s: float
     reported: bool
+    lag_s: float = 0.0
+    """Of its last keyframe, which came at `keyframe_at_s`."""
+    keyframe_at_s: float = -math.inf
     evidence_at_s: float = -math.inf
     alike_at_s: float = -math.inf
 
@@ -77,7 +78,6 @@ class AttentionKeeper:
         self._busy_share = busy_share
         self._clock = clock
         self._watched: dict[StreamId, _Watched] = {}
-        self._lags: deque[tuple[float, float]] = deque(maxlen=_MOST_LAGS)
         self._shedding = Shedding()
 
     @property
@@ -99,11 +99,11 @@ class AttentionKeeper:
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         now_s = self._clock()
-        self._lags.append((now_s, stream.lag_s or 0.0))
         watched = self._watched.get(stream.spec.key)
         if watched is None or watched.session_id != stream.session_id:
             watched = _Watched(stream, stream.session_id, now_s, self._is_reported(stream))
             self._watched[stream.spec.key] = watched
+        watched.lag_s, watched.keyframe_at_s = stream.lag_s or 0.0, now_s
         if matched.alike:
             watched.alike_at_s = now_s
         if matched.observation.evidence:
@@ -132,10 +132,10 @@ class AttentionKeeper:
             self._steer(running[name].stream, attention)
 
     def _weigh_load(self, now_s: float) -> None:
-        while self._lags and now_s - self._lags[0][0] > _LAGS_OF_S:
-            self._lags.popleft()
-        # The middle one: a stream with huge pictures, or a decoder that lies about its clock, is no overload.
-        lag_s = statistics.median(lag_s for _, lag_s in self._lags) if self._lags else 0.0
+        # The middle one, and of each stream one, however many keyframes it has: a stream with huge pictures, or a
+        # decoder that lies about its clock, is no overload.
+        lags_s = [one.lag_s for one in self._watched.values() if now_s - one.keyframe_at_s <= _LAGS_OF_S]
+        lag_s = statistics.median_low(lags_s) if lags_s else 0.0
         load = Load(self._busy_share(), lag_s)
         shedding = shedding_after(self._shedding, load, now_s=now_s)
         if shedding != self._shedding:
