@@ -40,7 +40,8 @@ from streamguard.core.stillness import StreamMemory
 from streamguard.ingest import files
 from streamguard.ingest.luma import luma_of
 from streamguard.library.catalogue import NewItem
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.loading import load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
 from streamguard.types import (
     AssetId,

@@ -30,6 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the features are those of the tests
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the command does
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 from benchmarks.pdq_lookup import FILM_LOOKS, film_of
 from streamguard.core.evidence import PdqWeights

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from streamguard.library.ed25519 import Signer
-from streamguard.library.snapshot import Demands
+from streamguard.library.loading import Demands
 from streamguard.library.store import Library
 from streamguard.library.watch import SnapshotHolder
 from streamguard.worker.forkserver import start_forkserver

@@ -14,6 +14,7 @@ is timed in a process of its own, with two threads.
 import argparse
 import hashlib
 import json
+import os
 import resource
 import tempfile
 import time
@@ -23,6 +24,9 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does
+os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 import cv2
 import faiss
@@ -34,9 +38,9 @@ from streamguard.demo.scenes import Scene
 from streamguard.ingest import files
 from streamguard.library.durable import read_bounded
 from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, publish
+from streamguard.library.loading import load_snapshot
 from streamguard.library.pdq_index import MOST_BITS, PdqIndex
 from streamguard.library.segments import INDEX, PLACE, PLACES, SegmentRef, read_segment, write_segment
-from streamguard.library.snapshot import load_snapshot
 from streamguard.types import PDQ_BITS, PDQ_BYTES, AssetId, Codes, MediaKind, Place, Reference, ReferencePrint, View
 
 LOOKS = (10_000, 100_000, 1_000_000)

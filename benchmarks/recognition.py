@@ -68,7 +68,9 @@ class Fingerprinting:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Milliseconds a picture; `recall` is the share of codes within the radius that flat search finds and ours too."""
+    """Milliseconds a picture; `recall` is the share of codes within the radius that flat search finds and ours too. A
+    worker keeps each code twice, in the index and for the next shard.
+    """
 
     features: int
     vote_ms: float
@@ -205,7 +207,7 @@ def lookup(codes: Codes, shown: Sequence[Features]) -> Lookup:
         flat_ms=flat_ms,
         recall=recall,
         build_s=build_s,
-        bytes_a_feature=local.nbytes / len(codes),
+        bytes_a_feature=(search.nbytes + local.codes.nbytes) / len(codes),
     )
 
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from streamguard.enforce.gate.metrics import GateMetrics
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.metrics import Metrics
+from streamguard.worker.reload_metrics import ReloadMetrics
 from streamguard.worker.safety_metrics import SafetyMetrics
 
 METRIC = re.compile(r"\b(?:streamguard|process)_[a-z_]+\b")
@@ -24,12 +25,12 @@ def of_workers() -> frozenset[str]:
 @cache
 def of_gates() -> frozenset[str]:
     """The families of a publish gate."""
-    return frozenset(_families(GateMetrics().registry))
+    return frozenset(_families(_gate()))
 
 
 def series_names() -> set[str]:
     """What a query may name: families, and the parts of histograms."""
-    registries = _worker_that_enforces(), GateMetrics().registry
+    registries = _worker_that_enforces(), _gate()
     kinds = {name: kind for registry in registries for name, kind in _families(registry).items()}
     histograms = [name for name, kind in kinds.items() if kind == "histogram"]
     return set(kinds) | {name + part for name in histograms for part in ("_bucket", "_sum", "_count")}
@@ -45,6 +46,13 @@ def _worker_that_enforces() -> CollectorRegistry:
     registry = Metrics().registry
     EnforcerMetrics(registry, servers=("nginx-rtmp",))
     SafetyMetrics(registry, webhooks=("platform",))
+    return registry
+
+
+def _gate() -> CollectorRegistry:
+    """As the command runs it."""
+    registry = GateMetrics().registry
+    ReloadMetrics(registry)
     return registry
 
 

@@ -37,6 +37,7 @@ def test_the_unit_starts_its_command_and_keeps_it_running(unit: str) -> None:
     assert start == f"{PROGRAM} {command} --config /etc/streamguard/streamguard.toml"
     assert command in cli.list_commands(None)  # type: ignore[arg-type]  # it looks at none
     lines = set(text.splitlines())
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in lines, "its file is read anew"
     assert {"Restart=always", "StartLimitIntervalSec=0", "NoNewPrivileges=yes", "ProtectSystem=strict"} <= lines
     assert {"CapabilityBoundingSet=", "SystemCallFilter=@system-service"} <= lines
     assert lines & {"DynamicUser=yes", "User=streamguard"}

@@ -31,6 +31,7 @@ from streamguard.errors import (
     one_line,
 )
 from streamguard.signing import signing_key
+from streamguard.types import AssetId
 from streamguard.worker.discovering import plans_of
 from streamguard.worker.enforcing import media_servers
 from streamguard.worker.evidence import evidence_store
@@ -39,10 +40,10 @@ from streamguard.worker.health import PORT_SETTING, authority, port_error
 from streamguard.worker.matcher import Matched, Matcher
 from streamguard.worker.parts import library_trust, open_library, supervisor_options, transport
 from streamguard.worker.policies import BUILT_IN_NOTE, policy_in_words, policy_of, rules_in_words
-from streamguard.worker.safety import webhook_names
 from streamguard.worker.streams import Stream, StreamSpec
 from streamguard.worker.supervisor import Supervisor
 from streamguard.worker.watcher import Watcher
+from streamguard.worker.webhooks import webhook_names
 
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "faiss-cpu", "redis", "prometheus-client")
 _MIB = 1 << 20
@@ -307,6 +308,7 @@ class _Nothing:
 
     version = ""
     rules = None
+    fallen = frozenset[AssetId]()
 
     def search(self, _prints: object, *, radius_bits: int) -> tuple[()]:  # noqa: ARG002 - Searchable's
         return ()

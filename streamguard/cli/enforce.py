@@ -7,8 +7,9 @@ import click
 
 from streamguard.cli.draining import drain_on_signals
 from streamguard.cli.exits import EXIT_OK
-from streamguard.cli.logs import set_up_logs
+from streamguard.cli.reloading import follow_config
 from streamguard.config import load_config
+from streamguard.config.effects import Process
 from streamguard.enforce.signals.line_printer import LinePrinter
 from streamguard.enforce.signals.stdout_lines import Unbuffered
 from streamguard.worker.enforcing import EnforceService
@@ -74,6 +75,9 @@ def enforce(
     `streamguard breaker status`. Webhooks are told of every genuine signal, apart from the cuts, and again until each
     signal expires.
 
+    With --config the file is read anew when it changes, and on SIGHUP: breaker, held labels and strikes count at once,
+    the rest after a restart. A file that is wrong changes nothing. See docs/reloading.md.
+
     \b
     Exit status: 0 when it was asked to end, 2 on errors.
     """
@@ -88,13 +92,15 @@ def enforce(
     overrides: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if key_file is not None:
         overrides["signals.hmac_key"] = None
-    config = load_config(config_path, overrides=overrides)
-    set_up_logs(config.log)
+    config, reloading = follow_config(
+        config_path, lambda: load_config(config_path, overrides=overrides), process=lambda _config: Process.ENFORCE
+    )
     printer = LinePrinter(Unbuffered(_STDOUT)) if as_json else None
     service = EnforceService(
         config,
         accept_unsigned=accept_unsigned or config.enforce.accept_unsigned,
         tell=_nowhere if printer is None else printer.hand_in,
+        reloading=reloading,
     )
     drain_on_signals(service.stop)
     if stop_after is not None:

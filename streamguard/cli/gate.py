@@ -7,10 +7,14 @@ import click
 
 from streamguard.cli.draining import drain_on_signals
 from streamguard.cli.exits import EXIT_OK
-from streamguard.cli.logs import set_up_logs
+from streamguard.cli.reloading import follow_config
 from streamguard.config import load_config
+from streamguard.config.effects import Process
 from streamguard.enforce.gate.service import GateService
 from streamguard.servers.hooks_by_kind import hooks_with_secrets
+from streamguard.worker.reload_metrics import ReloadMetrics
+
+_LAST_READING_S = 0.5
 
 
 @click.command()
@@ -44,6 +48,9 @@ def gate(
     Strikes are followed in Redis, and answered from memory; known ones hold while Redis is away, too. On the same
     address: /metrics, /livez, /readyz. SIGTERM or Ctrl-C ends it, with exit status 0.
 
+    With --config the file is read anew when it changes, and on SIGHUP: who is refused counts at once, Redis and
+    addresses after a restart. A file that is wrong changes nothing. See docs/reloading.md.
+
     \b
     Examples:
       streamguard gate --redis redis://localhost --listen 127.0.0.1:8081 --when-redis-is-away open
@@ -60,11 +67,24 @@ def gate(
         "gate.listen": listen,
         "gate.when_redis_is_away": when_redis_is_away,
     }
-    config = load_config(config_path, overrides={name: value for name, value in given.items() if value is not None})
-    set_up_logs(config.log)
+    overrides = {name: value for name, value in given.items() if value is not None}
+    config, reloading = follow_config(
+        config_path, lambda: load_config(config_path, overrides=overrides), process=lambda _config: Process.GATE
+    )
     stop = threading.Event()
     drain_on_signals(stop.set)
     secret = config.gate.ovenmediaengine_secret
     hooks = hooks_with_secrets(ovenmediaengine=None if secret is None else secret.get_secret_value().encode())
-    GateService(config, hooks=hooks).run(stop, stop_after_s=stop_after_s)
+    service = GateService(config, hooks=hooks)
+    metrics = ReloadMetrics(service.registry)
+    if reloading is None:
+        service.run(stop, stop_after_s=stop_after_s)
+        return EXIT_OK
+    reloading.connect(metrics, service.change)
+    service.worth_a_look = reloading.worth_a_look
+    reloading.start()
+    try:
+        service.run(stop, stop_after_s=stop_after_s)
+    finally:
+        reloading.stop(_LAST_READING_S)
     return EXIT_OK

@@ -1,4 +1,4 @@
-"""`streamguard signals held|approve|reject|undo|mistakes|audit`: what operators say of kills."""
+"""`streamguard signals held|approve|reject|undo|confirm|mistakes|audit`: what operators say of kills."""
 
 import json
 from contextlib import closing
@@ -10,6 +10,8 @@ import click
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.redis_options import PATH, by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown, signals
+from streamguard.config import Config
+from streamguard.enforce.orders.confirm import open_confirm
 from streamguard.enforce.orders.kill_control import (
     MOST_SHOWN,
     ControlEntry,
@@ -19,10 +21,14 @@ from streamguard.enforce.orders.kill_control import (
     open_control,
 )
 from streamguard.enforce.orders.undo import Undone, open_undo
-from streamguard.errors import UsageError, counted
+from streamguard.errors import StreamGuardError, UsageError, counted
+from streamguard.signing import signing_key
 
 __all__ = ["signals"]
 
+_key_file = click.option(
+    "--key-file", type=PATH, help="Signing key; else signals.hmac_key_file or SG__SIGNALS__HMAC_KEY."
+)
 _SHOWN = 100
 _FATES = {"kill": "it was killed", "let_go": "it was let go"}
 
@@ -49,6 +55,7 @@ def held(*, config_path: Path | None, redis_url: str | None, prefix: str | None,
 @signals.command()
 @click.argument("signal_id", metavar="ID")
 @where
+@_key_file
 @click.option("--reason", default="", help="Why; it is kept.")
 @by
 def approve(
@@ -58,19 +65,24 @@ def approve(
     redis_url: str | None,
     prefix: str | None,
     as_json: bool,
+    key_file: Path | None,
     reason: str,
     who: str | None,
 ) -> int:
     """Say yes to a held kill: it is executed within a second, if an enforcer of its media server runs.
+
+    With a key it is an opinion on the reference as well, as of `signals confirm`.
 
     \b
     Examples:
       streamguard signals approve --redis redis://localhost sig_816c62cfb28c0577bb0f17d940f66700
       streamguard signals approve --redis redis://localhost sig_816c62cfb28c0577bb0f17d940f66700 --reason "seen it"
     """
-    with closing(_control(config_path, redis_url=redis_url, prefix=prefix)) as control:
-        answer = control.decide(signal_id, approve=True, who=who or operator(), why=reason)
+    config, name = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file), who or operator()
+    with closing(open_control(config)) as control:
+        answer = control.decide(signal_id, approve=True, who=name, why=reason)
     _tell_answer(signal_id, answer, wanted="approved", as_json=as_json)
+    _keep_as_opinion(config, signal_id, who=answer.who or name, why=answer.why or reason or "approved")
     return EXIT_OK
 
 
@@ -104,8 +116,9 @@ def reject(
 @signals.command()
 @click.argument("signal_id", metavar="ID")
 @where
-@click.option("--key-file", type=PATH, help="Signing key; else signals.hmac_key_file or SG__SIGNALS__HMAC_KEY.")
+@_key_file
 @click.option("--reason", required=True, help="Why; it is kept.")
+@click.option("--match-was-right", is_flag=True, help="The kill was not wanted, but its reference made no mistake.")
 @by
 def undo(
     *,
@@ -116,28 +129,75 @@ def undo(
     as_json: bool,
     key_file: Path | None,
     reason: str,
+    match_was_right: bool,
     who: str | None,
 ) -> int:
     """Take a signal back: it was a mistake.
 
     Its strikes are lifted, so that the publisher may come again at once; the platform is told, by an event of type
-    org.streamguard.undo.v1; the mistake is kept against the reference; and if it is held, or not executed yet, it never
-    will be. A stream that was cut is not brought back. Undoing again does nothing more.
+    org.streamguard.undo.v1; the mistake is kept against the reference, which earns reviews only from then on, in every
+    worker within a second (docs/library.md, "Opinions"); and if it is held, or not executed yet, it never will be. A
+    stream that was cut is not brought back. Undoing again does nothing more.
+
+    Where the stream did show that footage, and was only not to be killed for it (a news report), give
+    --match-was-right: nothing is held against the reference then.
 
     \b
     Examples:
       streamguard signals undo --redis redis://localhost --key-file hmac.key \\
         sig_816c62cfb28c0577bb0f17d940f66700 --reason "same studio, other show"
+      streamguard signals undo --config streamguard.toml --match-was-right --reason "a news report" \\
+        sig_816c62cfb28c0577bb0f17d940f66700
     """
     why = reason_of(reason)
     config = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file)
     name = who or operator()
     with closing(open_undo(config, name=name)) as book:
-        undone = book.undo(signal_id, who=name, reason=why)
+        undone = book.undo(signal_id, who=name, reason=why, match_was_right=match_was_right)
     if as_json:
         click.echo(json.dumps({**asdict(undone), "who": name, "why": why}))
         return EXIT_OK
     _tell_undone(undone)
+    return EXIT_OK
+
+
+@signals.command()
+@click.argument("signal_id", metavar="ID")
+@where
+@_key_file
+@click.option("--reason", default="", help="Why; it is kept.")
+@by
+def confirm(
+    *,
+    signal_id: str,
+    config_path: Path | None,
+    redis_url: str | None,
+    prefix: str | None,
+    as_json: bool,
+    key_file: Path | None,
+    reason: str,
+    who: str | None,
+) -> int:
+    """Say of a signal that it was right: the stream did show what its reference is of.
+
+    Nothing is cut by that. It is kept with the reference, `library stats` counts it for its source, and an exchange
+    that the reference came from is told of it by `library exchange push`. The opposite is `signals undo`, which stands.
+
+    \b
+    Examples:
+      streamguard signals confirm --redis redis://localhost --key-file hmac.key sig_816c62cfb28c0577bb0f17d940f66700
+      streamguard signals confirm --config streamguard.toml --reason "seen it" sig_816c62cfb28c0577bb0f17d940f66700
+    """
+    config = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file)
+    name = who or operator()
+    with closing(open_confirm(config, name=name)) as book:
+        confirmed = book.confirm(signal_id, who=name, why=reason)
+    if as_json:
+        click.echo(json.dumps({**asdict(confirmed), "who": name, "why": reason}))
+        return EXIT_OK
+    if confirmed.before:
+        click.echo(f"it had been confirmed by {shown(confirmed.before)}", err=True)
+    click.echo(f"confirmed: {shown(signal_id)}, reference {shown(confirmed.reference)}")
     return EXIT_OK
 
 
@@ -182,6 +242,17 @@ def audit(*, config_path: Path | None, redis_url: str | None, prefix: str | None
         found = control.audit(most=most)
     _tell_entries(found, "entry", as_json=as_json)
     return EXIT_OK
+
+
+def _keep_as_opinion(config: Config, signal_id: str, *, who: str, why: str) -> None:
+    """Whatever comes of it: the answer to the held kill stands."""
+    if signing_key(config.signals) is None and not config.enforce.accept_unsigned:
+        return
+    try:
+        with closing(open_confirm(config, name=who)) as book:
+            book.confirm(signal_id, who=who, why=why)
+    except StreamGuardError as error:
+        click.echo(f"not kept as an opinion: {error}", err=True)
 
 
 def _control(path: Path | None, *, redis_url: str | None, prefix: str | None) -> KillControl:

@@ -15,17 +15,20 @@ from streamguard.cli.library_add import add
 from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_history import compact, history, label, origin_of, origin_options, rollback
 from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable
+from streamguard.cli.library_opinions import opinions_, reference_json, restore, said_in_words, said_of
 from streamguard.cli.library_quarantine import quarantine
 from streamguard.cli.library_shard import merge, shard
 from streamguard.cli.library_signing import keygen, sign, sign_option
 from streamguard.cli.library_sources import exchange
+from streamguard.cli.library_stats import stats
+from streamguard.core.falls import Fall
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.inspection import Problem
 from streamguard.library.signed import untrusted
-from streamguard.library.store import Library, Stats
+from streamguard.library.store import Library
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -40,6 +43,7 @@ def library() -> None:
 
 for command in (
     *(add, shard, merge, label, history, rollback, compact, keygen, sign, import_, export, exchange, quarantine),
+    *(opinions_, restore, stats),
 ):
     library.add_command(command)
 
@@ -58,11 +62,12 @@ def list_(path: Path, removed: bool, as_json: bool) -> None:
     """
     with Library.open(path, read_only=True) as opened:
         items = opened.items(removed=removed)
+    fallen = {id_ for id_, one in said_of(path).items() if one.fall is Fall.REVIEW}
     if as_json:
         for item in items:
-            click.echo(json.dumps(item_json(item)))
+            click.echo(json.dumps(item_json(item) | {"fallen": item.id in fallen}))
     elif items:
-        _print_table(items)
+        _print_table(items, fallen)
     else:
         click.echo(f"the library is empty; add footage: streamguard library add --library {path} FILE", err=True)
 
@@ -81,13 +86,17 @@ def show(path: Path, as_json: bool, id_: str) -> None:
     with Library.open(path, read_only=True) as opened:
         item = opened.item(id_)
         history = opened.history(id_)
+    said = said_of(path).get(id_)
     tree = item_json(item) | {"history": [{"at": at_utc(at_s), "action": action} for at_s, action in history]}
+    tree |= {"opinions": None if said is None else reference_json(said)}
     if as_json:
         click.echo(json.dumps(tree))
         return
     click.echo(printable(in_words(item)))
     for key in ("state", "sha256", "size_bytes", "source", "segment"):
         click.echo(f"  {key.replace('_', ' ')}: {printable(str(tree[key]))}")
+    if said is not None:
+        click.echo(printable(f"  opinions: {said_in_words(said)}"))
     for at_s, action in history:
         click.echo(f"  {at_utc(at_s)} {action}")
 
@@ -195,30 +204,6 @@ def verify(path: Path, key_file: Path | None, as_json: bool) -> int:
     return EXIT_FOUND if damaged else EXIT_OK
 
 
-@library.command()
-@library_option
-@_as_json
-def stats(path: Path, as_json: bool) -> None:
-    """Say how much is in the library, and what it costs.
-
-    \b
-    Example:
-      streamguard library stats --library known
-    """
-    with Library.open(path, read_only=True) as opened:
-        figures = opened.stats()
-    if as_json:
-        click.echo(json.dumps(_stats_json(figures)))
-        return
-    for key, value in _stats_json(figures).items():
-        if isinstance(value, dict):
-            for label, count in value.items():
-                click.echo(f"label {printable(label)}: {count}")
-        else:
-            nothing = "nobody" if key == "signed_by" else "never"
-            click.echo(f"{key.replace('_', ' ')}: {nothing if value is None else value}")
-
-
 def _change(
     path: Path,
     ids: tuple[str, ...],
@@ -244,34 +229,18 @@ def _change(
     return EXIT_ERROR if missing else EXIT_OK
 
 
-def _print_table(items: tuple[ItemRecord, ...]) -> None:
+def _print_table(items: tuple[ItemRecord, ...], fallen: set[str]) -> None:
     console = Console()
     if not console.is_terminal:
         for item in items:
             words = (item.id, printable(item.label), item.state.value, in_words(item, named=False))
-            click.echo("\t".join(words))
+            click.echo("\t".join(words) + ("; had mistakes: reviews only" if item.id in fallen else ""))
         return
     table = Table("id", "label", "state", "looks", "seconds", "blank", "")
     for item in items:
-        note = "review only" if item.review_only else ""
+        note = "had mistakes" if item.id in fallen else "review only" if item.review_only else ""
         seconds, blank = f"{item.duration_us / 1e6:.1f}", f"{item.blank_share:.0%}"
         table.add_row(
             Text(item.id), Text(printable(item.label)), item.state.value, str(item.looks), seconds, blank, note
         )
     console.print(table)
-
-
-def _stats_json(figures: Stats) -> dict[str, object]:
-    return {
-        "version": figures.version,
-        "signed_by": figures.signed_by,
-        "changed": at_utc(figures.changed_unix_s) if figures.changed_unix_s else None,
-        "live_items": figures.live,
-        "disabled_items": figures.disabled,
-        "removed_items": figures.removed,
-        "looks": figures.looks,
-        "footage_seconds": round(figures.footage_s, 1),
-        "segments": figures.segments,
-        "bytes_on_disk": figures.bytes_on_disk,
-        "labels": dict(figures.labels),
-    }

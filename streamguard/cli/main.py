@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # the process with status 1, which says "something was found". Both are read when FAISS is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # NumPy asks for huge pages, and where memory is in small pieces the kernel pushes it together first: to open a
+    # library of ten million looks took twice as long by it. A look-up is 14 % quicker with them. Read at its import.
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     _fill_what_is_closed()
     status = _status(arguments)
     # What cannot be written must not be tried once more at exit: that would be a trace, and the status 120.

@@ -26,9 +26,38 @@ def stream_specs(urls: Iterable[str], config: Config) -> tuple[StreamSpec, ...]:
 
     Raises UsageError for a kind of URL that cannot be watched, and for two streams of one name: signals name streams.
     """
+    return _specs([_split(url) for url in urls], config)
+
+
+class WatchTargets:
+    """What `watch` is told on its command line, beside whatever the configuration says by now."""
+
+    def __init__(self, urls: Iterable[str], servers: Iterable[str]) -> None:
+        # Only now: whether NAME=PATH is a path depends on which files are there.
+        self._named = [_split(url) for url in urls]
+        self._servers = tuple(servers)
+        self._known: set[StreamSpec] = set()
+
+    def config(self, config: Config) -> Config:
+        """With the media servers of the command line. Raises UsageError."""
+        return with_servers(config, self._servers)
+
+    def specs(self, config: Config) -> tuple[StreamSpec, ...]:
+        """All streams that are named. Raises UsageError as `stream_specs` and `require_files` do, and where there is
+        nothing to watch. A file that was there once may have gone since.
+        """
+        specs = _specs(self._named, config)
+        if not specs and not config.discover and not config.leases.enabled:
+            hint = "give URLs or --discover, or [[streams]] or [[discover]] in the config"
+            raise UsageError("watch", "", "no stream is named", hint=hint)
+        require_files(spec for spec in specs if spec not in self._known)
+        self._known.update(specs)
+        return specs
+
+
+def _specs(also: Iterable[tuple[str | None, str]], config: Config) -> tuple[StreamSpec, ...]:
     named = [(stream.name, stream.url.get_secret_value()) for stream in config.streams]
-    named += [_split(url) for url in urls]
-    specs = tuple(_spec(name, url) for name, url in named)
+    specs = tuple(_spec(name, url) for name, url in [*named, *also])
     seen: set[str] = set()
     for spec in specs:
         if spec.stream in seen:

@@ -9,14 +9,16 @@ from types import FrameType
 import click
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
-from streamguard.cli.logs import set_up_logs
-from streamguard.cli.targets import require_files, stream_specs, with_servers
-from streamguard.config import load_config
+from streamguard.cli.reloading import follow_config
+from streamguard.cli.targets import WatchTargets
+from streamguard.config import Config, load_config
+from streamguard.config.effects import Process
 from streamguard.demo import canary
 from streamguard.enforce.signals.stdout_lines import Unbuffered
-from streamguard.errors import UsageError, one_line
+from streamguard.errors import one_line
 from streamguard.servers.known import SERVER_KINDS
 from streamguard.worker.forkserver import start_forkserver
+from streamguard.worker.reconfiguring import Following
 from streamguard.worker.service import WatchService
 from streamguard.worker.summary import Summary
 
@@ -86,6 +88,9 @@ def watch(
     or is undecided, or a media server never answered. However it ends: 2 if a decision could not be made durable, and
     is lost.
 
+    With --config the file is read anew when it changes, and on SIGHUP: what it says counts at once, but for what takes
+    a restart, which the log names. A file that is wrong changes nothing. See docs/reloading.md.
+
     \b
     Examples:
       streamguard watch --library lib rtmp://127.0.0.1:1935/live/cam-7
@@ -110,18 +115,17 @@ def watch(
         "leases.enabled": share or None,
         "http.port": http_port,
     }
-    config = load_config(config_path, overrides={key: value for key, value in options.items() if value is not None})
-    config = with_servers(config, servers)
-    set_up_logs(config.log)
-    specs = stream_specs(urls, config)
-    if not specs and not config.discover and not config.leases.enabled:
-        hint = "give URLs or --discover, or [[streams]] or [[discover]] in the config"
-        raise UsageError("watch", "", "no stream is named", hint=hint)
-    require_files(specs)
+    overrides = {key: value for key, value in options.items() if value is not None}
+    targets = WatchTargets(urls, servers)
+    config, reloading = follow_config(
+        config_path, lambda: targets.config(load_config(config_path, overrides=overrides)), process=_process
+    )
+    specs = targets.specs(config)
     drain = _Drain()
     start_forkserver()
     stdout = Unbuffered(_STDOUT)
-    service = WatchService(config, specs, stdout=stdout, make_canary=canary.make)
+    following = Following(reloading, targets.specs)
+    service = WatchService(config, specs, stdout=stdout, make_canary=canary.make, following=following)
     drain.of(service)
     summary = service.run(stop_after_s=stop_after_s)
     asked = service.was_asked_to_stop
@@ -132,6 +136,10 @@ def watch(
         click.echo(f"error: {_lost(summary.lost, config.signals.outbox)}", err=True)
         return EXIT_ERROR
     return status if told or asked else EXIT_ERROR
+
+
+def _process(config: Config) -> Process:
+    return Process.WATCH_ENFORCE if config.enforce.in_watch else Process.WATCH
 
 
 class _Drain:

@@ -21,6 +21,10 @@ class LibraryConfig(Section):
     path: Path | None = None
     public_key_file: Path | None = None
     reload_every_s: PositiveSeconds = 0.25
+    take_opinions: bool = True
+    mistakes_to_review: Annotated[Whole, Field(ge=0, le=1000)] = 1
+    mistakes_to_disable: Annotated[Whole, Field(ge=0, le=1000)] = 3
+    most_falls_per_hour: Annotated[Whole, Field(ge=1, le=100_000)] = 20
 
 
 class StreamConfig(Section):

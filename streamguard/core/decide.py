@@ -111,7 +111,7 @@ def _observe(
     decisions = []
     for asset, tracks in sorted(_by_asset(seen).items()):
         standing, _ = decided.get(asset, (Verdict.CLEAR, now))
-        allowed = policy.of(seen.tracks[tracks[0]].evidence[0].label)
+        allowed = policy.of_footage(asset, seen.tracks[tracks[0]].evidence[0].label)
         traced = traced_back(tracks, seen=seen, pasts=pasts)
         decision = _decide(traced, now=now, rule=for_label(rule, allowed), allowed=allowed, standing=standing)
         if decision is not None and _count(decided, decision.verdict) < rule.most_of_a_verdict:

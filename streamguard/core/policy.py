@@ -3,9 +3,9 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from streamguard.types import Verdict
+from streamguard.types import AssetId, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,29 @@ class LabelPolicy:
         """The strongest for time-blind evidence."""
         return min(self.verdict, self.time_blind, key=lambda verdict: verdict.severity)
 
+    @property
+    def of_a_review(self) -> "LabelPolicy":
+        """The same, and never more than a review."""
+        return replace(self, verdict=min(self.verdict, Verdict.REVIEW, key=lambda verdict: verdict.severity))
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is allowed for each label, and for all that are not named."""
+    """What is allowed for each label, and for all that are not named; footage that is `fallen` earns a review at most,
+    whatever its label may.
+    """
 
     default: LabelPolicy = LabelPolicy()
     labels: Mapping[str, LabelPolicy] = field(default_factory=dict)
+    fallen: frozenset[AssetId] = frozenset()
 
     def of(self, label: str) -> LabelPolicy:
         return self.labels.get(label, self.default)
+
+    def of_footage(self, asset: AssetId, label: str) -> LabelPolicy:
+        """What is allowed for footage of that label."""
+        allowed = self.of(label)
+        return allowed.of_a_review if asset in self.fallen else allowed
 
 
 BUILT_IN_POLICY = Policy()

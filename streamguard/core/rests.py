@@ -16,6 +16,11 @@ _SHORTEST_S = 0.02
 _WAITED_S = 0.003
 """What takes less was there already: the reader is behind."""
 
+_MOST_BEHIND_S = 10.0
+"""Nothing is taken to have come earlier than that: what comes in a stream of tiny packets is there each time, and a
+clock of arrivals that stood still would hide it.
+"""
+
 _GAPS = 8
 _GAPS_KNOWN = 2
 
@@ -35,12 +40,12 @@ class Rests:
 
     def arrived_s(self, *, asked_s: float, now_s: float) -> float:
         """When a packet came that was asked for then and is here now. Of one that was not waited for only this is
-        known: not before the last rest.
+        known: not before the last rest, nor longer ago than readers fall behind.
         """
         self._is_behind = now_s - asked_s <= _WAITED_S
         if not self._is_behind:
             self._rest_began_s = None
-        return now_s if self._rest_began_s is None else self._rest_began_s
+        return now_s if self._rest_began_s is None else max(self._rest_began_s, now_s - _MOST_BEHIND_S)
 
     def after(self, arrived_s: float, *, is_keyframe: bool, longest_s: float = REST_S) -> float:
         """Seconds to rest, `longest_s` at most, after a packet that `arrived_s` is right of; 0: read on."""

@@ -30,6 +30,7 @@ def make(connection: Connection, folder: str, *, memory_mib: int) -> None:
     # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (memory_mib * _MIB, memory_mib * _MIB))
     os.nice(_NICER)
     try:

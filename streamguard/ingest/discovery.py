@@ -125,7 +125,7 @@ class Discovery:
         self, server: Lister, options: DiscoveryOptions, *, tell: Tell, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._server = server
-        self._options = options
+        self._options = self._next = options
         self._is_wanted = _pattern(options.include, options.exclude)
         self._tell = tell
         self._clock = clock
@@ -159,6 +159,19 @@ class Discovery:
         """One listing more, soon, unless the server does not answer anyway; any number of hints until then are one."""
         self._hinted.set()
 
+    def change(self, options: DiscoveryOptions) -> None:
+        """Others from the next listing on, which is soon. Where its streams are pulled from stays: that takes another
+        discovery. From any thread.
+        """
+        self._next = replace(options, pull_url=self._options.pull_url)
+        self.hint()
+
+    @property
+    def connections(self) -> frozenset[SessionId]:
+        """The sessions to which a connection stands."""
+        with self._lock:
+            return frozenset(self._connected)
+
     def connected(self, session: SessionId, *, is_connected: bool) -> None:
         """Whether a connection to this one stands: then it is on the air, listed or not. From any thread."""
         with self._lock:
@@ -183,6 +196,9 @@ class Discovery:
         except ServerError as error:
             return self._failed(error)
         self._failures_in_row = 0
+        if self._next is not self._options:
+            self._options = self._next
+            self._is_wanted = _pattern(self._options.include, self._options.exclude)
         wanted = [publisher for publisher in publishers if self._is_wanted(publisher.stream)]
         named = [publisher for publisher in wanted if len(publisher.stream) <= _MOST_NAME]
         before = self._presence.present
@@ -224,7 +240,8 @@ class Discovery:
             known = before.get(stream)
             is_same = known is not None and known[0] == seen
             self._targets[stream] = known if known is not None and is_same else (seen, self._target(stream, seen))
-        if self._targets != before:
+        # After the first listing also that nobody is there: who was known from an earlier discovery has left.
+        if self._targets != before or not self.state.ever_answered:
             self._tell(frozenset(target for _, target in self._targets.values()))
 
     def _target(self, stream: StreamId, seen: _Seen) -> Target:

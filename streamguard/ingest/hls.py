@@ -23,6 +23,8 @@ from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 
 _LISTED_LATELY = 6
+_MOST_UNSEEN = 2.0
+"""So many times as long as looks may lie apart keyframes alone may give no picture."""
 
 _LEAST_MEASURED_S = 0.25
 _MOST_FASTER, _MOST_SLOWER = 2.0, 3.0
@@ -107,11 +109,15 @@ def _by_i_frames(
     if listing is None:
         return first
     reader = sight.reader(listing[0], None)
+    every_s, unseen_s = sight.options.hls_look_every_s, 0.0
     try:
         for segment in live_segments(*listing, sight.options, viewer=sight.viewer):
-            if segment.duration_s > sight.options.hls_look_every_s:
+            if segment.duration_s > every_s or unseen_s >= _MOST_UNSEEN * every_s:
                 break
+            before = sight.viewer.keyframes
             yield from reader.frames(segment)
+            # Were it left to the viewer, the stream would be blind, and each new session would begin here again.
+            unseen_s = 0.0 if sight.viewer.keyframes > before else unseen_s + (segment.duration_s or every_s)
         else:
             return None
     except SourceStalled:
@@ -123,6 +129,7 @@ def _by_i_frames(
     else:
         now = playlist.changed()
     sight.viewer.damaged("playlist of keyframes")
+    sight.viewer.goes_back()
     return now or first
 
 

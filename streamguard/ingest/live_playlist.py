@@ -196,7 +196,8 @@ def live_segments(
         if media is not None and media.ended:
             return
         now_s = time.monotonic()
-        if now_s - found_s >= stalled_after_s:
+        # Whoever took long to read the last ones asks first whether there are new ones.
+        if not fresh.segments and now_s - found_s >= stalled_after_s:
             hint = "has the publisher gone?"
             raise SourceStalled("watch", playlist.subject, f"no new segment for {stalled_after_s:.0f} s", hint=hint)
         viewer.wait(position_s=now_s)

@@ -6,7 +6,7 @@ Only the tags that we use reach it. Whatever is out of bounds is SourceUnwatchab
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import m3u8
@@ -30,8 +30,9 @@ _GOOD_ENOUGH_LINES = 240
 _MAX_NUMBER = 1 << 62
 _MOST_TABLES_BYTES = 1 << 16
 """What stands before the first keyframe is tables, hardly a kB of them; where it is more, that is not the first one."""
+_RANGE_TAG = "#EXT-X-BYTERANGE:"
 _TAGS = (
-    "#EXTM3U", "#EXTINF:", "#EXT-X-BYTERANGE:", "#EXT-X-MAP:", "#EXT-X-STREAM-INF:", "#EXT-X-ENDLIST", "#EXT-X-GAP",
+    "#EXTM3U", "#EXTINF:", _RANGE_TAG, "#EXT-X-MAP:", "#EXT-X-STREAM-INF:", "#EXT-X-ENDLIST", "#EXT-X-GAP",
     "#EXT-X-I-FRAMES-ONLY",
 )  # fmt: skip
 _I_FRAME_TAG = "#EXT-X-I-FRAME-STREAM-INF:"
@@ -123,29 +124,54 @@ def parse(body: bytes, *, subject: str, tell: Tell = ignore) -> MasterPlaylist |
     text = body.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
     if not text.startswith("#EXTM3U"):
         raise _unwatchable(subject, "the answer is not an HLS playlist")
-    lines, dropped = _newest(text.splitlines())
-    if len(lines) > _MAX_LINES or any(len(line) > _MAX_LINE_CHARS for line in lines):
-        raise _beyond_bounds(subject, "the playlist is too long", tell)
     try:
-        data = m3u8.parse("\n".join(lines), custom_tags_parser=_own_tags)
+        newest = _newest(text.splitlines())
+        if len(newest.lines) > _MAX_LINES or any(len(line) > _MAX_LINE_CHARS for line in newest.lines):
+            raise _beyond_bounds(subject, "the playlist is too long", tell)
+        data = m3u8.parse("\n".join(newest.lines), custom_tags_parser=_own_tags)
         if data["is_variant"]:
             return _master(data, subject=subject, tell=tell)
-        return _media(data, dropped=dropped, subject=subject)
+        return _media(data, newest, subject=subject)
     except _FOREIGN as error:
         raise _unwatchable(subject, "the playlist is malformed") from error
 
 
-def _newest(lines: list[str]) -> tuple[list[str], int]:
-    """A live playlist that goes back for hours, without the hours: its lines, and how many segments are not in them.
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """A playlist's lines as far as they are read; of those before them how many segments they named, and where the last
+    range of each resource ended.
+    """
+
+    lines: list[str]
+    dropped: int = 0
+    ends: dict[str, int] = field(default_factory=dict)
+
+
+def _newest(lines: list[str]) -> _Newest:
+    """A live playlist that goes back for hours, without the hours. Raises ValueError for ranges that are none.
 
     m3u8 takes half a second for ten thousand segments, and a live playlist is read every other second.
     """
     uris = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
     if len(uris) <= _LIVE_SEGMENTS or any(line.startswith(_WHOLE_TAGS) for line in lines):
-        return lines, 0
+        return _Newest(lines)
     cut = uris[-_LIVE_SEGMENTS - 1] + 1
     head = {line.partition(":")[0]: line for line in lines[:cut] if line.startswith(_STANDING_TAGS)}
-    return [*head.values(), *lines[cut:]], len(uris) - _LIVE_SEGMENTS
+    goes_on = any(line.startswith(_RANGE_TAG) and "@" not in line for line in lines[cut:])
+    ends = _ends_of_ranges(lines[:cut]) if goes_on else {}
+    return _Newest([*head.values(), *lines[cut:]], len(uris) - _LIVE_SEGMENTS, ends)
+
+
+def _ends_of_ranges(lines: Iterable[str]) -> dict[str, int]:
+    ends: dict[str, int] = {}
+    byterange: str | None = None
+    for line in lines:
+        if line.startswith(_RANGE_TAG):
+            byterange = line.removeprefix(_RANGE_TAG)
+        elif line and not line.startswith("#"):
+            _part(line.strip(), byterange, ends)
+            byterange = None
+    return ends
 
 
 def _own_tags(line: str, _: int, data: dict[str, Any], state: dict[str, Any]) -> bool:
@@ -204,12 +230,11 @@ def _i_frames(attributes: str) -> Variant | None:
     return _variant(uri[1], {"resolution": size[1], "bandwidth": bandwidth[1] if bandwidth else 0})
 
 
-def _media(data: dict[str, Any], *, dropped: int, subject: str) -> MediaPlaylist:
+def _media(data: dict[str, Any], newest: _Newest, *, subject: str) -> MediaPlaylist:
     first_number = data["media_sequence"] or 0
     if not 0 <= first_number <= _MAX_NUMBER:
         raise _unwatchable(subject, "the playlist's media sequence number is out of range")
-    first_number += dropped
-    segments = tuple(_segments(data["segments"], first_number))
+    segments = tuple(_segments(data["segments"], first_number + newest.dropped, dict(newest.ends)))
     i_frames_only = bool(data["is_i_frames_only"])
     return MediaPlaylist(
         target_s=_seconds(data.get("targetduration", 0.0)),
@@ -219,8 +244,8 @@ def _media(data: dict[str, Any], *, dropped: int, subject: str) -> MediaPlaylist
     )
 
 
-def _segments(found: Iterable[dict[str, Any]], first_number: int) -> Iterable[MediaSegment]:
-    ends: dict[str, int] = {}  # where the last range of each resource ended: the next one may leave its start out
+def _segments(found: Iterable[dict[str, Any]], first_number: int, ends: dict[str, int]) -> Iterable[MediaSegment]:
+    """`ends`: where the last range of each resource ended, as the next one may leave its start out; is kept up."""
     for number, entry in enumerate(found, first_number):
         if "uri" not in entry:
             continue  # tags at the end of the playlist with no segment after them

@@ -55,6 +55,7 @@ class SegmentReader:
         self.sleep: Callable[[float], None] = time.sleep
         """Waits, by the viewer's clock."""
         self._shown_at_s = 0.0
+        self._before: MediaSegment | None = None
         self._init: tuple[Part, bytes] | None = None
         self._failures = 0
         self._heads: deque[int] = deque(maxlen=5)
@@ -70,9 +71,9 @@ class SegmentReader:
         if segment.is_gap:
             self._viewer.damaged("segment")
             return 0.0
-        plan = self._plan(segment)
+        plan, after_s = self._plan(segment), self._after_s(segment)
         # What holds a single keyframe, as far as anybody knows, need not be fetched where that one is not due.
-        if plan in (None, Plan.HEAD) and self._viewer.passes_over(after_s=segment.duration_s):
+        if plan in (None, Plan.HEAD) and self._viewer.passes_over(after_s=after_s):
             return 0.0
         before = self._viewer.keyframes
         try:
@@ -99,6 +100,11 @@ class SegmentReader:
         if self._looks is None:
             return None
         return self._looks.plan(segment, now_s=self._viewer.clock_s(), pace=self._viewer.pace())
+
+    def _after_s(self, segment: MediaSegment) -> float:
+        """How long after that of the segment before its first keyframe comes, by what the playlist says."""
+        before, self._before = self._before, segment
+        return (segment if before is None or before.number != segment.number - 1 else before).duration_s
 
     def _shown(
         self, segment: MediaSegment, plan: Plan | None, *, before: int, position_s: float | None

@@ -5,6 +5,7 @@ RTMP, files and HLS read differently and see alike; this is the part that is ali
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from av.container import InputContainer
@@ -23,6 +24,7 @@ _TELL_EVERY_S = 1.0
 _WINDOW_S = 10.0
 _MOST_LOOKS = 600
 """Two minutes of footage at the usual spacing: more than one long HLS segment, or a catch-up after a stall, brings."""
+_MOST_REMEMBERED = 64
 
 
 class Viewer:
@@ -49,6 +51,10 @@ class Viewer:
         self._clock = MediaClock(session, live=live)
         self._spacing = Spacing(options.keyframe_spacing_s)
         self._sampler = Sampler()
+        self._stamps = Stamps(None, None)
+        self._seen_stamps: deque[Stamps] = deque(maxlen=_MOST_REMEMBERED)
+        self._again: frozenset[Stamps] = frozenset()
+        self._again_at_s: float | None = None
         self._decoder: KeyframeDecoder | None = None
         self._opened: Opened | None = None
         self._seen_s: float | None = None
@@ -107,12 +113,30 @@ class Viewer:
             raise self.unwatchable(f"{self._decoder.failures} keyframes in a row {why}")
 
     def _due(self, packet: "Packet[VideoStream]", arrived_s: float, *, position_s: float) -> bool:
-        stamps = Stamps.of(packet)
+        stamps = self._stamps = Stamps.of(packet)
+        if self._is_seen_again(stamps, arrived_s):
+            self._not_due(position_s)
+            return False
         if not self._spacing.due(position_s, stamps=stamps):
             return False
         if not self._live or self._sampler.due(Moment(arrived_s, stamps.dts_s, stamps.pts_s), pace=self.pace()):
             return True
         self._not_due(position_s)
+        return False
+
+    def goes_back(self) -> None:
+        """What comes next may begin with what was seen lately: that is not looked at again, as a keyframe seen twice
+        would agree with itself. What comes later is: stamps, whoever sets them, hide one segment at most.
+        """
+        self._again_at_s = None
+        self._again = frozenset(stamps for stamps in self._seen_stamps if None not in (stamps.dts_s, stamps.pts_s))
+
+    def _is_seen_again(self, stamps: Stamps, arrived_s: float) -> bool:
+        if self._again and self._again_at_s is None:
+            self._again_at_s = arrived_s
+        if stamps in self._again and arrived_s == self._again_at_s:
+            return True
+        self._again = frozenset()
         return False
 
     def _not_due(self, position_s: float) -> None:
@@ -193,6 +217,7 @@ class Viewer:
         self.pictures += 1
         self.keyframes += 1
         self._sampler.looked()
+        self._seen_stamps.append(self._stamps)
         self._seen_s = position_s
         self._told_s = self._wall_s(position_s)
         self._packets = 0

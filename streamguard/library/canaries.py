@@ -2,9 +2,10 @@
 
 Checksums say that the bytes are those that were written. They do not say that the index built of them in this process
 answers, and names the right item: a wrong table, faulty memory or another FAISS would show as nothing found, silently.
+The questions are taken from what was read, before anything is made of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 
 from streamguard.errors import LibraryDamaged
 from streamguard.library.faiss_flat import MOST_HITS
+from streamguard.library.in_threads import in_threads
 from streamguard.library.live_set import SEGMENTS, LiveSegment
 from streamguard.library.local_features import FeatureSearch
 from streamguard.library.pdq_index import PdqIndex
-from streamguard.library.segments import Places
+from streamguard.library.shard import Part, Shard
 from streamguard.types import AssetId, Codes
 
 _FLIPPED_BITS = 8
@@ -30,74 +32,120 @@ _LEAST_FEATURES = 8
 _FOUND_SHARE = 0.75
 """The search for features is not exact: of two middles of lists that are equally far, it may know another first."""
 
+_AT_ONCE = 16
+"""A keyframe asks for as many, so that no library makes this take more memory than serving does."""
+
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A segment of a version, and what is live of it.
-
-    `own["item"]` counts `items`. `first_look` and `first_feature` say where its rows begin among all of the version.
+class Questions:
+    """Some of a segment's looks and features, as they were read, and the rows where a shard has them. `items`: which
+    each look is of.
     """
 
     segment: LiveSegment
     items: Sequence[AssetId]
     codes: Codes
-    own: Places
-    first_look: int
+    rows: NDArray[np.int64]
     feature_codes: Codes
-    first_feature: int
+    feature_rows: NDArray[np.int64]
+
+
+def questions(parts: Sequence[Part], names: Sequence[LiveSegment | None]) -> list[Questions]:
+    """For a shard of these parts, one after another; none about those that have no name. The same ones each time."""
+    named = sum(name is not None for name in names)
+    found = []
+    look = feature = 0
+    for part, name in zip(parts, names, strict=True):
+        own, local = part.arrays.places["item"], part.arrays.local.codes
+        if name is not None:
+            rows = _sampled(own, most=max(1, _MOST_ITEMS // named))
+            of_features = _even(len(local), most=max(_LEAST_FEATURES, _MOST_FEATURES // named))
+            items = [part.assets[item].id for item in own[rows].tolist()]
+            codes = part.arrays.codes[rows]
+            found.append(Questions(name, items, codes, rows + look, local[of_features], of_features + feature))
+        look, feature = look + len(own), feature + len(local)
+    return found
+
+
+def ask(library: Path, shard: Shard, asked: Sequence[Questions]) -> None:
+    """Raises LibraryDamaged with the segment's folder, where one of its items is not found, or not by its name."""
+    check_answers(
+        library,
+        asked,
+        index=shard.index,
+        search=shard.features,
+        named=shard.places["item"],
+        ids=[asset.id for asset in shard.assets],
+    )
 
 
 def check_answers(
     library: Path,
-    parts: Sequence[Part],
+    asked: Sequence[Questions],
     *,
     index: PdqIndex,
     named: NDArray[np.uint32],
     ids: Sequence[AssetId],
     search: FeatureSearch,
 ) -> None:
-    """`named`: for each look of the version which of `ids` it is of. The same rows are asked for each time.
-
-    Raises LibraryDamaged with the segment's folder, where one of its items is not found.
-    """
-    for part in parts:
-        for row in _sampled(part.own, most=max(1, _MOST_ITEMS // len(parts))).tolist():
-            item = part.items[int(part.own["item"][row])]
-            at = part.first_look + row
-            if ids[int(named[at])] != item or not _finds(index, part.codes[row], at):
-                raise _silent(library, part, f"{item} is not found by its own fingerprint")
-        if _found_share(search, part, most=max(_LEAST_FEATURES, _MOST_FEATURES // len(parts))) < _FOUND_SHARE:
-            raise _silent(library, part, "its frames are not found by their own features")
+    """`named`: for each look of the shard which of `ids` it is of. Raises as `ask`."""
+    for one, is_found in zip(asked, _found(index, asked), strict=True):
+        for item, row, found in zip(one.items, one.rows.tolist(), is_found.tolist(), strict=True):
+            if ids[int(named[row])] != item or not found:
+                raise _silent(library, one, f"{item} is not found by its own fingerprint")
+        if _found_share(search, one) < _FOUND_SHARE:
+            raise _silent(library, one, "its frames are not found by their own features")
 
 
-def _silent(library: Path, part: Part, problem: str) -> LibraryDamaged:
+def _silent(library: Path, one: Questions, problem: str) -> LibraryDamaged:
     hint = f"what to do: streamguard library verify --library {library}; if that finds nothing, is the memory sound?"
-    return LibraryDamaged("ask canary", library / SEGMENTS / part.segment.id, problem, hint=hint)
+    return LibraryDamaged("ask canary", library / SEGMENTS / one.segment.id, problem, hint=hint)
 
 
-def _sampled(own: Places, *, most: int) -> NDArray[np.int64]:
-    """A row in the middle of each item's looks, which stand together; of `most` items at even steps."""
+def _sampled(own: NDArray[np.uint32], *, most: int) -> NDArray[np.int64]:
+    """A row in the middle of each item's looks, which stand together; of `most` items at even steps. `own`: whose each
+    look is.
+    """
     if not len(own):  # all of it is off, whoever wrote that
         return np.empty(0, np.int64)
-    ends = np.append(np.flatnonzero(np.diff(own["item"])), len(own) - 1)
+    ends = np.append(np.flatnonzero(np.diff(own)), len(own) - 1)
     middles = (np.append(0, ends[:-1] + 1) + ends) // 2
     return np.asarray(middles[np.linspace(0, len(middles) - 1, min(most, len(middles))).astype(np.int64)], np.int64)
 
 
-def _finds(index: PdqIndex, code: NDArray[np.uint8], row: int) -> bool:
-    """Whether a picture a few bits off that code finds the row, or as many others as are ever told."""
-    query = code[np.newaxis].copy()
-    query[0, 0] ^= (1 << _FLIPPED_BITS) - 1
-    hits = index.within(query, radius_bits=_FLIPPED_BITS)
-    return hits.distances_bits[hits.rows == row].tolist() == [_FLIPPED_BITS] or len(hits.rows) >= MOST_HITS
-
-
-def _found_share(search: FeatureSearch, part: Part, *, most: int) -> float:
-    """Of some of its features, at even steps: how many find themselves, or one with the same code. 1: it has none."""
-    count = len(part.feature_codes)
+def _even(count: int, *, most: int) -> NDArray[np.int64]:
+    """Rows at even steps."""
     if not count:
+        return np.empty(0, np.int64)
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+
+
+def _found(index: PdqIndex, asked: Sequence[Questions]) -> Iterator[NDArray[np.bool_]]:
+    """For each, whether pictures a few bits off its codes find their rows, or as many others as are ever told."""
+    if not asked:
+        return iter(())
+    codes = np.concatenate([one.codes for one in asked])
+    rows = np.concatenate([one.rows for one in asked])
+    codes[:, 0] ^= (1 << _FLIPPED_BITS) - 1
+
+    def find(start: int) -> NDArray[np.bool_]:
+        own = rows[start : start + _AT_ONCE]
+        hits = index.within(codes[start : start + _AT_ONCE], radius_bits=_FLIPPED_BITS)
+        many = np.diff(hits.starts)
+        is_it = hits.rows == np.repeat(own, many)
+        at_it = np.flatnonzero(is_it & (hits.distances_bits == _FLIPPED_BITS))
+        is_found = many >= MOST_HITS
+        is_found[np.searchsorted(hits.starts, at_it, side="right") - 1] = True
+        return is_found
+
+    found = np.concatenate([np.empty(0, np.bool_), *in_threads(find, range(0, len(rows), _AT_ONCE), rows=index.rows)])
+    return iter(np.split(found, np.cumsum([len(one.rows) for one in asked])[:-1]))
+
+
+def _found_share(search: FeatureSearch, one: Questions) -> float:
+    """How many of its features find themselves, or one with the same code. 1: it has none."""
+    if not len(one.feature_rows):
         return 1.0
-    rows = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
-    found, bits = search.nearest(part.feature_codes[rows])
-    is_there = (found == rows[:, np.newaxis] + part.first_feature).any(axis=1)
+    found, bits = search.nearest(one.feature_codes)
+    is_there = (found == one.feature_rows[:, np.newaxis]).any(axis=1)
     return float(np.mean(is_there | (bits[:, 0] == 0)))

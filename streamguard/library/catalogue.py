@@ -16,6 +16,7 @@ from streamguard.library import changes
 from streamguard.library.catalogue_values import RESTORE, moment, number, ours, possible, text, whole
 from streamguard.library.changes import Change, Earlier, Origin
 from streamguard.library.durable import FORMAT, no_library, refuse_other
+from streamguard.library.fallen import fallen_by_segment
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, quoted
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN, SegmentRef
 from streamguard.types import AssetId, MediaKind, Reference
@@ -226,6 +227,7 @@ class Catalogue:
             segments = self._segments(f"EXISTS ({_OF_IT} AND state = 'live')")
             off = {ref.id: self._off(ref) for ref in segments}
             relabelled = self._relabelled()
+            fallen = fallen_by_segment(self._connection)
         with possible(self._path):
             generation, changed = row or ("none", "none")
             return LiveSet(
@@ -238,6 +240,7 @@ class Catalogue:
                         off=tuple(text(id_, ID_PATTERN) for id_ in off[ref.id]),
                         relabelled=tuple(id_ for id_, _ in relabelled.get(ref.id, ())),
                         labels=tuple(quoted(label) for _, label in relabelled.get(ref.id, ())),
+                        review=tuple(text(id_, ID_PATTERN) for id_ in fallen.get(ref.id, ())),
                     )
                     for ref in segments
                 ),
@@ -309,6 +312,16 @@ class Catalogue:
         run("INSERT OR IGNORE INTO written_labels VALUES (?, ?)", (item.number, item.label))
         run("DELETE FROM written_labels WHERE label = ? AND item = ?", values)
         self._audit("label", item.number, label, at_unix_s=now_unix_s)
+
+    def set_fallen(self, item: ItemRecord, *, why: str, now_unix_s: float) -> None:
+        """Within `change`, where the tables of fallen.py are: from now on it earns a review at most; `why` empty: what
+        its label may.
+        """
+        self._keep(item)
+        self._connection.execute("DELETE FROM fallen WHERE item = ?", (item.number,))
+        if why:
+            self._connection.execute("INSERT INTO fallen VALUES (?, ?, ?)", (item.number, now_unix_s, why))
+        self._audit("fall" if why else "restore", item.number, why, at_unix_s=now_unix_s)
 
     def _keep(self, item: ItemRecord) -> None:
         changes.keep_before(self._connection, self._changing, Earlier(item.number, item.state.value, item.label))

@@ -6,14 +6,13 @@ chunk at its own value and at those one bit off, finds the other among a few tho
 (Norouzi, Punjani, Fleet: Fast exact search in Hamming space with multi-index hashing, 2014.)
 """
 
-import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamguard.library.in_threads import in_threads, threads
 from streamguard.types import PDQ_BITS, PDQ_BYTES, Codes
 
 _WORD_BYTES = 4
@@ -50,14 +49,13 @@ class ChunkTables:
         """1.6 s of one core for ten million codes."""
         rows = np.empty((layout.chunks, len(codes)), np.uint32)
         starts = np.empty((layout.chunks, (1 << layout.bits) + 1), np.uint32)
-        builders = min(_MOST_BUILDERS, os.cpu_count() or 1)
+        builders = threads(_MOST_BUILDERS)
 
         def build(number: int) -> None:
             chunks = range(number, layout.chunks, builders)
             _fill(rows, starts, codes=codes, layout=layout, chunks=chunks)
 
-        with ThreadPoolExecutor(builders) as pool:
-            list(pool.map(build, range(builders)))
+        in_threads(build, range(builders), rows=len(codes))
         return cls(layout, rows.reshape(-1), starts.reshape(-1))
 
     @property

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError, LibraryLocked, LibraryMissing
 from streamguard.regular_files import sync_directory
 
@@ -23,6 +25,7 @@ Opener = Callable[[Path], int]
 """How a file of a library is opened for reading; raises as `open_unfollowed`."""
 
 _LOCK_POLL_S = 0.05
+_ALIGNED_BYTES = 64
 _FORMAT_FIRST = re.compile(rb'\s*\{\s*"format"\s*:\s*([1-9][0-9]{0,8})\s*[,}]')
 _HINTS = {
     errno.ENOSPC: "free some space and run it again",
@@ -131,6 +134,32 @@ def read_bounded(path: Path, *, most_bytes: int, opener: Opener = open_unfollowe
     if len(data) > most_bytes:
         raise LibraryDamaged("read library file", path, f"larger than {most_bytes} bytes")
     return data
+
+
+def read_exactly(path: Path, *, size_bytes: int, aligned_at: int = 0, opener: Opener = open_unfollowed) -> memoryview:
+    """A file of a library that must have so many bytes. They stay where they are, for good: what is at `aligned_at` can
+    be read as numbers of any size without a copy.
+
+    Raises as `open_unfollowed`, and LibraryDamaged for another size.
+    """
+    room = np.empty(size_bytes + _ALIGNED_BYTES, np.uint8)
+    first = -(room.ctypes.data + aligned_at) % _ALIGNED_BYTES
+    data, seen = room.data[first : first + size_bytes], 0
+    descriptor = opener(path)
+    try:
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+            while seen < size_bytes and (count := file.readinto(data[seen:])):
+                seen += count
+            is_longer = seen == size_bytes and bool(file.read(1))
+    except OSError as error:
+        raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
+    finally:
+        os.close(descriptor)
+    if seen < size_bytes:
+        raise LibraryDamaged("check segment", path, f"cut short: {seen} of {size_bytes} bytes")
+    if is_longer:
+        raise LibraryDamaged("read library file", path, f"larger than {size_bytes} bytes")
+    return data.toreadonly()
 
 
 def check_format(document: bytes, path: Path) -> None:

@@ -50,10 +50,11 @@ class Signature(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The public keys of `origin`, a file: one of them must have signed."""
+    """The public keys of `origin`, a `file` in most cases: one of them must have signed."""
 
     origin: str
     _keys: Mapping[str, Ed25519PublicKey] = field(repr=False)
+    file: Path | None = None
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
@@ -67,7 +68,7 @@ class Trust:
             problem = f"{len(blocks) or 'no'} public keys in it, and not 1 to {_MOST_KEYS}"
             raise UsageError("read public key", path, problem, hint="make a pair: streamguard library keygen FILE")
         keys = [_public(block, path) for block in blocks]
-        return cls(str(path), {_id(key): key for key in keys})
+        return cls(str(path), {_id(key): key for key in keys}, path)
 
     @property
     def ids(self) -> tuple[str, ...]:

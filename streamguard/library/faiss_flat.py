@@ -21,7 +21,9 @@ _BLOCK_ROWS = 1 << 18
 _FAISS: Any = faiss
 """Its stubs leave out what searches codes in our own memory."""
 
-_HEADER_BYTES = 33
+HEADER_BYTES = 33
+"""Of the file; then come the codes."""
+
 _TRAINED_AND_METRIC = b"\1" + struct.pack("<i", faiss.METRIC_L2)
 _ROW_BITS = 40
 
@@ -120,13 +122,13 @@ def to_bytes(codes: Codes) -> bytes:
     return data.tobytes()
 
 
-def from_bytes(data: bytes, *, rows: int, path: object) -> FlatIndex:
+def from_bytes(data: bytes | memoryview, *, rows: int, path: object) -> FlatIndex:
     """Raises LibraryDamaged. FAISS's reader was not made for hostile files, so nothing but a flat index's header with
     the counts that we expect is taken, and exactly the codes behind it, which stay where they are in `data`.
     """
-    if data[:_HEADER_BYTES] != _header(rows) or len(data) != _HEADER_BYTES + rows * PDQ_BYTES:
+    if data[:HEADER_BYTES] != _header(rows) or len(data) != HEADER_BYTES + rows * PDQ_BYTES:
         raise LibraryDamaged("read index", path, f"not a flat index of {rows} codes")
-    return FlatIndex(np.frombuffer(data, dtype=np.uint8, offset=_HEADER_BYTES).reshape(rows, PDQ_BYTES))
+    return FlatIndex(np.frombuffer(data, dtype=np.uint8, offset=HEADER_BYTES).reshape(rows, PDQ_BYTES))
 
 
 def _header(rows: int) -> bytes:

@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.types import Codes
+from streamguard.types import CODE_BYTES, Codes
 
 EXACT_BELOW = 10_000
 """Up to here all codes are looked at."""
@@ -15,6 +15,10 @@ MANY = 500_000
 """From here on lists are so long that a quarter as many are looked at; of the nearest, 95 % are in them."""
 
 _BITS = 256
+_ROW_BYTES = 8
+"""A code in a list has its row's number beside it."""
+
+_ASSIGNED_AT_ONCE = 1 << 16
 _LISTS_BY_ROOT = 2.9
 """So many lists, times the root of the number of codes."""
 
@@ -43,7 +47,7 @@ class NearestCodes:
             self._into_lists(groups, probes=_GROUPS_PROBED if count < many else _GROUPS_PROBED_OF_MANY)
             self._into_lists(middles, probes=_PROBES if count < many else _PROBES_OF_MANY)
         if count:
-            self._index.add(codes)
+            self._fill(codes)
 
     @property
     def _index(self) -> Any:  # noqa: ANN401 - FAISS' stubs have no usable type for it
@@ -51,15 +55,41 @@ class NearestCodes:
 
     def _into_lists(self, middles: Codes, *, probes: int) -> None:
         """From now on what is added stands in lists around these, which the index so far finds."""
-        self._index.add(middles)
+        self._fill(middles)
         lists = faiss.IndexBinaryIVF(self._index, _BITS, len(middles))
         lists.is_trained = True
         lists.nprobe = probes
         self._indexes.append(lists)
 
+    def _fill(self, codes: Codes) -> None:
+        """As FAISS would by itself, but a whole list at once: one that grows code by code keeps room for as many again,
+        a third of all memory in the end.
+        """
+        index = self._index
+        if len(self._indexes) == 1:
+            index.add(codes)
+            return
+        to = np.empty(len(codes), np.int64)
+        for first in range(0, len(codes), _ASSIGNED_AT_ONCE):
+            some = slice(first, first + _ASSIGNED_AT_ONCE)
+            to[some] = self._indexes[-2].search(codes[some], 1)[1][:, 0]
+        order = np.argsort(to, kind="stable")
+        starts = np.searchsorted(to[order], np.arange(index.nlist + 1))
+        for number in np.flatnonzero(np.diff(starts)).tolist():
+            rows = order[starts[number] : starts[number + 1]]
+            own = codes[rows]
+            index.invlists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(own))
+        index.ntotal = len(codes)
+
     @property
     def rows(self) -> int:
         return int(self._index.ntotal)
+
+    @property
+    def nbytes(self) -> int:
+        """What FAISS keeps: each code, in a list with its row; and the lists' middles in the same way."""
+        first, *lists = (int(index.ntotal) for index in self._indexes)
+        return first * CODE_BYTES + sum(lists) * (CODE_BYTES + _ROW_BYTES)
 
     def nearest(self, queries: Codes, *, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(rows, distances in bits) of the `most` nearest codes, a line for each query; row -1: there is none."""

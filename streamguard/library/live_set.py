@@ -32,10 +32,10 @@ _MOST_BYTES = 16 << 20
 _SIGNED_AS = b"streamguard library\n"
 """What a key signs as the content of this file, it has signed as nothing else."""
 
-_LEAST_BYTES_EACH = {b"[": 64, b"{": 64, b":": 32, b",": 8}
+_LEAST_BYTES_EACH = {b"[": 48, b"{": 64, b":": 32, b",": 8}
 _SLACK_BYTES = 1024
-"""A segment is one of these brackets each, three colons, and a comma for each item that is off. What is denser is no
-live set, and parsed it would be a hundred times as large as the file.
+"""A segment has one to four of these brackets, a few colons, and a comma for each item that it names. What is denser
+is no live set, and parsed it would be a hundred times as large as the file.
 """
 
 
@@ -50,7 +50,8 @@ _QuotedLabels = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._~% -
 
 class LiveSegment(_Part):
     """A segment with at least one live item; its items in `off` are disabled or removed and are not searched. Those
-    that are `relabelled` have other labels than it was written with: `new_labels`.
+    that are `relabelled` have other labels than it was written with: `new_labels`. Those in `review` had mistakes, and
+    earn a review at most.
     """
 
     id: Annotated[str, Field(pattern=SEGMENT_PATTERN)]
@@ -58,6 +59,7 @@ class LiveSegment(_Part):
     off: _Ids = ()
     relabelled: _Ids = ()
     labels: _QuotedLabels = ()
+    review: _Ids = ()
 
     @model_validator(mode="after")
     def _labels_are_possible(self) -> Self:
@@ -112,6 +114,8 @@ def _tree(live: LiveSet) -> dict[str, Any]:
     for segment in tree["segments"]:
         if not segment["relabelled"]:
             del segment["relabelled"], segment["labels"]
+        if not segment["review"]:
+            del segment["review"]
     return tree
 
 

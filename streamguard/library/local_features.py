@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from streamguard.core.feature_records import in_units
 from streamguard.library.faiss_nearest import NearestCodes
+from streamguard.library.in_threads import in_threads
 from streamguard.types import CODE_BYTES, AssetId, Codes, MediaKind, ReferenceFrame
 
 FEATURE = np.dtype([("frame", "<u4"), ("x", "<u2"), ("y", "<u2"), ("mirrored", "u1"), ("seen_elsewhere", "u1")])
@@ -90,18 +91,23 @@ def from_references(references: Sequence[Sequence[ReferenceFrame]]) -> LocalFeat
 
 
 def joined(parts: Sequence[tuple[LocalFeatures, int]]) -> LocalFeatures:
-    """(features, number of its first asset), one after another."""
-    codes, rows, frames = [NONE.codes], [NONE.rows], [NONE.frames]
-    count = 0
-    for part, first_asset in parts:
-        moved_rows, moved_frames = part.rows.copy(), part.frames.copy()
-        moved_rows["frame"] += count
-        moved_frames["item"] += first_asset
-        count += len(part.frames)
-        codes.append(part.codes)
-        rows.append(moved_rows)
-        frames.append(moved_frames)
-    return LocalFeatures(np.concatenate(codes), np.concatenate(rows), np.concatenate(frames))
+    """(features, number of its first asset), one after another, in new arrays."""
+    starts = np.cumsum([0, *(len(part.rows) for part, _ in parts)]).tolist()
+    frames_before = np.cumsum([0, *(len(part.frames) for part, _ in parts)]).tolist()
+    codes, rows = np.empty((starts[-1], CODE_BYTES), np.uint8), np.empty(starts[-1], FEATURE)
+    frames = np.empty(frames_before[-1], FRAME)
+
+    def put(number: int) -> None:
+        part, first_asset = parts[number]
+        own = slice(starts[number], starts[number + 1])
+        codes[own], rows[own] = part.codes, part.rows
+        rows["frame"][own] += np.uint32(frames_before[number])
+        own = slice(frames_before[number], frames_before[number + 1])
+        frames[own] = part.frames
+        frames["item"][own] += np.uint32(first_asset)
+
+    in_threads(put, range(len(parts)), rows=starts[-1])
+    return LocalFeatures(codes, rows, frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,7 @@ class FeatureSearch:
 
     @property
     def nbytes(self) -> int:
-        return self.rows.nbytes + self.frames.nbytes + self._nearest.rows * CODE_BYTES
+        return self.rows.nbytes + self.frames.nbytes + self.starts.nbytes + self._nearest.nbytes
 
     def nearest(
         self, codes: Codes, *, live: NDArray[np.bool_] | None = None

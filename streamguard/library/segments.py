@@ -6,9 +6,7 @@ loads most single-bit flips without a word.
 """
 
 import hashlib
-import io
 import re
-import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamguard.core.thumbnails import MOST_BYTES, is_thumbnail
 from streamguard.errors import LibraryDamaged, LibraryError, UsageError
-from streamguard.library import faiss_flat, local_features, thumbnails
+from streamguard.library import faiss_flat, local_features, npy, thumbnails
 from streamguard.library.durable import (
     FORMAT,
     Opener,
@@ -28,6 +26,7 @@ from streamguard.library.durable import (
     open_unfollowed,
     publish_directory,
     read_bounded,
+    read_exactly,
 )
 from streamguard.library.local_features import FEATURE, FRAME, LocalFeatures
 from streamguard.library.thumbnails import PICTURES, SPAN, SPANS, Album
@@ -71,16 +70,6 @@ _MOST_LOOKS = 50_000_000
 _MOST_FEATURES = 500_000_000
 _MOST_US = 1 << 62
 _MOST_FRAME_PX = 2048
-_HEADER_BYTES = 4096
-_HEADER_CHARACTERS = 1024
-"""NumPy reads a header as Python does a program: a long one may be nested deep."""
-
-_UNREADABLE = (
-    *(ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, RecursionError),
-    tokenize.TokenError,
-)
-"""What NumPy raises for headers that no array has."""
-
 _CANARY_FLIPPED_BITS = 8
 _BEST_QUALITY = 100
 
@@ -198,11 +187,11 @@ def write_contents(directory: Path, contents: Contents, *, number: int) -> Segme
     codes, local = contents.codes, contents.local
     files = {
         INDEX: faiss_flat.to_bytes(codes),
-        PLACES: _array_bytes(contents.places),
+        PLACES: npy.to_bytes(contents.places),
         FEATURE_INDEX: faiss_flat.to_bytes(local.codes),
-        FEATURES: _array_bytes(local.rows),
-        FRAMES: _array_bytes(local.frames),
-        SPANS: _array_bytes(contents.spans),
+        FEATURES: npy.to_bytes(local.rows),
+        FRAMES: npy.to_bytes(local.frames),
+        SPANS: npy.to_bytes(contents.spans),
         PICTURES: contents.pictures,
     }
     manifest = Manifest.model_validate(
@@ -268,7 +257,7 @@ class _Folder:
         return self.path / name
 
 
-def _sha256(data: bytes) -> str:
+def _sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
@@ -311,13 +300,7 @@ def _canary(codes: Codes) -> dict[str, str | int]:
     return {"query": query.tobytes().hex(), "row": row, "distance_bits": _CANARY_FLIPPED_BITS}
 
 
-def _array_bytes(array: NDArray[np.void]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _checked(folder: _Folder, name: FileName, manifest: Manifest) -> bytes:
+def _checked(folder: _Folder, name: FileName, manifest: Manifest) -> memoryview:
     known = manifest.files.get(name)
     # Sizes follow from the counts: a hostile manifest cannot make us read more than these are worth.
     rows, bytes_a_row = {
@@ -328,12 +311,10 @@ def _checked(folder: _Folder, name: FileName, manifest: Manifest) -> bytes:
         FRAMES: (manifest.frames, FRAME.itemsize),
         SPANS: (manifest.frames, SPAN.itemsize),
     }[name]
-    most = _HEADER_BYTES + rows * bytes_a_row
-    if known is None or known.bytes > most:
+    if known is None or known.bytes > npy.MOST_HEADER_BYTES + rows * bytes_a_row:
         raise _impossible_size(folder, name)
-    data = read_bounded(folder / name, most_bytes=known.bytes, opener=folder.opener)
-    if len(data) != known.bytes:
-        raise LibraryDamaged("check segment", folder / name, f"cut short: {len(data)} of {known.bytes} bytes")
+    codes_at = faiss_flat.HEADER_BYTES if name in (INDEX, FEATURE_INDEX) else 0
+    data = read_exactly(folder / name, size_bytes=known.bytes, aligned_at=codes_at, opener=folder.opener)
     if _sha256(data) != known.sha256:
         raise LibraryDamaged("check segment", folder / name, "its SHA-256 is wrong")
     return data
@@ -388,14 +369,7 @@ def _read_array(
     folder: _Folder, name: FileName, manifest: Manifest, *, dtype: np.dtype[np.void], rows: int | None
 ) -> NDArray[np.void]:
     """`rows`: how many there must be; None: as many as there are."""
-    data = _checked(folder, name, manifest)
-    try:
-        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False, max_header_size=_HEADER_CHARACTERS)
-    except _UNREADABLE as error:
-        raise LibraryDamaged("read segment", folder / name, "NumPy cannot read it") from error
-    if array.dtype != dtype or array.shape != (array.size if rows is None else rows,):
-        raise LibraryDamaged("read segment", folder / name, "not the rows that it should hold")
-    return array
+    return npy.from_bytes(_checked(folder, name, manifest), dtype=dtype, rows=rows, path=folder / name)
 
 
 def _ask_canary(index: faiss_flat.FlatIndex, canary: Canary, path: Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streamguard.library import local_features
 from streamguard.library.faiss_flat import Counts, Hits
+from streamguard.library.in_threads import in_threads
 from streamguard.library.live_set import SEGMENTS, LiveSegment
 from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatures
 from streamguard.library.pdq_index import PdqIndex
@@ -22,6 +23,9 @@ from streamguard.library.thumbnails import Album
 from streamguard.types import PDQ_BYTES, AssetId, Codes
 
 Mask = NDArray[np.bool_]
+
+TAIL_ROWS = 1 << 15
+"""What is new is indexed with the newest shard, up to so many looks and features: that takes 50 ms at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +49,80 @@ class Arrays:
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
-    """One after another, in new arrays."""
-    looks = sum(len(part.codes) for part in parts)
-    codes, places = np.empty((looks, PDQ_BYTES), np.uint8), np.empty(looks, PLACE)
+    """One after another, in new arrays; one alone as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(len(part.codes) for part in parts)]).tolist()
     firsts = np.cumsum([0, *(part.items for part in parts)]).tolist()
-    row = 0
-    for part, first in zip(parts, firsts, strict=False):
-        own = slice(row, row + len(part.codes))
-        codes[own], places[own] = part.codes, part.places
-        places["item"][own] += first
-        row = own.stop
+    codes, places = np.empty((starts[-1], PDQ_BYTES), np.uint8), np.empty(starts[-1], PLACE)
+
+    def put(number: int) -> None:
+        own = slice(starts[number], starts[number + 1])
+        codes[own] = parts[number].codes
+        places[own] = parts[number].places
+        places["item"][own] += np.uint32(firsts[number])
+
+    in_threads(put, range(len(parts)), rows=starts[-1])
     local = local_features.joined([(part.local, first) for part, first in zip(parts, firsts, strict=False)])
     return Arrays(firsts[-1], codes, places, local)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is to be indexed: the looks and features of `assets`, which are those of some segments."""
+    """What is to be indexed: the looks and features of `assets`, which are those of some segments. See `Part.of`."""
 
     assets: tuple[Asset, ...]
     arrays: Arrays
     spans: Mapping[SegmentRef, Span]
+    place_numbers: NDArray[np.uint32]
+    """For each look a number of its place, from 0, the same for all looks of that place (with and without bars)."""
+    looks_of: NDArray[np.int64]
+    features_of: NDArray[np.int64]
+    """By asset."""
+
+    @classmethod
+    def of(cls, assets: tuple[Asset, ...], arrays: Arrays, spans: Mapping[SegmentRef, Span]) -> "Part":
+        """With what follows from them."""
+        local = arrays.local
+        return cls(
+            assets,
+            arrays,
+            spans,
+            place_numbers=_numbered(arrays.places),
+            looks_of=np.bincount(arrays.places["item"], minlength=len(assets)),
+            features_of=np.bincount(local.frames["item"][local.rows["frame"]], minlength=len(assets)),
+        )
 
     @property
     def rows(self) -> int:
         """How much there is to index, looks and features."""
         return len(self.arrays.codes) + len(self.arrays.local.rows)
+
+
+def together(parts: list[Part]) -> Part:
+    """One after another. Empties the list: what is large need not be in memory twice while it is indexed."""
+    if len(parts) == 1:
+        return parts.pop()
+    arrays = joined([part.arrays for part in parts])
+    spans: dict[SegmentRef, Span] = {}
+    first = places = 0
+    numbers = []
+    for part in parts:
+        for ref, span in part.spans.items():
+            spans[ref] = Span(span.first + first, span.stop + first, span.absent, span.album)
+        first += len(part.assets)
+        numbers.append(part.place_numbers + np.uint32(places))
+        places += int(part.place_numbers.max()) + 1 if len(part.place_numbers) else 0
+    whole = Part(
+        tuple(chain.from_iterable(part.assets for part in parts)),
+        arrays,
+        spans,
+        place_numbers=np.concatenate(numbers),
+        looks_of=np.concatenate([part.looks_of for part in parts]),
+        features_of=np.concatenate([part.features_of for part in parts]),
+    )
+    parts.clear()
+    return whole
 
 
 def read_part(library: Path, live: LiveSegment) -> Part:
@@ -83,7 +135,7 @@ def read_part(library: Path, live: LiveSegment) -> Part:
     codes = segment.codes if on.all() else segment.codes[on[segment.places["item"]]]
     assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in compress(segment.items, on))
     span = Span(0, len(assets), frozenset(off), segment.album)
-    return Part(assets, Arrays(len(assets), codes, places, local), {ref: span})
+    return Part.of(assets, Arrays(len(assets), codes, places, local), {ref: span})
 
 
 def ref_of(live: LiveSegment) -> SegmentRef:
@@ -98,40 +150,29 @@ class Shard:
     index: PdqIndex
     places: Places = field(repr=False)
     place_numbers: NDArray[np.uint32] = field(repr=False)
-    """For each look a number of its place, from 0, the same for all looks of that place (with and without bars)."""
     features: FeatureSearch
     spans: Mapping[SegmentRef, Span] = field(repr=False)
     looks_of: NDArray[np.int64] = field(repr=False)
     features_of: NDArray[np.int64] = field(repr=False)
-    """By asset."""
     feature_codes: Codes = field(repr=False)
     """As they were read, for the next shard; the index has its own copy."""
     ids: "Ids" = field(repr=False)
 
     @classmethod
-    def over(cls, parts: Sequence[Part]) -> "Shard":
-        """All of them in one index, in their order."""
-        whole = joined([part.arrays for part in parts])
-        places, local = whole.places, whole.local
-        spans: dict[SegmentRef, Span] = {}
-        first = 0
-        for part in parts:
-            for ref, span in part.spans.items():
-                spans[ref] = Span(span.first + first, span.stop + first, span.absent, span.album)
-            first += len(part.assets)
-        assets = tuple(chain.from_iterable(part.assets for part in parts))
-        frames = local.frames["item"][local.rows["frame"]]
+    def over(cls, part: Part) -> "Shard":
+        """All of it in one index."""
+        arrays = part.arrays
         return cls(
-            assets=assets,
-            index=PdqIndex.over(whole.codes),
-            places=places,
-            place_numbers=_numbered(places),
-            features=FeatureSearch.over(local),
-            spans=spans,
-            looks_of=np.bincount(places["item"], minlength=len(assets)),
-            features_of=np.bincount(frames, minlength=len(assets)),
-            feature_codes=local.codes,
-            ids=Ids.of(asset.id for asset in assets),
+            assets=part.assets,
+            index=PdqIndex.over(arrays.codes),
+            places=arrays.places,
+            place_numbers=part.place_numbers,
+            features=FeatureSearch.over(arrays.local),
+            spans=part.spans,
+            looks_of=part.looks_of,
+            features_of=part.features_of,
+            feature_codes=arrays.local.codes,
+            ids=Ids.of(asset.id for asset in part.assets),
         )
 
     @property
@@ -149,7 +190,8 @@ class Shard:
         """What to index anew of it: of the assets that are `live`; None: of all."""
         local = LocalFeatures(self.feature_codes, self.features.rows, self.features.frames)
         if live is None:
-            return Part(self.assets, Arrays(len(self.assets), self.index.codes(), self.places, local), self.spans)
+            arrays = Arrays(len(self.assets), self.index.codes(), self.places, local)
+            return Part(self.assets, arrays, self.spans, self.place_numbers, self.looks_of, self.features_of)
         codes = self.index.codes()[live[self.places["item"]]]
         places, local = of_items(live, self.places, local)
         before = np.concatenate([[0], np.cumsum(live)])
@@ -161,7 +203,7 @@ class Shard:
                 absent = span.absent | {asset.id for asset in gone}
                 spans[ref] = Span(first, stop, absent, span.album)
         assets = tuple(compress(self.assets, live))
-        return Part(assets, Arrays(len(assets), codes, places, local), spans)
+        return Part.of(assets, Arrays(len(assets), codes, places, local), spans)
 
     def within(self, queries: Codes, *, radius_bits: int, live: Mask | None) -> Hits:
         """As PdqIndex's, of looks of assets that are `live`."""
@@ -247,7 +289,7 @@ def of_items(on: Mask, places: Places, local: LocalFeatures) -> tuple[Places, Lo
 
 
 def _numbered(places: Places) -> NDArray[np.uint32]:
-    """See Shard.place_numbers."""
+    """See Part.place_numbers."""
     columns = [places[name] for name in ("to_us", "from_us", "item")]
     later, same = np.zeros(max(len(places) - 1, 0), bool), np.ones(max(len(places) - 1, 0), bool)
     for column in columns:

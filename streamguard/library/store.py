@@ -28,6 +28,7 @@ from streamguard.library.inspection import Problem
 from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
 from streamguard.library.rollback import RolledBack, roll_back
 from streamguard.library.segments import SEGMENT_PATTERN, check_label, check_new, write_segment
+from streamguard.library.worth import SourceWorth, source_worth
 from streamguard.types import Reference
 
 KEPT_S = 7 * 86_400.0
@@ -281,6 +282,10 @@ class Library:
             labels=tuple(sorted(labels.items())),
         )
 
+    def source_worth(self) -> tuple[SourceWorth, ...]:
+        """Which sources are worth their price, the best first."""
+        return source_worth(self._path, self._catalogue)
+
     def _signed_by(self) -> str | None:
         with suppress(LibraryError):  # `verify` says what is wrong with it
             _, signature = read_signed(self._path)
@@ -304,6 +309,14 @@ class Library:
             origin = dataclasses.replace(origin, source=_source_of(sources))
         with self._catalogue.change(now_unix_s=now, action=action, detail=detail, origin=origin):
             yield now
+
+    @contextmanager
+    def writing(self) -> Iterator[Catalogue]:
+        """The catalogue under the lock, for changes that are made elsewhere (falling.py); published when it ends.
+        Nothing is merged: a worker must not be held up.
+        """
+        with self._writing(merges=False):
+            yield self._catalogue
 
     @contextmanager
     def _writing(self, *, merges: bool = True) -> Iterator[None]:

@@ -1,22 +1,93 @@
 """Puts the shards of a library in memory in order beside the worker's other work, so that no change waits for it."""
 
+import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import structlog
 
 from streamguard.errors import LibraryDamaged
-from streamguard.library.snapshot import Snapshot, tidied, untidy_from
+from streamguard.library import canaries, shard
+from streamguard.library.served import Served
+from streamguard.library.shard import Shard, together
+from streamguard.library.snapshot import Snapshot
 from streamguard.spare_memory import give_back
 
 Run = Callable[[Callable[[], None]], None]
 
+MOST_SHARDS = 3
+"""Of more the newest are put together, see `newest_alike`."""
+
+_TIMES_THE_NEWER = 2
+_NICER = 5
+"""Who looks something up comes first; but much more, and a thread that waits for a core would hold Python's lock."""
+
+_FOR_THE_FIRST = 4
+"""All other shards join the first one when they are a quarter of its size; and what is off in one is left out when it
+is a quarter of it."""
+
 log = structlog.get_logger()
+
+
+def untidy_from(snapshot: Snapshot) -> int | None:
+    """From which shard on they should be put together; None: they are good as they are."""
+    sizes = [one.shard.rows for one in snapshot.served]
+    later = sum(sizes[1:])
+    if later > shard.TAIL_ROWS and later * _FOR_THE_FIRST > sizes[0]:
+        return 0
+    for number, one in enumerate(snapshot.served):
+        if one.dead_rows * _FOR_THE_FIRST > max(one.shard.rows, shard.TAIL_ROWS):
+            return number
+    return newest_alike(sizes) if len(sizes) > MOST_SHARDS else None
+
+
+def newest_alike(sizes: Sequence[int]) -> int | None:
+    """From which on none is larger than twice all that are newer; the first never; None: there is no such.
+
+    So what is new is indexed again a few times until it stands in a large one, and not at each such turn; beside the
+    first there are six for a million, as each has more than twice what those behind it have.
+    """
+    first = len(sizes) - 1
+    newer = sizes[first]
+    while first > 1 and sizes[first - 1] <= _TIMES_THE_NEWER * newer:
+        first -= 1
+        newer += sizes[first]
+    return first if first < len(sizes) - 1 else None
+
+
+def tidied(snapshot: Snapshot, *, first: int) -> Snapshot:
+    """The same version with the shards from the `first` on put together. Takes seconds where they are large.
+
+    Raises LibraryDamaged where what came of it does not find what it must.
+    """
+    kept, rest = snapshot.served[:first], snapshot.served[first:]
+    segments = {ref: segment for one in rest for ref, segment in one.segments.items()}
+    parts = [one.shard.part(one.live) for one in rest]
+    asked = canaries.questions(parts, [next(iter(one.segments.values())) for one in rest])
+    made = Shard.over(together(parts))
+    canaries.ask(Path(), made, asked)
+    return snapshot.over((*kept, Served.of(made, segments)))
 
 
 def in_a_thread(work: Callable[[], None]) -> None:
     """Starts it, and returns at once; it ends with the process."""
-    threading.Thread(target=work, name="library-tidying", daemon=True).start()
+
+    def begin() -> None:
+        _stand_back()
+        work()
+
+    threading.Thread(target=begin, name="library-tidying", daemon=True).start()
+
+
+def _stand_back() -> None:
+    """The thread that calls it, and those that it starts; elsewhere than on Linux only a whole process could."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            own = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _NICER)
 
 
 class Tidier:

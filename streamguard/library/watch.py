@@ -16,9 +16,11 @@ from streamguard.errors import (
     LibraryUntrusted,
 )
 from streamguard.library.live_set import CURRENT
+from streamguard.library.loading import NO_DEMANDS, Demands, load_snapshot
 from streamguard.library.rule_file import RULE, read_rules
-from streamguard.library.snapshot import NO_DEMANDS, Demands, Snapshot, load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.tidying import Tidier
+from streamguard.library.trusted_keys import TrustedKeys
 
 _RETRY_S = 30.0
 _WRONG = (LibraryDamaged, LibraryUntrusted)
@@ -45,16 +47,14 @@ class SnapshotHolder:
         clock: Callable[[], float] = time.monotonic,
         tidier: Tidier | None = None,
     ) -> None:
-        """Its trial is for what comes later: where there is nothing else to serve, nothing is won by it.
-
-        Raises LibraryError when there is nothing good to begin with, the rule included.
-        """
+        """Raises LibraryError when there is nothing good to begin with, the rule included."""
         self._path = path
         self._demands = demands
+        self._keys = TrustedKeys(demands.trust)
         self._clock = clock
         self._tidier = tidier or Tidier()
         self._mark, self._rule_mark = _mark(path / CURRENT), _mark(path / RULE)
-        loaded = load_snapshot(path, demands=replace(demands, trial=None))
+        loaded = load_snapshot(path, demands=demands)
         self._snapshot = replace(loaded, rules=read_rules(path, trust=demands.trust))
         self._error: LibraryError | None = None
         self._retry_at_s = 0.0
@@ -66,35 +66,39 @@ class SnapshotHolder:
 
     @property
     def error(self) -> LibraryError | None:
-        """Why the newest version or rule on disk does not serve; None when both do."""
+        """Why the newest version or rule on disk does not serve, or the newest public keys do not count; None when all
+        do.
+        """
         return self._error
 
     def refresh(self) -> Refreshed:
         """Cheap when nothing changed: call it every second. A version or a rule that does not load leaves the last good
         one serving; it is reported once, and tried again when the file changes. Where it is not the file itself that is
-        wrong, also every 30 s: a segment may be put back.
+        wrong, also every 30 s: a segment may be put back. Other keys count for what is on disk then: what serves stays.
         """
         mark, rule_mark = _mark(self._path / CURRENT), _mark(self._path / RULE)
         is_retry = self._error is not None and self._clock() >= self._retry_at_s
+        new_keys = self._keys.refresh()
         served, fresh, error = self._snapshot, self._snapshot, None
         tidied = self._tidier.take()
         if tidied is not None and tidied.version == served.version:
             fresh = self._snapshot = replace(tidied, rules=served.rules)
             tidied = None
-        if (mark, rule_mark) == (self._mark, self._rule_mark) and not is_retry and tidied is None:
+        if (mark, rule_mark) == (self._mark, self._rule_mark) and not (is_retry or new_keys) and tidied is None:
             self._tidier.offer(fresh)
             return Refreshed(changed=False)
-        if mark != self._mark or self._error is not None or tidied is not None:
+        demands = replace(self._demands, trust=self._keys.trust)
+        if mark != self._mark or self._error is not None or tidied is not None or new_keys:
             try:
                 # What is older than what serves is refused, whichever was put together.
                 before = fresh if tidied is None else replace(tidied, version=served.version)
-                fresh = load_snapshot(self._path, previous=before, demands=self._demands)
+                fresh = load_snapshot(self._path, previous=before, demands=demands)
             except LibraryError as problem:
                 error = problem
         rules = served.rules
         if not isinstance(error, LibraryMissing):  # with the whole library gone, no rule is no news
             try:
-                rules = read_rules(self._path, trust=self._demands.trust)
+                rules = read_rules(self._path, trust=demands.trust)
             except LibraryError as problem:
                 error = error or problem
         self._mark, self._rule_mark = mark, rule_mark
@@ -102,7 +106,7 @@ class SnapshotHolder:
         if changed or fresh is not served:
             self._snapshot = replace(fresh, rules=rules)
         self._tidier.offer(self._snapshot)
-        return Refreshed(changed=changed, error=self._news(error))
+        return Refreshed(changed=changed, error=self._news(error or self._keys.error))
 
     def _news(self, error: LibraryError | None) -> LibraryError | None:
         """The error, unless it was told already."""

@@ -8,7 +8,7 @@ from streamguard.enforce.evidence.file import EvidenceFile, from_bytes
 from streamguard.enforce.evidence.store import read_file
 from streamguard.enforce.signals.events import evidence_id, signal_id
 from streamguard.errors import counted
-from streamguard.types import PDQ_BITS, Decision, Evidence
+from streamguard.types import PDQ_BITS, Decision, Evidence, Verdict
 
 
 def load(path: Path) -> EvidenceFile:
@@ -46,6 +46,7 @@ def summary(file: EvidenceFile) -> dict[str, object]:
         "region": decision.region.corners(),
         "view": decision.view.label,
         "nats": round(decision.nats, 3),
+        "allowed": file.recording.policy.verdict.value,
         "rule": decision.rule,
         "library_version": file.library_version,
         "streamguard": file.streamguard,
@@ -66,6 +67,9 @@ def in_words(file: EvidenceFile) -> str:
         f" [{decision.label}] from {decision.reference_us / 1e6:.1f} s on, {decision.view.label},"
         f" {decision.nats:.1f} nats from {how_many(decision)}"
     )
+    allowed = file.recording.policy.verdict
+    if allowed is decision.verdict is not Verdict.KILL:
+        what += f"; no more than a {allowed.value} was allowed, by its label or for its mistakes"
     return f"{what}; rule {decision.rule}, library {file.library_version}, {decided_at(file)}"
 
 

@@ -20,7 +20,6 @@ from streamguard.enforce.signals.acks import Outcome
 from streamguard.enforce.signals.follow import Follower
 from streamguard.enforce.signals.stdout_lines import TextStream
 from streamguard.enforce.strikes.memory import StrikeMemory
-from streamguard.enforce.strikes.strike import StrikeTerms
 from streamguard.errors import OutboxError, UsageError
 from streamguard.signing import signing_key
 from streamguard.worker.ack_metrics import AckMetrics
@@ -28,8 +27,9 @@ from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcer_log import log_settled
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.enforcing import desks_for, media_servers
+from streamguard.worker.kill_terms import KillTerms, breaker_limits, strike_terms
 from streamguard.worker.metrics import Metrics
-from streamguard.worker.safety import breaker_limits, log_trip
+from streamguard.worker.safety import log_trip
 from streamguard.worker.safety_metrics import SafetyMetrics
 from streamguard.worker.unanswered import Unanswered
 
@@ -45,8 +45,12 @@ _LOOK_HERE = "does the media server answer, and cut? See the lines media_server 
 log = structlog.get_logger()
 
 
-def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> LocalEnforcer:
-    """What `watch --enforce` executes kills with. Raises UsageError: no media server, or a Redis as well."""
+def local_enforcer(
+    config: Config, stdout: TextStream, *, metrics: Metrics, kill_terms: KillTerms | None = None
+) -> LocalEnforcer:
+    """What `watch --enforce` executes kills with; it follows the configuration by `kill_terms`. Raises UsageError: no
+    media server, or a Redis as well.
+    """
     if config.redis.url is not None:
         hint = "run `streamguard enforce` beside the media server, or name no Redis"
         raise UsageError("watch --enforce", "", "with a Redis, kills are for its enforcers", hint=hint)
@@ -61,10 +65,16 @@ def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> L
         hint = "name a Redis and run `streamguard enforce`, or leave enforce.hold and enforce.webhooks out"
         raise UsageError("watch --enforce", "", "held kills and webhooks take a Redis", hint=hint)
     servers = media_servers(texts)
-    terms = StrikeTerms(config.gate.refuse_for_s, config.gate.remember_s)
+    kill_terms = kill_terms or KillTerms()
     counts = EnforcerMetrics(metrics.registry, servers=[server.name for server in servers])
 
     breaker = _memory(config, SafetyMetrics(metrics.registry))
+    kill_terms.of(breaker)
+
+    def book() -> StrikeMemory:
+        strikes = StrikeMemory(terms=strike_terms(config))
+        kill_terms.of(strikes)
+        return strikes
 
     def settled(order: Order, end: Settled) -> None:
         counts.settled(end)
@@ -75,7 +85,7 @@ def local_enforcer(config: Config, stdout: TextStream, *, metrics: Metrics) -> L
         stdout,
         make_desks=lambda on_settled: desks_for(
             servers,
-            lambda: StrikeMemory(terms=terms),
+            book,
             lambda: breaker,
             by_address=config.gate.by_address,
             on_settled=on_settled,
@@ -145,6 +155,11 @@ class Answers:
         since = acks_since(outbox, now_unix_s=time.time())
         source = Follower(target, prefix=config.redis.prefix, since=since, stream="acks")
         return source, signing_key(config.signals)
+
+    def change(self, config: Config) -> None:
+        """Labels that are held now: their kills wait for a person, and not for an enforcer."""
+        if not isinstance(self._transport, LocalEnforcer):
+            self._unanswered.held = frozenset(config.enforce.hold.labels)
 
     def why_not_ready(self) -> list[str]:
         """In words, once it was started; what may pass by itself is no reason."""

@@ -81,6 +81,14 @@ class AttentionKeeper:
     def watcher(self) -> Watcher:
         return Watcher(keyframe=self._keyframe, finished=self._finished, left=self._finished, tick=self._tick)
 
+    def change(self, rule: AttentionRule, *, always: tuple[str, ...]) -> None:
+        """From the next tick on, for the sessions that run, too. In the supervisor's loop."""
+        self._rule, self._always = rule, always
+        for watched in self._watched.values():
+            watched.reported = self._is_reported(watched.stream)
+        if not rule.spares:
+            self._shedding = Shedding()
+
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         now_s = self._clock()
         self._lags.append((now_s, stream.lag_s or 0.0))
@@ -136,9 +144,16 @@ class AttentionKeeper:
 
 
 def coverage(statuses: Iterable[StreamStatus], *, within_s: float) -> float:
-    """The share of the connected streams that were looked at within so many seconds; NaN where none is connected."""
-    looks = [status.since_last_keyframe_s for status in statuses if status.state in _CONNECTED]
-    return sum(since_s is not None and since_s <= within_s for since_s in looks) / len(looks) if looks else math.nan
+    """The share of the connected streams that are watched, and were looked at within so many seconds; NaN where none is
+    connected.
+    """
+    connected = [status for status in statuses if status.state in _CONNECTED]
+    return sum(_is_covered(status, within_s) for status in connected) / len(connected) if connected else math.nan
+
+
+def _is_covered(status: StreamStatus, within_s: float) -> bool:
+    since_s = status.since_last_keyframe_s
+    return status.state is StreamState.WATCHING and since_s is not None and since_s <= within_s
 
 
 def longest_since_look_s(statuses: Iterable[StreamStatus]) -> float:

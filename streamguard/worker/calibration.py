@@ -15,7 +15,8 @@ from streamguard.core.decide import DecisionState, step, strengths
 from streamguard.core.features import REFERENCE, STREAM
 from streamguard.core.rules import BUILT_IN_RULES
 from streamguard.errors import UsageError
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.loading import load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.regular_files import open_regular
 from streamguard.types import MediaTime, Observation, StreamId, Verdict
 from streamguard.worker.calibration_state import Killed, Watched

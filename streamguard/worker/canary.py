@@ -141,6 +141,10 @@ class Canary:
     def watcher(self) -> Watcher:
         return Watcher(tick=self._tick) if self._period_s else Watcher()
 
+    def change(self, options: SupervisorOptions) -> None:
+        """Its next decoder is started as those of streams are. In the loop."""
+        self._options = options
+
     def stop(self) -> None:
         """Nothing of it is left: no process, no file, no row in the outbox. Never raises for its sake."""
         with suppress(OSError):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.types import AssetId
 from streamguard.worker.canary_metrics import Stage
 from streamguard.worker.forkserver import forkserver_must_answer

@@ -48,6 +48,10 @@ class CanaryLibrary:
     def rules(self) -> Rules | None:
         return self.live.rules
 
+    @property
+    def fallen(self) -> frozenset[AssetId]:
+        return self.own.fallen
+
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:
         self.live.search(prints, radius_bits=radius_bits)
         return self.own.search(prints, radius_bits=radius_bits)

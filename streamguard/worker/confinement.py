@@ -52,9 +52,10 @@ def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids
     `memory_mib`: what it may take besides what it was forked with, most of which it shares with all others. `keep_fd`:
     what it is to read, where that is open already. `ids`: whom to become; None: nobody else.
     """
-    # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us. So may a
+    # SIGHUP, by which the worker reads its configuration anew.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     _keep_open(channel_fd, *([] if keep_fd is None else [keep_fd]))
     if ids is not None:
         become(ids)

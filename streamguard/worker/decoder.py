@@ -31,7 +31,7 @@ from streamguard.worker.unprivileged import Ids
 MOST_PROCESSOR_S = 20
 """Between two words: a keyframe of the largest picture takes well under one."""
 
-_LOOKS_A_TIDYING = 128
+_LOOKS_A_TIDYING = 32
 """Pictures and what is made of them come and go in many sizes, and leave the heap in pieces: without tidying up a child
 grows by 1.5 MiB an hour.
 """

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -14,8 +14,7 @@ from streamguard.errors import UsageError
 from streamguard.ingest.discovery import Discovery, DiscoveryOptions, DiscoveryState, Lister, Target
 from streamguard.ingest.pull import check_pull_url
 from streamguard.servers.known import media_server
-from streamguard.servers.spec import HINT, read_spec
-from streamguard.worker.roster import Roster
+from streamguard.servers.spec import HINT, ServerSpec, read_spec
 from streamguard.worker.streams import Origin, Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.watcher import Watcher
 
@@ -25,10 +24,15 @@ _NOT_CONNECTED = frozenset({StreamState.ENDED, StreamState.CONNECTING})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A media server, and what to watch of it."""
+    """A media server, and what to watch of it. `spec`: as the operator names it; the same names the same server."""
 
     server: Lister
     options: DiscoveryOptions
+    spec: ServerSpec | None = None
+
+    def asks_the_same(self, other: "Plan") -> bool:
+        """Whether it asks the same server, and pulls from the same place."""
+        return self.spec is not None and self.spec == other.spec
 
 
 def plans_of(config: Config) -> tuple[Plan, ...]:
@@ -56,7 +60,7 @@ def _plan(block: DiscoverConfig) -> Plan:
         every_s=block.every_s,
         most_streams=block.most_streams,
     )
-    return Plan(media_server(spec), options)
+    return Plan(media_server(spec), options, spec)
 
 
 class DiscoveryCounts(Protocol):
@@ -67,14 +71,14 @@ class DiscoveryCounts(Protocol):
 
 def discoveries_of(config: Config, *, counts: DiscoveryCounts) -> "Discoveries":
     """What the configuration asks for. Raises UsageError."""
-    plans = plans_of(config)
-    url = config.redis.url if plans else None
+    plans, url = plans_of(config), config.redis.url
     target = None if url is None else parse_redis_url(url.get_secret_value())
     return Discoveries(plans, counts=counts, hints_in=target, prefix=config.redis.prefix)
 
 
 class Discoveries:
-    """All servers. `start` them, and `stop` them when nothing new is to be watched.
+    """All servers. `start` them, `replace` them when there are others, and `stop` them when nothing new is to be
+    watched.
 
     `hints_in`: the Redis where publish gates say who comes; None: nobody listens.
     """
@@ -91,20 +95,53 @@ class Discoveries:
         self._counts = counts
         self._clock = clock
         self._lock = threading.Lock()
+        self._hints_in, self._prefix = hints_in, prefix
+        self._is_started = False
         self._of_server: dict[str, frozenset[StreamSpec]] = {}
         self._streams: frozenset[StreamSpec] = frozenset()
-        self._discoveries = {
-            plan.server.name: Discovery(plan.server, plan.options, tell=partial(self._told, plan.server.name))
-            for plan in plans
-        }
-        self._hints = None if hints_in is None else PublisherHints(hints_in, prefix=prefix, on_hint=self.hint)
+        self._plans = {plan.server.name: plan for plan in plans}
+        self._discoveries = {name: self._discovery(plan) for name, plan in self._plans.items()}
+        """Never changed, only exchanged: other threads go through it."""
+        self._hints = self._hints_of(self._plans)
 
     def __len__(self) -> int:
         return len(self._discoveries)
 
-    def roster(self, specs: Sequence[StreamSpec]) -> Roster:
-        """Streams that are named, and those that are discovered."""
-        return Roster(specs, discovered=self.streams if self._discoveries else None)
+    def asks(self, server: str) -> bool:
+        """Whether it is one of them."""
+        return server in self._discoveries
+
+    def replace(self, plans: Sequence[Plan]) -> None:
+        """These are all servers now. One that is asked as before goes on, by what is new for it; what another one is
+        asked now has, under its name, the streams of the last one until its first listing. From one thread at a time.
+        """
+        before, old_plans = self._discoveries, self._plans
+        wanted = {plan.server.name: plan for plan in plans}
+        kept = {name for name, plan in wanted.items() if name in before and plan.asks_the_same(old_plans[name])}
+        wanted.update({name: replace(wanted[name], server=old_plans[name].server) for name in kept})
+        new = {name: before[name] if name in kept else self._discovery(plan) for name, plan in wanted.items()}
+        with self._lock:
+            self._discoveries, self._plans = new, wanted
+            self._of_server = {name: specs for name, specs in self._of_server.items() if name in wanted}
+            self._gather()
+        for name in kept:
+            if wanted[name].options != old_plans[name].options:
+                new[name].change(wanted[name].options)
+        for name in new.keys() - kept:
+            for session in before[name].connections if name in before else ():
+                new[name].connected(session, is_connected=True)
+            if self._is_started:
+                new[name].start()
+        for name in before.keys() - kept:
+            before[name].stop(0.0)
+        self._listen_for_hints()
+
+    def _listen_for_hints(self) -> None:
+        """Where a first server has come."""
+        if self._hints is None and (hints := self._hints_of(self._plans)) is not None:
+            self._hints = hints
+            if self._is_started:
+                hints.start()
 
     def streams(self) -> frozenset[StreamSpec]:
         """Who is to be watched now; the same object while nothing has changed."""
@@ -138,6 +175,7 @@ class Discoveries:
         ]  # fmt: skip
 
     def start(self) -> None:
+        self._is_started = True
         for discovery in self._discoveries.values():
             discovery.start()
         if self._hints is not None:
@@ -165,17 +203,33 @@ class Discoveries:
     def _state_changed(self, stream: Stream) -> None:
         """What our connection notes first: whether another one publishes there now decides what it may see next."""
         origin = stream.spec.origin
-        if origin is not None:
-            is_connected = stream.state not in _NOT_CONNECTED and not stream.finished
-            self._discoveries[origin.server].connected(origin.session, is_connected=is_connected)
-        if origin is not None and stream.state in _MAY_HAVE_LEFT and not stream.finished:
-            self._discoveries[origin.server].hint()
+        discovery = None if origin is None else self._discoveries.get(origin.server)
+        if origin is None or discovery is None:  # it leaves, for its server is asked no more
+            return
+        is_connected = stream.state not in _NOT_CONNECTED and not stream.finished
+        discovery.connected(origin.session, is_connected=is_connected)
+        if stream.state in _MAY_HAVE_LEFT and not stream.finished:
+            discovery.hint()
 
-    def _told(self, server: str, targets: frozenset[Target]) -> None:
+    def _discovery(self, plan: Plan) -> Discovery:
+        return Discovery(plan.server, plan.options, tell=partial(self._told, plan))
+
+    def _hints_of(self, plans: Mapping[str, Plan]) -> PublisherHints | None:
+        if not plans or self._hints_in is None:
+            return None
+        return PublisherHints(self._hints_in, prefix=self._prefix, on_hint=self.hint)
+
+    def _told(self, plan: Plan, targets: frozenset[Target]) -> None:
+        server = plan.server.name
         specs = frozenset(_spec(target, server=server) for target in targets)
         with self._lock:
-            self._of_server[server] = specs
-            self._streams = frozenset[StreamSpec]().union(*self._of_server.values())
+            # The last listing of one that is asked no more counts no more.
+            if server in self._plans and self._plans[server].server is plan.server:
+                self._of_server[server] = specs
+                self._gather()
+
+    def _gather(self) -> None:
+        self._streams = frozenset[StreamSpec]().union(*self._of_server.values())
 
 
 def _spec(target: Target, *, server: str) -> StreamSpec:

@@ -15,7 +15,6 @@ from streamguard.core.roll_call import Role
 from streamguard.enforce.cutting.desk import Desk, DeskOptions, PermitBook, StrikeBook
 from streamguard.enforce.cutting.enforcement import Enforcement, EnforcerIdentity
 from streamguard.enforce.cutting.listing import ServerState, ServerStatus
-from streamguard.enforce.cutting.teller import Teller
 from streamguard.enforce.orders.enforcer import Order, Settled, Terms
 from streamguard.enforce.redis.url import checked_target
 from streamguard.enforce.signals.redis_consumer import AckWriter, GroupReader, group_of
@@ -28,9 +27,13 @@ from streamguard.signing import signing_key
 from streamguard.worker.enforcer_log import EnforcerLog
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.kill_terms import KillTerms
+from streamguard.worker.reload_metrics import ReloadMetrics
+from streamguard.worker.reloading import Reloading
 from streamguard.worker.roll_call import RollCall, disagreements_gauge
-from streamguard.worker.safety import SafetyWatch, permit_books, tellers, webhook_names
+from streamguard.worker.safety import SafetyWatch, permit_books
 from streamguard.worker.safety_metrics import SafetyMetrics
+from streamguard.worker.webhooks import Webhooks
 
 _BEAT_S = 60.0
 """Twice what a listing of OvenMediaEngine may take, which asks for each stream: a slow server is no dead thread."""
@@ -77,7 +80,14 @@ def log_server(name: str, state: ServerState) -> None:
 class EnforceService:
     """Everything that `enforce` runs. Built whole or not at all; `run()` once; `stop()` from a signal handler."""
 
-    def __init__(self, config: Config, *, accept_unsigned: bool = False, tell: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        accept_unsigned: bool = False,
+        tell: Callable[[str], object],
+        reloading: Reloading | None = None,
+    ) -> None:
         """`tell` gets each acknowledgement as one JSON text. Raises UsageError: URL, key, port, servers."""
         self._config = config
         key = _key(config, accept_unsigned=accept_unsigned)
@@ -88,16 +98,24 @@ class EnforceService:
         servers = media_servers(specs)
         self._names = tuple(server.name for server in servers)
         self._metrics = EnforcerMetrics(CollectorRegistry(), servers=self._names)
-        self._safety = SafetyMetrics(self._metrics.registry, webhooks=webhook_names(config))
+        self._safety = SafetyMetrics(self._metrics.registry)
         self._observer = EnforcerLog(self._metrics, servers=self._names, tell=tell)
         self._draining = False
+        self._kill_terms = KillTerms()
+        self._reloading = reloading
+        reloads = ReloadMetrics(self._metrics.registry)
+        if reloading is not None:
+            reloading.connect(reloads, self._change)
         with ExitStack() as parts:
             self._enforcement = self._make_enforcement(servers, key, parts)
-            told = tellers(config, self._target, self._permits, key=key, metrics=self._safety, parts=parts)
+            self._webhooks = Webhooks(config, self._target, self._permits, key=key, metrics=self._safety)
+            parts.callback(self._webhooks.close)
             gauge = disagreements_gauge(self._metrics.registry)
             self._roll_call = RollCall(config, Role.ENFORCER, gauge=gauge)
             watch = SafetyWatch(config, metrics=self._safety)
-            self._beside: tuple[SafetyWatch | Teller | RollCall, ...] = (watch, self._roll_call, *told)
+            self._beside: list[SafetyWatch | Webhooks | RollCall | Reloading] = [watch, self._roll_call, self._webhooks]
+            if reloading is not None:
+                self._beside.append(reloading)
             self._connect_gauges()
             self._http = self._health_server()
             if self._http is not None:
@@ -125,11 +143,12 @@ class EnforceService:
         parts.callback(reader.close)
         parts.callback(writer.close)
 
-        self._permits = permit_books(config, target, key=key, metrics=self._safety, parts=parts)
+        self._permits = permit_books(config, target, key=key, metrics=self._safety, kill_terms=self._kill_terms)
 
         def book() -> StrikeBook:
             ledger = open_ledger(config)
             parts.callback(ledger.close)
+            self._kill_terms.of(ledger)
             return ledger
 
         return Enforcement(
@@ -138,7 +157,7 @@ class EnforceService:
             make_desks=lambda on_settled: desks_for(
                 servers,
                 book,
-                self._permits,
+                lambda: self._permits(parts),
                 by_address=config.gate.by_address,
                 on_settled=on_settled,
             ),
@@ -173,6 +192,12 @@ class EnforceService:
             left = self._enforcement.under_way
             self._parts.close()
         log.info("stopped", left=left, note="the next enforcer gets what is left" if left else "")
+
+    def _change(self, config: Config) -> None:
+        """What can run at once does, from each part's next question on. Raises UsageError: nothing has changed."""
+        self._webhooks.change(config)
+        self._config = config
+        self._kill_terms.change(config, desks=self._enforcement.desks.values())
 
     def _stop_beside(self) -> None:
         """All at once: what was not told yet stays in Redis for the next."""
@@ -220,7 +245,8 @@ class EnforceService:
             alive=alive,
             ready=not reasons,
             detail={
-                "reasons": [*reasons, *self._roll_call.worth_a_look()],
+                "reasons": [*reasons, *self._roll_call.worth_a_look(), *self._config_news()],
+                "config": {} if self._reloading is None else self._reloading.detail(),
                 "draining": self._draining,
                 "redis_problem": self._observer.trouble,
                 "under_way": self._enforcement.under_way,
@@ -230,6 +256,9 @@ class EnforceService:
                 },
             },
         )
+
+    def _config_news(self) -> list[str]:
+        return [] if self._reloading is None else self._reloading.worth_a_look()
 
     def _why_not_ready(self, *, alive: bool) -> list[str]:
         """In words, for people. What may pass by itself (a server or Redis that does not answer) is no reason."""

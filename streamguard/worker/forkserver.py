@@ -112,12 +112,13 @@ def telling_nothing() -> Iterator[None]:
     sending each child our command line, which may hold passwords.
 
     A forkserver that is started meanwhile inherits the signal mask: Ctrl-C and a service manager's SIGTERM reach the
-    whole group, and without a forkserver no decoder lives until the worker has drained.
+    whole group, and without a forkserver no decoder lives until the worker has drained. SIGHUP is the worker's, too:
+    `systemctl kill -s HUP` tells all of a unit.
     """
     with _one_start:
         main, arguments = sys.modules["__main__"], sys.argv
         sys.modules["__main__"], sys.argv = ModuleType("__main__"), arguments[:1]
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
         try:
             yield
         finally:

@@ -153,6 +153,10 @@ class Sharing:
         self._chosen = _Chosen(wanted, watched, chosen.specs if specs == chosen.specs else specs)
         return self._chosen.specs
 
+    def limit(self, most_streams: int) -> None:
+        """So many are taken at most from now on; what is here stays."""
+        self._most = most_streams
+
     def has(self, spec: StreamSpec) -> bool:
         """Whether it is this worker that watches streams of this name."""
         return spec.key in self._watched

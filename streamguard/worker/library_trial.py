@@ -4,7 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -30,15 +30,25 @@ _TIMES_ITS_SIZE = 3
 
 
 class LibraryTrial:
-    """Call it as `snapshot.Trial`, from one thread; `close()` it from any.
+    """Call it as `loading.Trial`, from one thread; `close()` it from any.
 
     Its child is kept for the next new segments, until one crashes it or was so large that it has grown.
     """
 
-    def __init__(self, *, user: str = NOBODY, answer_within_s: float = 10.0, work: Work = opens) -> None:
-        """`answer_within_s`: beside what reading takes. `work` is what the child does. Raises ConfigError."""
+    def __init__(
+        self,
+        *,
+        user: str = NOBODY,
+        answer_within_s: float = 10.0,
+        first_within_s: float | None = None,
+        work: Work = opens,
+    ) -> None:
+        """`answer_within_s`: beside what reading takes; `first_within_s`: until a child has opened the first segment.
+        `work` is what the child does. Raises ConfigError.
+        """
         self._ids = ids_for_decoders(user)
         self._answer_within_s = answer_within_s
+        self._first_within_s = first_within_s
         self._work = work
         self._child: _Child | None = None
 
@@ -47,11 +57,22 @@ class LibraryTrial:
         with contextlib.suppress(OSError):
             self._ready(_USUAL_BYTES)
 
-    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /) -> None:
-        """Raises as `read_segment` for the first that the child refuses; LibraryCrashes; LibraryError (no process)."""
+    def __call__(
+        self,
+        directory: Path,
+        refs: Sequence[SegmentRef],
+        /,
+        *,
+        opened: Callable[[SegmentRef], None] = lambda _ref: None,
+    ) -> None:
+        """`opened` is called with each that the child has opened. Raises as `read_segment` for the first that it
+        refuses; LibraryCrashes; LibraryError (no process).
+        """
         try:
             for ref in refs:
                 self._try(directory, ref)
+                self._first_within_s = None
+                opened(ref)
         finally:
             if self._child is not None and self._child.memory_mib > _memory_mib(_USUAL_BYTES):
                 self.close()
@@ -71,8 +92,9 @@ class LibraryTrial:
             except OSError as error:
                 hint = "is the machine out of processes, files or memory? It is tried again"
                 raise LibraryError("try segment", folder, f"no process can be had: {error}", hint=hint) from error
+            within_s = self._first_within_s or self._answer_within_s
             asked = Asked(str(directory), ref, tuple(files))
-            said = child.ask(asked, list(files.values()), within_s=self._answer_within_s + size_bytes / _BYTES_A_SECOND)
+            said = child.ask(asked, list(files.values()), within_s=within_s + size_bytes / _BYTES_A_SECOND)
         try:
             raise_what_it_says(said)
         except ValueError as error:
@@ -87,15 +109,16 @@ class LibraryTrial:
         if self._child is not None and (self._child.memory_mib < needed_mib or not self._child.lives):
             self.close()
         if self._child is None:
-            self._child = _Child(self._work, memory_mib=needed_mib, ids=self._ids)
+            within_s = max(_START_S, self._first_within_s or 0.0)
+            self._child = _Child(self._work, memory_mib=needed_mib, ids=self._ids, within_s=within_s)
         return self._child
 
 
 class _Child:
     """A running child, and the line to it."""
 
-    def __init__(self, work: Work, *, memory_mib: int, ids: Ids | None) -> None:
-        """Raises OSError where no process can be had."""
+    def __init__(self, work: Work, *, memory_mib: int, ids: Ids | None, within_s: float) -> None:
+        """Raises OSError where no process can be had within so long."""
         self.memory_mib = memory_mib
         self._timed_out_after_s = 0.0
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -103,7 +126,7 @@ class _Child:
         options = {"memory_mib": memory_mib, "ids": ids}
         self._process: ForkServerProcess = context.Process(target=run, args=(theirs, work), kwargs=options, daemon=True)
         try:
-            with theirs, telling_nothing(), forkserver_must_answer(_START_S):
+            with theirs, telling_nothing(), forkserver_must_answer(within_s):
                 self._process.start()
         except (OSError, EOFError) as error:
             self._channel.close()

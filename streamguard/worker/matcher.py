@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -34,6 +34,10 @@ class Searchable(Protocol):
 
     @property
     def rules(self) -> Rules | None: ...
+
+    @property
+    def fallen(self) -> frozenset[AssetId]:
+        """Footage that earns a review at most."""
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]: ...
 
@@ -86,7 +90,8 @@ class Matcher:
     ) -> None:
         self._snapshot = snapshot
         self._rules = Rules(rule, weights)
-        self._policy = policy
+        self.policy = policy
+        """Whoever runs `observe` may exchange it: the next keyframe is decided by the new one."""
         self._clock = clock
 
     @property
@@ -99,17 +104,21 @@ class Matcher:
         began_s = self._clock()
         rules = library.rules or self._rules
         weights = rules.weights
+        policy = replace(self.policy, fallen=library.fallen)
         candidates = library.search(keyframe.prints, radius_bits=weights.pdq.radius_bits)
         votes = library.vote(keyframe.features, closely=bool(state.recent or candidates))
         lookup_s = self._clock() - began_s
         alignments = [alignment for one in votes for alignment in align(one, weights.geometry)]
         evidence = weigh(candidates, weights.pdq) + weigh_alignments(alignments, weights.features)
         observation = Observation(keyframe.at, evidence)
-        after, decisions = step(state, [observation], rules.rule, policy=self._policy)
+        after, decisions = step(state, [observation], rules.rule, policy=policy)
         grounds = tuple(
             Grounds(
                 recording=record(
-                    state, after, asset=decision.asset, rule=rules.rule, policy=self._policy.of(decision.label)
+                    *(state, after),
+                    asset=decision.asset,
+                    rule=rules.rule,
+                    policy=policy.of_footage(decision.asset, decision.label),
                 ),
                 weights=weights,
                 thumbnail=keyframe.thumbnail,

@@ -17,7 +17,9 @@ from streamguard.worker.canary_metrics import CanaryMetrics
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.library_refusals import Refusal, why_refused
 from streamguard.worker.matcher import Matched
+from streamguard.worker.opinion_metrics import OpinionMetrics
 from streamguard.worker.refusal_metrics import RefusalMetrics
+from streamguard.worker.reload_metrics import ReloadMetrics
 from streamguard.worker.roll_call import disagreements_gauge
 from streamguard.worker.streams import Restart, Stream, StreamState, StreamStatus
 from streamguard.worker.watcher import Found, Watcher
@@ -28,6 +30,7 @@ MOST_LABELS = 50
 _LAG_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIGNAL_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0, 30.0)
 _LOOKUP_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+_STANDINGS = ("watched", "blind", "left_out", "unwatched", "unlisted")
 
 
 class _StreamMetrics:
@@ -212,21 +215,35 @@ class _DiscoveryMetrics:
         for outcome in ("taken", "not_understood"):
             self.hints.labels(outcome)
         self._seen: Counter[str] = Counter()
+        self._servers: frozenset[str] = frozenset()
 
     def tick(self, states: tuple[DiscoveryState, ...], hints: PublisherHints | None, *, now_s: float) -> None:
         for state in states:
             server = state.server
             self.up.labels(server).set(not state.problem_now(now_s))
             self.since_listing.labels(server).set(max(0.0, now_s - state.answered_at_s))
-            for standing in ("watched", "blind", "left_out", "unwatched", "unlisted"):
+            for standing in _STANDINGS:
                 self.publishers.labels(server, standing).set(getattr(state, standing))
             self._count(self.failures.labels(server), f"failures {server}", state.failures)
+        self._forget(self._servers - {state.server for state in states})
+        self._servers = frozenset(state.server for state in states)
         if hints is not None:
             self.listening.set(hints.is_listening)
             self._count(self.hints.labels("taken"), "taken", hints.heard)
             self._count(self.hints.labels("not_understood"), "not_understood", hints.not_understood)
 
+    def _forget(self, servers: frozenset[str]) -> None:
+        """They are asked no more: a series that stood still would look like one that is well, or never well again."""
+        for server in servers:
+            for metric in (self.up, self.since_listing, self.failures):
+                metric.remove(server)
+            for standing in _STANDINGS:
+                self.publishers.remove(server, standing)
+            self._seen.pop(f"failures {server}", None)
+
     def _count(self, counter: TotalCounter, what: str, total: int) -> None:
+        if total < self._seen[what]:  # another server has taken the name
+            self._seen[what] = 0
         counter.inc(total - self._seen[what])
         self._seen[what] = total
 
@@ -245,8 +262,10 @@ class Metrics:
         self.acks = AckMetrics(self.registry)
         self.leases = LeaseMetrics(self.registry)
         self.canary = CanaryMetrics(self.registry)
+        self.opinions = OpinionMetrics(self.registry)
         self.disagreements = disagreements_gauge(self.registry)
         self.refusals = RefusalMetrics(self.registry)
+        self.reloads = ReloadMetrics(self.registry)
         self._labels: set[str] = set()
         self._damaged = self._damaged_of_those_left = self._delivered = 0
 

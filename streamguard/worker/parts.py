@@ -8,7 +8,7 @@ from streamguard.enforce.signals.stdout_lines import StdoutLines, TextStream
 from streamguard.errors import UsageError
 from streamguard.ingest.sources import SourceOptions
 from streamguard.library.ed25519 import Trust
-from streamguard.library.snapshot import Demands, Trial
+from streamguard.library.loading import Demands, Trial
 from streamguard.library.watch import SnapshotHolder
 from streamguard.signing import signing_key
 from streamguard.worker.supervisor import SupervisorOptions

@@ -28,6 +28,7 @@ class _Remembered:
     sessions: int
     began_at_s: float
     quarantine: Quarantine
+    url: str
 
 
 class Roster:
@@ -39,18 +40,24 @@ class Roster:
         *,
         discovered: Discovered | None = None,
         why_left: Callable[[StreamSpec], str] = lambda _spec: "the publisher left",
+        may_come: Callable[[], bool] | None = None,
     ) -> None:
+        """Of `specs` those that `discovered` has, too, leave when it has them no more. `may_come`: whether anybody may
+        be discovered; left out, somebody may wherever there is discovery.
+        """
         self.streams = [Stream(spec) for spec in specs]
         self.why_left = why_left
         """Of one that is discovered no more, in words."""
         self._discovered = discovered
-        self._known: frozenset[StreamSpec] = frozenset()
+        self._may_come = may_come or (lambda: discovered is not None)
+        named = frozenset(stream.spec for stream in self.streams)
+        self._known: frozenset[StreamSpec] = frozenset() if discovered is None or not named else named & discovered()
         self._remembered: OrderedDict[StreamId, _Remembered] = OrderedDict()
 
     @property
     def is_over(self) -> bool:
         """Nothing is left to be watched. Never, where somebody may still be discovered."""
-        return self._discovered is None and all(stream.finished for stream in self.streams)
+        return not self._may_come() and all(stream.finished for stream in self.streams)
 
     def changes(self) -> tuple[list[Stream], list[Stream]]:
         """Who has left since the last time, and who has come. Another session is both."""
@@ -69,13 +76,16 @@ class Roster:
         sessions = stream.earlier_sessions + max(1, stream.sessions)
         # One that came and left while it waited for its turn leaves the turn as it was.
         began_at_s = stream.began_at_s if stream.sessions else stream.start_at_s - BETWEEN_STARTS_S
-        self._remembered[stream.spec.key] = _Remembered(stream.line_limit, sessions, began_at_s, stream.quarantine)
+        self._remembered[stream.spec.key] = _Remembered(
+            stream.line_limit, sessions, began_at_s, stream.quarantine, stream.spec.url
+        )
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
     def _stream(self, spec: StreamSpec) -> Stream:
         before = self._remembered.pop(spec.key, None)
-        if before is None:
+        # Where the operator gives a name another URL, nothing that was held against the old one counts.
+        if before is None or (spec.origin is None and spec.url != before.url):
             return Stream(spec)
         return Stream(
             spec,

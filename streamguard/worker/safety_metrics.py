@@ -33,8 +33,12 @@ class SafetyMetrics:
             self.open.labels(scope.value).set(math.nan)
             self.trips.labels(scope.value)
         for webhook in webhooks:
-            for telling in Telling:
-                self.told.labels(webhook, telling.value)
+            self.expect(webhook)
+
+    def expect(self, webhook: str) -> None:
+        """Its series exist before anything happens."""
+        for telling in Telling:
+            self.told.labels(webhook, telling.value)
 
     def set_standing(self, is_open: float, quarantined: float, *, held: float) -> None:
         """NaN: nobody knows."""

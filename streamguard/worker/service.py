@@ -31,11 +31,14 @@ from streamguard.worker.delivery_log import DeliveryLog
 from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.kill_terms import KillTerms
 from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
+from streamguard.worker.opinions import Opinions
 from streamguard.worker.parts import attention_rule, open_library, supervisor_options, transport
 from streamguard.worker.policies import note_on, policy_of
+from streamguard.worker.reconfiguring import Following, LiveParts, change
 from streamguard.worker.roll_call import RollCall
 from streamguard.worker.sharing import Share
 from streamguard.worker.signalling import Signaller
@@ -55,13 +58,16 @@ _LAST_LEASE_S = 0.5
 _TRIAL_READY_AFTER_S = 5.0
 """A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
 
+_FIRST_TRIAL_WITHIN_S = 60.0
+"""A machine that comes up starts everything at once, and then nobody watches until the library is open."""
+
 log = structlog.get_logger()
 
 
 class WatchService:
     """Everything that `watch` runs. Built whole or not at all; `run()` once; `stop()` from a signal handler."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it joins, each passed by name
         self,
         config: Config,
         specs: Sequence[StreamSpec],
@@ -70,11 +76,13 @@ class WatchService:
         watchers: tuple[Watcher, ...] = (),
         on_durable: Callable[[KillSignal], None] = lambda _signal: None,
         make_canary: Make | None = None,
+        following: Following | None = None,
     ) -> None:
         """Raises UsageError, LibraryError, OutboxError, SignalsRejected; an unreachable Redis is no reason to stop."""
         self._config = config
-        self._trial = LibraryTrial(user=config.worker.decoder_user)
-        self._library = open_library(config, trial=self._trial)
+        self._following = following or Following()
+        self._kill_terms = KillTerms()
+        self._trial = LibraryTrial(user=config.worker.decoder_user, first_within_s=_FIRST_TRIAL_WITHIN_S)
         self._metrics = Metrics()
         self._lags = Lags()
         self._departed = Departures()
@@ -85,6 +93,7 @@ class WatchService:
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
             parts.callback(self._trial.close)
+            self._library = open_library(config, trial=self._trial)
             self._transport = self._make_transport(stdout)
             if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)
@@ -96,21 +105,26 @@ class WatchService:
             self._evidence = EvidenceKeeper(evidence_store(config), counts=self._metrics)
             self._discoveries = discoveries_of(config, counts=self._metrics.discovery)
             self._share = Share(config, specs, discoveries=self._discoveries, metrics=self._metrics.leases)
+            self._matcher = Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(config.policy))
+            self._attention = self._attention_keeper()
             way = CanaryWay(self._outbox, self._delivery, live=lambda: self._library.snapshot)
             self._canary = Canary(
                 config, way, make=make_canary, options=supervisor_options(config), metrics=self._metrics.canary
             )
+            self._opinions = Opinions(config, metrics=self._metrics.opinions)
             self._roll_call = RollCall(config, Role.WORKER, gauge=self._metrics.disagreements)
             self._supervisor = self._make_supervisor(watchers)
             self._http = self._health_server()
             if self._http is not None:
                 parts.callback(self._http.stop)
             self._connect_gauges()
+            if self._following.reloading is not None:
+                self._following.reloading.connect(self._metrics.reloads, self._change)
             self._parts = parts.pop_all()
 
     def _make_transport(self, stdout: TextStream) -> Transport:
         if self._config.enforce.in_watch:
-            return local_enforcer(self._config, stdout, metrics=self._metrics)
+            return local_enforcer(self._config, stdout, metrics=self._metrics, kill_terms=self._kill_terms)
         return transport(self._config, stdout)
 
     def _check_transport(self) -> None:
@@ -139,11 +153,11 @@ class WatchService:
     def _make_supervisor(self, watchers: tuple[Watcher, ...]) -> Supervisor:
         return Supervisor(
             self._share.roster(),
-            matcher=Matcher(lambda: self._library.snapshot, rule=BUILT_IN_RULE, policy=policy_of(self._config.policy)),
+            matcher=self._matcher,
             watchers=(
                 self._signaller.watcher,  # first: what is durable is sent, whatever else fails
                 self._evidence.watcher if self._config.evidence.keep_days else Watcher(),
-                self._attention_keeper().watcher,
+                self._attention.watcher,
                 self._metrics.watcher,
                 self._discoveries.watcher,
                 *self._share.watchers,
@@ -196,6 +210,8 @@ class WatchService:
             self._discoveries.start()
             self._share.start()
             self._roll_call.start()
+            self._opinions.start()
+            self._following.start()
             if self._http is not None:
                 self._http.start()
                 log.info("serving", url=self._http.url)
@@ -205,8 +221,10 @@ class WatchService:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
             self._draining = True
             self._over.set()
+            self._following.ask_to_stop()
             self._canary.stop()
             self._roll_call.ask_to_stop()
+            self._opinions.ask_to_stop()
             # Before the outbox, which may take its time: what nobody has taken yet is watched by nobody now.
             self._share.stop(_LAST_LEASE_S)
             self._discoveries.stop(_LAST_LISTING_S)
@@ -218,7 +236,9 @@ class WatchService:
                 self._delivery.stop(_LAST_DELIVERY_S)
                 self._answers.stop(max(0.0, until_s - time.monotonic()))
                 self._roll_call.stop(max(0.0, until_s - time.monotonic()))
+                self._opinions.stop(max(0.0, until_s - time.monotonic()))
                 self._evidence.stop(max(0.0, until_s - time.monotonic()))
+                self._following.stop(max(0.0, until_s - time.monotonic()))
                 if self._follower.ident is not None:
                     self._follower.join(max(0.0, until_s - time.monotonic()))
                 self._parts.close()
@@ -294,6 +314,15 @@ class WatchService:
                     "library_loaded", version=snapshot.version, items=snapshot.items, looks=snapshot.looks, rule=rule
                 )
 
+    def _change(self, config: Config) -> None:
+        """What can run at once does; raises UsageError where something is wrong, and changes nothing then."""
+        parts = LiveParts(
+            self._supervisor, self._matcher, self._attention, self._canary, self._discoveries, self._share,
+            self._answers, self._transport, self._kill_terms,
+        )  # fmt: skip
+        change(parts, config, specs=self._following.name_streams(config))
+        self._config = config
+
     def _health_server(self) -> HealthServer | None:
         http = self._config.http
         if not http.port:
@@ -327,12 +356,14 @@ class WatchService:
                 "discovery": self._discoveries.detail(),
                 "sharing": self._share.detail(),
                 "canary": self._canary.detail(),
+                "config": self._following.detail(),
             },
         )
 
     def _worth_a_look(self) -> list[str]:
         """What is no reason to restart this worker."""
-        return [*self._answers.worth_a_look(), *self._canary.worth_a_look(), *self._roll_call.worth_a_look()]
+        parts = (self._answers, self._canary, self._roll_call, self._opinions, self._following)
+        return [reason for part in parts for reason in part.worth_a_look()]
 
     def _why_not_ready(self, delivery: DeliveryState, *, alive: bool) -> list[str]:
         """In words, for people; empty while it can do all of its job."""
@@ -360,14 +391,17 @@ class WatchService:
         signals.outbox_parked.set_function(lambda: self._outbox_number(lambda: self._outbox.counts().parked))
         if self._config.redis.url is not None:
             signals.redis_up.set_function(lambda: self._delivery.state.status is DeliveryStatus.OK)
-        within_s = self._config.attention.time_to_kill_s or AttentionRule().time_to_kill_s
         self._metrics.streams.since_turn.set_function(lambda: max(0.0, time.monotonic() - self._supervisor.beat_at_s))
-        self._metrics.attention.coverage.set_function(lambda: coverage(self._supervisor.statuses, within_s=within_s))
+        self._metrics.attention.coverage.set_function(self._coverage)
         library.items.set_function(lambda: self._library.snapshot.items)
         library.looks.set_function(lambda: self._library.snapshot.looks)
         library.memory.set_function(lambda: self._library.snapshot.bytes_in_memory)
         library.created.set_function(lambda: self._library.snapshot.created_unix_s)
         library.stale.set_function(lambda: self._library.error is not None)
+
+    def _coverage(self) -> float:
+        within_s = self._config.attention.time_to_kill_s or AttentionRule().time_to_kill_s
+        return coverage(self._supervisor.statuses, within_s=within_s)
 
     def _outbox_number(self, read: Callable[[], int]) -> float:
         """A gauge that raised would take the whole scrape with it, just when it is needed."""

@@ -1,6 +1,6 @@
 """Which streams this worker has: all that it is told and finds, or its share of them (`leases.enabled`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from streamguard.config import Config
 from streamguard.enforce.redis.url import parse_redis_url
@@ -12,7 +12,7 @@ from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.leases import Sharing
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import StreamSpec, StreamStatus
-from streamguard.worker.wanted import Wanted
+from streamguard.worker.wanted import NamedStreams, Wanted
 from streamguard.worker.watcher import Watcher
 
 _AFTER_HANDING_OVER_S = 3.0
@@ -25,9 +25,10 @@ class Share:
         self, config: Config, specs: Sequence[StreamSpec], *, discoveries: Discoveries, metrics: LeaseMetrics
     ) -> None:
         """Raises UsageError: the streams are to be shared, and no Redis is named."""
-        self._specs = specs
+        self._specs = tuple(specs)
         self._discoveries = discoveries
         self._metrics = metrics
+        self._named = NamedStreams(specs, others=discoveries.streams)
         # The last frames and the outbox need some of it, too.
         self._within_s = max(config.worker.drain_timeout_s - _AFTER_HANDING_OVER_S, config.worker.drain_timeout_s / 2)
         self._wanted: Wanted | None = None
@@ -38,22 +39,31 @@ class Share:
             raise UsageError("share streams", "", "no Redis named", hint="give --redis URL, or set SG__REDIS__URL")
         target = parse_redis_url(config.redis.url.get_secret_value())
         redis = config.redis
-        # A file is this machine's: it is watched here, once.
         self._wanted = Wanted(
-            (spec for spec in specs if not spec.once),
+            _shared(specs),
             discovered=discoveries.streams,
             shared=SharedStreams(target, prefix=redis.prefix, timeout_s=redis.timeout_s),
         )
         book = LeaseBook(target, prefix=redis.prefix, timeout_s=redis.timeout_s)
         worker = config.worker
         self._sharing = Sharing(book, self._wanted, name=worker.name, most_streams=worker.most_streams)
+        self._specs = _own(specs)
+        self._named = NamedStreams(self._specs, others=self._sharing.streams)
 
     def roster(self) -> Roster:
         """The streams as the supervisor sees them come and go."""
-        if self._sharing is None:
-            return self._discoveries.roster(self._specs)
-        files = [spec for spec in self._specs if spec.once]
-        return Roster(files, discovered=self._sharing.streams, why_left=self._why_left)
+        return Roster(self._specs, discovered=self._named.specs, why_left=self._why_left, may_come=self._may_come)
+
+    def change(self, specs: Sequence[StreamSpec], *, most_streams: int) -> None:
+        """These are all streams that are named now, and so many may be taken of those that are shared. It takes effect
+        when the supervisor looks next.
+        """
+        if self._sharing is None or self._wanted is None:
+            self._named.replace(specs)
+            return
+        self._sharing.limit(most_streams)
+        self._wanted.replace(_shared(specs))
+        self._named.replace(_own(specs))
 
     @property
     def watchers(self) -> tuple[Watcher, ...]:
@@ -87,9 +97,25 @@ class Share:
         if self._sharing is not None:
             self._metrics.tick(self._sharing.state)
 
+    def _may_come(self) -> bool:
+        return self._sharing is not None or len(self._discoveries) > 0
+
     def _why_left(self, spec: StreamSpec) -> str:
-        if self._sharing is None or self._wanted is None:
-            return "the publisher left"
-        if not self._sharing.has(spec) and spec in self._wanted.specs():
-            return "another worker watches it"
-        return "the publisher left" if spec.origin is not None else "it was taken off the list of streams"
+        if self._sharing is not None and self._wanted is not None:
+            if not self._sharing.has(spec) and spec in self._wanted.specs():
+                return "another worker watches it"
+            if spec.origin is None and not spec.once:
+                return "it was taken off the list of streams"
+        if spec.origin is None:
+            return "it is not in the configuration any more"
+        is_asked = self._discoveries.asks(spec.origin.server)
+        return "the publisher left" if is_asked else "its media server is not in the configuration any more"
+
+
+def _own(specs: Iterable[StreamSpec]) -> tuple[StreamSpec, ...]:
+    """A file is this machine's: it is watched here, once."""
+    return tuple(spec for spec in specs if spec.once)
+
+
+def _shared(specs: Iterable[StreamSpec]) -> tuple[StreamSpec, ...]:
+    return tuple(spec for spec in specs if not spec.once)

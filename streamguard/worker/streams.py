@@ -231,6 +231,9 @@ class Stream:
     """What its decoder was told last."""
     may_rest_s: float = 0.0
     """What its decoder had been told when it last looked: a new pace does not call the pause before it a fault."""
+    may_be_silent_s: float = math.inf
+    """So long its decoder may say nothing, and so long show nothing: as that was started, whatever counts by now."""
+    may_be_blind_s: float = math.inf
     passed_over: Counter[Attention] = field(default_factory=Counter)
     restarts: Counter[Restart] = field(default_factory=Counter)
     verdict: Verdict = Verdict.CLEAR

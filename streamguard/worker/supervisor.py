@@ -7,6 +7,7 @@ after a pause, and the others do not notice.
 import random
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -90,6 +91,7 @@ class Supervisor:
         # make two signals, never one id for both. 52 bits: JSON's numbers take no more.
         self._first_number = int(self._run_id[:8], 16) << 20
         self._stopping = False
+        self._between_turns: deque[Callable[[], None]] = deque()
         self._status_at_s = -_STATUS_EVERY_S
         self.statuses: tuple[StreamStatus, ...] = ()
         """As of the last second; other threads may read it."""
@@ -101,6 +103,18 @@ class Supervisor:
     def stop(self) -> None:
         """Ask `run` to return soon. Safe in a signal handler."""
         self._stopping = True
+
+    def between_turns(self, change: Callable[[], None]) -> None:
+        """Have it called in the loop before its next turn, which takes a moment; it must neither block nor raise. From
+        any thread.
+        """
+        self._between_turns.append(change)
+
+    def change(self, options: SupervisorOptions) -> None:
+        """How streams are run from now on: a decoder that runs keeps what it was started with. In the loop; whom
+        decoders become stays.
+        """
+        self._options = options
 
     def run(self, *, stop_after_s: float | None = None) -> tuple[StreamStatus, ...]:
         """Watch until all is over, and tell how each stream stands then."""
@@ -119,6 +133,8 @@ class Supervisor:
         return self.statuses
 
     def _turn(self, stop_at_s: float | None) -> None:
+        while self._between_turns:
+            self._between_turns.popleft()()
         self._come_and_go()
         more_to_start = self._start_due()
         wait_s = _IDLE_S if stop_at_s is None else max(0.0, min(_IDLE_S, stop_at_s - self._clock()))
@@ -164,9 +180,9 @@ class Supervisor:
 
     def _check_on(self, stream: Stream, now_s: float) -> None:
         """A decoder that says nothing hangs. So does one that only ever says that all is well and shows nothing."""
-        silent_s = self._options.hang_timeout_s
-        blind_s = self._options.source.blind_after_s + max(stream.pace.most_s, stream.may_rest_s)
-        unseen_s = silent_s + blind_s + self._options.source.blind_after_s
+        silent_s, blind_after_s = stream.may_be_silent_s, stream.may_be_blind_s
+        blind_s = blind_after_s + max(stream.pace.most_s, stream.may_rest_s)
+        unseen_s = silent_s + blind_s + blind_after_s
         if now_s - stream.heard_at_s > silent_s:
             self._restart(stream, Restart.HANG, f"its decoder said nothing for {silent_s:.0f} s")
         elif now_s - stream.seen_at_s > unseen_s:
@@ -196,6 +212,7 @@ class Supervisor:
         self._session += 1
         stream.begin(SessionId(f"{self._run_id}-{self._session}"), now_s=self._clock())
         options = self._options
+        stream.may_be_silent_s, stream.may_be_blind_s = options.hang_timeout_s, options.source.blind_after_s
         spec = stream.spec
         source = options.source if spec.origin is None else replace(options.source, rtmp=spec.origin.rtmp)
         number = self._first_number + self._session

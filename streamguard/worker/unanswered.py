@@ -25,7 +25,8 @@ class Unanswered:
         self, outbox: Outbox, *, held: Collection[str], step: str, clock: Callable[[], float] = time.time
     ) -> None:
         self._outbox = outbox
-        self._held = frozenset(held)
+        self.held = frozenset(held)
+        """Other threads may exchange it."""
         self._step = step
         self._clock = clock
         self.reason = ""
@@ -38,7 +39,7 @@ class Unanswered:
             kills = self._outbox.awaiting_since(decided_by_unix_s=due_unix_s, limit=_MOST_READ)
         except OutboxError:  # told by whoever delivers
             return
-        delivered = [unix_s for event, unix_s in kills if _could_be_executed(event, self._held)]
+        delivered = [unix_s for event, unix_s in kills if _could_be_executed(event, self.held)]
         # What is delivered again begins anew: who has waited once waits until it is answered.
         waits = bool(delivered) if self.reason else any(unix_s <= due_unix_s for unix_s in delivered)
         if not waits:

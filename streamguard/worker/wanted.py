@@ -1,4 +1,7 @@
-"""All streams that the workers are to watch between them: named ones, discovered ones, and the list in Redis."""
+"""All streams that this worker, or all workers between them, are to watch: named ones, and those from elsewhere.
+
+Named ones are exchanged where the configuration is read anew; elsewhere is discovery, and the list in Redis.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -24,8 +27,28 @@ class SharedStreamList(Protocol):
     def close(self) -> None: ...
 
 
+class NamedStreams:
+    """Those that the operator named, beside others. `specs()` from one thread, `replace()` from any."""
+
+    def __init__(self, named: Iterable[StreamSpec], *, others: Callable[[], frozenset[StreamSpec]]) -> None:
+        self._named = frozenset(named)
+        self._others = others
+        self._last = (self._named, frozenset[StreamSpec](), self._named)
+
+    def replace(self, named: Iterable[StreamSpec]) -> None:
+        """These are all that are named."""
+        self._named = frozenset(named)
+
+    def specs(self) -> frozenset[StreamSpec]:
+        """All of both; the same object while nothing has changed."""
+        named, others = self._named, self._others()
+        if self._last[0] is not named or self._last[1] is not others:
+            self._last = (named, others, named | others)
+        return self._last[2]
+
+
 class Wanted:
-    """`specs()` from any thread; `refresh()` from one."""
+    """`specs()` from any thread; `refresh()` from one; `replace()` from any."""
 
     def __init__(
         self,
@@ -41,19 +64,23 @@ class Wanted:
         self._clock = clock
         self._read_at_s = -_READ_EVERY_S
         self._listed: frozenset[StreamSpec] = frozenset()
-        self._last = (frozenset[StreamSpec](), self._listed, self._named)
+        self._last = (self._named, frozenset[StreamSpec](), self._listed, self._named)
         self.problem = ""
         """What is wrong with the list, in words; other threads may read it."""
 
     def specs(self) -> frozenset[StreamSpec]:
         """The same object while nothing has changed. A name in the worker's configuration goes before the list's."""
-        discovered, listed = self._discovered(), self._listed
+        named, discovered, listed = self._named, self._discovered(), self._listed
         last = self._last
-        if last[0] is not discovered or last[1] is not listed:
-            names = {spec.stream for spec in self._named}
-            own = self._named | frozenset(spec for spec in listed if spec.stream not in names)
-            self._last = last = (discovered, listed, own | discovered)
-        return last[2]
+        if last[0] is not named or last[1] is not discovered or last[2] is not listed:
+            names = {spec.stream for spec in named}
+            own = named | frozenset(spec for spec in listed if spec.stream not in names)
+            self._last = last = (named, discovered, listed, own | discovered)
+        return last[3]
+
+    def replace(self, named: Iterable[StreamSpec]) -> None:
+        """These are all that this worker's operator names."""
+        self._named = frozenset(named)
 
     def refresh(self) -> None:
         """Read the list, if it is time. One that cannot be read is as it was."""

@@ -42,7 +42,7 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         assert isinstance(ended.value.code, int)
         return Done(ended.value.code, out, err)
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield run
     # Logs are set up once a process, and so are its signals, but this one goes on.
     structlog.reset_defaults()

@@ -11,8 +11,8 @@ import pytest
 
 from streamguard.demo.encode import Encoding, read_video, write_video
 from streamguard.demo.scenes import Scene
+from streamguard.library.loading import load_snapshot
 from streamguard.library.rule_file import RULE, write_rules
-from streamguard.library.snapshot import load_snapshot
 from streamguard.worker.policies import BUILT_IN_NOTE
 from tests.cli.calling import TIMEOUT_S, Run, ended, runner, started
 from tests.known_library import LABEL, make_library

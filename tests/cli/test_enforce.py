@@ -176,3 +176,22 @@ def test_a_key_and_accept_unsigned_contradict_each_other(key_file: Path) -> None
     """Which of both was meant is not guessed."""
     result = invoke(enforce, "--accept-unsigned", "--key-file", key_file, "--server", NOWHERE)
     assert isinstance(result.exception, UsageError)
+
+
+def test_its_file_may_change_while_it_runs(redis_server: RedisServer, key_file: Path, tmp_path: Path) -> None:
+    """By SIGHUP; the command line wins over the file, as at the start."""
+    config, (port,) = tmp_path / "streamguard.toml", free_ports(1)
+    config.write_text("[enforce]\nhttp_port = 1\n")
+    process = start(redis_server, key_file, "--http-port", port, "--config", config)
+    try:
+        eventually(lambda: page(port, "/readyz")[0], what="the enforcer")
+        config.write_text("[enforce]\nhttp_port = 2\n[enforce.breaker]\nkills = 3\n")
+        process.send_signal(signals.SIGHUP)
+        applied = 'streamguard_config_reloads_total{outcome="applied"} 1.0'
+        eventually(lambda: applied in page(port, "/metrics")[1], what="the change")
+        process.send_signal(signals.SIGTERM)
+    finally:
+        done = ended(process)
+    assert done.status == 0, done.err
+    assert "enforce.breaker.kills" in done.err
+    assert "config_needs_restart" not in done.err

@@ -7,7 +7,7 @@ import cv2
 import pytest
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from tests.cli.calling import Run, runner
 from tests.library.exchange.shared import hashes, lost, write
 from tests.library.made import library_of

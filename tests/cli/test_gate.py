@@ -1,8 +1,10 @@
 """`streamguard gate` as a command: what it asks for, how it starts and ends; tests/enforce has what it answers."""
 
 import http.client
+import json
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,36 @@ def test_a_redis_that_says_no_ends_it(redis_with_password: RedisServer, run: Run
     assert done.status == EXIT_ERROR
     assert "wrong password" in done.err
     assert PASSWORD not in done.err
+
+
+def test_its_file_may_change_while_it_runs(redis_server: RedisServer, tmp_path: Path) -> None:
+    """By SIGHUP: what may change counts, and a file that is wrong is told in /readyz and changes nothing."""
+    (port,) = free_ports(1)
+    config = tmp_path / "streamguard.toml"
+    text = f'[redis]\nurl = "{redis_server.url}"\n[gate]\nlisten = "127.0.0.1:{port}"\nwhen_redis_is_away = '
+    config.write_text(f'{text}"closed"\n')
+    process = started("gate", "--config", config, env={**os.environ, "SG__LOG__FORMAT": "json"})
+
+    def page(path: str) -> str:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
+    try:
+        eventually(lambda: answers(port), timeout_s=30.0, what="the gate")
+        assert '"when_redis_is_away": "closed"' in page("/readyz")
+        config.write_text(f'{text}"ajar"\n')
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: "gate.when_redis_is_away" in page("/readyz"), what="why it is refused")
+        assert "streamguard_config_refused 1.0" in page("/metrics")
+        config.write_text(f'{text}"open"\n')
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: '"when_redis_is_away": "open"' in page("/readyz"), what="the change")
+        assert "streamguard_config_refused 0.0" in page("/metrics")
+        process.send_signal(signal.SIGTERM)
+    finally:
+        done = ended(process)
+    assert done.status == 0
+    assert [json.loads(line)["event"] for line in done.err.splitlines()] == [
+        "gate", "config_refused", "config_changed", "config_reloaded", "gate_stopped",
+    ]  # fmt: skip

@@ -20,7 +20,7 @@ from streamguard.cli.library import library
 from streamguard.errors import LibraryMissing, StreamGuardError, UsageError
 from streamguard.library.catalogue import CATALOGUE
 from streamguard.library.live_set import SEGMENTS
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from tests.cli.calling import COMMAND as STREAMGUARD
 from tests.cli.calling import invoke, started
@@ -397,7 +397,7 @@ def test_a_worker_needs_no_write_permission(tmp_path: Path) -> None:
     with Library.open(tmp_path / "lib") as opened:
         opened.add(new_item("c"), reference(3))
     code = (
-        "import sys; from pathlib import Path; from streamguard.library.snapshot import load_snapshot\n"
+        "import sys; from pathlib import Path; from streamguard.library.loading import load_snapshot\n"
         "opened = []\n"
         "sys.addaudithook(lambda event, args: opened.append(args) if event == 'open' else None)\n"
         "load_snapshot(Path(sys.argv[1]))\n"

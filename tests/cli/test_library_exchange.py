@@ -11,7 +11,7 @@ from streamguard.cli.library import library
 from streamguard.core.calibrate import Near
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.library.ed25519 import Signer
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.worker.calibration import MEASURE
 from streamguard.worker.calibration_state import STATE, State, Watched, write_state
 from tests.cli.calling import invoke

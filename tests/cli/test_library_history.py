@@ -10,7 +10,7 @@ from click.testing import Result
 from streamguard.cli.library import library
 from streamguard.errors import UsageError
 from streamguard.library.changes import user
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from tests.cli.calling import invoke
 from tests.library.made import library_of
 

@@ -13,7 +13,7 @@ from click.testing import Result
 from streamguard.cli.library import library
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import NewItem
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.worker.bulk import shard_file
 from tests.cli.calling import ended, invoke, started

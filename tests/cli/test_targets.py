@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.cli.targets import once_spec, require_files, stream_specs, with_servers
-from streamguard.config import load_config
+from streamguard.cli.targets import WatchTargets, once_spec, require_files, stream_specs, with_servers
+from streamguard.config import Config, load_config
 from streamguard.errors import UsageError
 
 EMPTY = load_config(None, environ={})
+EDGE = "nginx-rtmp@edge=http://h/stat,rtmp://h"
 
 
 def _names(*urls: str) -> list[tuple[str, str, bool]]:
@@ -130,3 +131,29 @@ def test_what_names_no_server_is_refused(text: str) -> None:
         with_servers(EMPTY, [text])
     assert "secret" not in str(refused.value)
     assert "for example" in str(refused.value)
+
+
+def test_what_watch_is_told_stays_while_the_configuration_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams and servers of the command line beside those of any configuration; a file was there once."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").touch()
+    targets = WatchTargets(["cam=clip.mp4"], ["nginx-rtmp=http://h/stat,rtmp://h"])
+    first = Config.model_validate({"streams": [{"name": "a", "url": "rtmp://h/a"}]})
+    other = Config.model_validate({"streams": [{"name": "b", "url": "rtmp://h/b"}], "discover": EDGE})
+    assert [spec.stream for spec in targets.specs(first)] == ["a", "cam"]
+    (tmp_path / "clip.mp4").unlink()
+    assert [(spec.stream, spec.once) for spec in targets.specs(other)] == [("b", False), ("cam", True)]
+    assert [block.name for block in targets.config(other).discover] == ["edge", None]
+    with pytest.raises(UsageError, match="no such file"):
+        targets.specs(Config.model_validate({"streams": [{"url": "none.mp4"}]}))
+
+
+def test_there_must_be_something_to_watch() -> None:
+    """Streams, media servers, or those that are shared."""
+    targets = WatchTargets([], [])
+    with pytest.raises(UsageError, match="no stream is named"):
+        targets.specs(EMPTY)
+    for enough in ({"discover": EDGE}, {"leases": {"enabled": True}}):
+        assert targets.specs(Config.model_validate(enough)) == ()

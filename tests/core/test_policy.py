@@ -97,3 +97,15 @@ def test_other_labels_have_the_default() -> None:
     without = step(DecisionState(), stream, BUILT_IN_RULE)
     assert step(DecisionState(), stream, BUILT_IN_RULE, policy=BUILT_IN_POLICY) == without
     assert step(DecisionState(), stream, replace(BUILT_IN_RULE), policy=Policy(labels={"x": LabelPolicy()})) == without
+
+
+@pytest.mark.parametrize(
+    "allowed", [LabelPolicy(), LabelPolicy(LIMIT), LabelPolicy(time_blind=KILL), LabelPolicy(REVIEW)]
+)
+def test_footage_that_has_fallen_earns_a_review_at_most(allowed: LabelPolicy) -> None:
+    """Whatever its label may, by any kind of evidence; other footage of that label goes on as before."""
+    policy = Policy(labels={LABEL: allowed}, fallen=frozenset({AssetId("clip")}))
+    for moves in (True, False):
+        _, decisions = step(DecisionState(), _stream(moves=moves), BUILT_IN_RULE, policy=policy)
+        assert [decision.verdict for decision in decisions] == [REVIEW]
+    assert policy.of_footage(AssetId("other"), LABEL) == allowed

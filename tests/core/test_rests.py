@@ -78,3 +78,13 @@ def test_what_may_have_come_in_a_rest_is_taken_for_as_old_as_that() -> None:
     assert rests.after(rests.arrived_s(asked_s=4.0, now_s=4.03), is_keyframe=False) == REST_S
     assert rests.arrived_s(asked_s=4.23, now_s=4.23) == pytest.approx(4.03)
     assert rests.arrived_s(asked_s=4.23, now_s=4.26) == pytest.approx(4.26)
+
+
+def test_what_is_always_there_has_not_come_long_ago() -> None:
+    """Whoever sends a tiny packet each time that one is asked for cannot make the clock of arrivals stand still."""
+    rests = Rests()
+    for keyframe_s in (0.0, 2.0, 4.0):
+        rests.after(rests.arrived_s(asked_s=keyframe_s - 0.03, now_s=keyframe_s), is_keyframe=True)
+    assert rests.after(rests.arrived_s(asked_s=4.0, now_s=4.03), is_keyframe=False) == REST_S
+    arrived_s = [rests.arrived_s(asked_s=now_s - 0.002, now_s=now_s) for now_s in (4.3, 14.0, 15.0, 75.0)]
+    assert arrived_s == pytest.approx([4.03, 4.03, 5.0, 65.0])

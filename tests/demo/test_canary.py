@@ -5,7 +5,7 @@ from pathlib import Path
 
 from streamguard.demo import canary
 from streamguard.ingest.files import describe
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.worker.canary_making import ASSET, CLIP, LABEL, LIBRARY
 

@@ -17,7 +17,7 @@ from streamguard.drill.score import Outcome, Result, Target
 from streamguard.drill.targets import Footage
 from streamguard.errors import UsageError
 from streamguard.ingest.sources import SourceOptions
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.types import AssetId
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.matcher import Matcher

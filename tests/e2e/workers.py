@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.processes import descendants
 from tests.local_servers import free_ports
 from tests.waiting import eventually
 
@@ -43,7 +45,7 @@ class Setup:
         key_file = folder / "hmac.key"
         key_file.write_text(KEY + "\n")
         sections: dict[str, dict[str, object]] = {
-            "library": {"path": str(self.library), "reload_every_s": 0.2},
+            "library": {"path": str(self.library), "reload_every_s": 0.2, "take_opinions": False},
             "ingest": {"read_timeout_s": 4.0, "reconnect_first_s": 0.3, "reconnect_cap_s": 1.0},
             "signals": {"outbox": str(folder / "outbox.sqlite"), "hmac_key_file": str(key_file), "retry_cap_s": 1.0},
             "http": {"port": http_port},
@@ -72,14 +74,24 @@ class Worker:
         folder.mkdir(exist_ok=True)
         self.outbox = folder / "outbox.sqlite"
         (self.port,) = free_ports(1)
-        config = folder / "streamguard.toml"
-        config.write_text(setup.toml(folder, http_port=self.port))
+        self._folder = folder
+        self.config = folder / "streamguard.toml"
+        self.config.write_text(self.toml(setup))
         self._out, self._err = folder / "stdout.log", folder / "stderr.log"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                [*COMMAND, "watch", "--config", str(config), *setup.options],
+                [*COMMAND, "watch", "--config", str(self.config), *setup.options],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
+
+    def toml(self, setup: Setup) -> str:
+        """Its config file by this setup."""
+        return setup.toml(self._folder, http_port=self.port)
+
+    def hang_up(self) -> None:
+        """SIGHUP to all of its processes, as `systemctl kill -s HUP` sends it."""
+        for pid in (self.pid, *descendants(self.pid)):
+            os.kill(pid, signal.SIGHUP)
 
     @property
     def pid(self) -> int:

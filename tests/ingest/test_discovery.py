@@ -226,7 +226,7 @@ def test_a_hint_is_one_listing_more_however_many_there_are() -> None:
         server.list([publisher("live/a")])
         for _ in range(10_000):
             discovery.hint()
-        eventually(lambda: told, timeout_s=2.0, what="the publisher")
+        eventually(lambda: told[-1:] != [frozenset()], timeout_s=2.0, what="the publisher")
         assert server.asked == 2
 
 
@@ -294,3 +294,32 @@ def test_who_is_known_to_be_gone_or_is_replaced_is_let_go() -> None:
     server.unlisted.clear()
     stage.list()
     assert stage.targets == {"live/a": "2-1"}
+
+
+def test_other_patterns_count_from_the_next_listing_on() -> None:
+    """Who fits no more leaves as those do who have left, who fits now comes, and the rest is not told anew."""
+    server = FakeServer(publisher("live/a"), publisher("live/b"))
+    stage = Stage(server, include=("live/a",))
+    stage.list()
+    stage.discovery.change(DiscoveryOptions("rtmp://another", include=("live/b",)))
+    assert stage.targets == {"live/a": "1"}
+    stage.list(2)
+    assert stage.targets == {"live/b": "1"}
+    (target,) = stage.told[-1]
+    assert target.pull is not None
+    assert target.pull.url == "rtmp://127.0.0.1:1935/live/b", "where it is pulled from stays"
+
+
+def test_the_first_listing_is_told_also_where_nobody_is_there() -> None:
+    """Whoever was known before must hear of it; after that only what changes is told."""
+    stage = Stage(FakeServer())
+    stage.list(3)
+    assert stage.told == [frozenset()]
+
+
+def test_the_connections_that_stand_can_be_handed_on() -> None:
+    """To whoever asks that server next."""
+    stage = Stage(FakeServer())
+    for session, is_connected in (("1", True), ("2", True), ("1", False)):
+        stage.discovery.connected(SessionId(session), is_connected=is_connected)
+    assert stage.discovery.connections == {"2"}

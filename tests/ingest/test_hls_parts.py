@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from streamguard.errors import SourceStalled, SourceUnwatchable
-from streamguard.ingest.news import Damaged, News, Pulled, Way
+from streamguard.ingest.news import Blind, Damaged, News, Pulled, Way
 from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.sources import frames
 from streamguard.types import Frame
@@ -155,6 +155,54 @@ class TestKeyframesAlone:
         assert ways(news) == [Way.I_FRAMES, Way.HEAD]
         assert frame.at.session == 3
         assert frame.at.pts_us >= 2_000_000
+
+    @pytest.mark.parametrize("duration_s", [2.0, 0.0])
+    def test_that_show_nothing(self, ladder: Ladder, web: Web, duration_s: float) -> None:
+        """Where what is listed gives no picture, segments are watched instead, before the stream passes for blind."""
+        for number in range(1, 10):
+            end = sum(keyframe_spans(ladder.pages[number].body, form="mpegts")[0])
+            part = f"#EXTINF:{duration_s},\n#EXT-X-BYTERANGE:188@{end // 376 * 188}"
+            ladder.keyframes.entries[number] = f"{part}\n{number}.ts"
+        page = web.pages["/keyframes.m3u8"]
+        assert callable(page)
+
+        def growing(answer: Answer) -> None:
+            page(answer)
+            ladder.grow()
+
+        web.pages["/keyframes.m3u8"] = growing
+        news: list[News] = []
+        stream = watch(ladder.url, news)
+        next(stream)
+        frame = next(stream)
+        told = ways(news)
+        assert told == [*[Way.I_FRAMES] * (len(told) - 1), Way.HEAD]
+        assert 3 <= len(told) <= 5
+        assert frame.at.session == 3
+        assert Damaged("playlist of keyframes") in news
+        assert not [word for word in news if isinstance(word, Blind)]
+
+    def test_nothing_is_looked_at_twice(self, ladder: Ladder, web: Web) -> None:
+        """Of the segments that are watched instead the newest one was seen already, and does not count again."""
+        news: list[News] = []
+        stream = watch(ladder.url, news)
+        seen = [next(stream)]
+        ladder.grow()
+        seen.append(next(stream))
+        web.pages["/keyframes.m3u8"] = b"oops"
+        page = web.pages["/media.m3u8"]
+        assert callable(page)
+        before = len(ladder.media.answered)
+
+        def growing(answer: Answer) -> None:
+            if len(ladder.media.answered) == before + 2:
+                ladder.media.grow()
+            page(answer)
+
+        web.pages["/media.m3u8"] = growing
+        seen.append(next(stream))
+        assert len(set(pictures(seen))) == 3
+        assert ways(news) == [Way.I_FRAMES, Way.I_FRAMES, Way.HEAD, Way.HEAD]
 
     def test_all_stale(self, ladder: Ladder) -> None:
         """A stream that stands still has stalled, also by its segments."""

@@ -1,11 +1,19 @@
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.ingest.live_playlist import Fresh, Tracker, due_after_s, pause_s
+from streamguard.errors import SourceStalled
+from streamguard.ingest import live_playlist
+from streamguard.ingest.fetch import Fetcher
+from streamguard.ingest.guard import Guard
+from streamguard.ingest.live_playlist import Fresh, Playlist, Tracker, due_after_s, live_segments, pause_s
+from streamguard.ingest.news import ignore
+from streamguard.ingest.options import SourceOptions
 from streamguard.ingest.playlist import MediaPlaylist, MediaSegment, Part
+from streamguard.ingest.viewer import Viewer
 
 
 def playlist(first: int, *, count: int = 5, name: str = "s") -> MediaPlaylist:
@@ -136,3 +144,65 @@ class TestCadence:
         fresh = Fresh(found.segments)
         assert due_after_s(found, fresh, passed_s=9.0, target_s=2.0) == 6.0
         assert due_after_s(found, fresh, passed_s=5.9, target_s=2.0) == 5.9
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class Growing(Playlist):
+    """Names a segment more every two seconds, until `ends_s`; `asked_s` is when it was asked for."""
+
+    def __init__(self, clock: Clock, options: SourceOptions, *, ends_s: float) -> None:
+        super().__init__(Fetcher(Guard("http://h/l.m3u8"), subject="cam"), "http://h/l.m3u8", options, subject="cam")
+        self._clock = clock
+        self._ends_s = ends_s
+        self.asked_s: list[float] = []
+
+    def changed(self) -> MediaPlaylist:
+        self.asked_s.append(self._clock.now_s)
+        return playlist(int(min(self._clock.now_s, self._ends_s) // 2))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(live_playlist, "time", made)
+    return made
+
+
+def live(clock: Clock, *, ends_s: float) -> tuple[Growing, Iterator[MediaSegment]]:
+    options = SourceOptions()
+    growing = Growing(clock, options, ends_s=ends_s)
+    viewer = Viewer("cam", options, session=1, tell=ignore, live=True, clock_s=clock.monotonic)
+    return growing, live_segments(growing, playlist(0), options, viewer=viewer)
+
+
+def test_who_takes_long_for_a_segment_does_not_call_the_stream_stalled(clock: Clock) -> None:
+    """However long it took to read the last ones: the playlist is asked first whether there are new ones."""
+    _, segments = live(clock, ends_s=100.0)
+    numbers = []
+    for segment in segments:
+        numbers.append(segment.number)
+        if len(numbers) == 3:
+            break
+        clock.sleep(12.0)
+    assert numbers == [4, 6, 7]
+
+
+def test_a_stream_that_has_stalled_is_told_in_time(clock: Clock) -> None:
+    """When nothing new was named for as long as reading may take, and not before."""
+    growing, segments = live(clock, ends_s=4.0)
+    assert [next(segments).number for _ in range(3)] == [4, 5, 6]
+    with pytest.raises(SourceStalled, match="no new segment for 10 s"):
+        next(segments)
+    assert 13.9 <= growing.asked_s[-1] <= 16.1

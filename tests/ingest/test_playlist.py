@@ -71,6 +71,20 @@ def test_hours_of_live() -> None:
     assert (found.segments[0].init, found.segments[0].encryption) == (Part("new.mp4"), "")
 
 
+def test_hours_of_ranges() -> None:
+    """Ranges without a start go on where those of the hours that are not read ended, each in its own resource."""
+    text = "".join(
+        f"#EXTINF:2,\n#EXT-X-BYTERANGE:{100 + n}\na.ts\n#EXTINF:2,\n#EXT-X-BYTERANGE:5\nb.ts\n" for n in range(200)
+    )
+    text += "#EXTINF:2,\nc.ts\n"
+    found = media("#EXTINF:2,\n#EXT-X-BYTERANGE:7@1000\na.ts\n" + text)
+    *_, a, b, c = [segment.source for segment in found.segments]
+    assert a == Part("a.ts", ByteRange(1007 + sum(range(100, 299)), 299))
+    assert (b, c) == (Part("b.ts", ByteRange(995, 5)), Part("c.ts"))
+    with pytest.raises(SourceUnwatchable, match="malformed"):
+        media("#EXTINF:2,\n#EXT-X-BYTERANGE:-7\na.ts\n" + text)
+
+
 def test_gap() -> None:
     """A segment that the server says is missing is not asked for."""
     assert media("#EXTINF:2,\n#EXT-X-GAP\na.ts\n").segments[0].is_gap

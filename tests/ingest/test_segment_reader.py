@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -349,3 +350,16 @@ def test_what_a_quiet_stream_passes_over_is_there_all_the_same(web: Web, ts: lis
     eye.viewer.pace = lambda: replace(QUIET, further=2)  # too many for segments to be skimmed
     assert len(eye.seen(*segments(4, name="two-{}.ts", duration_s=4.0))) == 4
     assert eye.ways == [Way.FULL] * 4
+
+
+@pytest.mark.parametrize(("lengths_s", "second", "is_asked"), [((4.0, 2.0), 2, True), ((2.0, 4.0), 1, False)])
+def test_the_length_before_it_is_how_long_a_keyframe_comes_after_the_last(
+    *, web: Web, ts: list[Ranged], lengths_s: tuple[float, float], second: int, is_asked: bool
+) -> None:
+    """Of segments that come at once none is passed over, or asked for, for how long it lasts itself."""
+    eye = Eye(web, looks=Looks(6.0))
+    eye.viewer.pace = eye.pace
+    with closing(eye.fetcher):
+        for number, (name, length_s) in enumerate(zip((0, second), lengths_s, strict=True)):
+            list(eye.reader.frames(MediaSegment(number, length_s, Part(f"{name}.ts"))))
+    assert bool(ts[second].asked) is is_asked

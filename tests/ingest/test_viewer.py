@@ -163,6 +163,17 @@ def test_a_quiet_stream_without_keyframes_is_blind_and_then_looked_at(live: Scre
     assert live.show(live.key, at_s=150) == 1
 
 
+def test_what_was_seen_already_is_not_looked_at_again(live: Screening) -> None:
+    """Where a reader goes back a keyframe comes twice, and is one: but only at once, whatever its stamps say later."""
+    assert live.show(live.key, at_s=100.0) == 1
+    live.viewer.goes_back()
+    assert [live.show(live.key, at_s=at_s) for at_s in (110.0, 110.0, 111.0, 112.0)] == [0, 0, 1, 1]
+    assert live.viewer.keyframes == 5
+    live.viewer.goes_back()
+    assert live.show(bad_keyframe(), at_s=120.0) == 0
+    assert live.show(live.key, at_s=120.0) == 1, "something new came before it"
+
+
 def test_all_of_a_recording_is_looked_at(recorded: Screening) -> None:
     """Whatever the pace: nobody waits for it."""
     recorded.viewer.pace = _quiet

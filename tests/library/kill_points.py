@@ -14,17 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamguard.library.catalogue import Catalogue, ItemState
+from streamguard.library.falling import FallTerms, fall_due
 from streamguard.library.holdings import held
+from streamguard.library.loading import load_snapshot
 from streamguard.library.merging import FAN
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from tests.library.made import new_item, reference
+from tests.library.opinions_made import NOW_UNIX_S, mistake, tell
 
 _EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 _MOST_POINTS = 1000
 
 Live = frozenset[tuple[str, str]]
-"""(id, label) of what is searched."""
+"""(id, label) of what is searched; with a mark where it earns reviews alone."""
 
 
 class Killer:
@@ -95,6 +97,13 @@ def _roll_back(path: Path) -> None:
         library.roll_back("1")
 
 
+def _fall(path: Path) -> None:
+    """What was said of it is kept, and then it falls."""
+    tell(path, *mistake("s1", "old"))
+    with Library.open(path) as library:
+        fall_due(library, FallTerms(), now_unix_s=NOW_UNIX_S)
+
+
 def _nothing(path: Path) -> None:
     Library.open(path, create=True).close()
 
@@ -126,6 +135,7 @@ WORKS: tuple[tuple[Callable[[Path], None], Callable[[Path], None] | None, int], 
     (_label, _one, 5),
     (_merge, _seven, 23),
     (_roll_back, _changed, 5),
+    (_fall, _one, 3),
 )
 """Each work, what comes before it, and how far it is from one point to the next."""
 
@@ -145,7 +155,8 @@ def _killed_at(point: int, work: Callable[[Path], None], path: Path) -> bool:
 
 
 def _live(path: Path) -> Live:
-    return frozenset((asset.id, asset.label) for asset in load_snapshot(path).assets)
+    snapshot = load_snapshot(path)
+    return frozenset((asset.id, asset.label + "!" * (asset.id in snapshot.fallen)) for asset in snapshot.assets)
 
 
 def _check_whole(path: Path, work: Callable[[Path], None], *, before: Live, after: Live) -> None:

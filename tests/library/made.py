@@ -8,6 +8,8 @@ from pathlib import Path
 
 from streamguard.core.evidence import PdqWeights
 from streamguard.library.catalogue import CATALOGUE, NewItem
+from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, publish
+from streamguard.library.segments import write_segment
 from streamguard.library.store import Library
 from streamguard.types import (
     DIHEDRAL_VIEWS,
@@ -37,6 +39,12 @@ def reference(seed: int, *, looks: int = 10, kind: MediaKind = MediaKind.VIDEO) 
     return Reference(kind, looks * STEP_US, looks, 0.0, prints)
 
 
+def alike(code: bytes, *, looks: int) -> Reference:
+    """Footage of which every look, at its own place, has the same code."""
+    prints = tuple(ReferencePrint(Place(n * 1000, n * 1000), code, 90, 0) for n in range(looks))
+    return Reference(MediaKind.VIDEO, looks * 1000, looks, 0.0, prints)
+
+
 def with_frames(seed: int, *, frames: int = 3, looks: int = 10) -> Reference:
     """The same with local features: so many frames that have nothing in common, 40 features each."""
     made = tuple(made_frame(100 * seed + number, at_us=number * STEP_US, seen_elsewhere=3) for number in range(frames))
@@ -56,6 +64,17 @@ def library_of(path: Path, ids: str) -> tuple[Reference, ...]:
         for id_, made in zip(ids, references, strict=True):
             library.add(new_item(id_), made)
     return references
+
+
+def multi_item(path: Path, *, off: tuple[str, ...]) -> tuple[tuple[Reference, ...], LiveSegment]:
+    """A library of one segment with the items a, b and c, as merging makes them; what was published."""
+    (path / SEGMENTS).mkdir(parents=True)
+    references = tuple(reference(seed) for seed in (1, 2, 3))
+    items = [(AssetId(id_), "x", ref) for id_, ref in zip("abc", references, strict=True)]
+    ref = write_segment(path / SEGMENTS, items, number=1)
+    live = LiveSegment(id=ref.id, manifest_sha256=ref.manifest_sha256, off=off)
+    publish(path, LiveSet(generation=1, changed_unix_s=1.0, segments=(live,)))
+    return references, live
 
 
 def without_history(path: Path) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.library.live_set import read_live_set
+from streamguard.library.loading import load_snapshot
 from streamguard.library.merging import MOST_SMALL
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from tests.library.kill_points import Killer
 from tests.library.made import RADIUS_BITS, new_item, reference, seen

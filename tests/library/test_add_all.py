@@ -7,7 +7,7 @@ import pytest
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemState
 from streamguard.library.live_set import SEGMENTS
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
 

@@ -1,5 +1,6 @@
 """streamguard.library.canaries: a version is asked for what it must know before it serves."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,17 +9,18 @@ import pytest
 
 from streamguard.errors import LibraryDamaged
 from streamguard.library import local_features
-from streamguard.library.canaries import Part, check_answers
+from streamguard.library.canaries import Questions, check_answers, questions
 from streamguard.library.chunk_tables import ChunkTables, Layout
 from streamguard.library.faiss_flat import MOST_HITS, Counts, Hits
 from streamguard.library.live_set import LiveSegment
-from streamguard.library.local_features import FeatureSearch, LocalFeatures
+from streamguard.library.local_features import NONE, Asset, FeatureSearch, LocalFeatures
 from streamguard.library.pdq_index import PdqIndex
 from streamguard.library.segments import PLACE
-from streamguard.types import PDQ_BYTES, AssetId, Codes
+from streamguard.library.shard import Arrays, Part
+from streamguard.types import PDQ_BYTES, AssetId, Codes, MediaKind
 
 LIBRARY = Path("/known")
-SEGMENTS = [LiveSegment(id=f"{number:08d}-0123456789ab", manifest_sha256="0" * 64) for number in (1, 2)]
+SEGMENTS = [LiveSegment(id=f"{number:08d}-0123456789ab", manifest_sha256="0" * 64) for number in (1, 2, 3)]
 
 
 class Version:
@@ -30,17 +32,17 @@ class Version:
         self.features: Codes = rng.integers(0, 256, (65, PDQ_BYTES), np.uint8)
         self.named = np.repeat(np.array([0, 1, 2], np.uint32), [30, 12, 8])
         self.ids = [AssetId(name) for name in "abc"]
-        items = _places([0] * 30), _places([0] * 12 + [1] * 8)
+        items = [0] * 30, [0] * 12 + [1] * 8
         self.parts = [
-            Part(SEGMENTS[0], self.ids[:1], self.codes[:30], items[0], 0, self.features[:40], 0),
-            Part(SEGMENTS[1], self.ids[1:], self.codes[30:], items[1], 30, self.features[40:], 40),
+            _part(self.ids[:1], self.codes[:30], items=items[0], features=self.features[:40]),
+            _part(self.ids[1:], self.codes[30:], items=items[1], features=self.features[40:]),
         ]
 
     def ask(self, *, index: PdqIndex | None = None, features: Codes | None = None) -> None:
         """Of an index and a search for features that hold what it has, or of others."""
         check_answers(
             LIBRARY,
-            self.parts,
+            questions(self.parts, SEGMENTS[: len(self.parts)]),
             index=index or PdqIndex.over(self.codes),
             named=self.named,
             ids=self.ids,
@@ -48,10 +50,14 @@ class Version:
         )
 
 
-def _places(items: list[int]) -> np.ndarray:
+def _part(ids: Sequence[AssetId], codes: Codes, *, items: list[int], features: Codes) -> Part:
+    """`items`: of which asset each look is."""
     places = np.zeros(len(items), PLACE)
     places["item"] = items
-    return places
+    frames = np.zeros(1 if ids else 0, local_features.FRAME)
+    local = LocalFeatures(features, np.zeros(len(features), local_features.FEATURE), frames)
+    assets = tuple(Asset(id_, "", MediaKind.VIDEO) for id_ in ids)
+    return Part.of(assets, Arrays(len(ids), codes, places, local), {})
 
 
 def _search(codes: Codes) -> FeatureSearch:
@@ -80,7 +86,7 @@ def test_a_version_that_answers_passes() -> None:
     version = Version()
     version.ask()
     version.ask(index=_in_tables(version.codes, tables_of=version.codes))
-    version.parts = [replace(part, feature_codes=version.features[:0]) for part in version.parts]
+    version.parts = [replace(part, arrays=replace(part.arrays, local=NONE)) for part in version.parts]
     version.ask(features=version.features[:0])
 
 
@@ -116,8 +122,7 @@ def test_features_that_are_not_found_are_seen() -> None:
 def test_a_segment_of_which_all_is_off_is_asked_nothing() -> None:
     """No writer of ours leaves one in, but others may."""
     version = Version()
-    nothing = Part(SEGMENTS[1], [], version.codes[:0], _places([]), 50, version.features[:0], 65)
-    version.parts.append(nothing)
+    version.parts.append(_part([], version.codes[:0], items=[], features=version.features[:0]))
     version.ask()
 
 
@@ -125,10 +130,10 @@ def test_a_library_of_equal_codes_passes() -> None:
     """More stand in one place than are ever told: then any of them will do."""
     count = MOST_HITS + 100
     codes = np.zeros((count, PDQ_BYTES), np.uint8)
-    part = Part(SEGMENTS[0], [AssetId("a")], codes, _places([0] * count), 0, codes[:50], 0)
+    asked = questions([_part([AssetId("a")], codes, items=[0] * count, features=codes[:50])], SEGMENTS[:1])
     named = np.zeros(count, np.uint32)
     search = _search(codes[:50])
-    check_answers(LIBRARY, [part], index=PdqIndex.over(codes), named=named, ids=[AssetId("a")], search=search)
+    check_answers(LIBRARY, asked, index=PdqIndex.over(codes), named=named, ids=[AssetId("a")], search=search)
 
 
 def test_some_of_very_many_are_asked_for() -> None:
@@ -145,10 +150,27 @@ def test_some_of_very_many_are_asked_for() -> None:
     codes = np.random.default_rng(6).integers(0, 256, (count, PDQ_BYTES), np.uint8)
     made = PdqIndex.over(codes)
     ids = [AssetId(f"i{number}") for number in range(count)]
-    part = Part(SEGMENTS[0], ids, codes, _places(list(range(count))), 0, codes[:0], 0)
+    some = questions([_part(ids, codes, items=list(range(count)), features=codes[:0])], SEGMENTS[:1])
     index = Counting(made._flat, None, made._dear_share)
     check_answers(
-        LIBRARY, [part], index=index, named=np.arange(count, dtype=np.uint32), ids=ids, search=_search(codes[:0])
+        LIBRARY, some, index=index, named=np.arange(count, dtype=np.uint32), ids=ids, search=_search(codes[:0])
     )
     assert len(asked) == 512
-    assert (asked[0], asked[-1]) == (0, count - 1)
+    assert (min(asked), max(asked)) == (0, count - 1)
+
+
+def test_the_questions_are_what_was_read() -> None:
+    """Rows, names and codes are taken from the parts before anything is made of them: what loses, mixes up or renames
+    looks while they are put together is found by it.
+    """
+    version = Version()
+    first, second = questions(version.parts, SEGMENTS[:2])
+    assert isinstance(first, Questions)
+    assert (first.rows.tolist(), first.items) == ([14], ["a"])
+    assert (second.rows.tolist(), second.items) == ([35, 45], ["b", "c"])
+    assert np.array_equal(second.codes, version.codes[[35, 45]])
+    assert second.feature_rows.tolist() == list(range(40, 65))
+    assert questions(version.parts, [None, SEGMENTS[1]])[0].rows.tolist() == [35, 45]
+    version.parts.reverse()
+    with pytest.raises(LibraryDamaged, match="is not found by its own fingerprint"):
+        version.ask()

@@ -16,13 +16,13 @@ import pytest
 
 from streamguard.core.thumbnails import thumbnail
 from streamguard.errors import LibraryDamaged
-from streamguard.library import durable, faiss_flat, segments
+from streamguard.library import durable, faiss_flat, npy, segments
 from streamguard.library.ed25519 import Signer
 from streamguard.library.live_check import check_live
 from streamguard.library.live_set import SEGMENTS, read_live_set
+from streamguard.library.loading import load_snapshot
 from streamguard.library.segments import FILES, SegmentRef, read_segment
 from streamguard.library.signed import sign_library
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import FULL_RANGE, Reference
 from streamguard.worker.library_child import Asked, opens
@@ -64,9 +64,9 @@ def parsed(known: Known, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     vouched = {hashlib.sha256(file.read_bytes()).hexdigest() for file in known.folder.iterdir()}
     heard: list[str] = []
 
-    def ears(parser: Callable[..., Any], *, given: Callable[[Any], bytes] = bytes) -> Callable[..., Any]:
+    def ears(parser: Callable[..., Any]) -> Callable[..., Any]:
         def hears(data: Any, *rest: Any, **options: Any) -> Any:  # noqa: ANN401 - what the parser takes
-            digest = hashlib.sha256(given(data)).hexdigest()
+            digest = hashlib.sha256(data).hexdigest()
             heard.append(digest)
             assert digest in vouched, f"{parser} was given what no checksum vouches for"
             return parser(data, *rest, **options)
@@ -74,7 +74,7 @@ def parsed(known: Known, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return hears
 
     monkeypatch.setattr(faiss_flat, "from_bytes", ears(faiss_flat.from_bytes))
-    monkeypatch.setattr(np.lib.format, "read_array", ears(np.lib.format.read_array, given=lambda file: file.getvalue()))
+    monkeypatch.setattr(npy, "from_bytes", ears(npy.from_bytes))
     monkeypatch.setattr(segments, "check_format", ears(durable.check_format))
     monkeypatch.setattr(segments.Manifest, "model_validate_json", ears(segments.Manifest.model_validate_json))
     return heard

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from tests.library.made import library_of
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamguard.errors import LibraryDamaged, LibraryFormatError, LibraryLocked, LibraryMissing
@@ -17,6 +18,7 @@ from streamguard.library.durable import (
     no_library,
     publish_directory,
     read_bounded,
+    read_exactly,
     replace_file,
     writer_lock,
 )
@@ -128,6 +130,35 @@ def test_reads_are_bounded(tmp_path: Path) -> None:
             read_bounded(tmp_path / name, most_bytes=1000)
     os.mkfifo(tmp_path / "pipe")
     assert read_bounded(tmp_path / "pipe", most_bytes=10) == b""
+
+
+@pytest.mark.parametrize("aligned_at", [0, 33])
+def test_what_is_read_exactly_stands_where_numbers_can_be_read(tmp_path: Path, aligned_at: int) -> None:
+    """NumPy copies what does not; and nobody can change what was read."""
+    data = bytes(range(256)) * 40
+    (tmp_path / "file").write_bytes(data)
+    read = read_exactly(tmp_path / "file", size_bytes=len(data), aligned_at=aligned_at)
+    assert (read.tobytes(), read.readonly) == (data, True)
+    assert np.frombuffer(read, np.uint8, offset=aligned_at).ctypes.data % 64 == 0
+    (tmp_path / "file").write_bytes(b"")
+    assert read_exactly(tmp_path / "file", size_bytes=0).tobytes() == b""
+
+
+def test_what_has_another_size_is_not_read(tmp_path: Path) -> None:
+    """A file that is longer or shorter than it must be, a link, a folder and a pipe are each refused at once."""
+    (tmp_path / "file").write_bytes(bytes(100))
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LibraryDamaged, match="larger than 99 bytes"):
+        read_exactly(tmp_path / "file", size_bytes=99)
+    with pytest.raises(LibraryDamaged, match="cut short: 100 of 101 bytes"):
+        read_exactly(tmp_path / "file", size_bytes=101)
+    for name in ("link", "folder", "pipe"):
+        with pytest.raises(LibraryDamaged):
+            read_exactly(tmp_path / name, size_bytes=100)
+    with pytest.raises(FileNotFoundError):
+        read_exactly(tmp_path / "nowhere", size_bytes=100)
 
 
 def test_formats(tmp_path: Path) -> None:

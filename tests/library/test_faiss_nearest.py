@@ -1,8 +1,11 @@
 """streamguard.library.faiss_nearest: the nearest codes, all of them while they are few, nearly all when many."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,6 +53,43 @@ def test_few_codes_are_searched_exactly(*, count: int, asked: int, most: int, se
     assert np.array_equal(bits[:, :found], np.sort(counted, axis=1)[:, :found])
     assert np.array_equal(np.take_along_axis(counted, rows[:, :found], axis=1), bits[:, :found])
     assert np.all(rows[:, found:] == -1)
+
+
+_TAKES = """
+import faiss, numpy, re, sys
+from streamguard.library.faiss_nearest import NearestCodes
+from streamguard.spare_memory import give_back
+
+faiss.omp_set_num_threads(1)
+
+def own_bytes():
+    give_back()
+    return 1024 * int(re.search(r"^Anonymous: +([0-9]+) kB", open("/proc/self/smaps_rollup").read(), re.M)[1])
+
+codes = numpy.random.default_rng(0).integers(0, 256, (int(sys.argv[1]), 32), numpy.uint8)
+NearestCodes(codes[:20_000]).nearest(codes[:5], most=4)  # what FAISS needs anyway
+before = own_bytes()
+nearest = NearestCodes(codes)
+print((own_bytes() - before) / nearest.nbytes)
+"""
+
+
+def test_it_takes_as_much_memory_as_it_says() -> None:
+    """With the row's number beside each code, and no room to spare in the lists."""
+    done = subprocess.run([sys.executable, "-c", _TAKES, "300000"], capture_output=True, text=True, check=True)
+    assert 0.9 < float(done.stdout) < 1.15
+
+
+@pytest.mark.parametrize("count", [EXACT_BELOW + 1, MANY])
+def test_lists_are_those_that_faiss_makes(count: int) -> None:
+    """Code by code it puts each into the same list, in the same order."""
+    codes = np.concatenate([_codes(count - 500), np.repeat(_codes(5, seed=1), 100, axis=0)])
+    ours = NearestCodes(codes)._index
+    theirs = faiss.IndexBinaryIVF(ours.quantizer, 256, ours.nlist)
+    theirs.is_trained = True
+    theirs.nprobe = ours.nprobe
+    theirs.add(codes)
+    assert faiss.serialize_index_binary(ours).tobytes() == faiss.serialize_index_binary(theirs).tobytes()
 
 
 def test_no_codes_have_no_nearest() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import LibraryError
+from streamguard.library.loading import load_snapshot
 from streamguard.library.merging import FAN
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from tests.library.made import library_of, new_item, reference
 from tests.small_disks import MakeDisk, SmallDisk

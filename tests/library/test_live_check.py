@@ -8,7 +8,7 @@ import pytest
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library.live_check import check_live
 from streamguard.library.live_set import CURRENT, SEGMENTS
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from tests.library.made import library_of
 

@@ -86,6 +86,20 @@ def test_many_segments_with_many_items_off_are_read(tmp_path: Path) -> None:
     assert read_live_set(tmp_path) == live
 
 
+def test_items_that_have_fallen_go_along_in_the_smallest_segments_there_can_be(tmp_path: Path) -> None:
+    """Their lists are as short as the bounds leave room for."""
+    segment = LiveSegment(
+        id="00000003-0123456789ab", manifest_sha256="ab" * 32, relabelled=("x",), labels=("",), review=("x",)
+    )
+    live = LiveSet(generation=1, changed_unix_s=1.0, segments=(segment,) * 500)
+    publish(tmp_path, live)
+    assert read_live_set(tmp_path) == live
+    assert (
+        live.version
+        != live.model_copy(update={"segments": (LiveSegment(**segment.model_dump() | {"review": ()}),)}).version
+    )
+
+
 def test_more_than_anybody_reads_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old live set stays."""
     publish(tmp_path, LiveSet(generation=1, changed_unix_s=1.0))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from streamguard.core.thumbnails import thumbnail
 from streamguard.library.holdings import Held
 from streamguard.library.live_set import SEGMENTS, read_live_set
+from streamguard.library.loading import load_snapshot
 from streamguard.library.merging import FAN, LARGEST_ROWS, MOST_SMALL, next_merge
 from streamguard.library.segments import SegmentRef
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import KEPT_S, Library
 from streamguard.types import FULL_RANGE, AssetId, Place
 from tests.library.made import RADIUS_BITS, new_item, reference, seen, with_frames, without_history

@@ -7,8 +7,8 @@ import pytest
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemState
 from streamguard.library.live_set import read_live_set
+from streamguard.library.loading import load_snapshot
 from streamguard.library.merging import FAN
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import KEPT_S, Library
 from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
 

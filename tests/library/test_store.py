@@ -25,7 +25,7 @@ from streamguard.errors import (
 from streamguard.library.catalogue import CATALOGUE, ItemState
 from streamguard.library.durable import FORMAT, writer_lock
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSet
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import TELLS_WHEN_BITS, USUAL_COPY_BITS, MediaKind, Place, Reference, ReferencePrint
 from tests.library.made import library_of, new_item, reference

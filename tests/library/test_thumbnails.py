@@ -13,8 +13,9 @@ import pytest
 from streamguard.core.thumbnails import thumbnail
 from streamguard.errors import LibraryDamaged, UsageError
 from streamguard.library.live_set import SEGMENTS
+from streamguard.library.loading import load_snapshot
 from streamguard.library.segments import MANIFEST, SegmentRef, read_segment
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
 from streamguard.library.thumbnails import PICTURES, SPANS
 from streamguard.types import FULL_RANGE, NO_FEATURES, AssetId, Place, Reference, ReferenceFrame

@@ -1,25 +1,28 @@
 """streamguard.library.tidying: shards put in order beside other work."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from streamguard.library import snapshot as snapshot_module
-from streamguard.library import tidying
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library import shard, tidying
+from streamguard.library.loading import load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
-from streamguard.library.tidying import Tidier
+from streamguard.library.tidying import MOST_SHARDS, Tidier, in_a_thread, newest_alike, tidied
 from streamguard.library.watch import SnapshotHolder
-from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
+from tests.library.made import RADIUS_BITS, alike, flipped, library_of, new_item, reference, seen
 from tests.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
 def _small_tails(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is new goes into a shard of its own from 25 looks on."""
-    monkeypatch.setattr(snapshot_module, "TAIL_ROWS", 25)
+    monkeypatch.setattr(shard, "TAIL_ROWS", 25)
 
 
 class _Later:
@@ -183,3 +186,76 @@ def test_without_the_memory_for_it_all_goes_on(tmp_path: Path, monkeypatch: pyte
     _disable(tmp_path, "d")
     assert holder.refresh().changed
     assert len(later.works) == 1
+
+
+def test_shards_answer_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that took up each version by itself finds what one does that read the last, in the same order."""
+    monkeypatch.setattr(shard, "TAIL_ROWS", 40)
+    code = b"\x5a\x0f" * 16
+    followed = None
+    with Library.open(tmp_path, create=True) as library:
+        for number in range(30):
+            library.add(new_item(f"same-{number:02}"), alike(flipped(code, number % 8), looks=5))
+            if number % 5 == 4:
+                library.disable(f"same-{number:02}")
+            followed = load_snapshot(tmp_path, previous=followed)
+    assert followed is not None
+    assert len(followed.served) > 2
+    read = load_snapshot(tmp_path)
+    looks = (seen(code), seen(flipped(code, 30)))
+    both = [one.search(looks, radius_bits=RADIUS_BITS) for one in (followed, read)]
+    assert len(both[0]) == 192
+    assert [one.distance_bits for one in both[0]] == [one.distance_bits for one in both[1]]
+    assert {(one.asset, one.view, one.distance_bits) for one in both[0]} == {
+        (one.asset, one.view, one.distance_bits) for one in both[1]
+    }
+    joined = tidied(followed, first=0)
+    assert len(joined.served) == 1
+    assert len(joined.search(looks, radius_bits=RADIUS_BITS)) == 192
+
+
+def test_what_is_new_is_indexed_again_a_few_times_only() -> None:
+    """Two million looks and features that come in little by little beside ten million are not all indexed anew at each
+    turn, and stand in a few shards all the same.
+    """
+    sizes, indexed, most = [10_000_000], 0, 0
+    for _ in range(1000):
+        if len(sizes) > 1 and sizes[-1] + 1860 <= 1 << 15:
+            sizes[-1] += 1860
+        else:
+            sizes.append(1860)
+        first = newest_alike(sizes) if len(sizes) > MOST_SHARDS else None
+        if first is not None:
+            sizes[first:] = [sum(sizes[first:])]
+            indexed += sizes[-1]
+        most = max(most, len(sizes))
+    assert sum(sizes) == 11_860_000
+    assert indexed < 8 * 1_860_000
+    assert most <= 7
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first"),
+    [
+        ([9], None),
+        ([9, 1], None),
+        ([1, 9, 1, 1], 2),
+        ([1, 4, 1, 1], 1),
+        ([1, 9, 3, 1], None),
+        ([100, 1, 1, 80], 1),
+        ([1, 1], None),
+    ],
+)
+def test_the_newest_that_are_of_a_size_are_put_together(sizes: list[int], first: int | None) -> None:
+    """The first and largest is left alone, whatever the others are; and one that is much larger than all behind it."""
+    assert newest_alike(sizes) == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread alone has a priority on Linux only")
+def test_it_stands_back_for_those_that_look_something_up() -> None:
+    """And nobody else does."""
+    told: list[int] = []
+    in_a_thread(lambda: told.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    eventually(lambda: told)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert told == [min(own + 5, 19)]

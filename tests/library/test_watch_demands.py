@@ -1,7 +1,7 @@
 """streamguard.library.watch: what a new version must stand before it serves."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,10 @@ import pytest
 from streamguard.errors import LibraryCrashes, LibraryUntrusted
 from streamguard.library.ed25519 import Signer
 from streamguard.library.live_set import CURRENT
+from streamguard.library.loading import Demands
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.library.segments import SegmentRef
 from streamguard.library.signed import sign_library
-from streamguard.library.snapshot import Demands
 from streamguard.library.store import Library
 from streamguard.library.watch import Refreshed, SnapshotHolder
 from tests.library.fitted import fitted_rules
@@ -36,10 +36,12 @@ class _Trial:
         self.asked: list[str] = []
         self.refuses = False
 
-    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /) -> None:
-        self.asked += [ref.id for ref in refs]
-        if self.refuses and refs:
-            raise LibraryCrashes("try segment", directory / refs[0].id, "it crashed")
+    def __call__(self, directory: Path, refs: Sequence[SegmentRef], /, *, opened: Callable[[SegmentRef], None]) -> None:
+        for ref in refs:
+            self.asked.append(ref.id)
+            if self.refuses:
+                raise LibraryCrashes("try segment", directory / ref.id, "it crashed")
+            opened(ref)
 
 
 def _add(library: Path, id_: str, signer: Signer | None = MINE) -> None:
@@ -168,10 +170,11 @@ def test_a_rule_that_it_did_not_sign_leaves_the_last_one_and_holds_up_no_item(li
 
 
 def test_only_new_segments_are_tried_first(library: Path) -> None:
-    """Not those that serve, also with an item off; and none at the start, where there is nothing else to serve."""
+    """At the start all of them; then not those that serve, also with an item off."""
     trial = _Trial()
     holder = SnapshotHolder(library, demands=Demands(trial=trial))
-    assert trial.asked == []
+    assert [name[:8] for name in trial.asked] == ["00000001"]
+    trial.asked.clear()
     with Library.open(library, signer=MINE) as opened:
         opened.add_all([(new_item(id_), reference(ord(id_))) for id_ in "bc"])
     assert holder.refresh().changed
@@ -184,11 +187,21 @@ def test_only_new_segments_are_tried_first(library: Path) -> None:
     assert _serves(holder) == "acd"
 
 
+@pytest.mark.promise(5, "a segment that crashes whoever opens it, at the start")
+def test_a_worker_does_not_start_on_what_crashes_whoever_opens_it(library: Path) -> None:
+    """It ends with words, and not by the crash."""
+    trial = _Trial()
+    trial.refuses = True
+    with pytest.raises(LibraryCrashes):
+        SnapshotHolder(library, demands=Demands(trial=trial))
+
+
 @pytest.mark.promise(5, "a segment that crashes whoever opens it")
 def test_what_crashes_whoever_opens_it_is_refused_and_tried_again(library: Path) -> None:
     """The crash may have been another's fault: every 30 s, and told once."""
     trial, clock = _Trial(), _Clock()
     holder = SnapshotHolder(library, demands=Demands(trial=trial), clock=clock)
+    trial.asked.clear()
     _add(library, "b")
     trial.refuses = True
     assert isinstance(holder.refresh().error, LibraryCrashes)
@@ -201,3 +214,57 @@ def test_what_crashes_whoever_opens_it_is_refused_and_tried_again(library: Path)
     clock.now_s += 31
     assert holder.refresh() == Refreshed(changed=True)
     assert _serves(holder) == "ab"
+
+
+def _key_file(demands: Demands) -> Path:
+    assert demands.trust is not None
+    assert demands.trust.file is not None
+    return demands.trust.file
+
+
+def test_a_key_that_is_added_counts_without_a_restart(library: Path, demands: Demands) -> None:
+    """What it signed was refused until then, and goes live at the next refresh though the library did not change."""
+    holder = SnapshotHolder(library, demands=demands)
+    sign_library(library, MINE)
+    _add(library, "b")
+    sign_library(library, OTHER)
+    assert isinstance(holder.refresh().error, LibraryUntrusted)
+    trust_in(MINE, OTHER, folder=_key_file(demands).parent)
+    assert holder.refresh() == Refreshed(changed=True)
+    assert (_serves(holder), holder.error) == ("ab", None)
+
+
+@pytest.mark.promise(5, "a version that a key signed which counts no more")
+def test_a_key_that_is_taken_away_signs_nothing_new(library: Path, demands: Demands) -> None:
+    """What serves goes on serving, and is told of; the next version that a key signed which counts is taken."""
+    write_rules(library, fitted_rules(), signer=MINE)
+    holder = SnapshotHolder(library, demands=demands)
+    trust_in(OTHER, folder=_key_file(demands).parent)
+    refreshed = holder.refresh()
+    assert (refreshed.changed, type(refreshed.error)) == (False, LibraryUntrusted)
+    assert holder.refresh() == Refreshed(changed=False)
+    _add(library, "b")
+    assert not holder.refresh().changed
+    assert (_serves(holder), holder.snapshot.rules) == ("a", fitted_rules())
+    sign_library(library, OTHER)
+    assert holder.refresh() == Refreshed(changed=True)
+    assert (_serves(holder), holder.error) == ("ab", None)
+
+
+def test_a_broken_key_file_changes_nothing_and_is_told(library: Path, demands: Demands) -> None:
+    """Versions by the keys of before go live meanwhile; mended, all is well."""
+    holder = SnapshotHolder(library, demands=demands)
+    file = _key_file(demands)
+    good = file.read_bytes()
+    file.write_bytes(good[:40])
+    error = holder.refresh().error
+    assert error is not None
+    assert error.subject == str(file)
+    assert "the keys that were read before go on counting" in str(error)
+    assert holder.refresh() == Refreshed(changed=False)
+    _add(library, "b")
+    assert holder.refresh() == Refreshed(changed=True)
+    assert (_serves(holder), str(holder.error)) == ("ab", str(error))
+    file.write_bytes(good)
+    assert holder.refresh() == Refreshed(changed=False)
+    assert holder.error is None

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamguard.core.decision_rule import BUILT_IN_RULE
+from streamguard.core.policy import LabelPolicy
 from streamguard.enforce.evidence.file import to_bytes
 from streamguard.review.explanation import how_many, how_near, in_words, load, summary, what_differs
 from streamguard.types import Verdict
@@ -51,6 +52,18 @@ def test_in_words() -> None:
         "kill at 2.0 s: live/cam shows fight [violence] from 2.0 s on, upright, 15.6 nats from 2 keyf"
     )
     assert words.endswith("2 of which tell when; rule built-in-3, library 7-abc, 2023-11-14T22:13:20Z")
+
+
+def test_a_verdict_that_was_capped_says_so() -> None:
+    """Or a review with the nats of a kill would explain nothing."""
+    capped = replace(
+        FILE,
+        decision=replace(FILE.decision, verdict=Verdict.REVIEW),
+        recording=replace(FILE.recording, policy=LabelPolicy(Verdict.REVIEW)),
+    )
+    assert "; no more than a review was allowed, by its label or for its mistakes; rule" in in_words(capped)
+    assert "allowed" not in in_words(replace(FILE, decision=replace(FILE.decision, verdict=Verdict.REVIEW)))
+    assert [summary(file)["allowed"] for file in (FILE, capped)] == ["kill", "review"]
 
 
 def test_how_many_tell_when() -> None:

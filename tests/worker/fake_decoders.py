@@ -82,6 +82,7 @@ class FakeLibrary:
 
     version = "v1"
     rules: Rules | None = None
+    fallen: frozenset[AssetId] = frozenset()
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:  # noqa: ARG002 - Searchable's
         mark, second, *_ = prints[0].codes[0]

@@ -240,7 +240,7 @@ def test_coverage_counts_what_is_connected() -> None:
     statuses = [
         _status(StreamState.WATCHING, 6.0),
         _status(StreamState.WATCHING, 25.0),
-        _status(StreamState.BLIND, 40.0),
+        _status(StreamState.BLIND, 4.0),
         _status(StreamState.STALLED, None),
         _status(StreamState.CONNECTING, None),
         _status(StreamState.ENDED, 500.0),
@@ -251,3 +251,23 @@ def test_coverage_counts_what_is_connected() -> None:
     assert longest_since_look_s(statuses) == 25.0
     assert longest_since_look_s([]) == 0.0
     assert EVERY_KEYFRAME.attention is statuses[0].attention
+
+
+def test_another_rule_counts_from_the_next_tick_on() -> None:
+    """For sessions that run, too: one that is named now is looked at closely, and where no keyframe may be passed over
+    all are; and back.
+    """
+    with _quiet_stream() as (clock, decoder, keeper, _stream):
+
+        def after(rule: AttentionRule, *always: str) -> Attention:
+            keeper.change(rule, always=always)
+            clock.now_s += 1.0
+            keeper.watcher.tick(())
+            return decoder.told[-1][1].attention
+
+        assert after(AttentionRule(), "fi*") is Attention.EVERY
+        assert after(AttentionRule()) is Attention.QUIET
+        assert after(AttentionRule(time_to_kill_s=0.0)) is Attention.EVERY
+        assert after(AttentionRule(time_to_kill_s=20.0)) is Attention.QUIET
+        assert decoder.told[-1][1].kill_s == 19.5
+        assert after(AttentionRule(young_s=3600.0)) is Attention.EVERY

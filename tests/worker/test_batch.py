@@ -7,7 +7,7 @@ import pytest
 
 from streamguard.errors import UsageError
 from streamguard.library.live_set import SEGMENTS
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.worker.batch import Batch, Batching, Waiting, made_durable
 from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome

@@ -293,3 +293,12 @@ def test_stopping_leaves_nothing(outbox: FailingOutbox, tmp_path: Path) -> None:
     stand.canary.stop()
     assert all(decoder.ended for decoder in stand.decoders)
     assert not (tmp_path / "made").exists()
+
+
+def test_another_decoder_is_started_as_those_of_streams(outbox: FailingOutbox, tmp_path: Path) -> None:
+    """By what was said last."""
+    stand = Stand(outbox, tmp_path, [SEEN])
+    stand.turn(FIRST_AFTER_S + 10)
+    stand.canary.change(replace(OPTIONS, decoder_memory_mib=99))
+    stand.turn(PERIOD_S)
+    assert [decoder.job.memory_mib for decoder in stand.decoders] == [OPTIONS.decoder_memory_mib, 99]

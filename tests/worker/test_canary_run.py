@@ -12,7 +12,8 @@ from streamguard.demo import canary
 from streamguard.errors import SourceUnavailable
 from streamguard.ingest.news import Blind
 from streamguard.ingest.sources import SourceOptions
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.loading import load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.types import SessionId, StreamId
 from streamguard.worker.canary_making import ASSET, CLIP, LABEL, LIBRARY, Failure
 from streamguard.worker.canary_metrics import Stage

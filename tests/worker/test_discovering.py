@@ -1,12 +1,16 @@
 """streamguard.worker.discovering: what the configuration asks for, and what the supervisor and people are told."""
 
+from typing import Any
+
 import pytest
 
 from streamguard.config import Config, discover_block
 from streamguard.enforce.gate.publisher_hints import PublisherHints
+from streamguard.enforce.redis.url import parse_redis_url
 from streamguard.errors import ServerRefused, UsageError
 from streamguard.ingest.discovery import DiscoveryOptions, DiscoveryState
 from streamguard.ingest.options import RtmpNames
+from streamguard.servers.spec import read_spec
 from streamguard.types import SessionId, StreamId
 from streamguard.worker.discovering import Discoveries, Plan, discoveries_of, plans_of
 from streamguard.worker.streams import Origin, Stream, StreamSpec, StreamState
@@ -151,12 +155,79 @@ def test_what_people_are_told() -> None:
 
 
 def test_without_a_server_nothing_runs() -> None:
-    """No thread, no hints, and the supervisor ends when its streams do."""
+    """No thread, and no hints."""
     discoveries = discoveries_of(Config.model_validate({"redis": {"url": "redis://127.0.0.1:1"}}), counts=NoCounts())
-    assert (len(discoveries), discoveries.roster([]).is_over, discoveries._hints) == (0, True, None)
+    assert (len(discoveries), discoveries._hints) == (0, None)
     discoveries.start()
     discoveries.stop(1.0)
     both = Config.model_validate({"redis": {"url": "redis://127.0.0.1:1"}, "discover": EDGE})
     discoveries = discoveries_of(both, counts=NoCounts())
-    assert not discoveries.roster([]).is_over
+    assert discoveries.asks("nginx-rtmp")
     assert discoveries._hints is not None
+
+
+def planned(server: FakeServer, url: str = "rtmp://h", **options: Any) -> Plan:  # noqa: ANN401 - as DiscoveryOptions
+    spec = read_spec(f"nginx-rtmp@{server.name}=http://h/stat,{url}")
+    return Plan(server, DiscoveryOptions(url, **{"every_s": 0.25, **options}), spec)
+
+
+def test_other_servers_and_patterns_while_it_runs() -> None:
+    """One that is asked as before is asked on, by other patterns; one that is new is asked, one that is gone no more,
+    and its streams leave; nobody else notices.
+    """
+    edge, gone = FakeServer(publisher("live/a", "1"), publisher("live/b", "2")), FakeServer(publisher("x"), name="gone")
+    new = FakeServer(publisher("live/c", "3"), name="new")
+    discoveries = Discoveries([planned(edge), planned(gone)], counts=NoCounts())
+    discoveries.start()
+
+    def names() -> set[str]:
+        return {spec.stream for spec in discoveries.streams()}
+
+    try:
+        eventually(lambda: names() == {"live/a", "live/b", "x"}, what="all")
+        before = next(spec for spec in discoveries.streams() if spec.stream == "live/a")
+        # As a configuration that is read anew has it: another object for the same server, which is not asked.
+        discoveries.replace([planned(FakeServer(), include=("live/a",)), planned(new)])
+        assert "x" not in names()
+        eventually(lambda: names() == {"live/a", "live/c"}, what="those that fit")
+        assert before in discoveries.streams()
+        assert [state.server for state in discoveries.states] == ["edge", "new"]
+        assert (discoveries.asks("gone"), discoveries.asks("new"), discoveries.why_not_ready()) == (False, True, [])
+        stale = Stream(StreamSpec(StreamId("x"), "", "", once=False, origin=Origin("gone", SessionId("1"))))
+        stale.state = StreamState.ENDED
+        discoveries.watcher.state_changed(stale)
+    finally:
+        discoveries.stop(5.0)
+
+
+def test_a_server_that_is_asked_elsewhere_keeps_its_streams_until_it_has_answered() -> None:
+    """Until then nobody is let go; then whoever it does not list is, also if it lists nobody."""
+    edge, moved = FakeServer(publisher("live/a", "1")), FakeServer(publisher("live/b", "2"))
+    discoveries = Discoveries([planned(edge)], counts=NoCounts())
+    discoveries.start()
+    try:
+        before = eventually(discoveries.streams, what="the publisher")
+        moved.stall()
+        discoveries.replace([planned(moved, "rtmp://h2")])
+        assert discoveries.streams() == before
+        edge.list([publisher("live/late", "3")])
+        moved.go_on()
+        eventually(lambda: {spec.stream for spec in discoveries.streams()} == {"live/b"}, what="the other's")
+        discoveries.replace([planned(FakeServer(), "rtmp://h3")])
+        eventually(lambda: not discoveries.streams(), what="nobody")
+        discoveries.replace([])
+        assert (len(discoveries), discoveries.states) == (0, ())
+    finally:
+        discoveries.stop(5.0)
+
+
+def test_hints_are_listened_to_from_the_first_server_on() -> None:
+    """Where there is none, nobody asks Redis."""
+    target = parse_redis_url("redis://127.0.0.1:1")
+    discoveries = Discoveries([], counts=NoCounts(), hints_in=target)
+    heard = [discoveries._hints]
+    for _ in range(2):
+        discoveries.replace([planned(FakeServer())])
+        heard.append(discoveries._hints)
+    assert heard[0] is None
+    assert heard[1] is heard[2] is not None

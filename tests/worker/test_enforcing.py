@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, SignalsConfig
+from streamguard.config import Config, EnforceConfig, HttpConfig, RedisConfig, SignalsConfig, load_config
+from streamguard.config.effects import Process
 from streamguard.enforce.cutting.listing import ServerState, ServerStatus
 from streamguard.errors import SignalsRejected, UsageError
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.enforcing import EnforceService, log_server, media_servers
+from streamguard.worker.reloading import ConfigSource, Reloading, mark_of
 from tests.enforce.made_orders import a_kill
 from tests.kill_signals import KEY
 from tests.local_servers import free_ports
@@ -35,13 +38,15 @@ def named(logs: Logs, event: str) -> Logs:
 
 
 @contextmanager
-def running(config: Config) -> Iterator[EnforceService]:
-    service = EnforceService(config, tell=lambda _event: None)
+def running(config: Config, *, reloading: Reloading | None = None) -> Iterator[EnforceService]:
+    service = EnforceService(config, tell=lambda _event: None, reloading=reloading)
     thread = Thread(target=service.run)
     thread.start()
-    yield service
-    service.stop()
-    thread.join(10.0)
+    try:
+        yield service
+    finally:
+        service.stop()
+        thread.join(10.0)
     assert not thread.is_alive()
 
 
@@ -146,3 +151,30 @@ def test_a_port_in_use_is_told(redis_server: RedisServer) -> None:
         assert service.http_url == f"http://127.0.0.1:{port}"
         with pytest.raises(UsageError, match=r"choose another one with --http-port or \[enforce\] http_port"):
             EnforceService(a_config(redis_server.url, port=port), tell=lambda _event: None)
+
+
+def test_another_configuration_counts_while_it_runs(redis_server: RedisServer, tmp_path: Path, logs: Logs) -> None:
+    """The breaker and the labels at once, and the rest after a restart; what is wrong is told, and changes nothing."""
+    path, (port,) = tmp_path / "streamguard.toml", free_ports(1)
+    path.write_text("")
+    overrides = {
+        "redis.url": redis_server.url, "signals.hmac_key": KEY.decode(), "enforce.http_port": port,
+        "enforce.servers": ["nginx-rtmp=http://127.0.0.1:9"], "enforce.drain_timeout_s": 2.0,
+    }  # fmt: skip
+    source = ConfigSource(path, lambda: load_config(path, environ={}, overrides=overrides))
+    made = source.read()
+    reloading = Reloading(source, Process.ENFORCE, config=made, mark=mark_of(path))
+    with running(made, reloading=reloading) as service:
+        path.write_text('[enforce]\nname = "b"\n[enforce.breaker]\nkills = 3\n[worker]\nname = "not-ours"\n')
+        reloading.ask()
+        eventually(lambda: reloading.config.enforce.breaker.kills == 3, what="the new limit")
+        assert [permits.terms.limits.kills for permits in service._kill_terms._permits] == [3]
+        assert service._health().detail["config"] == {**reloading.detail(), "needs_restart": ["enforce.name"]}
+        path.write_text("[enforce]\nkills = 3\n")
+        reloading.ask()
+        eventually(lambda: reloading.state.problem, what="that it is refused")
+        (reason,) = [one for one in service._health().detail["reasons"] if "configuration" in one]  # type: ignore[attr-defined]  # a list
+        assert "enforce.kills: unknown key" in reason
+        assert service._metrics.registry.get_sample_value("streamguard_config_refused") == 1
+    assert not reloading._thread.is_alive()
+    assert [line["option"] for line in named(logs, "config_changed")] == ["enforce.breaker.kills"]

@@ -18,7 +18,7 @@ import pytest
 from streamguard.core.thumbnails import is_thumbnail
 from streamguard.errors import UsageError
 from streamguard.library.live_set import SEGMENTS
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import (
     AssetId,

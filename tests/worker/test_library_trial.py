@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,15 @@ def test_good_segments_pass_and_bad_ones_are_told(tmp_path: Path, refs: list[Seg
     trial(tmp_path, [refs[0], refs[2]])
 
 
+def test_the_first_one_has_time_of_its_own(tmp_path: Path, refs: list[SegmentRef]) -> None:
+    """The child may have to be started on a machine that comes up; once it works, what does not answer hangs."""
+    trial = LibraryTrial(answer_within_s=0.0, first_within_s=60.0, work=trial_works.hang_after_one)
+    opened: list[SegmentRef] = []
+    with closing(trial), pytest.raises(LibraryCrashes, match="hung"):
+        trial(tmp_path, refs, opened=opened.append)
+    assert opened == refs[:1]
+
+
 @pytest.mark.promise(5, "a segment that crashes or hangs the child that tries it")
 @pytest.mark.parametrize(
     ("work", "how"),
@@ -96,7 +106,7 @@ def test_a_crash_or_a_hang_is_an_error_and_the_next_one_has_a_new_child(
     tmp_path: Path, refs: list[SegmentRef], make: Make, *, work: Work, how: str
 ) -> None:
     """It names the segment and what happened; the child is gone."""
-    trial = make(work, answer_within_s=1.0)
+    trial = make(work, answer_within_s=1.0 if work is trial_works.hang else 30.0)
     for ref in refs[:2]:
         with pytest.raises(LibraryCrashes, match=how) as error:
             trial(tmp_path, [ref])

@@ -9,10 +9,12 @@ import pytest
 from streamguard.core.decide import DecisionState
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import LabelPolicy, Policy
+from streamguard.core.replay import replay
 from streamguard.core.rules import BUILT_IN_RULES, Rules
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import (
+    AssetId,
     Decision,
     Features,
     Fingerprints,
@@ -225,3 +227,33 @@ def test_the_policy_caps_the_verdict() -> None:
     matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=policy)
     first = matcher.observe(DecisionState(), _seen(0))
     assert [one.verdict for one in matcher.observe(first.state, _seen(2)).decisions] == [Verdict.LIMIT]
+
+
+class _Fallen(FakeLibrary):
+    fallen = frozenset({AssetId("clip")})
+
+
+def test_footage_with_mistakes_is_reviewed_and_what_is_recorded_says_so() -> None:
+    """From the version on that says so; decided again from the recording it is the same."""
+    libraries = iter([FakeLibrary(), _Fallen()])
+    matcher = Matcher(lambda: next(libraries), rule=BUILT_IN_RULE)
+    first = matcher.observe(DecisionState(), _seen(0))
+    second = matcher.observe(first.state, _seen(2))
+    assert [one.verdict for one in second.decisions] == [Verdict.REVIEW]
+    assert second.grounds[0].recording.policy == LabelPolicy(Verdict.REVIEW)
+    assert replay(second.grounds[0].recording) == second.decisions
+
+
+def test_another_policy_counts_with_the_next_keyframe() -> None:
+    """With the evidence that there is; and each decision can be decided again from what was recorded of it."""
+    matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=Policy(LabelPolicy(Verdict.REVIEW)))
+    state, found = DecisionState(), []
+    for second in (0, 2, 4):
+        if second == 4:
+            matcher.policy = Policy()
+        matched = matcher.observe(state, _seen(second))
+        state = matched.state
+        for decision, grounds in zip(matched.decisions, matched.grounds, strict=True):
+            assert replay(grounds.recording) == (decision,)
+            found.append((second, decision.verdict))
+    assert found == [(2, Verdict.REVIEW), (4, Verdict.KILL)]

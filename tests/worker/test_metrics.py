@@ -27,6 +27,10 @@ NAMES = {
     "process_virtual_memory_bytes": ("gauge", set()),
     "streamguard_acks_ignored": ("counter", set()),
     "streamguard_acks_readable": ("gauge", set()),
+    "streamguard_config_awaiting_restart": ("gauge", set()),
+    "streamguard_config_loaded_timestamp_seconds": ("gauge", set()),
+    "streamguard_config_refused": ("gauge", set()),
+    "streamguard_config_reloads": ("counter", {"outcome"}),
     "streamguard_coverage_ratio": ("gauge", set()),
     "streamguard_decisions": ("counter", {"verdict", "label"}),
     "streamguard_damaged_items": ("counter", set()),
@@ -75,6 +79,11 @@ NAMES = {
     "streamguard_signals_lost": ("counter", set()),
     "streamguard_signals_not_durable": ("gauge", set()),
     "streamguard_quarantines": ("counter", set()),
+    "streamguard_reference_falls_waiting": ("gauge", set()),
+    "streamguard_reference_opinions": ("counter", {"opinion"}),
+    "streamguard_reference_opinions_refused": ("counter", {"reason"}),
+    "streamguard_reference_opinions_up": ("gauge", set()),
+    "streamguard_references_fallen": ("counter", {"to"}),
     "streamguard_refusals": ("counter", {"reason"}),
     "streamguard_since_last_look_seconds": ("gauge", set()),
     "streamguard_since_last_turn_seconds": ("gauge", set()),
@@ -246,3 +255,18 @@ def test_media_servers_are_told_by_name() -> None:
     assert value("streamguard_discovery_up", edge) == 0, "it has been silent for long"
     metrics.discovery.tick((replace(SERVER, failures=7, problem="404"),), None, now_s=8.0)
     assert value("streamguard_discovery_up", edge) == 0
+
+
+def test_a_media_server_that_is_asked_no_more_is_no_series() -> None:
+    """It would be up or down for ever. Another one that takes a name counts its failures on top of the last one's."""
+    metrics = _lived()
+    other = replace(SERVER, server="other", failures=1)
+    metrics.discovery.tick((other,), None, now_s=8.0)
+    scraped = generate_latest(metrics.registry).decode()
+    assert 'server="other"' in scraped
+    assert 'server="edge"' not in scraped
+    metrics.discovery.tick((replace(other, failures=5),), None, now_s=9.0)
+    metrics.discovery.tick((replace(other, failures=2),), None, now_s=10.0)
+    assert metrics.registry.get_sample_value("streamguard_discovery_failures_total", {"server": "other"}) == 7
+    metrics.discovery.tick((), None, now_s=11.0)
+    assert "server=" not in generate_latest(metrics.registry).decode()

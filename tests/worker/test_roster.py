@@ -1,5 +1,6 @@
 """streamguard.worker.roster, and what the supervisor does with it: streams that come and leave while it runs."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -219,3 +220,34 @@ def test_nothing_is_kept_of_many_that_came_and_left() -> None:
     assert f"streamguard_damaged_items_total {2.0 * many}" in text
     assert f'streamguard_looks_skipped_total{{reason="quiet"}} {3.0 * many}' in text
     assert "live/" not in text
+
+
+def test_named_streams_may_leave_and_come_where_a_source_says_who_there_is() -> None:
+    """One that it does not name no more ends with its reason, one that is new is watched, the third does not notice."""
+    named = [StreamSpec(StreamId(name), f"rtmp://h/{name}", f"rtmp://h/{name}", once=False) for name in "abc"]
+    now = frozenset(named[:2])
+    roster = Roster(named[:2], discovered=lambda: now, why_left=lambda _spec: "taken out", may_come=lambda: False)
+    kept = roster.streams[1]
+    assert roster.changes() == ([], [])
+    now = frozenset(named[1:])
+    left, come = roster.changes()
+    assert ([stream.spec for stream in left], [stream.spec for stream in come]) == ([named[0]], [named[2]])
+    assert roster.streams[0] is kept
+    for stream in roster.streams:
+        stream.finished = True
+    assert roster.is_over
+
+
+def test_a_name_with_another_url_begins_anew() -> None:
+    """What was held against the old one (a quarantine, say) does not count; the same URL once more is known again."""
+    one = StreamSpec(StreamId("cam"), "rtmp://h/old", "rtmp://h/old", once=False)
+    now = frozenset({one})
+    roster = Roster([one], discovered=lambda: now, may_come=lambda: False)
+    (stream,) = roster.streams
+    stream.sessions, stream.quarantine.until_s = 3, 500.0
+    for spec, until_s in ((one, 500.0), (replace(one, url="rtmp://h/new"), -math.inf)):
+        now = frozenset()
+        roster.changes()
+        now = frozenset({spec})
+        _, (again,) = roster.changes()
+        assert again.quarantine.until_s == until_s

@@ -18,13 +18,11 @@ from streamguard.config import (
     SignalsConfig,
     WebhookConfig,
 )
-from streamguard.enforce.orders.permits import Then
 from streamguard.enforce.orders.undo import open_undo
-from streamguard.errors import UsageError
 from streamguard.signing import verify
 from streamguard.types import Verdict
 from streamguard.worker.enforcing import EnforceService
-from streamguard.worker.safety import SafetyWatch, breaker_limits, hold_terms, webhook_names
+from streamguard.worker.safety import SafetyWatch
 from streamguard.worker.safety_metrics import SafetyMetrics
 from tests.enforce.made_orders import Kill, a_kill
 from tests.enforce.permit_books import PREFIX, control_of
@@ -154,23 +152,6 @@ def test_a_webhook_that_does_not_answer_delays_no_kill(redis_server: RedisServer
         assert time.monotonic() - began_s < 2.5
         eventually(lambda: named(logs, "webhook"), what="a line")
     assert "no answer in time" in named(logs, "webhook")[0]["problem"]
-
-
-def test_what_is_configured_is_what_counts() -> None:
-    """Limits and holds go over as they are; without labels nothing is held."""
-    assert breaker_limits(BreakerConfig(kills=7, streams=8)).streams == 8
-    assert hold_terms(HoldConfig()).labels == frozenset()
-    assert hold_terms(HoldConfig(labels=("a",), for_s=5, then="kill")).then is Then.KILL
-
-
-def test_webhooks_need_names_and_keys_of_their_own(redis_server: RedisServer, web: Web) -> None:
-    """Two of one name would share what they are told; a URL that is none is an error, without its password."""
-    with pytest.raises(UsageError, match="two are called so"):
-        webhook_names(a_config(redis_server, to(web), to(web)))
-    assert webhook_names(a_config(redis_server, to(web), to(web, name="b"))) == ("127.0.0.1", "b")
-    with pytest.raises(UsageError, match="webhook") as caught:
-        webhook_names(a_config(redis_server, WebhookConfig(url=SecretStr("ftp://u:Secr3t@x"))))
-    assert "Secr3t" not in str(caught.value)
 
 
 def test_gauges_are_unknown_while_redis_is_away(redis_server: RedisServer) -> None:

@@ -338,6 +338,8 @@ def test_a_failing_outbox_does_not_fail_the_scrape(library: Path, tmp_path: Path
     scrape = generate_latest(service._metrics.registry).decode()
     assert "streamguard_outbox_depth NaN\n" in scrape
     assert "streamguard_redis_up NaN\n" in scrape
+    service.stop()
+    service.run()
 
 
 @pytest.mark.promise(8, "a worker whose loop stands still")

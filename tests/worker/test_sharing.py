@@ -8,11 +8,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from streamguard.config import Config
 from streamguard.enforce.sharing.shared_streams import SharedStream, SharedStreams
 from streamguard.errors import UsageError
-from streamguard.types import StreamId
+from streamguard.types import SessionId, StreamId
 from streamguard.worker.discovering import Discoveries
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.sharing import Share
-from streamguard.worker.streams import StreamSpec
+from streamguard.worker.streams import Origin, StreamSpec
 from tests.redis_servers import RedisServer, free_port
 from tests.waiting import eventually
 from tests.worker.test_discovering import NoCounts
@@ -58,7 +58,10 @@ def test_where_nothing_is_shared_all_are_watched() -> None:
     """No Redis is asked, and nothing is shown of it; draining goes on at once."""
     made = Made(None, enabled=False)
     assert made.turn() == {"file", "named"}
-    assert made.roster._discovered is None
+    is_over = [made.roster.is_over]
+    for stream in made.roster.streams:
+        stream.finished = True
+    assert [*is_over, made.roster.is_over] == [False, True]
     assert (made.share.detail(), made.share.why_not_ready(), made.share.watchers) == ({}, [], ())
     asked: list[int] = []
     made.share.start()
@@ -118,3 +121,31 @@ def test_without_redis_all_are_watched_and_it_is_told() -> None:
     eventually(lambda: asked, what="that draining goes on")
     made.share.stop(5.0)
     assert any("nobody renews" in reason for reason in made.share.why_not_ready())
+
+
+def test_other_streams_may_be_named_while_it_runs() -> None:
+    """What is named no more goes, with the reason; what is new comes; the others are not touched."""
+    made = Made(None, enabled=False)
+    made.turn()
+    (kept,) = (stream for stream in made.roster.streams if stream.spec == FILE)
+    new = StreamSpec(StreamId("new"), "rtmp://h/new", "rtmp://h/new", once=False)
+    made.share.change([new, FILE], most_streams=0)
+    left, come = made.roster.changes()
+    assert ([stream.spec for stream in left], [stream.spec for stream in come]) == ([NAMED], [new])
+    assert kept in made.roster.streams
+    assert made.roster.why_left(NAMED) == "it is not in the configuration any more"
+    found = Origin("edge", SessionId("1"))
+    gone = StreamSpec(StreamId("a"), "rtmp://h/a", "rtmp://h/a", once=False, origin=found)
+    assert made.roster.why_left(gone) == "its media server is not in the configuration any more"
+    assert made.roster.changes() == ([], [])
+
+
+def test_shared_streams_may_be_named_while_it_runs(made: Made) -> None:
+    """They are leased like the others, files are this worker's own, and so many are taken as is said now."""
+    eventually(lambda: made.turn() == {"file", "named"}, what="the named one")
+    new = StreamSpec(StreamId("new"), "rtmp://h/new", "rtmp://h/new", once=False)
+    made.share.change([new], most_streams=7)
+    eventually(lambda: made.turn() == {"new"}, what="the new one alone")
+    assert made.share.detail()["most_streams"] == 7
+    assert made.roster.why_left(FILE) == "it is not in the configuration any more"
+    assert not made.roster.is_over

@@ -1,5 +1,6 @@
 """streamguard.worker.unanswered: a kill that nobody answers to is told long before it expires."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +93,15 @@ def test_an_outbox_that_does_not_answer_changes_nothing(outbox: Outbox) -> None:
     outbox.close()
     unanswered.look()
     assert unanswered.reason == before != ""
+
+
+def test_labels_may_be_held_while_it_runs(outbox: Outbox) -> None:
+    """Their kills wait for a person; what was told of them is over."""
+    signal = delivered(outbox, a_signal())
+    unanswered, clock = watching(outbox, signal)
+    clock.now_s += PATIENCE_S + 1
+    unanswered.look()
+    assert unanswered.reason
+    unanswered.held = frozenset({json.loads(signal.event)["data"]["label"]})
+    unanswered.look()
+    assert unanswered.reason == ""

@@ -7,7 +7,7 @@ from streamguard.enforce.sharing.shared_streams import SharedList, SharedStream
 from streamguard.errors import SignalsUnreachable
 from streamguard.types import SessionId, StreamId
 from streamguard.worker.streams import Origin, StreamSpec
-from streamguard.worker.wanted import Wanted, spec_of
+from streamguard.worker.wanted import NamedStreams, Wanted, spec_of
 
 AWAY = SignalsUnreachable("read shared streams in", "redis://h", "no answer in time")
 
@@ -87,3 +87,30 @@ def test_nobody_makes_a_worker_open_files_by_the_list(url: str) -> None:
     wanted.refresh()
     assert {one.stream for one in wanted.specs()} == {"b"}
     assert wanted.problem == "3 of the shared list cannot be watched"
+
+
+def test_other_streams_may_be_named() -> None:
+    """They go before the list's as the first ones did; the same object while nothing changes."""
+    shared, found = FakeList(), frozenset[StreamSpec]()
+    shared.says = SharedList((listed("a"), listed("b")))
+    wanted = Wanted([spec("a")], discovered=lambda: found, shared=shared)
+    wanted.refresh()
+    wanted.replace([spec("b")])
+    after = wanted.specs()
+    assert {one.stream: one.public_url for one in after} == {"a": "rtmp://h/x", "b": "rtmp://h/own"}
+    assert wanted.specs() is after
+
+
+def test_named_streams_beside_others() -> None:
+    """All of both, whichever of them change; the same object while nothing does."""
+    others = frozenset({spec("live/cam", server="edge")})
+    named = NamedStreams([spec("a")], others=lambda: others)
+    before = named.specs()
+    assert before == others | {spec("a")}
+    assert named.specs() is before
+    named.replace([spec("b")])
+    assert named.specs() == others | {spec("b")}
+    others = frozenset()
+    assert named.specs() == {spec("b")}
+    named.replace([])
+    assert named.specs() == frozenset()

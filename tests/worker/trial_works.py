@@ -19,6 +19,15 @@ def hang(_asked: Asked, _descriptors: Mapping[str, int]) -> None:
     threading.Event().wait()
 
 
+_opened: list[Asked] = []
+
+
+def hang_after_one(asked: Asked, _descriptors: Mapping[str, int]) -> None:
+    _opened.append(asked)
+    if len(_opened) > 1:
+        threading.Event().wait()
+
+
 def leave(_asked: Asked, _descriptors: Mapping[str, int]) -> None:
     os._exit(3)
 

@@ -110,6 +110,8 @@ class Desk:
         self._on_settled = on_settled
         self._listing = Listing(server, on_change=on_change)
         self._options = options
+        self.strike_addresses = options.strike_addresses
+        """Any thread may say otherwise: it counts from the next round on."""
         self._tasks: dict[str, _Task] = {}
         self._changed = threading.Condition()
         self._stopping = False
@@ -200,11 +202,12 @@ class Desk:
         if not due:
             self._look_after()
             return
-        if not self._options.strike_addresses:
-            self._strike(due, {})
+        by_address = self.strike_addresses
+        if not by_address:
+            self._strike(due, {}, by_address=False)
         listed = self._list()
-        if self._options.strike_addresses:
-            self._strike(due, listed or {})
+        if by_address:
+            self._strike(due, listed or {}, by_address=True)
         now_unix_s = self._options.clock()
         dropping: dict[SessionId, tuple[_Task, Publisher]] = {}
         for task in due:
@@ -254,14 +257,14 @@ class Desk:
             return True
         return False
 
-    def _strike(self, tasks: list[_Task], listed: Mapping[SessionId, Publisher]) -> None:
+    def _strike(self, tasks: list[_Task], listed: Mapping[SessionId, Publisher], *, by_address: bool) -> None:
         # Where Redis has just not answered, it is not waited for once more: the cut comes first.
         problem = self._redis_problem
         for task in tasks:
             if task.progress.struck_unix_s is not None or task.progress.never_struck:
                 continue
             order = task.progress.order
-            strike = strike_of(order, listed.get(order.session), by_address=self._options.strike_addresses)
+            strike = strike_of(order, listed.get(order.session), by_address=by_address)
             try:
                 # Where one cannot be written the next is not tried: each might take a time-out, and the cut waits.
                 if not problem:

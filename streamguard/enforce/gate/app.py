@@ -28,17 +28,19 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class GateParts:
-    """What the application is made of. `hooks` are by the kind of server that asks; `trouble` is what Redis said last,
-    and the next step, without its password.
+    """What the application is made of. `rule` says which one counts now; `hooks` are by the kind of server that asks;
+    `trouble` is what Redis said last, and the next step, without its password; `worth_a_look` what is no reason not to
+    be ready.
     """
 
-    rule: GateRule
+    rule: Callable[[], GateRule]
     cache: StrikeCache
     hooks: Mapping[str, Hooks]
     metrics: GateMetrics
     refusals: Refusals
     tell: Callable[[PublisherHint], None]
     trouble: Callable[[], str] = lambda: ""
+    worth_a_look: Callable[[], list[str]] = list
 
 
 class GateApp:
@@ -77,8 +79,9 @@ class GateApp:
             if scope["path"].endswith(_UPDATE):
                 return HookKind.UPDATE, Judgement.NOT_UNDERSTOOD, hooks.answer(True)  # noqa: FBT003 - as the Protocol has it
             return None, Judgement.NOT_UNDERSTOOD, _plain(HTTPStatus.BAD_REQUEST, str(error))
-        judgement = self._parts.rule.judge(request, self._parts.cache)
-        self._note(request, judgement, server=server)
+        rule = self._parts.rule()
+        judgement = rule.judge(request, self._parts.cache)
+        self._note(request, judgement, rule=rule, server=server)
         return request.kind, judgement, hooks.answer(judgement.allows)
 
     def _asked(self, path: str) -> tuple[str, str, Hooks | None]:
@@ -91,11 +94,11 @@ class GateApp:
             return "", DEFAULT_KIND, self._parts.hooks.get(DEFAULT_KIND)
         return "", "", None
 
-    def _note(self, request: PublishRequest, judgement: Judgement, *, server: str) -> None:
+    def _note(self, request: PublishRequest, judgement: Judgement, *, rule: GateRule, server: str) -> None:
         if not judgement.allows:
             self._parts.refusals.add(request.stream)
         elif request.kind is HookKind.PUBLISH:
-            account = self._parts.rule.account(request)
+            account = rule.account(request)
             claim = AccountClaim(account, request.session, request.connection) if account else None
             hint = PublisherHint(request.stream, request.kind, server=server, session=request.session, claim=claim)
             self._parts.tell(hint)
@@ -112,7 +115,7 @@ class GateApp:
 
     def _ready(self) -> HookAnswer:
         """Not ready means: the answers rest on the operator's choice for when Redis is away, too."""
-        cache, choice = self._parts.cache, self._parts.rule.when_away.value
+        cache, choice = self._parts.cache, self._parts.rule().when_away.value
         reasons = []
         if not cache.loaded.is_set():
             reasons = ["Redis was not read yet: no strike is known"]
@@ -122,7 +125,8 @@ class GateApp:
         if trouble:
             reasons = [f"{reasons[0]}: {trouble}"]
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        tree = {"ready": not reasons, "reasons": reasons, "when_redis_is_away": choice, "strikes": len(cache)}
+        told = [*reasons, *self._parts.worth_a_look()]
+        tree = {"ready": not reasons, "reasons": told, "when_redis_is_away": choice, "strikes": len(cache)}
         return _json(status, tree)
 
 

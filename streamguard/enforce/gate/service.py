@@ -3,11 +3,13 @@
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from streamguard.config import Config
+from streamguard.config.tree import GateConfig
 from streamguard.enforce.gate.app import GateApp, GateParts
 from streamguard.enforce.gate.gate import GateRule, Refusals, WhenAway
 from streamguard.enforce.gate.http_server import GateHttp
@@ -36,15 +38,12 @@ class GateService:
     def __init__(self, config: Config, *, hooks: Mapping[str, Hooks]) -> None:
         """Raises UsageError: what must be chosen and is not, a bad URL, a port that cannot be had."""
         gate = config.gate
-        if gate.when_redis_is_away is None:
-            hint = "give --when-redis-is-away open (let publishers in) or closed (refuse them)"
-            raise UsageError("start gate", "", "nobody chose what happens while Redis is away", hint=hint)
+        self._rule = gate_rule(gate)
         if config.redis.url is None:
             raise UsageError("start gate", "", "no Redis named", hint="give --redis URL, or set SG__REDIS__URL")
         if gate.listen is None:
             raise UsageError("start gate", "", "nowhere to listen", hint="give --listen 127.0.0.1:8081")
         host, port = read_listen(gate.listen)
-        self._when_away = WhenAway(gate.when_redis_is_away)
         self._trouble: SignalsError | None = None
         self._cache = StrikeCache(away_after_s=gate.away_after_s)
         self._metrics = GateMetrics()
@@ -57,20 +56,28 @@ class GateService:
             timeout_s=config.redis.timeout_s,
             on_lost=self._metrics.hints_lost.inc,
         )
-        rule = GateRule(
-            self._when_away,
-            by_address=gate.by_address,
-            account_argument=gate.account_argument,
-            refuse_odd_names=gate.refuse_odd_names,
-        )
-        self._rule = rule
-        parts = GateParts(rule, self._cache, hooks, self._metrics, self._refusals, self._news.tell, self._in_words)
+        self.worth_a_look: Callable[[], list[str]] = list
+        """What /readyz tells besides its own reasons."""
+        parts = GateParts(
+            lambda: self._rule, self._cache, hooks, self._metrics, self._refusals, self._news.tell,
+            trouble=self._in_words, worth_a_look=self._notes,
+        )  # fmt: skip
         self._http = GateHttp(GateApp(parts), host=host, port=port)
         self._address = f"{gate.listen.rpartition(':')[0]}:{self._http.port}"
 
     @property
     def url(self) -> str:
         return f"http://{self._address}"
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What is scraped; whoever runs beside the gate adds to it."""
+        return self._metrics.registry
+
+    def change(self, config: Config) -> None:
+        """Whoever publishes from now on is judged by this. From any thread. Raises UsageError: nothing has changed."""
+        self._rule = gate_rule(config.gate)
+        self._cache.away_after_s = config.gate.away_after_s
 
     def run(self, stop: threading.Event, *, stop_after_s: float | None = None) -> None:
         """Until `stop` is set. Raises SignalsRejected: Redis says no at once; StreamGuardError: a part died."""
@@ -81,7 +88,9 @@ class GateService:
             self._wait_for_strikes()
             self._news.start()
             self._http.start()
-            log.info("gate", listen=self._address, when_redis_is_away=self._when_away.value, strikes=len(self._cache))
+            log.info(
+                "gate", listen=self._address, when_redis_is_away=self._rule.when_away.value, strikes=len(self._cache)
+            )
             self._watch(stop, ends_at_s=ends_at_s)
         finally:
             # Who asks is answered first; what answers rest on goes last.
@@ -102,7 +111,7 @@ class GateService:
             if self._cache.away is not away:
                 away = not away
                 # What that means for publishers is the operator's own choice.
-                choice = self._when_away.value
+                choice = self._rule.when_away.value
                 if away:
                     log.error("gate_without_redis", when_redis_is_away=choice, problem=self._in_words())
                 else:
@@ -115,12 +124,15 @@ class GateService:
                     "answer hooks", "", "a thread of the gate ended", hint="this is a bug: report it"
                 )
 
+    def _notes(self) -> list[str]:
+        return self.worth_a_look()
+
     def _in_words(self) -> str:
         """What Redis said last, where, what to do and what it means; called while nothing was heard of it for long."""
         error = self._follower.trouble
         said = f"follow strikes in {self._follower.target}: no answer in time" if error is None else str(error)
         step = "" if error is not None and error.hint else "; does Redis run, and is redis.url right?"
-        fate = "let in" if self._when_away is WhenAway.OPEN else "refused"
+        fate = "let in" if self._rule.when_away is WhenAway.OPEN else "refused"
         return f"{said}{step}; publishers without a known strike are {fate}, and while Redis is down nothing is cut"
 
     def _troubled(self, error: SignalsError | None) -> None:
@@ -129,6 +141,19 @@ class GateService:
             log.info("strikes_followed")
         else:
             log.warning("strikes_not_followed", problem=str(error))
+
+
+def gate_rule(gate: GateConfig) -> GateRule:
+    """Raises UsageError where nobody chose."""
+    if gate.when_redis_is_away is None:
+        hint = "give --when-redis-is-away open (let publishers in) or closed (refuse them)"
+        raise UsageError("start gate", "", "nobody chose what happens while Redis is away", hint=hint)
+    return GateRule(
+        WhenAway(gate.when_redis_is_away),
+        by_address=gate.by_address,
+        account_argument=gate.account_argument,
+        refuse_odd_names=gate.refuse_odd_names,
+    )
 
 
 def read_listen(text: str) -> tuple[str, int]:

@@ -22,7 +22,8 @@ class BreakerMemory:
         on_trip: Callable[[Scope, str], None] = lambda _scope, _reference: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._limits = limits
+        self.limits = limits
+        """Any thread may exchange them: the next kill is counted by the new ones, and what is open stays open."""
         self._on_trip = on_trip
         self._clock = clock
         self._lock = threading.Lock()
@@ -32,7 +33,7 @@ class BreakerMemory:
         with self._lock:
             before = self._breaker
             now_ms = int(1000 * self._clock())
-            self._breaker, scope = counted(before, counted_kill(order), self._limits, now_ms=now_ms)
+            self._breaker, scope = counted(before, counted_kill(order), self.limits, now_ms=now_ms)
             tripped = self._is_new(before)
         if tripped and scope is not None:
             self._on_trip(scope, order.reference if scope is Scope.REFERENCE else "")
@@ -65,7 +66,7 @@ class BreakerMemory:
             else:
                 # Where its own count says no, Redis knows better: an operator may have lifted it there.
                 free = replace(breaker, open_since_ms=None, quarantined_ms=kept)
-                after, against = counted(free, counted_kill(order), self._limits, now_ms=now_ms)
+                after, against = counted(free, counted_kill(order), self.limits, now_ms=now_ms)
                 self._breaker = free if against is not None else after
 
     def _is_new(self, before: Breaker) -> bool:

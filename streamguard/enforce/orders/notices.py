@@ -1,4 +1,5 @@
-"""What the platform is told beside kill-signals: a kill that is held, one that became a review, an undo. Pure.
+"""What the platform is told beside kill-signals: a kill that is held, one that became a review, that one was a mistake
+(an undo), or right. Pure.
 
 Each is a CloudEvents object in the form of a signal, so that whoever reads signals reads these, too; its `verdict` and
 type say what it is, and `signal_id` which kill-signal it is about. Its id is the same however often it is told.
@@ -25,6 +26,7 @@ class NoticeKind(Enum):
     HELD = "held"
     REVIEW = "review"
     UNDO = "undo"
+    CONFIRM = "confirm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,21 @@ class NoticeMaker:
     key: bytes | None
 
     def make(
-        self, order: Order, kind: NoticeKind, *, why: str, expires_unix_s: float, now_unix_s: float
+        self,
+        order: Order,
+        kind: NoticeKind,
+        *,
+        why: str,
+        expires_unix_s: float,
+        now_unix_s: float,
+        match_was_right: bool = False,
     ) -> SignedNotice:
-        """About this order, until then."""
+        """About this order, until then. `match_was_right`: an undo that says nothing against the reference."""
         digest = hashlib.sha256(json.dumps([kind.value, as_text(order.id)]).encode()).hexdigest()
         data = {
             "signal_id": as_text(order.id),
             "why": one_line(as_text(why))[:_MOST_TEXT],
+            **({"match_was_right": True} if match_was_right else {}),
             "stream": as_text(order.stream),
             "session_id": as_text(order.session),
             **({"server": as_text(order.server)} if order.server else {}),

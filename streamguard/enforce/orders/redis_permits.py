@@ -55,7 +55,8 @@ class RedisPermits:
         on_trip: Callable[[Scope, str], None] = lambda _scope, _reference: None,
         on_held: Callable[[Order], None] = lambda _order: None,
     ) -> None:
-        self._terms = terms
+        self.terms = terms
+        """Any thread may exchange them. A kill that is held already waits on as it was told to."""
         self._memory = memory
         self._notices = notices
         self._on_trip = on_trip
@@ -66,7 +67,7 @@ class RedisPermits:
         self._told: dict[str, None] = {}
 
     def ask(self, order: Order, /) -> Permit:
-        is_held = order.label in self._terms.hold.labels
+        is_held = order.label in self.terms.hold.labels
         if self._away is not None and time.monotonic() < self._away_until_s:
             return self._without_redis(order, self._away, is_held=is_held)
         try:
@@ -121,14 +122,14 @@ class RedisPermits:
     def _publish(self, order: Order, kind: NoticeKind, why: str) -> bool:
         """Into the stream of notices, once, however often it is asked. False: it was there."""
         notice = self._notices.make(order, kind, why=why, expires_unix_s=order.expires_unix_s, now_unix_s=time.time())
-        prefix = self._terms.prefix
+        prefix = self.terms.prefix
         keys = (f"{prefix}notices", f"{prefix}sent:{notice.id}")
-        arguments = (notice.event, notice.sig, int(self._terms.keep_s))
+        arguments = (notice.event, notice.sig, int(self.terms.keep_s))
         answer = self._caller.run(PUBLISH, operation="publish notice in", keys=keys, arguments=arguments)
         return answer == 1
 
     def _keys(self, order: Order) -> tuple[str, ...]:
-        prefix = self._terms.prefix
+        prefix = self.terms.prefix
         names = (
             *(f"permitted:{order.id}", f"undone:{order.id}", f"hold:{order.id}", "held", "breaker:kills"),
             *("breaker:open", f"breaker:streams:{order.reference}", "quarantine", "breaker:trusted", "audit"),
@@ -136,7 +137,8 @@ class RedisPermits:
         return tuple(f"{prefix}{name}" for name in names)
 
     def _arguments(self, order: Order) -> tuple[str | int, ...]:
-        limits, hold = self._terms.limits, self._terms.hold
+        terms = self.terms
+        limits, hold = terms.limits, terms.hold
         kill = counted_kill(order)
         held_ms = round(1000 * held_for_s(order, hold, now_unix_s=time.time()))
         return (
@@ -144,7 +146,7 @@ class RedisPermits:
             *(limits.kills, round(1000 * limits.kills_within_s)),
             *(limits.streams, round(1000 * limits.streams_within_s)),
             *(held_ms, 1000 * _REMEMBER_S, hold.then.value, _what(order) if held_ms else ""),
-            *(self._notices.name, int(self._terms.keep_s)),
+            *(self._notices.name, int(self.terms.keep_s)),
         )
 
 

@@ -2,26 +2,22 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamguard.config import Config
 from streamguard.enforce.orders.enforcer import Order, order_of
 from streamguard.enforce.orders.kill_control import KillControl, open_control
 from streamguard.enforce.orders.notices import UNDO_HOLDS_S, NoticeKind, NoticeMaker
+from streamguard.enforce.orders.sent_signals import sent_signal
 from streamguard.enforce.redis.script import load_script
-from streamguard.enforce.signals.received import ReceivedSignal, read_signal
+from streamguard.enforce.signals.received import ReceivedSignal
 from streamguard.enforce.strikes.ledger import StrikeLedger, open_ledger
 from streamguard.enforce.strikes.strike import fit
-from streamguard.errors import SignalNotUnderstood, UsageError
+from streamguard.errors import UsageError
 from streamguard.signing import signing_key
-from streamguard.types import Verdict
 
 _UNDO = load_script(__name__, "undo_signal.lua")
 _OPERATION = "undo signal in"
-_ENTRIES_A_PAGE = 64
-MOST_ENTRIES = 200_000
-_UNDOABLE = frozenset(verdict.value for verdict in Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +45,17 @@ class Undo:
         self._keep_s = int(keep_s)
         self._remember_s = int(remember_s)
 
-    def undo(self, signal_id: str, *, who: str, reason: str) -> Undone:
-        """Tells and records first, then lifts: where it breaks off in between, the same call again does the rest."""
-        signal = self._find(signal_id)
+    def undo(self, signal_id: str, *, who: str, reason: str, match_was_right: bool = False) -> Undone:
+        """Tells and records first, then lifts: where it breaks off in between, the same call again does the rest.
+        `match_was_right`: the kill was not wanted, and its reference has made no mistake.
+        """
+        signal = sent_signal(
+            self._control.caller, signal_id, prefix=self._prefix, key=self._maker.key, operation=_OPERATION
+        )
         order = order_of(signal)
-        hold_closed, before = self._record(order, signal, who=fit(who), why=fit(reason))
+        hold_closed, before = self._record(
+            order, signal, who=fit(who), why=fit(reason), match_was_right=match_was_right
+        )
         lifted = self._ledger.lift_signal(signal_id, who=who, reason=reason)
         return Undone(signal_id, order.reference, lifted, hold_closed, before)
 
@@ -61,11 +63,14 @@ class Undo:
         self._control.close()
         self._ledger.close()
 
-    def _record(self, order: Order, signal: ReceivedSignal, *, who: str, why: str) -> tuple[bool, str]:
+    def _record(
+        self, order: Order, signal: ReceivedSignal, *, who: str, why: str, match_was_right: bool
+    ) -> tuple[bool, str]:
         now_unix_s = time.time()
         notice = self._maker.make(
-            order, NoticeKind.UNDO, why=why, expires_unix_s=now_unix_s + UNDO_HOLDS_S, now_unix_s=now_unix_s
-        )
+            order, NoticeKind.UNDO, why=why, expires_unix_s=now_unix_s + UNDO_HOLDS_S, now_unix_s=now_unix_s,
+            match_was_right=match_was_right,
+        )  # fmt: skip
         names = (f"undone:{order.id}", "signals", "mistakes", f"hold:{order.id}", "held", "audit")
         mistake = {
             "action": "mistake", "signal": order.id, "reference": order.reference, "who": who, "why": why,
@@ -73,7 +78,7 @@ class Undo:
             "stream": order.stream, "session": order.session, "server": order.server,
         }  # fmt: skip
         arguments = (
-            *(order.id, notice.event, notice.sig, json.dumps(mistake), order.reference),
+            *(order.id, notice.event, notice.sig, "" if match_was_right else json.dumps(mistake), order.reference),
             *(self._keep_s, self._remember_s, who, why),
         )
         keys = tuple(f"{self._prefix}{name}" for name in names)
@@ -81,36 +86,8 @@ class Undo:
             case [1, int(closed)]:
                 return bool(closed), ""
             case [0, bytes(before)]:
-                return False, _told(before)
+                return False, told_before(before)
         raise self._control.caller.no_redis(_OPERATION)
-
-    def _find(self, signal_id: str) -> ReceivedSignal:
-        """The genuine signal of this id; what else has the id is passed over."""
-        for fields in self._entries():
-            if signal_id.encode() not in fields.get(b"event", b""):
-                continue
-            try:
-                signal = read_signal(fields)
-            except SignalNotUnderstood:
-                continue
-            if signal.id == signal_id and signal.verdict in _UNDOABLE and not signal.checked(self._maker.key).doubtful:
-                return signal
-        hint = "`streamguard signals tail --since 0` shows ids; is the key the one that signed it?"
-        raise UsageError("undo signal", signal_id[:200], "there is no such genuine signal in Redis", hint=hint)
-
-    def _entries(self) -> Iterator[dict[bytes, bytes]]:
-        """Newest first."""
-        newest = "+"
-        for _ in range(MOST_ENTRIES // _ENTRIES_A_PAGE):
-            page = self._control.caller.call(
-                *("XREVRANGE", f"{self._prefix}signals", newest, "-", "COUNT", _ENTRIES_A_PAGE), operation=_OPERATION
-            )
-            if not isinstance(page, list):
-                raise self._control.caller.no_redis(_OPERATION)
-            if not page:
-                return
-            newest = f"({page[-1][0].decode('ascii', 'replace')}"
-            yield from (fields for _, fields in page if isinstance(fields, dict))
 
 
 def open_undo(config: Config, *, name: str) -> Undo:
@@ -125,7 +102,8 @@ def open_undo(config: Config, *, name: str) -> Undo:
     )  # fmt: skip
 
 
-def _told(raw: bytes) -> str:
+def told_before(raw: bytes) -> str:
+    """Who said it before, and why."""
     try:
         tree = json.loads(raw)
         return f"{tree['who']}: {tree['why']}"[:500]

@@ -49,6 +49,9 @@ def needs_of_a_worker(config: Config) -> tuple[Need, ...]:
         ),
         *_roll(prefix),
     ]
+    if config.library.take_opinions:
+        unheard = "references with mistakes do not fall by themselves"
+        needs.append(Need(("XREAD", "COUNT", "1", "STREAMS", signals, "0"), signals, unheard, vital=False))
     if config.leases.enabled:
         held, workers, epoch = (f"{prefix}leases:{name}" for name in ("held", "workers", "epoch"))
         unshared = "streams cannot be shared with other workers"

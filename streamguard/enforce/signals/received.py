@@ -18,7 +18,7 @@ from streamguard.types import Trial, Verdict
 _VERDICTS = {event_type(verdict): verdict.value for verdict in Verdict if verdict is not Verdict.CLEAR}
 _VERDICTS |= {event_type(trial): trial.value for trial in Trial}
 # What is told about a kill-signal, in the same form: notices.py.
-_VERDICTS |= {f"org.streamguard.{word}.v1": word for word in ("held", "undo")}
+_VERDICTS |= {f"org.streamguard.{word}.v1": word for word in ("held", "undo", "confirm")}
 _LONGEST_NAME = 1000
 
 

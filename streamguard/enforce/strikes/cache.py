@@ -24,7 +24,7 @@ class StrikeCache:
     """
 
     def __init__(self, *, away_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._away_after_s = away_after_s
+        self.away_after_s = away_after_s
         self._clock = clock
         self._held: dict[str, Held] = {}
         self._confirmed_s = -math.inf
@@ -42,7 +42,7 @@ class StrikeCache:
 
     @property
     def away(self) -> bool:
-        return self.age_s > self._away_after_s
+        return self.age_s > self.away_after_s
 
     def refuses(self, keys: Iterable[str]) -> bool:
         """Whether one of them is refused."""

@@ -47,7 +47,8 @@ class StrikeLedger:
         self.target = checked_target(target, prefix=prefix)
         self._names = StrikeNames(prefix)
         self._caller = RedisCaller(self.target, timeout_s=timeout_s)
-        self._terms = terms or StrikeTerms()
+        self.terms = terms or StrikeTerms()
+        """Any thread may exchange them: the next strike refuses for as long as the new ones say."""
 
     def add(self, strike: Strike, /, *, who: str = ENFORCER, for_s: float | None = None) -> None:
         """Refuse them from now on, and the account whose session it is, where a gate has noted that; the same signal
@@ -58,7 +59,7 @@ class StrikeLedger:
 
         def change(records: Records, now_unix_ms: int) -> Records:
             record = record_of(strike, who=who, now_unix_ms=now_unix_ms)
-            return struck(records, record, steps_s=self._terms.refuse_for_s, for_s=for_s)
+            return struck(records, record, steps_s=self.terms.refuse_for_s, for_s=for_s)
 
         self._change(keys, change, action="add", who=who, why=strike.reason, signal_id=strike.signal_id)
 
@@ -130,7 +131,7 @@ class StrikeLedger:
     def _written(
         self, client: Client, changed: dict[str, tuple[Any, Records]], *, now_unix_ms: int, action: str, **told: str
     ) -> bool:
-        arguments: list[Any] = [round(1000 * self._terms.remember_s), now_unix_ms]
+        arguments: list[Any] = [round(1000 * self.terms.remember_s), now_unix_ms]
         for key, (raw, records) in changed.items():
             now = standing(records, now_unix_ms=now_unix_ms)
             entry = AuditEntry(

@@ -25,7 +25,8 @@ class StrikeMemory:
     """
 
     def __init__(self, *, terms: StrikeTerms | None = None, clock: Callable[[], float] = time.time) -> None:
-        self._terms = terms or StrikeTerms()
+        self.terms = terms or StrikeTerms()
+        """Any thread may exchange them: the next strike refuses for as long as the new ones say."""
         self._clock = clock
         self._records: dict[str, Records] = {}
         self._audit: deque[AuditEntry] = deque(maxlen=MOST_ENTRIES)
@@ -33,7 +34,7 @@ class StrikeMemory:
     def add(self, strike: Strike, /, *, who: str = ENFORCER, for_s: float | None = None) -> None:
         record = record_of(strike, who=who, now_unix_ms=self._now_unix_ms())
         for key in dict.fromkeys(read_key(key) for key in strike.keys):
-            after = struck(self._of(key), record, steps_s=self._terms.refuse_for_s, for_s=for_s)
+            after = struck(self._of(key), record, steps_s=self.terms.refuse_for_s, for_s=for_s)
             self._put(key, after, action="add", who=who, why=strike.reason, signal_id=strike.signal_id)
 
     def lift(self, key: str, *, who: str, reason: str) -> int:
@@ -63,7 +64,7 @@ class StrikeMemory:
 
     def _of(self, key: str) -> Records:
         """What is still remembered: each strike from when it ends, or was to."""
-        oldest_unix_ms = self._now_unix_ms() - round(1000 * self._terms.remember_s)
+        oldest_unix_ms = self._now_unix_ms() - round(1000 * self.terms.remember_s)
         records = self._records.get(key, ())
         return records if any(record.until_unix_ms >= oldest_unix_ms for record in records) else ()
 

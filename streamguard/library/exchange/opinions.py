@@ -78,6 +78,19 @@ def give(book: Book, named: NamedHash, opinion: Opinion, *, who: str, why: str) 
     note(book, named.source, f"opinion {opinion.value} {named.code.hex()}", who=who, why=why)
 
 
+def doubt_film(book: Book, source: Source, name: str, *, who: str, why: str) -> None:
+    """Within `change`: the film goes into quarantine; exchanges are not told of films."""
+    run = book.connection.execute
+    key = (source.number, name)
+    run("UPDATE parts SET state = ? WHERE number = (SELECT part FROM films WHERE source = ? AND name = ?)",
+        (PartState.STALE, *key))  # fmt: skip
+    run(
+        "UPDATE films SET state = ?, reason = ? WHERE source = ? AND name = ? AND state = ?",
+        (HashState.QUARANTINED, Reason.BY_HAND, *key, HashState.LIVE),
+    )
+    note(book, source, f"opinion disagree {name}", who=who, why=why)
+
+
 def given(book: Book, *, source: Source | None = None, unsent: bool = False) -> tuple[Given, ...]:
     """Our opinions, oldest first."""
     sources = {one.number: one for one in book.sources()}

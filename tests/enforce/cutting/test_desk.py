@@ -388,3 +388,20 @@ def test_an_idle_server_is_looked_after() -> None:
     assert bench.desk.state.status is ServerStatus.UNREACHABLE
     bench.desk.round()
     assert len(bench.changes) == 1
+
+
+def test_addresses_are_struck_as_was_said_last() -> None:
+    """From the next round on; an order is struck once, however often that changes."""
+    server = a_server("nginx-1", "nginx-2")
+    bench = Bench(server)
+    changes = iter([True, False, True, False])
+    server.before = lambda _call: setattr(bench.desk, "strike_addresses", next(changes, True))
+    bench.work(an_order())
+    server.before = lambda _call: None
+    bench.desk.strike_addresses = True
+    bench.work(an_order("nginx-2"))
+    assert [strike.keys for strike in bench.strikes.strikes.values()] == [
+        ("stream:live/cam",),
+        ("stream:live/cam", "address:203.0.113.9"),
+    ]
+    assert bench.results == [Result.EXECUTED] * 2

@@ -74,7 +74,7 @@ def serving(rule: GateRule, *, timeout_s: float = TIMEOUT_S) -> Iterator[Gate]:
     found = Gate()
     found.cache.replace({"stream:live/cam": Held(1e12, frozenset({STRUCK}))})
     hooks = {"nginx-rtmp": FormHooks(), "node-media-server": FormHooks()}
-    app = GateApp(GateParts(rule, found.cache, hooks, found.metrics, found.refusals, found.hints.append))
+    app = GateApp(GateParts(lambda: rule, found.cache, hooks, found.metrics, found.refusals, found.hints.append))
     server = GateHttp(app, host="127.0.0.1", port=0, request_timeout_s=timeout_s)
     found.port = server.port
     server.start()
@@ -173,7 +173,14 @@ def test_ready_says_whether_redis_confirms() -> None:
     """Before the first read it is not, and says what happens to publishers then."""
     cache = StrikeCache(away_after_s=5.0)
     parts = GateParts(
-        GateRule(WhenAway.CLOSED), cache, {}, GateMetrics(), Refusals(), lambda _: None, lambda: "refused; does it run?"
+        lambda: GateRule(WhenAway.CLOSED),
+        cache,
+        {},
+        GateMetrics(),
+        Refusals(),
+        lambda _: None,
+        trouble=lambda: "refused; does it run?",
+        worth_a_look=lambda: ["look here"],
     )
     server = GateHttp(GateApp(parts), host="127.0.0.1", port=0)
     server.start()
@@ -183,8 +190,10 @@ def test_ready_says_whether_redis_confirms() -> None:
         status, body = gate.call("GET", "/readyz")
         tree = json.loads(body)
         assert (status, tree["ready"], tree["when_redis_is_away"]) == (503, False, "closed")
-        assert tree["reasons"] == ["Redis was not read yet: no strike is known: refused; does it run?"]
+        reason = "Redis was not read yet: no strike is known: refused; does it run?"
+        assert tree["reasons"] == [reason, "look here"]
         cache.replace({})
-        assert gate.call("GET", "/readyz")[0] == 200
+        status, body = gate.call("GET", "/readyz")
+        assert (status, json.loads(body)["reasons"]) == (200, ["look here"])
     finally:
         server.stop()

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamguard.config import load_config
+from streamguard.enforce.gate.gate import WhenAway
 from streamguard.enforce.gate.service import GateService, read_listen
 from streamguard.enforce.strikes.ledger import StrikeLedger
 from streamguard.errors import SignalsRejected, UsageError
@@ -155,3 +156,22 @@ def test_where_to_listen_is_a_host_and_a_port(text: str) -> None:
         read_listen(text)
     assert read_listen("127.0.0.1:8081") == ("127.0.0.1", 8081)
     assert read_listen("[::1]:0") == ("::1", 0)
+
+
+def test_who_is_refused_may_change_while_it_runs(redis_server: RedisServer) -> None:
+    """From the next hook on; what cannot be chosen so changes nothing."""
+    gate = a_gate(redis_server.url)
+    gate.worth_a_look = lambda: ["look here"]
+    given = {"redis.url": redis_server.url, "gate.when_redis_is_away": "closed", "gate.refuse_odd_names": False}
+    with running(gate) as ask:
+        eventually(lambda: ask("/readyz") == 200, what="that Redis was read")
+        assert ask(stream="live/a?b") == 403
+        gate.change(load_config(None, environ={}, overrides=given))
+        assert ask(stream="live/a?b") == 200
+        assert "look here" in reasons(gate)
+        with pytest.raises(UsageError, match="nobody chose what happens while Redis is away"):
+            gate.change(load_config(None, environ={}))
+        assert gate._rule.when_away is WhenAway.CLOSED
+    assert not gate._cache.away
+    gate.change(load_config(None, environ={}, overrides={**given, "gate.away_after_s": 3600.0}))
+    assert gate._cache.away_after_s == 3600.0

@@ -101,6 +101,16 @@ def test_a_held_kill_is_closed_and_one_that_waits_is_never_executed(redis_server
         assert (permit.result, permit.why) == (Result.UNDONE, "undone by anna: same studio")
 
 
+def test_a_right_match_that_was_not_to_be_killed_is_no_mistake(redis_server: RedisServer, book: Undo) -> None:
+    """It is undone, told and kept in the audit, and nothing is held against its reference."""
+    kill = a_sent_kill(redis_server)
+    book.undo(kill.id, who="anna", reason="a news report", match_was_right=True)
+    assert read_signal(redis_server.entries(STREAM)[-1]).event["data"]["match_was_right"] is True
+    assert control_of(redis_server).mistakes(most=10) == ()
+    assert [entry.action for entry in control_of(redis_server).audit(most=9)] == ["undo"]
+    assert book.undo(kill.id, who="anna", reason="it was one").before == "anna: a news report"
+
+
 def test_reviews_and_limits_are_undone_too(redis_server: RedisServer, book: Undo) -> None:
     """There is nothing to lift; the platform is told."""
     kill = a_sent_kill(redis_server, verdict=Verdict.LIMIT)

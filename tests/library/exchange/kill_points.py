@@ -14,7 +14,7 @@ from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.opinions import may_kill
 from streamguard.library.exchange.parts import plan, sync
 from streamguard.library.exchange.schema import PartState
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from tests.library.exchange.shared import SOURCE, found, hashes, take_up
 from tests.library.kill_points import _killed_at as killed_at
@@ -68,6 +68,9 @@ def main(folder: Path) -> None:
     Library.open(before, create=True).close()
     chance = random.Random(1)  # noqa: S311  (repeatable, not secret)
     for work, codes in ((_import, CODES), (_replace, LATER), (_trust, LATER)):
+        # What Python opens when it is first needed must not be among the points of the first child alone.
+        shutil.copytree(before, folder / f"{work.__name__}-first" / "library")
+        work(folder / f"{work.__name__}-first" / "library")
         points = _points(work, before, folder)
         for point in sorted(chance.sample(range(points), min(_POINTS, points))):
             path = folder / f"{work.__name__}-{point}" / "library"

@@ -8,7 +8,8 @@ from streamguard.library.exchange.book import Book
 from streamguard.library.exchange.importing import Asked, Imported, import_files
 from streamguard.library.exchange.lists import ListFormat
 from streamguard.library.exchange.quarantine import counts
-from streamguard.library.snapshot import Snapshot, load_snapshot
+from streamguard.library.loading import load_snapshot
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
 from tests.library.made import RADIUS_BITS, seen
 

@@ -14,7 +14,7 @@ from streamguard.library.exchange.importing import Asked, import_files
 from streamguard.library.exchange.lists import ListFormat
 from streamguard.library.exchange.opinions import may_kill
 from streamguard.library.exchange.parts import plan, sync
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import Decision, MediaTime, Observation
 from tests.known_library import make_library

@@ -17,8 +17,8 @@ from streamguard.library.exchange.importing import Asked, import_benign, import_
 from streamguard.library.exchange.lists import ListFormat
 from streamguard.library.exchange.parts import APART_S, hash_at
 from streamguard.library.exchange.schema import PartState
+from streamguard.library.loading import load_snapshot
 from streamguard.library.poison import Reason
-from streamguard.library.snapshot import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 from tests.library.exchange.shared import SOURCE, found, hashes, lost, near, quarantined, take_up, write

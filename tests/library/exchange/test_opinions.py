@@ -9,7 +9,7 @@ from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.hashes import HashKind, Opinion
 from streamguard.library.exchange.opinions import NamedHash, forget, give, given, may_kill, standing
 from streamguard.library.exchange.parts import plan, sync
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from tests.library.exchange.shared import SOURCE, found, hashes, quarantined, take_up
 from tests.library.made import RADIUS_BITS, seen

@@ -12,7 +12,7 @@ from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.hashes import UNKNOWN_QUALITY
 from streamguard.library.exchange.opinions import may_kill
 from streamguard.library.exchange.parts import Hash, hash_at, list_reference, plan, sync
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import Decision, MediaTime, Observation
 from tests.library.exchange.shared import SOURCE, hashes, near, take_up

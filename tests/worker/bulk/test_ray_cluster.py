@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import UsageError
-from streamguard.library.snapshot import load_snapshot
+from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.worker.bulk.ray_cluster import check_address
 from tests.cli.calling import Done, ended, started

@@ -1,0 +1,36 @@
+"""The same work on several things at once: for what leaves Python's lock alone (files, hashes, FAISS, NumPy)."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+_Thing = TypeVar("_Thing")
+_Result = TypeVar("_Result")
+
+_MOST = 4
+"""What is done so waits for memory and disk, which more threads do not make faster."""
+
+
+_WORTH_ROWS = 1 << 18
+
+
+def threads(most: int = _MOST) -> int:
+    """As many as there are cores, up to so many."""
+    return min(most, os.cpu_count() or 1)
+
+
+def in_threads(work: Callable[[_Thing], _Result], things: Sequence[_Thing], *, rows: int) -> list[_Result]:
+    """What comes of each, in their order. Raises what the first that fails raises; then what is not begun never is.
+
+    `rows`: how much there is to do in all. A little is done here and now: threads that are new would only keep those
+    that look something up from Python's lock.
+    """
+    if len(things) < 2 or rows < _WORTH_ROWS:  # noqa: PLR2004 - one alone needs no thread
+        return [work(thing) for thing in things]
+    with ThreadPoolExecutor(min(threads(), len(things)), thread_name_prefix="library") as pool:
+        waiting = [pool.submit(work, thing) for thing in things]
+        try:
+            return [one.result() for one in waiting]
+        finally:
+            pool.shutdown(cancel_futures=True)
