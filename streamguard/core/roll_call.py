@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import combinations
+from itertools import combinations, islice, product
 
 MOST_SKEW_S = 1.0
 """From Redis's clock; so that any two agree within the 2 s by which an enforcer tells a successor."""
@@ -59,15 +59,14 @@ def disagreements(present: Sequence[Present]) -> tuple[Disagreement, ...]:
 
 
 def _keys(workers: Iterable[Present], enforcers: Sequence[Present]) -> tuple[Disagreement, ...]:
-    found = []
-    for worker in workers:
+    found = (
+        f"worker {worker.name} {f'signs with key {worker.key}' if worker.key else 'signs nothing'}, enforcer"
+        f" {enforcer.name} checks with key {enforcer.key}: it takes every kill of that worker for forged, and cuts"
+        " nothing; give both the same signals.hmac_key_file"
+        for worker, enforcer in product(workers, enforcers)
         # One without a key checks nothing, as it was told to.
-        for enforcer in (one for one in enforcers if one.key and one.key != worker.key):
-            signs = f"signs with key {worker.key}" if worker.key else "signs nothing"
-            found.append(
-                f"worker {worker.name} {signs}, enforcer {enforcer.name} checks with key {enforcer.key}: it takes every"
-                " kill of that worker for forged, and cuts nothing; give both the same signals.hmac_key_file"
-            )
+        if enforcer.key and enforcer.key != worker.key
+    )
     return _told(About.KEY, found)
 
 
@@ -76,29 +75,30 @@ def _servers(enforcers: Iterable[Present]) -> tuple[Disagreement, ...]:
     for enforcer in enforcers:
         for server, where in enforcer.servers.items():
             places[server].append((where, enforcer.name))
-    found = []
-    for server, named in sorted(places.items()):
-        for (one, first), (other, second) in combinations(named, 2):
-            if one != other:
-                found.append(
-                    f"enforcer {first} cuts at {one}, enforcer {second} at {other}, and both call it {server}: if these"
-                    " are two servers, half of the kills go to the wrong one, where they end as already_gone; give each"
-                    " server a name of its own, KIND@NAME=URL, here and in [[discover]]. If they are one, write its URL"
-                    " the same way for both"
-                )
+    # Whoever may write there can have a thousand enforcers with two hundred servers each: no pair without need.
+    several = ((server, named) for server, named in sorted(places.items()) if len({where for where, _ in named}) > 1)
+    found = (
+        f"enforcer {first} cuts at {one}, enforcer {second} at {other}, and both call it {server}: if these are two"
+        " servers, half of the kills go to the wrong one, where they end as already_gone; give each server a name of"
+        " its own, KIND@NAME=URL, here and in [[discover]]. If they are one, write its URL the same way for both"
+        for server, named in several
+        for (one, first), (other, second) in combinations(named, 2)
+        if one != other
+    )
     return _told(About.SERVER, found)
 
 
 def _clocks(present: Iterable[Present]) -> tuple[Disagreement, ...]:
-    found = [
+    found = (
         f"the clock of {one.role.value} {one.name} is {abs(one.skew_s):.1f} s"
         f" {'ahead of' if one.skew_s > 0 else 'behind'} that of Redis: signals expire too early or too late,"
         " and successors cannot be told; synchronise both (NTP)"
         for one in present
         if abs(one.skew_s) > MOST_SKEW_S
-    ]
+    )
     return _told(About.CLOCK, found)
 
 
-def _told(about: About, found: Sequence[str]) -> tuple[Disagreement, ...]:
-    return tuple(Disagreement(about, detail) for detail in found[:MOST_TOLD])
+def _told(about: About, found: Iterable[str]) -> tuple[Disagreement, ...]:
+    """What is not told is not looked for."""
+    return tuple(Disagreement(about, detail) for detail in islice(found, MOST_TOLD))

@@ -225,9 +225,12 @@ def _body(response: BaseHTTPResponse, *, max_bytes: int) -> tuple[bytes, bool]:
         while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             piece = unpack.decompress(chunk, max_length=left + 1) if unpack else chunk
             body.write(piece[:left])
-            if len(piece) > left:
+            # What is packed may be nothing, without end.
+            if len(piece) > left or (unpack and response.tell() > max_bytes + _CHUNK_BYTES):
                 return body.getvalue(), False
             left -= len(piece)
+            if unpack and unpack.unused_data:  # zlib would keep all that comes after the end
+                break
     except (HTTPError, HTTPException, OSError, zlib.error):
         return body.getvalue(), False
     return body.getvalue(), unpack is None or unpack.eof

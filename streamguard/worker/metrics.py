@@ -175,7 +175,8 @@ class _LibraryMetrics:
             "streamguard_library_created_timestamp_seconds", "When the version that serves was made.", registry=registry
         )
         self.stale = Gauge(
-            "streamguard_library_reload_failing", "1 while a newer version is on disk that does not load.",
+            "streamguard_library_reload_failing",
+            "1 while a newer version is on disk that does not load, or nobody looks for one any more.",
             registry=registry,
         )  # fmt: skip
         self.refusals = TotalCounter(

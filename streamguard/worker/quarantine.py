@@ -62,8 +62,10 @@ def limit_of(code: int | None) -> str:
 
 
 def died_with_the_forkserver(code: int | None) -> bool:
-    """Or hung up and still lives: no stream's doing, as far as anybody can tell."""
-    return code is None or code == _UNKNOWN
+    """No stream's doing. One that hangs up and lives on is: no decoder closes its line before its end, and whoever had
+    taken one over would be let out again at once each time.
+    """
+    return code == _UNKNOWN
 
 
 def how_it_ended(code: int | None) -> str:

@@ -345,7 +345,7 @@ class WatchService:
     def _health(self) -> Health:
         delivery = self._delivery.state
         library_problem = str(self._library.error or "")
-        if not self._follower.is_alive() and not self._draining:
+        if self._has_nobody_looking:
             library_problem = "nobody looks for new versions any more; this is a bug, restart the worker"
         alive = self._draining or time.monotonic() - self._supervisor.beat_at_s < _BEAT_S
         reasons = self._why_not_ready(delivery, alive=alive)
@@ -405,7 +405,13 @@ class WatchService:
         library.looks.set_function(lambda: self._library.snapshot.looks)
         library.memory.set_function(lambda: self._library.snapshot.bytes_in_memory)
         library.created.set_function(lambda: self._library.snapshot.created_unix_s)
-        library.stale.set_function(lambda: self._library.error is not None)
+        library.stale.set_function(lambda: self._library.error is not None or self._has_nobody_looking)
+
+    @property
+    def _has_nobody_looking(self) -> bool:
+        """Whether the thread that follows the library ended by a mistake of ours: what serves grows stale."""
+        has_begun = self._follower.ident is not None
+        return has_begun and not self._follower.is_alive() and not self._draining
 
     def _coverage(self) -> float:
         within_s = self._config.attention.time_to_kill_s or AttentionRule().time_to_kill_s

@@ -23,6 +23,8 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
 _SOCKET_KIND = 0xF
 _THREAD, _NAMESPACES = 0x00010000, 0x7E020000
 
@@ -41,10 +43,13 @@ _NONE = -1
 
 # On x86-64, on aarch64.
 REFUSED = {
-    # other programs, and the memory of other processes
+    # other programs, and the memory, the place and the turn of other processes
     "execve": (59, 221), "execveat": (322, 281), "fork": (57, _NONE), "vfork": (58, _NONE),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "process_madvise": (440, 440),
+    "setpriority": (141, 140), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274), "sched_setaffinity": (203, 122), "ioprio_set": (251, 30),
+    "migrate_pages": (256, 238), "move_pages": (279, 239),
     "kcmp": (312, 272), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424),
     # where kernels have had most of their holes
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "keyctl": (250, 219),
@@ -88,7 +93,7 @@ and call `openat` and `clone` instead.
 """
 
 _OPEN, _OPENAT, _SOCKET, _CLONE = (2, _NONE), (257, 56), (41, 198), (56, 220)
-_PRCTL, _IOCTL, _PRLIMIT = (157, 167), (16, 29), (302, 261)
+_PRCTL, _IOCTL, _FCNTL, _PRLIMIT = (157, 167), (16, 29), (72, 25), (302, 261)
 _TO_A_PROCESS = ((62, 129), (200, 130), (234, 131), (129, 138), (297, 240))
 """kill, tkill, tgkill, rt_sigqueueinfo and rt_tgsigqueueinfo: abort() needs one of them, to itself."""
 
@@ -146,7 +151,9 @@ def _blocks(own_pid: int) -> Iterator[tuple[tuple[int, int], list[_Instruction]]
     changes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
     yield _OPENAT, [_argument(2), (_ANY_BIT, 0, 1, changes), _REFUSE, _ALLOW]
     yield _OPEN, [_argument(1), (_ANY_BIT, 0, 1, changes), _REFUSE, _ALLOW]
-    yield _IOCTL, _refused_if(1, _TIOCSTI, _TIOCLINUX)  # typing into the operator's terminal
+    # Typing into the operator's terminal; and whom the kernel signals, by SIGKILL even, when a socket has news.
+    yield _IOCTL, _refused_if(1, _TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP)
+    yield _FCNTL, _refused_if(1, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX)
     yield _PRCTL, _refused_if(0, _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE)
     yield _PRLIMIT, _allowed_if(0, 0, own_pid)
     for numbers in _TO_A_PROCESS:

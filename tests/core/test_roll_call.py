@@ -1,5 +1,6 @@
 """streamguard.core.roll_call: what does not fit together among those who share a Redis."""
 
+import time
 from dataclasses import replace
 from itertools import permutations
 
@@ -64,3 +65,16 @@ def test_a_fleet_in_two_halves_is_told_in_some_lines() -> None:
     workers = [replace(WORKER, name=f"w{number}", key="2") for number in range(100)]
     enforcers = [replace(ENFORCER, name=f"e{number}") for number in range(100)]
     assert len(disagreements((*workers, *enforcers))) == MOST_TOLD
+
+
+@pytest.mark.parametrize("odd", [0, 999])
+def test_a_fleet_that_somebody_made_up_takes_no_time(odd: int) -> None:
+    """As many as are ever read, of as many servers: a hundred million pairs, of which a few are told."""
+    servers = {f"edge-{number}": "http://10.0.0.1:80" for number in range(200)}
+    fleet = [replace(ENFORCER, name=f"enforcer-{number:03}", servers=servers) for number in range(1000)]
+    fleet[odd] = replace(fleet[odd], servers=servers | {"edge-0": "http://10.0.0.2:80"})
+    began_s = time.process_time()
+    found = disagreements(fleet)
+    assert time.process_time() - began_s < 5.0
+    assert len(found) == MOST_TOLD
+    assert all("and both call it edge-0:" in one.detail for one in found)

@@ -10,6 +10,9 @@ TAKEN_OVER_WITHIN_S = 10.0
 MOST_GROWTH = 0.10
 """From the first third of the run to its last one: more is a leak, and less is what shares of streams make."""
 
+LEAST_HELD = 3
+"""So often what workers hold must have been looked at: a first third and a last one, and something between."""
+
 A_FEW = {"mib": 24.0, "files": 12.0, "threads": 4.0, "processes": 3.0}
 """So many more are none, whatever the share."""
 
@@ -117,14 +120,23 @@ def problems(seen: Seen) -> Iterator[str]:
         yield f"{len(twice)} sessions were cut twice: {_some(twice)}"
     if hit := {stream for stream, _ in seen.innocent_before.items() - seen.innocent_after.items()}:
         yield f"{len(hit)} innocent publishers are gone: {_some(hit)}"
-    if not seen.kills:
-        yield "nothing was decided: the run shows nothing"
+    yield from _not_shown(seen)
     took_s = takeovers_s(seen)
     if took_s and not quantile(took_s, 0.99) <= TAKEN_OVER_WITHIN_S:
         yield f"takeovers took {quantile(took_s, 0.99):.1f} s (p99), {max(took_s):.1f} s at most"
     for what, (before, after) in growth(seen.held).items():
         if after > before * (1 + MOST_GROWTH) + A_FEW[what]:
             yield f"{what}: {before:.0f} in the first third, {after:.0f} in the last"
+
+
+def _not_shown(seen: Seen) -> Iterator[str]:
+    """What the run did not try: that is no proof of it."""
+    if not seen.kills:
+        yield "nothing was decided: the run shows nothing"
+    if not any(loss.streams for loss in seen.losses):
+        yield "no worker that was struck watched anything: of takeovers the run shows nothing"
+    if len(seen.held) < LEAST_HELD:
+        yield f"what workers hold was looked at {len(seen.held)} times: of growth the run shows nothing"
 
 
 def _some(names: Collection[str]) -> str:

@@ -67,6 +67,11 @@ def test_a_takeover_is_another_workers_first_look() -> None:
         ({"cuts": Counter({"nginx-7": 2})}, "1 sessions were cut twice: nginx-7"),
         ({"innocent_after": {"a": "nginx-9"}}, "1 innocent publishers are gone: a"),
         ({"innocent_after": {}}, "1 innocent publishers are gone: a"),
+        (
+            {"losses": [Loss("first-0", 100.0, frozenset())]},
+            "no worker that was struck watched anything: of takeovers the run shows nothing",
+        ),
+        ({"held": FLAT[:2]}, "what workers hold was looked at 2 times: of growth the run shows nothing"),
         ({"states": []}, "takeovers took inf s (p99), inf s at most"),
         ({"held": [*FLAT[:6], *[Held(160.0, 50, 20, 40)] * 3]}, "mib: 100 in the first third, 160 in the last"),
         ({"held": [*FLAT[:6], *[Held(100.0, 80, 20, 40)] * 3]}, "files: 50 in the first third, 80 in the last"),

@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -229,6 +230,19 @@ class TestSizes:
         """Honest compression is unpacked."""
         web.pages["/a"] = lambda answer: answer.send(gzip.compress(b"#EXTM3U"), headers={"Content-Encoding": "gzip"})
         assert fetch(web, "/a").body == b"#EXTM3U"
+
+    @pytest.mark.parametrize("is_ended", [True, False], ids=["after its end", "that never ends"])
+    def test_packed_nothing_without_end(self, web: Web, *, is_ended: bool) -> None:
+        """It counts as it came over the line, and is not kept: it would cost 10 s of a processor, or more."""
+        packer = zlib.compressobj()
+        packed = packer.compress(b"#EXTM3U") + packer.flush(zlib.Z_FINISH if is_ended else zlib.Z_FULL_FLUSH)
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: 1000000000\r\n\r\n"
+        no_bytes_stored = b"\0\0\0\xff\xff"
+        web.pages["/a"] = lambda answer: answer.flood(head + packed, no_bytes_stored * 13_000)
+        with closing(Fetcher(Guard(web.url("/a")), subject="cam")) as fetcher, ending():
+            found = fetcher.fetch(web.url("/a"), Limits(FOR_EVER_S, 1 << 20))
+            assert (found.body, found.whole) == (b"#EXTM3U", is_ended)
+            assert fetcher.new_bytes() < 2 << 20
 
     def test_other_compression(self, web: Web) -> None:
         """Other compression is an error, not garbage."""

@@ -2,10 +2,13 @@
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import resource
+import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -23,6 +26,7 @@ from streamguard.worker.messages import pack
 from streamguard.worker.syscall_filter import MACHINES, MISSING, REFUSED
 
 _PR_GET_SECCOMP = 21
+_FIOSETOWN, _F_SETSIG, _F_SETOWN_EX = 0x8901, 10, 15
 _SLICE = 16
 
 
@@ -55,6 +59,11 @@ def try_what_takeovers_try(channel: socket.socket, job: DecoderJob) -> None:
         "delete a file": lambda: Path(job.name).unlink(),
         "signal its parent": lambda: os.kill(parent, 0),
         "signal its group": lambda: os.kill(0, 0),
+        "have the kernel signal its parent": lambda: fcntl.fcntl(channel, fcntl.F_SETOWN, parent),
+        "have it signalled by another call": lambda: fcntl.ioctl(channel, _FIOSETOWN, struct.pack("i", parent)),
+        "have it signalled by a third one": lambda: fcntl.fcntl(channel, _F_SETOWN_EX, struct.pack("ii", 1, parent)),
+        "choose the signal": lambda: fcntl.fcntl(channel, _F_SETSIG, signal.SIGKILL),
+        "keep its parent waiting": lambda: os.setpriority(os.PRIO_PROCESS, parent, 19),
         "limit its parent": lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE),
         "speak netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
         "send raw packets": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
@@ -78,6 +87,8 @@ def use_what_decoders_need(channel: socket.socket, job: DecoderJob) -> None:
             socket.socket(family, kind).close()
     found = socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
     os.kill(os.getpid(), 0)
+    channel.setblocking(channel.getblocking())
+    fcntl.fcntl(channel, fcntl.F_SETFD, fcntl.fcntl(channel, fcntl.F_GETFD))
     _say(channel, len(found) > 0)
 
 

@@ -354,6 +354,23 @@ def test_a_loop_that_stands_still_shows_in_the_scrape(library: Path, tmp_path: P
     service.run()
 
 
+@pytest.mark.promise(8, "nobody looks for new versions of the library any more")
+def test_a_library_that_nobody_follows_shows_in_the_scrape(library: Path, tmp_path: Path) -> None:
+    """As one that does not load: both are stale. Not before the start, and not while it drains."""
+    (port,) = free_ports(1)
+    service = WatchService(config(library, tmp_path, http__port=port), [nobody()])
+
+    def is_stale() -> bool:
+        return service._metrics.registry.get_sample_value("streamguard_library_reload_failing") == 1.0
+
+    service._follower = threading.Thread(target=lambda: None)
+    assert not is_stale()
+    with running(service) as run:
+        eventually(is_stale, what="that it is stale")
+        assert "this is a bug" in run.readiness()["library_problem"]
+    assert not is_stale()
+
+
 def test_an_outbox_that_fails_while_draining_is_said_and_everything_ends(
     library: Path, tmp_path: Path, logs: Logs
 ) -> None:

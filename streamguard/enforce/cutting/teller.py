@@ -234,7 +234,6 @@ class Teller:
         for (entry_id, one), error in zip(calling, self._calls.map(self._tell, calling), strict=True):
             self._observer.trouble(error)
             if error is None:
-                one.told = True
                 self._end(entry_id, one, Telling.TOLD)
             else:
                 one.tries += 1
@@ -263,13 +262,14 @@ class Teller:
 
     def _tell(self, calling: tuple[str, _Open]) -> ServerError | None:
         """Also what was refused is told again: whoever mends the other side within minutes misses nothing."""
-        signal = calling[1].signal
-        if calling[1].told:
+        one = calling[1]
+        if one.told:
             return None
         try:
-            self._webhook.tell(Notice(signal.id, signal.payload))
+            self._webhook.tell(Notice(one.signal.id, one.signal.payload))
         except ServerError as error:
             return error
+        one.told = True  # here: where Redis goes, what became of the others of this round is not looked at any more
         return None
 
     def _end(self, entry_id: str, one: _Open, telling: Telling) -> None:

@@ -8,7 +8,7 @@ closed by an enforcer's acknowledgement, where one is waited for.
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -126,7 +126,7 @@ class Outbox:
         """The signals have arrived; with `awaits_ack` a kill stays open until it is acknowledged. One transaction: the
         disk is waited for once. Raises OutboxError.
         """
-        with self._using("write to") as db:
+        with self._using("write to") as db, _in_one(db):
             db.executemany(
                 "UPDATE signals SET state = 'delivered', settled_unix_s = ?,"
                 " ack = CASE WHEN ack IS NOT NULL OR (? AND verdict = 'kill') THEN ack ELSE ? END"
@@ -136,7 +136,7 @@ class Outbox:
 
     def unanswered(self, limit: int, *, delivered_by_unix_s: float, now_unix_s: float) -> tuple[KillSignal, ...]:
         """Kills that nobody answered to, and that have not expired: to be delivered again. Raises OutboxError."""
-        with self._using("write to") as db:
+        with self._using("write to") as db, _in_one(db):
             found = _signals(db.execute(UNANSWERED, (now_unix_s, delivered_by_unix_s, limit)), None)
             # What is no signal any more can neither be sent again nor be waited for.
             db.executemany("UPDATE signals SET ack = 'unfit' WHERE seq = ?", [(unfit.row,) for unfit in found.unfit])
@@ -190,7 +190,7 @@ class Outbox:
         Raises OutboxError.
         """
         found = "state = 'delivered' AND ack IS NULL AND expires_unix_s <= ? ORDER BY seq LIMIT ?"
-        with self._using("write to") as db:
+        with self._using("write to") as db, _in_one(db):
             rows = db.execute(
                 f"SELECT seq, CAST(event AS BLOB) FROM signals WHERE {found}",  # noqa: S608 - words of ours
                 (expired_by_unix_s, GIVE_UP_STEP),
@@ -267,7 +267,7 @@ class Outbox:
 
     @contextmanager
     def _using(self, operation: str) -> Iterator[sqlite3.Connection]:
-        """The connection, for one statement (each is a transaction of its own), by one thread at a time."""
+        """The connection, by one thread at a time; each statement is a transaction of its own, but for `_in_one`."""
         with self._lock:
             if self._closed:
                 raise OutboxError(f"{operation} outbox", self.path, "it is closed")
@@ -303,6 +303,19 @@ class Outbox:
         rescued, self._rescued = len(self._rescued), ()
         self._file = identity(self.path)
         return rescued
+
+
+@contextmanager
+def _in_one(db: sqlite3.Connection) -> Iterator[None]:
+    """All statements, those of an `executemany` as well, as one transaction: the disk is waited for once."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # some errors end it by themselves
+            db.execute("ROLLBACK")
+        raise
 
 
 def _pending(db: sqlite3.Connection, limit: int | None) -> Pending:

@@ -18,6 +18,7 @@ others must see them, that leaves 6 for what cannot be hurried: a decoder's star
 _STEPS = load_script(__name__, "lease_steps.lua")
 _NOT_OFFERED = "-"
 _LONGEST_NUMBER = 15
+"""As the script has it: what it writes can be read, whatever somebody wrote before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Wishes:
         for stream in self.claim:
             words += ["claim", field_of(stream), "0"]
         for stream, epoch, worker in self.offer:
-            words += ["offer", field_of(stream), f"{epoch} {worker}"]
+            words += ["offer", field_of(stream), f"{epoch} {worker}".encode("utf-8", "surrogateescape")]
         return words
 
 

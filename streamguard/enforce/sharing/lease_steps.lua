@@ -27,6 +27,7 @@ end
 local until_ms = now_ms + tonumber(ARGV[2])
 local me = ARGV[3]
 local FORGET_AFTER_MS = 60000
+local HIGHEST_EPOCH = 999999999999999
 
 local function number(value)
   return string.format('%.0f', value)
@@ -39,7 +40,7 @@ local function read(stream)
   end
   local owner, epoch, ends_ms, offered = string.match(text, '^(%S+) (%d+) (%d+) (%S+)$')
   -- No lease lasts longer than one: whoever wrote that, it must not keep a stream from being watched.
-  if not owner or tonumber(ends_ms) > now_ms + 2 * tonumber(ARGV[2]) then
+  if not owner or tonumber(ends_ms) > now_ms + 2 * tonumber(ARGV[2]) or tonumber(epoch) > HIGHEST_EPOCH then
     return nil
   end
   return {owner = owner, epoch = tonumber(epoch), ends_ms = tonumber(ends_ms), offered = offered}
@@ -49,9 +50,13 @@ local function write(stream, epoch, offered)
   redis.call('HSET', KEYS[1], stream, me .. ' ' .. number(epoch) .. ' ' .. number(until_ms) .. ' ' .. offered)
 end
 
--- A Redis that lost its data goes on above what workers still know.
+-- A Redis that lost its data goes on above what workers still know. Above what no lease can have it begins anew.
 local function take(stream, known)
-  local epoch = math.max(tonumber(redis.call('GET', KEYS[3]) or '0') or 0, known) + 1
+  local given = tonumber(redis.call('GET', KEYS[3]) or '0') or 0
+  local epoch = math.floor(math.max(given, known)) + 1
+  if not (epoch > 0 and epoch <= HIGHEST_EPOCH) then
+    epoch = 1
+  end
   redis.call('SET', KEYS[3], number(epoch))
   write(stream, epoch, '-')
 end

@@ -4,7 +4,6 @@ left out, and all that an entry can do is a line for somebody to look at.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,8 @@ MOST_MEMBERS = 1000
 _MOST_BYTES = 16_384
 _MOST_SERVERS = 200
 _LONGEST = 300
+_MOST_NUMBER = 1 << 53
+"""No infinity and no NaN is below it, nor an integer that is no float."""
 _ROLES = {role.value: role for role in Role}
 _OPERATION = "read who is there in"
 
@@ -98,11 +99,20 @@ def _entry(field: bytes, text: bytes) -> _Entry:
             "key": str(key),
             "servers": dict(servers),
             "skew_s": int(skew_s) | float(skew_s),
-        } if len(key) <= _LONGEST and len(servers) <= _MOST_SERVERS and math.isfinite(skew_s) and abs(at_ms) < 1 << 53:
+        } if (
+            len(key) <= _LONGEST
+            and len(servers) <= _MOST_SERVERS
+            and abs(skew_s) < _MOST_NUMBER
+            and abs(at_ms) < _MOST_NUMBER
+        ):
             return _Entry(
                 field, at_ms, Present(_ROLES[role], one_line(name), one_line(key), _texts(servers), float(skew_s))
             )
     return nobody
+
+
+def _are_numbers(*numbers: float) -> bool:
+    return all(abs(number) < _MOST_NUMBER for number in numbers)
 
 
 def _texts(servers: Mapping[Any, Any]) -> dict[str, str]:

@@ -318,6 +318,50 @@ def test_open_kills_are_listed_by_when_they_were_decided(path: Path) -> None:
         assert outbox.awaiting_since(decided_by_unix_s=later, limit=10) == found[:1]
 
 
+def test_the_disk_is_waited_for_once_for_all_that_is_noted_together(path: Path) -> None:
+    """That signals have arrived, that nobody answered, that rows were changed: one transaction each time."""
+    with Outbox.open(path) as outbox:
+        ids = [a_signal(number).id for number in range(20)]
+        for number in range(20):
+            outbox.append(a_signal(number))
+        assert commits(path) >= 20
+        outbox.delivered(*ids, at_unix_s=NOW_UNIX_S, awaits_ack=True)
+        assert commits(path) == 1
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("UPDATE signals SET event = 'x' WHERE id IN (?, ?)", ids[:2])
+            other.commit()
+        assert len(outbox.unanswered(64, delivered_by_unix_s=NOW_UNIX_S, now_unix_s=NOW_UNIX_S)) == 18
+        assert commits(path) == 2, "that of the other one, and ours"
+        assert len(outbox.give_up(expired_by_unix_s=NOW_UNIX_S + 1e9)) == 18
+        assert commits(path) == 1
+
+
+def commits(path: Path) -> int:
+    """How many transactions there were since this was asked before: the log has a word for each."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        frames = path.with_name(f"{path.name}-wal").read_bytes()[32:]
+        (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    heads = [frames[at : at + 24] for at in range(0, len(frames), 24 + page_bytes)]
+    return sum(int.from_bytes(head[4:8]) > 0 for head in heads)
+
+
+def test_what_fails_in_the_middle_leaves_it_usable(path: Path) -> None:
+    """Nothing of it is noted, and the next call does not stumble over it."""
+    with Outbox.open(path) as outbox:
+        for number in range(2):
+            outbox.append(a_signal(number))
+        with closing(sqlite3.connect(path)) as other:
+            refuse = "CREATE TRIGGER t BEFORE UPDATE ON signals WHEN old.seq = 2 BEGIN SELECT RAISE(FAIL, 'no'); END"
+            other.execute(refuse)
+            with pytest.raises(OutboxError, match="no"):
+                outbox.delivered(a_signal(0).id, a_signal(1).id, at_unix_s=NOW_UNIX_S)
+            other.execute("DROP TRIGGER t")
+        assert outbox.depth() == 2
+        outbox.delivered(a_signal(0).id, a_signal(1).id, at_unix_s=NOW_UNIX_S)
+        assert outbox.depth() == 0
+
+
 def test_only_kills_wait_for_an_answer_and_only_where_one_may_come(path: Path) -> None:
     """A review is for people; standard output never answers."""
     with Outbox.open(path) as outbox:

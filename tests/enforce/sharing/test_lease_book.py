@@ -112,6 +112,7 @@ def test_what_is_long_over_is_forgotten(book: LeaseBook, redis_server: RedisServ
         b"a x 9 -",
         b"a 1 9999999999999999999 -",
         b"a 1 1800000000000 -",
+        b"a 1000000000000000 1700000001000 -",
         b"1800000000000 0 0 0",
         b"\xff" * 300,
     ],
@@ -125,6 +126,28 @@ def test_rubbish_in_the_leases_is_as_good_as_nothing(
     now = book.step(A, REPORT, Wishes({}, claim=[CAM]), now_ms=T0_MS)
     assert now.leases[CAM] == Lease(A, 1, T0_MS + LEASE_MS)
     assert now.alive().keys() == {A}
+
+
+@pytest.mark.parametrize("number", ["9" * 15, "9" * 16, "1e300", "inf", "nan", "-7", "1.5", "rubbish"])
+def test_a_number_of_the_last_lease_that_nobody_gave(book: LeaseBook, redis_server: RedisServer, number: str) -> None:
+    """Whoever may write there: a lease that is taken can be seen by all, and is renewed."""
+    redis_server.run("SET", "{t}:leases:epoch", number)
+    lease = claim(book, A)
+    assert lease is not None
+    assert renew(book, A, epoch=lease.epoch, at_ms=T0_MS + 1) == Lease(A, lease.epoch, T0_MS + 1 + LEASE_MS)
+    assert claim(book, B, T0_MS + 2) == Lease(A, lease.epoch, T0_MS + 1 + LEASE_MS)
+
+
+def test_an_offer_to_any_name_keeps_nothing_from_being_renewed(book: LeaseBook, redis_server: RedisServer) -> None:
+    """A worker is called what somebody wrote, and leases are not lost over it."""
+    lease = claim(book, A)
+    assert lease is not None
+    for name in (b"\xff", b"a b", "ü".encode()):
+        redis_server.run("DEL", "{t}:leases:workers")
+        redis_server.run("HSET", "{t}:leases:workers", name, f"{T0_MS + LEASE_MS} 0 0 0")
+        (odd,) = book.step(A, REPORT, Wishes({CAM: 1}), now_ms=T0_MS).members.keys() - {A}
+        now = book.step(A, REPORT, Wishes({CAM: 1}, offer=[(CAM, 1, odd)]), now_ms=T0_MS + 1)
+        assert now.leases[CAM].until_ms == T0_MS + 1 + LEASE_MS
 
 
 def test_any_name_is_a_name(book: LeaseBook) -> None:

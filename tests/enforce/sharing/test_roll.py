@@ -57,6 +57,7 @@ def test_after_a_day_it_is_forgotten(roll: Roll, redis_server: RedisServer) -> N
 GOOD: dict[str, object] = {"at_ms": NOW_MS, "key": "k", "servers": {}, "skew_s": 0}
 WRONG: tuple[dict[str, object], ...] = (
     {"at_ms": "soon"}, {"at_ms": 1 << 60}, {"key": 1}, {"key": "k" * 1000}, {"servers": []}, {"skew_s": "1"},
+    {"skew_s": 10**400},
 )  # fmt: skip
 
 
