@@ -61,6 +61,7 @@ def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids
         become(ids)
     _die_with_the_forkserver()  # after that: whoever becomes another loses it
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    hide_from_children()  # from the other ones: the URL of its stream may hold a password
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     _lower(resource.RLIMIT_NOFILE, _MOST_FILES)
