@@ -38,8 +38,9 @@ local function read(stream)
     return nil
   end
   local owner, epoch, ends_ms, offered = string.match(text, '^(%S+) (%d+) (%d+) (%S+)$')
-  -- No lease lasts longer than one: whoever wrote that, it must not keep a stream from being watched.
-  if not owner or tonumber(ends_ms) > now_ms + 2 * tonumber(ARGV[2]) then
+  -- No lease lasts longer than one, and no epoch is one that workers do not read: whoever wrote that, it must not keep
+  -- a stream from being watched.
+  if not owner or #epoch > 15 or tonumber(ends_ms) > now_ms + 2 * tonumber(ARGV[2]) then
     return nil
   end
   return {owner = owner, epoch = tonumber(epoch), ends_ms = tonumber(ends_ms), offered = offered}
@@ -49,9 +50,17 @@ local function write(stream, epoch, offered)
   redis.call('HSET', KEYS[1], stream, me .. ' ' .. number(epoch) .. ' ' .. number(until_ms) .. ' ' .. offered)
 end
 
+-- Of what anybody may have written. Above that workers read no epoch, and nobody would ever have a lease again.
+local function sane(epoch)
+  if epoch and epoch >= 0 and epoch < 1e14 then
+    return math.floor(epoch)
+  end
+  return 0
+end
+
 -- A Redis that lost its data goes on above what workers still know.
 local function take(stream, known)
-  local epoch = math.max(tonumber(redis.call('GET', KEYS[3]) or '0') or 0, known) + 1
+  local epoch = math.max(sane(tonumber(redis.call('GET', KEYS[3]) or '0')), sane(known)) + 1
   redis.call('SET', KEYS[3], number(epoch))
   write(stream, epoch, '-')
 end

@@ -112,6 +112,7 @@ def test_what_is_long_over_is_forgotten(book: LeaseBook, redis_server: RedisServ
         b"a x 9 -",
         b"a 1 9999999999999999999 -",
         b"a 1 1800000000000 -",
+        b"a 9999999999999999 1700000001000 -",
         b"1800000000000 0 0 0",
         b"\xff" * 300,
     ],
@@ -125,6 +126,26 @@ def test_rubbish_in_the_leases_is_as_good_as_nothing(
     now = book.step(A, REPORT, Wishes({}, claim=[CAM]), now_ms=T0_MS)
     assert now.leases[CAM] == Lease(A, 1, T0_MS + LEASE_MS)
     assert now.alive().keys() == {A}
+
+
+@pytest.mark.parametrize("epoch", ["inf", "nan", "1e300", "-5", "1.5", "999999999999999", "no number"])
+def test_no_epoch_keeps_streams_from_being_watched(book: LeaseBook, redis_server: RedisServer, epoch: str) -> None:
+    """Whoever may write the highest one that was given: leases go on being given out, and are read by all."""
+    redis_server.run("SET", "{t}:leases:epoch", epoch)
+    first = claim(book, A)
+    assert first is not None
+    assert first.owner == A
+    later = claim(book, B, T0_MS + LEASE_MS)
+    assert later is not None
+    assert (later.owner, later.epoch) == (B, first.epoch + 1)
+
+
+def test_a_forged_lease_of_its_own_lifts_no_epoch_out_of_reach(book: LeaseBook, redis_server: RedisServer) -> None:
+    """What a worker says it knows goes no further than what is believed of Redis."""
+    redis_server.run("HSET", "{t}:leases:held", "cam", f"{A} {'9' * 15} {T0_MS + 1} -".encode())
+    assert renew(book, A, epoch=int("9" * 15), at_ms=T0_MS) == Lease(A, int("9" * 15), T0_MS + LEASE_MS)
+    redis_server.run("DEL", "{t}:leases:held")
+    assert renew(book, A, epoch=int("9" * 15), at_ms=T0_MS) == Lease(A, 1, T0_MS + LEASE_MS)
 
 
 def test_any_name_is_a_name(book: LeaseBook) -> None:
