@@ -1,8 +1,9 @@
 """What a child that decodes hostile bytes gives up before the first of them.
 
 Whoever takes it over can still open connections, and read files that are open to its user. It cannot write, name or
-delete files, start programs, reach into or signal other processes, be called, grow without bound, gain rights, read
-the worker's secrets or outlive it. docs/streams.md says which of it rests on what.
+delete files, start programs, reach into, signal, slow down or lock out other processes, speak to services through Unix
+sockets, be called, grow without bound, gain rights, read the worker's secrets or outlive it. docs/streams.md says which
+of it rests on what.
 """
 
 import contextlib
