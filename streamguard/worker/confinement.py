@@ -47,11 +47,14 @@ def hide_from_children() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids: Ids | None = None) -> None:
+def confine(
+    channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids: Ids | None = None, threads: bool = True
+) -> None:
     """Give up what decoding does not need, before the first hostile byte; `channel_fd` is its line to its parent.
 
     `memory_mib`: what it may take besides what it was forked with, most of which it shares with all others. `keep_fd`:
-    what it is to read, where that is open already. `ids`: whom to become; None: nobody else.
+    what it is to read, where that is open already. `ids`: whom to become; None: nobody else. `threads`: whether it may
+    have others than this one.
     """
     # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us. So may a
     # SIGHUP, by which the worker reads its configuration anew.
@@ -72,7 +75,7 @@ def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids
     os.environ.update(kept)
     av.logging.set_level(None)
     cv2.setNumThreads(1)
-    filter_system_calls()
+    filter_system_calls(threads=threads)
 
 
 class ProcessorTime:

@@ -113,15 +113,16 @@ _REFUSE = (_RETURN, 0, 0, _REFUSED | errno.EPERM)
 _ALLOW = (_RETURN, 0, 0, _ALLOWED)
 
 
-def filter_system_calls() -> bool:
+def filter_system_calls(*, threads: bool = True) -> bool:
     """Refuse them from now on, to this process for good. False where the system has no such filter.
 
-    NO_NEW_PRIVS must be set. All threads that begin later inherit it, and there should be no other by now.
+    NO_NEW_PRIVS must be set. All threads that begin later inherit it, and there should be no other by now; without
+    `threads` none begins.
     """
     machine = MACHINES.get(platform.machine())
     if machine is None or struct.calcsize("P") != struct.calcsize("Q"):
         return False
-    code = b"".join(struct.pack("<HBBI", *one) for one in _program(machine, own_pid=os.getpid()))
+    code = b"".join(struct.pack("<HBBI", *one) for one in _program(machine, own_pid=os.getpid(), threads=threads))
     held = ctypes.create_string_buffer(code, len(code))
     # struct sock_fprog: the number of instructions, and where they are.
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(held)))
@@ -133,7 +134,7 @@ def filter_system_calls() -> bool:
     return bool(libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, program, 0, 0) == 0)
 
 
-def _program(machine: _Machine, *, own_pid: int) -> Iterator[_Instruction]:
+def _program(machine: _Machine, *, own_pid: int, threads: bool) -> Iterator[_Instruction]:
     """What depends on arguments first: the kernel knows by itself of the others which it need not ask about."""
     yield (_LOAD, 0, 0, _ARCHITECTURE_AT)
     yield (_EQUAL, 1, 0, machine.audit)
@@ -141,7 +142,7 @@ def _program(machine: _Machine, *, own_pid: int) -> Iterator[_Instruction]:
     yield (_LOAD, 0, 0, _NUMBER_AT)
     yield (_AT_LEAST, 0, 1, _X32_FROM)
     yield _REFUSE
-    for numbers, block in _blocks(own_pid):
+    for numbers, block in _blocks(own_pid, threads=threads):
         if (number := numbers[machine.column]) != _NONE:
             yield (_EQUAL, 0, len(block), number)
             yield from block
@@ -155,7 +156,7 @@ def _program(machine: _Machine, *, own_pid: int) -> Iterator[_Instruction]:
     yield _ALLOW
 
 
-def _blocks(own_pid: int) -> Iterator[tuple[tuple[int, int], list[_Instruction]]]:
+def _blocks(own_pid: int, *, threads: bool) -> Iterator[tuple[tuple[int, int], list[_Instruction]]]:
     """Each ends in an answer."""
     changes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
     yield _OPENAT, [_argument(2), (_ANY_BIT, 0, 1, changes), _REFUSE, _ALLOW]
@@ -172,9 +173,9 @@ def _blocks(own_pid: int) -> Iterator[tuple[tuple[int, int], list[_Instruction]]
         *_allowed_if(0, socket.AF_INET, socket.AF_INET6)[:-2], _REFUSE,
         _argument(1), (_AND, 0, 0, _SOCKET_KIND), (_EQUAL, 0, 1, socket.SOCK_RAW), _REFUSE, _ALLOW,
     ]  # fmt: skip
-    yield _CLONE, [
-        _argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _REFUSE, (_ANY_BIT, 1, 0, _THREAD), _REFUSE, _ALLOW,
-    ]  # fmt: skip
+    # Of all that one user may have threads are counted together: by thousands of them it would have no room for others.
+    a_thread = [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _REFUSE, (_ANY_BIT, 1, 0, _THREAD), _REFUSE, _ALLOW]
+    yield _CLONE, a_thread if threads else [_REFUSE]
 
 
 def _allowed_if(argument: int, *values: int) -> list[_Instruction]:

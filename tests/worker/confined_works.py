@@ -51,6 +51,7 @@ def try_what_takeovers_try(channel: socket.socket, job: DecoderJob) -> None:
     tried: dict[str, Callable[[], object]] = {
         "run a program": lambda: subprocess.run(["/bin/true"], check=True),
         "fork": _fork,
+        "begin a thread": _begin_thread,
         "write a file": lambda: os.open("/dev/null", os.O_WRONLY),
         "make a file": lambda: os.open(f"/tmp/streamguard-test-{os.getpid()}", os.O_RDONLY | os.O_CREAT),  # noqa: S108
         "delete a file": lambda: Path(job.name).unlink(),
@@ -79,11 +80,8 @@ def try_what_takeovers_try(channel: socket.socket, job: DecoderJob) -> None:
 
 
 def use_what_decoders_need(channel: socket.socket, job: DecoderJob) -> None:
-    """A file, a thread, TCP and UDP over both, waiting with a time limit."""
+    """A file, TCP and UDP over both, waiting with a time limit."""
     assert Path(job.name).read_bytes()
-    thread = threading.Thread(target=lambda: None)
-    thread.start()
-    thread.join()
     for family in (socket.AF_INET, socket.AF_INET6):
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with socket.socket(family, kind) as sock:
@@ -151,6 +149,14 @@ def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) == -1:
         raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _begin_thread() -> None:
+    """Each counts against all that its user may have. Python does not say what the kernel answered."""
+    try:
+        threading.Thread(target=lambda: None).start()
+    except RuntimeError as error:
+        raise PermissionError(errno.EPERM, str(error)) from error
 
 
 def _have_signalled(pid: int) -> None:
