@@ -16,6 +16,7 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |   |-- SourceNotInParts         read all of it: the server knows no parts, or what it has changed meanwhile
 |   |-- SourceRefused            trying again will not help soon: no such application, no permission, forbidden address
 |   `-- SourceUnwatchable        connected, but there is nothing that can be decoded: the stream is blind
+|       `-- SourceExcessive      it asks for more than a stream honestly does
 |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
 |-- OutboxError                  page someone: decisions cannot be made durable
 |-- EvidenceError                fix the file or its directory: it cannot be kept or read; nothing else hangs on it
@@ -130,6 +131,10 @@ class SourceRefused(SourceError):
 
 class SourceUnwatchable(SourceError):
     """Connected, but nothing can be decoded. The stream is blind, never clear."""
+
+
+class SourceExcessive(SourceUnwatchable):
+    """It asks for more than a stream honestly does, at others' cost."""
 
 
 class FingerprintError(StreamGuardError):

@@ -17,7 +17,7 @@ TOP = Path(__file__).parent.parent
 MANUALS = (
     *("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/streams.md", "docs/deciding.md", "docs/library.md"),
     *("docs/signals.md", "docs/evidence.md", "docs/enforcement.md", "docs/media-servers.md", "docs/reliability.md"),
-    *("docs/exchange.md", "docs/reloading.md"),
+    *("docs/exchange.md", "docs/reloading.md", "docs/incident.md"),
 )
 LOCKS = ("runtime", "build", "dev", "bench", "ray", "exchange")
 MOST_LINES = 450

@@ -18,6 +18,7 @@ from streamguard.errors import StreamGuardError, one_line
 _COMMANDS = {
     "demo": "streamguard.cli.demo:demo",
     "library": "streamguard.cli.library:library",
+    "incident": "streamguard.cli.incident:incident",
     "hash": "streamguard.cli.hash:hash_",
     "check": "streamguard.cli.check:check",
     "watch": "streamguard.cli.watch:watch",

@@ -26,13 +26,18 @@ class RunningWorker:
 def running_worker(host: str, port: int, *, within_s: float = _WITHIN_S) -> RunningWorker | None:
     """The worker that serves there, as /livez and /readyz tell; None: nobody does, or somebody else."""
     until_s = time.monotonic() + within_s
-    live = _asked(_EVERYWHERE.get(host, host), port, "/livez", until_s=until_s)
-    ready = _asked(_EVERYWHERE.get(host, host), port, "/readyz", until_s=until_s)
+    live = _asked(to_ask(host), port, "/livez", until_s=until_s)
+    ready = _asked(to_ask(host), port, "/readyz", until_s=until_s)
     if not isinstance(live.get("alive"), bool) or not isinstance(ready.get("ready"), bool):
         return None
     reasons = ready.get("reasons")
     words = tuple(str(reason) for reason in reasons) if isinstance(reasons, list) else ()
     return RunningWorker(live["alive"] is True, ready["ready"] is True, words)
+
+
+def to_ask(host: str) -> str:
+    """Where to ask whoever serves on that host, which may stand for all of this machine's."""
+    return _EVERYWHERE.get(host, host)
 
 
 def _asked(host: str, port: int, path: str, *, until_s: float) -> dict[str, object]:

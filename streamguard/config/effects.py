@@ -51,6 +51,7 @@ _WATCH = {
     "worker.hang_timeout_s": _NEXT,
     "leases": _RESTART,
     "canary": _RESTART,
+    "incident": _RESTART,
     "log": _AT_ONCE,
 }
 

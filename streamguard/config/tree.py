@@ -243,6 +243,13 @@ class CanaryConfig(Section):
     period_s: Annotated[Number, Field(ge=0, le=86_400)] = 300.0
 
 
+class IncidentConfig(Section):
+    """How much of what streams have shown is remembered, as fingerprints, for `incident add --stream`; 0: nothing."""
+
+    remember_s: Annotated[Number, Field(ge=0, le=3600)] = 120.0
+    most_mib: Annotated[Whole, Field(ge=1, le=65_536)] = 512
+
+
 class LogConfig(Section):
     """One line per change of state, on standard error."""
 
@@ -268,6 +275,7 @@ class Config(Section):
     worker: WorkerConfig = WorkerConfig()
     leases: LeasesConfig = LeasesConfig()
     canary: CanaryConfig = CanaryConfig()
+    incident: IncidentConfig = IncidentConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("streams", mode="before")

@@ -28,7 +28,8 @@ class AttentionRule:
 
     A session is new for `young_s`, a stream suspect for `suspect_s` after the last evidence of any kind, and for
     `alike_s` after something in it hung together as it does in known footage, too little to be evidence: poor copies
-    begin so. Under overload two looks are `longest_pause_s` apart at most.
+    begin so. Under overload two looks are `longest_pause_s` apart at most. `closely`: while there is an incident, every
+    keyframe of every stream is looked at, as far as there is time for all.
     """
 
     time_to_kill_s: float = 10.0
@@ -36,6 +37,7 @@ class AttentionRule:
     suspect_s: float = 60.0
     alike_s: float = 10.0
     longest_pause_s: float = 30.0
+    closely: bool = False
 
     @property
     def spares(self) -> bool:
@@ -57,8 +59,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The worker's last seconds: the share of them that its loop worked, and how long after its arrival the keyframe in
-    the middle was decided on.
+    """The worker's last seconds: the share of them that its loop worked, and how long after its arrival the last
+    keyframe of the stream in the middle was decided on.
     """
 
     busy_share: float
@@ -89,7 +91,7 @@ def shedding_after(shedding: Shedding, load: Load, *, now_s: float) -> Shedding:
 
 def attention_of(standing: Standing, rule: AttentionRule) -> Attention:
     """What one stream is worth where there is time for all."""
-    is_close = standing.reported or is_suspect(standing, rule) or standing.seen_for_s < rule.young_s
+    is_close = rule.closely or standing.reported or is_suspect(standing, rule) or standing.seen_for_s < rule.young_s
     return Attention.EVERY if is_close or not rule.spares else Attention.QUIET
 
 
@@ -102,7 +104,8 @@ def attentions(
     standings: Mapping[StreamId, Standing], rule: AttentionRule, *, shed_share: float
 ) -> dict[StreamId, Attention]:
     """What each is worth. Of those that are neither suspect nor reported the quietest are shed first, for so much of
-    them: what is quiet is then seldom looked at, and what is new, and comes last, as what is quiet.
+    them: what is quiet is then seldom looked at, and what is new, and comes last, as what is quiet. In an incident all
+    are looked at as what is quiet before any is looked at more seldom than that.
     """
     worth = {stream: attention_of(standing, rule) for stream, standing in standings.items()}
     if not rule.spares or shed_share <= 0:
@@ -112,8 +115,11 @@ def attentions(
         for stream, standing in standings.items()
         if not standing.reported and not is_suspect(standing, rule)
     ]
-    for _, stream in sorted(candidates, reverse=True)[: math.ceil(shed_share * len(candidates))]:
-        worth[stream] = Attention.SHED if worth[stream] is Attention.QUIET else Attention.QUIET
+    quietest = [stream for _, stream in sorted(candidates, reverse=True)]
+    shares = (2 * shed_share, 2 * shed_share - 1) if rule.closely else (shed_share,)
+    for share in shares:
+        for stream in quietest[: math.ceil(max(0.0, share) * len(quietest))]:
+            worth[stream] = Attention.SHED if worth[stream] is Attention.QUIET else Attention.QUIET
     return worth
 
 

@@ -8,6 +8,7 @@ a `Pace`, and its `Sampler` picks the keyframes. Who gets which pace: core.atten
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -73,13 +74,24 @@ class Moment:
         return Moment(arrived_s, *stamps_s)
 
 
-class Sampler:
-    """One session's keyframes, and which of them to look at. It learns their rhythm from all of them."""
+def never() -> float:
+    """Of looks that need not be: none."""
+    return math.inf
 
-    def __init__(self) -> None:
+
+class Sampler:
+    """One session's keyframes, and which of them to look at. It learns their rhythm from all of them.
+
+    Whoever knows when the looks are could show footage between them, over and over: so some are sooner than they need
+    be, and `unforeseen` gives after how many pauses from the last look on, anew after each: numbers that nobody knows.
+    """
+
+    def __init__(self, *, unforeseen: Callable[[], float] = never) -> None:
         self._rhythm = _Rhythm()
         self._newest: Moment | None = None
         self._looked: Moment | None = None
+        self._unforeseen = unforeseen
+        self._sooner_pauses = math.inf
 
     def due(self, now: Moment, *, pace: Pace) -> bool:
         """Whether this keyframe is to be looked at; ask for each, in order. It is where the next would be too late."""
@@ -114,11 +126,20 @@ class Sampler:
         if now is not self._newest:
             latest_s, least_s = _longest_and_shortest_s(self._newest, now)
             longest_s, shortest_s = max(longest_s, latest_s), min(shortest_s, least_s)
-        return max(gaps_s) + longest_s > pace.pause_s(longest_s=longest_s, shortest_s=shortest_s)
+        pause_s = pace.pause_s(longest_s=longest_s, shortest_s=shortest_s)
+        return max(gaps_s) + longest_s > pause_s or max(gaps_s) >= self._sooner_pauses * pause_s
+
+    def wanted_in_s(self, *, pace: Pace) -> float:
+        """For how long the newest keyframe, which was not due, may go on being shown without a look at it."""
+        if self._looked is None or self._newest is None:
+            return 0.0
+        pause_s = pace.pause_s(longest_s=self._rhythm.longest_s, shortest_s=self._rhythm.shortest_s)
+        return min(1.0, self._sooner_pauses) * pause_s - max(_gaps_s(self._looked, self._newest))
 
     def looked(self) -> None:
         """The last keyframe was seen. One that was due and could not be decoded leaves the next one due."""
         self._looked = self._newest
+        self._sooner_pauses = self._unforeseen()
 
 
 class _Rhythm:

@@ -60,6 +60,7 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
         for packet, arrived_s in _in_bursts(packets, pace) if live else _at_once(packets):
             position_s = arrived_s if live else position.at_s(Stamps.of(packet))
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s)
+        yield from viewer.last_frames()
         viewer.ended()
 
 

@@ -104,10 +104,13 @@ class KeyframeDecoder:
         return f"{self._codec.width}x{self._codec.height}" if self.failures and self._is_too_large() else ""
 
     def pictures(self, packet: "Packet[VideoStream]") -> Iterator[Picture]:
-        """The picture of a keyframe's packet; none where it is damaged. Raises MemoryError."""
-        whole = [frame for frame in self._decode(packet) if not frame.is_corrupt]
+        """The picture of a keyframe's packet; where it is damaged, which counts as a failure, what there is of it, if
+        anything. Raises MemoryError.
+        """
+        found = self._decode(packet)
+        whole = [frame for frame in found if not frame.is_corrupt]
         self.failures = 0 if whole else self.failures + 1
-        for frame in whole:
+        for frame in whole or found:
             stamp = frame.pts if frame.pts is not None else packet.dts
             base = frame.time_base or self._time_base
             luma, levels = luma_of(frame)
@@ -148,6 +151,9 @@ class Stamps:
         return cls(dts, pts)
 
 
+NO_STAMPS = Stamps(None, None)
+
+
 class Position:
     """Where in a recording we are, from 0 and only forward: as far as either of its clocks says.
 
@@ -175,20 +181,33 @@ class Spacing:
     """Some encoders make every picture a keyframe; a few a second are enough to look at.
 
     Only what is close to the last one in arrival, in decoding time and in presentation time is left out: a stream that
-    comes in bursts, or whose times are squeezed, by accident or to hide something, is looked at like any other.
+    comes in bursts, or whose times are squeezed, by accident or to hide something, is looked at like any other. And
+    only what is soon followed by another: what viewers go on seeing is looked at, however close behind a look it came.
     """
 
     def __init__(self, spacing_s: float) -> None:
         self._spacing_s = spacing_s
         self._last_s: tuple[float | None, ...] | None = None
 
-    def due(self, at_s: float, *, stamps: Stamps = Stamps(None, None)) -> bool:
+    def due(self, at_s: float, *, stamps: Stamps = NO_STAMPS) -> bool:
         """Whether a keyframe at this time is to be looked at. A clock that went back makes it due."""
         times = (at_s, stamps.dts_s, stamps.pts_s)
         if self._last_s is not None and all(map(self._near, times, self._last_s)):
             return False
         self._last_s = times
         return True
+
+    def lasted(self, at_s: float, *, now_s: float, stamps: Stamps, now: Stamps) -> bool:
+        """Whether by now one that was left out at that time has been shown for as long as two looks are apart."""
+        pairs = ((at_s, now_s), (stamps.dts_s, now.dts_s), (stamps.pts_s, now.pts_s))
+        return any(
+            then_s is not None and later_s is not None and later_s - then_s >= self._spacing_s
+            for then_s, later_s in pairs
+        )
+
+    def took(self, at_s: float, *, stamps: Stamps) -> None:
+        """One that was left out has been looked at after all."""
+        self._last_s = (at_s, stamps.dts_s, stamps.pts_s)
 
     def _near(self, now_s: float | None, then_s: float | None) -> bool:
         if now_s is None or then_s is None:

@@ -24,8 +24,10 @@ class RtmpNames:
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     """The limits of one connection. The defaults are those of the configuration's [ingest].
-    `hls_checked_share`: of HLS segments whose head would do, so many are read whole. `rtmp`: instead of the URL's path.
-    `codecs`: of live streams, all others are blind. `held`: instead of the path, where a file was opened before.
+    `hls_checked_share`: of HLS segments whose head would do, so many are read whole. `unforeseen_pauses`: where
+    keyframes are passed over, some looks are sooner than they need be, by chance one in so many pauses; infinite: none.
+    `rtmp`: instead of the URL's path. `codecs`: of live streams, all others are blind. `held`: instead of the path,
+    where a file was opened before.
     """
 
     open_timeout_s: float = 10.0
@@ -37,6 +39,7 @@ class SourceOptions:
     keyframe_spacing_s: float = 0.2
     hls_look_every_s: float = 2.5
     hls_checked_share: float = 1 / 24
+    unforeseen_pauses: float = 3.0
     rtmp: RtmpNames | None = None
     held: HeldFile | None = None
     codecs: tuple[str, ...] = LIVE

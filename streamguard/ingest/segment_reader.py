@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from statistics import median_high
 
 from streamguard.core.attention import TELLING_S
-from streamguard.errors import SourceError, SourceNotInParts, SourceRefused, SourceUnavailable, SourceUnwatchable
+from streamguard.errors import (
+    SourceError,
+    SourceExcessive,
+    SourceNotInParts,
+    SourceRefused,
+    SourceUnavailable,
+    SourceUnwatchable,
+)
 from streamguard.ingest.av_errors import FOREIGN, ours
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
 from streamguard.ingest.heads import Asked, read_head
@@ -64,7 +71,8 @@ class SegmentReader:
         """The segment's keyframes. `position_s`: where it begins in media time; None: the arrival clock counts.
 
         Returns its length in seconds by its own time stamps, 0 where not all of it was read. Raises SourceError after
-        several failures in a row; SourceNotInParts where a keyframe alone cannot be had; MemoryError.
+        several failures in a row, SourceExcessive at once; SourceNotInParts where a keyframe alone cannot be had;
+        MemoryError.
         """
         if segment.encryption:
             raise self._viewer.unwatchable(f"encrypted segments ({segment.encryption})")
@@ -80,10 +88,11 @@ class SegmentReader:
             measured_s = yield from self._shown(segment, plan, before=before, position_s=position_s)
             if plan is Plan.SKIM and self._has_become_suspect():
                 # Placed as its first keyframe was, which so is not looked at again.
+                self._viewer.begins_again()
                 measured_s = yield from self._shown(
                     segment, all_of(segment), before=before, position_s=self._shown_at_s
                 )
-        except (SourceNotInParts, MemoryError):
+        except (SourceNotInParts, SourceExcessive, MemoryError):
             raise
         except SourceError as error:
             self._failed(error, before=before)

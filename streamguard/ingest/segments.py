@@ -72,6 +72,7 @@ def segment_frames(
         for packet in _surely_whole(packets, format_name) if in_part else packets:
             offset_s = min(position.at_s(Stamps.of(packet)), _MAX_OFFSET_S)
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s + offset_s)
+        yield from viewer.last_frames()
         return offset_s
 
 

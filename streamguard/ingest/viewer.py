@@ -4,9 +4,11 @@ RTMP, files and HLS read differently and see alike; this is the part that is ali
 """
 
 import math
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from av.container import InputContainer
 from av.packet import Packet
@@ -14,17 +16,41 @@ from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
 from streamguard.core.sampling import Moment, Sampler
-from streamguard.errors import SourceUnavailable, SourceUnwatchable
-from streamguard.ingest.keyframes import KeyframeDecoder, Spacing, Stamps, pick_video, video_tracks, why_blind
+from streamguard.errors import SourceExcessive, SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.keyframes import (
+    NO_STAMPS,
+    KeyframeDecoder,
+    Spacing,
+    Stamps,
+    pick_video,
+    video_tracks,
+    why_blind,
+)
 from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Refusal, Refused, Tell
 from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.types import Frame
 
 _TELL_EVERY_S = 1.0
-_WINDOW_S = 10.0
 _MOST_LOOKS = 600
-"""Two minutes of footage at the usual spacing: more than one long HLS segment, or a catch-up after a stall, brings."""
+"""At once: two minutes of footage at the usual spacing, more than one long HLS segment, or a catch-up after a stall,
+brings. From then on twice as many as keyframes that are looked at can come.
+"""
+_LEAST_SPACING_S = 1 / 30
+_HOPELESS_AFTER_S = 8.0
+"""Of five in a row, which take longer where keyframes come every two seconds."""
 _MOST_REMEMBERED = 64
+_MOST_TOO_LARGE = 5
+"""In a session, between pictures that can be seen: nobody sees what such a stream shows in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """A packet, and when it came."""
+
+    packet: "Packet[VideoStream]"
+    stamps: Stamps
+    arrived_s: float
+    position_s: float
 
 
 class Viewer:
@@ -50,8 +76,13 @@ class Viewer:
         self._live = live
         self._clock = MediaClock(session, live=live)
         self._spacing = Spacing(options.keyframe_spacing_s)
-        self._sampler = Sampler()
-        self._stamps = Stamps(None, None)
+        self._sampler = Sampler(unforeseen=lambda: options.unforeseen_pauses * random.expovariate(1.0))
+        self._close: _Came | None = None
+        """The newest keyframe, where it came too soon behind a look."""
+        self._passed: _Came | None = None
+        """The newest keyframe, where it was not due."""
+        self._wanted_in_s = math.inf
+        self._begins_again = False
         self._seen_stamps: deque[Stamps] = deque(maxlen=_MOST_REMEMBERED)
         self._again: frozenset[Stamps] = frozenset()
         self._again_at_s: float | None = None
@@ -63,8 +94,9 @@ class Viewer:
         self._damaged: dict[str, int] = {}
         self._blind = False
         self._unwatched = 0
-        self._window_s = -math.inf
-        self._looks = 0
+        self._looks_a_s = 2 / max(options.keyframe_spacing_s, _LEAST_SPACING_S)
+        self._looks, self._looked_at_s = 0.0, -math.inf
+        self._too_large = 0
         self.pictures = 0
         self.keyframes = 0
         """Those that were seen, and those that were not due to be looked at."""
@@ -87,41 +119,96 @@ class Viewer:
             self._tell(opened)
         self._tell_unwatched(len(video_tracks(container)) - 1)
         self._decoder = KeyframeDecoder(video, max_pixels=self._options.max_pixels)
+        self._close = self._passed = None
         self.wait(position_s=position_s)
         return video
 
     def frames(self, packet: "Packet[VideoStream]", *, arrived_s: float, position_s: float) -> Iterator[Frame]:
-        """The frame of a keyframe, due and whole, else none. Raises SourceUnwatchable after a run of bad ones."""
+        """The frame of a keyframe that is due, else none; and before it that of an earlier one that was not due, but is
+        being shown for longer than may be without a look at it. Players show damaged ones, too, so these are looked at;
+        but they are no sign that anything can be seen. Raises SourceUnwatchable after a run of bad ones.
+        """
         if packet.size == 0:
             return
         self._packets += 1
-        if self._decoder is None or not packet.is_keyframe or not self._due(packet, arrived_s, position_s=position_s):
+        came = _Came(packet, Stamps.of(packet), arrived_s, position_s) if packet.is_keyframe else None
+        yield from self._earlier(came, arrived_s, position_s=position_s)
+        if came is None or not self._due(came):
             self.wait(position_s=position_s)
             return
-        self._bounded(arrived_s)
-        for pts_s, luma, levels in self._decoder.pictures(packet):
-            at = self._clock.at(pts_s, arrived_s=arrived_s if self._live else position_s)
-            self._seen(position_s)
-            yield Frame(at, arrived_s, luma, levels)
+        yield from self._look(came, told_s=arrived_s)
+
+    def _earlier(self, came: "_Came | None", arrived_s: float, *, position_s: float) -> Iterator[Frame]:
+        close, passed = self._close, self._passed
+        if close is not None:
+            now = NO_STAMPS if came is None else came.stamps
+            if self._spacing.lasted(close.position_s, stamps=close.stamps, now_s=position_s, now=now):
+                yield from self.last_frames()
+        elif passed is not None and position_s >= passed.position_s + self._wanted_in_s:
+            self._passed = None
+            # It came long before, and was not wanted then: no lag of anybody's.
+            yield from self._look(passed, told_s=arrived_s)
+
+    def last_frames(self) -> Iterator[Frame]:
+        """Of what was opened last nothing more comes: what is left of it to be looked at. Raises as `frames`."""
+        close, self._close = self._close, None
+        if close is not None:
+            self._spacing.took(close.position_s, stamps=close.stamps)
+            if self._is_wanted(close):
+                yield from self._look(close, told_s=close.arrived_s)
+
+    def _look(self, came: "_Came", *, told_s: float) -> Iterator[Frame]:
+        """`told_s`: when it came, as far as others need to know."""
+        if self._decoder is None:
+            return
+        self._bounded(came.arrived_s)
+        for pts_s, luma, levels in self._decoder.pictures(came.packet):
+            if not self._decoder.failures:
+                self._seen(came.position_s)
+            elif not self.pictures:
+                break  # there may be nothing in it that anybody sees
+            self._seen_stamps.append(came.stamps)
+            at = self._clock.at(pts_s, arrived_s=came.arrived_s if self._live else came.position_s)
+            yield Frame(at, told_s, luma, levels)
         if self._decoder.failures:
             self.damaged("keyframe")
             if size := self._decoder.too_large:
+                self._too_large += 1
                 self._tell(Refused(Refusal.PICTURE, f"a picture of {size}: more than ingest.max_pixels"))
-            self.wait(position_s=position_s)
-        if self._decoder.hopeless:
+            self.wait(position_s=came.position_s)
+        if self._decoder.hopeless and not self._may_be_a_moment(came.position_s):
             why = "are larger than ingest.max_pixels allows" if self._decoder.too_large else "cannot be decoded"
             raise self.unwatchable(f"{self._decoder.failures} keyframes in a row {why}")
+        if self._live and self._too_large >= _MOST_TOO_LARGE:
+            self._flush()
+            problem = f"{self._too_large} keyframes were larger than ingest.max_pixels allows, and others were not"
+            raise SourceExcessive("watch", self._subject, problem)
 
-    def _due(self, packet: "Packet[VideoStream]", arrived_s: float, *, position_s: float) -> bool:
-        stamps = self._stamps = Stamps.of(packet)
-        if self._is_seen_again(stamps, arrived_s):
-            self._not_due(position_s)
+    def _may_be_a_moment(self, position_s: float) -> bool:
+        """Of a live stream. Bad keyframes close behind each other say little, and with a connection all is lost that it
+        has seen.
+        """
+        return self._live and self._seen_s is not None and position_s - self._seen_s < _HOPELESS_AFTER_S
+
+    def _due(self, came: "_Came") -> bool:
+        begins_again, self._begins_again = self._begins_again, False
+        if self._is_seen_again(came.stamps, came.arrived_s):
+            self._close = None
+            self._not_due(came.position_s)
             return False
-        if not self._spacing.due(position_s, stamps=stamps):
+        if not self._spacing.due(came.position_s, stamps=came.stamps):
+            self._close = None if begins_again else came
             return False
-        if not self._live or self._sampler.due(Moment(arrived_s, stamps.dts_s, stamps.pts_s), pace=self.pace()):
+        self._close = None
+        return self._is_wanted(came)
+
+    def _is_wanted(self, came: "_Came") -> bool:
+        self._passed = None
+        stamps, pace = came.stamps, self.pace()
+        if not self._live or self._sampler.due(Moment(came.arrived_s, stamps.dts_s, stamps.pts_s), pace=pace):
             return True
-        self._not_due(position_s)
+        self._passed, self._wanted_in_s = came, self._sampler.wanted_in_s(pace=pace)
+        self._not_due(came.position_s)
         return False
 
     def goes_back(self) -> None:
@@ -152,9 +239,14 @@ class Viewer:
         now_s = self.clock_s()
         if not self._live or not self._sampler.passes_over(now_s, after_s=after_s, pace=self.pace()):
             return False
+        self._passed = None
         self._not_due(now_s)
         self.wait(position_s=now_s)
         return True
+
+    def begins_again(self) -> None:
+        """What comes next begins with the keyframe that was looked at last, placed where it was: once is enough."""
+        self._begins_again = True
 
     def wait(self, *, position_s: float) -> None:
         """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""
@@ -207,17 +299,17 @@ class Viewer:
         """Raises when a live stream's time stamps make us look at more than it can honestly have."""
         if not self._live:
             return
-        if not 0 <= arrived_s - self._window_s < _WINDOW_S:
-            self._window_s, self._looks = arrived_s, 0
-        self._looks += 1
+        passed_s = max(0.0, arrived_s - self._looked_at_s)
+        self._looks, self._looked_at_s = max(0.0, self._looks - passed_s * self._looks_a_s) + 1, arrived_s
         if self._looks > _MOST_LOOKS:
-            raise self.unwatchable(f"over {_MOST_LOOKS} keyframes in {_WINDOW_S:.0f} s, apart by its own time stamps")
+            often = f"over {_MOST_LOOKS} keyframes at once, or {self._looks_a_s:.0f} a second"
+            self._flush()
+            raise SourceExcessive("watch", self._subject, f"{often}, apart by its own time stamps")
 
     def _seen(self, position_s: float) -> None:
         self.pictures += 1
         self.keyframes += 1
         self._sampler.looked()
-        self._seen_stamps.append(self._stamps)
         self._seen_s = position_s
         self._told_s = self._wall_s(position_s)
         self._packets = 0

@@ -1,5 +1,6 @@
 """FAISS, and nothing else: the nearest of many 256-bit codes, exactly while they are few, nearly when they are many."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import faiss
@@ -11,9 +12,6 @@ from streamguard.types import CODE_BYTES, Codes
 EXACT_BELOW = 10_000
 """Up to here all codes are looked at."""
 
-MANY = 500_000
-"""From here on lists are so long that a quarter as many are looked at; of the nearest, 95 % are in them."""
-
 _BITS = 256
 _ROW_BYTES = 8
 """A code in a list has its row's number beside it."""
@@ -22,21 +20,30 @@ _ASSIGNED_AT_ONCE = 1 << 16
 _LISTS_BY_ROOT = 2.9
 """So many lists, times the root of the number of codes."""
 
-_PROBES = 8
-_PROBES_OF_MANY = 2
-_GROUPS_PROBED = 16
-_GROUPS_PROBED_OF_MANY = 8
-"""The nearest lists are found the same way: their middles stand in groups, the root of their number, of which so many
-are looked at. What that costs and finds: benchmarks/recognition.py.
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """How many of the nearest lists are looked at. They are found the same way: their middles stand in groups, the root
+    of their number, of which so many are looked at. What that costs and finds: benchmarks/recognition.py.
+    """
+
+    lists: int
+    groups: int
+
+
+PROBING = {0: Probing(8, 16), 500_000: Probing(2, 8), 10_000_000: Probing(1, 8)}
+"""From so many codes on: the more there are, the longer is each list. Of the nearest 94 % are found, of twenty million
+88 %.
 """
 
 
 class NearestCodes:
     """Safe for any number of threads; never changes."""
 
-    def __init__(self, codes: Codes, *, many: int = MANY) -> None:
-        """`many`: from so many codes on they are searched as MANY are."""
+    def __init__(self, codes: Codes, *, probing: Probing | None = None) -> None:
+        """`probing` None: as their number asks for."""
         count = len(codes)
+        how = probing or PROBING[max(least for least in PROBING if least <= count)]
         codes = np.ascontiguousarray(codes)
         # Lists around codes of the library itself, at even steps: training finds lists that are little better (recall
         # 0.96 instead of 0.95), and takes seconds at each change.
@@ -44,8 +51,8 @@ class NearestCodes:
         if count > EXACT_BELOW:
             middles = _even(codes, int(_LISTS_BY_ROOT * count**0.5))
             groups = _even(middles, int(len(middles) ** 0.5))
-            self._into_lists(groups, probes=_GROUPS_PROBED if count < many else _GROUPS_PROBED_OF_MANY)
-            self._into_lists(middles, probes=_PROBES if count < many else _PROBES_OF_MANY)
+            self._into_lists(groups, probes=how.groups)
+            self._into_lists(middles, probes=how.lists)
         if count:
             self._fill(codes)
 

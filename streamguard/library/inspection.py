@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streamguard.errors import LibraryError
 from streamguard.library.catalogue import Catalogue, ItemRecord
+from streamguard.library.incidents import read_incidents
 from streamguard.library.live_set import CURRENT, SEGMENTS, read_live_set
 from streamguard.library.rule_file import read_rules
 from streamguard.library.segments import Segment, SegmentRef, read_segment
@@ -58,11 +59,14 @@ def _published(library: Path, catalogue: Catalogue) -> list[Problem]:
 
 
 def _rule(library: Path) -> list[Problem]:
-    try:
-        read_rules(library)
-    except LibraryError as error:
-        return [Problem(error.subject, error.problem, error.hint)]
-    return []
+    """And the incidents: both are read as workers read them."""
+    problems = []
+    for read in (read_rules, read_incidents):
+        try:
+            read(library)
+        except LibraryError as error:
+            problems.append(Problem(error.subject, error.problem, error.hint))
+    return problems
 
 
 def _segment(

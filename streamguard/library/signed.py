@@ -6,6 +6,7 @@ from pathlib import Path
 from streamguard.errors import LibraryError, LibraryUntrusted
 from streamguard.library.durable import library_error, writer_lock
 from streamguard.library.ed25519 import Signer, Trust
+from streamguard.library.incidents import read_incidents, replace_incidents
 from streamguard.library.live_check import check_live
 from streamguard.library.live_set import CURRENT, LiveSet, publish, read_live_set
 from streamguard.library.rule_file import read_rules, replace_rules
@@ -33,6 +34,8 @@ def sign_library(library: Path, signer: Signer) -> Signed:
         rules = read_rules(library)
         if rules is not None:
             replace_rules(library, rules, signer=signer)
+        if incidents := read_incidents(library):
+            replace_incidents(library, incidents, signer=signer)
         try:
             publish(library, live, signer=signer)
         except OSError as error:
@@ -43,7 +46,7 @@ def sign_library(library: Path, signer: Signer) -> Signed:
 def untrusted(library: Path, trust: Trust) -> tuple[LibraryUntrusted, ...]:
     """What of it none of the keys signed. What cannot be read at all is for `inspection` to tell."""
     found = []
-    for check in (_live_set_is_signed, _rule_is_signed):
+    for check in (_live_set_is_signed, _rule_is_signed, _incidents_are_signed):
         try:
             check(library, trust)
         except LibraryUntrusted as error:
@@ -59,3 +62,7 @@ def _live_set_is_signed(library: Path, trust: Trust) -> None:
 
 def _rule_is_signed(library: Path, trust: Trust) -> None:
     read_rules(library, trust=trust)
+
+
+def _incidents_are_signed(library: Path, trust: Trust) -> None:
+    read_incidents(library, trust=trust)

@@ -7,9 +7,8 @@ everything else waits for the tick.
 import math
 import statistics
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import structlog
@@ -32,7 +31,6 @@ from streamguard.worker.streams import Stream, StreamState, StreamStatus
 from streamguard.worker.watcher import Watcher
 
 _LAGS_OF_S = 5.0
-_MOST_LAGS = 4096
 _CONNECTED = (StreamState.WATCHING, StreamState.STALLED, StreamState.BLIND)
 
 log = structlog.get_logger()
@@ -46,6 +44,9 @@ class _Watched:
     session_id: SessionId | None
     seen_from_s: float
     reported: bool
+    lag_s: float = 0.0
+    """Of its last keyframe, which came at `keyframe_at_s`."""
+    keyframe_at_s: float = -math.inf
     evidence_at_s: float = -math.inf
     alike_at_s: float = -math.inf
 
@@ -56,7 +57,8 @@ class _Watched:
 class AttentionKeeper:
     """The supervisor's watcher that steers its decoders. `always` are patterns of stream names, as a shell has them.
 
-    `kill` is the rule in force, `busy_share` what the supervisor says of its last second.
+    `kill` is the rule in force, `busy_share` what the supervisor says of its last second, `in_incident` whether every
+    keyframe of all is asked for.
     """
 
     def __init__(
@@ -66,16 +68,21 @@ class AttentionKeeper:
         always: tuple[str, ...],
         kill: Callable[[], DecisionRule],
         busy_share: Callable[[], float],
+        in_incident: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rule = rule
+        self._usual_rule, self._rule_in_incident = rule, replace(rule, closely=True)
+        self._in_incident = in_incident
         self._always = always
         self._kill = kill
         self._busy_share = busy_share
         self._clock = clock
         self._watched: dict[StreamId, _Watched] = {}
-        self._lags: deque[tuple[float, float]] = deque(maxlen=_MOST_LAGS)
         self._shedding = Shedding()
+
+    @property
+    def _rule(self) -> AttentionRule:
+        return self._rule_in_incident if self._in_incident() else self._usual_rule
 
     @property
     def watcher(self) -> Watcher:
@@ -83,7 +90,8 @@ class AttentionKeeper:
 
     def change(self, rule: AttentionRule, *, always: tuple[str, ...]) -> None:
         """From the next tick on, for the sessions that run, too. In the supervisor's loop."""
-        self._rule, self._always = rule, always
+        self._usual_rule, self._rule_in_incident = rule, replace(rule, closely=True)
+        self._always = always
         for watched in self._watched.values():
             watched.reported = self._is_reported(watched.stream)
         if not rule.spares:
@@ -91,11 +99,11 @@ class AttentionKeeper:
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         now_s = self._clock()
-        self._lags.append((now_s, stream.lag_s or 0.0))
         watched = self._watched.get(stream.spec.key)
         if watched is None or watched.session_id != stream.session_id:
             watched = _Watched(stream, stream.session_id, now_s, self._is_reported(stream))
             self._watched[stream.spec.key] = watched
+        watched.lag_s, watched.keyframe_at_s = stream.lag_s or 0.0, now_s
         if matched.alike:
             watched.alike_at_s = now_s
         if matched.observation.evidence:
@@ -124,10 +132,10 @@ class AttentionKeeper:
             self._steer(running[name].stream, attention)
 
     def _weigh_load(self, now_s: float) -> None:
-        while self._lags and now_s - self._lags[0][0] > _LAGS_OF_S:
-            self._lags.popleft()
-        # The middle one: a stream with huge pictures, or a decoder that lies about its clock, is no overload.
-        lag_s = statistics.median(lag_s for _, lag_s in self._lags) if self._lags else 0.0
+        # The middle one, and of each stream one, however many keyframes it has: a stream with huge pictures, or a
+        # decoder that lies about its clock, is no overload.
+        lags_s = [one.lag_s for one in self._watched.values() if now_s - one.keyframe_at_s <= _LAGS_OF_S]
+        lag_s = statistics.median_low(lags_s) if lags_s else 0.0
         load = Load(self._busy_share(), lag_s)
         shedding = shedding_after(self._shedding, load, now_s=now_s)
         if shedding != self._shedding:

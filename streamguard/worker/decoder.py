@@ -18,7 +18,7 @@ from streamguard.core.fingerprints import fingerprints
 from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 from streamguard.core.stillness import StreamMemory
 from streamguard.core.thumbnails import thumbnail
-from streamguard.errors import StreamGuardError, UsageError
+from streamguard.errors import SourceExcessive, StreamGuardError, UsageError
 from streamguard.ingest.files import held_file
 from streamguard.ingest.sources import SourceOptions, frames
 from streamguard.ingest.urls import SourceKind, file_path, source_kind
@@ -105,6 +105,8 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
             if number % _LOOKS_A_TIDYING == 0:
                 give_back()
         tell(Ended())
+    except SourceExcessive as error:
+        tell(Exceeded(error.problem))
     except StreamGuardError as error:
         tell(_no_memory(job) if isinstance(error.__cause__, MemoryError) else Failed(error))
     except NO_MEMORY as error:

@@ -6,7 +6,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -39,6 +39,23 @@ class Health:
     detail: dict[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer. Its parts are sent one by one, so that a large one is not copied."""
+
+    status: HTTPStatus
+    parts: Sequence[bytes]
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Further pages: `answer` gets a path, decoded, and what follows its `?`; None: there is no such page."""
+
+    paths: tuple[str, ...] = ()
+    answer: Callable[[str, str], Page | None] = lambda _path, _query: None
+
+
 class HealthServer:
     """Serves in threads of its own until `stop()`. A slow client costs one of a few connections, for seconds, or until
     somebody else wants it.
@@ -57,10 +74,10 @@ class HealthServer:
         """Without `statuses` there is no /api/streams. Raises UsageError where the port cannot be had, with `setting`
         as what to change.
         """
-        app = _App(registry, health=health, statuses=statuses)
+        self._app = _App(registry, health=health, statuses=statuses)
         try:
             family = _ServerV6 if ":" in host else _Server
-            self._server = make_server(host, port, app, server_class=family, handler_class=_Handler)
+            self._server = make_server(host, port, self._app, server_class=family, handler_class=_Handler)
         except (OSError, UnicodeError) as error:  # the second is a host that no name can be
             problem = getattr(error, "strerror", None) or str(error)
             raise port_error(host, port, problem, setting=setting) from error
@@ -72,6 +89,10 @@ class HealthServer:
     def url(self) -> str:
         host, port = self._server.server_address[:2]
         return f"http://{authority(str(host), int(port))}"
+
+    def add(self, pages: Pages) -> None:
+        """Before it is started."""
+        self._app.further.append(pages)
 
     def start(self) -> None:
         self._thread.start()
@@ -105,6 +126,7 @@ class _App:
         self._metrics: WSGIApplication = make_wsgi_app(registry)
         self._health = health
         self._statuses = statuses
+        self.further: list[Pages] = []
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         match environ["REQUEST_METHOD"]:
@@ -129,21 +151,37 @@ class _App:
                 return _answer(start_response, _status(ok=health.ready), {"ready": health.ready, **health.detail})
             case "/api/streams" if self._statuses is not None:
                 return _answer(start_response, HTTPStatus.OK, {"streams": [s.as_json() for s in self._statuses()]})
-            case _:
-                streams = [] if self._statuses is None else ["/api/streams"]
-                known = ["/metrics", "/livez", "/readyz", *streams]
-                return _answer(start_response, HTTPStatus.NOT_FOUND, {"error": "not here", "paths": known})
+            case path:
+                return self._further(_as_text(path), environ.get("QUERY_STRING", ""), start_response)
+
+    def _further(self, path: str, query: str, start_response: "StartResponse") -> Iterable[bytes]:
+        for pages in self.further:
+            page = pages.answer(path, query)
+            if page is not None:
+                return _send(start_response, page)
+        streams = [] if self._statuses is None else ["/api/streams"]
+        known = ["/metrics", "/livez", "/readyz", *streams, *(path for pages in self.further for path in pages.paths)]
+        return _answer(start_response, HTTPStatus.NOT_FOUND, {"error": "not here", "paths": known})
 
 
 def _status(*, ok: bool) -> HTTPStatus:
     return HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
 
 
-def _answer(start_response: "StartResponse", status: HTTPStatus, body: dict[str, Any]) -> list[bytes]:
-    data = json.dumps(body).encode() + b"\n"
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(data))), ("Cache-Control", "no-store")]
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [data]
+def _answer(start_response: "StartResponse", status: HTTPStatus, body: dict[str, Any]) -> Sequence[bytes]:
+    return _send(start_response, Page(status, [json.dumps(body).encode() + b"\n"]))
+
+
+def _send(start_response: "StartResponse", page: Page) -> Sequence[bytes]:
+    size_bytes = sum(map(len, page.parts))
+    headers = [("Content-Type", page.content_type), ("Content-Length", str(size_bytes)), ("Cache-Control", "no-store")]
+    start_response(f"{page.status.value} {page.status.phrase}", headers)
+    return page.parts
+
+
+def _as_text(path: str) -> str:
+    """WSGI has each byte of a decoded path as a character."""
+    return path.encode("latin-1", "replace").decode(errors="replace")
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
@@ -224,6 +262,7 @@ class _ServerV6(_Server):
 
 class _Handler(WSGIRequestHandler):
     timeout = _REQUEST_TIMEOUT_S
+    disable_nagle_algorithm = True  # an answer in parts would wait for an acknowledgement of each
 
     def setup(self) -> None:
         super().setup()

@@ -14,6 +14,7 @@ from streamguard.ingest.sources import Pulled, Refused, Way
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.canary_metrics import CanaryMetrics
+from streamguard.worker.incident_metrics import IncidentMetrics
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.library_refusals import Refusal, why_refused
 from streamguard.worker.matcher import Matched
@@ -265,6 +266,7 @@ class Metrics:
         self.opinions = OpinionMetrics(self.registry)
         self.disagreements = disagreements_gauge(self.registry)
         self.refusals = RefusalMetrics(self.registry)
+        self.incidents = IncidentMetrics(self.registry)
         self.reloads = ReloadMetrics(self.registry)
         self._labels: set[str] = set()
         self._damaged = self._damaged_of_those_left = self._delivered = 0

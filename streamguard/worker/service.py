@@ -31,12 +31,13 @@ from streamguard.worker.delivery_log import DeliveryLog
 from streamguard.worker.discovering import discoveries_of
 from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.incidents import IncidentMode
 from streamguard.worker.kill_terms import KillTerms
 from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.opinions import Opinions
-from streamguard.worker.parts import attention_rule, open_library, supervisor_options, transport
+from streamguard.worker.parts import attention_rule, library_trust, open_library, supervisor_options, transport
 from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.reconfiguring import Following, LiveParts, change
 from streamguard.worker.roll_call import RollCall
@@ -84,6 +85,7 @@ class WatchService:
         self._kill_terms = KillTerms()
         self._trial = LibraryTrial(user=config.worker.decoder_user, first_within_s=_FIRST_TRIAL_WITHIN_S)
         self._metrics = Metrics()
+        self._incidents = IncidentMode(config, trust=library_trust(config), metrics=self._metrics.incidents)
         self._lags = Lags()
         self._departed = Departures()
         self._stream_count = len(specs)
@@ -158,6 +160,7 @@ class WatchService:
                 self._signaller.watcher,  # first: what is durable is sent, whatever else fails
                 self._evidence.watcher if self._config.evidence.keep_days else Watcher(),
                 self._attention.watcher,
+                self._incidents.watcher,
                 self._metrics.watcher,
                 self._discoveries.watcher,
                 *self._share.watchers,
@@ -175,6 +178,7 @@ class WatchService:
             always=self._config.attention.always,
             kill=lambda: (self._library.snapshot.rules or BUILT_IN_RULES).rule,
             busy_share=lambda: self._supervisor.busy_share,
+            in_incident=self._incidents.is_open,
         )
 
     def _count_delivered(self, _statuses: tuple[StreamStatus, ...]) -> None:
@@ -302,6 +306,7 @@ class WatchService:
         while not self._over.wait(self._config.library.reload_every_s):
             if time.monotonic() >= ready_at_s:
                 self._trial.prepare()
+            self._incidents.refresh()
             refreshed = self._library.refresh()
             if refreshed.error is not None and not self._over.is_set():  # the trial's child may be gone by then
                 self._metrics.library_refused(refreshed.error)
@@ -327,13 +332,15 @@ class WatchService:
         http = self._config.http
         if not http.port:
             return None
-        return HealthServer(
+        server = HealthServer(
             http.host,
             http.port,
             registry=self._metrics.registry,
             health=self._health,
             statuses=lambda: self._supervisor.statuses,
         )
+        server.add(self._incidents.pages)
+        return server
 
     def _health(self) -> Health:
         delivery = self._delivery.state
@@ -357,12 +364,13 @@ class WatchService:
                 "sharing": self._share.detail(),
                 "canary": self._canary.detail(),
                 "config": self._following.detail(),
+                "incidents": self._incidents.detail(),
             },
         )
 
     def _worth_a_look(self) -> list[str]:
         """What is no reason to restart this worker."""
-        parts = (self._answers, self._canary, self._roll_call, self._opinions, self._following)
+        parts = (self._answers, self._canary, self._roll_call, self._opinions, self._following, self._incidents)
         return [reason for part in parts for reason in part.worth_a_look()]
 
     def _why_not_ready(self, delivery: DeliveryState, *, alive: bool) -> list[str]:

@@ -41,7 +41,7 @@ class Restart(Enum):
 
     CRASH = "crash"
     LIMIT = "limit"
-    """It wanted more memory or processor time than it may have."""
+    """It wanted more memory, processor time or looks than it may have."""
     HANG = "hang"
     RUBBISH = "rubbish"
     FAULT = "fault"

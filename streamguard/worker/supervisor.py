@@ -308,6 +308,7 @@ class Supervisor:
             self._found(stream, decision, grounds, library_version=matched.library_version, arrived_s=arrived_s)
         for watcher in self._watchers:
             watcher.keyframe(stream, matched)
+            watcher.seen(stream, keyframe)
 
     def _found(
         self, stream: Stream, decision: Decision, grounds: Grounds, *, library_version: str, arrived_s: float

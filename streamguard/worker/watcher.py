@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamguard.ingest.sources import Pulled, Refused
-from streamguard.types import Decision, SessionId
+from streamguard.types import Decision, Fingerprints, SessionId
 from streamguard.worker.matcher import Grounds, Matched
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamStatus
 
@@ -29,6 +29,7 @@ def _ignore(*_: object, **__: object) -> None:
 class Watcher:
     """Who wants to know what: metrics, the outbox, the demo. Called in the loop: must be quick, and must not raise."""
 
+    seen: Callable[[Stream, Fingerprints], None] = _ignore
     keyframe: Callable[[Stream, Matched], None] = _ignore
     found: Callable[[Found], None] = _ignore
     state_changed: Callable[[Stream], None] = _ignore

@@ -131,3 +131,21 @@ def test_a_short_longest_pause_holds_for_the_quiet_as_well() -> None:
     rule = AttentionRule(longest_pause_s=3.0)
     assert pace_of(Attention.QUIET, rule, kill=BUILT_IN_RULE).most_s == 3.0
     assert pace_of(Attention.SHED, rule, kill=BUILT_IN_RULE).most_s == 3.0
+
+
+def test_in_an_incident_every_keyframe_of_all_is_looked_at() -> None:
+    """As long as there is time for it; and then all as what is quiet before any is looked at more seldom."""
+    incident = replace(RULE, closely=True)
+    streams = {StreamId(str(number)): replace(QUIET, seen_for_s=100.0 + number) for number in range(4)}
+    streams[StreamId("suspect")] = replace(QUIET, without_evidence_s=1.0)
+    every, quiet, shed = Attention.EVERY, Attention.QUIET, Attention.SHED
+    for share, wanted in {
+        0.0: [every, every, every, every],
+        0.25: [every, every, quiet, quiet],
+        0.5: [quiet, quiet, quiet, quiet],
+        0.75: [quiet, quiet, shed, shed],
+        1.0: [shed, shed, shed, shed],
+    }.items():
+        worth = attentions(streams, incident, shed_share=share)
+        assert [worth[StreamId(str(number))] for number in range(4)] == wanted, share
+        assert worth[StreamId("suspect")] is every

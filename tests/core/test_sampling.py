@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate, cycle, islice, pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamguard.core.attention import MOST_QUIET_S, TELLING_S, AttentionRule, pace_of
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.core.sampling import EVERY_KEYFRAME, RHYTHM_S, Attention, Moment, Pace, Sampler
+from streamguard.core.sampling import EVERY_KEYFRAME, RHYTHM_S, Attention, Moment, Pace, Sampler, never
 
 APART_S = BUILT_IN_RULE.apart_s
 gaps = st.lists(st.floats(0.2, 15.0), min_size=1, max_size=5) | st.floats(0.2, 4.0).map(lambda gap_s: [gap_s])
@@ -31,9 +32,11 @@ def keyframes(every_s: Sequence[float], *, seconds: float) -> list[float]:
     return list(accumulate(islice(cycle(every_s), count), initial=0.0))
 
 
-def looks(at_s: Sequence[float], *, pace: Callable[[float], Pace]) -> list[float]:
+def looks(
+    at_s: Sequence[float], *, pace: Callable[[float], Pace], unforeseen: Callable[[], float] = never
+) -> list[float]:
     """Those keyframes that are looked at, each seen; stamps agree with the arrival."""
-    sampler = Sampler()
+    sampler = Sampler(unforeseen=unforeseen)
     looked = []
     for now_s in at_s:
         if sampler.due(Moment(now_s, now_s, now_s), pace=pace(now_s)):
@@ -112,6 +115,33 @@ def test_long_groups_of_pictures_are_all_looked_at(gop_s: float) -> None:
     """Where the next keyframe would be too late, each is looked at."""
     at_s = keyframes([gop_s], seconds=300.0)
     assert looks(at_s, pace=lambda _: quiet()) == at_s
+
+
+def test_nobody_can_show_footage_between_all_looks() -> None:
+    """Two keyframes of footage after each harmless one, in step with the looks, go unseen for an hour where looks can
+    be foreseen; else some come sooner, by chance, and cost little.
+    """
+    at_s = keyframes([2.0], seconds=3600.0)
+    foreseen = looks(at_s, pace=lambda _: quiet())[5:]
+    assert len({at % 6.0 for at in foreseen}) == 1
+    chance = Random(1)  # noqa: S311 - a test's
+    looked = looks(at_s, pace=lambda _: quiet(), unforeseen=lambda: 3 * chance.expovariate(1.0))
+    assert {later - earlier for earlier, later in pairwise(looked[5:])} == {2.0, 4.0, 6.0}
+    assert len({at % 6.0 for at in looked[:40]}) == 3
+    assert len(looked) < 1.15 * len(foreseen)
+
+
+def test_a_look_that_need_not_be_is_one_whether_the_keyframe_is_fetched_or_not() -> None:
+    """What would be fetched for it is also looked at when it is here; and chance is asked anew after each look."""
+    drawn = iter([0.5, math.inf])
+    sampler = Sampler(unforeseen=lambda: next(drawn))
+    assert sampler.due(Moment(0.0), pace=quiet())
+    sampler.looked()
+    assert sampler.passes_over(2.0, after_s=2.0, pace=quiet())
+    assert not sampler.passes_over(4.0, after_s=2.0, pace=quiet())
+    assert sampler.due(Moment(4.0), pace=quiet())
+    sampler.looked()
+    assert [sampler.passes_over(at_s, after_s=2.0, pace=quiet()) for at_s in (6.0, 8.0, 10.0)] == [True, True, False]
 
 
 def test_the_pace_counts_from_the_next_keyframe_on() -> None:

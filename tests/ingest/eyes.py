@@ -1,5 +1,6 @@
 """A segment reader over a real server, and what it has seen."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 from tests.http_server import Web
 
-OPTIONS = SourceOptions(read_timeout_s=5.0)
+OPTIONS = SourceOptions(read_timeout_s=5.0, unforeseen_pauses=math.inf)
 QUIET = Pace(Attention.QUIET, most_s=8.0, kill_s=9.5, further=1, apart_s=1.6)
 
 

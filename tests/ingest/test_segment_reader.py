@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from streamguard.errors import SourceError, SourceNotInParts, SourceUnavailable, SourceUnwatchable
+from streamguard.errors import SourceError, SourceExcessive, SourceNotInParts, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.fetch import ByteRange
 from streamguard.ingest.looks import Looks
 from streamguard.ingest.news import Damaged, Pulled, Way
 from streamguard.ingest.playlist import MediaSegment, Part
+from tests.faults.bombs import grows
 from tests.hls_pages import Ranged, keyframe_spans, one_fragment
 from tests.http_server import Answer, Web
 from tests.ingest.eyes import OPTIONS, QUIET, Eye, segments, whole
@@ -350,6 +351,15 @@ def test_what_a_quiet_stream_passes_over_is_there_all_the_same(web: Web, ts: lis
     eye.viewer.pace = lambda: replace(QUIET, further=2)  # too many for segments to be skimmed
     assert len(eye.seen(*segments(4, name="two-{}.ts", duration_s=4.0))) == 4
     assert eye.ways == [Way.FULL] * 4
+
+
+def test_what_asks_for_too_much_is_no_segment_that_fails(web: Web) -> None:
+    """Each of them would be passed over, and the next one looked at, for ever."""
+    web.pages |= {f"/{number}.ts": Ranged(grows()) for number in range(3)}
+    eye = Eye(web, options=replace(OPTIONS, max_pixels=320 * 180), looks=Looks(0.0))
+    with pytest.raises(SourceExcessive):
+        eye.seen(*segments(3, duration_s=4.0))
+    assert eye.looked == 6
 
 
 @pytest.mark.parametrize(("lengths_s", "second", "is_asked"), [((4.0, 2.0), 2, True), ((2.0, 4.0), 1, False)])

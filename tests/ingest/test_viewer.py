@@ -1,22 +1,30 @@
+import contextlib
+import io
+import math
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamguard.core.sampling import Attention, Pace
-from streamguard.errors import SourceUnavailable, SourceUnwatchable
+from streamguard.errors import SourceExcessive, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.keyframes import PARSE_ONLY
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.ingest.options import SourceOptions, every_keyframe
 from streamguard.ingest.viewer import Viewer
+from streamguard.types import Frame
+from tests.faults.bombs import grows
 from tests.scenes import Clips
 from tests.tracks import two_tracks
 
-OPTIONS = SourceOptions(blind_after_s=30.0)
+OPTIONS = SourceOptions(blind_after_s=30.0, unforeseen_pauses=math.inf)
 
 
 class Screening:
@@ -26,19 +34,31 @@ class Screening:
         self.news: list[News] = []
         self.wall_s = 0.0
         self.viewer = Viewer("cam", OPTIONS, session=7, tell=self.news.append, live=live, clock_s=lambda: self.wall_s)
-        self._container = av.open(str(path), options=PARSE_ONLY)
-        video = self.viewer.open(self._container, position_s=100.0)
-        packets = list(self._container.demux(video))
+        self.container = av.open(str(path), options=PARSE_ONLY)
+        video = self.viewer.open(self.container, position_s=100.0)
+        packets = list(self.container.demux(video))
         self.key = next(packet for packet in packets if packet.is_keyframe)
         self.other = next(packet for packet in packets if packet.size and not packet.is_keyframe)
         self.news.clear()
+        self.frames: list[Frame] = []
 
     def show(self, packet: "Packet[VideoStream]", *, at_s: float) -> int:
         """How many frames it gave."""
         return len(list(self.viewer.frames(packet, arrived_s=at_s, position_s=at_s)))
 
+    def stamped(self, packet: "Packet[VideoStream]", *, at_s: float, arrived_s: float | None = None) -> int:
+        """The same, with stamps of its own."""
+        time_base = packet.time_base or self.key.time_base
+        assert time_base is not None
+        packet.time_base = time_base
+        packet.pts = packet.dts = round(at_s / time_base)
+        arrived_s = at_s if arrived_s is None else arrived_s
+        frames = list(self.viewer.frames(_copy(packet), arrived_s=arrived_s, position_s=arrived_s))
+        self.frames += frames
+        return len(frames)
+
     def close(self) -> None:
-        self._container.close()
+        self.container.close()
 
 
 @pytest.fixture
@@ -53,6 +73,13 @@ def recorded(clips: Clips) -> Iterator[Screening]:
     screening = Screening(clips.known, live=False)
     yield screening
     screening.close()
+
+
+def _copy(packet: "Packet[VideoStream]", data: bytes | None = None) -> "Packet[VideoStream]":
+    """Another one, as each is that is read."""
+    copy: Packet[VideoStream] = Packet(bytes(packet) if data is None else data)  # type: ignore[assignment]
+    copy.pts, copy.dts, copy.time_base, copy.is_keyframe = packet.pts, packet.dts, packet.time_base, packet.is_keyframe
+    return copy
 
 
 def bad_keyframe() -> "Packet[VideoStream]":
@@ -95,11 +122,59 @@ def test_gives_up(live: Screening) -> None:
 
 def test_undecodable_keyframes(live: Screening) -> None:
     """Keyframes that cannot be decoded are told as such, and five in a row end the connection."""
-    for at_s in (100, 101, 102, 103):
+    for at_s in (100, 102, 104, 106):
         live.show(bad_keyframe(), at_s=at_s)
     assert Damaged("keyframe") in live.news
     with pytest.raises(SourceUnwatchable, match="5 keyframes in a row cannot be decoded"):
-        live.show(bad_keyframe(), at_s=104)
+        live.show(bad_keyframe(), at_s=108)
+
+
+def test_bad_keyframes_for_a_moment_end_nothing(live: Screening) -> None:
+    """Five of them between any two good ones would end each connection, and all evidence with it, after one look."""
+    for at_s in range(100, 160, 2):
+        assert live.stamped(live.key, at_s=at_s) == 1
+        for number in range(1, 7):
+            assert live.stamped(bad_keyframe(), at_s=at_s + number / 4) == 0
+    assert live.viewer.pictures == 30
+    for number in range(7, 32):
+        assert live.stamped(bad_keyframe(), at_s=158 + number / 4) == 0
+    with pytest.raises(SourceUnwatchable, match="keyframes in a row cannot be decoded"):
+        live.stamped(bad_keyframe(), at_s=166)
+
+
+@pytest.mark.parametrize(("live", "seen"), [(True, 6), (False, 8)])
+def test_pictures_that_are_too_large_now_and_then(*, live: bool, seen: int) -> None:
+    """One that can be seen among them does not make a live stream one that is watched: it is at a limit. A file goes on
+    to its end.
+    """
+    viewer = Viewer("cam", replace(OPTIONS, max_pixels=320 * 180), session=1, tell=lambda _: None, live=live)
+    looked = 0
+    with contextlib.suppress(SourceExcessive):
+        for number in range(4):
+            with av.open(io.BytesIO(grows()), "r", format="mpegts", options=PARSE_ONLY) as container:
+                video = viewer.open(container, position_s=100.0)
+                for at, packet in enumerate(container.demux(video)):
+                    at_s = 100.0 + 4 * number + at
+                    looked += len(list(viewer.frames(packet, arrived_s=at_s, position_s=at_s)))
+    assert looked == seen
+
+
+def test_damaged_keyframes_among_others_are_looked_at(live: Screening) -> None:
+    """Players show what there is of one, so that damage at its end hides no footage; but it is no whole picture, and
+    where nothing else was seen it is nothing.
+    """
+    data = bytearray(bytes(live.key))
+    data[-len(data) // 50 :] = bytes(byte ^ 0x5A for byte in data[-len(data) // 50 :])
+    hurt = _copy(live.key, bytes(data))
+    assert live.stamped(hurt, at_s=98.0) == 0
+    assert live.stamped(live.key, at_s=100.0) == 1
+    whole = live.frames[-1].luma.astype(int)
+    for at_s in (102.0, 104.0, 106.0, 108.0):
+        assert live.stamped(hurt, at_s=at_s) == 1
+        assert np.mean(np.abs(live.frames[-1].luma.astype(int) - whole) > 8) < 0.2
+    assert live.viewer.pictures == 1
+    with pytest.raises(SourceUnwatchable, match="5 keyframes in a row cannot be decoded"):
+        live.stamped(hurt, at_s=110.0)
 
 
 def test_blind_says_which(live: Screening) -> None:
@@ -205,15 +280,19 @@ def test_another_track(live: Screening, tmp_path: Path) -> None:
 
 def test_too_many_looks(live: Screening) -> None:
     """Time stamps that make every picture worth a look end the connection before they cost more than is honest."""
-    live.key.dts = None
+    assert sum(live.stamped(live.key, at_s=float(number), arrived_s=100.0) for number in range(600)) == 600
+    with pytest.raises(SourceExcessive, match="over 600 keyframes at once, or 10 a second"):
+        live.stamped(live.key, at_s=600.0, arrived_s=100.0)
 
-    def shown(number: int) -> int:
-        live.key.pts = 90_000 * number
-        return live.show(live.key, at_s=100.0)
 
-    assert sum(shown(number) for number in range(600)) == 600
-    with pytest.raises(SourceUnwatchable, match="over 600 keyframes in 10 s"):
-        shown(600)
+@pytest.mark.parametrize(("looks_a_s", "lasts_s"), [(8, 120), (25, 41)])
+def test_too_many_looks_in_the_long_run(live: Screening, looks_a_s: int, lasts_s: int) -> None:
+    """Nor may they cost a little too much for ever."""
+    looks = 0
+    with contextlib.suppress(SourceExcessive):
+        for number in range(120 * looks_a_s):
+            looks += live.stamped(live.key, at_s=float(number), arrived_s=100.0 + number / looks_a_s)
+    assert round(looks / looks_a_s) == pytest.approx(lasts_s, abs=1)
 
 
 def test_end_without_a_picture(live: Screening, recorded: Screening) -> None:
@@ -254,3 +333,58 @@ def test_no_size_yet(clips: Clips, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "head.flv"), options=PARSE_ONLY) as container:
         viewer.open(container, position_s=100.0)
     assert news == []
+
+
+@pytest.mark.parametrize("behind_s", [0.04, 0.19])
+def test_a_keyframe_close_behind_another_is_looked_at_where_it_is_shown_for_longer(
+    live: Screening, behind_s: float
+) -> None:
+    """Something harmless for an instant before each keyframe of footage hides none of it."""
+    for at_s in (100.0, 102.0, 104.0):
+        assert live.stamped(live.key, at_s=at_s) == 1
+        assert live.stamped(live.key, at_s=at_s + behind_s) == 0
+        assert live.stamped(live.other, at_s=at_s + 0.2) == 0
+        assert live.stamped(live.other, at_s=at_s + behind_s + 0.2) == 1
+        assert live.stamped(live.other, at_s=at_s + 1.0) == 0
+
+
+def test_a_stream_of_keyframes_is_looked_at_no_more_often(live: Screening) -> None:
+    """Where each is soon followed by another, those in between are left out; but for the last."""
+    assert sum(live.stamped(live.key, at_s=100 + number / 16) for number in range(100)) == 25
+    assert len(list(live.viewer.last_frames())) == 1, "it may be shown for long"
+    assert not list(live.viewer.last_frames())
+
+
+def test_a_burst_is_told_by_its_stamps(live: Screening) -> None:
+    """Two keyframes that come at once with the next, and are seconds apart: the second is looked at before that."""
+    assert live.stamped(live.key, at_s=100.0, arrived_s=100.0) == 1
+    assert live.stamped(live.key, at_s=100.04, arrived_s=100.01) == 0
+    assert live.stamped(live.key, at_s=102.0, arrived_s=100.02) == 2
+
+
+def test_what_was_passed_over_is_looked_at_where_nothing_follows_in_time(live: Screening) -> None:
+    """Keyframes that suddenly stay away leave the last one on the screen: it is looked at as soon as one would have
+    been that comes as they did, and no lag is told of it.
+    """
+    live.viewer.pace = _quiet
+    looked = [at_s for at_s in range(100, 152) if live.stamped(live.other if at_s % 2 else live.key, at_s=at_s)]
+    assert looked[-2:] == [142, 148]
+    live.stamped(live.key, at_s=152)
+    assert [at_s for at_s in range(153, 180) if live.stamped(live.other, at_s=at_s)] == [156]
+    frame = live.frames[-1]
+    assert frame.at.pts_us / 1e6 == pytest.approx(52.0)
+    assert frame.arrived_s == 156
+
+
+def test_a_look_that_nobody_foresaw_is_at_what_is_shown(live: Screening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only at keyframes as they come: one that comes an instant behind a harmless one is as likely as its time on
+    the screen is long.
+    """
+    monkeypatch.setattr(random, "expovariate", lambda _: 0.4)
+    viewer = Viewer("cam", replace(OPTIONS, unforeseen_pauses=1.0), session=1, tell=live.news.append, live=True)
+    viewer.open(live.container, position_s=100.0)
+    viewer.pace = _quiet
+    live.viewer = viewer
+    assert live.stamped(live.key, at_s=100.0) == 1
+    assert live.stamped(live.key, at_s=102.0) == 0
+    assert [at_s for at_s in (102.5, 103.0, 103.5) if live.stamped(live.other, at_s=at_s)] == [103.0]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamguard.core.features import REFERENCE, STREAM, features
 from streamguard.demo.scenes import Scene
-from streamguard.library.faiss_nearest import EXACT_BELOW, NearestCodes
+from streamguard.library.faiss_nearest import EXACT_BELOW, PROBING, NearestCodes, Probing
 from streamguard.library.local_features import NEAREST, NEAREST_BITS
 from streamguard.types import CODE_BYTES, FULL_RANGE, Codes
 from tests.made_features import flipped_bits
@@ -106,14 +106,19 @@ def test_no_queries_are_no_answers() -> None:
     assert rows.shape == bits.shape == (0, NEAREST)
 
 
-@pytest.mark.parametrize(("many", "share"), [(EXACT_BELOW, 0.6), (MANY, 0.9)], ids=["as very many are", "as they are"])
-def test_many_codes_are_nearly_all_found(made: tuple[Codes, Codes], *, many: int, share: float) -> None:
+@pytest.mark.parametrize(
+    ("probing", "share"),
+    list(zip(PROBING.values(), (0.9, 0.6, 0.4), strict=True)),
+    ids=[f"from {least}" for least in PROBING],
+)
+def test_many_codes_are_nearly_all_found(made: tuple[Codes, Codes], *, probing: Probing, share: float) -> None:
     """Of the codes of poorer copies, nine in ten find their nearest where it is near enough to vote, and nearly all
-    where it is very near; six in ten where so few lists are looked at as with very many codes.
+    where it is very near; six in ten and four in ten where as few lists are looked at as with many codes, whose lists
+    are longer.
     """
     codes, queries = made
     assert len(codes) > EXACT_BELOW
-    rows, bits = NearestCodes(codes, many=many).nearest(queries, most=NEAREST)
+    rows, bits = NearestCodes(codes, probing=probing).nearest(queries, most=NEAREST)
     truth = np.array([_bits(query[None], codes).min() for query in queries])
     found = bits[:, 0] == truth
     assert np.count_nonzero(truth <= NEAREST_BITS) >= 500

@@ -13,7 +13,7 @@ from streamguard.core.decide import DecisionState
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
 from streamguard.ingest.sources import Alive
-from streamguard.types import MediaTime, Observation, StreamId
+from streamguard.types import Fingerprints, MediaTime, Observation, StreamId
 from streamguard.worker.attention import AttentionKeeper, coverage, longest_since_look_s
 from streamguard.worker.matcher import Matched
 from streamguard.worker.messages import Ended
@@ -35,6 +35,8 @@ class Theatre:
     always: tuple[str, ...] = ()
     busy_from_s: float = math.inf
     busy_until_s: float = math.inf
+    incident_from_s: float = math.inf
+    incident_until_s: float = math.inf
     stage: Stage = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +46,7 @@ class Theatre:
             always=(*self.always, METRONOME),
             kill=lambda: BUILT_IN_RULE,
             busy_share=lambda: 1.0 if self.busy_from_s <= self.stage.clock() - 1000.0 < self.busy_until_s else 0.1,
+            in_incident=lambda: self.incident_from_s <= self.stage.clock() - 1000.0 < self.incident_until_s,
             clock=self.stage.clock,
         )
         self.stage.watchers = (keeper.watcher,)
@@ -52,6 +55,11 @@ class Theatre:
         """When its decoder was told what, to the second after its start."""
         decoder = self.stage.decoders[name][session]
         return [(round(at_s), pace.attention.value) for at_s, pace in decoder.told]
+
+
+def in_time(at_s: float) -> Fingerprints:
+    """A keyframe that shows something unknown, and was decided on at once."""
+    return keyframe(at_s, arrived_s=1e9)
 
 
 def quiet_lines(seconds: int, *, evidence_at_s: Sequence[int] = (), every_s: int = 2) -> list[Line]:
@@ -164,8 +172,8 @@ def test_a_deaf_decoder_is_told_again() -> None:
 
 def test_passed_over_keyframes_are_counted_by_what_was_told() -> None:
     """What a decoder did not look at while it was quiet is counted as that, also when it is told a moment late."""
-    lines: list[Line] = [*quiet_lines(64), *((s + 0.5, Alive(30, 1)) for s in range(64, 70)), (71.0, keyframe(71.0))]
-    theatre = Theatre({"cam": [[*lines, *((float(s), keyframe(float(s))) for s in range(73, 200, 6))]]})
+    lines: list[Line] = [*quiet_lines(64), *((s + 0.5, Alive(30, 1)) for s in range(64, 70)), (71.0, in_time(71.0))]
+    theatre = Theatre({"cam": [[*lines, *((float(s), in_time(float(s))) for s in range(73, 200, 6))]]})
     status = theatre.stage.run(90)["cam"]
     assert status.passed_over == {Attention.QUIET: 6}
     assert (status.as_json()["passed_over"], status.as_json()["attention"]) == (6, "quiet")
@@ -205,6 +213,26 @@ def test_a_single_slow_stream_is_no_overload() -> None:
     assert not [line for line in logs if line["event"] == "attention"]
 
 
+@pytest.mark.parametrize(("slow", "shed"), [({"a"}, []), ({"a", "b"}, [0.25])])
+def test_overload_is_that_most_streams_lag(slow: set[str], shed: list[float]) -> None:
+    """One publisher that sends twenty keyframes a second, each of which takes long, has no others shed for it."""
+    clock = FakeClock()
+    keeper = AttentionKeeper(
+        AttentionRule(), always=(), kill=lambda: BUILT_IN_RULE, busy_share=lambda: 0.0, clock=clock
+    )
+    streams = [
+        Stream(StreamSpec(StreamId(name), "u", "u", once=False), lag_s=2.0 if name in slow else 0.01)
+        for name in ("a", "b", "c")
+    ]
+    with capture_logs() as logs:
+        for tenth in range(60):
+            clock.now_s += 0.1
+            for stream in streams if tenth % 20 == 0 else streams[:1] * 2:
+                keeper.watcher.keyframe(stream, NOTHING)
+        keeper.watcher.tick(())
+    assert [line["shed_share"] for line in logs if line["event"] == "attention"] == shed
+
+
 def test_attention_can_be_turned_off() -> None:
     """With a time to kill of 0 no decoder is ever told anything, whatever the load."""
     theatre = Theatre({"cam": [quiet_lines(300)]}, rule=AttentionRule(time_to_kill_s=0.0), busy_from_s=50.0)
@@ -212,11 +240,21 @@ def test_attention_can_be_turned_off() -> None:
     assert theatre.told("cam") == []
 
 
+def test_an_incident_calls_for_every_keyframe_until_it_is_closed() -> None:
+    """Within a second of its opening, and within a second of its end what was quiet is quiet again."""
+    theatre = Theatre({"cam": [quiet_lines(200)]}, incident_from_s=100.0, incident_until_s=130.0)
+    theatre.stage.run(180)
+    (_, quiet), (opened_s, every), (closed_s, again) = theatre.told("cam")
+    assert (quiet, every, again) == ("quiet", "every", "quiet")
+    assert 100 <= opened_s <= 101
+    assert 130 <= closed_s <= 131
+
+
 def test_a_stream_that_is_shed_is_not_called_blind() -> None:
     """A pause that the worker itself has asked for is no fault of the stream, also when it has just asked for less; a
     longer one is.
     """
-    keyframes: list[Line] = [*quiet_lines(30), (80.0, keyframe(80.0)), (130.0, keyframe(130.0))]
+    keyframes: list[Line] = [*quiet_lines(30), (80.0, in_time(80.0)), (130.0, in_time(130.0))]
     lines = sorted([*keyframes, *((at_s + 0.5, Alive(30, 1)) for at_s in range(140))], key=lambda line: line[0])
     theatre = Theatre({"cam": [lines]}, rule=AttentionRule(young_s=10.0), busy_from_s=11.0, busy_until_s=20.0)
     theatre.stage.run(140)

@@ -2,15 +2,19 @@
 
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
+from streamguard.errors import SourceExcessive
 from streamguard.ingest.news import Alive, Blind
+from streamguard.types import Frame
+from streamguard.worker import decoder as decoder_child
 from streamguard.worker.children import Decoder
 from streamguard.worker.decoder import PaceToldBy
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.messages import Ended, pack_pace
+from streamguard.worker.messages import MAX_MESSAGE_BYTES, Ended, Exceeded, pack_pace, unpack
 from tests.waiting import eventually
 from tests.worker import works
 from tests.worker.test_children import heard, running
@@ -50,6 +54,21 @@ def test_a_worker_that_has_gone_changes_no_pace(line: tuple[socket.socket, socke
     ours.send(pack_pace(QUIET))
     ours.close()
     assert pace() == pace() == QUIET
+
+
+def test_a_stream_that_asks_for_too_much_is_at_a_limit(
+    line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it rests as one that ends decoders does: a new connection alone would let it begin anew."""
+    ours, theirs = line
+
+    def frames(*_: object, **__: object) -> Iterator[Frame]:
+        raise SourceExcessive("watch", "cam", "too many keyframes")
+
+    monkeypatch.setattr(decoder_child, "frames", frames)
+    monkeypatch.setattr(decoder_child, "ProcessorTime", lambda _: SimpleNamespace(said=lambda: None))
+    decoder_child.watch(theirs, job())
+    assert unpack(ours.recv(MAX_MESSAGE_BYTES), session=1) == Exceeded("too many keyframes")
 
 
 def test_a_child_hears_its_worker() -> None:

@@ -1,0 +1,186 @@
+"""`streamguard incident`: a crisis. Footage that nobody knew a minute ago is to be cut everywhere."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from streamguard.cli.asked_workers import ask_for_incidents, workers_of
+from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
+from streamguard.cli.incident_add import add
+from streamguard.cli.incident_bundle import export, import_
+from streamguard.cli.incident_options import in_words, incident_json, place_of, place_options, worker_option
+from streamguard.cli.incident_variants import variants
+from streamguard.cli.library_history import origin_of, origin_options
+from streamguard.cli.library_items import printable
+from streamguard.cli.library_signing import sign_option
+from streamguard.errors import counted
+from streamguard.library.catalogue import ItemState
+from streamguard.library.changes import Origin
+from streamguard.library.ed25519 import Signer
+from streamguard.library.incidents import Book, Incident
+from streamguard.library.store import Library
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+@click.group()
+def incident() -> None:
+    """Act in a crisis: look at everything, and have new footage cut everywhere within seconds.
+
+    \b
+    Example:
+      streamguard incident open attack --library known --reason "call from the police"
+      streamguard incident add attack --library known --stream live/cam-7 --last 120s
+      streamguard incident add attack --library known clip-from-the-newsroom.mp4
+      streamguard incident close attack --library known
+    """
+
+
+for command in (add, variants, export, import_):
+    incident.add_command(command)
+
+
+@incident.command("open")
+@click.argument("name")
+@place_options
+@click.option("--label", metavar="LABEL", help="Of what is added, and so its policy.  [default: incident-NAME]")
+@origin_options
+@sign_option()
+@_as_json
+def open_(
+    name: str,
+    *,
+    library_path: str | None,
+    config_path: Path | None,
+    label: str | None,
+    by: str | None,
+    reason: str,
+    signer: Signer | None,
+    as_json: bool,
+) -> int:
+    """Open an incident: within a second every worker of this library looks at every keyframe of every stream.
+
+    Under overload the quietest streams are still looked at less. What is added to it gets the label incident-NAME, and
+    is killed for as all labels are for which [policy] says nothing else.
+
+    \b
+    Example:
+      streamguard incident open attack --library known --reason "call from the police"
+      streamguard incident open attack --config /etc/streamguard/streamguard.toml --label terror
+    """
+    place = place_of(library_path, config_path)
+    origin = origin_of(by, reason)
+    book = Book(place.library, time.time, signer)
+    opened = book.open(name, label=label, by=origin.by, reason=origin.reason)
+    words = f"incident {name} is open: every keyframe of every stream is looked at; "
+    words += f"what is added is labelled {opened.label}"
+    click.echo(json.dumps(incident_json(opened)) if as_json else printable(words))
+    return EXIT_OK
+
+
+@incident.command()
+@click.argument("name")
+@place_options
+@click.option("--disable", is_flag=True, help="Search for what came in it no more.")
+@origin_options
+@sign_option()
+@_as_json
+def close(
+    name: str,
+    *,
+    library_path: str | None,
+    config_path: Path | None,
+    disable: bool,
+    by: str | None,
+    reason: str,
+    signer: Signer | None,
+    as_json: bool,
+) -> int:
+    """Close an incident: attention is spent as before. What was added stays known, unless --disable is given.
+
+    \b
+    Example:
+      streamguard incident close attack --library known
+      streamguard incident close drill --library known --disable --reason "was a drill"
+    """
+    place = place_of(library_path, config_path)
+    book = Book(place.library, time.time, signer)
+    origin = origin_of(by, reason)
+    items = book.open_one(name).items
+    disabled = _disable(place.library, items, origin=origin, signer=signer) if disable else 0
+    closed = book.close(name)
+    live = _live(place.library, closed)
+    if as_json:
+        click.echo(json.dumps(incident_json(closed, live=live) | {"disabled": disabled}))
+        return EXIT_OK
+    known = f"{counted(disabled, 'item')} disabled" if disable else f"{counted(live, 'item')} of it stay known"
+    click.echo(printable(f"incident {name} is closed; {known}"))
+    return EXIT_OK
+
+
+@incident.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@place_options
+@worker_option
+@click.option("--ask", is_flag=True, help="Ask the worker of the config whether it follows.")
+@_as_json
+def status(
+    names: tuple[str, ...],
+    *,
+    library_path: str | None,
+    config_path: Path | None,
+    workers: tuple[str, ...],
+    ask: bool,
+    as_json: bool,
+) -> int:
+    """Say which incidents there are, the oldest first, and what came in each.
+
+    With --ask, or with --worker, workers are asked whether they follow: the exit status is 1 where one does not.
+
+    \b
+    Example:
+      streamguard incident status --library known
+      streamguard incident status --library known attack --json
+      streamguard incident status --library known --worker http://10.0.0.7:9464 --worker http://10.0.0.8:9464
+    """
+    place = place_of(library_path, config_path)
+    book = Book(place.library, time.time)
+    found = [book.named(name) for name in names] if names else list(book.all())
+    for one in found:
+        live = _live(place.library, one)
+        click.echo(json.dumps(incident_json(one, live=live)) if as_json else printable(in_words(one, live=live)))
+    if not found and not as_json:
+        click.echo("no incident, and none ever was", err=True)
+    if not (workers or ask):
+        return EXIT_OK
+    wanted = frozenset(one.name for one in found if one.is_open)
+    behind = False
+    for url, follows in ask_for_incidents(workers_of(workers, place.config)):
+        problem = follows if isinstance(follows, str) else _lacking(wanted - follows)
+        behind = behind or bool(problem)
+        tree = {"worker": url, "follows": not problem, "problem": problem}
+        click.echo(json.dumps(tree) if as_json else printable(f"{url}: {problem or 'follows'}"))
+    return EXIT_FOUND if behind else EXIT_OK
+
+
+def _lacking(names: frozenset[str]) -> str:
+    return f"does not follow {', '.join(sorted(names))}" if names else ""
+
+
+def _live(library: Path, incident: Incident) -> int:
+    """How many of its items are searched."""
+    with Library.open(library, read_only=True) as opened:
+        live = {item.id for item in opened.items() if item.state is ItemState.LIVE}
+    return sum(id_ in live for id_ in incident.items)
+
+
+def _disable(library: Path, ids: tuple[str, ...], *, origin: Origin, signer: Signer | None) -> int:
+    """How many were searched until now."""
+    with Library.open(library, origin=origin, signer=signer) as opened:
+        live = {item.id for item in opened.items() if item.state is ItemState.LIVE}
+        wanted = [id_ for id_ in ids if id_ in live]
+        for id_ in wanted:
+            opened.disable(id_)
+    return len(wanted)

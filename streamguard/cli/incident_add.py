@@ -1,0 +1,191 @@
+"""`streamguard incident add`: footage from files, or from what a stream has just shown."""
+
+import hashlib
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from streamguard.cli.adding_bar import AddingBar
+from streamguard.cli.asked_workers import ask_what_was_shown, workers_of
+from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.incident_options import Place, place_of, place_options, worker_option
+from streamguard.cli.lengths import seconds_of
+from streamguard.cli.library_add import Said, files_in, goes_on_from, tell_all, warn_if_damaged
+from streamguard.cli.library_history import origin_of, origin_options
+from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_signing import sign_option
+from streamguard.core.shown import as_reference, sessions
+from streamguard.errors import UsageError, counted
+from streamguard.library.catalogue import NewItem
+from streamguard.library.changes import Origin
+from streamguard.library.ed25519 import Signer
+from streamguard.library.incidents import Book, Incident
+from streamguard.library.library_to_be import LibraryToBe
+from streamguard.library.store import Library
+from streamguard.types import Fingerprints
+from streamguard.worker import indexing
+from streamguard.worker.forkserver import start_forkserver
+from streamguard.worker.ids import FreshIds
+from streamguard.worker.messages import pack
+from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
+
+_LEAST_KEYFRAMES = 2
+"""One alone earns nothing."""
+
+_LATE_S = 15.0
+"""A keyframe is due by then, be the stream as quiet as it may."""
+
+_OPERATION = "incident add"
+
+
+@dataclass(frozen=True, slots=True)
+class _Adding:
+    """What both ways of adding need."""
+
+    place: Place
+    book: Book
+    incident: Incident
+    origin: Origin
+    signer: Signer | None
+    said: Said
+
+
+@click.command()
+@click.argument("name")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+@click.option("--stream", metavar="NAME", help="What this stream has shown, as /api/streams calls it.")
+@click.option(
+    "--last", metavar="TIME", help="So much of what it has shown: 30s, 2m.  [default: all that is remembered]"
+)
+@click.option("--server", metavar="NAME", help="The media server, where two have a stream of that name.")
+@worker_option
+@place_options
+@origin_options
+@sign_option()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each item.")
+def add(
+    name: str,
+    *,
+    paths: tuple[Path, ...],
+    stream: str | None,
+    last: str | None,
+    server: str | None,
+    workers: tuple[str, ...],
+    library_path: str | None,
+    config_path: Path | None,
+    by: str | None,
+    reason: str,
+    signer: Signer | None,
+    as_json: bool,
+) -> int:
+    """Add footage to an open incident: within a second every stream that shows it is on its way to a kill.
+
+    From files and folders, as `library add` takes them; or from what a stream has shown, by the fingerprints that its
+    worker remembers (incident.remember_s): nobody needs a recording, and no picture is kept. The stream may be over.
+    Each connection of it becomes an item. Look first whether what it has shown last is what you mean: give a --last
+    that begins after whatever came before.
+
+    \b
+    Example:
+      streamguard incident add attack --library known --stream live/cam-7 --last 90s
+      streamguard incident add attack --library known --stream live/cam-7 --last 2m --worker http://10.0.0.7:9464
+      streamguard incident add attack --library known clip-from-the-newsroom.mp4
+    """
+    if bool(paths) == (stream is not None):
+        raise UsageError(_OPERATION, name, "name files, or one --stream", hint="see `streamguard incident add --help`")
+    if stream is None and (last is not None or server is not None or workers):
+        raise UsageError(_OPERATION, name, "--last, --server and --worker go with --stream", hint="leave them out")
+    place = place_of(library_path, config_path)
+    book = Book(place.library, time.time, signer)
+    incident = book.open_one(name)
+    said = Said(place.library, as_json=as_json, asked_label=incident.label)
+    adding = _Adding(place, book, incident, origin_of(by, reason), signer, said)
+    if stream is None:
+        _add_files(adding, paths)
+    else:
+        last_s = place.config.incident.remember_s if last is None else seconds_of(last, operation=_OPERATION)
+        _add_stream(adding, stream, server=server, last_s=last_s, workers=workers)
+    warn_if_damaged(place.library)
+    return EXIT_ERROR if said.failed else EXIT_OK
+
+
+def _add_files(adding: _Adding, paths: Sequence[Path]) -> None:
+    said = adding.said
+    jobs = [Job(file, adding.incident.label) for path in paths for file in files_in(path, said)]
+    if not jobs:
+        if not said.failed:
+            said.error(str(paths[0]), UsageError(_OPERATION, paths[0], "no videos or images in it"))
+        return
+    start_forkserver()
+    with (
+        goes_on_from("what was added stays"),
+        LibraryToBe(adding.place.library, origin=adding.origin, signer=adding.signer) as library,
+        AddingBar([job.path for job in jobs]) as bar,
+    ):
+        outcomes = indexing.index(library, jobs, limits=indexing.default_limits(), news=bar.news)
+        tell_all(_noted(outcomes, adding), bar=bar, said=said)
+
+
+def _noted(outcomes: Generator[Outcome, None, None], adding: _Adding) -> Generator[Outcome, None, None]:
+    """Each is in the incident before it is told."""
+    with closing(outcomes):
+        for outcome in outcomes:
+            _note(outcome, adding)
+            yield outcome
+
+
+def _note(outcome: Outcome, adding: _Adding) -> None:
+    """What was known under another label came from elsewhere, and is none of it."""
+    match outcome:
+        case Added(item=item):
+            adding.book.note(adding.incident.name, (item.id,))
+        case Known(item=item) if item.label == adding.incident.label:
+            adding.book.note(adding.incident.name, (item.id,))
+
+
+def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: float, workers: Sequence[str]) -> None:
+    urls = workers_of(workers, adding.place.config)
+    found = ask_what_was_shown(urls, stream, server=server, last_s=last_s)
+    for problem in found.others:
+        click.echo(printable(f"warning: {problem}"), err=True)
+    if found.told.ago_s > _LATE_S:
+        words = (
+            f"warning: what {found.worker} knows of it ends {found.told.ago_s:.0f} s ago: is it over? Where workers "
+        )
+        click.echo(
+            printable(f"{words}share streams another one may have it by now; name all of them with --worker"), err=True
+        )
+    pieces = [piece for piece in sessions(found.told.keyframes) if len(piece) >= _LEAST_KEYFRAMES]
+    if not pieces:
+        problem = "it has shown one keyframe, and that is too little to know footage by"
+        raise UsageError(_OPERATION, stream, problem, hint="run it again in a few seconds")
+    until = at_utc(adding.book.clock() - found.told.ago_s)
+    with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
+        ids = FreshIds({item.id for item in library.items(removed=True)})
+        for piece in pieces:
+            source = f"stream {stream} of {found.worker}, {counted(len(piece), 'keyframe')} until {until}"
+            packed = b"".join(map(pack, piece))
+            id_ = ids.give(_as_file(adding.incident.name, stream))
+            sha256 = hashlib.sha256(packed).hexdigest()
+            new = NewItem(id_, adding.incident.label, source, len(packed), sha256)
+            outcome = _added(library, Job(Path(stream), new.label), new, piece=piece)
+            _note(outcome, adding)
+            adding.said.outcome(outcome)
+
+
+def _added(library: Library, job: Job, new: NewItem, *, piece: tuple[Fingerprints, ...]) -> Outcome:
+    for item in library.with_content(new.sha256):
+        return Known(job, item)
+    try:
+        return Added(job, library.add(new, as_reference(piece)))
+    except UsageError as error:
+        return Failed(job, UsageError(_OPERATION, job.path, error.problem, hint=error.hint))
+
+
+def _as_file(incident: str, stream: str) -> Path:
+    """Whose name makes a good id."""
+    return Path(f"{incident}-{stream.replace('/', '-')}.stream")

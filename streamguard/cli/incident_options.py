@@ -1,0 +1,76 @@
+"""What the commands of an incident have in common: which library, which workers, and how an incident is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from streamguard.cli.library_items import at_utc
+from streamguard.config import Config, load_config
+from streamguard.errors import UsageError, counted
+from streamguard.library.incidents import Incident
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The configuration, and the library that it or an option names."""
+
+    config: Config
+    library: Path
+
+
+def place_options(command: _Command) -> _Command:
+    """`--library` and `--config`, as `library_path` and `config_path`."""
+    library = click.option("--library", "library_path", metavar="DIR", help="The library; else library.path.")
+    config = click.option(
+        "--config", "config_path", type=click.Path(path_type=Path), help="One TOML file, as for watch."
+    )
+    return library(config(command))
+
+
+def worker_option(command: _Command) -> _Command:
+    """`--worker`, as `workers`."""
+    return click.option(
+        "--worker", "workers", metavar="URL", multiple=True,
+        help="A worker's pages; several times for several.  [default: http.host and http.port of the config]",
+    )(command)  # fmt: skip
+
+
+def place_of(library_path: str | None, config_path: Path | None) -> Place:
+    """Raises ConfigError; UsageError where no library is named."""
+    overrides = {} if library_path is None else {"library.path": library_path}
+    config = load_config(config_path, overrides=overrides)
+    if config.library.path is None:
+        raise UsageError("find library", "", "none is named", hint="give --library DIR, or library.path in the config")
+    return Place(config, config.library.path)
+
+
+def incident_json(incident: Incident, *, live: int | None = None) -> dict[str, object]:
+    """`live`: how many of its items are searched, where that is known."""
+    closed = incident.closed_unix_s
+    return {
+        "incident": incident.name,
+        "open": incident.is_open,
+        "label": incident.label,
+        "opened_at": at_utc(incident.opened_unix_s),
+        "opened_by": incident.opened_by,
+        "reason": incident.reason,
+        "closed_at": None if closed is None else at_utc(closed),
+        "items": list(incident.items),
+        "live_items": live,
+    }
+
+
+def in_words(incident: Incident, *, live: int) -> str:
+    """`attack: open since 2026-03-01T12:00:00+00:00, label incident-attack, 2 items, 2 of them searched; by anna`."""
+    since = f"open since {at_utc(incident.opened_unix_s)}"
+    if incident.closed_unix_s is not None:
+        since = f"closed at {at_utc(incident.closed_unix_s)}"
+    items = f"{counted(len(incident.items), 'item')}, {live} of them searched"
+    words = f"{incident.name}: {since}, label {incident.label}, {items}"
+    pairs = (("by", incident.opened_by), ("because", incident.reason))
+    return "; ".join([words, *(f"{name} {text}" for name, text in pairs if text)])

@@ -1,0 +1,251 @@
+"""`incidents.json` in a library's directory: the crises that were opened for it, and which items came in each.
+
+Workers follow it as they follow the library: while one is open they look at every keyframe of every stream. It is read
+as strictly as what decides about kills, and signed where the library is: it costs every worker time.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+
+from streamguard.errors import LibraryDamaged, LibraryError, UsageError
+from streamguard.library.durable import (
+    FORMAT,
+    check_format,
+    library_error,
+    no_library,
+    read_bounded,
+    replace_file,
+    writer_lock,
+)
+from streamguard.library.ed25519 import Signature, Signer, Trust
+from streamguard.library.live_set import CURRENT, LAST_UNIX_S, check_signer
+from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, check_label
+
+INCIDENTS = "incidents.json"
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+MOST_INCIDENTS = 100
+"""Those that were closed first make room for new ones."""
+
+MOST_ITEMS = 5000
+"""Of one incident."""
+
+_MOST_BYTES = 2 << 20
+_MOST_WORDS = 500
+_LOCK_WAIT_S = 10.0
+_SIGNED_AS = b"streamguard incidents\n"
+_HINT = "put it back from a backup, or remove it: then no incident is open, and what was added stays"
+
+_Moment = Annotated[float, Field(ge=0, le=LAST_UNIX_S, allow_inf_nan=False)]
+_Words = Annotated[str, Field(max_length=_MOST_WORDS)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Incident(_Part):
+    """One crisis. `label` is that of what is added to it; `items` are all that ever were, whatever became of them."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    label: Annotated[str, Field(pattern=LABEL_PATTERN)]
+    opened_unix_s: _Moment
+    opened_by: _Words = ""
+    reason: _Words = ""
+    closed_unix_s: _Moment | None = None
+    items: Annotated[
+        tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...], FailFast(), Field(max_length=MOST_ITEMS)
+    ] = ()
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_unix_s is None
+
+
+class _Document(_Part):
+    format: Annotated[int, Field(ge=1, le=FORMAT)] = FORMAT
+    sha256: str
+    signature: Signature | None = None
+    incidents: Annotated[tuple[Incident, ...], FailFast(), Field(max_length=MOST_INCIDENTS)]
+
+
+Incidents = tuple[Incident, ...]
+"""Of one library, the oldest first; no two have one name."""
+
+
+def read_incidents(library: Path, *, trust: Trust | None = None) -> Incidents:
+    """None where there never was one. With `trust` only if one of its keys signed them.
+
+    Raises LibraryDamaged, LibraryFormatError (made by another StreamGuard), LibraryUntrusted, LibraryError (no
+    permission).
+    """
+    path = library / INCIDENTS
+    try:
+        document = read_bounded(path, most_bytes=_MOST_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    try:
+        check_format(document, path)
+        read = _Document.model_validate_json(document)
+    except ValidationError as error:
+        raise LibraryDamaged("read incidents", path, "values in it are wrong", hint=_HINT) from error
+    except LibraryDamaged as error:
+        raise LibraryDamaged("read incidents", path, error.problem, hint=_HINT) from error
+    found = read.incidents
+    if read.sha256 != _checksum(found) or len({one.name for one in found}) < len(found):
+        raise LibraryDamaged("read incidents", path, "its content does not belong to its checksum", hint=_HINT)
+    if trust is not None:
+        trust.check(_to_sign(found), read.signature, path=path)
+    return found
+
+
+def to_bytes(incidents: Incidents, *, signer: Signer | None = None) -> bytes:
+    head: dict[str, object] = {"format": FORMAT, "sha256": _checksum(incidents)}
+    if signer is not None:
+        head["signature"] = signer.sign(_to_sign(incidents)).model_dump()
+    return (json.dumps(head | {"incidents": _tree(incidents)}, indent=1) + "\n").encode()
+
+
+def replace_incidents(library: Path, incidents: Incidents, *, signer: Signer | None) -> None:
+    """For who holds the lock. Raises LibraryError."""
+    path = library / INCIDENTS
+    document = to_bytes(incidents, signer=signer)
+    if len(document) > _MOST_BYTES:
+        raise LibraryError("write incidents", path, "too much for one file", hint="open a new one under another name")
+    try:
+        replace_file(path, document)
+    except OSError as error:
+        raise library_error("write incidents", path, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The incidents of one library, for those who change them; each change is durable and counts in every worker."""
+
+    library: Path
+    clock: Callable[[], float]
+    signer: Signer | None = None
+
+    def open(self, name: str, *, label: str | None, by: str, reason: str) -> Incident:
+        """One that was closed is opened again, under the label that it had unless another is named.
+
+        Raises UsageError (open already, no possible name or label), LibraryMissing, LibraryError, LibraryUntrusted.
+        """
+        check_name(name)
+
+        def opened(before: Incident | None) -> Incident:
+            if before is not None and before.is_open:
+                hint = "add to it, or open another one under another name"
+                raise UsageError("open incident", name, "it is open already", hint=hint)
+            chosen = label or (f"incident-{name}" if before is None else before.label)
+            check_label(name, chosen)
+            items = () if before is None else before.items
+            return Incident(
+                name=name, label=chosen, opened_unix_s=self.clock(), opened_by=by, reason=reason, items=items
+            )
+
+        return self._changed(name, opened)
+
+    def close(self, name: str) -> Incident:
+        """Raises as `open`; UsageError where none of that name is open."""
+
+        def closed(before: Incident | None) -> Incident:
+            return _if_open(before, name).model_copy(update={"closed_unix_s": self.clock()})
+
+        return self._changed(name, closed)
+
+    def note(self, name: str, ids: tuple[str, ...]) -> Incident:
+        """That these items came in it; each stands there once. Raises as `close`."""
+
+        def noted(before: Incident | None) -> Incident:
+            was = _if_open(before, name)
+            items = tuple(dict.fromkeys((*was.items, *ids)))
+            if len(items) > MOST_ITEMS:
+                hint = "close it, and open another one under another name"
+                raise UsageError("add to incident", name, f"more than {MOST_ITEMS} items", hint=hint)
+            return was.model_copy(update={"items": items})
+
+        return self._changed(name, noted)
+
+    def named(self, name: str) -> Incident:
+        """Open or closed. Raises UsageError, LibraryError."""
+        for incident in self.all():
+            if incident.name == name:
+                return incident
+        raise _no_such(name)
+
+    def open_one(self, name: str) -> Incident:
+        """Raises UsageError where none of that name is open, LibraryError."""
+        return _if_open(next((one for one in self.all() if one.name == name), None), name)
+
+    def all(self) -> Incidents:
+        """Raises LibraryMissing where there is no library, LibraryError."""
+        if not (self.library / CURRENT).is_file():
+            raise no_library(self.library)
+        return read_incidents(self.library)
+
+    def _changed(self, name: str, change: Callable[[Incident | None], Incident]) -> Incident:
+        with writer_lock(self.library, wait_s=_LOCK_WAIT_S):
+            check_signer(self.library, self.signer)
+            before = self.all()
+            after = change(next((one for one in before if one.name == name), None))
+            others = [one for one in before if one.name != name]
+            kept = _with_room(others) if len(others) == MOST_INCIDENTS else others
+            order = sorted([*kept, after], key=lambda one: one.opened_unix_s)
+            replace_incidents(self.library, tuple(order), signer=self.signer)
+        return after
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for what is no incident's name."""
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        hint = "letters, digits, dot, dash and underscore, at most 64, the first a letter or digit"
+        raise UsageError("open incident", repr(name), "not a possible name", hint=hint)
+
+
+def _if_open(incident: Incident | None, name: str) -> Incident:
+    """It, if it is open. Raises UsageError."""
+    if incident is None:
+        raise _no_such(name)
+    if not incident.is_open:
+        hint = f"open it again: streamguard incident open {name} --library DIR"
+        raise UsageError("use incident", name, "it is closed", hint=hint)
+    return incident
+
+
+def _no_such(name: str) -> UsageError:
+    hint = f"`streamguard incident status` lists all; or open it: streamguard incident open {name} --library DIR"
+    return UsageError("use incident", name, "there is none of that name", hint=hint)
+
+
+def _with_room(others: list[Incident]) -> list[Incident]:
+    """Without the one that was closed first. Raises UsageError where none is closed."""
+    closed = [one for one in others if one.closed_unix_s is not None]
+    if not closed:
+        raise UsageError("open incident", "", f"{MOST_INCIDENTS} are open", hint="close some of them")
+    first = min(closed, key=lambda one: one.closed_unix_s or 0.0)
+    return [one for one in others if one is not first]
+
+
+def _tree(incidents: Incidents) -> list[dict[str, Any]]:
+    return [incident.model_dump(mode="json") for incident in incidents]
+
+
+def _text(incidents: Incidents) -> bytes:
+    return json.dumps(_tree(incidents), sort_keys=True, separators=(",", ":")).encode()
+
+
+def _checksum(incidents: Incidents) -> str:
+    return hashlib.sha256(_text(incidents)).hexdigest()
+
+
+def _to_sign(incidents: Incidents) -> bytes:
+    return _SIGNED_AS + _text(incidents)

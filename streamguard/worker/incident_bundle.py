@@ -1,0 +1,222 @@
+"""An incident to hand on: one file with what was added to it, for another platform, or for an authority.
+
+    streamguard-incident 1
+    a signature of the next line, as JSON, or null
+    what it is: JSON, with the length and the SHA-256 of the rest
+    the rest: a shard (worker.bulk.shard_file), fingerprints and times, no pictures unless asked
+
+Nothing in it is believed before signature and checksums agree, and then no more than of any shard: whoever made it says
+what is known under which SHA-256.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+
+from streamguard.enforce.evidence.file import EvidenceFile
+from streamguard.errors import LibraryDamaged, LibraryFormatError, LibraryUntrusted, UsageError
+from streamguard.library.catalogue import ItemRecord, NewItem
+from streamguard.library.ed25519 import Signature, Signer, Trust
+from streamguard.library.incidents import MOST_ITEMS, NAME_PATTERN, Incident
+from streamguard.library.live_set import LAST_UNIX_S
+from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SHA256_PATTERN
+from streamguard.regular_files import open_regular
+from streamguard.types import AssetId, Reference
+from streamguard.worker.bulk import shard_file
+
+FORMAT = 1
+MOST_BUNDLE_BYTES = 1 << 30
+MOST_DECISIONS = 5000
+
+_FIRST_LINE = b"streamguard-incident %d\n"
+_MOST_LINE_BYTES = 4 << 20
+_MOST_WORDS = 500
+_SIGNED_AS = b"streamguard incident bundle\n"
+_DAMAGED_HINT = "ask for it again"
+_KEY_HINT = "ask who sent it for the public key: --key FILE; --unsigned takes it as it is, from whomever"
+
+_Moment = Annotated[float, Field(ge=0, le=LAST_UNIX_S, allow_inf_nan=False)]
+_Words = Annotated[str, Field(max_length=_MOST_WORDS)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class BundledItem(_Part):
+    """What the sender knows of an item beside its fingerprints: its id and label there, and when it was added."""
+
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    label: Annotated[str, Field(pattern=LABEL_PATTERN)]
+    added_unix_s: _Moment
+
+
+class BundledDecision(_Part):
+    """One that fell for an item, without the stream: whose that was is nobody else's business."""
+
+    id: Annotated[str, Field(pattern=r"^sig_[0-9a-f]{32}$")]
+    verdict: Literal["review", "limit", "kill"]
+    reference: Annotated[str, Field(pattern=ID_PATTERN)]
+    decided_unix_s: _Moment
+    reference_s: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+    nats: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class About(_Part):
+    """What a bundle is. `items` are in the order of the shard's."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    label: Annotated[str, Field(pattern=LABEL_PATTERN)]
+    reason: _Words
+    opened_unix_s: _Moment
+    closed_unix_s: _Moment | None
+    exported_unix_s: _Moment
+    exported_by: _Words
+    pictures: bool
+    items: Annotated[tuple[BundledItem, ...], FailFast(), Field(min_length=1, max_length=MOST_ITEMS)]
+    decisions: Annotated[tuple[BundledDecision, ...], FailFast(), Field(max_length=MOST_DECISIONS)] = ()
+    shard_bytes: Annotated[int, Field(ge=1, le=MOST_BUNDLE_BYTES)]
+    shard_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One that was read; `key` is the id of whose key signed it, None: nobody's, or nobody asked."""
+
+    about: About
+    key: str | None
+    items: tuple[tuple[BundledItem, NewItem, Reference], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Who hands on what. Without `pictures` no thumbnail goes along; of `decisions` the last ones that have room do."""
+
+    by: str
+    unix_s: float
+    pictures: bool = False
+    decisions: Sequence[EvidenceFile] = ()
+
+
+def to_bytes(
+    incident: Incident, items: Sequence[tuple[ItemRecord, Reference]], *, export: Export, signer: Signer | None
+) -> bytes:
+    """Raises UsageError without items, LibraryError where they are more than anybody would read."""
+    if not items:
+        hint = "add to it first; what is disabled is not handed on"
+        raise UsageError("export incident", incident.name, "nothing of it is searched", hint=hint)
+    # Paths and addresses are nobody else's business: an item is called by its id.
+    new = [
+        (NewItem(item.id, item.label, item.id, item.size_bytes, item.sha256), _with_pictures(reference, export))
+        for item, reference in items
+    ]
+    _, shard = shard_file.to_bytes(new)
+    about = About(
+        name=incident.name,
+        label=incident.label,
+        reason=incident.reason,
+        opened_unix_s=incident.opened_unix_s,
+        closed_unix_s=incident.closed_unix_s,
+        exported_unix_s=export.unix_s,
+        exported_by=export.by,
+        pictures=export.pictures,
+        items=tuple(BundledItem(id=item.id, label=item.label, added_unix_s=item.added_unix_s) for item, _ in items),
+        decisions=tuple(map(_decision, export.decisions[-MOST_DECISIONS:])),
+        shard_bytes=len(shard),
+        shard_sha256=hashlib.sha256(shard).hexdigest(),
+    )
+    line = about.model_dump_json().encode()
+    signature = "null" if signer is None else signer.sign(_SIGNED_AS + line).model_dump_json()
+    return b"".join([_FIRST_LINE % FORMAT, signature.encode(), b"\n", line, b"\n", shard])
+
+
+def _decision(file: EvidenceFile) -> BundledDecision:
+    decision = file.decision
+    return BundledDecision.model_validate(
+        {
+            "id": file.id,
+            "verdict": decision.verdict.value,
+            "reference": decision.asset,
+            "decided_unix_s": file.decided_unix_s,
+            "reference_s": decision.reference_us / 1e6,
+            "nats": decision.nats,
+        }
+    )
+
+
+def _with_pictures(reference: Reference, export: Export) -> Reference:
+    if export.pictures:
+        return reference
+    return replace(reference, frames=tuple(replace(frame, thumbnail=b"") for frame in reference.frames))
+
+
+def read(path: Path, *, trust: Trust | None) -> Bundle:
+    """All of it, each byte and each value checked; with `trust` only if one of its keys signed it.
+
+    Raises UsageError (no such file), LibraryUntrusted, LibraryFormatError, LibraryDamaged.
+    """
+    try:
+        with open_regular(path) as file:
+            first = file.readline(64)
+            signature_line, line = file.readline(_MOST_LINE_BYTES), file.readline(_MOST_LINE_BYTES)
+            _check_first(first, path)
+            key = _check_signature(signature_line, line.removesuffix(b"\n"), trust=trust, path=path)
+            about = _about(line, path)
+            shard = file.read(about.shard_bytes + 1)
+    except OSError as error:
+        raise UsageError("read bundle", path, error.strerror or str(error), hint="check the path") from error
+    if len(shard) != about.shard_bytes or hashlib.sha256(shard).hexdigest() != about.shard_sha256:
+        raise LibraryDamaged("read bundle", path, "cut short, or not what it says", hint=_DAMAGED_HINT)
+    try:
+        found = shard_file.from_bytes(shard, subject=path)
+    except (LibraryDamaged, LibraryFormatError) as error:
+        raise type(error)("read bundle", path, error.problem, hint=_DAMAGED_HINT) from error
+    if len(found) != len(about.items):
+        raise LibraryDamaged("read bundle", path, "it names other items than it has", hint=_DAMAGED_HINT)
+    return Bundle(about, key, tuple(_item(named, *one) for named, one in zip(about.items, found, strict=True)))
+
+
+def _item(
+    named: BundledItem, item: shard_file.ShardItem, reference: Reference
+) -> tuple[BundledItem, NewItem, Reference]:
+    return named, NewItem(AssetId(named.id), item.label, item.source, item.size_bytes, item.sha256), reference
+
+
+def _check_first(line: bytes, path: Path) -> None:
+    if line == _FIRST_LINE % FORMAT:
+        return
+    words, _, number = line.rstrip(b"\n").rpartition(b" ")
+    if words == b"streamguard-incident" and number.isdigit():
+        problem = f"format {int(number)}, this StreamGuard reads {FORMAT}"
+        raise LibraryFormatError("read bundle", path, problem, hint="use the StreamGuard that made it, or newer")
+    raise LibraryDamaged("read bundle", path, "it does not begin as a bundle does", hint="is it the right file?")
+
+
+def _check_signature(signature_line: bytes, line: bytes, *, trust: Trust | None, path: Path) -> str | None:
+    try:
+        found = json.loads(signature_line)
+        signature = None if found is None else Signature.model_validate(found)
+    except (ValueError, RecursionError) as error:
+        raise LibraryDamaged("read bundle", path, "its signature is none", hint=_DAMAGED_HINT) from error
+    if trust is None:
+        return None
+    try:
+        trust.check(_SIGNED_AS + line, signature, path=path)
+    except LibraryUntrusted as error:
+        raise LibraryUntrusted("check bundle", path, error.problem, hint=_KEY_HINT) from error
+    return None if signature is None else signature.key
+
+
+def _about(line: bytes, path: Path) -> About:
+    if not line.endswith(b"\n"):
+        raise LibraryDamaged("read bundle", path, "cut short", hint=_DAMAGED_HINT)
+    try:
+        return About.model_validate_json(line)
+    except ValidationError as error:
+        problem = f"{error.error_count()} values are wrong"
+        raise LibraryDamaged("read bundle", path, problem, hint=_DAMAGED_HINT) from error

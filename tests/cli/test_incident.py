@@ -1,0 +1,230 @@
+"""streamguard incident open|add|close|status, as an operator calls them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamguard.demo.scenes import Flat, Scene
+from streamguard.library.catalogue import ItemRecord, ItemState
+from streamguard.library.ed25519 import Signer
+from streamguard.library.incidents import read_incidents
+from streamguard.library.live_set import read_live_set
+from streamguard.library.loading import load_snapshot
+from streamguard.library.store import Library
+from streamguard.types import Fingerprints
+from streamguard.worker.messages import pack
+from streamguard.worker.shown import Shown, to_parts
+from tests.cli.calling import Done, Run, runner
+from tests.http_server import Web
+from tests.library.key_files import trust_in, written
+from tests.library.made import library_of
+from tests.live_keyframes import live_keyframes
+from tests.scenes import Clips
+
+SHOWN = "/api/streams/live%2Fcam/shown"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    yield from runner(capsys)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """One of the items a and b."""
+    library_of(tmp_path / "known", "ab")
+    return tmp_path / "known"
+
+
+def lines(done: Done) -> list[dict[str, Any]]:
+    assert done.status == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def items(library: Path) -> dict[str, ItemRecord]:
+    """All but a and b, by id."""
+    with Library.open(library, read_only=True) as opened:
+        return {item.id: item for item in opened.items() if item.id not in ("a", "b")}
+
+
+def shown(*sessions: Sequence[Fingerprints], ago_s: float = 3.0) -> bytes:
+    """As a worker tells it, so long after the last keyframe."""
+    kept = [Shown(number, 0.0, pack(one)) for number, session in enumerate(sessions) for one in session]
+    return b"".join(to_parts(kept, now_s=ago_s))
+
+
+def test_an_incident_from_its_opening_to_its_end(run: Run, library: Path) -> None:
+    """It is told to people and to machines, and what it changes is durable."""
+    opened = run("incident", "open", "attack", "--library", library, "--by", "anna", "--reason", "a call")
+    assert opened.status == 0
+    assert opened.out == (
+        "incident attack is open: every keyframe of every stream is looked at; "
+        "what is added is labelled incident-attack\n"
+    )
+    (other,) = lines(run("incident", "open", "other", "--library", library, "--label", "terror", "--json"))
+    assert (other["incident"], other["open"], other["label"], other["items"]) == ("other", True, "terror", [])
+    first, second = run("incident", "status", "--library", library).out.splitlines()
+    assert first.startswith("attack: open since 2")
+    assert first.endswith("label incident-attack, 0 items, 0 of them searched; by anna; because a call")
+    assert second.startswith("other: open since 2")
+    closed = run("incident", "close", "attack", "--library", library)
+    assert closed.out == "incident attack is closed; 0 items of it stay known\n"
+    (attack,) = lines(run("incident", "status", "attack", "--library", library, "--json"))
+    assert (attack["open"], attack["opened_by"], attack["reason"]) == (False, "anna", "a call")
+    assert attack["closed_at"] >= attack["opened_at"]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("open", "a/b"), "not a possible name"),
+        (("close", "attack"), "there is none of that name"),
+        (("add", "attack", "clip.mp4"), "there is none of that name"),
+        (("add", "attack"), "name files, or one --stream"),
+        (("add", "attack", "clip.mp4", "--stream", "cam"), "name files, or one --stream"),
+        (("add", "attack", "clip.mp4", "--last", "2m"), "go with --stream"),
+        (("status", "attack"), "there is none of that name"),
+    ],
+)
+def test_a_call_that_is_wrong(run: Run, library: Path, *, words: tuple[str, ...], problem: str) -> None:
+    """Says what to do, and changes nothing."""
+    done = run("incident", *words, "--library", library)
+    assert (done.status, done.out) == (2, "")
+    assert problem in done.err
+    assert read_incidents(library) == ()
+
+
+def test_a_library_must_be_named_and_be_there(run: Run, tmp_path: Path) -> None:
+    """By option or by the configuration."""
+    assert "none is named; give --library DIR" in run("incident", "status").err
+    config = tmp_path / "streamguard.toml"
+    config.write_text(f'[library]\npath = "{tmp_path / "known"}"\n')
+    assert "no such directory" in run("incident", "open", "attack", "--config", config).err
+    library_of(tmp_path / "known", "a")
+    assert run("incident", "status", "--config", config).err == "no incident, and none ever was\n"
+    assert run("incident", "open", "attack", "--config", config).status == 0
+
+
+def test_files_are_added_under_its_label(run: Run, library: Path, *, clips: Clips) -> None:
+    """What was known before under another label is none of it, and stays when it is closed with all that came."""
+    run("library", "add", "--library", library, "--label", "old", clips.unrelated)
+    run("incident", "open", "attack", "--library", library)
+    done = run(
+        "incident", "add", "attack", "--library", library, "--json", "--reason", "x", clips.image, clips.unrelated
+    )
+    statuses = {line["id"]: (line["status"], line["label"]) for line in lines(done)}
+    assert statuses == {"image": ("added", "incident-attack"), "unrelated": ("duplicate", "old")}
+    (attack,) = lines(run("incident", "status", "--library", library, "--json"))
+    assert (attack["items"], attack["live_items"]) == (["image"], 1)
+    again = run("incident", "add", "attack", "--library", library, clips.image, library / "no.mp4")
+    assert again.status == 2
+    assert "the library has it already" in again.out
+    assert "no such file" in again.err
+    closed = run("incident", "close", "attack", "--library", library, "--disable", "--reason", "was a drill")
+    assert closed.out == "incident attack is closed; 1 item disabled\n"
+    states = {id_: item.state for id_, item in items(library).items()}
+    assert states == {"image": ItemState.DISABLED, "unrelated": ItemState.LIVE}
+
+
+def test_what_a_stream_has_shown_is_added(run: Run, library: Path, web: Web) -> None:
+    """Each of its connections becomes an item, searched at once, that says where it came from."""
+    first, second = live_keyframes(Scene(7), seconds=20), live_keyframes(Scene(8), seconds=12)
+    web.pages[SHOWN] = shown(first, second, live_keyframes(Scene(9), seconds=2))
+    run("incident", "open", "attack", "--library", library)
+    asked = ("--stream", "live/cam", "--last", "90s", "--worker", web.url(""))
+    one, other = lines(run("incident", "add", "attack", "--library", library, "--json", *asked))
+    assert web.asked == [f"{SHOWN}?last_s=90"]
+    assert (one["status"], one["input"], one["id"], one["label"]) == (
+        "added", "live/cam", "attack-live-cam", "incident-attack",
+    )  # fmt: skip
+    assert (one["seconds"], other["seconds"], other["id"]) == (18.0, 10.0, "attack-live-cam-2")
+    assert one["source"].startswith(f"stream live/cam of {web.url('')}, 10 keyframes until 2")
+    assert {"attack-live-cam", "attack-live-cam-2"} <= {asset.id for asset in load_snapshot(library).assets}
+    (attack,) = lines(run("incident", "status", "--library", library, "--json"))
+    assert (attack["items"], attack["live_items"]) == (["attack-live-cam", "attack-live-cam-2"], 2)
+    again = lines(run("incident", "add", "attack", "--library", library, "--json", *asked))
+    assert [(line["status"], line["not_applied"]) for line in again] == [("duplicate", []), ("duplicate", [])]
+    (change,) = lines(run("library", "history", "--library", library, "--json", "--last", "1"))
+    assert change["source"].startswith("stream live/cam of ")
+
+
+def test_what_ended_a_while_ago_is_told(run: Run, library: Path, web: Web) -> None:
+    """It may be over, or another worker has it by now and knows more."""
+    web.pages[SHOWN] = shown(live_keyframes(Scene(7), seconds=8), ago_s=40.0)
+    run("incident", "open", "attack", "--library", library)
+    asked = ("--library", library, "--stream", "live/cam", "--worker", web.url(""))
+    done = run("incident", "add", "attack", *asked)
+    assert done.status == 0
+    assert f"what {web.url('')} knows of it ends 40 s ago: is it over?" in done.err
+    web.pages[SHOWN] = shown(live_keyframes(Scene(8), seconds=8))
+    assert "warning" not in run("incident", "add", "attack", *asked).err
+
+
+def test_too_little_to_know_footage_by_is_not_added(run: Run, library: Path, web: Web) -> None:
+    """One keyframe, or nothing but black: it says so, and nothing is added."""
+    run("incident", "open", "attack", "--library", library)
+    asked = ("--library", library, "--stream", "live/cam", "--worker", web.url(""))
+    web.pages[SHOWN] = shown(live_keyframes(Scene(7), seconds=2))
+    done = run("incident", "add", "attack", *asked)
+    assert (done.status, done.out) == (2, "")
+    assert "too little to know footage by; run it again in a few seconds" in done.err
+    assert web.asked == [f"{SHOWN}?last_s=120"]
+    web.pages[SHOWN] = shown(live_keyframes(Flat(), seconds=8))
+    done = run("incident", "add", "attack", *asked)
+    assert (done.status, done.out) == (2, "")
+    assert "nothing in it can be recognised" in done.err
+    del web.pages[SHOWN]
+    done = run("incident", "add", "attack", *asked)
+    assert f"add stream live/cam: {web.url('')}: HTTP 404" in done.err
+    assert items(library) == {}
+
+
+def test_a_signed_library_takes_what_is_signed(
+    run: Run, library: Path, tmp_path: Path, *, web: Web, clips: Clips
+) -> None:
+    """Opening, adding and closing, by the library's key; without it each says what is lacking."""
+    signer = Signer.new()
+    key, _ = written(tmp_path, signer)
+    trust = trust_in(signer, folder=tmp_path)
+    run("library", "sign", "--library", library, "--sign-key", key)
+    assert "--sign-key FILE" in run("incident", "open", "attack", "--library", library).err
+    signed = ("--library", library, "--sign-key", key)
+    assert run("incident", "open", "attack", *signed).status == 0
+    web.pages[SHOWN] = shown(live_keyframes(Scene(7), seconds=20))
+    assert run("incident", "add", "attack", *signed, "--stream", "live/cam", "--worker", web.url("")).status == 0
+    assert run("incident", "add", "attack", *signed, clips.image).status == 0
+    assert run("incident", "close", "attack", *signed, "--disable").status == 0
+    (closed,) = read_incidents(library, trust=trust)
+    assert closed.items == ("attack-live-cam", "image")
+    read_live_set(library, trust=trust)
+
+
+def test_status_asks_workers_whether_they_follow(run: Run, library: Path, web: Web) -> None:
+    """The exit status says that one does not: its library is another copy, say."""
+    run("incident", "open", "attack", "--library", library)
+    web.pages["/one/api/incidents"] = b'{"incidents": [{"name": "attack"}]}'
+    web.pages["/two/api/incidents"] = b'{"incidents": []}'
+    workers = [word for name in ("/one", "/two", "/three") for word in ("--worker", web.url(name))]
+    done = run("incident", "status", "--library", library, *workers)
+    assert done.status == 1
+    assert done.out.splitlines()[1:] == [
+        f"{web.url('/one')}: follows",
+        f"{web.url('/two')}: does not follow attack",
+        f"{web.url('/three')}: HTTP 404",
+    ]
+    (_, worker) = lines(run("incident", "status", "--library", library, *workers[:2], "--json"))
+    assert worker == {"worker": web.url("/one"), "follows": True, "problem": ""}
+    assert (
+        "connection refused"
+        in run("incident", "status", "--library", library, "--ask", "--config", _config(library)).out
+    )
+
+
+def _config(library: Path) -> Path:
+    """One whose worker is not there."""
+    path = library.parent / "streamguard.toml"
+    path.write_text("[http]\nport = 1\n")
+    return path

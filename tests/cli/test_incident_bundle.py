@@ -1,0 +1,128 @@
+"""streamguard incident export and import: from one platform to another."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamguard.enforce.evidence.file import to_bytes
+from streamguard.library.ed25519 import Signer
+from streamguard.library.incidents import Book, read_incidents
+from streamguard.library.loading import load_snapshot
+from streamguard.library.store import Library
+from streamguard.types import AssetId
+from tests.cli.calling import Done, Run, runner
+from tests.evidence import FILE
+from tests.library.key_files import written
+from tests.library.made import RADIUS_BITS, library_of, new_item, seen, with_frames
+
+THEIRS = with_frames(77)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    yield from runner(capsys)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A library of b, which is their b by name only."""
+    library_of(tmp_path / "here", "b")
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """Somebody else's, with an incident of the items b and c, and one that was disabled."""
+    path = tmp_path / "there"
+    with Library.open(path, create=True) as library:
+        for id_, made in {"b": THEIRS, "c": with_frames(78), "off": with_frames(79)}.items():
+            library.add(new_item(id_, label="incident-attack", content=f"their {id_}"), made)
+        library.disable("off")
+    book = Book(path, lambda: 1_700_000_000.0)
+    book.open("attack", label=None, by="bob", reason="a call")
+    book.note("attack", ("b", "c", "off", "gone"))
+    return path
+
+
+def lines(done: Done) -> list[dict[str, Any]]:
+    assert done.status == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def test_what_is_handed_on_is_known_there_as_well(run: Run, here: Path, there: Path, *, tmp_path: Path) -> None:
+    """Signed by one, checked by the other; it opens the incident, and a second time adds nothing."""
+    key, public = written(tmp_path, Signer.new())
+    file = tmp_path / "attack.incident"
+    done = run("incident", "export", "attack", file, "--library", there, "--sign-key", key, "--by", "platform b")
+    assert done.status == 0, done.err
+    assert f"{file}: 2 items of incident attack" in done.out
+    taken = run("incident", "import", file, "--library", here, "--key", public, "--json")
+    one, other = lines(taken)
+    assert [(item["id"], item["label"], item["status"]) for item in (one, other)] == [
+        ("b-2", "incident-attack", "added"), ("c", "incident-attack", "added"),
+    ]  # fmt: skip
+    assert one["source"] == f"b of incident attack, key {Signer.of_file(key).key}, by platform b"
+    found = load_snapshot(here).search((seen(THEIRS.prints[0].code),), radius_bits=RADIUS_BITS)
+    assert [candidate.asset for candidate in found] == ["b-2"]
+    (incident,) = read_incidents(here)
+    assert (incident.name, incident.is_open, incident.items, incident.reason) == (
+        "attack",
+        True,
+        ("b-2", "c"),
+        "a call",
+    )
+    again = lines(run("incident", "import", file, "--library", here, "--key", public, "--json"))
+    assert [item["status"] for item in again] == ["duplicate", "duplicate"]
+    assert "signed by key" in run("incident", "import", file, "--library", here, "--key", public).err
+
+
+def test_who_signs_and_who_is_believed_must_be_said(run: Run, here: Path, there: Path, *, tmp_path: Path) -> None:
+    """By a key, or by saying that there is none; another key is not believed, and nothing is opened."""
+    file = tmp_path / "attack.incident"
+    assert "signed or unsigned?" in run("incident", "export", "attack", file, "--library", there).err
+    assert not file.exists()
+    assert run("incident", "export", "attack", file, "--library", there, "--unsigned").status == 0
+    assert "whose signature must be on it?" in run("incident", "import", file, "--library", here).err
+    _, public = written(tmp_path, Signer.new())
+    refused = run("incident", "import", file, "--library", here, "--key", public)
+    assert refused.status == 2
+    assert "it is not signed; ask who sent it" in refused.err
+    assert read_incidents(here) == ()
+    taken = run("incident", "import", file, "--library", here, "--unsigned", "--as", "theirs", "--label", "from-others")
+    assert taken.status == 0, taken.err
+    (incident,) = read_incidents(here)
+    assert (incident.name, incident.label) == ("theirs", "from-others")
+    other = run("incident", "import", file, "--library", here, "--unsigned", "--as", "theirs", "--label", "terror")
+    assert "it is open under the label from-others; leave --label out" in other.err
+
+
+def test_decisions_are_handed_on_where_they_are_at_hand(run: Run, there: Path, tmp_path: Path) -> None:
+    """Those of its items since it was opened; a file that is none is told."""
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    evidence = replace(FILE, decision=replace(FILE.decision, asset=AssetId("b")), decided_unix_s=1_700_000_100.0)
+    (folder / f"{evidence.id}.json").write_bytes(to_bytes(evidence))
+    (folder / f"sig_{1:032x}.json").write_bytes(b"rubbish")
+    file = tmp_path / "attack.incident"
+    asked = ("--library", there, "--unsigned", "--evidence", folder)
+    done = run("incident", "export", "attack", file, *asked)
+    assert done.status == 0, done.err
+    assert "2 items and 1 decision of incident attack" in done.out
+    assert "warning: 1 file of" in done.err
+    (tree,) = lines(run("incident", "export", "attack", file, *asked, "--json"))
+    assert (tree["decisions"], tree["key"], tree["items"]) == (1, None, ["b", "c"])
+    assert run("incident", "export", "attack", file, *asked[:3], "--evidence", tmp_path / "none").status == 2
+
+
+def test_an_incident_without_items_is_not_handed_on(run: Run, here: Path, tmp_path: Path) -> None:
+    """Nor one that never was; no file is made."""
+    file = tmp_path / "attack.incident"
+    run("incident", "open", "attack", "--library", here)
+    for name, problem in (("attack", "nothing of it is searched"), ("other", "there is none of that name")):
+        done = run("incident", "export", name, file, "--library", here, "--unsigned")
+        assert (done.status, file.exists()) == (2, False)
+        assert problem in done.err

@@ -1,0 +1,229 @@
+"""streamguard.library.incidents: what is open is read as it was written, or not at all."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamguard.errors import (
+    LibraryDamaged,
+    LibraryError,
+    LibraryFormatError,
+    LibraryMissing,
+    LibraryUntrusted,
+    UsageError,
+)
+from streamguard.library import incidents as incidents_module
+from streamguard.library.durable import FORMAT
+from streamguard.library.ed25519 import Signer
+from streamguard.library.incidents import INCIDENTS, Book, read_incidents
+from streamguard.library.signed import sign_library, untrusted
+from streamguard.library.store import Library
+from tests.library.key_files import trust_in
+from tests.library.made import library_of
+
+MINE, OTHER = Signer.new(), Signer.new()
+
+
+class _Clock:
+    now_s = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        self.now_s += 1.0
+        return self.now_s
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """One with two items."""
+    library_of(tmp_path / "lib", "ab")
+    return tmp_path / "lib"
+
+
+def book(library: Path, *, signer: Signer | None = None) -> Book:
+    return Book(library, _Clock(), signer)
+
+
+def opened(library: Path, name: str = "attack", *, label: str | None = None) -> None:
+    book(library).open(name, label=label, by="anna", reason="a call")
+
+
+def forged(library: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Another content with the right checksum, as somebody would make it who wants to be believed."""
+    path = library / INCIDENTS
+    tree = json.loads(path.read_bytes())
+    change(tree)
+    text = json.dumps(tree["incidents"], sort_keys=True, separators=(",", ":"))
+    path.write_text(json.dumps(tree | {"sha256": hashlib.sha256(text.encode()).hexdigest()}))
+
+
+def test_an_incident_is_opened_added_to_and_closed(library: Path) -> None:
+    """Each step is read as it was written; items stand there once."""
+    assert read_incidents(library) == ()
+    kept = book(library)
+    first = kept.open("attack", label=None, by="anna", reason="a call")
+    assert (first.label, first.is_open, first.opened_by, first.reason) == ("incident-attack", True, "anna", "a call")
+    kept.open("other", label="terror", by="", reason="")
+    kept.note("attack", ("a",))
+    kept.note("attack", ("b", "a"))
+    closed = kept.close("attack")
+    assert closed.items == ("a", "b")
+    assert closed.closed_unix_s is not None
+    assert closed.closed_unix_s > closed.opened_unix_s
+    assert read_incidents(library) == (closed, kept.named("other"))
+    assert [one.name for one in read_incidents(library) if one.is_open] == ["other"]
+
+
+def test_one_that_was_closed_can_be_opened_again(library: Path) -> None:
+    """It has its items and its label still, unless another one is named."""
+    kept = book(library)
+    kept.open("attack", label="terror", by="", reason="")
+    kept.note("attack", ("a",))
+    kept.close("attack")
+    again = kept.open("attack", label=None, by="", reason="")
+    assert (again.label, again.items, again.is_open) == ("terror", ("a",), True)
+    kept.close("attack")
+    assert kept.open("attack", label="other", by="", reason="").label == "other"
+
+
+def test_what_is_not_open_takes_nothing(library: Path) -> None:
+    """Neither one that never was, nor one that is closed; and one that is open is not opened again."""
+    kept = book(library)
+    uses: list[Callable[[str], object]] = [kept.close, partial(kept.note, ids=("a",)), kept.open_one]
+    for use in (*uses, kept.named):
+        with pytest.raises(UsageError, match=r"there is none of that name; .*incident open attack"):
+            use("attack")
+    opened(library)
+    with pytest.raises(UsageError, match="open already"):
+        opened(library)
+    kept.close("attack")
+    for use in uses:
+        with pytest.raises(UsageError, match="it is closed; open it again"):
+            use("attack")
+    assert kept.named("attack").items == ()
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a/b", "a b", "x" * 65, "\u202e"])
+def test_a_name_that_is_none(library: Path, name: str) -> None:
+    """It becomes a label and part of ids."""
+    with pytest.raises(UsageError, match="not a possible name"):
+        opened(library, name)
+    with pytest.raises(UsageError, match="not a possible label"):
+        opened(library, label="x" * 101)
+
+
+def test_where_there_is_no_library(tmp_path: Path) -> None:
+    """Nothing is made."""
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(LibraryMissing):
+            opened(folder)
+        with pytest.raises(LibraryMissing):
+            book(folder).all()
+        assert read_incidents(folder) == ()
+    assert not (tmp_path / "empty" / INCIDENTS).exists()
+
+
+def test_those_closed_first_make_room(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where all are open, no other one is opened. Of items, too, there is a most."""
+    monkeypatch.setattr(incidents_module, "MOST_INCIDENTS", 3)
+    monkeypatch.setattr(incidents_module, "MOST_ITEMS", 2)
+    kept = book(library)
+    for name in ("one", "two", "three"):
+        kept.open(name, label=None, by="", reason="")
+    with pytest.raises(UsageError, match="3 are open; close some"):
+        kept.open("four", label=None, by="", reason="")
+    kept.close("two")
+    kept.close("one")
+    kept.open("four", label=None, by="", reason="")
+    assert [one.name for one in kept.all()] == ["one", "three", "four"]
+    kept.note("four", ("a", "b"))
+    with pytest.raises(UsageError, match="more than 2 items; close it"):
+        kept.note("four", ("c",))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: tree["incidents"][0].update(name="../x"),
+        lambda tree: tree["incidents"][0].update(opened_unix_s=1e300),
+        lambda tree: tree["incidents"][0].update(opened_unix_s="now"),
+        lambda tree: tree["incidents"][0].update(items=["a", "b/c"]),
+        lambda tree: tree["incidents"][0].update(items=["x"] * 5001),
+        lambda tree: tree["incidents"][0].update(reason="x" * 501),
+        lambda tree: tree["incidents"][0].update(label="\u202e"),
+        lambda tree: tree["incidents"][0].update(more=1),
+        lambda tree: tree["incidents"][0].pop("name"),
+        lambda tree: tree.update(incidents=[*tree["incidents"], *tree["incidents"]]),
+        lambda tree: tree.update(incidents={}),
+    ],
+)
+def test_values_that_cannot_be_are_damage(library: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """However right the checksum is."""
+    opened(library)
+    forged(library, change)
+    with pytest.raises(LibraryDamaged, match="read incidents"):
+        read_incidents(library)
+
+
+def test_a_newer_format_is_called_newer(library: Path) -> None:
+    """And not damaged."""
+    opened(library)
+    text = (library / INCIDENTS).read_text()
+    (library / INCIDENTS).write_text(text.replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}', 1))
+    with pytest.raises(LibraryFormatError):
+        read_incidents(library)
+
+
+@given(at=st.integers(0, 400), byte=st.integers(0, 255))
+def test_each_byte_counts(tmp_path_factory: pytest.TempPathFactory, at: int, byte: int) -> None:
+    """A byte that is changed makes an error, or changes nothing that was said."""
+    folder = tmp_path_factory.mktemp("incidents")
+    (folder / "current.json").touch()
+    whole = incidents_module.to_bytes((incidents_module.Incident(name="x", label="y", opened_unix_s=5.0),))
+    changed = whole[:at] + bytes([byte]) + whole[at + 1 :]
+    (folder / INCIDENTS).write_bytes(changed)
+    try:
+        (found,) = read_incidents(folder)
+    except LibraryError:
+        return
+    assert (found.name, found.label, found.opened_unix_s, found.is_open) == ("x", "y", 5.0, True)
+
+
+def test_a_signed_library_has_signed_incidents(library: Path, tmp_path: Path) -> None:
+    """They are written with its key or not at all, and read only where a trusted key signed them."""
+    trust = trust_in(MINE, folder=tmp_path)
+    opened(library)
+    with pytest.raises(LibraryUntrusted, match="it is not signed"):
+        read_incidents(library, trust=trust)
+    assert [type(error) for error in untrusted(library, trust)] == [LibraryUntrusted, LibraryUntrusted]
+    sign_library(library, MINE)
+    assert [one.name for one in read_incidents(library, trust=trust)] == ["attack"]
+    assert untrusted(library, trust) == ()
+    with pytest.raises(UsageError, match="--sign-key"):
+        book(library).close("attack")
+    with pytest.raises(LibraryUntrusted):
+        book(library, signer=OTHER).close("attack")
+    book(library, signer=MINE).close("attack")
+    (closed,) = read_incidents(library, trust=trust)
+    assert not closed.is_open
+    forged(library, lambda tree: tree["incidents"][0].update(closed_unix_s=None))
+    with pytest.raises(LibraryUntrusted, match="does not belong to its content"):
+        read_incidents(library, trust=trust)
+
+
+def test_verify_names_what_is_damaged(library: Path) -> None:
+    """As it does of the library's other files."""
+    opened(library)
+    with Library.open(library) as whole:
+        assert whole.verify() == ()
+        (library / INCIDENTS).write_bytes(b"{}")
+        (problem,) = whole.verify()
+    assert problem.where == str(library / INCIDENTS)
+    assert problem.hint.startswith("put it back from a backup")

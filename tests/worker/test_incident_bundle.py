@@ -1,0 +1,191 @@
+"""streamguard.worker.incident_bundle: what is handed on is read as it was written, from whom it was, or not at all."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamguard.errors import (
+    LibraryDamaged,
+    LibraryError,
+    LibraryFormatError,
+    LibraryUntrusted,
+    StreamGuardError,
+    UsageError,
+)
+from streamguard.library.catalogue import ItemRecord
+from streamguard.library.ed25519 import Signer
+from streamguard.library.incidents import Incident
+from streamguard.library.store import Library
+from streamguard.types import AssetId, Reference
+from streamguard.worker.incident_bundle import Export, read, to_bytes
+from tests.evidence import FILE
+from tests.library.key_files import trust_in
+from tests.library.made import new_item, with_frames
+from tests.worker.fake_decoders import THUMBNAIL
+
+MINE, OTHER = Signer.new(), Signer.new()
+INCIDENT = Incident(name="attack", label="terror", opened_unix_s=5.0, opened_by="anna@10.0.0.7", reason="a call")
+HOW = Export("platform a", 7.0)
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[ItemRecord, Reference]]:
+    """Two of a library, with what it keeps of them."""
+    made = {"a": with_frames(1), "b": with_frames(2, frames=2)}
+    with Library.open(tmp_path_factory.mktemp("bundle") / "lib", create=True) as library:
+        return [(library.add(new_item(id_, label=f"label-{id_}"), one), one) for id_, one in made.items()]
+
+
+def written(
+    folder: Path, items: list[tuple[ItemRecord, Reference]], *, signer: Signer | None = MINE, how: Export = HOW
+) -> Path:
+    path = folder / "attack.incident"
+    path.write_bytes(to_bytes(INCIDENT, items, export=how, signer=signer))
+    return path
+
+
+def test_what_was_written_is_read(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
+    """Who made it, what it is, and of each item what is known of it; neither a path nor an address."""
+    path = written(tmp_path, items)
+    bundle = read(path, trust=trust_in(OTHER, MINE, folder=tmp_path))
+    about = bundle.about
+    assert (about.name, about.label, about.exported_by, about.exported_unix_s) == (
+        "attack",
+        "terror",
+        "platform a",
+        7.0,
+    )
+    assert bundle.key == MINE.key
+    for (named, item, reference), (record, made) in zip(bundle.items, items, strict=True):
+        assert (named.id, named.label, named.added_unix_s) == (record.id, record.label, record.added_unix_s)
+        assert (item.sha256, item.size_bytes, item.source) == (record.sha256, record.size_bytes, record.id)
+        assert reference == made
+    assert b"/films/" not in path.read_bytes()
+    assert b"10.0.0.7" not in path.read_bytes()
+
+
+def test_what_was_decided_goes_along(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
+    """Where it is at hand: by verdict, time and nats, and never by the stream."""
+    file = replace(FILE, decision=replace(FILE.decision, asset=AssetId("a")))
+    path = written(tmp_path, items, how=replace(HOW, decisions=[file]))
+    (told,) = read(path, trust=None).about.decisions
+    assert (told.id, told.verdict, told.reference) == (file.id, file.decision.verdict.value, "a")
+    assert (told.decided_unix_s, told.nats) == (file.decided_unix_s, file.decision.nats)
+    assert file.stream.encode() not in path.read_bytes()
+
+
+def test_pictures_go_along_where_they_are_asked_for(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
+    """And otherwise not."""
+    record, made = items[0]
+    pictured = replace(made, frames=tuple(replace(frame, thumbnail=THUMBNAIL) for frame in made.frames))
+    for pictures in (False, True):
+        path = written(tmp_path, [(record, pictured)], how=replace(HOW, pictures=pictures))
+        bundle = read(path, trust=None)
+        ((_, _, reference),) = bundle.items
+        assert bundle.about.pictures is pictures
+        assert reference == (pictured if pictures else made)
+
+
+def test_without_a_key_nobody_is_asked(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
+    """Then it is nobody's, signed or not."""
+    for signer in (MINE, None):
+        assert read(written(tmp_path, items, signer=signer), trust=None).key is None
+
+
+def test_another_key_is_not_believed(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
+    """Nor no key at all, nor a signature of something else; the error says whom to ask."""
+    trust = trust_in(MINE, folder=tmp_path)
+    for signer in (OTHER, None):
+        with pytest.raises(LibraryUntrusted, match=r"ask who sent it for the public key: --key FILE"):
+            read(written(tmp_path, items, signer=signer), trust=trust)
+    path = written(tmp_path, items)
+    path.write_bytes(path.read_bytes().replace(b'"reason":"a call"', b'"reason":"a Call"'))
+    with pytest.raises(LibraryUntrusted, match="does not belong to its content"):
+        read(path, trust=trust)
+
+
+def test_nothing_to_hand_on(tmp_path: Path) -> None:
+    """An incident without items makes no file."""
+    with pytest.raises(UsageError, match="nothing of it is searched; add to it first"):
+        to_bytes(INCIDENT, [], export=HOW, signer=None)
+    with pytest.raises(UsageError, match="No such file"):
+        read(tmp_path / "none", trust=None)
+    with pytest.raises(UsageError, match="read bundle"):
+        read(tmp_path, trust=None)
+
+
+def test_another_format_is_called_so(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
+    """And not damaged."""
+    path = written(tmp_path, items)
+    path.write_bytes(path.read_bytes().replace(b"incident 1\n", b"incident 2\n", 1))
+    with pytest.raises(LibraryFormatError, match="format 2, this StreamGuard reads 1"):
+        read(path, trust=None)
+
+
+def _forged(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    first, signature, line, rest = path.read_bytes().split(b"\n", 3)
+    tree = json.loads(line)
+    change(tree)
+    path.write_bytes(b"\n".join([first, signature, json.dumps(tree).encode(), rest]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: tree.update(name="../x"),
+        lambda tree: tree.update(exported_unix_s=1e300),
+        lambda tree: tree["items"].pop(),
+        lambda tree: tree.update(items=[]),
+        lambda tree: tree["items"][0].update(id="a/b"),
+        lambda tree: tree.update(shard_bytes=tree["shard_bytes"] - 1),
+        lambda tree: tree.update(shard_bytes=1 << 40),
+        lambda tree: tree.update(shard_sha256="0" * 64),
+        lambda tree: tree.update(more=1),
+    ],
+)
+def test_what_cannot_be_is_damage(
+    tmp_path: Path, items: list[tuple[ItemRecord, Reference]], change: Callable[[dict[str, Any]], object]
+) -> None:
+    """Whoever made it."""
+    path = written(tmp_path, items)
+    _forged(path, change)
+    with pytest.raises(LibraryDamaged, match="read bundle"):
+        read(path, trust=None)
+
+
+def test_a_shard_of_lies_is_damage(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
+    """The right checksums of what is no shard."""
+    path = written(tmp_path, items)
+    first, signature, line, _ = path.read_bytes().split(b"\n", 3)
+    lies = b"no shard at all"
+    tree = json.loads(line) | {"shard_bytes": len(lies), "shard_sha256": hashlib.sha256(lies).hexdigest()}
+    path.write_bytes(b"\n".join([first, signature, json.dumps(tree).encode(), lies]))
+    with pytest.raises(LibraryDamaged, match="it does not begin as a shard does; ask for it again"):
+        read(path, trust=None)
+
+
+@given(data=st.data())
+@settings(max_examples=100)
+def test_a_damaged_byte_is_an_error_of_ours(
+    tmp_path_factory: pytest.TempPathFactory, items: list[tuple[ItemRecord, Reference]], data: st.DataObject
+) -> None:
+    """With a key no byte can be another one; without, none does harm."""
+    whole = to_bytes(INCIDENT, items, export=HOW, signer=MINE)
+    folder = tmp_path_factory.mktemp("damaged")
+    path = folder / "attack.incident"
+    at = data.draw(st.integers(0, len(whole) - 1) | st.integers(0, 2000))
+    flipped = whole[at] ^ (1 << data.draw(st.integers(0, 7)))
+    path.write_bytes(whole[:at] + bytes([flipped]) + whole[at + 1 :])
+    with pytest.raises(StreamGuardError):
+        read(path, trust=trust_in(MINE, folder=folder))
+    try:
+        read(path, trust=None)
+    except LibraryError:
+        return

@@ -1,0 +1,246 @@
+"""streamguard.worker.incidents: what is open is followed, and what streams have shown is told over HTTP."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from streamguard.config import load_config
+from streamguard.library.ed25519 import Signer
+from streamguard.library.incidents import INCIDENTS, Book
+from streamguard.library.signed import sign_library
+from streamguard.types import SessionId
+from streamguard.worker.health import Health, HealthServer
+from streamguard.worker.incident_metrics import IncidentMetrics
+from streamguard.worker.incidents import IncidentMode, OpenIncidents
+from streamguard.worker.shown import from_bytes
+from streamguard.worker.watcher import Found
+from tests.kill_signals import a_decision
+from tests.library.key_files import trust_in
+from tests.library.made import library_of
+from tests.local_servers import free_ports
+from tests.worker.conftest import Logs
+from tests.worker.fake_decoders import GROUNDS, FakeClock, keyframe
+from tests.worker.test_health import ask
+from tests.worker.test_shown import a_stream
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    library_of(tmp_path / "lib", "a")
+    return tmp_path / "lib"
+
+
+@pytest.fixture
+def book(library: Path) -> Book:
+    return Book(library, lambda: 1_700_000_000.0)
+
+
+def events(logs: Logs) -> list[str]:
+    return [line["event"] for line in logs]
+
+
+def test_what_is_opened_and_closed_is_followed(library: Path, book: Book, logs: Logs) -> None:
+    """With one line in the log for each; what is added to one is no news."""
+    followed = OpenIncidents(library)
+    followed.refresh()
+    assert (followed.open, events(logs)) == ((), [])
+    book.open("attack", label=None, by="", reason="a call")
+    book.open("other", label="terror", by="", reason="")
+    followed.refresh()
+    assert [one.name for one in followed.open] == ["attack", "other"]
+    book.note("attack", ("a",))
+    followed.refresh()
+    book.close("attack")
+    followed.refresh()
+    followed.refresh()
+    assert [one.name for one in followed.open] == ["other"]
+    assert events(logs) == ["incident_opened", "incident_opened", "incident_closed"]
+    assert (logs[0]["incident"], logs[0]["label"], logs[0]["reason"]) == ("attack", "incident-attack", "a call")
+    (library / INCIDENTS).unlink()
+    followed.refresh()
+    assert followed.open == ()
+
+
+def test_what_cannot_be_read_changes_nothing(library: Path, book: Book, logs: Logs) -> None:
+    """It is said once, and the file counts again when it is another one."""
+    followed = OpenIncidents(library)
+    book.open("attack", label=None, by="", reason="")
+    followed.refresh()
+    good = (library / INCIDENTS).read_bytes()
+    (library / INCIDENTS).write_bytes(good[:-30])
+    for _ in range(3):
+        followed.refresh()
+    assert [one.name for one in followed.open] == ["attack"]
+    assert "read incidents" in followed.problem
+    assert events(logs) == ["incident_opened", "incidents_not_read"]
+    (library / INCIDENTS).write_bytes(good)
+    followed.refresh()
+    assert followed.problem == ""
+
+
+def test_where_a_key_is_asked_for_nobody_else_opens_one(
+    library: Path, book: Book, tmp_path: Path, *, logs: Logs
+) -> None:
+    """It would cost every worker time."""
+    followed = OpenIncidents(library, trust=trust_in(Signer.new(), folder=tmp_path))
+    book.open("attack", label=None, by="", reason="")
+    followed.refresh()
+    assert followed.open == ()
+    assert "not signed" in followed.problem
+    assert events(logs) == ["incidents_not_read"]
+
+
+def test_keys_that_change_count_for_incidents_too(library: Path, tmp_path: Path) -> None:
+    """What was refused is open as soon as the file of trusted keys has the one that signed it."""
+    mine, other = Signer.new(), Signer.new()
+    sign_library(library, mine)
+    Book(library, lambda: 1_700_000_000.0, mine).open("attack", label=None, by="", reason="")
+    followed = OpenIncidents(library, trust=trust_in(other, folder=tmp_path))
+    followed.refresh()
+    assert "is signed by key" in followed.problem
+    trust_in(other, mine, folder=tmp_path)
+    followed.refresh()
+    assert ([one.name for one in followed.open], followed.problem) == (["attack"], "")
+
+
+class Served:
+    """An incident mode with its pages, as a worker has it."""
+
+    def __init__(self, library: Path, *, remember_s: float = 120.0) -> None:
+        self.clock = FakeClock(100.0)
+        registry = CollectorRegistry()
+        config = load_config(None, environ={}, overrides={"library.path": library, "incident.remember_s": remember_s})
+        self.mode = IncidentMode(config, trust=None, metrics=IncidentMetrics(registry), clock=self.clock)
+        (port,) = free_ports(1)
+        health = Health(alive=True, ready=True)
+        self.server = HealthServer("127.0.0.1", port, registry=registry, health=lambda: health, statuses=tuple)
+        self.server.add(self.mode.pages)
+        self.address = ("127.0.0.1", port)
+
+    def get(self, path: str) -> tuple[int, dict[str, object]]:
+        status, body = ask(self.address, path)
+        tree: dict[str, object] = json.loads(body)
+        return status, tree
+
+    def show(self, name: str, *, server: str | None = None, keyframes: int = 3) -> None:
+        for number in range(keyframes):
+            self.mode.watcher.seen(a_stream(name, server=server), keyframe(2.0 * number))
+
+
+@pytest.fixture
+def served(library: Path) -> Iterator[Served]:
+    found = Served(library)
+    found.server.start()
+    yield found
+    found.server.stop()
+
+
+def test_an_incident_shows_everywhere(served: Served, book: Book) -> None:
+    """In /api/incidents, in what /readyz says of it, and in the metrics; and what attention asks."""
+    assert served.get("/api/incidents") == (200, {"incidents": []})
+    assert not served.mode.is_open()
+    book.open("attack", label="terror", by="anna", reason="a call")
+    served.mode.refresh()
+    status, tree = served.get("/api/incidents")
+    assert status == 200
+    assert tree["incidents"] == [
+        {
+            "name": "attack", "label": "terror", "opened_unix_s": 1_700_000_000.0, "opened_by": "anna",
+            "reason": "a call", "items": 0,
+        }
+    ]  # fmt: skip
+    assert served.mode.is_open()
+    assert served.mode.detail() == {"open": ["attack"], "problem": ""}
+    metrics = ask(served.address, "/metrics")[1]
+    assert "\nstreamguard_incidents_open 1.0\n" in metrics
+    assert "\nstreamguard_shown_reach_seconds 120.0\n" in metrics
+
+
+def test_a_problem_is_worth_a_look(served: Served, library: Path) -> None:
+    """/readyz says it among its reasons; the watching goes on."""
+    assert served.mode.worth_a_look() == []
+    (library / INCIDENTS).write_bytes(b"rubbish")
+    served.mode.refresh()
+    (reason,) = served.mode.worth_a_look()
+    assert reason.startswith("incidents are not followed: ")
+
+
+@pytest.mark.parametrize("name", ["cam", "live/cam-7", "live/\u00fc?&#%2f\u6620\u753b", "/shown", "a//b/"])
+def test_what_was_shown_is_told(served: Served, name: str) -> None:
+    """By the stream's name, percent-encoded, whatever is in it."""
+    served.show(name)
+    served.show("other", keyframes=1)
+    with closing(HTTPConnection(*served.address, timeout=10)) as client:
+        client.request("GET", f"/api/streams/{quote(name, safe='')}/shown?last_s=60")
+        answer = client.getresponse()
+        body = answer.read()
+    assert (answer.status, answer.getheader("Content-Type")) == (200, "application/octet-stream")
+    assert [one.at.pts_us for one in from_bytes(body).keyframes] == [0, 2_000_000, 4_000_000]
+
+
+def test_what_is_not_remembered_is_not_there(served: Served) -> None:
+    """404, with what that means; so is a page that is none."""
+    status, tree = served.get("/api/streams/cam/shown?last_s=30")
+    assert (status, tree["error"]) == (404, "nothing was seen here of a stream of that name in the last 30 s")
+    served.show("cam")
+    served.clock.now_s += 31.0
+    assert served.get("/api/streams/cam/shown?last_s=30")[0] == 404
+    assert served.get("/api/streams/cam/shown?last_s=60&server=edge-1")[0] == 404
+    for path in ("/api/streams//shown", "/api/streams/shown", "/api/streams/cam", "/api/streams/cam/shown/"):
+        status, tree = served.get(path)
+        assert (status, tree["error"]) == (404, "not here"), path
+        assert "/api/streams/NAME/shown" in str(tree["paths"])
+
+
+@pytest.mark.parametrize("last", ["0", "-1", "nan", "inf", "86401", "x", "1e999"])
+def test_a_length_of_time_that_is_none(served: Served, last: str) -> None:
+    """400, with what may be asked for."""
+    served.show("cam")
+    status, tree = served.get(f"/api/streams/cam/shown?last_s={last}")
+    assert (status, str(tree["error"])[:22]) == (HTTPStatus.BAD_REQUEST, "last_s must be seconds")
+
+
+def test_of_two_streams_of_one_name_one_must_be_named(served: Served) -> None:
+    """409, with the media servers that have one."""
+    served.show("live/cam", server="edge-1")
+    served.show("live/cam", server="edge-2", keyframes=1)
+    status, tree = served.get("/api/streams/live%2Fcam/shown")
+    assert (status, tree["error"]) == (409, "several media servers have a stream of that name: edge-1, edge-2")
+    assert ask(served.address, "/api/streams/live%2Fcam/shown?server=edge-2", "HEAD") == (200, "")
+
+
+def test_who_was_decided_on_is_told(served: Served) -> None:
+    """With how much of what was shown is known, and for which references; no other stream is."""
+    served.show("live/cam", server="edge-1", keyframes=4)
+    served.show("other")
+    stream = a_stream("live/cam", server="edge-1")
+    served.mode.watcher.found(Found(stream.spec, SessionId("1"), a_decision(), GROUNDS, "v1", 0.0))
+    served.clock.now_s += 2.5
+    status, tree = served.get("/api/shown")
+    decision = a_decision()
+    assert status == 200
+    assert tree["streams"] == [
+        {
+            "stream": "live/cam", "server": "edge-1", "keyframes": 4, "unknown": 4,
+            "verdicts": [{"reference": decision.asset, "verdict": decision.verdict.value, "ago_s": 2.5}],
+        }
+    ]  # fmt: skip
+
+
+def test_where_nothing_is_remembered_it_says_so(library: Path) -> None:
+    """So that nobody looks for the stream elsewhere."""
+    served = Served(library, remember_s=0.0)
+    served.server.start()
+    try:
+        served.show("cam")
+        status, tree = served.get("/api/streams/cam/shown")
+    finally:
+        served.server.stop()
+    assert (status, tree["error"]) == (404, "nothing is remembered here: incident.remember_s is 0")
