@@ -31,6 +31,10 @@ _OTHERS_PORTS_BELOW = 1024
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 """Whatever an operator's own translator makes of it."""
+_NOBODYS = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")))
+"""Of protocols, of examples, and of clouds that answer their own machines there (Oracle's, Azure's): Python takes some
+of them, or all, for public.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ def _is_public(address: str) -> bool:
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
+        return False
+    if any(ip.version == network.version and ip in network for network in _NOBODYS):
         return False
     if isinstance(ip, ipaddress.IPv6Address):
         if ip in _LOCAL_NAT64 or ip.is_site_local:

@@ -85,7 +85,8 @@ class KeyframeDecoder:
 
     def __init__(self, video: VideoStream, *, max_pixels: int) -> None:
         self._codec = video.codec_context
-        self._codec.thread_type = "NONE"  # the default starts as many threads as there are cores, for each stream
+        # The default starts as many threads as there are cores, for each stream; libdav1d goes by their number alone.
+        self._codec.thread_type, self._codec.thread_count = "NONE", 1
         self._codec.skip_frame = "NONKEY"
         self._codec.options = {"skip_loop_filter": "all", "max_pixels": str(max_pixels)}
         self._time_base = video.time_base

@@ -1,8 +1,9 @@
 """What a child that decodes hostile bytes gives up before the first of them.
 
 Whoever takes it over can still open connections, and read files that are open to its user. It cannot write, name or
-delete files, start programs, reach into or signal other processes, be called, grow without bound, gain rights, read
-the worker's secrets or outlive it. docs/streams.md says which of it rests on what.
+delete files, start programs, reach into, signal, slow down or lock out other processes, speak to services through Unix
+sockets, be called, grow without bound, gain rights, read the worker's secrets or outlive it. docs/streams.md says which
+of it rests on what.
 """
 
 import contextlib
@@ -46,11 +47,14 @@ def hide_from_children() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids: Ids | None = None) -> None:
+def confine(
+    channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids: Ids | None = None, threads: bool = True
+) -> None:
     """Give up what decoding does not need, before the first hostile byte; `channel_fd` is its line to its parent.
 
     `memory_mib`: what it may take besides what it was forked with, most of which it shares with all others. `keep_fd`:
-    what it is to read, where that is open already. `ids`: whom to become; None: nobody else.
+    what it is to read, where that is open already. `ids`: whom to become; None: nobody else. `threads`: whether it may
+    have others than this one.
     """
     # Ctrl-C and a service manager's SIGTERM reach the whole group; the worker drains first, and then ends us. So may a
     # SIGHUP, by which the worker reads its configuration anew.
@@ -61,6 +65,7 @@ def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids
         become(ids)
     _die_with_the_forkserver()  # after that: whoever becomes another loses it
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    hide_from_children()  # from the other ones: the URL of its stream may hold a password
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     _lower(resource.RLIMIT_NOFILE, _MOST_FILES)
@@ -70,7 +75,7 @@ def confine(channel_fd: int, *, memory_mib: int, keep_fd: int | None = None, ids
     os.environ.update(kept)
     av.logging.set_level(None)
     cv2.setNumThreads(1)
-    filter_system_calls()
+    filter_system_calls(threads=threads)
 
 
 class ProcessorTime:

@@ -69,7 +69,8 @@ def run(channel: socket.socket, job: DecoderJob, work: Work) -> None:
     job, held = _held(job)
     if job.is_last:
         os.nice(_NICE)
-    confine(channel.fileno(), memory_mib=job.memory_mib, keep_fd=None if held is None else held.descriptor, ids=job.ids)
+    keep_fd = None if held is None else held.descriptor
+    confine(channel.fileno(), memory_mib=job.memory_mib, keep_fd=keep_fd, ids=job.ids, threads=False)
     with contextlib.suppress(ConnectionError):  # the worker has gone, or wants no more of us
         work(channel, job)
 

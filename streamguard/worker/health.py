@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _REQUEST_TIMEOUT_S = 5.0
 _MOST_CONNECTIONS = 16
+_MAKING_ROOM_S = 0.1
 _LOOK_UP_EVERY_S = 0.1
 _NO_FILES_PAUSE_S = 0.2
 PORT_SETTING = "--http-port or [http] port"
@@ -56,7 +57,9 @@ class Pages:
 
 
 class HealthServer:
-    """Serves in threads of its own until `stop()`. A slow client costs one of a few connections, for seconds."""
+    """Serves in threads of its own until `stop()`. A slow client costs one of a few connections, for seconds, or until
+    somebody else wants it.
+    """
 
     def __init__(
         self,
@@ -194,6 +197,8 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         self._due_s: dict[socket.socket, float] = {}
+        self._asked: set[socket.socket] = set()
+        """Those whose request is there: the others have only connected, or send it byte by byte."""
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """A client that cannot be taken, for want of files say, goes on waiting: without a pause we would spin."""
@@ -204,7 +209,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has it
-        if not self._free.acquire(blocking=False):
+        if not self._free.acquire(blocking=False) and not self._made_room():
             self.shutdown_request(request)
             return
         self._due_s[request] = time.monotonic() + _REQUEST_TIMEOUT_S
@@ -220,16 +225,32 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         finally:
             self._over(request)
 
+    def has_asked(self, request: socket.socket) -> None:
+        """It is not in the way of those who come: it is answered in a moment."""
+        self._asked.add(request)
+
+    def _made_room(self) -> bool:
+        """Whoever holds places and asks nothing must not keep out who asks whether the worker lives."""
+        idle = next((request for request in list(self._due_s) if request not in self._asked), None)
+        if idle is not None:
+            self._due_s.pop(idle, None)
+            self._hang_up(idle)
+        return self._free.acquire(timeout=_MAKING_ROOM_S)
+
     def _over(self, request: socket.socket) -> None:
         self._due_s.pop(request, None)
+        self._asked.discard(request)
         self._free.release()
 
     def service_actions(self) -> None:
         """Hang up on clients that take too long: one that drips bytes never runs into the time-out of a read."""
         now_s = time.monotonic()
         for request in [request for request, due_s in list(self._due_s.items()) if due_s <= now_s]:
-            with suppress(OSError):  # it has just been closed
-                request.shutdown(socket.SHUT_RDWR)
+            self._hang_up(request)
+
+    def _hang_up(self, request: socket.socket) -> None:
+        with suppress(OSError):  # it has just been closed
+            request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """A client that went away in the middle is no news."""
@@ -246,6 +267,12 @@ class _Handler(WSGIRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.wfile = _Answer(self.connection)
+
+    def parse_request(self) -> bool:
+        is_one = super().parse_request()
+        if is_one and isinstance(self.server, _Server):
+            self.server.has_asked(self.connection)
+        return is_one
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """One line a scrape would drown the log."""

@@ -34,8 +34,9 @@ class LeaseMetrics:
         self.up.set(math.nan)
         self._seen: Counter[Change] = Counter()
 
-    def tick(self, state: SharingState) -> None:
-        self.up.set(not state.problem)
+    def tick(self, state: SharingState, *, is_renewing: bool) -> None:
+        """A state that nobody brings up to date any more must not look well for ever."""
+        self.up.set(is_renewing and not state.problem)
         self.workers.set(state.workers)
         self.held.set(state.held)
         self.unwatched.set(len(state.unwatched))

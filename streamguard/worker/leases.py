@@ -23,6 +23,8 @@ from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
 from streamguard.worker.watcher import Watcher
 
+_LATE_S = 10.0
+"""A turn that has not come to its end by then hangs."""
 _TURN_S = 1.0
 _DRAINING_TURN_S = 0.2
 _BETWEEN_TURNS_S = 0.1
@@ -111,6 +113,7 @@ class Sharing:
         self._fleet = Fleet()
         self._answered_at_s = clock()
         self._complain_at_s = clock()
+        self._turned_at_s = clock()
         self._epochs: Epochs = {}
         self._handed_until_s: dict[StreamId, float] = {}
         """What others have taken from here, and until when it is watched here all the same."""
@@ -136,6 +139,11 @@ class Sharing:
     @property
     def is_running(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def is_renewing(self) -> bool:
+        """Whether a turn has come to its end lately, well or not: what the state says is no older."""
+        return self.is_running and self._clock() - self._turned_at_s < _LATE_S
 
     @property
     def watcher(self) -> Watcher:
@@ -356,6 +364,7 @@ class Sharing:
             self._watched = watched
 
     def _became(self, *, problem: str, needs_hand: bool, workers: int, unwatched: tuple[StreamId, ...]) -> None:
+        self._turned_at_s = self._clock()
         self.state = SharingState(problem, needs_hand, workers, len(self._epochs), unwatched, dict(self._changes))
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:

@@ -95,7 +95,7 @@ class Share:
 
     def _tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
         if self._sharing is not None:
-            self._metrics.tick(self._sharing.state)
+            self._metrics.tick(self._sharing.state, is_renewing=self._sharing.is_renewing)
 
     def _may_come(self) -> bool:
         return self._sharing is not None or len(self._discoveries) > 0

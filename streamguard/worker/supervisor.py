@@ -155,6 +155,8 @@ class Supervisor:
         for stream in left:
             self._leave(stream)
         for stream in come:
+            # It waits from now on: those who come all the time must not go before one that lost its connection.
+            stream.start_at_s = max(stream.start_at_s, self._clock())
             origin = stream.spec.origin
             if origin is not None and origin.unwatchable:
                 self._finish(stream, StreamState.BLIND, origin.unwatchable, failed=True)

@@ -7,6 +7,7 @@ system where this user may not. It is by hand: libseccomp is not on every machin
 
 import ctypes
 import errno
+import fcntl
 import os
 import platform
 import socket
@@ -24,7 +25,12 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
-_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+_F_SETSIG, _F_SETOWN_EX, _F_OFD_SETLK, _F_OFD_SETLKW = 10, 15, 37, 38
+_OF_OTHERS = (
+    fcntl.F_SETOWN, _F_SETOWN_EX, _F_SETSIG, fcntl.F_SETLK, fcntl.F_SETLKW, _F_OFD_SETLK, _F_OFD_SETLKW,
+    fcntl.F_SETLEASE, fcntl.F_NOTIFY,
+)  # fmt: skip
+"""Who gets a signal, any signal, when a file can be read; and what keeps others from a file that can only be read."""
 _SOCKET_KIND = 0xF
 _THREAD, _NAMESPACES = 0x00010000, 0x7E020000
 
@@ -47,10 +53,12 @@ REFUSED = {
     "execve": (59, 221), "execveat": (322, 281), "fork": (57, _NONE), "vfork": (58, _NONE),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "process_madvise": (440, 440),
-    "setpriority": (141, 140), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
-    "sched_setattr": (314, 274), "sched_setaffinity": (203, 122), "ioprio_set": (251, 30),
-    "migrate_pages": (256, 238), "move_pages": (279, 239),
     "kcmp": (312, 272), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424),
+    # how much of the machine others get, where one user may say so of all that is its own
+    "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274),
+    "setpgid": (109, 154), "migrate_pages": (256, 238), "move_pages": (279, 239), "process_mrelease": (448, 448),
+    "flock": (73, 32),
     # where kernels have had most of their holes
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "keyctl": (250, 219),
     "add_key": (248, 217), "request_key": (249, 218), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
@@ -70,8 +78,8 @@ REFUSED = {
     "setuid": (105, 146), "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143),
     "setgroups": (116, 159), "setresuid": (117, 147), "setresgid": (119, 149), "setfsuid": (122, 151),
     "setfsgid": (123, 152), "capset": (126, 91),
-    # being called by others
-    "bind": (49, 200), "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
+    # being called by others, and sockets that take an address on this machine later
+    "socketpair": (53, 199), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
     "shmget": (29, 194), "shmctl": (31, 195), "shmat": (30, 196), "semget": (64, 190), "semctl": (66, 191),
     "semop": (65, 193), "msgget": (68, 186), "msgctl": (71, 187), "msgrcv": (70, 188), "msgsnd": (69, 189),
     "mq_open": (240, 180), "mq_unlink": (241, 181),
@@ -83,7 +91,8 @@ REFUSED = {
     "fchown": (93, 55), "lchown": (94, _NONE), "fchownat": (260, 54), "mknod": (133, _NONE), "mknodat": (259, 33),
     "utime": (132, _NONE), "utimes": (235, _NONE), "futimesat": (261, _NONE), "utimensat": (280, 88),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
-    "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "lremovexattr": (198, 15), "fremovexattr": (199, 16), "setxattrat": (463, 463), "removexattrat": (466, 466),
+    "file_setattr": (469, 469), "open_tree_attr": (467, 467), "quotactl_fd": (443, 443),
 }  # fmt: skip
 """Whatever the arguments are."""
 
@@ -93,7 +102,7 @@ and call `openat` and `clone` instead.
 """
 
 _OPEN, _OPENAT, _SOCKET, _CLONE = (2, _NONE), (257, 56), (41, 198), (56, 220)
-_PRCTL, _IOCTL, _FCNTL, _PRLIMIT = (157, 167), (16, 29), (72, 25), (302, 261)
+_PRCTL, _IOCTL, _PRLIMIT, _FCNTL = (157, 167), (16, 29), (302, 261), (72, 25)
 _TO_A_PROCESS = ((62, 129), (200, 130), (234, 131), (129, 138), (297, 240))
 """kill, tkill, tgkill, rt_sigqueueinfo and rt_tgsigqueueinfo: abort() needs one of them, to itself."""
 
@@ -104,15 +113,16 @@ _REFUSE = (_RETURN, 0, 0, _REFUSED | errno.EPERM)
 _ALLOW = (_RETURN, 0, 0, _ALLOWED)
 
 
-def filter_system_calls() -> bool:
+def filter_system_calls(*, threads: bool = True) -> bool:
     """Refuse them from now on, to this process for good. False where the system has no such filter.
 
-    NO_NEW_PRIVS must be set. All threads that begin later inherit it, and there should be no other by now.
+    NO_NEW_PRIVS must be set. All threads that begin later inherit it, and there should be no other by now; without
+    `threads` none begins.
     """
     machine = MACHINES.get(platform.machine())
     if machine is None or struct.calcsize("P") != struct.calcsize("Q"):
         return False
-    code = b"".join(struct.pack("<HBBI", *one) for one in _program(machine, own_pid=os.getpid()))
+    code = b"".join(struct.pack("<HBBI", *one) for one in _program(machine, own_pid=os.getpid(), threads=threads))
     held = ctypes.create_string_buffer(code, len(code))
     # struct sock_fprog: the number of instructions, and where they are.
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(held)))
@@ -124,7 +134,7 @@ def filter_system_calls() -> bool:
     return bool(libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, program, 0, 0) == 0)
 
 
-def _program(machine: _Machine, *, own_pid: int) -> Iterator[_Instruction]:
+def _program(machine: _Machine, *, own_pid: int, threads: bool) -> Iterator[_Instruction]:
     """What depends on arguments first: the kernel knows by itself of the others which it need not ask about."""
     yield (_LOAD, 0, 0, _ARCHITECTURE_AT)
     yield (_EQUAL, 1, 0, machine.audit)
@@ -132,7 +142,7 @@ def _program(machine: _Machine, *, own_pid: int) -> Iterator[_Instruction]:
     yield (_LOAD, 0, 0, _NUMBER_AT)
     yield (_AT_LEAST, 0, 1, _X32_FROM)
     yield _REFUSE
-    for numbers, block in _blocks(own_pid):
+    for numbers, block in _blocks(own_pid, threads=threads):
         if (number := numbers[machine.column]) != _NONE:
             yield (_EQUAL, 0, len(block), number)
             yield from block
@@ -146,25 +156,26 @@ def _program(machine: _Machine, *, own_pid: int) -> Iterator[_Instruction]:
     yield _ALLOW
 
 
-def _blocks(own_pid: int) -> Iterator[tuple[tuple[int, int], list[_Instruction]]]:
+def _blocks(own_pid: int, *, threads: bool) -> Iterator[tuple[tuple[int, int], list[_Instruction]]]:
     """Each ends in an answer."""
     changes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
     yield _OPENAT, [_argument(2), (_ANY_BIT, 0, 1, changes), _REFUSE, _ALLOW]
     yield _OPEN, [_argument(1), (_ANY_BIT, 0, 1, changes), _REFUSE, _ALLOW]
-    # Typing into the operator's terminal; and whom the kernel signals, by SIGKILL even, when a socket has news.
+    # Typing into the operator's terminal, and fcntl's signals by another name.
     yield _IOCTL, _refused_if(1, _TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP)
-    yield _FCNTL, _refused_if(1, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX)
+    yield _FCNTL, _refused_if(1, *_OF_OTHERS)
     yield _PRCTL, _refused_if(0, _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE)
     yield _PRLIMIT, _allowed_if(0, 0, own_pid)
     for numbers in _TO_A_PROCESS:
         yield numbers, _allowed_if(0, own_pid)
     yield _SOCKET, [
-        *_allowed_if(0, socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)[:-2], _REFUSE,
+        # Not AF_UNIX: multiprocessing's forkserver, which asks nobody who he is, unpickles what it is sent.
+        *_allowed_if(0, socket.AF_INET, socket.AF_INET6)[:-2], _REFUSE,
         _argument(1), (_AND, 0, 0, _SOCKET_KIND), (_EQUAL, 0, 1, socket.SOCK_RAW), _REFUSE, _ALLOW,
     ]  # fmt: skip
-    yield _CLONE, [
-        _argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _REFUSE, (_ANY_BIT, 1, 0, _THREAD), _REFUSE, _ALLOW,
-    ]  # fmt: skip
+    # Of all that one user may have threads are counted together: by thousands of them it would have no room for others.
+    a_thread = [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _REFUSE, (_ANY_BIT, 1, 0, _THREAD), _REFUSE, _ALLOW]
+    yield _CLONE, a_thread if threads else [_REFUSE]
 
 
 def _allowed_if(argument: int, *values: int) -> list[_Instruction]:

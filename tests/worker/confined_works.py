@@ -25,7 +25,7 @@ from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.messages import pack
 from streamguard.worker.syscall_filter import MACHINES, MISSING, REFUSED
 
-_PR_GET_SECCOMP = 21
+_PR_GET_DUMPABLE, _PR_GET_SECCOMP = 3, 21
 _FIOSETOWN, _F_SETSIG, _F_SETOWN_EX = 0x8901, 10, 15
 _SLICE = 16
 
@@ -54,6 +54,7 @@ def try_what_takeovers_try(channel: socket.socket, job: DecoderJob) -> None:
     tried: dict[str, Callable[[], object]] = {
         "run a program": lambda: subprocess.run(["/bin/true"], check=True),
         "fork": _fork,
+        "begin a thread": _begin_thread,
         "write a file": lambda: os.open("/dev/null", os.O_WRONLY),
         "make a file": lambda: os.open(f"/tmp/streamguard-test-{os.getpid()}", os.O_RDONLY | os.O_CREAT),  # noqa: S108
         "delete a file": lambda: Path(job.name).unlink(),
@@ -63,9 +64,18 @@ def try_what_takeovers_try(channel: socket.socket, job: DecoderJob) -> None:
         "have it signalled by another call": lambda: fcntl.ioctl(channel, _FIOSETOWN, struct.pack("i", parent)),
         "have it signalled by a third one": lambda: fcntl.fcntl(channel, _F_SETOWN_EX, struct.pack("ii", 1, parent)),
         "choose the signal": lambda: fcntl.fcntl(channel, _F_SETSIG, signal.SIGKILL),
-        "keep its parent waiting": lambda: os.setpriority(os.PRIO_PROCESS, parent, 19),
+        "have its parent signalled": lambda: _have_signalled(parent),
+        "slow its parent down": lambda: os.setpriority(os.PRIO_PROCESS, parent, 19),
+        "take processors from its parent": lambda: os.sched_setaffinity(parent, os.sched_getaffinity(parent)),
+        "stop its parent for others": lambda: os.sched_setscheduler(parent, os.SCHED_OTHER, os.sched_param(0)),
+        "lock a file": lambda: _with_file(job.name, lambda file: fcntl.flock(file, fcntl.LOCK_EX)),
+        "lock a database": lambda: _with_file(job.name, lambda file: fcntl.lockf(file, fcntl.LOCK_SH)),
+        "keep others from opening a file": lambda: _with_file(job.name, _lease),
         "limit its parent": lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE),
         "speak netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+        "speak to the forkserver": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
+        "speak to a service of this machine": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
+        "speak to it by half a pair": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM),
         "send raw packets": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
         "talk to a hypervisor": lambda: socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM),
         "be called": lambda: socket.socket().listen(),
@@ -77,19 +87,23 @@ def try_what_takeovers_try(channel: socket.socket, job: DecoderJob) -> None:
 
 
 def use_what_decoders_need(channel: socket.socket, job: DecoderJob) -> None:
-    """A file, a thread, TCP and UDP over both, a line to a resolver of this machine."""
+    """A file, TCP and UDP over both, waiting with a time limit."""
     assert Path(job.name).read_bytes()
-    thread = threading.Thread(target=lambda: None)
-    thread.start()
-    thread.join()
-    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+    for family in (socket.AF_INET, socket.AF_INET6):
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            socket.socket(family, kind).close()
+            with socket.socket(family, kind) as sock:
+                sock.settimeout(1)
+                os.set_blocking(os.dup(sock.fileno()), True)
     found = socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
     os.kill(os.getpid(), 0)
     channel.setblocking(channel.getblocking())
     fcntl.fcntl(channel, fcntl.F_SETFD, fcntl.fcntl(channel, fcntl.F_GETFD))
     _say(channel, len(found) > 0)
+
+
+def is_open_to_others(channel: socket.socket, _job: DecoderJob) -> None:
+    """Whether others of its user may read its memory."""
+    _say(channel, bool(ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)))
 
 
 def who_am_i(channel: socket.socket, job: DecoderJob) -> None:
@@ -144,6 +158,32 @@ def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) == -1:
         raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _begin_thread() -> None:
+    """Each counts against all that its user may have. Python does not say what the kernel answered."""
+    try:
+        threading.Thread(target=lambda: None).start()
+    except RuntimeError as error:
+        raise PermissionError(errno.EPERM, str(error)) from error
+
+
+def _have_signalled(pid: int) -> None:
+    """By the kernel, as soon as something can be read: any signal, SIGKILL among them."""
+    reading, _ = os.pipe()
+    fcntl.fcntl(reading, fcntl.F_SETOWN, pid)
+
+
+def _with_file(name: str, do: Callable[[int], object]) -> None:
+    descriptor = os.open(name, os.O_RDONLY)
+    try:
+        do(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lease(descriptor: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
 
 
 def _fork() -> None:

@@ -7,9 +7,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+import av
 import pytest
+from av.video.stream import VideoStream
 
 from tests.hls_pages import Live
 from tests.http_server import serving
@@ -56,6 +59,20 @@ def watched(url: str, *, certificate: Path | None = None) -> dict[str, list[obje
 def test_a_file_that_only_root_can_open(clips: Clips) -> None:
     """It is opened before the child is nobody."""
     assert "Fingerprints" in watched(str(clips.known))["said"]
+
+
+@pytest.mark.parametrize("codec", ["libsvtav1", "libvpx-vp9", "libx265", "mpeg2video"])
+def test_codecs_in_one_thread(clips: Clips, tmp_path: Path, codec: str) -> None:
+    """Decoders of other projects' begin threads by themselves, unless they are told not to."""
+    film = tmp_path / "film.mp4"
+    with av.open(str(clips.known)) as source, av.open(str(film), "w") as target:
+        stream = target.add_stream(codec, rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for frame in islice(source.decode(video=0), 10):
+            target.mux(stream.encode(frame.reformat(320, 180, "yuv420p")))
+        target.mux(stream.encode())
+    assert "Fingerprints" in watched(str(film))["said"]
 
 
 def test_rtmp(rtmp_server: RtmpServer, clips: Clips, certificate: Path) -> None:

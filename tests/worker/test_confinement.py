@@ -53,7 +53,9 @@ def test_no_system_call_of_the_list_passes() -> None:
 @pytest.mark.promise(4, "a decoder that was taken over")
 @pytest.mark.usefixtures("filtered")
 def test_a_child_that_was_taken_over_gets_nowhere(tmp_path: Path) -> None:
-    """No program, no process, no file, no signal to others, no socket to listen on or of another kind, no rights."""
+    """No program, process, thread or file, no signal to others, no socket to listen on or of another kind, no rights;
+    nor anything that is slower, locked or told something by it.
+    """
     victim = tmp_path / "victim"
     victim.write_text("still there")
     assert said(replace(job(), name=str(victim)), confined_works.try_what_takeovers_try) == []
@@ -61,8 +63,13 @@ def test_a_child_that_was_taken_over_gets_nowhere(tmp_path: Path) -> None:
 
 
 def test_what_decoders_need_is_left_to_them() -> None:
-    """Reading, threads, connections, name resolution, and the signal that abort() sends to itself."""
+    """Reading, connections, name resolution, and the signal that abort() sends to itself."""
     assert said(replace(job(), name="/etc/passwd"), confined_works.use_what_decoders_need) is True
+
+
+def test_a_child_is_closed_to_the_other_children() -> None:
+    """They have the same user; in its memory is the URL of its stream, which may hold a password."""
+    assert said(job(), confined_works.is_open_to_others) is False
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")

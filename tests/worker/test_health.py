@@ -111,20 +111,25 @@ def test_head_has_no_body(path: str) -> None:
 
 
 def test_slow_clients_do_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as there are places, each sending a byte now and then, lose them after a while."""
-    monkeypatch.setattr(health_module, "_REQUEST_TIMEOUT_S", 2.0)
-    with serving() as address, _slow(address, 16) as sockets:
+    """As many as there are places, and more, that never come to the end of a request, lose them to whoever has one."""
+    monkeypatch.setattr(health_module, "_REQUEST_TIMEOUT_S", 60.0)
+    with serving() as address, _slow(address, 40):
+        for _ in range(20):
+            assert ask(address, "/livez")[0] == 200
 
-        def served() -> bool:
-            for one in sockets:
-                _drip(one)
-            try:
-                return ask(address, "/livez")[0] == 200
-            except (ConnectionError, http.client.HTTPException):
-                return False
 
-        assert not served()
-        eventually(served, timeout_s=20)
+def test_who_drips_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its time, although no read of it ever waits for long; nobody else need come for that."""
+    monkeypatch.setattr(health_module, "_REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(health_module._Handler, "timeout", 60.0)
+    before = threading.active_count()
+    with serving() as address, _slow(address, 1) as (one,):
+
+        def is_over() -> bool:
+            _drip(one)
+            return threading.active_count() == before + 1
+
+        eventually(is_over, timeout_s=20, what="the end of its thread")
 
 
 @contextmanager

@@ -292,6 +292,20 @@ def test_the_thread_shares_hands_over_and_gives_back(stage: Stage) -> None:
     assert not one.hand_over(within_s=5.0, then=lambda: None)
 
 
+@pytest.mark.promise(8, "a worker whose leases nobody renews any more")
+def test_a_thread_that_hangs_or_has_ended_renews_nothing(stage: Stage) -> None:
+    """Whatever its last turn brought."""
+    one = stage.worker()
+    assert not one.is_renewing
+    one.start()
+    eventually(lambda: one.is_renewing, what="the first turn")
+    stage.clock.now_s += 60.0
+    stage.books[0].down = AWAY
+    eventually(lambda: one.is_renewing, what="a turn that failed")
+    one.stop(5.0)
+    assert not one.is_renewing
+
+
 def test_a_status_tells_whose_it_is() -> None:
     """By server and name."""
     for each in (spec("live/cam"), replace(spec("cam"), origin=None)):

@@ -80,6 +80,20 @@ def test_a_stream_is_watched_from_when_it_comes_until_it_leaves() -> None:
     assert decoder.job.options.rtmp == RtmpNames("live", "cam")
 
 
+@pytest.mark.promise(4, "publishers who come and leave all the time")
+def test_a_stream_that_lost_its_connection_is_not_passed_by_those_who_have_just_come() -> None:
+    """More new names come in each turn than get a decoder in one."""
+    steps = 100
+    names = [[f"live/{step}-{number}" for number in range(8)] for step in range(steps)]
+    scripts: dict[str, list[list[Line]]] = {name: [UNKNOWN] for step in names for name in step}
+    scripts["live/cam"] = [[(0.0, keyframe(0.0)), (1.0, Ended())], UNKNOWN]
+    flood = [(0.05 * step, frozenset(map(spec, ["live/cam", *names[step]]))) for step in range(steps)]
+    stage, _ = on_stage(scripts, *flood)
+    stage.run(4.5)
+    assert len(stage.start_times("live/cam")) == 2
+    assert len(stage.starts) > 100, "and the others have had their turns"
+
+
 def test_without_discovery_a_roster_is_over_when_all_have_finished() -> None:
     """With it never, also where nobody is there."""
     running, finished = Roster([spec()]), Roster([spec()])

@@ -113,6 +113,7 @@ def test_what_is_long_over_is_forgotten(book: LeaseBook, redis_server: RedisServ
         b"a 1 9999999999999999999 -",
         b"a 1 1800000000000 -",
         b"a 1000000000000000 1700000001000 -",
+        b"a 9999999999999999 1700000001000 -",
         b"1800000000000 0 0 0",
         b"\xff" * 300,
     ],
@@ -148,6 +149,14 @@ def test_an_offer_to_any_name_keeps_nothing_from_being_renewed(book: LeaseBook, 
         (odd,) = book.step(A, REPORT, Wishes({CAM: 1}), now_ms=T0_MS).members.keys() - {A}
         now = book.step(A, REPORT, Wishes({CAM: 1}, offer=[(CAM, 1, odd)]), now_ms=T0_MS + 1)
         assert now.leases[CAM].until_ms == T0_MS + 1 + LEASE_MS
+
+
+def test_a_forged_lease_of_its_own_lifts_no_epoch_out_of_reach(book: LeaseBook, redis_server: RedisServer) -> None:
+    """What a worker says it knows goes no further than what is believed of Redis."""
+    redis_server.run("HSET", "{t}:leases:held", "cam", f"{A} {'9' * 15} {T0_MS + 1} -".encode())
+    assert renew(book, A, epoch=int("9" * 15), at_ms=T0_MS) == Lease(A, int("9" * 15), T0_MS + LEASE_MS)
+    redis_server.run("DEL", "{t}:leases:held")
+    assert renew(book, A, epoch=int("9" * 15), at_ms=T0_MS) == Lease(A, 1, T0_MS + LEASE_MS)
 
 
 def test_any_name_is_a_name(book: LeaseBook) -> None:
