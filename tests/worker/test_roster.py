@@ -198,7 +198,8 @@ def test_one_that_cannot_be_pulled_is_blind_from_the_start() -> None:
 def test_streams_of_one_name_on_two_servers_do_not_disturb_each_other() -> None:
     """One leaves, and the other is watched on, as closely as before."""
     both = frozenset({spec(server="a"), spec(server="b")})
-    stage, _ = on_stage({"live/cam": [UNKNOWN]}, (0.0, both), (10.0, frozenset({spec(server="b")})))
+    never_late: list[Line] = [(0.1 + 2 * n, keyframe(2.0 * n, arrived_s=1e9)) for n in range(30)]
+    stage, _ = on_stage({"live/cam": [never_late]}, (0.0, both), (10.0, frozenset({spec(server="b")})))
     keeper = AttentionKeeper(
         AttentionRule(young_s=4.0), always=(), kill=lambda: BUILT_IN_RULE, busy_share=lambda: 0.0, clock=stage.clock
     )
