@@ -132,6 +132,8 @@ def enable(
 ) -> int:
     """Search for disabled items again.
 
+    What mistakes took from a reference it does not give back: `library restore` does.
+
     \b
     Example:
       streamguard library enable --library known attack-2019

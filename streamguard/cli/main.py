@@ -64,7 +64,7 @@ def cli() -> None:
     Known:       streamguard library add --library lib --label terror clip.mp4
     Offline:     streamguard check --library lib recording.mp4
     Live:        streamguard watch --library lib rtmp://127.0.0.1/live/cam-7
-    Cut:         streamguard enforce --redis redis://127.0.0.1 --key-file hmac.key --server nginx-rtmp=http://127.0.0.1:8080
+    Cut:         streamguard enforce --redis redis://127.0.0.1 --key-file hmac.key --server nginx-rtmp=http://127.0.0.1:8080/control
 
     Exit status: 0 clear or done, 1 something was found, 2 an error.
     """
