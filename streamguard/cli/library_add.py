@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -135,12 +136,15 @@ def _index(library: Callable[[], LibraryToBe], files: list[Job], said: "Said", *
 
 @contextmanager
 def goes_on_from(what: str) -> Iterator[None]:
-    """On Ctrl-C says how to go on."""
+    """On Ctrl-C, and on SIGTERM in the same way, says how to go on."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a pod that is evicted keeps what it has read
     try:
         yield
     except KeyboardInterrupt:
         click.echo(f"{what}; run the same command again to go on from there", err=True)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def tell_all(outcomes: Generator[Outcome, None, None], *, bar: AddingBar, said: "Said") -> None:

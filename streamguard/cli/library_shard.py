@@ -1,6 +1,5 @@
 """`streamguard library shard` and `merge`: fingerprinting in parts, on machines that know nothing of each other."""
 
-import signal
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -84,7 +83,6 @@ def shard(
         raise UsageError("library shard", f"--index {part}", f"there is no such part of {of}", hint="they count from 0")
     label = DEFAULT_LABEL if asked_label is None else asked_label
     check_names(None, label)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a pod that is evicted keeps what it has read
     said = Said(None, as_json=as_json, asked_label=asked_label)
     is_ours = partial(is_in_part, index=part, of=of)
     files = [Job(file, label) for one in wanted for file in files_in(one, said, wanted=is_ours)]

@@ -28,6 +28,7 @@ _DAY_S = 86_400.0
 _MIB = 1 << 20
 _CLEAN_UP_EVERY_S = 3600.0
 _COMPLAIN_EVERY_S = 30.0
+_LEAST_S = 0.5
 
 log = structlog.get_logger()
 
@@ -103,9 +104,10 @@ class EvidenceKeeper:
         self._thread.start()
 
     def stop(self, within_s: float) -> None:
-        """Write what waits, for so long. Harmless where it was never started."""
+        """Write what waits, for so long, and for a moment at least. Harmless where it was never started."""
         if self._thread.ident is None:
             return
+        within_s = max(within_s, _LEAST_S)  # whoever stops before us may have taken all the time there was
         until_s = self._clock() + within_s
         with contextlib.suppress(queue.Full):  # told below
             self._waiting.put(None, timeout=within_s)

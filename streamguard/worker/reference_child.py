@@ -109,7 +109,7 @@ def run(connection: Connection, path: str, *, memory_mib: int) -> None:
         reference = read_reference(held, info, connection)
         if _identity(held) != before:
             raise UsageError("add", path, "it changed while it was read", hint="add it again when it is complete")
-        connection.send_bytes(Said.REFERENCE.value + to_bytes(reference))
+        _send(connection, Said.REFERENCE.value + to_bytes(reference))
     except NO_MEMORY as error:
         if not is_out_of_memory(error):
             raise
@@ -323,4 +323,12 @@ def _identity(file: HeldFile) -> tuple[int, int, int]:
 
 
 def _say(connection: Connection, kind: Said, what: Sequence[str | float]) -> None:
-    connection.send_bytes(kind.value + json.dumps(what).encode())
+    _send(connection, kind.value + json.dumps(what).encode())
+
+
+def _send(connection: Connection, message: bytes) -> None:
+    """Ends the child where nobody listens any more: there is nobody to tell of it either."""
+    try:
+        connection.send_bytes(message)
+    except ConnectionError:
+        raise SystemExit(1) from None

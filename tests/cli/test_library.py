@@ -364,10 +364,10 @@ def test_a_decoder_is_confined(held: Held) -> None:
     assert channel.name.startswith("pipe:")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Signals) -> None:
-    """Killed, or stopped by Ctrl-C, in mid-file: what was said to be added is there, no decoder goes on, and the next
-    run goes on from there.
+    """Killed, or stopped by Ctrl-C or SIGTERM, in mid-file: what was said to be added is there, no decoder goes on, and
+    the next run goes on from there.
     """
     path = tmp_path / "lib"
     files = [clips.image, clips.known, clips.unrelated]
@@ -380,7 +380,9 @@ def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Sig
         adding.send_signal(how)
         status = adding.wait(timeout=20)
         assert adding.stderr is not None
-        assert ("run the same command again to go on" in adding.stderr.read()) is (how is signal.SIGINT)
+        told = adding.stderr.read()
+    assert ("run the same command again to go on" in told) is (how is not signal.SIGKILL)
+    assert "Traceback" not in told
     assert first["status"] == "added"
     assert status == (-signal.SIGKILL if how is signal.SIGKILL else 130)
     eventually(lambda: not still_running(*helpers), what="the end of every helper")

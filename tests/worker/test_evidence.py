@@ -115,6 +115,18 @@ def test_a_disk_that_hangs_holds_nobody_up(
     desk.keeper.stop(10)
 
 
+def test_a_stop_without_any_time_left_writes_what_a_disk_takes_at_once(
+    tmp_path: Path, found: Found, logs: Logs
+) -> None:
+    """A decision of the last moment has its file, and nobody calls it lost."""
+    desk = Desk(tmp_path)
+    desk.keeper.start()
+    desk.keeper.watcher.found(found)
+    desk.keeper.stop(0.0)
+    assert [line["event"] for line in logs] == []
+    assert desk.metric("files") == 1
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_writer_that_has_died_is_told(
     tmp_path: Path, found: Found, logs: Logs, *, monkeypatch: pytest.MonkeyPatch
