@@ -58,7 +58,7 @@ def test_platforms_come_and_leave_while_it_runs(redis_server: RedisServer, web: 
         assert types(heard) == ["kill"] * 5
         assert count("first") == 2
         assert len(service._kill_terms._permits) == 3, "one of the desk, and two of the webhook"
-    assert threads() == set()
+    eventually(lambda: not threads(), what="the end of all")
 
 
 def test_one_that_changes_goes_on_where_it_was(redis_server: RedisServer, web: Web) -> None:
