@@ -3,6 +3,7 @@
 import json
 import selectors
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from streamguard.ingest.sources import SourceOptions
@@ -23,7 +24,8 @@ def main(url: str) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(decoder, selectors.EVENT_READ)
         while selector.select(_SILENT_S):
-            users.add(_user(decoder))
+            with suppress(FileNotFoundError):  # a short film's decoder may be over already
+                users.add(_user(decoder))
             said = list(decoder.received(most=8))
             names += [type(message).__name__ for message in said]
             if any(isinstance(message, Ended | Failed | Exceeded | None) for message in said) or len(names) > 3:
