@@ -44,23 +44,25 @@ _LOCK_WAIT_S = 10.0
 _SIGNED_AS = b"streamguard incidents\n"
 _HINT = "put it back from a backup, or remove it: then no incident is open, and what was added stays"
 
-_Moment = Annotated[float, Field(ge=0, le=LAST_UNIX_S, allow_inf_nan=False)]
-_Words = Annotated[str, Field(max_length=_MOST_WORDS)]
+UnixTime = Annotated[float, Field(ge=0, le=LAST_UNIX_S, allow_inf_nan=False)]
+Words = Annotated[str, Field(max_length=_MOST_WORDS)]
 
 
-class _Part(BaseModel):
+class Record(BaseModel):
+    """A part of what is read from a file that anybody may have written: nothing more, and nothing of another kind."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Incident(_Part):
+class Incident(Record):
     """One crisis. `label` is that of what is added to it; `items` are all that ever were, whatever became of them."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     label: Annotated[str, Field(pattern=LABEL_PATTERN)]
-    opened_unix_s: _Moment
-    opened_by: _Words = ""
-    reason: _Words = ""
-    closed_unix_s: _Moment | None = None
+    opened_unix_s: UnixTime
+    opened_by: Words = ""
+    reason: Words = ""
+    closed_unix_s: UnixTime | None = None
     items: Annotated[
         tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...], FailFast(), Field(max_length=MOST_ITEMS)
     ] = ()
@@ -70,7 +72,7 @@ class Incident(_Part):
         return self.closed_unix_s is None
 
 
-class _Document(_Part):
+class _Document(Record):
     format: Annotated[int, Field(ge=1, le=FORMAT)] = FORMAT
     sha256: str
     signature: Signature | None = None

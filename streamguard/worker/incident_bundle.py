@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import FailFast, Field, ValidationError
 
 from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.errors import LibraryDamaged, LibraryFormatError, LibraryUntrusted, UsageError
 from streamguard.library.catalogue import ItemRecord, NewItem
 from streamguard.library.ed25519 import Signature, Signer, Trust
-from streamguard.library.incidents import MOST_ITEMS, NAME_PATTERN, Incident
-from streamguard.library.live_set import LAST_UNIX_S
+from streamguard.library.incidents import MOST_ITEMS, NAME_PATTERN, Incident, Record, UnixTime, Words
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SHA256_PATTERN
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId, Reference
@@ -35,48 +34,40 @@ MOST_DECISIONS = 5000
 
 _FIRST_LINE = b"streamguard-incident %d\n"
 _MOST_LINE_BYTES = 4 << 20
-_MOST_WORDS = 500
 _SIGNED_AS = b"streamguard incident bundle\n"
 _DAMAGED_HINT = "ask for it again"
 _KEY_HINT = "ask who sent it for the public key: --key FILE; --unsigned takes it as it is, from whomever"
 
-_Moment = Annotated[float, Field(ge=0, le=LAST_UNIX_S, allow_inf_nan=False)]
-_Words = Annotated[str, Field(max_length=_MOST_WORDS)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class BundledItem(_Part):
+class BundledItem(Record):
     """What the sender knows of an item beside its fingerprints: its id and label there, and when it was added."""
 
     id: Annotated[str, Field(pattern=ID_PATTERN)]
     label: Annotated[str, Field(pattern=LABEL_PATTERN)]
-    added_unix_s: _Moment
+    added_unix_s: UnixTime
 
 
-class BundledDecision(_Part):
+class BundledDecision(Record):
     """One that fell for an item, without the stream: whose that was is nobody else's business."""
 
     id: Annotated[str, Field(pattern=r"^sig_[0-9a-f]{32}$")]
     verdict: Literal["review", "limit", "kill"]
     reference: Annotated[str, Field(pattern=ID_PATTERN)]
-    decided_unix_s: _Moment
+    decided_unix_s: UnixTime
     reference_s: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
     nats: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
-class About(_Part):
+class About(Record):
     """What a bundle is. `items` are in the order of the shard's."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     label: Annotated[str, Field(pattern=LABEL_PATTERN)]
-    reason: _Words
-    opened_unix_s: _Moment
-    closed_unix_s: _Moment | None
-    exported_unix_s: _Moment
-    exported_by: _Words
+    reason: Words
+    opened_unix_s: UnixTime
+    closed_unix_s: UnixTime | None
+    exported_unix_s: UnixTime
+    exported_by: Words
     pictures: bool
     items: Annotated[tuple[BundledItem, ...], FailFast(), Field(min_length=1, max_length=MOST_ITEMS)]
     decisions: Annotated[tuple[BundledDecision, ...], FailFast(), Field(max_length=MOST_DECISIONS)] = ()
