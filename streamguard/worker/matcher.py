@@ -72,6 +72,8 @@ class Matched:
     library_version: str
     lookup_s: float
     alike: bool = False
+    between: bool = False
+    """The picture was no keyframe."""
 
 
 class Matcher:
@@ -126,4 +128,8 @@ class Matcher:
             )
             for decision in decisions
         )
-        return Matched(after, observation, decisions, grounds, library.version, lookup_s, alike=bool(alignments))
+        return Matched(
+            *(after, observation, decisions, grounds, library.version, lookup_s),
+            alike=bool(alignments),
+            between=keyframe.between,
+        )
