@@ -22,6 +22,11 @@ MOST_BENIGN = 20_000
 """Harmless pictures that a library keeps: each costs an import 16 lookups."""
 
 
+COMPANY_SHARE = 0.2
+COMPANY_LEAST = 3
+"""Where more than this share of what comes together is bad, and so many at least, none of it is believed."""
+
+
 class Reason(IntEnum):
     """Why a hash is in quarantine. The numbers are the book's, and stay."""
 
@@ -60,8 +65,6 @@ _OF_A_POISONER = (Reason.FLAT, Reason.COMMON, Reason.FLOOD)
 _FLOOD_SAMPLE = 1024
 _FLOOD_SHARE = 0.01
 _FLOOD_LEAST = 64
-_COMPANY_SHARE = 0.2
-_COMPANY_LEAST = 3
 _BLOCK_ROWS = 1 << 18
 _FLAT_ROWS = 1 << 14
 _FEW_QUERIES = 4096
@@ -95,7 +98,7 @@ def judged(
     _mark(reasons, near_any(codes, known.rivals), Reason.CLASH)
     _mark(reasons, _floods(codes, seed=seed), Reason.FLOOD)
     bad = int(np.isin(reasons, _OF_A_POISONER).sum())
-    if bad >= _COMPANY_LEAST and bad > _COMPANY_SHARE * len(codes):
+    if bad >= COMPANY_LEAST and bad > COMPANY_SHARE * len(codes):
         _mark(reasons, np.ones(len(codes), np.bool_), Reason.COMPANY)
     return reasons
 
