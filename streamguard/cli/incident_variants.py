@@ -38,6 +38,7 @@ _AGAINST_WORDS = {
     Against.STILL: "the camera stands still, or hardly moves: a studio, maybe; it may earn reviews only",
     Against.FLAT: "a third of it or more is black, flat or fading",
     Against.FEW: "few keyframes: it would be found late, if at all",
+    Against.COPY: "near copies take evidence from each other: only where streams in this form get away",
 }
 
 
@@ -105,9 +106,8 @@ def variants(
         accept(Adding(place, book, incident, origin_of(by, reason), signer, said), wanted, streams)
         warn_if_damaged(place.library)
         return EXIT_ERROR if said.failed else EXIT_OK
-    now_unix_s = book.clock()
     for stream in streams:
-        listed = _Listed(stream, asked, within_s=within_s, now_unix_s=now_unix_s)
+        listed = _Listed(stream, asked, within_s=within_s, now_unix_s=book.clock())
         for line in [json.dumps(listed.as_json())] if as_json else map(printable, listed.in_words()):
             click.echo(line)
     if not found and not as_json:
@@ -163,8 +163,6 @@ class _Listed:
         if self._offer.parts:
             ids = [self._stream.stretch(part.keyframes).id for part in self._offer.parts]
             lines.append(f"  to take what you have looked at: {self._command_for(ids)}")
-        elif one.unknown:
-            lines.append(f"  to take all of it, whatever it is: {self._command_for_all()}")
         return lines
 
     def _json(self, part: Part | LeftOut) -> dict[str, object]:

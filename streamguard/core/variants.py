@@ -31,6 +31,7 @@ _TELLING_NATS = BUILT_IN_RULE.kill_nats / BUILT_IN_RULE.min_keyframes
 """Two such keyframes are a kill: the library knows this well."""
 _SAME_PICTURE_NATS = 8.0
 """Of evidence that does not tell when: it is the same picture, and the library has it."""
+_SURE_SHARE = 1 / 3
 _HOLE_S, _SLACK_S, _SLACK_SHARE = 12.0, 1.5, 0.2
 
 
@@ -81,7 +82,7 @@ class Why(Enum):
     AFTER = "after"
     BETWEEN = "between"
     WEAK = "weak"
-    """The library has it in another form, and hardly knows it in this one."""
+    """The library has it in another form, and hardly knows it in this one: a keyframe in three, at most."""
 
 
 class Against(Enum):
@@ -91,6 +92,8 @@ class Against(Enum):
     """The camera stands still, or hardly moves: a studio, maybe; or it earns reviews only."""
     FLAT = "flat"
     FEW = "few"
+    COPY = "copy"
+    """It is a form of what the library has: near copies take evidence from each other."""
 
 
 class Out(Enum):
@@ -155,7 +158,8 @@ def offer(looks: Iterable[Look], *, references: Collection[AssetId], within_s: f
                 continue
             told = _without_blank_ends(keyframes)
             if sum(not is_blank(one) for one in told) >= LEAST_KEYFRAMES and _length_s(told) >= BUILT_IN_RULE.apart_s:
-                parts.append(Part(told, kind, _nearest(anchors, told, references), against(told)))
+                speaks = (*against(told), *((Against.COPY,) if kind is Why.WEAK else ()))
+                parts.append(Part(told, kind, _nearest(anchors, told, references), speaks))
             elif len(told) < len(keyframes):
                 left_out.append(LeftOut(keyframes, Out.BLANK))
     return Offer(tuple(parts), tuple(left_out))
@@ -202,7 +206,8 @@ def _states(track: _Track, references: Collection[AssetId]) -> list[_State]:
             for look in looked_up:
                 if earlier.keyframe.at < look.keyframe.at < later.keyframe.at and own[look.keyframe.at] is _State.NEW:
                     own[look.keyframe.at] = _State.WEAK
-    return _without_lone_ones([own[_nearest_time(look.keyframe.at, own)] if own else _State.NEW for look in track])
+    nearest = [own[_nearest_time(look.keyframe.at, own)] if own else _State.NEW for look in track]
+    return _with_sure_ones_among_weak(_without_lone_ones(nearest))
 
 
 def _without_lone_ones(states: Sequence[_State]) -> list[_State]:
@@ -214,6 +219,22 @@ def _without_lone_ones(states: Sequence[_State]) -> list[_State]:
         lone = count == 1 and _State.KNOWN not in (state, before)
         settled += [before if lone else state] * count
     return settled
+
+
+def _with_sure_ones_among_weak(states: Sequence[_State]) -> list[_State]:
+    """Heavily edited footage is surely known now and then, and hardly all the same: the whole is one form of it."""
+    runs = [[state] * len(list(run)) for state, run in groupby(states)]
+    settled: list[_State] = []
+    while runs:
+        stretch, sure = runs.pop(0), 0
+        while stretch[0] is _State.WEAK and len(runs) > 1 and _is_lone_sure(runs[0]) and runs[1][0] is _State.WEAK:
+            stretch, sure, runs = [*stretch, *runs[0], *runs[1]], sure + 1, runs[2:]
+        settled += [_State.WEAK] * len(stretch) if 0 < sure <= _SURE_SHARE * len(stretch) else stretch
+    return settled
+
+
+def _is_lone_sure(run: Sequence[_State]) -> bool:
+    return run == [_State.KNOWN]
 
 
 def _state(look: Look, references: Collection[AssetId]) -> _State:

@@ -99,6 +99,7 @@ class ShownLately:
     ) -> None:
         """`most_bytes`: of all streams together. `keep_decided_s`: so long what was shown around a decision is kept."""
         self.remember_s = remember_s
+        self._keep_decided_s = keep_decided_s
         self._most_bytes = most_bytes
         self._clock = clock
         self._apart_us = remember_s / MOST_KEYFRAMES * 1e6
@@ -139,20 +140,24 @@ class ShownLately:
 
     def decided_on(self) -> tuple[tuple[DecidedOn, ...], float]:
         """Those streams, and what the clock says now."""
+        now_s = self._clock()
         with self._lock:
             found = tuple(
                 DecidedOn(*name, verdicts, len(keyframes), _unknown(keyframes))
                 for name in dict.fromkeys((*self._longer.names(), *self._kept))
-                if (verdicts := self._verdicts_of(name))
+                if (verdicts := self._verdicts_of(name, now_s=now_s))
                 for keyframes in [self._all_of(name)]
             )
-        return found, self._clock()
+        return found, now_s
 
     def _all_of(self, name: Name) -> tuple[Shown, ...]:
         return (*self._longer.of(name), *(self._kept[name].keyframes if name in self._kept else ()))
 
-    def _verdicts_of(self, name: Name) -> Verdicts:
-        return newest({**self._longer.verdicts(name), **(self._kept[name].verdicts if name in self._kept else {})})
+    def _verdicts_of(self, name: Name, *, now_s: float) -> Verdicts:
+        """Those whose keyframes may be remembered: a stream may go on for days."""
+        verdicts = {**self._longer.verdicts(name), **(self._kept[name].verdicts if name in self._kept else {})}
+        longest_s = self.remember_s + self._keep_decided_s
+        return newest({asset: one for asset, one in verdicts.items() if now_s - one.at_s <= longest_s})
 
     def _found(self, found: Found) -> None:
         with self._lock:

@@ -64,6 +64,8 @@ def parts(looks: Sequence[Look], *, within_s: float = 60.0) -> list[tuple[str, f
         ("KKwwwwwwKK", [("weak", 4.0, 14.0)]),
         ("KKwwwnnnnnn", [("weak", 4.0, 8.0), ("after", 10.0, 20.0)]),
         ("wnwnwwwnw", [("weak", 0.0, 16.0)]),
+        ("KKKKwKwwwKwwKnnnn", [("weak", 8.0, 22.0), ("after", 26.0, 32.0)]),
+        ("KKKKwKwKwKwKKKnnn", [("after", 28.0, 32.0)]),
         ("ssssKKKKnnnnnnssss", [("after", 16.0, 26.0)]),
         ("KKKKoooonnnn", [("after", 16.0, 22.0)]),
         ("KKKKnnnhhnnn", [("after", 8.0, 12.0), ("after", 18.0, 22.0)]),
@@ -118,6 +120,8 @@ def test_what_speaks_against_a_part() -> None:
     flat = [keyframe(n, at_s=2.0 * n, quality=90 if n % 2 else 0) for n in range(10)]
     assert against(flat) == (Against.FLAT,)
     assert against([keyframe(1, at_s=2.0 * n) for n in range(6)]) == (Against.STILL,)
+    (weak,) = offer(stream("KKwwwwwKK"), references={CLIP}).parts
+    assert weak.against == (Against.COPY,)
     (part,) = offer(stream("KKKKnn"), references={CLIP}).parts
     assert (part.against, part.beside, part.why) == ((Against.FEW,), CLIP, Why.AFTER)
 
@@ -150,8 +154,8 @@ def _of(texts: Sequence[str]) -> list[Look]:
 @settings(max_examples=150, deadline=None)
 @given(LETTERS, st.sampled_from([5.0, 20.0, 60.0]), st.integers(0, 5))
 def test_whatever_a_stream_shows(texts: list[str], within_s: float, seed: int) -> None:
-    """Parts are stretches of one session, in order, near to what was recognised; nothing is offered twice, nothing that
-    is surely known or harmless ever; and the order in which keyframes are told does not count.
+    """Parts are stretches of one session, in order, near to what was recognised; nothing is offered twice, harmless
+    pictures never, and what is surely known only among what is not; the order of telling does not count.
     """
     looks = _of(texts)
     found = offer(looks, references={CLIP}, within_s=within_s)
@@ -168,7 +172,8 @@ def test_whatever_a_stream_shows(texts: list[str], within_s: float, seed: int) -
         for at in times:
             assert min(abs(at.pts_us - anchor) for anchor in anchors) <= within_s * 1e6
             assert not by_time[at].is_harmless
-            assert not any(one.is_sure for one in by_time[at].known or ())
+        sure = [at for at in times if any(one.is_sure for one in by_time[at].known or ())]
+        assert not sure or (part.why is Why.WEAK and len(sure) < len(times))
     shuffled = looks[:]
     random.Random(seed).shuffle(shuffled)  # noqa: S311  (repeatable, not secret)
     assert offer(shuffled, references={CLIP}, within_s=within_s) == found

@@ -220,6 +220,7 @@ def test_what_was_shown_around_a_decision_is_kept_for_longer() -> None:
     assert memory.lately.servers_of("cam") == (None,)
     (one,) = memory.lately.decided_on()[0]
     assert (one.stream, one.keyframes, list(one.verdicts)) == ("cam", 12, [a_decision().asset])
+    memory.show(other, [500.0])
     memory.show(a_stream("cam", session="2"), [510.0])
     assert [one.session for one in memory.lately.of(None, "cam", last_s=1e6)[0]] == [0] * 12 + [1]
     memory.pass_until(900.0)
