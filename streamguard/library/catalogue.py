@@ -276,8 +276,8 @@ class Catalogue:
         self._connection.execute("INSERT INTO segments VALUES (?, ?)", (segment.id, segment.manifest_sha256))
         self._connection.execute("INSERT INTO sizes VALUES (?, ?, ?)", (segment.id, looks, rows))
 
-    def add(self, item: NewItem, reference: Reference, segment: SegmentRef, *, now_unix_s: float) -> None:
-        """Within `change`."""
+    def add(self, item: NewItem, reference: Reference, segment: SegmentRef, *, now_unix_s: float) -> int:
+        """Within `change`; the item's number."""
         run = self._connection.execute
         run("INSERT OR IGNORE INTO labels (name) VALUES (?)", (item.label,))
         source = run("INSERT INTO sources (path, size_bytes) VALUES (?, ?)", (item.source, item.size_bytes))
@@ -291,8 +291,10 @@ class Catalogue:
                 *(review_only(reference), now_unix_s),
             ),
         )
-        changes.keep_before(self._connection, self._changing, Earlier(added.lastrowid or 0, "", ""))
-        self._audit("add", added.lastrowid or 0, item.source, at_unix_s=now_unix_s)
+        item_number = added.lastrowid or 0
+        changes.keep_before(self._connection, self._changing, Earlier(item_number, "", ""))
+        self._audit("add", item_number, item.source, at_unix_s=now_unix_s)
+        return item_number
 
     def set_state(self, item: ItemRecord, state: ItemState, *, action: str, now_unix_s: float) -> None:
         """Within `change`."""

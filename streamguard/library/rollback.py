@@ -9,6 +9,7 @@ from streamguard.library import changes
 from streamguard.library.catalogue import Catalogue, ItemRecord, ItemState
 from streamguard.library.catalogue_values import ours, possible
 from streamguard.library.changes import Earlier, Origin
+from streamguard.library.handed_on import is_kept_out
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.segments import SegmentRef, read_segment
 
@@ -82,7 +83,11 @@ def _step(catalogue: Catalogue, then: Earlier) -> _Step:
     item = catalogue.with_number(then.item)
     if not then.state:  # it was not there
         return _Step(item, ItemState.REMOVED, item.label)
-    return _Step(item, ItemState(then.state), then.label)
+    state = ItemState(then.state)
+    is_back = state is ItemState.LIVE or item.state is ItemState.REMOVED
+    if is_back and is_kept_out(catalogue.connection, item.number):
+        state = item.state  # what went into quarantine since, or was dropped, stays out
+    return _Step(item, state, then.label)
 
 
 def _revives(step: _Step) -> bool:
