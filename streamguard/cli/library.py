@@ -16,6 +16,7 @@ from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_history import compact, history, label, origin_of, origin_options, rollback
 from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable
 from streamguard.cli.library_opinions import (
+    limits_of,
     notes_of,
     opinions_,
     reference_json,
@@ -44,6 +45,13 @@ def library() -> None:
     """Make and keep a library of known footage.
 
     A library is a directory. Workers that watch with it see each change within a second.
+
+    \b
+    Examples:
+      streamguard library add --library known --label terror attack.mp4
+      streamguard library list --library known
+      streamguard library disable --library known attack
+      streamguard library history --library known --last 20
     """
 
 
@@ -138,15 +146,16 @@ def enable(
 ) -> int:
     """Search for disabled items again.
 
-    What mistakes took from a reference it does not give back: `library restore` does.
+    What mistakes took from a reference it does not give back: it says so, and `library restore` does.
 
     \b
     Example:
       streamguard library enable --library known attack-2019
     """
     return _change(
-        path, ids, origin=origin_of(by, reason), as_json=as_json, done="enabled", signer=signer, change=Library.enable
-    )
+        path, ids, origin=origin_of(by, reason), as_json=as_json, done="enabled", signer=signer, change=Library.enable,
+        limits=limits_of,
+    )  # fmt: skip
 
 
 @library.command()
@@ -221,8 +230,11 @@ def _change(
     done: str,
     change: Callable[[Library, str], ItemRecord],
     signer: Signer | None,
+    limits: Callable[[Path], Mapping[str, str]] = lambda _path: {},
 ) -> int:
-    """Each id is its own durable step; one that is not there does not keep the others from being done."""
+    """Each id is its own durable step; one that is not there does not keep the others from being done. `limits`: what
+    is left to say of items, by id.
+    """
     missing: list[UsageError] = []
     with Library.open(path, origin=origin, signer=signer) as opened:
         for id_ in ids:
@@ -231,7 +243,10 @@ def _change(
             except UsageError as error:
                 missing.append(error)
                 continue
-            click.echo(json.dumps(item_json(item)) if as_json else f"{done} {item.id}")
+            limit = limits(path).get(item.id, "")
+            tree = item_json(item) | ({"limited": limit} if limit else {})
+            words = f"{done} {item.id}" + (f"; {limit}" if limit else "")
+            click.echo(json.dumps(tree) if as_json else printable(words))
     for problem in missing:
         click.echo(f"error: {printable(str(problem))}", err=True)
     return EXIT_ERROR if missing else EXIT_OK

@@ -35,6 +35,12 @@ def opinions_() -> None:
     """What was said of references: which were right, which were not, and what fell by it.
 
     Who says it: `streamguard signals undo` and `signals confirm`, and whoever approves a held kill.
+
+    \b
+    Examples:
+      streamguard library opinions list --library known
+      streamguard library opinions sync --library known --config streamguard.toml --follow
+      streamguard library opinions resume --library known --reason "a bad list, they are all wrong"
     """
 
 
@@ -255,7 +261,11 @@ class _Teller:
 
 
 def _counts_in_words(counts: dict[str, int]) -> str:
-    words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    words = [
+        counted(count, "signal") if name == "signals" else f"{count} {name.replace('_', ' ')}"
+        for name, count in counts.items()
+        if count
+    ]
     return f"taken in: {', '.join(words) or 'nothing new'}"
 
 

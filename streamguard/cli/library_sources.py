@@ -36,7 +36,15 @@ from streamguard.worker.calibration_state import STATE, read_state
 
 @click.group()
 def exchange() -> None:
-    """Sources of shared hashes: fetch from them, say what you think of their hashes, and what each may do."""
+    """Sources of shared hashes, and senders of incidents: fetch from them, say what you think of their hashes, and what
+    each may do.
+
+    \b
+    Examples:
+      streamguard library exchange list --library known
+      streamguard library exchange fetch --library known --kind ncmec --set environment=Industry --label csam ncmec
+      streamguard library exchange trust --library known partner
+    """
 
 
 for command in (fetch, push):

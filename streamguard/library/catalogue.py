@@ -97,8 +97,11 @@ class Catalogue:
         self._changing = 0
 
     @classmethod
-    def open(cls, library: Path, *, create: bool) -> "Catalogue":
-        """Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError."""
+    def open(cls, library: Path, *, create: bool, now_unix_s: float = 0.0) -> "Catalogue":
+        """`now_unix_s`: when one that is made begins.
+
+        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError.
+        """
         path = library / CATALOGUE
         if not (path.is_file() and path.stat().st_size) and _is_in_use(library):
             raise LibraryDamaged("open library", path, "it is missing or empty", hint=RESTORE)
@@ -109,7 +112,7 @@ class Catalogue:
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             connection.row_factory = sqlite3.Row
             try:
-                _prepare(connection, path, create=create)
+                _prepare(connection, path, create=create, now_unix_s=now_unix_s)
                 return cls(path, connection)
             except BaseException:
                 connection.close()
@@ -367,7 +370,7 @@ def _is_in_use(library: Path) -> bool:
     return (library / CURRENT).exists() or (segments.is_dir() and any(segments.iterdir()))
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool, now_unix_s: float) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")  # the file may come from elsewhere
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = EXTRA")  # also syncs the directory when the journal is gone
@@ -381,6 +384,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
     connection.execute("BEGIN IMMEDIATE")
     for statement in (*_SCHEMA, *changes.HISTORY):
         connection.execute(statement)
+    # It was never changed, but it was made.
+    connection.execute("UPDATE changes SET at_unix_s = ?", (now_unix_s,))
     connection.execute("COMMIT")
 
 

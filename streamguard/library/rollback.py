@@ -18,10 +18,14 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What a rollback did. `gone`: items of then that are on the disk no more, by id."""
+    """What a rollback did, in items. `restored` ones had been removed, and are as they were, enabled or not. `gone`:
+    items of then that are on the disk no more, by id.
+    """
 
     generation: int
     restored: int
+    enabled: int
+    disabled: int
     removed: int
     relabelled: int
     gone: tuple[str, ...]
@@ -63,6 +67,8 @@ def roll_back(
     return RolledBack(
         generation=generation,
         restored=sum(map(_revives, steps)),
+        enabled=_count(steps, ItemState.DISABLED, ItemState.LIVE),
+        disabled=_count(steps, ItemState.LIVE, ItemState.DISABLED),
         removed=sum(step.state is ItemState.REMOVED for step in steps),
         relabelled=sum(map(_renames, steps)),
         gone=tuple(item.id for item in gone),
@@ -92,6 +98,10 @@ def _step(catalogue: Catalogue, then: Earlier) -> _Step:
 
 def _revives(step: _Step) -> bool:
     return step.item.state is ItemState.REMOVED and step.state is not ItemState.REMOVED
+
+
+def _count(steps: Sequence[_Step], now: ItemState, then: ItemState) -> int:
+    return sum((step.item.state, step.state) == (now, then) for step in steps)
 
 
 def _renames(step: _Step) -> bool:

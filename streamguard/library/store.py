@@ -103,7 +103,7 @@ class Library:
             Catalogue.open(path, create=False).close()  # raises: there is none
         with writer_lock(path, wait_s=_LOCK_WAIT_S):
             check_signer(path, signer)
-            catalogue = Catalogue.open(path, create=create)
+            catalogue = Catalogue.open(path, create=create, now_unix_s=clock())
             library = cls(path, catalogue, clock=clock, origin=origin or changes.origin(), signer=signer)
             try:
                 catalogue.begin_history()
