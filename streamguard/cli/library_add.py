@@ -1,15 +1,18 @@
 """`streamguard library add`."""
 
 import json
+import math
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import Protocol, TextIO
 
 import click
@@ -38,6 +41,8 @@ from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Progress
 
 DEFAULT_LABEL = "unlabelled"
+
+_TOGETHER_S = 1.0
 
 
 @click.command()
@@ -136,17 +141,39 @@ def _index(library: Callable[[], LibraryToBe], files: list[Job], said: "Said", *
         tell_all(index(opened, files, news=bar.news), bar=bar, said=said)
 
 
+class _Interrupt:
+    """A handler of signals: those that come together are one. A terminal and whoever runs us both tell of a Ctrl-C, and
+    the second would interrupt what the first has us bring to an end.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._heard_until_s = -math.inf
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        now_s = self._clock()
+        if now_s >= self._heard_until_s:
+            self._heard_until_s = now_s + _TOGETHER_S
+            raise KeyboardInterrupt
+
+
 @contextmanager
-def goes_on_from(what: str) -> Iterator[None]:
-    """On Ctrl-C, and on SIGTERM in the same way, says how to go on."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a pod that is evicted keeps what it has read
+def goes_on_from(what: str, *, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
+    """On Ctrl-C, and on SIGTERM in the same way, says how to go on: a pod that is evicted keeps what it has read."""
+    interrupt = _Interrupt(clock)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # A shell has those ignore Ctrl-C that it runs in the background.
+    heard = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in heard:
+        signal.signal(number, interrupt)
     try:
         yield
     except KeyboardInterrupt:
         click.echo(f"{what}; run the same command again to go on from there", err=True)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in heard.items():
+            signal.signal(number, handler)
 
 
 def tell_all(outcomes: Generator[Outcome, None, None], *, bar: AddingBar, said: "Said") -> None:
