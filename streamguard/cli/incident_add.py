@@ -26,6 +26,7 @@ from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.senders import OURS, Guard, guard_of_ours
 from streamguard.library.incidents import Book, Incident
 from streamguard.library.library_to_be import LibraryToBe
+from streamguard.library.live_check import segments_there
 from streamguard.library.store import Library
 from streamguard.types import Fingerprints
 from streamguard.worker import indexing
@@ -112,6 +113,7 @@ def add(
     book = Book(place.library, time.time, signer)
     incident = book.open_one(name)
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
+    there = segments_there(place.library)
     guard = guard_of_ours(place.library, believe=believe)
     adding = _Adding(place, book, incident, origin_of(by, reason), signer, said, guard)
     if stream is None:
@@ -119,7 +121,7 @@ def add(
     else:
         last_s = place.config.incident.remember_s if last is None else seconds_of(last, operation=_OPERATION)
         _add_stream(adding, stream, server=server, last_s=last_s, workers=workers)
-    warn_if_damaged(place.library)
+    warn_if_damaged(place.library, since=there)
     return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
 
 

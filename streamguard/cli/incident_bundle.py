@@ -23,6 +23,7 @@ from streamguard.library.exchange.quarantine import two_persons
 from streamguard.library.exchange.senders import Guard, guard_of_sender
 from streamguard.library.incidents import Book, Incident
 from streamguard.library.kept_references import kept_references
+from streamguard.library.live_check import segments_there
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 from streamguard.worker import incident_bundle
@@ -174,6 +175,7 @@ def import_(
     if not as_json:
         click.echo(printable(_in_words(bundle, called)), err=True)
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
+    there = segments_there(place.library)
     guard = guard_of_sender(place.library, source, key=bundle.key, label=incident.label, believe=believe)
     with Library.open(place.library, origin=origin, signer=signer) as library:
         _check_persons(library, bundle, guard)
@@ -185,7 +187,7 @@ def import_(
                 case Known(item=item) if item.label == incident.label:
                     book.note(called, (item.id,))
             said.outcome(outcome)
-    warn_if_damaged(place.library)
+    warn_if_damaged(place.library, since=there)
     if not guard.may_kill and not believe and not as_json:
         click.echo(printable(_of_a_new_sender(guard)), err=True)
     return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK

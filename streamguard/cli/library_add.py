@@ -189,10 +189,13 @@ def tell_all(outcomes: Generator[Outcome, None, None], *, bar: AddingBar, said: 
         said.above = None
 
 
-def warn_if_damaged(path: Path) -> None:
-    """What was added is safe, but no worker takes it up while another part of the library is damaged."""
+def warn_if_damaged(path: Path, *, since: frozenset[str] = frozenset()) -> None:
+    """What was added is safe, but no worker takes it up while another part of the library is damaged. Of segments that
+    were there, see `segments_there`, it is looked whether they still are: to read ten million looks takes seconds, and
+    workers have them.
+    """
     try:
-        check_live(path)
+        check_live(path, since=since)
     except LibraryMissing:  # nothing was added
         pass
     except LibraryError as error:
