@@ -154,6 +154,9 @@ class WatchService:
             wake=self._delivery.wake,
             counts=self._metrics,
             on_durable=on_durable,
+            streams_believed=lambda asset: self._incidents.streams_believed(
+                asset, unsaid=self._config.policy.incident.streams_believed
+            ),
         )
 
     def _make_supervisor(self, watchers: tuple[Watcher, ...]) -> Supervisor:
@@ -313,6 +316,7 @@ class WatchService:
             if time.monotonic() >= ready_at_s:
                 self._trial.prepare()
             self._incidents.refresh()
+            self._library.heat(self._incidents.items)
             refreshed = self._library.refresh()
             if refreshed.error is not None and not self._over.is_set():  # the trial's child may be gone by then
                 self._metrics.library_refused(refreshed.error)
@@ -410,6 +414,8 @@ class WatchService:
         library.items.set_function(lambda: self._library.snapshot.items)
         library.looks.set_function(lambda: self._library.snapshot.looks)
         library.memory.set_function(lambda: self._library.snapshot.bytes_in_memory)
+        hot_items = self._metrics.incidents.hot_items
+        hot_items.set_function(lambda: 0 if (hot := self._library.snapshot.hot) is None else hot.items)
         library.created.set_function(lambda: self._library.snapshot.created_unix_s)
         library.stale.set_function(lambda: self._library.error is not None or self._has_nobody_looking)
 
