@@ -18,6 +18,7 @@ _ROW_BYTES = 8
 
 _ASSIGNED_AT_ONCE = 1 << 16
 
+
 @dataclass(frozen=True, slots=True)
 class Probing:
     """How many of the nearest lists are looked at, of so many times the root of the number of codes. They are found the
