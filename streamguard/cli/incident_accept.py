@@ -9,12 +9,14 @@ from streamguard.cli.stream_parts import Sought, StreamOfParts
 from streamguard.core.variant_context import is_blank
 from streamguard.core.variants import LEAST_KEYFRAMES, Out
 from streamguard.errors import UsageError, counted
-from streamguard.library.poison import COMPANY_LEAST, COMPANY_SHARE
 from streamguard.library.store import Library
 from streamguard.worker.outcomes import Job
 from streamguard.worker.part_ids import PART_PATTERN
 
 _OPERATION = "accept part"
+
+_MOSTLY = 0.2
+"""As of what lists and bundles bring, see library.trial."""
 
 OUT_WORDS = {
     Out.CONTEXT: "on long before the footage, or on both sides of it: a studio, a waiting screen",
@@ -40,7 +42,7 @@ def accept(adding: Adding, ids: Sequence[str], streams: Iterator[StreamOfParts])
     partly: set[str] = set()
     while len(found) < len(ids) and (stream := next(streams, None)) is not None:
         for id_ in ids:
-            if id_ not in found and (sought := stream.sought(id_)) is not None:
+            if id_ not in found and (sought := stream.sought(id_, believe=adding.guard.believe)) is not None:
                 found[id_] = sought
             elif stream.has_some_of(id_):
                 partly.add(id_)
@@ -68,11 +70,10 @@ def _take(adding: Adding, id_: str, sought: Sought) -> None:
 
 def _check(id_: str, sought: Sought, *, keyframes: int) -> None:
     """Raises UsageError where it may not be made known: it would have innocent streams cut, or earn nothing."""
-    out = len(sought.unwanted)
-    if out >= COMPANY_LEAST and out > COMPANY_SHARE * (out + len(sought.piece)):
-        why = OUT_WORDS[max(set(sought.unwanted), key=sought.unwanted.count)]
-        hint = "list what is offered now; if it is footage all the same: streamguard incident add --stream"
-        problem = f"{counted(out, 'keyframe')} of it are {why}; so none of it is believed"
+    out = sought.unwanted
+    if out > _MOSTLY * (out + len(sought.piece)):
+        hint = "list what is offered now; if it is footage all the same: --believe --reason TEXT"
+        problem = f"{counted(out, 'keyframe')} of it were {OUT_WORDS[Out.CONTEXT]}; so none of it is believed"
         raise UsageError(_OPERATION, id_, problem, hint=hint)
     if keyframes < LEAST_KEYFRAMES:
         what = f"but for what is known as {', '.join(sought.taken)} " if sought.taken else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from streamguard.cli.asked_workers import Variant, ask_for_variants, workers_of
-from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_accept import OUT_WORDS, accept, check_ids
 from streamguard.cli.incident_add import Adding
 from streamguard.cli.incident_options import Place, place_of, place_options, worker_option
@@ -24,7 +24,9 @@ from streamguard.core.variants import WITHIN_S, Against, LeftOut, Part, Why
 from streamguard.enforce.evidence.store import find_file
 from streamguard.errors import EvidenceError, UsageError, counted
 from streamguard.library.ed25519 import Signer
+from streamguard.library.exchange.senders import guard_of_ours
 from streamguard.library.incidents import Book, Incident
+from streamguard.library.live_check import segments_there
 from streamguard.servers.http_api import ApiUrl
 from streamguard.worker.evidence import evidence_directory
 
@@ -58,6 +60,7 @@ class _Asked:
 @click.option(
     "--within", metavar="TIME", help=f"How far from what is known a part may lie.  [default: {WITHIN_S:.0f}s]"
 )
+@click.option("--believe", is_flag=True, help="You have looked: it counts, whatever it looks like. Takes --reason.")
 @place_options
 @worker_option
 @origin_options
@@ -68,6 +71,7 @@ def variants(
     *,
     ids: tuple[str, ...],
     within: str | None,
+    believe: bool,
     library_path: str | None,
     config_path: Path | None,
     workers: tuple[str, ...],
@@ -81,7 +85,8 @@ def variants(
     What stands beside recognised footage may be more of it, or another form, and it may be anything else: no picture is
     kept, so look at the evidence that is named, or at the stream, first. --accept makes just these parts known, as
     items of the incident, and nothing is taken without it. A host's studio, that was on before, is not offered; nor is
-    what looks like harmless pictures of the library. An id holds for as long as workers remember what it names
+    what looks like harmless pictures of the library. What is taken is tried as by `incident add`, and the exit status
+    is 1 where it went into quarantine. An id holds for as long as workers remember what it names
     (incident.keep_decided_s).
 
     \b
@@ -90,6 +95,8 @@ def variants(
       streamguard incident variants attack --library known --worker http://10.0.0.7:9464 --worker http://10.0.0.8:9464
       streamguard incident variants attack --library known --accept 3f0a1c-99be02 --reason "seen it, another angle"
     """
+    if believe and not (ids and reason.strip()):
+        raise UsageError("list variants", "--believe", "goes with --accept, and needs a reason", hint="--reason TEXT")
     place = place_of(library_path, config_path)
     book = Book(place.library, time.time, signer)
     wanted = check_ids(ids)
@@ -98,14 +105,15 @@ def variants(
     urls = workers_of(workers, place.config)
     asked = _Asked(incident, place, urls, lambda text: click.echo(printable(f"warning: {text}"), err=True))
     found = _decided(asked)
-    streams = PartsOfStreams(place.library, incident.items).of(
-        found, {str(url): url for url in urls}, problem=asked.warn
-    )
+    guard = guard_of_ours(place.library, believe=believe)
+    parts = PartsOfStreams(place.library, incident.items, guarded_by=guard.known)
+    streams = parts.of(found, {str(url): url for url in urls}, problem=asked.warn)
     if wanted:
         said = Said(place.library, as_json=as_json, asked_label=incident.label)
-        accept(Adding(place, book, incident, origin_of(by, reason), signer, said), wanted, streams)
-        warn_if_damaged(place.library)
-        return EXIT_ERROR if said.failed else EXIT_OK
+        there = segments_there(place.library)
+        accept(Adding(place, book, incident, origin_of(by, reason), signer, said, guard), wanted, streams)
+        warn_if_damaged(place.library, since=there)
+        return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
     for stream in streams:
         listed = _Listed(stream, asked, within_s=within_s, now_unix_s=book.clock())
         for line in [json.dumps(listed.as_json())] if as_json else map(printable, listed.in_words()):

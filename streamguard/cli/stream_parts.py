@@ -7,7 +7,8 @@ from pathlib import Path
 
 from streamguard.cli.asked_workers import Remembered, Variant, ask_what_it_knew
 from streamguard.core.variants import Look, Offer, Out, Recognised, offer, unwanted
-from streamguard.library.exchange.harmless import HarmlessPictures
+from streamguard.library.harmless import harmless_among
+from streamguard.library.poison import Known
 from streamguard.library.store import Library
 from streamguard.servers.http_api import ApiUrl
 from streamguard.types import AssetId, Fingerprints, MediaTime
@@ -34,15 +35,15 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A part that was asked for by its id. `piece`: its keyframes, `ago_s` of the last; without `unwanted`, which show
-    something else, and without `taken`, which are in the library by now, as these items.
+    """A part that was asked for by its id. `piece`: its keyframes, the last of them `ago_s` old, without the `unwanted`,
+    which are so many and show context. `rest` is without what is in the library by now, as the items `taken`.
     """
 
     stream: str
     worker: str
     piece: tuple[Fingerprints, ...]
     ago_s: float
-    unwanted: tuple[Out, ...]
+    unwanted: int
     taken: tuple[AssetId, ...]
     rest: tuple[Fingerprints, ...]
 
@@ -68,21 +69,26 @@ class StreamOfParts:
         id_ = part_id([first.mark, last.mark])
         return Stretch(id_, len(keyframes), first.looked_up.ago_s, last.looked_up.ago_s)
 
-    def sought(self, id_: str) -> Sought | None:
-        """That part, if it is one of this stream, and remembered as a whole."""
+    def sought(self, id_: str, *, believe: bool = False) -> Sought | None:
+        """That part, if it is one of this stream, and remembered as a whole. `believe`: nothing of it is unwanted."""
         for session in self._sessions:
             rows = rows_of(id_, [one.mark for one in session])
             if rows:
                 chosen = session[rows.start : rows.stop]
-                others = unwanted(self._looks, references=self._references)
-                out = [others[one.keyframe.at] for one in chosen if one.keyframe.at in others]
+                others = set() if believe else self._context()
+                out = sum(one.keyframe.at in others for one in chosen)
                 piece = tuple(one.keyframe for one in chosen if one.keyframe.at not in others)
                 taken = dict.fromkeys(self._taken[one.at] for one in piece if one.at in self._taken)
                 rest = tuple(one for one in piece if one.at not in self._taken)
                 variant = self.variant
                 ago_s = chosen[-1].looked_up.ago_s
-                return Sought(variant.stream, variant.worker, piece, ago_s, tuple(out), tuple(taken), rest)
+                return Sought(variant.stream, variant.worker, piece, ago_s, out, tuple(taken), rest)
         return None
+
+    def _context(self) -> set[MediaTime]:
+        """What is harmless is for the library's own trial to find."""
+        found = unwanted(self._looks, references=self._references)
+        return {at for at, why in found.items() if why is Out.CONTEXT}
 
     def has_some_of(self, id_: str) -> bool:
         """Whether the end of that part is remembered, be its beginning forgotten."""
@@ -92,10 +98,10 @@ class StreamOfParts:
 class PartsOfStreams:
     """What is asked of streams: which parts the library has by now, and what its guard says of pictures."""
 
-    def __init__(self, library: Path, references: Collection[str]) -> None:
+    def __init__(self, library: Path, references: Collection[str], *, guarded_by: Known) -> None:
         """`references`: the incident's items. Raises LibraryError."""
         self._references = frozenset(map(AssetId, references))
-        self._harmless = HarmlessPictures(library)
+        self._guarded_by = guarded_by
         with Library.open(library, read_only=True) as opened:
             self._added = {
                 part: (AssetId(item.id), item.source)
@@ -127,7 +133,7 @@ class PartsOfStreams:
         sessions = tuple(tuple(of[pts_us] for pts_us in sorted(of)) for of in times.values())
         taken = self._taken(variant.stream, sessions)
         every = [one for session in sessions for one in session]
-        harmless = self._harmless.among([one.keyframe for one in every])
+        harmless = harmless_among([one.keyframe for one in every], self._guarded_by)
         looks = tuple(
             Look(one.keyframe, _known(one, taken), is_harmless)
             for one, is_harmless in zip(every, harmless, strict=True)

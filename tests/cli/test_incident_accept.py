@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from streamguard.core.shown import as_reference
 from streamguard.demo.scenes import Scene
+from streamguard.library.catalogue import ItemState
 from streamguard.library.exchange.importing import import_benign
 from streamguard.library.incidents import Book
 from streamguard.library.store import Library
-from streamguard.types import Fingerprints, View
+from streamguard.types import Fingerprints, MediaTime, View
 from streamguard.worker.messages import pack
 from streamguard.worker.part_ids import mark_of, part_id
 from tests.cli.calling import Done, Run, runner
@@ -96,10 +98,10 @@ def test_a_part_whose_beginning_is_forgotten(
     assert "no worker remembers it" in accept(run, library, worker, id_of(broadcast[6:])).err
 
 
-def test_harmless_pictures_are_not_taken(
+def test_harmless_pictures_go_into_quarantine(
     run: Run, library: Path, worker: ShownWorker, *, broadcast: list[Fingerprints], tmp_path: Path
 ) -> None:
-    """Neither offered, nor by an id from before the library knew that they are harmless."""
+    """They are not offered any more, and by an id from before they come no further, unless somebody has looked."""
     id_ = id_of(broadcast[6:])
     codes = [one.prints[0].codes[View.UPRIGHT] for one in broadcast[6:]]
     import_benign(library, [write(tmp_path / "benign.txt", codes)], form=None)
@@ -107,9 +109,28 @@ def test_harmless_pictures_are_not_taken(
     told = json.loads(listed.out)
     assert (told["parts"], [one["why"] for one in told["left_out"]]) == ([], ["harmless"])
     done = accept(run, library, worker, id_)
+    assert done.status == 1
+    assert done.out.startswith("quarantined attack-live-b (incident-attack): ")
+    assert "harmless pictures look like it" in done.out
+    words = ("--accept", id_, "--believe")
+    asked = ("incident", "variants", "attack", "--library", library, "--worker", worker.url)
+    assert "needs a reason" in run(*asked, *words).err
+    assert run(*asked, *words, "--reason", "it is the deed").status == 0
+    with Library.open(library, read_only=True) as opened:
+        assert opened.item("attack-live-b").state is ItemState.LIVE
+
+
+def test_a_studio_is_taken_only_by_who_says_so(
+    run: Run, library: Path, worker: ShownWorker, *, broadcast: list[Fingerprints]
+) -> None:
+    """An id from before it was seen to be one: it was on for a while, the footage came, and it is on again."""
+    studio = [replace(broadcast[-1], at=MediaTime(1, 200_000_000 + 2_000_000 * number)) for number in range(4)]
+    known = [replace(one, at=MediaTime(1, one.at.pts_us + 120_000_000)) for one in broadcast[:4]]
+    again = [replace(one, at=MediaTime(1, one.at.pts_us + 40_000_000)) for one in studio]
+    worker.show("live/c", [*studio, *known, *again])
+    done = accept(run, library, worker, id_of(studio))
     assert (done.status, items(library)) == (2, ["a"])
-    assert "6 keyframes of it are like harmless pictures" in done.err
-    assert "none of it is believed" in done.err
+    assert "4 keyframes of it were on long before the footage, or on both sides of it" in done.err
 
 
 def test_what_overlaps_with_what_was_taken_is_taken_without_it(

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamguard.cli import stream_parts
 from streamguard.cli.asked_workers import Variant
 from streamguard.cli.stream_parts import PartsOfStreams
+from streamguard.library.poison import Known
 from streamguard.servers.http_api import read_api_url
 from streamguard.worker.messages import pack
 from streamguard.worker.part_ids import mark_of, part_id
@@ -16,6 +18,8 @@ from tests.cli.test_asked_workers import SIGNAL, at
 from tests.http_server import Web
 from tests.library.made import library_of
 from tests.worker.fake_decoders import keyframe
+
+NOTHING = Known(np.empty((0, 32), np.uint8), np.empty((0, 32), np.uint8))
 
 
 def variant(worker: str, stream: str) -> Variant:
@@ -28,7 +32,7 @@ def test_so_many_streams_are_looked_into(tmp_path: Path, web: Web, monkeypatch: 
     monkeypatch.setattr(stream_parts, "MOST_STREAMS", 2)
     url = at(web)
     problems: list[str] = []
-    found = PartsOfStreams(tmp_path / "lib", ["a"]).of(
+    found = PartsOfStreams(tmp_path / "lib", ["a"], guarded_by=NOTHING).of(
         [variant(str(url), f"cam-{number}") for number in range(5)], {str(url): url}, problem=problems.append
     )
     assert list(found) == []
@@ -44,14 +48,14 @@ def test_a_stretch_and_what_is_sought_of_a_stream(tmp_path: Path) -> None:
     with ShownWorker(tmp_path / "lib").serving() as worker:
         worker.show("cam", keyframes)
         url = read_api_url(worker.url, of="the worker")
-        (stream,) = PartsOfStreams(tmp_path / "lib", ["a"]).of(
+        (stream,) = PartsOfStreams(tmp_path / "lib", ["a"], guarded_by=NOTHING).of(
             [variant(str(url), "cam")], {str(url): url}, problem=pytest.fail
         )
     marks = [mark_of(pack(replace(one, thumbnail=b""))) for one in keyframes]
     sought = stream.sought(part_id(marks[1:4]))
     assert sought is not None
     assert [one.at.pts_us for one in sought.piece] == [2_000_000, 4_000_000, 6_000_000]
-    assert (sought.rest, sought.taken, sought.unwanted, sought.ago_s) == (sought.piece, (), (), 4.0)
+    assert (sought.rest, sought.taken, sought.unwanted, sought.ago_s) == (sought.piece, (), 0, 4.0)
     stretch = stream.stretch(sought.piece)
     assert (stretch.id, stretch.keyframes) == (part_id(marks[1:4]), 3)
     assert (stretch.from_ago_s, stretch.to_ago_s) == (8.0, 4.0)
