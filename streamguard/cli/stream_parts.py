@@ -35,8 +35,8 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A part that was asked for by its id. `piece`: its keyframes, the last of them `ago_s` old, without the `unwanted`,
-    which are so many and show context. `rest` is without what is in the library by now, as the items `taken`.
+    """A part that was asked for by its id. `piece`: its keyframes, the last of them `ago_s` old, without so many that
+    are `unwanted`: context. `rest` is without what is in the library by now, as the items `taken`.
     """
 
     stream: str
