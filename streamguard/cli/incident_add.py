@@ -11,7 +11,7 @@ import click
 
 from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.asked_workers import ask_what_was_shown, workers_of
-from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_options import Place, place_of, place_options, worker_option
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.library_add import Said, files_in, goes_on_from, tell_all, warn_if_damaged
@@ -19,22 +19,24 @@ from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.core.shown import as_reference, sessions
-from streamguard.errors import UsageError, counted
-from streamguard.library.catalogue import NewItem
+from streamguard.core.variants import LEAST_KEYFRAMES
+from streamguard.errors import UsageError
+from streamguard.library.catalogue import ItemState, NewItem
 from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
+from streamguard.library.exchange.senders import OURS, Guard, guard_of_ours
 from streamguard.library.incidents import Book, Incident
 from streamguard.library.library_to_be import LibraryToBe
+from streamguard.library.live_check import segments_there
 from streamguard.library.store import Library
 from streamguard.types import Fingerprints
 from streamguard.worker import indexing
+from streamguard.worker.bundle_taking import TriedShelf, believe_known
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.ids import FreshIds
 from streamguard.worker.messages import pack
 from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
-
-_LEAST_KEYFRAMES = 2
-"""One alone earns nothing."""
+from streamguard.worker.part_ids import mark_of, part_id, source_of
 
 _LATE_S = 15.0
 """A keyframe is due by then, be the stream as quiet as it may."""
@@ -43,8 +45,8 @@ _OPERATION = "incident add"
 
 
 @dataclass(frozen=True, slots=True)
-class _Adding:
-    """What both ways of adding need."""
+class Adding:
+    """What all ways of adding need."""
 
     place: Place
     book: Book
@@ -52,6 +54,7 @@ class _Adding:
     origin: Origin
     signer: Signer | None
     said: Said
+    guard: Guard
 
 
 @click.command()
@@ -63,6 +66,7 @@ class _Adding:
 )
 @click.option("--server", metavar="NAME", help="The media server, where two have a stream of that name.")
 @worker_option
+@click.option("--believe", is_flag=True, help="You have looked: it counts, whatever it looks like. Takes --reason.")
 @place_options
 @origin_options
 @sign_option()
@@ -75,6 +79,7 @@ def add(
     last: str | None,
     server: str | None,
     workers: tuple[str, ...],
+    believe: bool,
     library_path: str | None,
     config_path: Path | None,
     by: str | None,
@@ -87,7 +92,9 @@ def add(
     From files and folders, as `library add` takes them; or from what a stream has shown, by the fingerprints that its
     worker remembers (incident.remember_s): nobody needs a recording, and no picture is kept. The stream may be over.
     Each connection of it becomes an item. Look first whether what it has shown last is what you mean: give a --last
-    that begins after whatever came before.
+    that begins after whatever came before. Moments that look like harmless pictures of yours (`library import
+    --benign`), or like what was dropped from quarantine, do not count; footage that is mostly so goes into quarantine,
+    and the exit status is 1: see `library quarantine list`, or say --believe --reason TEXT.
 
     \b
     Example:
@@ -99,21 +106,25 @@ def add(
         raise UsageError(_OPERATION, name, "name files, or one --stream", hint="see `streamguard incident add --help`")
     if stream is None and (last is not None or server is not None or workers):
         raise UsageError(_OPERATION, name, "--last, --server and --worker go with --stream", hint="leave them out")
+    if believe and not reason.strip():
+        raise UsageError(_OPERATION, "--believe", "needs a reason", hint="--reason TEXT")
     place = place_of(library_path, config_path)
     book = Book(place.library, time.time, signer)
     incident = book.open_one(name)
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
-    adding = _Adding(place, book, incident, origin_of(by, reason), signer, said)
+    there = segments_there(place.library)
+    guard = guard_of_ours(place.library, believe=believe)
+    adding = Adding(place, book, incident, origin_of(by, reason), signer, said, guard)
     if stream is None:
         _add_files(adding, paths)
     else:
         last_s = place.config.incident.remember_s if last is None else seconds_of(last, operation=_OPERATION)
         _add_stream(adding, stream, server=server, last_s=last_s, workers=workers)
-    warn_if_damaged(place.library)
-    return EXIT_ERROR if said.failed else EXIT_OK
+    warn_if_damaged(place.library, since=there)
+    return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
 
 
-def _add_files(adding: _Adding, paths: Sequence[Path]) -> None:
+def _add_files(adding: Adding, paths: Sequence[Path]) -> None:
     said = adding.said
     jobs = [Job(file, adding.incident.label) for path in paths for file in files_in(path, said)]
     if not jobs:
@@ -126,28 +137,37 @@ def _add_files(adding: _Adding, paths: Sequence[Path]) -> None:
         LibraryToBe(adding.place.library, origin=adding.origin, signer=adding.signer) as library,
         AddingBar([job.path for job in jobs]) as bar,
     ):
-        outcomes = indexing.index(library, jobs, limits=indexing.default_limits(), news=bar.news)
+        outcomes = indexing.index(
+            TriedShelf(library, adding.guard), jobs, limits=indexing.default_limits(), news=bar.news
+        )
         tell_all(_noted(outcomes, adding), bar=bar, said=said)
 
 
-def _noted(outcomes: Generator[Outcome, None, None], adding: _Adding) -> Generator[Outcome, None, None]:
+def _noted(outcomes: Generator[Outcome, None, None], adding: Adding) -> Generator[Outcome, None, None]:
     """Each is in the incident before it is told."""
     with closing(outcomes):
         for outcome in outcomes:
-            _note(outcome, adding)
-            yield outcome
+            yield _note(outcome, adding)
 
 
-def _note(outcome: Outcome, adding: _Adding) -> None:
-    """What was known under another label came from elsewhere, and is none of it."""
+def _note(outcome: Outcome, adding: Adding) -> Outcome:
+    """What was known under another label came from elsewhere, and is none of it. What is believed now, and was kept
+    apart, is searched.
+    """
     match outcome:
         case Added(item=item):
             adding.book.note(adding.incident.name, (item.id,))
-        case Known(item=item) if item.label == adding.incident.label:
+        case Known(job=job, item=item) if item.label == adding.incident.label:
             adding.book.note(adding.incident.name, (item.id,))
+            if adding.guard.believe and item.state is ItemState.DISABLED:
+                with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
+                    clock = adding.book.clock
+                    believe_known(library, OURS, {item.number}, origin=adding.origin, now_unix_s=clock())
+                    return Known(job, library.item(item.id))
+    return outcome
 
 
-def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: float, workers: Sequence[str]) -> None:
+def _add_stream(adding: Adding, stream: str, *, server: str | None, last_s: float, workers: Sequence[str]) -> None:
     urls = workers_of(workers, adding.place.config)
     found = ask_what_was_shown(urls, stream, server=server, last_s=last_s)
     for problem in found.others:
@@ -159,31 +179,57 @@ def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: flo
         click.echo(
             printable(f"{words}share streams another one may have it by now; name all of them with --worker"), err=True
         )
-    pieces = [piece for piece in sessions(found.told.keyframes) if len(piece) >= _LEAST_KEYFRAMES]
+    pieces = [piece for piece in sessions(found.told.keyframes) if len(piece) >= LEAST_KEYFRAMES]
     if not pieces:
         problem = "it has shown one keyframe, and that is too little to know footage by"
         raise UsageError(_OPERATION, stream, problem, hint="run it again in a few seconds")
-    until = at_utc(adding.book.clock() - found.told.ago_s)
+    until_unix_s = adding.book.clock() - found.told.ago_s
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
-        ids = FreshIds({item.id for item in library.items(removed=True)})
         for piece in pieces:
-            source = f"stream {stream} of {found.worker}, {counted(len(piece), 'keyframe')} until {until}"
-            packed = b"".join(map(pack, piece))
-            id_ = ids.give(_as_file(adding.incident.name, stream))
-            sha256 = hashlib.sha256(packed).hexdigest()
-            new = NewItem(id_, adding.incident.label, source, len(packed), sha256)
-            outcome = _added(library, Job(Path(stream), new.label), new, piece=piece)
-            _note(outcome, adding)
-            adding.said.outcome(outcome)
+            made = Piece(stream, found.worker, piece, until_unix_s)
+            adding.said.outcome(add_piece(library, made, adding, job=Job(Path(stream), adding.incident.label)))
 
 
-def _added(library: Library, job: Job, new: NewItem, *, piece: tuple[Fingerprints, ...]) -> Outcome:
-    for item in library.with_content(new.sha256):
-        return Known(job, item)
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Keyframes of one session of a stream, in order of time, as that worker remembers them."""
+
+    stream: str
+    worker: str
+    keyframes: tuple[Fingerprints, ...]
+    until_unix_s: float
+
+
+def add_piece(library: Library, piece: Piece, adding: Adding, *, job: Job) -> Outcome:
+    """An item of the incident, made of it; where the library has just this already, that item. It is not told yet."""
+    packed = [pack(keyframe) for keyframe in piece.keyframes]
+    source = source_of(
+        piece.stream,
+        worker=piece.worker,
+        count=len(packed),
+        part=part_id([mark_of(one) for one in packed]),
+        until=at_utc(piece.until_unix_s),
+    )
+    id_ = FreshIds({item.id for item in library.items(removed=True)}).give(_as_file(adding.incident.name, piece.stream))
+    new = NewItem(id_, job.label, source, sum(map(len, packed)), content_of(piece.keyframes))
+    return _note(_added(TriedShelf(library, adding.guard), job, new, piece=piece.keyframes), adding)
+
+
+def content_of(keyframes: Sequence[Fingerprints]) -> str:
+    """The SHA-256 that an item made of them has."""
+    return hashlib.sha256(b"".join(map(pack, keyframes))).hexdigest()
+
+
+def _added(shelf: TriedShelf, job: Job, new: NewItem, *, piece: tuple[Fingerprints, ...]) -> Outcome:
     try:
-        return Added(job, library.add(new, as_reference(piece)))
+        for added in shelf.add_all([(new, as_reference(piece))]) if not shelf.with_content(new.sha256) else ():
+            return Added(job, added)
     except UsageError as error:
         return Failed(job, UsageError(_OPERATION, job.path, error.problem, hint=error.hint))
+    for item in shelf.with_content(new.sha256):
+        return Known(job, item)
+    problem = "another process took its id meanwhile"
+    return Failed(job, UsageError(_OPERATION, job.path, problem, hint="run it again"))
 
 
 def _as_file(incident: str, stream: str) -> Path:
