@@ -131,8 +131,10 @@ def attentions(
 
 
 def may_hide(standing: Standing, rule: AttentionRule) -> bool:
-    """Whether pictures between its keyframes are worth more than those of others."""
-    return is_suspect(standing, rule) or standing.without_hiding_s < HIDING_S
+    """Whether pictures between its keyframes are worth more than those of others: what only looks like something does
+    now and then in any stream, and is no reason.
+    """
+    return standing.without_evidence_s < rule.suspect_s or standing.without_hiding_s < HIDING_S
 
 
 def between_share(attention: Attention, rule: AttentionRule, *, is_odd: bool, odd: int) -> float:

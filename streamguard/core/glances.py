@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
-QUIET_SHARE = 0.00025
-"""Of a core, for the glances of a stream in which nothing is suspect: a fiftieth of what its keyframes cost."""
+QUIET_SHARE = 0.0002
+"""Of a core, for the glances of a stream in which nothing is suspect: a sixtieth of what its keyframes cost."""
 
 HIDING_S = 120.0
 """So long after a glance at something that keyframes do not show, each cut is looked at."""
@@ -64,9 +64,9 @@ be so, and what is known is seen in the first of them.
 _PAUSE_S, _MOST_DOUBLED = 20.0, 4
 """After an ordinary cut none is looked at for a while; twice as long after each further one, up to five minutes."""
 
-_START_S, _LEAST_S, _MOST_S = 0.15, 0.02, 0.45
-_OF_PURSE = 0.5
-"""Where nothing is suspect no glance takes more of what there is: a cheap one must still be possible."""
+_START_S, _LEAST_S, _MOST_S = 0.06, 0.02, 0.45
+_OF_PURSE, _CHEAP_S = 0.5, 0.03
+"""Where nothing is suspect no glance takes more of what there is, but a cheap one: that must still be possible."""
 
 _GRANT_S, _MOST_GRANTED_S, _GRANT_EVERY_S = 0.6, 1.0, 120.0
 _MOST_OWED_S = 0.3
@@ -136,15 +136,12 @@ class Glances:
         is_long = not self._gap_s or self._gap_s >= _LONG_S
         self._ask_s = at_s + (_GO_ON_S if self._gap_s else _UNKNOWN_S) if is_long else math.inf
         self._groups += 1
-        expected = (
-            is_long
-            or self._groups <= _KEPT_FIRST
-            or self._is_suspect(at_s)
-            or any(self._cuts)
-            or self._chance_s < math.inf
-        )
+        by_force = is_long or self._is_suspect(at_s) or self._chance_s < math.inf
+        may_take = self._chance is None or self._may_be_odd() or at_s >= self._pause_until_s
+        likely = self._groups <= _KEPT_FIRST or any(self._cuts)
         worth = share > 0 and self._has_s >= _LEAST_S
-        self._kept = worth and (expected or self._chance is None or self._chance() < _KEPT_SHARE)
+        chosen = by_force or (may_take and (likely or self._chance is None or self._chance() < _KEPT_SHARE))
+        self._kept = worth and chosen
         return self._kept
 
     def picture(self, size: int, *, at_s: float) -> bool:
@@ -174,7 +171,8 @@ class Glances:
             self._ask_s = at_s + _ASK_AGAIN_S
         if not (by_cut or by_chance or goes_on):
             return False
-        if share <= 0 or cost_s > self._has_s * (1.0 if self._is_suspect(at_s) else _OF_PURSE):
+        may_take_all = self._is_suspect(at_s) or cost_s <= _CHEAP_S
+        if share <= 0 or cost_s > self._has_s * (1.0 if may_take_all else _OF_PURSE):
             self.refused += 1
             return False
         return True
@@ -227,8 +225,10 @@ class Glances:
             return False
         if self._is_suspect(at_s) or self._chance is None:
             return True
-        may_be_odd = self._soon_cuts >= _SOON_CUTS and not self._ordinary
-        return (may_be_odd or at_s >= self._pause_until_s) and self._chance() < _TAKEN_SHARE
+        return (self._may_be_odd() or at_s >= self._pause_until_s) and self._chance() < _TAKEN_SHARE
+
+    def _may_be_odd(self) -> bool:
+        return self._soon_cuts >= _SOON_CUTS and not self._ordinary
 
     def _goes_on(self, at_s: float) -> bool:
         """In a long group of pictures the next keyframe is not waited for where something was seen."""

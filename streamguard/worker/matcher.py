@@ -208,5 +208,7 @@ class _Terms:
         )
         version = self.library.version
         return Matched(
-            *(after, observation, decisions, grounds, version, found.took_s), alike=found.alike, between=keyframe.between
+            *(after, observation, decisions, grounds, version, found.took_s),
+            alike=found.alike,
+            between=keyframe.between,
         )

@@ -159,6 +159,7 @@ def test_in_an_incident_every_keyframe_of_all_is_looked_at() -> None:
     [
         (QUIET, False),
         (replace(QUIET, without_evidence_s=59.0), True),
+        (replace(QUIET, without_likeness_s=1.0), False),
         (replace(QUIET, without_hiding_s=119.0), True),
         (replace(QUIET, without_hiding_s=121.0), False),
         (replace(QUIET, reported=True), False),
