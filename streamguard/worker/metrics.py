@@ -284,7 +284,7 @@ class Metrics:
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
         if not matched.between:
             self.streams.keyframes.inc()
-        self.streams.lag.observe(stream.lag_s or 0.0)
+            self.streams.lag.observe(stream.lag_s or 0.0)
         self.streams.lookup.observe(matched.lookup_s)
         if matched.observation.evidence:
             self.streams.evidence.inc()

@@ -306,7 +306,8 @@ class Supervisor:
         stream.media_s = keyframe.at.pts_us / 1e6
         stream.keyframe_at_s = stream.seen_at_s = self._clock()
         stream.may_rest_s = stream.pace.most_s
-        stream.lag_s = stream.keyframe_at_s - _arrived_s(stream, keyframe, now_s=stream.keyframe_at_s)
+        if not keyframe.between or stream.lag_s is None:  # which decodes many pictures, and is nobody's lag
+            stream.lag_s = stream.keyframe_at_s - _arrived_s(stream, keyframe, now_s=stream.keyframe_at_s)
         self._announcer.become(stream, StreamState.WATCHING)
         self._decided(stream, keyframe, matched)
         for watcher in self._watchers:
