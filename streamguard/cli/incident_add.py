@@ -18,6 +18,7 @@ from streamguard.cli.library_add import Said, files_in, goes_on_from, tell_all, 
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.core.density import in_words
 from streamguard.core.shown import as_reference, sessions
 from streamguard.errors import UsageError, counted
 from streamguard.library.catalogue import NewItem
@@ -164,9 +165,12 @@ def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: flo
         problem = "it has shown one keyframe, and that is too little to know footage by"
         raise UsageError(_OPERATION, stream, problem, hint="run it again in a few seconds")
     until = at_utc(adding.book.clock() - found.told.ago_s)
+    agos_s = {one.at: ago_s for one, ago_s in zip(found.told.keyframes, found.told.agos_s, strict=True)}
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
         ids = FreshIds({item.id for item in library.items(removed=True)})
         for piece in pieces:
+            words = in_words([agos_s[one.at] for one in piece])
+            click.echo(printable(f"{stream} has shown: {words}"), err=True)
             source = f"stream {stream} of {found.worker}, {counted(len(piece), 'keyframe')} until {until}"
             packed = b"".join(map(pack, piece))
             id_ = ids.give(_as_file(adding.incident.name, stream))

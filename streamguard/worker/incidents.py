@@ -16,6 +16,7 @@ from streamguard.library.incidents import INCIDENTS, Incident, read_incidents
 from streamguard.library.trusted_keys import TrustedKeys
 from streamguard.worker.health import Page, Pages
 from streamguard.worker.incident_metrics import IncidentMetrics
+from streamguard.worker.kept_asker import KeptAsker
 from streamguard.worker.shown import ShownLately, to_parts
 from streamguard.worker.watcher import Watcher
 
@@ -77,6 +78,11 @@ class OpenIncidents:
             log.warning("incident_closed", incident=name)
 
 
+def _at_once(change: Callable[[], None]) -> None:
+    """For a worker without a loop."""
+    change()
+
+
 class IncidentMode:
     """All of it, as a worker's parts need it."""
 
@@ -86,11 +92,13 @@ class IncidentMode:
         *,
         trust: Trust | None,
         metrics: IncidentMetrics,
+        soon: Callable[[Callable[[], None]], None] = _at_once,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`config` names a library."""
+        """`config` names a library. `soon` has something done in the supervisor's loop, in a moment."""
         self._incidents = OpenIncidents(config.library.path or Path(), trust=trust)
         self._shown = ShownLately(config.incident.remember_s, most_bytes=config.incident.most_mib * _MIB, clock=clock)
+        self._asker = KeptAsker(soon, in_incident=self.is_open, clock=clock)
         metrics.open.set_function(lambda: len(self._incidents.open))
         metrics.shown_bytes.set_function(lambda: self._shown.size_bytes)
         metrics.shown_seconds.set_function(lambda: self._shown.reaches_s)
@@ -98,6 +106,11 @@ class IncidentMode:
     @property
     def watcher(self) -> Watcher:
         return self._shown.watcher
+
+    @property
+    def asker(self) -> Watcher:
+        """Has decoders tell what `watcher` does not know."""
+        return self._asker.watcher if self._shown.remember_s else Watcher()
 
     @property
     def pages(self) -> Pages:
@@ -161,6 +174,8 @@ class IncidentMode:
         if len(servers) > 1:
             names = ", ".join(sorted(server or "(by URL)" for server in servers))
             return _json(HTTPStatus.CONFLICT, {"error": f"several media servers have a stream of that name: {names}"})
+        if servers:
+            self._asker.ask(servers[0], stream)
         found = self._shown.of(servers[0], stream, last_s=last_s) if servers else ((), 0.0)
         if not found[0]:
             since_s = min(last_s, self._shown.reaches_s)

@@ -151,6 +151,21 @@ def test_what_a_stream_has_shown_is_added(run: Run, library: Path, web: Web) -> 
     assert change["source"].startswith("stream live/cam of ")
 
 
+def test_it_says_how_closely_the_stream_was_seen(run: Run, library: Path, web: Web) -> None:
+    """Of each connection: where that is not close, copies are found late."""
+    keyframes = live_keyframes(Scene(7), seconds=40)
+    seen = [one for number, one in enumerate(keyframes) if number >= 12 or number % 3 == 0]
+    kept = [Shown(0, one.at.pts_us / 1e6, pack(one)) for one in seen]
+    web.pages[SHOWN] = b"".join(to_parts(kept, now_s=keyframes[-1].at.pts_us / 1e6 + 1.0))
+    run("incident", "open", "attack", "--library", library)
+    done = run("incident", "add", "attack", "--library", library, "--stream", "live/cam", "--worker", web.url(""))
+    assert done.status == 0
+    assert done.err == (
+        "live/cam has shown: 12 keyframes, from 39 s to 1 s ago; "
+        "one each 2.0 s in the last 15 s, one each 6.0 s before\n"
+    )
+
+
 def test_what_ended_a_while_ago_is_told(run: Run, library: Path, web: Web) -> None:
     """It may be over, or another worker has it by now and knows more."""
     web.pages[SHOWN] = shown(live_keyframes(Scene(7), seconds=8), ago_s=40.0)

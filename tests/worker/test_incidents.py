@@ -19,6 +19,7 @@ from streamguard.types import SessionId
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.incident_metrics import IncidentMetrics
 from streamguard.worker.incidents import IncidentMode, OpenIncidents
+from streamguard.worker.messages import Kept, KeptTold
 from streamguard.worker.shown import from_bytes
 from streamguard.worker.watcher import Found
 from tests.kill_signals import a_decision
@@ -26,9 +27,10 @@ from tests.library.key_files import trust_in
 from tests.library.made import library_of
 from tests.local_servers import free_ports
 from tests.worker.conftest import Logs
-from tests.worker.fake_decoders import GROUNDS, FakeClock, keyframe
+from tests.worker.fake_decoders import GROUNDS, FakeClock, FakeDecoder, keyframe
 from tests.worker.test_health import ask
 from tests.worker.test_shown import a_stream
+from tests.worker.works import job
 
 
 @pytest.fixture
@@ -170,6 +172,34 @@ def test_a_problem_is_worth_a_look(served: Served, library: Path) -> None:
     served.mode.refresh()
     (reason,) = served.mode.worth_a_look()
     assert reason.startswith("incidents are not followed: ")
+
+
+def test_what_was_passed_over_is_asked_for_first(served: Served) -> None:
+    """So that the answer has it, in its place; of a stream that is over what is remembered is all there is."""
+    stream = a_stream("cam")
+    decoder = FakeDecoder(job(), (), served.clock)
+    stream.decoder = decoder
+    for watcher in (served.mode.watcher, served.mode.asker):
+        for at_s in (0.0, 6.0):
+            watcher.seen(stream, keyframe(at_s))
+
+    def answer() -> bool:
+        for watcher in (served.mode.watcher, served.mode.asker):
+            for at_s in (4.0, 2.0):
+                watcher.kept(stream, Kept(keyframe(at_s, arrived_s=90.0 + at_s)))
+            watcher.kept(stream, KeptTold())
+        return True
+
+    decoder.ask_for_kept = answer  # type: ignore[method-assign]
+    assert _times_us(served) == [2_000_000, 4_000_000, 0, 6_000_000]
+    stream.decoder = None
+    assert len(_times_us(served)) == 4
+
+
+def _times_us(served: Served) -> list[int]:
+    with closing(HTTPConnection(*served.address, timeout=10)) as client:
+        client.request("GET", "/api/streams/cam/shown?last_s=60")
+        return [one.at.pts_us for one in from_bytes(client.getresponse().read()).keyframes]
 
 
 @pytest.mark.parametrize("name", ["cam", "live/cam-7", "live/\u00fc?&#%2f\u6620\u753b", "/shown", "a//b/"])
