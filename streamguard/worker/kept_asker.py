@@ -2,7 +2,7 @@
 
 At once where somebody wants to know what a stream has shown; and when an incident is opened one stream after another,
 so that by the time that somebody asks it is there, also of a stream that was cut meanwhile, and no time is taken from
-the looks at what streams show now: of sixty streams each may have a second's work to tell.
+the looks at what streams show now: of sixty streams each may have half a second's work.
 """
 
 import threading
