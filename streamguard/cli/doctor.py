@@ -313,6 +313,8 @@ class _Nothing:
     version = ""
     rules = None
     fallen = frozenset[AssetId]()
+    hot = None
+    in_incidents = frozenset[AssetId]()
 
     def search(self, _prints: object, *, radius_bits: int) -> tuple[()]:  # noqa: ARG002 - Searchable's
         return ()

@@ -1,8 +1,10 @@
 """Incidents in a worker: which are open, what that changes, and what streams have shown lately, for who adds to one."""
 
 import json
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -14,18 +16,24 @@ from streamguard.errors import LibraryError
 from streamguard.library.ed25519 import Trust
 from streamguard.library.incidents import INCIDENTS, Incident, read_incidents
 from streamguard.library.trusted_keys import TrustedKeys
+from streamguard.types import AssetId
+from streamguard.worker.complaints import Complaint
 from streamguard.worker.health import Page, Pages
 from streamguard.worker.incident_metrics import IncidentMetrics
-from streamguard.worker.shown import ShownLately, to_parts
+from streamguard.worker.looked_up import to_tree
+from streamguard.worker.matcher import Matched
+from streamguard.worker.shown import Shown, ShownLately, to_parts
+from streamguard.worker.streams import Stream
 from streamguard.worker.watcher import Watcher
 
 _MIB = 1 << 20
 _LONGEST_S = 86_400.0
 _MOST_QUERY = 1000
+_RECENT_S = 60.0
 MOST_TOLD = 1000
 """Streams that were decided on, of which is told what they have shown."""
 
-_BEFORE, _AFTER = "/api/streams/", "/shown"
+_BEFORE, _AFTER, _KNOWN = "/api/streams/", "/shown", "/known"
 
 log = structlog.get_logger()
 
@@ -42,11 +50,24 @@ class OpenIncidents:
         self._keys = TrustedKeys(trust)
         self._mark = (0, 0, 0)
         self._open: tuple[Incident, ...] = ()
+        self._items: tuple[AssetId, ...] = ()
         self._problem = ""
 
     @property
     def open(self) -> tuple[Incident, ...]:
         return self._open
+
+    @property
+    def items(self) -> tuple[AssetId, ...]:
+        """All that came in them, what came last first."""
+        return self._items
+
+    def believed_in(self, asset: AssetId) -> int | None:
+        """In how many streams it may kill, as was said of incidents that it came in; 0: nothing was. None: of none that
+        is open.
+        """
+        said = [one.streams_believed or 0 for one in self._open if asset in one.items]
+        return max(said, default=None)
 
     @property
     def problem(self) -> str:
@@ -68,6 +89,7 @@ class OpenIncidents:
             return
         self._problem = ""
         before, self._open = self._open, found
+        self._items = tuple(dict.fromkeys(AssetId(id_) for one in reversed(found) for id_ in reversed(one.items)))
         names = {one.name for one in before}
         for one in found:
             if one.name not in names:
@@ -90,18 +112,45 @@ class IncidentMode:
     ) -> None:
         """`config` names a library."""
         self._incidents = OpenIncidents(config.library.path or Path(), trust=trust)
-        self._shown = ShownLately(config.incident.remember_s, most_bytes=config.incident.most_mib * _MIB, clock=clock)
+        kept = config.incident
+        self._shown = ShownLately(
+            kept.remember_s, most_bytes=kept.most_mib * _MIB, keep_decided_s=kept.keep_decided_s, clock=clock
+        )
+        self._metrics = metrics
+        self._clock = clock
+        self._unsearched = Complaint("rest_not_searched", clock=clock)
+        self._unsearched_at_s = -math.inf
         metrics.open.set_function(lambda: len(self._incidents.open))
         metrics.shown_bytes.set_function(lambda: self._shown.size_bytes)
         metrics.shown_seconds.set_function(lambda: self._shown.reaches_s)
 
     @property
     def watcher(self) -> Watcher:
-        return self._shown.watcher
+        shown = self._shown.watcher
+
+        def keyframe(stream: Stream, matched: Matched) -> None:
+            shown.keyframe(stream, matched)
+            if matched.rest_problem:
+                self._metrics.hot_alone.inc()
+                self._unsearched_at_s = self._clock()
+                note = "what came in open incidents is found, and nothing else that is known"
+                self._unsearched.tell(matched.rest_problem, note=note)
+
+        return replace(shown, keyframe=keyframe)
+
+    @property
+    def items(self) -> tuple[AssetId, ...]:
+        """All that came in those that are open, what came last first."""
+        return self._incidents.items
+
+    def streams_believed(self, asset: AssetId, *, unsaid: int | None) -> int:
+        """In how many streams it may kill: as was said of its incident, else `unsaid`; 0: as the breaker says."""
+        said = self._incidents.believed_in(asset)
+        return 0 if said is None else said or unsaid or 0
 
     @property
     def pages(self) -> Pages:
-        return Pages(("/api/incidents", "/api/shown", f"{_BEFORE}NAME{_AFTER}"), self._page)
+        return Pages(("/api/incidents", "/api/shown", f"{_BEFORE}NAME{_AFTER}", f"{_BEFORE}NAME{_KNOWN}"), self._page)
 
     def refresh(self) -> None:
         """Look at the file; from the thread that follows the library."""
@@ -116,22 +165,27 @@ class IncidentMode:
 
     def worth_a_look(self) -> list[str]:
         problem = self._incidents.problem
-        return [f"incidents are not followed: {problem}"] if problem else []
+        reasons = [f"incidents are not followed: {problem}"] if problem else []
+        if self._clock() - self._unsearched_at_s < _RECENT_S:
+            reasons.append(f"only what came in open incidents is found, the rest fails: {self._unsearched.problem}")
+        return reasons
 
     def _page(self, path: str, query: str) -> Page | None:
         if path == "/api/incidents":
             return _json(HTTPStatus.OK, {"incidents": [_as_json(one) for one in self._incidents.open]})
         if path == "/api/shown":
             return self._decided_page()
-        name = path.removeprefix(_BEFORE).removesuffix(_AFTER)
-        if not name or path != f"{_BEFORE}{name}{_AFTER}":
-            return None
-        return self._shown_page(name, dict(parse_qsl(query[:_MOST_QUERY])))
+        for end, page in ((_AFTER, self._shown_page), (_KNOWN, self._known_page)):
+            name = path.removeprefix(_BEFORE).removesuffix(end)
+            if name and path == f"{_BEFORE}{name}{end}":
+                found = self._found(name, dict(parse_qsl(query[:_MOST_QUERY])))
+                return found if isinstance(found, Page) else page(*found)
+        return None
 
     def _decided_page(self) -> Page:
         """Of those that were decided on last, if they are many."""
         found, now_s = self._shown.decided_on()
-        latest = sorted(found, key=lambda one: max(at_s for _, at_s in one.verdicts.values()), reverse=True)
+        latest = sorted(found, key=lambda one: max(each.at_s for each in one.verdicts.values()), reverse=True)
         streams = [
             {
                 "stream": one.stream,
@@ -139,15 +193,21 @@ class IncidentMode:
                 "keyframes": one.keyframes,
                 "unknown": one.unknown,
                 "verdicts": [
-                    {"reference": asset, "verdict": verdict.value, "ago_s": round(now_s - at_s, 1)}
-                    for asset, (verdict, at_s) in one.verdicts.items()
+                    {
+                        "reference": asset,
+                        "verdict": decided.verdict.value,
+                        "ago_s": round(now_s - decided.at_s, 1),
+                        "signal": decided.signal,
+                    }
+                    for asset, decided in one.verdicts.items()
                 ],
             }
             for one in latest[:MOST_TOLD]
         ]
         return _json(HTTPStatus.OK, {"streams": streams})
 
-    def _shown_page(self, stream: str, asked: dict[str, str]) -> Page:
+    def _found(self, stream: str, asked: dict[str, str]) -> tuple[tuple[Shown, ...], float] | Page:
+        """Its keyframes and what the clock says, or why there are none."""
         last_s = _seconds(asked.get("last_s", str(_LONGEST_S)))
         if last_s is None:
             return _json(
@@ -166,7 +226,15 @@ class IncidentMode:
             since_s = min(last_s, self._shown.reaches_s)
             error = f"nothing was seen here of a stream of that name in the last {since_s:.0f} s"
             return _json(HTTPStatus.NOT_FOUND, {"error": error})
-        return Page(HTTPStatus.OK, to_parts(found[0], now_s=found[1]), "application/octet-stream")
+        return found
+
+    @staticmethod
+    def _shown_page(keyframes: tuple[Shown, ...], now_s: float) -> Page:
+        return Page(HTTPStatus.OK, to_parts(keyframes, now_s=now_s), "application/octet-stream")
+
+    @staticmethod
+    def _known_page(keyframes: tuple[Shown, ...], now_s: float) -> Page:
+        return _json(HTTPStatus.OK, to_tree(keyframes, now_s=now_s))
 
 
 def _as_json(incident: Incident) -> dict[str, object]:
@@ -177,6 +245,7 @@ def _as_json(incident: Incident) -> dict[str, object]:
         "opened_by": incident.opened_by,
         "reason": incident.reason,
         "items": len(incident.items),
+        "streams_believed": incident.streams_believed,
     }
 
 
