@@ -103,11 +103,13 @@ class HotSet:
         order = {id_: number for number, id_ in enumerate(self._wanted)}
         places = _places(snapshot.served, order, Ids.of(order))
         served = [piece.serves(snapshot, places) for piece in self._pieces]
+        if not all(one.items for one in served):
+            self._pieces = tuple(piece for piece, one in zip(self._pieces, served, strict=True) if one.items)
+            served = [one for one in served if one.items]
         is_whole = places.keys() <= frozenset[Item]().union(*(piece.items for piece in self._pieces))
         if not (is_whole or self._is_busy):
             self._make(snapshot, places, dead_rows=sum(one.dead_rows for one in served))
-        alive = [one for one in served if one.items]
-        return snapshot.with_hot(None, frozenset()).over(alive) if alive else None
+        return snapshot.with_hot(None, frozenset()).over(served) if served else None
 
     def _make(self, snapshot: Snapshot, places: Mapping[Item, _Place], *, dead_rows: int) -> None:
         """Begin with what is missing, unless something is being made: then it is looked at again after that."""
