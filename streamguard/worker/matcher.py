@@ -98,11 +98,13 @@ class _Found:
     alike: bool = False
     took_s: float = 0.0
 
-    def beside(self, rest: "_Found") -> "_Found":
-        """Of both together; what was found of some footage here is all that there is of it."""
+    def beside(self, hot: "_Found") -> "_Found":
+        """All of this, as if nothing were hot; and of footage of which nothing is here, as others crowded it out or the
+        search failed, what the hot set has.
+        """
         known = {one.asset for one in self.evidence}
-        others = tuple(one for one in rest.evidence if one.asset not in known)
-        return _Found(self.evidence + others, self.alike or rest.alike, self.took_s + rest.took_s)
+        others = tuple(one for one in hot.evidence if one.asset not in known)
+        return _Found(self.evidence + others, self.alike or hot.alike, self.took_s + hot.took_s)
 
 
 class Matcher:
@@ -155,7 +157,7 @@ class Matcher:
             if library.hot is None:
                 raise
             problem = str(error) or "no memory"
-        matched = replace(terms.decided(state, keyframe, hot.beside(rest)), rest_problem=problem)
+        matched = replace(terms.decided(state, keyframe, rest.beside(hot)), rest_problem=problem)
         if first is None:
             return matched
         return replace(matched, decisions=first.decisions + matched.decisions, grounds=first.grounds + matched.grounds)
