@@ -36,6 +36,7 @@ from benchmarks.pdq_lookup import FILM_LOOKS, film_of
 from streamguard.core.evidence import PdqWeights
 from streamguard.errors import LibraryError
 from streamguard.library.catalogue import Catalogue, NewItem
+from streamguard.library.in_threads import stand_back
 from streamguard.library.live_set import SEGMENTS, read_live_set
 from streamguard.library.local_features import FEATURE, FRAME, NONE, LocalFeatures
 from streamguard.library.segments import PLACE, Contents, SegmentItem, write_contents
@@ -57,6 +58,7 @@ from streamguard.types import (
 from tests.made_features import made_features
 
 RADIUS_BITS = PdqWeights().radius_bits
+SWITCH_INTERVAL_S = 0.001
 LOOK_EVERY_S = 0.05
 PROBE_EVERY_S = 0.02
 FILMS_A_SEGMENT = 600
@@ -191,6 +193,7 @@ class Reader:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:
+        stand_back()
         while not self._over.wait(self._reload_every_s):
             error = self.holder.refresh().error
             if error is not None:
@@ -213,6 +216,7 @@ class Reader:
 
 def read(path: Path, pipe: Connection, reload_every_s: float) -> None:
     """A reader's process: does as it is told, until it is told to end."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     reader = Reader(path, reload_every_s=reload_every_s)
     pipe.send("ready")
     while True:
