@@ -24,6 +24,7 @@ from streamguard.types import (
     Fingerprints,
     Observation,
     Place,
+    Verdict,
     Votes,
 )
 
@@ -136,8 +137,9 @@ class Matcher:
     ) -> Matched:
         """The state after this keyframe, and the decisions that fell.
 
-        What the hot set alone decides, `at_once` hears before anything else is searched, and then it is not returned. A
-        library of which the rest fails is searched in its hot set alone; without one the error is the caller's.
+        A kill or a limit that the hot set alone carries, `at_once` hears before anything else is searched, and then it
+        is not returned; a review is in no hurry. A library of which the rest fails is searched in its hot set alone;
+        without one the error is the caller's.
         """
         library = self._snapshot()
         terms = self._terms(library)
@@ -145,8 +147,8 @@ class Matcher:
         if library.hot is not None:
             hot = self._look_up(library.hot, state, keyframe, weights=terms.weights)
         if hot.evidence:
-            first = terms.decided(state, keyframe, hot)
-            state = with_verdicts(state, first.state)
+            first = terms.decided(state, keyframe, hot, above=Verdict.REVIEW)
+            state = with_verdicts(state, first.decisions)
             if at_once is not None and first.decisions:
                 at_once(first)
                 first = None
@@ -188,10 +190,13 @@ class _Terms:
     def weights(self) -> Weights:
         return self.rules.weights
 
-    def decided(self, state: DecisionState, keyframe: Fingerprints, found: _Found) -> Matched:
-        """What comes of it in that state."""
+    def decided(
+        self, state: DecisionState, keyframe: Fingerprints, found: _Found, *, above: Verdict = Verdict.CLEAR
+    ) -> Matched:
+        """What comes of it in that state; of the decisions those that are stronger than `above`."""
         observation = Observation(keyframe.at, found.evidence)
-        after, decisions = step(state, [observation], self.rules.rule, policy=self.policy)
+        after, fallen = step(state, [observation], self.rules.rule, policy=self.policy)
+        decisions = tuple(one for one in fallen if one.verdict.severity > above.severity)
         grounds = tuple(
             Grounds(
                 recording=record(

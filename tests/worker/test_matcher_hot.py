@@ -101,6 +101,20 @@ def test_what_the_hot_set_decides_is_told_before_anything_else_is_searched() -> 
     assert second.state.decided == {CLIP: (Verdict.KILL, MediaTime(1, 2_000_000))}
 
 
+@pytest.mark.parametrize("verdict", [Verdict.REVIEW, Verdict.LIMIT])
+def test_a_review_is_in_no_hurry(verdict: Verdict) -> None:
+    """Only what is cut or limited is told before the rest is searched: that may make a kill of a review."""
+    told = Told()
+    library = told.library()
+    matcher = Matcher(lambda: library, rule=BUILT_IN_RULE, policy=Policy(LabelPolicy(verdict)))
+    first = matcher.observe(DecisionState(), _seen(0), at_once=told.tell)
+    second = matcher.observe(first.state, _seen(2), at_once=told.tell)
+    is_urgent = verdict is Verdict.LIMIT
+    assert told.happened == ["hot", "all", "hot", *(["told limit"] if is_urgent else []), "all"]
+    assert [one.verdict for one in second.decisions] == ([] if is_urgent else [Verdict.REVIEW])
+    assert second.state.decided[CLIP][0] is verdict
+
+
 def test_who_is_in_no_hurry_gets_all_decisions_together() -> None:
     """Each once, with its grounds."""
     told = Told()
