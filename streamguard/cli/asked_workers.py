@@ -56,9 +56,9 @@ def workers_of(named: Sequence[str], config: Config) -> tuple[ApiUrl, ...]:
 
 def ask_what_was_shown(urls: Sequence[ApiUrl], stream: str, *, server: str | None, last_s: float) -> WhatWasShown:
     """Raises UsageError where no worker knows of it, with what each of them said."""
-    path = f"/api/streams/{quote(stream, safe='')}/shown?last_s={last_s:g}"
+    path = f"/api/streams/{_quoted(stream)}/shown?last_s={last_s:g}"
     if server is not None:
-        path += f"&server={quote(server, safe='')}"
+        path += f"&server={_quoted(server)}"
     answers = _ask_all(urls, lambda url: _shown(url, path))
     told = [(str(url), answer) for url, answer in zip(urls, answers, strict=True) if isinstance(answer, Told)]
     silent = [(url, answer) for url, answer in zip(urls, answers, strict=True) if isinstance(answer, _Silent)]
@@ -165,6 +165,11 @@ def _variants(url: ApiUrl, references: Collection[str]) -> tuple[Variant, ...] |
                 Variant(str(url), one.stream, one.server, last.reference, last.verdict, last.ago_s, *counts)
             )
     return tuple(variants)
+
+
+def _quoted(name: str) -> str:
+    """Its bytes, whether they are text or not."""
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def _incidents(url: ApiUrl) -> frozenset[str] | str:

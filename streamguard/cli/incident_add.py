@@ -23,7 +23,7 @@ from streamguard.errors import UsageError, counted
 from streamguard.library.catalogue import NewItem
 from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
-from streamguard.library.incidents import Book, Incident
+from streamguard.library.incidents import Book, Incident, check_room
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.store import Library
 from streamguard.types import Fingerprints
@@ -38,6 +38,8 @@ _LEAST_KEYFRAMES = 2
 
 _LATE_S = 15.0
 """A keyframe is due by then, be the stream as quiet as it may."""
+
+_MOST_NAME = 500
 
 _OPERATION = "incident add"
 
@@ -120,6 +122,7 @@ def _add_files(adding: _Adding, paths: Sequence[Path]) -> None:
         if not said.failed:
             said.error(str(paths[0]), UsageError(_OPERATION, paths[0], "no videos or images in it"))
         return
+    check_room(adding.incident, [str(job.path) for job in jobs])
     start_forkserver()
     with (
         goes_on_from("what was added stays"),
@@ -163,11 +166,12 @@ def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: flo
     if not pieces:
         problem = "it has shown one keyframe, and that is too little to know footage by"
         raise UsageError(_OPERATION, stream, problem, hint="run it again in a few seconds")
+    check_room(adding.incident, [f"connection {number}" for number in range(len(pieces))])
     until = at_utc(adding.book.clock() - found.told.ago_s)
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
         ids = FreshIds({item.id for item in library.items(removed=True)})
         for piece in pieces:
-            source = f"stream {stream} of {found.worker}, {counted(len(piece), 'keyframe')} until {until}"
+            source = f"stream {_shown(stream)} of {found.worker}, {counted(len(piece), 'keyframe')} until {until}"
             packed = b"".join(map(pack, piece))
             id_ = ids.give(_as_file(adding.incident.name, stream))
             sha256 = hashlib.sha256(packed).hexdigest()
@@ -184,6 +188,11 @@ def _added(library: Library, job: Job, new: NewItem, *, piece: tuple[Fingerprint
         return Added(job, library.add(new, as_reference(piece)))
     except UsageError as error:
         return Failed(job, UsageError(_OPERATION, job.path, error.problem, hint=error.hint))
+
+
+def _shown(stream: str) -> str:
+    """As it is kept: it may be as long as a command line, and hold bytes that are no text."""
+    return printable(stream[:_MOST_NAME])
 
 
 def _as_file(incident: str, stream: str) -> Path:

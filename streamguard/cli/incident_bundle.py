@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from streamguard.library import changes
 from streamguard.library.catalogue import ItemState
 from streamguard.library.durable import replace_file
 from streamguard.library.ed25519 import Signer, Trust
-from streamguard.library.incidents import Book, Incident
+from streamguard.library.incidents import Book, Incident, check_room
 from streamguard.library.kept_references import kept_references
 from streamguard.library.store import Library
 from streamguard.types import AssetId
@@ -157,19 +158,27 @@ def import_(
     elif label is not None and label != incident.label:
         hint = "leave --label out, or give it another name: --as NAME"
         raise UsageError("import incident", called, f"it is open under the label {incident.label}", hint=hint)
+    check_room(incident, [f"{number} of the bundle" for number in range(len(bundle.items))])
     if not as_json:
         click.echo(printable(_in_words(bundle, called)), err=True)
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
     with Library.open(place.library, origin=origin, signer=signer) as library:
-        for outcome in _taken(library, bundle, label=incident.label, file=file):
-            match outcome:
-                case Added(item=item):
-                    book.note(called, (item.id,))
-                case Known(item=item) if item.label == incident.label:
-                    book.note(called, (item.id,))
+        outcomes = _taken(library, bundle, label=incident.label, file=file)
+        book.note(called, tuple(_came_in_it(outcomes, label=incident.label)))
+        for outcome in outcomes:
             said.outcome(outcome)
     warn_if_damaged(place.library)
     return EXIT_ERROR if said.failed else EXIT_OK
+
+
+def _came_in_it(outcomes: Sequence[Outcome], *, label: str) -> Iterator[str]:
+    """What was known under another label came from elsewhere."""
+    for outcome in outcomes:
+        match outcome:
+            case Added(item=item):
+                yield item.id
+            case Known(item=item) if item.label == label:
+                yield item.id
 
 
 def _taken(library: Library, bundle: Bundle, *, label: str, file: Path) -> list[Outcome]:
@@ -178,13 +187,14 @@ def _taken(library: Library, bundle: Bundle, *, label: str, file: Path) -> list[
     whose = "unsigned" if bundle.key is None else f"key {bundle.key}"
     new, outcomes = [], list[Outcome]()
     for named, item, reference in bundle.items:
-        job = Job(file, label)
-        if known := library.with_content(item.sha256):
+        job, content = Job(file, label), incident_bundle.content_of(reference)
+        if known := library.with_content(item.sha256) or library.with_content(content):
             outcomes += [Known(job, one) for one in known]
             continue
         id_ = ids.give(Path(f"{named.id}.item"))
         source = f"{named.id} of incident {bundle.about.name}, {whose}, by {bundle.about.exported_by}"
-        new.append((replace(item, id=id_, label=label, source=source), reference))
+        # By what it says of the footage, not by the file that it claims: that one may come, and must be taken then.
+        new.append((replace(item, id=id_, label=label, source=source, sha256=content), reference))
     records = {record.sha256: record for record in library.add_all(new)}
     for item, _ in new:
         if item.sha256 in records:
