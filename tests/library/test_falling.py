@@ -12,7 +12,7 @@ from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.films import film_line
 from streamguard.library.exchange.hashes import FilmFrame, HashKind, Opinion
 from streamguard.library.exchange.importing import Asked, import_files
-from streamguard.library.exchange.opinions import given
+from streamguard.library.exchange.opinions import NamedHash, give, given
 from streamguard.library.exchange.parts import APART_S, sync
 from streamguard.library.exchange.quarantine import Which, release
 from streamguard.library.falling import BY, FallTerms, Fell, fall_due, fall_hashes, restore, resume, waiting
@@ -231,6 +231,21 @@ def test_of_a_list_the_hash_falls_and_the_others_stay(lists: tuple[Path, str]) -
         ordered[5]: (HashKind.PDQ, Opinion.AGREE, "anna"),
     }
     assert fall_in_lists(path) == ()
+
+
+def test_no_other_hash_is_blamed_while_a_part_is_to_be_written_anew(lists: tuple[Path, str]) -> None:
+    """One just gone into quarantine stands in it still; of a part that has lost one nobody knows the places."""
+    path, part = lists
+    ordered = sorted(CODES)
+    with book_for_change(path) as book, book.change():
+        give(book, NamedHash(book.source(SOURCE), HashKind.PDQ, ordered[1]), Opinion.DISAGREE, who="anna", why="")
+    tell(path, signalled("s1", part, reference_us=at(5)), voiced("s1", part, Opinion.DISAGREE))
+    with book_for_change(path) as book, book.change():
+        book.mark_stale(book.source(SOURCE), HashKind.PDQ, [ordered[2]])
+        book.connection.execute("DELETE FROM hashes WHERE code = ?", (ordered[2],))
+    tell(path, signalled("s2", part, reference_us=at(8)), voiced("s2", part, Opinion.DISAGREE))
+    assert [one.reference for one in fall_in_lists(path)] == [f"{part} {ordered[5].hex()}"]
+    assert lost(path, CODES) == sorted((ordered[1], ordered[2], ordered[5]), key=CODES.index)
 
 
 def test_of_lists_too_only_so_many_fall_in_an_hour(lists: tuple[Path, str]) -> None:
