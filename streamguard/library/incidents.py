@@ -102,6 +102,8 @@ def read_incidents(library: Path, *, trust: Trust | None = None) -> Incidents:
         document = read_bounded(path, most_bytes=_MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return ()
+    except LibraryDamaged as error:
+        raise LibraryDamaged("read incidents", path, error.problem, hint=_HINT) from error
     try:
         check_format(document, path)
         read = _Document.model_validate_json(document)

@@ -219,6 +219,16 @@ def test_values_that_cannot_be_are_damage(library: Path, change: Callable[[dict[
         read_incidents(library)
 
 
+def test_whatever_stands_in_its_place_the_error_says_how_to_go_on(library: Path) -> None:
+    """A crisis must not wait for it: what is too long, a link, a folder."""
+    path = library / INCIDENTS
+    for place in (lambda: path.write_bytes(b" " * (3 << 20)), lambda: path.symlink_to(library), path.mkdir):
+        place()
+        with pytest.raises(LibraryDamaged, match=r"read incidents .*; put it back from a backup, or remove it"):
+            opened(library)
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
 def test_a_newer_format_is_called_newer(library: Path) -> None:
     """And not damaged."""
     opened(library)
