@@ -259,6 +259,7 @@ class IncidentConfig(Section):
     """
 
     remember_s: Annotated[Number, Field(ge=0, le=3600)] = 120.0
+    keep_decided_s: Annotated[Number, Field(ge=0, le=86_400)] = 3600.0
     most_mib: Annotated[Whole, Field(ge=1, le=65_536)] = 512
     keep_kib: Annotated[Whole, Field(ge=0, le=16_384)] = 2048
 
