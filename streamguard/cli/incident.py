@@ -191,8 +191,4 @@ def _live(library: Path, incident: Incident) -> int:
 def _disable(library: Path, ids: tuple[str, ...], *, origin: Origin, signer: Signer | None) -> int:
     """How many were searched until now."""
     with Library.open(library, origin=origin, signer=signer) as opened:
-        live = {item.id for item in opened.items() if item.state is ItemState.LIVE}
-        wanted = [id_ for id_ in ids if id_ in live]
-        for id_ in wanted:
-            opened.disable(id_)
-    return len(wanted)
+        return opened.disable_all(ids)

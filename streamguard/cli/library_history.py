@@ -13,9 +13,12 @@ from streamguard.errors import counted
 from streamguard.library import changes
 from streamguard.library.changes import Change, Origin
 from streamguard.library.ed25519 import Signer
+from streamguard.library.exchange.parts import put_right
 from streamguard.library.store import Library
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
+
+_TAKE_OUT = "`streamguard library exchange remove NAME` takes one out"
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -87,18 +90,22 @@ def rollback(
     """Put the library back to an earlier version, as a new one: the same items, enabled or not, under the same labels.
 
     Items that came since are removed; those that were removed in the last seven days come back. VERSION is one of
-    `streamguard library history`: 17-9f2c41aa, or 17 for short.
+    `streamguard library history`: 17-9f2c41aa, or 17 for short. Shared lists stay as they are: take one out by
+    `streamguard library exchange remove`.
 
     \b
     Example:
-      streamguard library rollback --library known 17-9f2c41aa --reason "a poisoned list"
+      streamguard library rollback --library known 17-9f2c41aa --reason "the wrong folder was added"
     """
     with Library.open(path, origin=origin_of(by, reason), signer=signer) as opened:
         done = opened.roll_back(version, partly=partly)
+        rolled_back = opened.stats().version
+        put_right(opened)
         now = opened.stats().version
     if as_json:
         counts = {"restored": done.restored, "enabled": done.enabled, "disabled": done.disabled}
         tree = counts | {"removed": done.removed, "relabelled": done.relabelled, "gone": done.gone}
+        tree["lists_put_right"] = now != rolled_back
         click.echo(json.dumps({"version": now, "generation_of_then": done.generation, **tree}))
         return
     click.echo(
@@ -107,6 +114,8 @@ def rollback(
     )
     for gone in done.gone:
         click.echo(f"gone: {gone}; add it again")
+    if now != rolled_back:
+        click.echo(f"lists are as they are, mistakes left out: {_TAKE_OUT}")
 
 
 @click.command()

@@ -27,8 +27,8 @@ MOST_DECIDED = 100_000
 _TALLIES = {Verdict.KILL: "kills", Verdict.LIMIT: "limits", Verdict.REVIEW: "reviews"}
 _PLACE = "place of "
 
-HashAt = Callable[[str, int], bytes | None]
-"""The hash of a list that a match named: its part, and the microsecond in it."""
+HashAt = Callable[[str, int, int], bytes | None]
+"""The hash of a list that a match named: its part, the microsecond in it, and how many hashes the part has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +198,10 @@ def _hashes_of(library: Path) -> Iterator[HashAt]:
     with ExitStack() as stack:
         opened: list[Book] = []
 
-        def hash_of(part: str, reference_us: int) -> bytes | None:
+        def hash_of(part: str, reference_us: int, written: int) -> bytes | None:
             if not opened:
                 opened.append(stack.enter_context(Book.open(library, read_only=True)))
-            found = hash_at(opened[0], part, reference_us=reference_us)
+            found = hash_at(opened[0], part, reference_us=reference_us, written=written)
             return None if found is None else found[1]
 
         yield hash_of
@@ -213,7 +213,10 @@ def _note(connection: sqlite3.Connection, one: Signalled, hash_of: HashAt) -> in
     item = _item(connection, one.reference)
     if item is None or run("SELECT 1 FROM decided WHERE signal = ?", (one.signal,)).fetchone():
         return 0
-    code = hash_of(one.reference, one.reference_us) if _is_of_a_list(connection, item) else None
+    code = None
+    if _is_of_a_list(connection, item):
+        (written,) = run("SELECT looks FROM items WHERE number = ?", (item,)).fetchone()
+        code = hash_of(one.reference, one.reference_us, written)
     values = (one.signal, one.reference, item, code)
     run("INSERT INTO decided (signal, reference, item, code) VALUES (?, ?, ?, ?)", values)
     run("INSERT OR IGNORE INTO tallies VALUES (?, 0, 0, 0, 0)", (item,))

@@ -39,7 +39,7 @@ NOBODY: Mapping[str, HandedOn] = MappingProxyType({})
 
 _LOCK_WAIT_S = 10.0
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
-_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock"}
+_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock", "lock.next", "exchange.lock.next"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +257,17 @@ class Library:
                     for record in there:
                         self._catalogue.set_state(record, ItemState.REMOVED, action="remove", now_unix_s=now)
 
+    def disable_all(self, ids: Sequence[str]) -> int:
+        """As `disable`, for many in one step; how many were searched until then."""
+        with self._writing():
+            there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
+            live = [record for record in there if record.state is ItemState.LIVE]
+            if live:
+                with self._change("disable") as now:
+                    for record in live:
+                        self._catalogue.set_state(record, ItemState.DISABLED, action="disable", now_unix_s=now)
+        return len(live)
+
     def verify(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""
         generation = -1
@@ -372,7 +383,8 @@ class Library:
         """Under the lock: publish what is not published, remove what a killed writer left."""
         try:
             (self._path / SEGMENTS).mkdir(exist_ok=True)
-            (self._path / f"{NEW_PREFIX}{CURRENT}").unlink(missing_ok=True)
+            for left in self._path.glob(f"{NEW_PREFIX}*.json"):  # of all who write here under the lock
+                left.unlink()
         except OSError as error:
             raise library_error("write library", self._path, error) from error
         live = self._catalogue.live_set()

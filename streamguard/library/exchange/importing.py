@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from streamguard.errors import UsageError
+from streamguard.library.changes import MOST_WORDS, origin
 from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.columns import ListInMemory
 from streamguard.library.exchange.films import MOST_FRAMES, film_frames
 from streamguard.library.exchange.hashes import BadRow, FilmFrame, HashKind
+from streamguard.library.exchange.judging import judge_brought
 from streamguard.library.exchange.lists import ListFormat, bounded_lines, detected, rows
 from streamguard.library.exchange.opinions import note
 from streamguard.library.exchange.parts import heal, plan, sync
@@ -112,15 +114,19 @@ def import_files(
 def import_benign(
     library: Path, paths: Sequence[Path], *, form: ListFormat | None, signer: Signer | None = None
 ) -> tuple[int, dict[Reason, int]]:
-    """Harmless pictures, as PDQ hashes: (new ones, what of the known lists went into quarantine by them)."""
+    """Harmless pictures, as PDQ hashes: (new ones, what of lists and of what senders brought went into quarantine by
+    them).
+    """
     held = _read_all(paths, form, no_progress)
-    with book_for_change(library) as book, Library.open(library, signer=signer) as opened:
+    why = origin(reason="harmless pictures look like it", source=paths[0].name[:MOST_WORDS])
+    with book_for_change(library) as book, Library.open(library, origin=why, signer=signer) as opened:
         with book.change():
             new = take_benign(book, held.lists.column(HashKind.PDQ).codes, origin=paths[0].name)
             quarantined = judge_again(book)
             plan(book)
         sync(book, opened)
-    return new, quarantined
+        of_senders = judge_brought(book, opened, origin=why)
+    return new, dict(Counter(quarantined) + Counter(of_senders))
 
 
 def _read_all(paths: Sequence[Path], form: ListFormat | None, progress: Progress) -> _Held:

@@ -11,7 +11,7 @@ from streamguard.errors import UsageError
 from streamguard.library.exchange.book import Book, Source
 from streamguard.library.exchange.columns import Column
 from streamguard.library.exchange.films import packed
-from streamguard.library.exchange.hashes import FilmFrame, HashKind, Remarks, as_codes
+from streamguard.library.exchange.hashes import FilmFrame, HashKind, Opinion, Remarks, as_codes
 from streamguard.library.exchange.schema import HashState, PartState
 from streamguard.library.poison import MOST_BENIGN, Known, Reason, judged
 from streamguard.types import PDQ_BYTES, Codes
@@ -47,6 +47,7 @@ def take(book: Book, source: Source, column: Column, *, remarks: Sequence[Remark
     before = _count(book, source, column.kind)
     book.connection.executemany(_UPSERT, _values(source, column, reasons=reasons, numbers=numbers))
     new = _count(book, source, column.kind) - before
+    _doubt_again(book, source, column.kind)
     _unplace(book)
     counted = Counter(reasons[reasons > 0].tolist())
     return Taken(new, len(column) - new, gone, {Reason(reason): count for reason, count in sorted(counted.items())})
@@ -74,8 +75,10 @@ def take_film(book: Book, source: Source, *, name: str, frames: Sequence[FilmFra
     run(
         """INSERT INTO films VALUES (?, ?, NULL, ?, ?, ?) ON CONFLICT (source, name) DO UPDATE SET
            frames = excluded.frames, part = part,
-           state = CASE WHEN state = 2 OR reason > 0 AND state = 0 THEN state ELSE excluded.state END,
-           reason = CASE WHEN state = 2 OR reason > 0 AND state = 0 THEN reason ELSE excluded.reason END""",
+           state = CASE WHEN state = 2 OR reason = 7 OR (reason > 0 AND state = 0) THEN state
+           ELSE excluded.state END,
+           reason = CASE WHEN state = 2 OR reason = 7 OR (reason > 0 AND state = 0) THEN reason
+           ELSE excluded.reason END""",
         (source.number, name, packed(kept), state, worst),
     )
     quarantined = {worst: 1} if worst else {}
@@ -168,6 +171,18 @@ def _values(
     rest = zip(column.qualities.tolist(), column.remarks.tolist(), states, reasons.tolist(), strict=True)
     for at, (quality, remark, state, reason) in enumerate(rest):
         yield kind, data[at * size : (at + 1) * size], number, quality, numbers[remark], state, reason
+
+
+def _doubt_again(book: Book, source: Source, kind: HashKind) -> None:
+    """What its source took back and lists again is new here, but not what we said of it."""
+    book.connection.execute(
+        """UPDATE hashes SET state = ?, reason = ? WHERE kind = ? AND source = ? AND state = ? AND reason = ?
+           AND code IN (SELECT code FROM opinions WHERE kind = ? AND source = ? AND opinion = ?)""",
+        (
+            *(HashState.QUARANTINED, Reason.BY_HAND, kind, source.number, HashState.LIVE, Reason.NONE),
+            *(kind, source.number, Opinion.DISAGREE.value),
+        ),
+    )
 
 
 def _delete(book: Book, source: Source, *, kind: HashKind, codes: Sequence[bytes]) -> int:
