@@ -257,6 +257,37 @@ def test_harmless_pictures_throw_out_what_looks_like_them(library: Path, tmp_pat
     assert import_benign(library, [benign], form=None) == (0, {})
 
 
+def test_films_are_tried_again_when_the_harmless_pictures_change(library: Path, tmp_path: Path) -> None:
+    """One that is mostly harmless goes into quarantine; of another the harmless frames are left out."""
+    Library.open(library, create=True).close()
+    times = range(0, 20_000_000, 1_000_000)
+    films = {
+        name: write(
+            tmp_path / f"{name}.vpdq",
+            [film_line(n, FilmFrame(at, 90, code)) for n, (at, code) in enumerate(zip(times, codes, strict=True))],
+        )
+        for name, codes in (("show", CODES[:20]), ("deed", CODES[20:]))
+    }
+    import_files(library, list(films.values()), Asked(SOURCE, "terror"))
+    benign = write(tmp_path / "benign.txt", [*CODES[:10], CODES[20]])
+    assert import_benign(library, [benign], form=None) == (11, {Reason.COMMON: 1})
+    assert quarantined(library) == {"common": 1}
+    assert [found(library, CODES[number]) for number in (5, 15, 20, 30)] == [[], [], [], [("terror", 0)]]
+    assert import_benign(library, [benign], form=None) == (0, {})
+    assert _verified(library)
+
+
+def test_the_same_film_again_changes_nothing(library: Path, tmp_path: Path) -> None:
+    """As with the same list: no worker loads anything."""
+    Library.open(library, create=True).close()
+    film = write(tmp_path / "film.vpdq", [film_line(0, FilmFrame(0, 90, CODES[0]))])
+    for _ in range(2):
+        done = import_files(library, [film], Asked(SOURCE, None))
+        version = load_snapshot(library).version
+    assert done.films == 1
+    assert load_snapshot(library).version == version == "1-" + version.partition("-")[2]
+
+
 def test_a_poisoned_list_ends_in_quarantine(library: Path, tmp_path: Path) -> None:
     """A black frame, a logo, a news studio, a hash near harmless footage, and 10,000 that are none: nothing is live."""
     studio, show = (pdq.from_luma(luma_of(StillScene(seed)))[0] for seed in (3, 5))
