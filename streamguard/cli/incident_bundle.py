@@ -12,6 +12,7 @@ from streamguard.cli.incident_options import place_of, place_options
 from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
 from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.errors import UsageError, counted
@@ -154,6 +155,7 @@ def import_(
     incident = next((one for one in book.all() if one.name == called and one.is_open), None)
     if incident is None:
         incident = book.open(called, label=label, by=origin.by, reason=reason or bundle.about.reason)
+        note_done(place.library, "incident open", f"{called}, from {file.name}", origin=origin)
     elif label is not None and label != incident.label:
         hint = "leave --label out, or give it another name: --as NAME"
         raise UsageError("import incident", called, f"it is open under the label {incident.label}", hint=hint)

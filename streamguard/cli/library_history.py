@@ -8,11 +8,13 @@ from typing import TypeVar
 import click
 
 from streamguard.cli.library_items import at_utc, item_json, library_option, printable
+from streamguard.cli.library_notes import note_done, note_in_words, note_json
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import counted
 from streamguard.library import changes
 from streamguard.library.changes import Change, Origin
 from streamguard.library.ed25519 import Signer
+from streamguard.library.notes import Note, read_notes
 from streamguard.library.store import Library
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -61,7 +63,8 @@ def label(
 def history(*, path: Path, id_: str | None, most: int | None, as_json: bool) -> None:
     """Say who changed what, when, why and from where, the oldest change first.
 
-    Each change makes a version; `streamguard library rollback` goes back to one.
+    Each change makes a version; `streamguard library rollback` goes back to one. What makes none stands between them:
+    incidents that were opened and closed, and what was decided about shared lists.
 
     \b
     Example:
@@ -69,9 +72,15 @@ def history(*, path: Path, id_: str | None, most: int | None, as_json: bool) -> 
       streamguard library history --library known --json | jq 'select(.by | startswith("anna"))'
     """
     with Library.open(path, read_only=True) as opened:
-        found = opened.changes(most=most, id_=id_)
-    for change in found:
-        click.echo(json.dumps(_change_json(change)) if as_json else printable(_in_words(change)))
+        found: list[Change | Note] = [*opened.changes(most=most, id_=id_)]
+    if id_ is None:
+        found += read_notes(path, most=most)
+        found.sort(key=lambda each: each.at_unix_s)
+    for each in found if most is None else found[-most:]:
+        if isinstance(each, Note):
+            click.echo(json.dumps(note_json(each)) if as_json else printable(note_in_words(each)))
+        else:
+            click.echo(json.dumps(_change_json(each)) if as_json else printable(_in_words(each)))
 
 
 @click.command()
@@ -111,9 +120,10 @@ def rollback(
 @click.command()
 @library_option
 @click.option("--forget", is_flag=True, help="Free at once what removed items take; no rollback brings them back.")
+@origin_options
 @sign_option()
 @_as_json
-def compact(*, path: Path, forget: bool, signer: Signer | None, as_json: bool) -> None:
+def compact(*, path: Path, forget: bool, by: str | None, reason: str, signer: Signer | None, as_json: bool) -> None:
     """Merge small segments, and free what is needed no more. Each change does so after itself: this is rarely needed.
 
     Workers go on searching, and other commands may write meanwhile.
@@ -123,9 +133,12 @@ def compact(*, path: Path, forget: bool, signer: Signer | None, as_json: bool) -
       streamguard library compact --library known
       streamguard library compact --library known --forget
     """
-    with Library.open(path, signer=signer) as opened:
+    origin = origin_of(by, reason)
+    with Library.open(path, origin=origin, signer=signer) as opened:
         merged = opened.compact(forget=forget)
         figures = opened.stats()
+    if forget:
+        note_done(path, "forget", "what was removed", origin=origin)
     tree = {"merges": merged, "segments": figures.segments, "bytes_on_disk": figures.bytes_on_disk}
     words = f"{counted(merged, 'merge')}; {counted(figures.segments, 'segment')}, {figures.bytes_on_disk} bytes"
     click.echo(json.dumps(tree) if as_json else words)

@@ -240,14 +240,22 @@ class Library:
             self._sweep(since_unix_s=math.inf if forget else None)
         return merged
 
-    def remove_all(self, ids: Sequence[str]) -> None:
-        """As `remove`, for many in one step; those that are not there are passed over."""
+    def remove_all(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """As `remove`, for many in one step: which. Those that are not there are passed over."""
+        return self._set_all(ids, ItemState.REMOVED, action="remove")
+
+    def disable_all(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """As `disable`, in the same way."""
+        return self._set_all(ids, ItemState.DISABLED, action="disable")
+
+    def _set_all(self, ids: Sequence[str], state: ItemState, *, action: str) -> tuple[str, ...]:
         with self._writing():
-            there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
-            if there:
-                with self._change("remove") as now:
-                    for record in there:
-                        self._catalogue.set_state(record, ItemState.REMOVED, action="remove", now_unix_s=now)
+            records = [record for id_ in ids for record in self._catalogue.with_id(id_) if record.state is not state]
+            if records:
+                with self._change(action) as now:
+                    for record in records:
+                        self._catalogue.set_state(record, state, action=action, now_unix_s=now)
+        return tuple(record.id for record in records)
 
     def verify(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""

@@ -10,7 +10,7 @@ import pytest
 from streamguard.demo.scenes import Flat, Scene
 from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.ed25519 import Signer
-from streamguard.library.incidents import read_incidents
+from streamguard.library.incidents import Book, read_incidents
 from streamguard.library.live_set import read_live_set
 from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
@@ -75,6 +75,35 @@ def test_an_incident_from_its_opening_to_its_end(run: Run, library: Path) -> Non
     (attack,) = lines(run("incident", "status", "attack", "--library", library, "--json"))
     assert (attack["open"], attack["opened_by"], attack["reason"]) == (False, "anna", "a call")
     assert attack["closed_at"] >= attack["opened_at"]
+
+
+def test_who_opened_and_closed_it_is_in_the_history(run: Run, library: Path) -> None:
+    """With why: the incident itself says so of its last opening alone. It makes no version; a lost one is told."""
+    before = read_live_set(library).version
+    for command in ("open", "close", "open"):
+        run("incident", command, "attack", "--library", library, "--by", "anna", "--reason", f"to {command} it")
+    told = lines(run("library", "history", "--library", library, "--json", "--last", "3"))
+    assert [(one["action"], one["detail"], one["by"], one["reason"]) for one in told] == [
+        (f"incident {command}", "attack", "anna", f"to {command} it") for command in ("open", "close", "open")
+    ]
+    assert read_live_set(library).version == before
+    (library / "catalogue.sqlite").write_bytes(b"no catalogue" * 100)
+    closed = run("incident", "open", "other", "--library", library)
+    assert closed.status == 0
+    assert "warning: it is done, but the library's history does not say so" in closed.err
+    (library / "catalogue.sqlite").unlink()
+    assert run("incident", "open", "a-copy", "--library", library).err == ""
+
+
+def test_closing_takes_out_of_use_all_that_came_in_one_step(run: Run, library: Path) -> None:
+    """However many they are: one version."""
+    run("incident", "open", "drill", "--library", library)
+    Book(library, lambda: 1e9).note("drill", ("a", "b", "gone"))
+    before = read_live_set(library).generation
+    closed = run("incident", "close", "drill", "--library", library, "--disable")
+    assert closed.out == "incident drill is closed; 2 items disabled\n"
+    assert load_snapshot(library).items == 0
+    assert read_live_set(library).generation == before + 1
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,16 @@ def test_what_is_gone_is_named(known: Path) -> None:
     assert (tree["merges"], tree["segments"]) == (0, 1)
 
 
+def test_what_is_given_up_for_good_is_in_the_history(known: Path) -> None:
+    """It makes no version, and nobody can take it back."""
+    _run("remove", "--library", known, "a")
+    _run("compact", "--library", known)
+    _run("compact", "--library", known, "--forget", "--by", "anna", "--reason", "a court order")
+    (shown,) = _run("history", "--library", known, "--last", 1).stdout.splitlines()
+    assert shown.startswith("- 2")
+    assert shown.endswith(" forget: what was removed; by anna; because a court order")
+
+
 def test_a_reason_that_is_a_book_is_refused(known: Path) -> None:
     """Before anything is done."""
     refused = _run("remove", "--library", known, "a", "--reason", "x" * 501)
