@@ -14,7 +14,7 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
 from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_history import compact, history, label, origin_of, origin_options, rollback
-from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable
+from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable, warn_of_parts
 from streamguard.cli.library_opinions import opinions_, reference_json, restore, said_in_words, said_of
 from streamguard.cli.library_quarantine import quarantine
 from streamguard.cli.library_shard import merge, shard
@@ -218,6 +218,7 @@ def _change(
 ) -> int:
     """Each id is its own durable step; one that is not there does not keep the others from being done."""
     missing: list[UsageError] = []
+    changed: list[ItemRecord] = []
     with Library.open(path, origin=origin, signer=signer) as opened:
         for id_ in ids:
             try:
@@ -225,7 +226,9 @@ def _change(
             except UsageError as error:
                 missing.append(error)
                 continue
+            changed.append(item)
             click.echo(json.dumps(item_json(item)) if as_json else f"{done} {item.id}")
+    warn_of_parts(path, changed)
     for problem in missing:
         click.echo(f"error: {printable(str(problem))}", err=True)
     return EXIT_ERROR if missing else EXIT_OK

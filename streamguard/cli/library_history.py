@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from streamguard.cli.library_items import at_utc, item_json, library_option, printable
+from streamguard.cli.library_items import at_utc, item_json, library_option, printable, warn_of_parts
 from streamguard.cli.library_notes import note_done, note_in_words, note_json
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import counted
@@ -53,6 +53,7 @@ def label(
     with Library.open(path, origin=origin_of(by, reason), signer=signer) as opened:
         item = opened.label(id_, new_label)
     click.echo(json.dumps(item_json(item)) if as_json else printable(f"{item.id} is labelled {item.label}"))
+    warn_of_parts(path, [item])
 
 
 @click.command()

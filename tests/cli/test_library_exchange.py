@@ -87,6 +87,18 @@ def test_export_and_import_by_files(known: Path, tmp_path: Path) -> None:
     assert "name another file" in _problem("export", "--library", known, tmp_path / "no" / "out.txt")
 
 
+def test_who_changes_a_part_by_hand_is_told_that_its_list_has_the_last_word(known: Path, tmp_path: Path) -> None:
+    """And how to do it for good: when the list changes the part is written anew, and searched."""
+    (asset,) = load_snapshot(known).assets
+    for change in (("disable", asset.id), ("label", asset.id, "other"), ("enable", asset.id)):
+        done = _run(change[0], "--library", known, *change[1:])
+        assert "warning: this is part of the list partner" in done.stderr
+        assert f"streamguard library exchange remove --library {known} partner" in done.stderr
+    _run("disable", "--library", known, asset.id)
+    _run("import", "--library", known, "--source", "partner", "--replace", write(tmp_path / "list.txt", CODES[1:]))
+    assert found(known, CODES[3]) == [("terror", 0)]
+
+
 def test_harmless_pictures_throw_out_what_looks_like_them(known: Path, tmp_path: Path) -> None:
     """As `streamguard hash --json` prints them."""
     rows = [json.dumps({"input": "show.mp4", "at_s": 1.0, "pdq": near(CODES[0]).hex(), "quality": 90})]
