@@ -179,7 +179,7 @@ def _with(
     if served and served[-1].shard.rows + sum(part.rows for part in parts) <= shard.TAIL_ROWS:
         last = served[-1]
         served, segments = served[:-1], dict(last.segments)
-        parts, names = [last.shard.part(last.live), *parts], [None, *names]
+        parts, names = [last.shard.part(last.worth_keeping), *parts], [None, *names]
     asked = canaries.questions(parts, names)
     made = Shard.over(together(parts))
     canaries.ask(library, made, asked)
