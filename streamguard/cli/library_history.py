@@ -96,18 +96,20 @@ def rollback(
 ) -> None:
     """Put the library back to an earlier version, as a new one: the same items, enabled or not, under the same labels.
 
-    Items that came since are removed; those that were removed in the last seven days come back. VERSION is one of
-    `streamguard library history`: 17-9f2c41aa, or 17 for short.
+    Items that came since are removed; those that were removed in the last seven days come back. Shared lists stay as
+    they are: `library exchange remove` or `distrust` takes one out. VERSION is one of `streamguard library history`:
+    17-9f2c41aa, or 17 for short.
 
     \b
     Example:
-      streamguard library rollback --library known 17-9f2c41aa --reason "a poisoned list"
+      streamguard library rollback --library known 17-9f2c41aa --reason "the wrong folder"
     """
     with Library.open(path, origin=origin_of(by, reason), signer=signer) as opened:
         done = opened.roll_back(version, partly=partly)
         now = opened.stats().version
     if as_json:
         tree = {"restored": done.restored, "removed": done.removed, "relabelled": done.relabelled, "gone": done.gone}
+        tree |= {"lists": done.lists}
         click.echo(json.dumps({"version": now, "generation_of_then": done.generation, **tree}))
         return
     click.echo(
@@ -116,6 +118,9 @@ def rollback(
     )
     for gone in done.gone:
         click.echo(f"gone: {gone}; add it again")
+    for name in done.lists:
+        hint = f"to take it out: streamguard library exchange remove --library {path} {name}"
+        click.echo(printable(f"note: the list {name} has changed since, and stays as it is now; {hint}"), err=True)
 
 
 @click.command()

@@ -16,7 +16,7 @@ from streamguard.library.loading import load_snapshot
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 from tests.library.exchange.shared import SOURCE, found, hashes, quarantined, take_up, write
-from tests.library.made import RADIUS_BITS, seen
+from tests.library.made import RADIUS_BITS, new_item, reference, seen
 
 CODES = hashes(1, 25)
 
@@ -144,6 +144,33 @@ def test_only_what_comes_from_a_trusted_source_tells_when(library: Path) -> None
             (item,) = opened.items()
             assert item.review_only is not allowed
         assert bits() == expected
+
+
+def test_a_rollback_gives_a_list_nothing_back(library: Path) -> None:
+    """Neither a hash that we disagree with, nor kills of a source that is not trusted now; what came since stays."""
+
+    def trust(*, allowed: bool) -> None:
+        with book_for_change(library) as book, Library.open(library) as opened:
+            with book.change():
+                may_kill(book, book.source(SOURCE), allowed=allowed, who="me", why="")
+                plan(book)
+            sync(book, opened)
+
+    trust(allowed=True)
+    then = load_snapshot(library).version
+    with Library.open(library) as opened:
+        opened.add(new_item("own"), reference(7))
+    _say(library, CODES[3], Opinion.DISAGREE)
+    trust(allowed=False)
+    take_up(library, hashes(8, 2))
+    with Library.open(library) as opened:
+        done = opened.roll_back(then)
+        assert (done.removed, done.restored, done.lists) == (1, 0, (SOURCE,))
+        assert not opened.has("own")
+        assert all(item.review_only for item in opened.items())
+        assert opened.verify() == ()
+    assert found(library, CODES[3]) == []
+    assert found(library, CODES[4]) == found(library, hashes(8, 2)[0]) == [("terror", 0)]
 
 
 def test_a_source_that_is_removed_leaves_nothing_but_what_was_dropped(library: Path) -> None:
