@@ -73,6 +73,7 @@ def fetch(
             told(done.updates)
             last = step.checkpoint or last
         if seen is not None:
+            _check_has_something(book, source, seen)
             done = _forget_the_rest(book, source, seen, done=done, checkpoint=last or "")
     finally:
         with book.change():
@@ -181,6 +182,15 @@ def _together(remarks: list[dict[str, object]]) -> Remarks:
         disagree=sum(one.disagree for one in each),
         seen=sum(one.seen for one in each),
     )
+
+
+def _check_has_something(book: Book, source: Source, seen: set[str]) -> None:
+    """Raises ExchangeNotUnderstood where an exchange that had something says that it has nothing at all: it is more
+    likely out of order, and what it shared would be searched no more.
+    """
+    if not seen and book.rows("SELECT 1 FROM records WHERE source = ? LIMIT 1", source.number):
+        hint = f"what it had stays; if it is so: streamguard library exchange remove --library DIR {source.name}"
+        raise ExchangeNotUnderstood("fetch", source.name, "it says that it has nothing any more", hint=hint)
 
 
 def _forget_the_rest(book: Book, source: Source, seen: set[str], *, done: Fetched, checkpoint: str) -> Fetched:

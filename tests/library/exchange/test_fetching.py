@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.errors import ExchangeUnreachable
+from streamguard.errors import ExchangeNotUnderstood, ExchangeUnreachable
 from streamguard.library.exchange import fetching
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.exchanges import Batch, Update
@@ -120,6 +120,17 @@ def test_after_too_long_all_is_fetched_anew_and_what_does_not_come_is_gone(libra
     assert exchange.asked == ["", "", ""]
     assert _live(library)[:2] == [False, True]
     assert _source(library).checkpoint == "3"
+
+
+def test_an_exchange_that_has_nothing_any_more_is_not_believed(library: Path) -> None:
+    """What it had is searched still, from the checkpoint of before on; whoever means it removes the source."""
+    exchange = FakeExchange([Batch((_update("a", CODES[0]), _update("b", CODES[1])), "1")])
+    _fetch(library, exchange)
+    exchange.stale, exchange.batches = True, [Batch((), "2")]
+    with pytest.raises(ExchangeNotUnderstood, match="nothing any more; what it had stays; if it is so: streamguard"):
+        _fetch(library, exchange)
+    assert _live(library)[:2] == [True, True]
+    assert _source(library).checkpoint == "1"
 
 
 def test_what_its_members_dispute_goes_into_quarantine(library: Path) -> None:
