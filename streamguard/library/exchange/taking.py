@@ -206,7 +206,14 @@ def _reasons(book: Book, source: Source, column: Column, *, remarks: Sequence[Re
     disputed = is_disputed[column.remarks]
     if column.kind is not HashKind.PDQ:
         return np.where(disputed, Reason.DISPUTED, Reason.NONE).astype(np.uint8)
-    return judged(column.codes, column.qualities, disputed=disputed, known=known_of(book, source))
+    reasons = judged(column.codes, column.qualities, disputed=disputed, known=known_of(book, source))
+    # A few updates of an exchange are a list, too: what was believed before is not judged by what came with it today.
+    asked = "SELECT 1 FROM hashes WHERE kind = ? AND code = ? AND source = ? AND state = ? AND reason = ?"
+    for at in np.flatnonzero(reasons == Reason.COMPANY).tolist():
+        key = (column.kind, column.codes[at].tobytes(), source.number)
+        if book.connection.execute(asked, (*key, HashState.LIVE, Reason.NONE)).fetchone():
+            reasons[at] = Reason.NONE
+    return reasons
 
 
 def _values(

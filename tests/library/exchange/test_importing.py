@@ -308,6 +308,15 @@ def test_a_poisoned_list_ends_in_quarantine(library: Path, tmp_path: Path) -> No
     assert [found(snapshot, code) for code in (black, card, studio, show)] == [[]] * 4
 
 
+def test_what_was_believed_before_is_not_judged_by_what_comes_with_it(library: Path) -> None:
+    """Three flat hashes among few updates take the new ones into quarantine, and none that is searched already."""
+    take_up(library, CODES[:5])
+    flat = [bytes(31) + bytes([number]) for number in range(3)]
+    assert take_up(library, [*flat, *CODES[3:7]]).quarantined == {Reason.FLAT: 3, Reason.COMPANY: 2}
+    assert lost(library, CODES[:5]) == []
+    assert lost(library, CODES[5:7]) == CODES[5:7]
+
+
 def test_files_lists_are_kept_beside(library: Path) -> None:
     """MD5 and SHA-256 are nothing that a stream is searched for."""
     done = take_up(library, ["cab08b36195edb1a1231d2d09fa450e0"])
