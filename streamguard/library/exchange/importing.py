@@ -19,7 +19,7 @@ from streamguard.library.exchange.lists import ListFormat, bounded_lines, detect
 from streamguard.library.exchange.opinions import note
 from streamguard.library.exchange.parts import heal, plan, sync
 from streamguard.library.exchange.schema import PartState
-from streamguard.library.exchange.taking import Taken, judge_again, take, take_benign, take_film
+from streamguard.library.exchange.taking import Taken, drop_other_films, judge_again, take, take_benign, take_film
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 from streamguard.regular_files import open_regular
@@ -105,6 +105,8 @@ def import_files(
                 if len(column) or column.deleted or (asked.replace and held.lists.rows)
             ]
             films = [take_film(book, source, name=name, frames=frames) for name, frames in held.films.items()]
+            if asked.replace and films:
+                taken.append(Taken(gone=drop_other_films(book, source, held.films.keys())))
             note(book, source, f"import of {_names(paths)}", who=origin.by, why=origin.reason)
             heal(book, opened)
             plan(book)

@@ -1,7 +1,7 @@
 """A list enters the book: judged, counted, in one step with what it takes back."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,6 +83,19 @@ def take_film(book: Book, source: Source, *, name: str, frames: Sequence[FilmFra
         _write_film_anew(book, source, name)
     quarantined = {worst: 1} if worst else {}
     return Taken(new=int(before is None), known=int(before is not None), quarantined=quarantined)
+
+
+def drop_other_films(book: Book, source: Source, names: Collection[str]) -> int:
+    """Within `change`: what a source has besides these films goes, but for what an operator dropped or disagreed with:
+    that stays out when it is named again. How many.
+    """
+    asked = "SELECT name FROM films WHERE source = ? AND state != ? AND reason != ?"
+    rows = book.connection.execute(asked, (source.number, HashState.DROPPED, Reason.BY_HAND)).fetchall()
+    others = [row["name"] for row in rows if row["name"] not in names]
+    for name in others:
+        _write_film_anew(book, source, name)
+        book.connection.execute("DELETE FROM films WHERE source = ? AND name = ?", (source.number, name))
+    return len(others)
 
 
 def _films_judged(films: Sequence[Sequence[FilmFrame]], known: Known) -> list[tuple[Sequence[FilmFrame], Reason]]:

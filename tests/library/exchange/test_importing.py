@@ -277,6 +277,21 @@ def test_films_are_tried_again_when_the_harmless_pictures_change(library: Path, 
     assert _verified(library)
 
 
+def test_films_that_are_replaced_lose_those_that_are_named_no_more(library: Path, tmp_path: Path) -> None:
+    """As hashes do; hashes stay where only films were given."""
+    take_up(library, CODES[20:22])
+    films = [
+        write(tmp_path / f"film-{n}.vpdq", [film_line(0, FilmFrame(0, 90, code))]) for n, code in enumerate(CODES[:2])
+    ]
+    import_files(library, films, Asked(SOURCE, None))
+    assert [found(library, code) for code in CODES[:2]] == [[("terror", 0)]] * 2
+    done = import_files(library, films[1:], Asked(SOURCE, None, replace=True))
+    assert (done.films, done.gone) == (1, 1)
+    assert [found(library, code) for code in CODES[:2]] == [[], [("terror", 0)]]
+    assert lost(library, CODES[20:22]) == []
+    assert _verified(library)
+
+
 def test_the_same_film_again_changes_nothing(library: Path, tmp_path: Path) -> None:
     """As with the same list: no worker loads anything."""
     Library.open(library, create=True).close()
