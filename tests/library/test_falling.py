@@ -218,6 +218,21 @@ def test_of_a_list_the_hash_falls_and_the_others_stay(lists: tuple[Path, str]) -
     assert fall_in_lists(path) == ()
 
 
+def test_a_hash_falls_though_its_part_was_written_anew_before_anybody_read_of_the_kill(lists: tuple[Path, str]) -> None:
+    """Where opinions are read now and then only; as long as what was removed is kept."""
+    path, part = lists
+    ordered = sorted(CODES)
+    take_up(path, [code for code in CODES if code != ordered[0]], replace=True)
+    tell(path, *mistake("s3", part, reference_us=at(3)))
+    assert [one.reference for one in fall_in_lists(path)] == [f"{part} {ordered[3].hex()}"]
+    assert [bool(found(path, code)) for code in ordered[:5]] == [False, True, True, False, True]
+    with Library.open(path) as opened:
+        opened.compact(forget=True)
+    tell(path, *mistake("s4", part, reference_us=at(4)))
+    assert fall_in_lists(path) == ()
+    assert found(path, ordered[4])
+
+
 def test_of_lists_too_only_so_many_fall_in_an_hour(lists: tuple[Path, str]) -> None:
     """What waits is there still."""
     path, part = lists
