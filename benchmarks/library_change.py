@@ -43,9 +43,10 @@ from streamguard.library import falling
 from streamguard.library.catalogue import Catalogue, NewItem
 from streamguard.library.changes import Origin
 from streamguard.library.exchange.hashes import Opinion
+from streamguard.library.in_threads import stand_back
 from streamguard.library.incidents import Book
 from streamguard.library.live_set import SEGMENTS, read_live_set
-from streamguard.library.local_features import NONE
+from streamguard.library.local_features import FEATURE, FRAME, NONE, LocalFeatures
 from streamguard.library.opinions import Signalled, Voiced, take_in
 from streamguard.library.segments import PLACE, Contents, SegmentItem, write_contents
 from streamguard.library.store import Library
@@ -68,6 +69,7 @@ from streamguard.worker.incidents import OpenIncidents
 from tests.made_features import made_features
 
 RADIUS_BITS = PdqWeights().radius_bits
+SWITCH_INTERVAL_S = 0.001
 LOOK_EVERY_S = 0.05
 PROBE_EVERY_S = 0.02
 FILMS_A_SEGMENT = 600
@@ -145,20 +147,30 @@ def shown(code: bytes) -> tuple[Fingerprint, ...]:
     return (Fingerprint(WHOLE_PICTURE, 90, codes), Fingerprint(WHOLE_PICTURE, 90, codes[::-1]))
 
 
-def make_library(path: Path, looks: int) -> None:
-    """As bulk additions and merging leave it, made without decoding anything."""
+def make_library(path: Path, looks: int, *, with_features: bool = False) -> None:
+    """As bulk additions and merging leave it, made without decoding anything; with as many local features as looks."""
     rng = np.random.default_rng(looks)
     Library.open(path, create=True).close()
     catalogue = Catalogue.open(path, create=False)
     size = FILM_LOOKS * FILMS_A_SEGMENT
     for number, start in enumerate(range(0, looks, size), start=1):
         count = min(size, looks - start)
-        add_segment(path, catalogue, rng.integers(0, 256, (count, PDQ_BYTES), np.uint8), number=number)
+        local = features_of(count) if with_features else NONE
+        add_segment(path, catalogue, rng.integers(0, 256, (count, PDQ_BYTES), np.uint8), number=number, local=local)
     catalogue.close()
     Library.open(path).close()
 
 
-def add_segment(path: Path, catalogue: Catalogue, codes: Codes, *, number: int) -> None:
+def features_of(count: int) -> LocalFeatures:
+    """So many, of strangers, as many to a film as it has looks."""
+    rows, frames = np.zeros(count, FEATURE), np.zeros(-(-count // FEATURES_A_FRAME), FRAME)
+    rows["frame"] = np.arange(count) // FEATURES_A_FRAME
+    frames["item"] = np.arange(len(frames)) * FEATURES_A_FRAME // FILM_LOOKS
+    frames["width_px"], frames["height_px"] = 512, 288
+    return LocalFeatures(np.random.default_rng(count).integers(0, 256, (count, PDQ_BYTES), np.uint8), rows, frames)
+
+
+def add_segment(path: Path, catalogue: Catalogue, codes: Codes, *, number: int, local: LocalFeatures = NONE) -> None:
     """A segment of films of so many looks."""
     places = np.zeros(len(codes), PLACE)
     places["item"], places["nearest_elsewhere_bits"], places["quality"] = np.arange(len(codes)) // FILM_LOOKS, 100, 90
@@ -166,7 +178,7 @@ def add_segment(path: Path, catalogue: Catalogue, codes: Codes, *, number: int) 
     places["to_us"] = places["from_us"] + 99_999
     films = [item(f"film-{number}-{film}") for film in range(-(-len(codes) // FILM_LOOKS))]
     items = tuple(SegmentItem(id=film.id, label=film.label, kind="video") for film in films)
-    contents = Contents(items, codes, places, NONE, np.empty(0, SPAN), b"")
+    contents = Contents(items, codes, places, local, np.empty(0, SPAN), b"")
     ref = write_contents(path / SEGMENTS, contents, number=number)
     look = ReferencePrint(Place(0, 99_999), bytes(PDQ_BYTES), 90, 100)
     with catalogue.change(now_unix_s=1.0, action="add"):
@@ -196,6 +208,7 @@ class Reader:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:
+        stand_back()
         while not self._over.wait(self._reload_every_s):
             self._incidents.refresh()
             error = self.holder.refresh().error
@@ -223,6 +236,7 @@ class Reader:
 def read(path: Path, pipe: Connection, reload_every_s: float) -> None:
     """A reader's process: does as it is told, until it is told to end."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     reader = Reader(path, reload_every_s=reload_every_s)
     pipe.send("ready")
     while True:
@@ -401,6 +415,9 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=100, metavar="N")
     parser.add_argument("--adds", type=int, default=1000, metavar="N")
     parser.add_argument("--reload-every", type=float, default=0.25, metavar="SECONDS")
+    parser.add_argument(
+        "--hot", type=int, metavar="SESSIONS", help="instead: keyframes of an incident, so many each way"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     measured = [measure(looks, options) for looks in options.looks]

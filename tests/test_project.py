@@ -35,6 +35,7 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 
 
 COMMANDS = dict(commands(cli))
+GROUPS = sorted({path[:depth] for path in COMMANDS for depth in range(1, len(path))})
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -45,6 +46,16 @@ def test_every_command_helps_with_an_example(path: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     assert result.output.count(call) > 1, f"no example of `{call}` in its help"
     assert "\\b" not in result.output, "its examples are run together: the docstring must not be a raw string"
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_every_group_of_commands_helps_with_examples(path: tuple[str, ...]) -> None:
+    """`--help` shows calls of its own commands, as they are written."""
+    result = CliRunner().invoke(cli, [*path, "--help"], prog_name="streamguard")
+    shown = re.findall(rf"(?m)^ *{' '.join(['streamguard', *path])} ([a-z-]+) .*--", result.output)
+    assert {(*path, name) for name in shown} & COMMANDS.keys(), f"no example of {' '.join(path)} in its help"
+    assert {(*path, name) for name in shown} <= {other[: len(path) + 1] for other in COMMANDS}
+    assert "\\b" not in result.output
 
 
 @pytest.mark.parametrize("manual", MANUALS)

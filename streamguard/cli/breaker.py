@@ -16,7 +16,13 @@ from streamguard.errors import UsageError
 
 @click.group()
 def breaker() -> None:
-    """The mass-kill breaker: too many kills become reviews."""
+    """The mass-kill breaker: too many kills become reviews.
+
+    \b
+    Examples:
+      streamguard breaker status --redis redis://localhost
+      streamguard breaker lift --redis redis://localhost --reference attack-2019 --for 1d --reason "it is real"
+    """
 
 
 @breaker.command()

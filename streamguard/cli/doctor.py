@@ -139,9 +139,10 @@ def check_config(path: Path) -> None:
     library_trust(config)
     media_servers([server.get_secret_value() for server in config.enforce.servers])
     webhook_names(config)
-    servers = f", {counted(len(plans_of(config)), 'media server')}" if config.discover else ""
+    servers = [counted(len(plans_of(config)), "media server")] if config.discover else []
+    named = [counted(len(config.streams), "stream")] if config.streams or not servers else []
     transport(config, sys.stdout)  # reads redis.url and redis.prefix, and connects to nothing yet
-    click.echo(f"{path}: good; {counted(len(config.streams), 'stream')}{servers}")
+    click.echo(f"{path}: good; {', '.join([*named, *servers])}")
     for line in policy_in_words(policy_of(config.policy)):
         click.echo(f"policy: {one_line(line)}")
     if uncut := uncut_servers(config):
@@ -151,6 +152,9 @@ def check_config(path: Path) -> None:
 
 
 def _not_here(config: Config) -> Iterator[str]:
+    """What one may have forgotten, or has elsewhere."""
+    if not (config.streams or config.discover or config.leases.enabled):
+        yield "no stream is named, and none discovered: `watch` has nothing to watch but what its command line names"
     library = config.library.path
     if library is not None and not os.path.exists(library):  # noqa: PTH110 - Path's may raise
         yield f"library.path {library} is not there yet: streamguard library add --library {library} FILE..."
@@ -309,6 +313,8 @@ class _Nothing:
     version = ""
     rules = None
     fallen = frozenset[AssetId]()
+    hot = None
+    in_incidents = frozenset[AssetId]()
 
     def search(self, _prints: object, *, radius_bits: int) -> tuple[()]:  # noqa: ARG002 - Searchable's
         return ()

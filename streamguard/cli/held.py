@@ -1,9 +1,12 @@
 """`streamguard signals held|approve|reject|undo|confirm|mistakes|audit`: what operators say of kills."""
 
+import functools
 import json
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,6 +33,39 @@ _key_file = click.option(
     "--key-file", type=PATH, help="Signing key; else signals.hmac_key_file or SG__SIGNALS__HMAC_KEY."
 )
 _SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an operator says yes to, and who that is."""
+
+    signal_id: str
+    config: Config
+    reason: str
+    who: str
+    as_json: bool
+
+
+def _word_on_a_signal(command: Callable[[_Said], int]) -> Callable[..., int]:
+    """The arguments of those that are an opinion on the reference as well."""
+
+    @functools.wraps(command)
+    def called(**given: Any) -> int:  # noqa: ANN401 - what click has read
+        where_it_is = {name: given[name] for name in ("redis_url", "prefix", "key_file")}
+        config = config_of(given["config_path"], **where_it_is)
+        who = given["who"] or operator()
+        return command(_Said(given["signal_id"], config, given["reason"], who, as_json=given["as_json"]))
+
+    options = (
+        click.argument("signal_id", metavar="ID"),
+        where,
+        _key_file,
+        click.option("--reason", default="", help="Why; it is kept."),
+        by,
+    )
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), called)
+
+
 _FATES = {"kill": "it was killed", "let_go": "it was let go"}
 
 
@@ -53,22 +89,8 @@ def held(*, config_path: Path | None, redis_url: str | None, prefix: str | None,
 
 
 @signals.command()
-@click.argument("signal_id", metavar="ID")
-@where
-@_key_file
-@click.option("--reason", default="", help="Why; it is kept.")
-@by
-def approve(
-    *,
-    signal_id: str,
-    config_path: Path | None,
-    redis_url: str | None,
-    prefix: str | None,
-    as_json: bool,
-    key_file: Path | None,
-    reason: str,
-    who: str | None,
-) -> int:
+@_word_on_a_signal
+def approve(said: _Said) -> int:
     """Say yes to a held kill: it is executed within a second, if an enforcer of its media server runs.
 
     With a key it is an opinion on the reference as well, as of `signals confirm`.
@@ -78,11 +100,11 @@ def approve(
       streamguard signals approve --redis redis://localhost sig_816c62cfb28c0577bb0f17d940f66700
       streamguard signals approve --redis redis://localhost sig_816c62cfb28c0577bb0f17d940f66700 --reason "seen it"
     """
-    config, name = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file), who or operator()
-    with closing(open_control(config)) as control:
-        answer = control.decide(signal_id, approve=True, who=name, why=reason)
-    _tell_answer(signal_id, answer, wanted="approved", as_json=as_json)
-    _keep_as_opinion(config, signal_id, who=answer.who or name, why=answer.why or reason or "approved")
+    with closing(open_control(said.config)) as control:
+        answer = control.decide(said.signal_id, approve=True, who=said.who, why=said.reason)
+    _tell_answer(said.signal_id, answer, wanted="approved", as_json=said.as_json)
+    why = answer.why or said.reason or "approved"
+    _keep_as_opinion(said.config, said.signal_id, who=answer.who or said.who, why=why)
     return EXIT_OK
 
 
@@ -162,22 +184,8 @@ def undo(
 
 
 @signals.command()
-@click.argument("signal_id", metavar="ID")
-@where
-@_key_file
-@click.option("--reason", default="", help="Why; it is kept.")
-@by
-def confirm(
-    *,
-    signal_id: str,
-    config_path: Path | None,
-    redis_url: str | None,
-    prefix: str | None,
-    as_json: bool,
-    key_file: Path | None,
-    reason: str,
-    who: str | None,
-) -> int:
+@_word_on_a_signal
+def confirm(said: _Said) -> int:
     """Say of a signal that it was right: the stream did show what its reference is of.
 
     Nothing is cut by that. It is kept with the reference, `library stats` counts it for its source, and an exchange
@@ -188,16 +196,14 @@ def confirm(
       streamguard signals confirm --redis redis://localhost --key-file hmac.key sig_816c62cfb28c0577bb0f17d940f66700
       streamguard signals confirm --config streamguard.toml --reason "seen it" sig_816c62cfb28c0577bb0f17d940f66700
     """
-    config = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file)
-    name = who or operator()
-    with closing(open_confirm(config, name=name)) as book:
-        confirmed = book.confirm(signal_id, who=name, why=reason)
-    if as_json:
-        click.echo(json.dumps({**asdict(confirmed), "who": name, "why": reason}))
+    with closing(open_confirm(said.config, name=said.who)) as book:
+        confirmed = book.confirm(said.signal_id, who=said.who, why=said.reason)
+    if said.as_json:
+        click.echo(json.dumps({**asdict(confirmed), "who": said.who, "why": said.reason}))
         return EXIT_OK
     if confirmed.before:
         click.echo(f"it had been confirmed by {shown(confirmed.before)}", err=True)
-    click.echo(f"confirmed: {shown(signal_id)}, reference {shown(confirmed.reference)}")
+    click.echo(f"confirmed: {shown(said.signal_id)}, reference {shown(confirmed.reference)}")
     return EXIT_OK
 
 

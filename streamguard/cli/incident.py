@@ -9,8 +9,16 @@ import click
 from streamguard.cli.asked_workers import ask_for_incidents, workers_of
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_add import add
+from streamguard.cli.incident_believe import believe, believed_option
 from streamguard.cli.incident_bundle import export, import_
-from streamguard.cli.incident_options import in_words, incident_json, place_of, place_options, worker_option
+from streamguard.cli.incident_options import (
+    believed_in_words,
+    in_words,
+    incident_json,
+    place_of,
+    place_options,
+    worker_option,
+)
 from streamguard.cli.incident_variants import variants
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import printable
@@ -39,7 +47,7 @@ def incident() -> None:
     """
 
 
-for command in (add, variants, export, import_):
+for command in (add, believe, variants, export, import_):
     incident.add_command(command)
 
 
@@ -47,6 +55,7 @@ for command in (add, variants, export, import_):
 @click.argument("name")
 @place_options
 @click.option("--label", metavar="LABEL", help="Of what is added, and so its policy.  [default: incident-NAME]")
+@believed_option
 @origin_options
 @sign_option()
 @_as_json
@@ -56,6 +65,7 @@ def open_(
     library_path: str | None,
     config_path: Path | None,
     label: str | None,
+    streams_believed: int | None,
     by: str | None,
     reason: str,
     signer: Signer | None,
@@ -63,21 +73,23 @@ def open_(
 ) -> int:
     """Open an incident: within a second every worker of this library looks at every keyframe of every stream.
 
-    Under overload the quietest streams are still looked at less. What is added to it gets the label incident-NAME, and
-    is killed for as all labels are for which [policy] says nothing else.
+    Under overload the quietest streams are still looked at less. What is added to it gets the label incident-NAME, is
+    searched before everything else, and is killed for as [policy] and [policy.incident] say. Enforcers believe that one
+    item of it is shown in so many streams as --streams-believed, or else [policy.incident], says.
 
     \b
     Example:
       streamguard incident open attack --library known --reason "call from the police"
+      streamguard incident open attack --library known --streams-believed 1000
       streamguard incident open attack --config /etc/streamguard/streamguard.toml --label terror
     """
     place = place_of(library_path, config_path)
     origin = origin_of(by, reason)
     book = Book(place.library, time.time, signer)
-    opened = book.open(name, label=label, by=origin.by, reason=origin.reason)
-    note_done(place.library, "incident open", name, origin=origin)
+    opened = book.open(name, label=label, by=origin.by, reason=origin.reason, streams_believed=streams_believed)
+    note_done(place.library, "incident open", f"{name}{believed_in_words(opened)}", origin=origin)
     words = f"incident {name} is open: every keyframe of every stream is looked at; "
-    words += f"what is added is labelled {opened.label}"
+    words += f"what is added is labelled {opened.label}{believed_in_words(opened)}"
     click.echo(json.dumps(incident_json(opened)) if as_json else printable(words))
     return EXIT_OK
 

@@ -11,7 +11,7 @@ import click
 
 from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.asked_workers import ask_what_was_shown, workers_of
-from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_options import Place, place_of, place_options, worker_option
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.library_add import Said, files_in, goes_on_from, tell_all, warn_if_damaged
@@ -20,14 +20,17 @@ from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.core.shown import as_reference, sessions
 from streamguard.errors import UsageError, counted
-from streamguard.library.catalogue import NewItem
+from streamguard.library.catalogue import ItemState, NewItem
 from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
+from streamguard.library.exchange.senders import OURS, Guard, guard_of_ours
 from streamguard.library.incidents import Book, Incident
 from streamguard.library.library_to_be import LibraryToBe
+from streamguard.library.live_check import segments_there
 from streamguard.library.store import Library
 from streamguard.types import Fingerprints
 from streamguard.worker import indexing
+from streamguard.worker.bundle_taking import TriedShelf, believe_known
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.ids import FreshIds
 from streamguard.worker.messages import pack
@@ -52,6 +55,7 @@ class _Adding:
     origin: Origin
     signer: Signer | None
     said: Said
+    guard: Guard
 
 
 @click.command()
@@ -63,6 +67,7 @@ class _Adding:
 )
 @click.option("--server", metavar="NAME", help="The media server, where two have a stream of that name.")
 @worker_option
+@click.option("--believe", is_flag=True, help="You have looked: it counts, whatever it looks like. Takes --reason.")
 @place_options
 @origin_options
 @sign_option()
@@ -75,6 +80,7 @@ def add(
     last: str | None,
     server: str | None,
     workers: tuple[str, ...],
+    believe: bool,
     library_path: str | None,
     config_path: Path | None,
     by: str | None,
@@ -87,7 +93,9 @@ def add(
     From files and folders, as `library add` takes them; or from what a stream has shown, by the fingerprints that its
     worker remembers (incident.remember_s): nobody needs a recording, and no picture is kept. The stream may be over.
     Each connection of it becomes an item. Look first whether what it has shown last is what you mean: give a --last
-    that begins after whatever came before.
+    that begins after whatever came before. Moments that look like harmless pictures of yours (`library import
+    --benign`), or like what was dropped from quarantine, do not count; footage that is mostly so goes into quarantine,
+    and the exit status is 1: see `library quarantine list`, or say --believe --reason TEXT.
 
     \b
     Example:
@@ -99,18 +107,22 @@ def add(
         raise UsageError(_OPERATION, name, "name files, or one --stream", hint="see `streamguard incident add --help`")
     if stream is None and (last is not None or server is not None or workers):
         raise UsageError(_OPERATION, name, "--last, --server and --worker go with --stream", hint="leave them out")
+    if believe and not reason.strip():
+        raise UsageError(_OPERATION, "--believe", "needs a reason", hint="--reason TEXT")
     place = place_of(library_path, config_path)
     book = Book(place.library, time.time, signer)
     incident = book.open_one(name)
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
-    adding = _Adding(place, book, incident, origin_of(by, reason), signer, said)
+    there = segments_there(place.library)
+    guard = guard_of_ours(place.library, believe=believe)
+    adding = _Adding(place, book, incident, origin_of(by, reason), signer, said, guard)
     if stream is None:
         _add_files(adding, paths)
     else:
         last_s = place.config.incident.remember_s if last is None else seconds_of(last, operation=_OPERATION)
         _add_stream(adding, stream, server=server, last_s=last_s, workers=workers)
-    warn_if_damaged(place.library)
-    return EXIT_ERROR if said.failed else EXIT_OK
+    warn_if_damaged(place.library, since=there)
+    return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
 
 
 def _add_files(adding: _Adding, paths: Sequence[Path]) -> None:
@@ -126,7 +138,9 @@ def _add_files(adding: _Adding, paths: Sequence[Path]) -> None:
         LibraryToBe(adding.place.library, origin=adding.origin, signer=adding.signer) as library,
         AddingBar([job.path for job in jobs]) as bar,
     ):
-        outcomes = indexing.index(library, jobs, limits=indexing.default_limits(), news=bar.news)
+        outcomes = indexing.index(
+            TriedShelf(library, adding.guard), jobs, limits=indexing.default_limits(), news=bar.news
+        )
         tell_all(_noted(outcomes, adding), bar=bar, said=said)
 
 
@@ -134,17 +148,24 @@ def _noted(outcomes: Generator[Outcome, None, None], adding: _Adding) -> Generat
     """Each is in the incident before it is told."""
     with closing(outcomes):
         for outcome in outcomes:
-            _note(outcome, adding)
-            yield outcome
+            yield _note(outcome, adding)
 
 
-def _note(outcome: Outcome, adding: _Adding) -> None:
-    """What was known under another label came from elsewhere, and is none of it."""
+def _note(outcome: Outcome, adding: _Adding) -> Outcome:
+    """What was known under another label came from elsewhere, and is none of it. What is believed now, and was kept
+    apart, is searched.
+    """
     match outcome:
         case Added(item=item):
             adding.book.note(adding.incident.name, (item.id,))
-        case Known(item=item) if item.label == adding.incident.label:
+        case Known(job=job, item=item) if item.label == adding.incident.label:
             adding.book.note(adding.incident.name, (item.id,))
+            if adding.guard.believe and item.state is ItemState.DISABLED:
+                with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
+                    clock = adding.book.clock
+                    believe_known(library, OURS, {item.number}, origin=adding.origin, now_unix_s=clock())
+                    return Known(job, library.item(item.id))
+    return outcome
 
 
 def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: float, workers: Sequence[str]) -> None:
@@ -172,18 +193,20 @@ def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: flo
             id_ = ids.give(_as_file(adding.incident.name, stream))
             sha256 = hashlib.sha256(packed).hexdigest()
             new = NewItem(id_, adding.incident.label, source, len(packed), sha256)
-            outcome = _added(library, Job(Path(stream), new.label), new, piece=piece)
-            _note(outcome, adding)
-            adding.said.outcome(outcome)
+            outcome = _added(TriedShelf(library, adding.guard), Job(Path(stream), new.label), new, piece=piece)
+            adding.said.outcome(_note(outcome, adding))
 
 
-def _added(library: Library, job: Job, new: NewItem, *, piece: tuple[Fingerprints, ...]) -> Outcome:
-    for item in library.with_content(new.sha256):
-        return Known(job, item)
+def _added(shelf: TriedShelf, job: Job, new: NewItem, *, piece: tuple[Fingerprints, ...]) -> Outcome:
     try:
-        return Added(job, library.add(new, as_reference(piece)))
+        for added in shelf.add_all([(new, as_reference(piece))]) if not shelf.with_content(new.sha256) else ():
+            return Added(job, added)
     except UsageError as error:
         return Failed(job, UsageError(_OPERATION, job.path, error.problem, hint=error.hint))
+    for item in shelf.with_content(new.sha256):
+        return Known(job, item)
+    problem = "another process took its id meanwhile"
+    return Failed(job, UsageError(_OPERATION, job.path, problem, hint="run it again"))
 
 
 def _as_file(incident: str, stream: str) -> Path:

@@ -2,12 +2,11 @@
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_options import place_of, place_options
 from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
@@ -20,15 +19,19 @@ from streamguard.library import changes
 from streamguard.library.catalogue import ItemState
 from streamguard.library.durable import replace_file
 from streamguard.library.ed25519 import Signer, Trust
+from streamguard.library.exchange.book import Book as SharedBook
+from streamguard.library.exchange.quarantine import two_persons
+from streamguard.library.exchange.senders import Guard, guard_of_sender
 from streamguard.library.incidents import Book, Incident
 from streamguard.library.kept_references import kept_references
+from streamguard.library.live_check import segments_there
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 from streamguard.worker import incident_bundle
-from streamguard.worker.ids import FreshIds
+from streamguard.worker.bundle_taking import doubted, taken
 from streamguard.worker.incident_bundle import Bundle, Export
 from streamguard.worker.kept_decisions import decisions_for
-from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
+from streamguard.worker.outcomes import Added, Job, Known
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -114,6 +117,8 @@ def _decisions(directory: Path, incident: Incident) -> tuple[EvidenceFile, ...]:
 @click.option("--key", "key_file", metavar="FILE", type=click.Path(path_type=Path), help="The sender's public key.")
 @click.option("--unsigned", is_flag=True, help="Take it whoever made it, and whatever was changed on the way.")
 @click.option("--as", "name", metavar="NAME", help="What it is called here.  [default: as there]")
+@click.option("--source", metavar="NAME", help="What its sender is called here.  [default: by the key]")
+@click.option("--believe", is_flag=True, help="You have looked: all of it counts, and may kill. Takes --reason.")
 @click.option(
     "--label", metavar="LABEL", help="Of its items here, where it is opened by this.  [default: incident-NAME]"
 )
@@ -128,25 +133,35 @@ def import_(
     key_file: Path | None,
     unsigned: bool,
     name: str | None,
+    source: str | None,
+    believe: bool,
     label: str | None,
     by: str | None,
     reason: str,
     signer: Signer | None,
     as_json: bool,
 ) -> int:
-    """Read what somebody handed on, and have it cut here as well; opens the incident where none of that name is open.
+    """Read what somebody handed on, and have it searched here as well; opens the incident where none of that name is.
 
-    Every byte and every value is checked first. That finds no lies: who made it decides what is cut here, under a label
-    of yours. To look at it first, give it a label whose policy is a review, or hold its kills.
+    Every byte and every value is checked first, and each item is tried as lists are: what looks like poison (flat,
+    like harmless pictures of yours, like what was dropped) goes into quarantine, see `library quarantine list`. What
+    comes from a new sender earns reviews, until `library exchange trust`. That finds no lies. If you have looked at
+    what is in it, and it is to be cut now, say so: --believe --reason TEXT, also after a first import.
 
     \b
     Example:
       streamguard incident import attack.incident --library known --key platform-b.pub
-      streamguard incident import attack.incident --library known --key platform-b.pub --label from-others
+      streamguard incident import attack.incident --library known --key platform-b.pub --source platform-b
+      streamguard incident import attack.incident --library known --key platform-b.pub --believe --reason "seen it"
+
+    \b
+    Exit status: 0 all of it is searched, 1 some of it is in quarantine, 2 an error.
     """
     if (key_file is None) is not unsigned:
         hint = "give the sender's public key: --key FILE; or --unsigned"
         raise UsageError("import incident", file, "whose signature must be on it?", hint=hint)
+    if believe and not reason.strip():
+        raise UsageError("import incident", "--believe", "needs a reason", hint="--reason TEXT")
     place = place_of(library_path, config_path)
     bundle = incident_bundle.read(file, trust=None if key_file is None else Trust.of_file(key_file))
     origin = origin_of(by, reason)
@@ -162,39 +177,39 @@ def import_(
     if not as_json:
         click.echo(printable(_in_words(bundle, called)), err=True)
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
+    there = segments_there(place.library)
+    guard = guard_of_sender(place.library, source, key=bundle.key, label=incident.label, believe=believe)
     with Library.open(place.library, origin=origin, signer=signer) as library:
-        for outcome in _taken(library, bundle, label=incident.label, file=file):
+        _check_persons(library, bundle, guard)
+        job = Job(file, incident.label)
+        for outcome in taken(library, bundle, guard=guard, job=job, origin=origin, now_unix_s=time.time()):
             match outcome:
                 case Added(item=item):
                     book.note(called, (item.id,))
                 case Known(item=item) if item.label == incident.label:
                     book.note(called, (item.id,))
             said.outcome(outcome)
-    warn_if_damaged(place.library)
-    return EXIT_ERROR if said.failed else EXIT_OK
+    warn_if_damaged(place.library, since=there)
+    if not guard.may_kill and not believe and not as_json:
+        click.echo(printable(_of_a_new_sender(guard)), err=True)
+    return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
 
 
-def _taken(library: Library, bundle: Bundle, *, label: str, file: Path) -> list[Outcome]:
-    """All in one step, but what is there already; each under its id there, if that is free here."""
-    ids = FreshIds({item.id for item in library.items(removed=True)})
-    whose = "unsigned" if bundle.key is None else f"key {bundle.key}"
-    new, outcomes = [], list[Outcome]()
-    for named, item, reference in bundle.items:
-        job = Job(file, label)
-        if known := library.with_content(item.sha256):
-            outcomes += [Known(job, one) for one in known]
-            continue
-        id_ = ids.give(Path(f"{named.id}.item"))
-        source = f"{named.id} of incident {bundle.about.name}, {whose}, by {bundle.about.exported_by}"
-        new.append((replace(item, id=id_, label=label, source=source), reference))
-    records = {record.sha256: record for record in library.add_all(new)}
-    for item, _ in new:
-        if item.sha256 in records:
-            outcomes.append(Added(Job(file, label), records[item.sha256]))
-        else:
-            problem = UsageError("import incident", item.id, "another process was quicker", hint="run it again")
-            outcomes.append(Failed(Job(file, label), problem))
-    return outcomes
+def _of_a_new_sender(guard: Guard) -> str:
+    return (
+        f"what comes from {guard.source} earns reviews, and kills nobody, until you let it: the same command with "
+        f"--believe --reason TEXT for this, `streamguard library exchange trust {guard.source}` for all of theirs"
+    )
+
+
+def _check_persons(library: Library, bundle: Bundle, guard: Guard) -> None:
+    """Raises UsageError where one person alone would let out what takes two."""
+    with SharedBook.open(library.path, read_only=True) as shared:
+        takes_two = two_persons(shared)
+    if takes_two and guard.believe and (found := doubted(library, bundle, guard)):
+        hint = "import it without --believe; then both: streamguard library quarantine release"
+        problem = f"{counted(found, 'item')} of it are doubtful, and a release takes two persons"
+        raise UsageError("import incident", "--believe", problem, hint=hint)
 
 
 def _in_words(bundle: Bundle, called: str) -> str:

@@ -59,6 +59,7 @@ def incident_json(incident: Incident, *, live: int | None = None) -> dict[str, o
         "opened_at": at_utc(incident.opened_unix_s),
         "opened_by": incident.opened_by,
         "reason": incident.reason,
+        "streams_believed": incident.streams_believed,
         "closed_at": None if closed is None else at_utc(closed),
         "items": list(incident.items),
         "live_items": live,
@@ -71,6 +72,12 @@ def in_words(incident: Incident, *, live: int) -> str:
     if incident.closed_unix_s is not None:
         since = f"closed at {at_utc(incident.closed_unix_s)}"
     items = f"{counted(len(incident.items), 'item')}, {live} of them searched"
-    words = f"{incident.name}: {since}, label {incident.label}, {items}"
+    words = f"{incident.name}: {since}, label {incident.label}, {items}{believed_in_words(incident)}"
     pairs = (("by", incident.opened_by), ("because", incident.reason))
     return "; ".join([words, *(f"{name} {text}" for name, text in pairs if text)])
+
+
+def believed_in_words(incident: Incident) -> str:
+    """`, each believed in 1000 streams`; empty where nothing was said."""
+    streams = incident.streams_believed
+    return "" if streams is None else f", each believed in {counted(streams, 'stream')}"

@@ -1,7 +1,7 @@
 """`streamguard library`: the known footage."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,13 +15,20 @@ from streamguard.cli.library_add import add
 from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_history import compact, history, label, origin_of, origin_options, rollback
 from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable, warn_of_parts
-from streamguard.cli.library_opinions import opinions_, reference_json, restore, said_in_words, said_of
+from streamguard.cli.library_opinions import (
+    limits_of,
+    notes_of,
+    opinions_,
+    reference_json,
+    restore,
+    said_in_words,
+    said_of,
+)
 from streamguard.cli.library_quarantine import quarantine
 from streamguard.cli.library_shard import merge, shard
 from streamguard.cli.library_signing import keygen, sign, sign_option
 from streamguard.cli.library_sources import exchange
 from streamguard.cli.library_stats import stats
-from streamguard.core.falls import Fall
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.changes import Origin
@@ -38,6 +45,13 @@ def library() -> None:
     """Make and keep a library of known footage.
 
     A library is a directory. Workers that watch with it see each change within a second.
+
+    \b
+    Examples:
+      streamguard library add --library known --label terror attack.mp4
+      streamguard library list --library known
+      streamguard library disable --library known attack
+      streamguard library history --library known --last 20
     """
 
 
@@ -62,12 +76,12 @@ def list_(path: Path, removed: bool, as_json: bool) -> None:
     """
     with Library.open(path, read_only=True) as opened:
         items = opened.items(removed=removed)
-    fallen = {id_ for id_, one in said_of(path).items() if one.fall is Fall.REVIEW}
+    notes = notes_of(path)
     if as_json:
         for item in items:
-            click.echo(json.dumps(item_json(item) | {"fallen": item.id in fallen}))
+            click.echo(json.dumps(item_json(item) | {"fallen": item.id in notes}))
     elif items:
-        _print_table(items, fallen)
+        _print_table(items, notes)
     else:
         click.echo(f"the library is empty; add footage: streamguard library add --library {path} FILE", err=True)
 
@@ -132,15 +146,16 @@ def enable(
 ) -> int:
     """Search for disabled items again.
 
-    What mistakes took from a reference it does not give back: `library restore` does.
+    What mistakes took from a reference it does not give back: it says so, and `library restore` does.
 
     \b
     Example:
       streamguard library enable --library known attack-2019
     """
     return _change(
-        path, ids, origin=origin_of(by, reason), as_json=as_json, done="enabled", signer=signer, change=Library.enable
-    )
+        path, ids, origin=origin_of(by, reason), as_json=as_json, done="enabled", signer=signer, change=Library.enable,
+        limits=limits_of,
+    )  # fmt: skip
 
 
 @library.command()
@@ -215,8 +230,11 @@ def _change(
     done: str,
     change: Callable[[Library, str], ItemRecord],
     signer: Signer | None,
+    limits: Callable[[Path], Mapping[str, str]] = lambda _path: {},
 ) -> int:
-    """Each id is its own durable step; one that is not there does not keep the others from being done."""
+    """Each id is its own durable step; one that is not there does not keep the others from being done. `limits`: what
+    is left to say of items, by id.
+    """
     missing: list[UsageError] = []
     changed: list[ItemRecord] = []
     with Library.open(path, origin=origin, signer=signer) as opened:
@@ -227,23 +245,26 @@ def _change(
                 missing.append(error)
                 continue
             changed.append(item)
-            click.echo(json.dumps(item_json(item)) if as_json else f"{done} {item.id}")
+            limit = limits(path).get(item.id, "")
+            tree = item_json(item) | ({"limited": limit} if limit else {})
+            words = f"{done} {item.id}" + (f"; {limit}" if limit else "")
+            click.echo(json.dumps(tree) if as_json else printable(words))
     warn_of_parts(path, changed)
     for problem in missing:
         click.echo(f"error: {printable(str(problem))}", err=True)
     return EXIT_ERROR if missing else EXIT_OK
 
 
-def _print_table(items: tuple[ItemRecord, ...], fallen: set[str]) -> None:
+def _print_table(items: tuple[ItemRecord, ...], notes: Mapping[str, str]) -> None:
     console = Console()
     if not console.is_terminal:
         for item in items:
             words = (item.id, printable(item.label), item.state.value, in_words(item, named=False))
-            click.echo("\t".join(words) + ("; had mistakes: reviews only" if item.id in fallen else ""))
+            click.echo("\t".join(words) + (f"; {printable(notes[item.id])}" if item.id in notes else ""))
         return
     table = Table("id", "label", "state", "looks", "seconds", "blank", "")
     for item in items:
-        note = "had mistakes" if item.id in fallen else "review only" if item.review_only else ""
+        note = printable(notes.get(item.id, "review only" if item.review_only else "")).partition(":")[0]
         seconds, blank = f"{item.duration_us / 1e6:.1f}", f"{item.blank_share:.0%}"
         table.add_row(
             Text(item.id), Text(printable(item.label)), item.state.value, str(item.looks), seconds, blank, note

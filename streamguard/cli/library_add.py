@@ -1,16 +1,19 @@
 """`streamguard library add`."""
 
 import json
+import math
 import os
 import re
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import Protocol, TextIO
 
 import click
@@ -23,10 +26,12 @@ from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
-from streamguard.library.catalogue import ItemRecord, ItemState
+from streamguard.library.catalogue import Catalogue, ItemRecord, ItemState
 from streamguard.library.ed25519 import Signer
+from streamguard.library.handed_on import why_kept_apart
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.live_check import check_live
+from streamguard.library.poison import Reason
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId
@@ -37,6 +42,8 @@ from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome, Read
 from streamguard.worker.reference_child import Progress
 
 DEFAULT_LABEL = "unlabelled"
+
+_TOGETHER_S = 1.0
 
 
 @click.command()
@@ -135,17 +142,39 @@ def _index(library: Callable[[], LibraryToBe], files: list[Job], said: "Said", *
         tell_all(index(opened, files, news=bar.news), bar=bar, said=said)
 
 
+class _Interrupt:
+    """A handler of signals: those that come together are one. A terminal and whoever runs us both tell of a Ctrl-C, and
+    the second would interrupt what the first has us bring to an end.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._heard_until_s = -math.inf
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        now_s = self._clock()
+        if now_s >= self._heard_until_s:
+            self._heard_until_s = now_s + _TOGETHER_S
+            raise KeyboardInterrupt
+
+
 @contextmanager
-def goes_on_from(what: str) -> Iterator[None]:
-    """On Ctrl-C, and on SIGTERM in the same way, says how to go on."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a pod that is evicted keeps what it has read
+def goes_on_from(what: str, *, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
+    """On Ctrl-C, and on SIGTERM in the same way, says how to go on: a pod that is evicted keeps what it has read."""
+    interrupt = _Interrupt(clock)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # A shell has those ignore Ctrl-C that it runs in the background.
+    heard = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in heard:
+        signal.signal(number, interrupt)
     try:
         yield
     except KeyboardInterrupt:
         click.echo(f"{what}; run the same command again to go on from there", err=True)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in heard.items():
+            signal.signal(number, handler)
 
 
 def tell_all(outcomes: Generator[Outcome, None, None], *, bar: AddingBar, said: "Said") -> None:
@@ -161,10 +190,13 @@ def tell_all(outcomes: Generator[Outcome, None, None], *, bar: AddingBar, said: 
         said.above = None
 
 
-def warn_if_damaged(path: Path) -> None:
-    """What was added is safe, but no worker takes it up while another part of the library is damaged."""
+def warn_if_damaged(path: Path, *, since: frozenset[str] = frozenset()) -> None:
+    """What was added is safe, but no worker takes it up while another part of the library is damaged. Of segments that
+    were there, see `segments_there`, it is looked whether they still are: to read ten million looks takes seconds, and
+    workers have them.
+    """
     try:
-        check_live(path)
+        check_live(path, since=since)
     except LibraryMissing:  # nothing was added
         pass
     except LibraryError as error:
@@ -172,6 +204,12 @@ def warn_if_damaged(path: Path) -> None:
         click.echo(
             printable(f"warning: the library does not load, no worker takes up what was added: {what}"), err=True
         )
+
+
+def kept_apart_for(library: Path, item: ItemRecord) -> Reason:
+    """Why it is in quarantine; NONE where it is not. Raises LibraryError."""
+    with closing(Catalogue.open(library, create=False)) as catalogue:
+        return why_kept_apart(catalogue.connection, item.number)
 
 
 def check_names(id_: str | None, label: str) -> None:
@@ -243,6 +281,7 @@ class Said:
         self, library: Path | None, *, as_json: bool, asked_label: str | None = None, decoded: bool = True
     ) -> None:
         self.failed = False
+        self.kept_apart = 0
         self._library = library
         self._decoded = decoded
         self._asked_label = asked_label
@@ -257,13 +296,23 @@ class Said:
                 if lost:
                     words += f"; {counted(lost, 'picture')} could not be decoded"
                 tree = item_json(item) | ({"pictures_lost": lost} if self._decoded else {})
-                self._line(path, "added", words=words, tree=tree)
+                if item.state is ItemState.DISABLED:
+                    self._kept_apart(path, item, words=words, tree=tree)
+                else:
+                    self._line(path, "added", words=words, tree=tree)
             case Known(item=item) if self._library is None:
                 self._in_a_shard(outcome.job, item)
             case Known(item=item):
                 self._known(outcome.job, item)
             case Failed(error=error):
                 self.error(str(path), error)
+
+    def _kept_apart(self, path: Path, item: ItemRecord, *, words: str, tree: dict[str, object]) -> None:
+        """It is there, and not searched."""
+        self.kept_apart += 1
+        reason = Reason.NONE if self._library is None else kept_apart_for(self._library, item)
+        words += f"; in quarantine, and not searched: {reason.words}"
+        self._line(path, "quarantined", words=words, tree=tree | {"reason": reason.name.lower()})
 
     def _in_a_shard(self, job: Job, item: ItemRecord) -> None:
         words = f"{job.path}: a shard has it already ({item.segment})"
@@ -288,9 +337,8 @@ class Said:
     def _known(self, job: Job, item: ItemRecord) -> None:
         """It stays as it is: what was asked for and is otherwise there must not pass for done."""
         words = f"{job.path}: the library has it already, as {item.id} ({item.label})"
-        if item.state is ItemState.DISABLED:
-            enable = f"streamguard library enable --library {self._library} {item.id}"
-            words += f", which is disabled; to have it searched again: {enable}"
+        if item.state is ItemState.DISABLED and self._library is not None:
+            words += f", which is disabled; {self._how_to_enable(self._library, item)}"
         ignored = self._ignored(job, item)
         if ignored:
             words += f"; {self._otherwise(job, item, ignored)}"
@@ -309,6 +357,12 @@ class Said:
         verb = "was" if len(ignored) == 1 else "were"
         remove = f"streamguard library remove --library {self._library} {item.id}"
         return f"{what} {verb} not applied: to change that, remove it and add it again: {remove}"
+
+    def _how_to_enable(self, library: Path, item: ItemRecord) -> str:
+        if reason := kept_apart_for(library, item):
+            self.kept_apart += 1
+            return f"it is in quarantine: {reason.words}; see streamguard library quarantine --help"
+        return f"to have it searched again: streamguard library enable --library {library} {item.id}"
 
     def skipped(self, path: Path) -> None:
         self._line(path, "skipped", words=f"{path}: neither a video nor an image, by its name", tree={})

@@ -108,13 +108,13 @@ def rollback(
         done = opened.roll_back(version, partly=partly)
         now = opened.stats().version
     if as_json:
-        tree = {"restored": done.restored, "removed": done.removed, "relabelled": done.relabelled, "gone": done.gone}
-        tree |= {"lists": done.lists}
+        counts = {"restored": done.restored, "enabled": done.enabled, "disabled": done.disabled}
+        tree = counts | {"removed": done.removed, "relabelled": done.relabelled, "gone": done.gone, "lists": done.lists}
         click.echo(json.dumps({"version": now, "generation_of_then": done.generation, **tree}))
         return
     click.echo(
-        f"version {now} is as {version} was: {counted(done.restored, 'item')} restored, {done.removed} removed, "
-        f"{done.relabelled} relabelled"
+        f"version {now} is as {version} was: {counted(done.restored, 'item')} restored, {done.enabled} enabled, "
+        f"{done.disabled} disabled, {done.removed} removed, {done.relabelled} relabelled"
     )
     for gone in done.gone:
         click.echo(f"gone: {gone}; add it again")
@@ -154,7 +154,7 @@ def _change_json(change: Change) -> dict[str, object]:
     return {
         "version": change.version,
         "generation": change.generation,
-        "at": at_utc(change.at_unix_s),
+        "at": at_utc(change.at_unix_s) if change.at_unix_s else None,
         "action": change.action,
         "detail": change.detail,
         "by": change.origin.by,
@@ -173,6 +173,8 @@ def _in_words(change: Change) -> str:
     what = ": ".join(word for word in (change.action, change.detail or named) if word)
     if change.detail and named:
         what += f" ({named})"
-    words = f"{change.version or change.generation} {at_utc(change.at_unix_s)} {what}"
+    # Of libraries that an older StreamGuard made nobody knows when.
+    when = at_utc(change.at_unix_s) if change.at_unix_s else "at some time"
+    words = f"{change.version or change.generation} {when} {what}"
     pairs = (("by", change.origin.by), ("because", change.origin.reason), ("from", change.origin.source))
     return "; ".join([words, *(f"{name} {text}" for name, text in pairs if text)])

@@ -12,10 +12,13 @@ from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, item_json, library_option, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.redis_options import PATH, config_of, reason_of
+from streamguard.core.falls import Fall
 from streamguard.errors import LibraryError, SignalsError, counted
 from streamguard.library import falling, opinions
+from streamguard.library.brought import brought
 from streamguard.library.catalogue import Catalogue, ItemState
 from streamguard.library.ed25519 import Signer
+from streamguard.library.exchange.schema import HashState
 from streamguard.library.falling import Fell, Waiting
 from streamguard.library.opinions import Reference, Taken
 from streamguard.library.store import Library
@@ -23,6 +26,7 @@ from streamguard.worker.opinions import OpinionTaker, keeping_of, source_of
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 _SYNC_READ_S = 0.2
+_HAD_MISTAKES = "had mistakes: reviews only"
 _AGAIN_S = 2.0
 
 
@@ -31,6 +35,12 @@ def opinions_() -> None:
     """What was said of references: which were right, which were not, and what fell by it.
 
     Who says it: `streamguard signals undo` and `signals confirm`, and whoever approves a held kill.
+
+    \b
+    Examples:
+      streamguard library opinions list --library known
+      streamguard library opinions sync --library known --config streamguard.toml --follow
+      streamguard library opinions resume --library known --reason "a bad list, they are all wrong"
     """
 
 
@@ -161,6 +171,27 @@ def said_of(path: Path) -> dict[str, Reference]:
         return {one.id: one for one in opinions.references(catalogue) if one.state != ItemState.REMOVED.value}
 
 
+def notes_of(path: Path) -> dict[str, str]:
+    """Of items that earn reviews at most, or are in quarantine, why; by their ids. Raises LibraryError."""
+    notes: dict[str, str] = {}
+    with closing(Catalogue.open(path, create=False)) as catalogue:
+        for one in brought(catalogue):
+            if one.is_there and one.state is HashState.QUARANTINED:
+                notes[one.item.id] = f"in quarantine: {one.reason.words}"
+            elif one.is_there and not one.may_kill:
+                notes[one.item.id] = f"new sender: reviews only, see exchange trust {one.source}"
+    fallen = (id_ for id_, one in said_of(path).items() if one.fall is Fall.REVIEW)
+    return notes | dict.fromkeys(fallen, _HAD_MISTAKES)
+
+
+def limits_of(path: Path) -> dict[str, str]:
+    """Of items that earn reviews at most whoever enables them, what to do; by their ids. Raises LibraryError."""
+    restore_it = f"streamguard library restore --library {path} --reason TEXT"
+    return {
+        id_: f"{note}; {restore_it} {id_}" if note == _HAD_MISTAKES else note for id_, note in notes_of(path).items()
+    }
+
+
 def said_in_words(one: Reference) -> str:
     """`1 confirmed, 2 mistakes; fell: ...`."""
     words = f"{one.said.agreed} confirmed, {counted(one.said.mistaken, 'mistake')}"
@@ -230,7 +261,11 @@ class _Teller:
 
 
 def _counts_in_words(counts: dict[str, int]) -> str:
-    words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    words = [
+        counted(count, "signal") if name == "signals" else f"{count} {name.replace('_', ' ')}"
+        for name, count in counts.items()
+        if count
+    ]
     return f"taken in: {', '.join(words) or 'nothing new'}"
 
 

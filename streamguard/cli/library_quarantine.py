@@ -2,10 +2,13 @@
 
 import functools
 import json
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -16,11 +19,15 @@ from streamguard.cli.library_signing import sign_option
 from streamguard.cli.library_words import by_option, json_lines_option, json_option, why_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
+from streamguard.library import brought, changes
+from streamguard.library.brought import Brought
+from streamguard.library.catalogue import Catalogue
 from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange import quarantine as kept_apart
 from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.parts import sync
 from streamguard.library.exchange.quarantine import Which
+from streamguard.library.exchange.senders import remember_dropped, source_named
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 
@@ -29,9 +36,24 @@ SECOND = "somebody else must give the same command (--by another name)"
 _Count = TypeVar("_Count", int, int | None)
 
 
+class _OfFootage(Protocol):
+    """brought.release or drop."""
+
+    def __call__(
+        self, library: Library, these: Sequence[Brought], /, *, origin: changes.Origin, now_unix_s: float
+    ) -> None: ...
+
+
 @click.group()
 def quarantine() -> None:
-    """What `library import` and `library exchange fetch` keep apart: it is not searched, and not passed on."""
+    """What `library import`, `library exchange fetch` and incidents keep apart: it is not searched, and not passed on.
+
+    \b
+    Examples:
+      streamguard library quarantine list --library known
+      streamguard library quarantine release --library known --source partner --because flood --reason "one film"
+      streamguard library quarantine drop --library known --source partner --because flat
+    """
 
 
 @quarantine.command("list")
@@ -47,19 +69,30 @@ def list_(*, path: Path, source: str | None, each: bool, as_json: bool) -> int:
       streamguard library quarantine list --library known
       streamguard library quarantine list --library known --source partner --all --json | jq -r .value
     """
+    kept = _footage(path)
     with Book.open(path, read_only=True) as book:
-        of = None if source is None else book.source(source)
+        of = None if source in (None, *(one.source for one in kept)) else book.source(str(source))
         if each:
-            for one in kept_apart.kept(book, source=of):
-                tree = {"source": one.source, "reason": one.reason.name.lower(), "kind": one.kind, "value": one.value}
-                click.echo(json.dumps(tree) if as_json else "\t".join(map(printable, tree.values())))
+            found = [(one.source, one.reason, one.kind, one.value) for one in kept_apart.kept(book, source=of)]
+            found += [(one.source, one.reason, "footage", one.item.id) for one in kept]
+            for name, reason, kind, value in found:
+                if source in (None, name):
+                    tree = {"source": name, "reason": reason.name.lower(), "kind": kind, "value": value}
+                    click.echo(json.dumps(tree) if as_json else "\t".join(map(printable, tree.values())))
             return EXIT_OK
-        for (name, reason), count in kept_apart.counts(book).items():
-            if source in (None, name):
-                line = {"source": name, "reason": reason.name.lower(), "count": count}
-                words = (name, reason.name.lower(), str(count), reason.words)
-                click.echo(json.dumps(line) if as_json else "\t".join(map(printable, words)))
+        counts = Counter(kept_apart.counts(book)) + Counter((one.source, one.reason) for one in kept)
+    for (name, reason), count in sorted(counts.items()):
+        if source in (None, name):
+            line = {"source": name, "reason": reason.name.lower(), "count": count}
+            words = (name, reason.name.lower(), str(count), reason.words)
+            click.echo(json.dumps(line) if as_json else "\t".join(map(printable, words)))
     return EXIT_OK
+
+
+def _footage(path: Path) -> tuple[Brought, ...]:
+    """Of incidents. Raises LibraryError."""
+    with closing(Catalogue.open(path, create=False)) as catalogue:
+        return brought.kept_apart(catalogue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +124,7 @@ def _choice(command: Callable[[_Asked], int]) -> Callable[..., int]:
         by_option,
         sign_option(),
         json_option,
-        click.argument("values", nargs=-1, metavar="[HASH]..."),
+        click.argument("values", nargs=-1, metavar="[HASH|ID]..."),
     )
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), called)
 
@@ -99,7 +132,9 @@ def _choice(command: Callable[[_Asked], int]) -> Callable[..., int]:
 @quarantine.command()
 @_choice
 def release(asked: _Asked) -> int:
-    """Put hashes, or films by their names, back into use; they are not judged again.
+    """Put hashes, films by their names, or footage of incidents by its ids, back into use; they are not judged again.
+
+    What it may do is what its source may: `library exchange trust`, or `incident import --believe`.
 
     Where the library takes two persons for it (`library quarantine rule`), nothing is released until somebody else
     has given the same command.
@@ -109,7 +144,7 @@ def release(asked: _Asked) -> int:
       streamguard library quarantine release --library known --source partner --because flood --reason "one film"
       streamguard library quarantine release --library known --source partner 58f0...e1
     """
-    done = _done(asked, kept_apart.release)
+    done = _done(asked, kept_apart.release, footage=brought.release)
     if done is None:
         _tell(asked.as_json, "released", 0, note=SECOND)
     else:
@@ -120,26 +155,43 @@ def release(asked: _Asked) -> int:
 @quarantine.command()
 @_choice
 def drop(asked: _Asked) -> int:
-    """Throw hashes, or films, out for good: they stay out however often a list names them, and what looks like them
-    goes into quarantine.
+    """Throw hashes, films or footage out for good: they stay out however often they come, and what looks like them goes
+    into quarantine.
 
     \b
     Example:
       streamguard library quarantine drop --library known --source partner --because flat
     """
-    _tell(asked.as_json, "dropped", _done(asked, kept_apart.drop))
+    _tell(asked.as_json, "dropped", _done(asked, kept_apart.drop, footage=brought.drop))
     return EXIT_OK
 
 
-def _done(asked: _Asked, what: Callable[..., _Count]) -> _Count:
-    """`what`: kept_apart.release or drop."""
-    origin = origin_of(asked.who, asked.why)
+def _done(asked: _Asked, what: Callable[..., _Count], *, footage: _OfFootage) -> _Count:
+    """`what`: kept_apart.release or drop; `footage`: the same of what incidents brought."""
+    who = asked.who or operator()
+    origin = origin_of(who, asked.why)
     with book_for_change(asked.path) as book, Library.open(asked.path, origin=origin, signer=asked.signer) as opened:
         which = _which(book, asked.source, because=asked.because, each=asked.each, values=asked.values)
+        these = _of(which, _footage(asked.path))
+        codes = brought.codes_of(opened, these)
         with book.change():
-            done = what(book, which, who=asked.who or operator(), why=asked.why)
+            done = what(book, which, who=who, why=asked.why, footage=len(these))
+            if footage is brought.drop:
+                remember_dropped(book, which.source, codes)
         sync(book, opened)
+        if done is not None:
+            footage(opened, these, origin=origin, now_unix_s=time.time())
     return done
+
+
+def _of(which: Which, kept: Sequence[Brought]) -> list[Brought]:
+    return [
+        one
+        for one in kept
+        if one.source == which.source.name
+        and which.reason in (None, one.reason)
+        and (not which.values or one.item.id in which.values)
+    ]
 
 
 @quarantine.command()
@@ -172,11 +224,11 @@ def rule(*, path: Path, two_persons: str | None, who: str | None, as_json: bool)
 def _which(book: Book, source: str, *, because: str | None, each: bool, values: tuple[str, ...]) -> Which:
     if sum((because is not None, each, bool(values))) != 1:
         raise UsageError("library quarantine", source, "say which", hint="--because REASON, --all, or hashes")
-    return Which(book.source(source), None if because is None else Reason[because.upper()], values)
+    return Which(source_named(book, source), None if because is None else Reason[because.upper()], values)
 
 
 def _tell(as_json: bool, what: str, count: int, *, note: str = "") -> None:
     if as_json:
         click.echo(json.dumps({what: count} | ({"note": note} if note else {})))
     else:
-        click.echo(f"{what} {counted(count, 'hash').replace('hashs', 'hashes')}" + (f"; {note}" if note else ""))
+        click.echo(f"{what} {counted(count, 'entry')}".replace("entrys", "entries") + (f"; {note}" if note else ""))

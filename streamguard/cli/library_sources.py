@@ -4,8 +4,9 @@ exchanges that have an API.
 
 import datetime as dt
 import json
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -20,6 +21,8 @@ from streamguard.cli.library_words import by_option, json_lines_option, why_opti
 from streamguard.cli.redis_options import operator
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.errors import UsageError
+from streamguard.library import brought, changes
+from streamguard.library.catalogue import Catalogue
 from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange import opinions
 from streamguard.library.exchange.book import Book, Source, book_for_change
@@ -27,6 +30,7 @@ from streamguard.library.exchange.hashes import HashKind, Opinion
 from streamguard.library.exchange.parts import hash_at, plan, sync
 from streamguard.library.exchange.quarantine import is_second
 from streamguard.library.exchange.schema import HashState
+from streamguard.library.exchange.senders import check_may_be_trusted
 from streamguard.library.exchange.words import code_of
 from streamguard.library.live_set import read_live_set
 from streamguard.library.store import Library
@@ -36,7 +40,15 @@ from streamguard.worker.calibration_state import STATE, read_state
 
 @click.group()
 def exchange() -> None:
-    """Sources of shared hashes: fetch from them, say what you think of their hashes, and what each may do."""
+    """Sources of shared hashes, and senders of incidents: fetch from them, say what you think of their hashes, and what
+    each may do.
+
+    \b
+    Examples:
+      streamguard library exchange list --library known
+      streamguard library exchange fetch --library known --kind ncmec --set environment=Industry --label csam ncmec
+      streamguard library exchange trust --library known partner
+    """
 
 
 for command in (fetch, push):
@@ -53,15 +65,17 @@ def list_(*, path: Path, as_json: bool) -> int:
     Example:
       streamguard library exchange list --library known
     """
-    with Book.open(path, read_only=True) as book:
+    with Book.open(path, read_only=True) as book, closing(Catalogue.open(path, create=False)) as catalogue:
         counts = book.counts()
         for source in book.sources():
-            tree = _source_json(book, source, counts)
+            tree = _source_json(book, source, counts, catalogue=catalogue)
             if as_json:
                 click.echo(json.dumps(tree))
                 continue
             words = f"{source.name} [{source.label}]: {'may kill' if source.may_kill else 'reviews only'}"
             words += f"; {tree['live']} hashes, {tree['quarantined']} in quarantine"
+            if tree["footage"] or tree["footage_quarantined"]:
+                words += f"; footage of incidents: {tree['footage']} live, {tree['footage_quarantined']} in quarantine"
             words += f"; {tree['agreed']} confirmed, {tree['disagreed']} wrong"
             if source.exchange:
                 words += f"; {source.exchange}, fetched {tree['fetched'] or 'never'}"
@@ -92,7 +106,8 @@ def trust(*, path: Path, anyway: bool, why: str, who: str | None, signer: Signer
         raise UsageError("library exchange trust", "--anyway", "needs a reason", hint="--reason TEXT")
     with _changed(path, who=who, why=why, signer=signer) as (book, opened):
         source = book.source(name)
-        shown = opinions.standing(book, source)
+        check_may_be_trusted(source)
+        shown = _standing(book, source)
         if harmless := _near_harmless(path, name):
             problem = f"{harmless} came within a review of one of its hashes, and is harmless by `calibrate`"
             if not anyway:
@@ -143,11 +158,15 @@ def remove(*, path: Path, why: str, who: str | None, signer: Signer | None, name
     Example:
       streamguard library exchange remove --library known --reason "the contract has ended" partner
     """
+    origin = origin_of(who, why)
     with _changed(path, who=who, why=why, signer=signer) as (book, opened):
         with book.change():
             opinions.forget(book, book.source(name), who=who or operator(), why=why)
             plan(book)
         sync(book, opened)
+        brought.let_kill(opened, name, allowed=False, origin=origin, now_unix_s=time.time())
+        with closing(Catalogue.open(path, create=False)) as catalogue:
+            opened.remove_all([one.item.id for one in brought.brought(catalogue, source=name) if one.is_there])
     click.echo(f"{name} removed")
     return EXIT_OK
 
@@ -228,6 +247,16 @@ def _set(book: Book, opened: Library, source: Source, *, allowed: bool, who: str
         opinions.may_kill(book, source, allowed=allowed, who=who or operator(), why=why)
         plan(book)
     sync(book, opened)
+    origin = changes.origin(by=who or operator(), reason=why)
+    brought.let_kill(opened, source.name, allowed=allowed, origin=origin, now_unix_s=time.time())
+
+
+def _standing(book: Book, source: Source) -> opinions.Standing:
+    """By its hashes, and by what it brought in incidents."""
+    with closing(Catalogue.open(book.library, create=False)) as catalogue:
+        agreed, mistaken = brought.standing(catalogue, source.name)
+    of_hashes = opinions.standing(book, source)
+    return opinions.Standing(of_hashes.agreed + agreed, of_hashes.disagreed + mistaken)
 
 
 def _named(book: Book, source: Source, text: str) -> opinions.NamedHash:
@@ -245,8 +274,11 @@ def _named(book: Book, source: Source, text: str) -> opinions.NamedHash:
     return opinions.NamedHash(source, next(held, kinds[0]), code)
 
 
-def _source_json(book: Book, source: Source, counts: dict[tuple[int, HashKind, HashState], int]) -> dict[str, object]:
-    shown = opinions.standing(book, source)
+def _source_json(
+    book: Book, source: Source, counts: dict[tuple[int, HashKind, HashState], int], *, catalogue: Catalogue
+) -> dict[str, object]:
+    shown = _standing(book, source)
+    footage = [one.state for one in brought.brought(catalogue, source=source.name) if one.is_there]
     fetched = source.fetched_unix_s
     return {
         "source": source.name,
@@ -260,6 +292,8 @@ def _source_json(book: Book, source: Source, counts: dict[tuple[int, HashKind, H
             state.name.lower(): sum(n for (of, _, at), n in counts.items() if of == source.number and at is state)
             for state in HashState
         },
+        "footage": footage.count(HashState.LIVE),
+        "footage_quarantined": footage.count(HashState.QUARANTINED),
         "agreed": shown.agreed,
         "disagreed": shown.disagreed,
     }

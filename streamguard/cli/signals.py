@@ -30,7 +30,14 @@ PATH = click.Path(path_type=Path)
 
 @click.group()
 def signals() -> None:
-    """Kill-signals in Redis."""
+    """Kill-signals in Redis: what was decided, what waits for your yes, and what you say of it.
+
+    \b
+    Examples:
+      streamguard signals tail --redis redis://localhost --since 0
+      streamguard signals held --redis redis://localhost
+      streamguard signals undo --config streamguard.toml sig_816c62cfb28c0577bb0f17d940f66700 --reason "same studio"
+    """
 
 
 @signals.command()

@@ -44,7 +44,14 @@ class _Row:
 
 @click.group()
 def streams() -> None:
-    """The streams that workers share (`watch --share`)."""
+    """The streams that workers share (`watch --share`).
+
+    \b
+    Examples:
+      streamguard streams list --redis redis://localhost
+      streamguard streams add --redis redis://localhost cam-7=rtmp://127.0.0.1:1935/live/cam-7
+      streamguard streams remove --redis redis://localhost cam-7
+    """
 
 
 def _where(command: Callable[..., int]) -> Callable[..., int]:

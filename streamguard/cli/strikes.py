@@ -24,7 +24,14 @@ _AUDIT_SHOWN = 100
 
 @click.group()
 def strikes() -> None:
-    """Who is refused when publishing begins."""
+    """Who is refused when publishing begins.
+
+    \b
+    Examples:
+      streamguard strikes list --redis redis://localhost
+      streamguard strikes add --redis redis://localhost stream:live/cam --reason "court order 17" --for 30d
+      streamguard strikes lift --redis redis://localhost stream:live/cam --reason "same studio, other show"
+    """
 
 
 @strikes.command("list")

@@ -133,12 +133,21 @@ class LabelPolicyConfig(Section):
         return self
 
 
+class IncidentPolicyConfig(LabelPolicyConfig):
+    """What is allowed for footage of open incidents; what is left out is as its label says."""
+
+    streams_believed: Annotated[Whole, Field(ge=1, le=10_000)] | None = None
+
+
 class PolicyConfig(Section):
-    """The strongest verdict for footage, and for evidence that does not tell when: of all labels, and of some."""
+    """The strongest verdict for footage, and for evidence that does not tell when: of all labels, of some, and of what
+    came in open incidents.
+    """
 
     verdict: Sent = "kill"
     time_blind: Sent = "review"
     labels: dict[str, LabelPolicyConfig] = Field(default_factory=dict)
+    incident: IncidentPolicyConfig = IncidentPolicyConfig()
 
 
 REFUSE_FOR_S = (600.0, 3600.0, 86_400.0, 604_800.0)

@@ -28,6 +28,13 @@ class BreakerLimits:
     streams_within_s: float = 600.0
 
 
+def believing(limits: BreakerLimits, streams: int) -> BreakerLimits:
+    """The limits for a kill of an incident in which one reference is believed in so many streams (0: nobody said so).
+    Never fewer than without, and no more kills of all references together.
+    """
+    return limits if streams <= limits.streams or not limits.streams else replace(limits, streams=streams)
+
+
 @dataclass(frozen=True, slots=True)
 class CountedKill:
     """What is counted of a kill; `stream` is unique over all media servers."""

@@ -9,7 +9,7 @@ without that (the same camera at another time, a held title card) earns a review
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamguard.core.agreement import (
     STORIES,
@@ -77,6 +77,14 @@ def recalled(
     """The state of a session that has shown these, oldest first, and on which that was decided: see core.replay."""
     newest = observations[-1].at if observations else None
     return DecisionState(tuple(map(seen_in, observations)), newest, decided)
+
+
+def with_verdicts(state: DecisionState, later: DecisionState) -> DecisionState:
+    """The state, and what was decided since by a part of what the keyframe shows that `later` came by: for who decides
+    on all that it shows, and must not decide the same again.
+    """
+    now = later.newest
+    return state if now is None else replace(_of_session(state, now), decided=later.decided)
 
 
 def strengths(state: DecisionState, observation: Observation, rule: DecisionRule) -> tuple[Strength, ...]:

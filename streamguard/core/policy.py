@@ -35,19 +35,23 @@ class LabelPolicy:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What is allowed for each label, and for all that are not named; footage that is `fallen` earns a review at most,
-    whatever its label may.
+    whatever its label may. For footage that is `in_incidents`, those that are open, `for_incidents` counts instead,
+    where there is one.
     """
 
     default: LabelPolicy = LabelPolicy()
     labels: Mapping[str, LabelPolicy] = field(default_factory=dict)
     fallen: frozenset[AssetId] = frozenset()
+    in_incidents: frozenset[AssetId] = frozenset()
+    for_incidents: "Policy | None" = None
 
     def of(self, label: str) -> LabelPolicy:
         return self.labels.get(label, self.default)
 
     def of_footage(self, asset: AssetId, label: str) -> LabelPolicy:
         """What is allowed for footage of that label."""
-        allowed = self.of(label)
+        counts = self.for_incidents if self.for_incidents is not None and asset in self.in_incidents else self
+        allowed = counts.of(label)
         return allowed.of_a_review if asset in self.fallen else allowed
 
 

@@ -39,7 +39,7 @@ class SourceOptions:
     keyframe_spacing_s: float = 0.2
     hls_look_every_s: float = 2.5
     hls_checked_share: float = 1 / 24
-    unforeseen_pauses: float = 3.0
+    unforeseen_pauses: float = 5.0
     rtmp: RtmpNames | None = None
     held: HeldFile | None = None
     codecs: tuple[str, ...] = LIVE

@@ -97,8 +97,11 @@ class Catalogue:
         self._changing = 0
 
     @classmethod
-    def open(cls, library: Path, *, create: bool) -> "Catalogue":
-        """Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError."""
+    def open(cls, library: Path, *, create: bool, now_unix_s: float = 0.0) -> "Catalogue":
+        """`now_unix_s`: when one that is made begins.
+
+        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError.
+        """
         path = library / CATALOGUE
         if not (path.is_file() and path.stat().st_size) and _is_in_use(library):
             raise LibraryDamaged("open library", path, "it is missing or empty", hint=RESTORE)
@@ -109,7 +112,7 @@ class Catalogue:
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             connection.row_factory = sqlite3.Row
             try:
-                _prepare(connection, path, create=create)
+                _prepare(connection, path, create=create, now_unix_s=now_unix_s)
                 return cls(path, connection)
             except BaseException:
                 connection.close()
@@ -276,8 +279,8 @@ class Catalogue:
         self._connection.execute("INSERT INTO segments VALUES (?, ?)", (segment.id, segment.manifest_sha256))
         self._connection.execute("INSERT INTO sizes VALUES (?, ?, ?)", (segment.id, looks, rows))
 
-    def add(self, item: NewItem, reference: Reference, segment: SegmentRef, *, now_unix_s: float) -> None:
-        """Within `change`."""
+    def add(self, item: NewItem, reference: Reference, segment: SegmentRef, *, now_unix_s: float) -> int:
+        """Within `change`; the item's number."""
         run = self._connection.execute
         run("INSERT OR IGNORE INTO labels (name) VALUES (?)", (item.label,))
         source = run("INSERT INTO sources (path, size_bytes) VALUES (?, ?)", (item.source, item.size_bytes))
@@ -291,8 +294,10 @@ class Catalogue:
                 *(review_only(reference), now_unix_s),
             ),
         )
-        changes.keep_before(self._connection, self._changing, Earlier(added.lastrowid or 0, "", ""))
-        self._audit("add", added.lastrowid or 0, item.source, at_unix_s=now_unix_s)
+        item_number = added.lastrowid or 0
+        changes.keep_before(self._connection, self._changing, Earlier(item_number, "", ""))
+        self._audit("add", item_number, item.source, at_unix_s=now_unix_s)
+        return item_number
 
     def set_state(self, item: ItemRecord, state: ItemState, *, action: str, now_unix_s: float) -> None:
         """Within `change`."""
@@ -365,7 +370,7 @@ def _is_in_use(library: Path) -> bool:
     return (library / CURRENT).exists() or (segments.is_dir() and any(segments.iterdir()))
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool, now_unix_s: float) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")  # the file may come from elsewhere
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = EXTRA")  # also syncs the directory when the journal is gone
@@ -379,6 +384,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
     connection.execute("BEGIN IMMEDIATE")
     for statement in (*_SCHEMA, *changes.HISTORY):
         connection.execute(statement)
+    # It was never changed, but it was made.
+    connection.execute("UPDATE changes SET at_unix_s = ?", (now_unix_s,))
     connection.execute("COMMIT")
 
 

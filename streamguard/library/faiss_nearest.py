@@ -17,23 +17,23 @@ _ROW_BYTES = 8
 """A code in a list has its row's number beside it."""
 
 _ASSIGNED_AT_ONCE = 1 << 16
-_LISTS_BY_ROOT = 2.9
-"""So many lists, times the root of the number of codes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """How many of the nearest lists are looked at. They are found the same way: their middles stand in groups, the root
-    of their number, of which so many are looked at. What that costs and finds: benchmarks/recognition.py.
+    """How many of the nearest lists are looked at, of so many times the root of the number of codes. They are found the
+    same way: their middles stand in groups, the root of their number, of which so many are looked at. What that costs
+    and finds: benchmarks/recognition.py.
     """
 
     lists: int
     groups: int
+    lists_by_root: float
 
 
-PROBING = {0: Probing(8, 16), 500_000: Probing(2, 8), 10_000_000: Probing(1, 8)}
-"""From so many codes on: the more there are, the longer is each list. Of the nearest 94 % are found, of twenty million
-88 %.
+PROBING = {0: Probing(6, 5, 0.7), 500_000: Probing(2, 8, 2.9), 10_000_000: Probing(1, 8, 2.9)}
+"""From so many codes on: the more there are, the longer is each list. Few codes are indexed again with each addition to
+a library, and into few lists that takes a third of the time. Of the nearest 94 % are found, of twenty million 88 %.
 """
 
 
@@ -49,7 +49,7 @@ class NearestCodes:
         # 0.96 instead of 0.95), and takes seconds at each change.
         self._indexes: list[Any] = [faiss.IndexBinaryFlat(_BITS)]  # FAISS keeps no reference to those beneath
         if count > EXACT_BELOW:
-            middles = _even(codes, int(_LISTS_BY_ROOT * count**0.5))
+            middles = _even(codes, int(how.lists_by_root * count**0.5))
             groups = _even(middles, int(len(middles) ** 0.5))
             self._into_lists(groups, probes=how.groups)
             self._into_lists(middles, probes=how.lists)

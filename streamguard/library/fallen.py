@@ -35,14 +35,27 @@ def has_tables(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute(asked).fetchone()[0])
 
 
-def fallen_by_segment(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """Live items that earn a review at most, by their segment."""
-    found: dict[str, list[str]] = {}
+def has_brought(connection: sqlite3.Connection) -> bool:
+    """Whether the table of brought.py is there: of footage that others handed on."""
+    asked = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'brought'"
+    return bool(connection.execute(asked).fetchone()[0])
+
+
+def fallen(connection: sqlite3.Connection) -> frozenset[int]:
+    """Items that earn a review at most, by number: they had mistakes, or whoever brought them has not earned more."""
+    found: list[tuple[int]] = []
     if has_tables(connection):
-        rows = connection.execute(
-            """SELECT items.segment, items.id FROM fallen JOIN items ON items.number = fallen.item
-               WHERE items.state = 'live' ORDER BY items.id"""
-        ).fetchall()
-        for segment, id_ in rows:
+        found += connection.execute("SELECT item FROM fallen").fetchall()
+    if has_brought(connection):
+        found += connection.execute("SELECT item FROM brought WHERE NOT may_kill").fetchall()
+    return frozenset(int(number) for (number,) in found)
+
+
+def fallen_by_segment(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Live ones of these, by their segment, in the order of their ids."""
+    found: dict[str, list[str]] = {}
+    for number in fallen(connection):
+        asked = "SELECT segment, id FROM items WHERE number = ? AND state = 'live'"
+        for segment, id_ in connection.execute(asked, (number,)).fetchall():
             found.setdefault(segment, []).append(id_)
-    return found
+    return {segment: sorted(ids) for segment, ids in found.items()}

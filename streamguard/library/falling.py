@@ -24,6 +24,7 @@ from streamguard.library.exchange.opinions import NamedHash, doubt_film, give
 from streamguard.library.exchange.parts import plan, sync
 from streamguard.library.exchange.schema import HashState
 from streamguard.library.fallen import has_tables
+from streamguard.library.handed_on import refuse_kept_apart
 from streamguard.library.opinions import set_, setting, transaction
 from streamguard.library.store import Library
 
@@ -158,6 +159,7 @@ def restore(library: Library, id_: str, *, origin: Origin, now_unix_s: float) ->
     """
     with library.writing() as catalogue:
         item = library.item(id_)
+        refuse_kept_apart(catalogue.connection, item.number, operation="library restore", subject=id_)
         if not has_tables(catalogue.connection) or _now(catalogue.connection, item) is Fall.NONE:
             hint = "see `streamguard library opinions list`"
             raise UsageError("library restore", id_, "it has not fallen", hint=hint)

@@ -38,6 +38,9 @@ MOST_INCIDENTS = 100
 MOST_ITEMS = 5000
 """Of one incident."""
 
+MOST_BELIEVED = 10_000
+"""Streams that one reference may kill in, as for enforce.breaker.streams."""
+
 _MOST_BYTES = 2 << 20
 _MOST_WORDS = 500
 _LOCK_WAIT_S = 10.0
@@ -55,7 +58,10 @@ class Record(BaseModel):
 
 
 class Incident(Record):
-    """One crisis. `label` is that of what is added to it; `items` are all that ever were, whatever became of them."""
+    """One crisis. `label` is that of what is added to it; `items` are all that ever were, whatever became of them. Each
+    may kill in `streams_believed` streams, where that is more than the enforcers' breaker lets pass; None: nothing was
+    said.
+    """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     label: Annotated[str, Field(pattern=LABEL_PATTERN)]
@@ -66,6 +72,7 @@ class Incident(Record):
     items: Annotated[
         tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...], FailFast(), Field(max_length=MOST_ITEMS)
     ] = ()
+    streams_believed: Annotated[int, Field(ge=1, le=MOST_BELIEVED)] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -138,8 +145,11 @@ class Book:
     clock: Callable[[], float]
     signer: Signer | None = None
 
-    def open(self, name: str, *, label: str | None, by: str, reason: str) -> Incident:
-        """One that was closed is opened again, under the label that it had unless another is named.
+    def open(
+        self, name: str, *, label: str | None, by: str, reason: str, streams_believed: int | None = None
+    ) -> Incident:
+        """One that was closed is opened again, under the label that it had unless another is named. How much of it is
+        believed must be said anew.
 
         Raises UsageError (open already, no possible name or label), LibraryMissing, LibraryError, LibraryUntrusted.
         """
@@ -151,10 +161,12 @@ class Book:
                 raise UsageError("open incident", name, "it is open already", hint=hint)
             chosen = label or (f"incident-{name}" if before is None else before.label)
             check_label(name, chosen)
+            _check_believed(name, streams_believed)
             items = () if before is None else before.items
             return Incident(
-                name=name, label=chosen, opened_unix_s=self.clock(), opened_by=by, reason=reason, items=items
-            )
+                name=name, label=chosen, opened_unix_s=self.clock(), opened_by=by, reason=reason, items=items,
+                streams_believed=streams_believed,
+            )  # fmt: skip
 
         return self._changed(name, opened)
 
@@ -178,6 +190,15 @@ class Book:
             return was.model_copy(update={"items": items})
 
         return self._changed(name, noted)
+
+    def believe(self, name: str, streams: int) -> Incident:
+        """From now on each of its items may kill in so many streams. Raises as `close`; UsageError for none, and for
+        over MOST_BELIEVED.
+        """
+        _check_believed(name, streams)
+        return self._changed(
+            name, lambda before: _if_open(before, name).model_copy(update={"streams_believed": streams})
+        )
 
     def named(self, name: str) -> Incident:
         """Open or closed. Raises UsageError, LibraryError."""
@@ -215,6 +236,12 @@ def check_name(name: str) -> None:
         raise UsageError("open incident", repr(name), "not a possible name", hint=hint)
 
 
+def _check_believed(name: str, streams: int | None) -> None:
+    if streams is not None and not 1 <= streams <= MOST_BELIEVED:
+        hint = f"1 to {MOST_BELIEVED} streams"
+        raise UsageError("open incident", name, f"{streams} streams cannot be believed", hint=hint)
+
+
 def _if_open(incident: Incident | None, name: str) -> Incident:
     """It, if it is open. Raises UsageError."""
     if incident is None:
@@ -240,7 +267,12 @@ def _with_room(others: list[Incident]) -> list[Incident]:
 
 
 def _tree(incidents: Incidents) -> list[dict[str, Any]]:
-    return [incident.model_dump(mode="json") for incident in incidents]
+    """As it is written: without what few have, and those of older files never."""
+    trees = [incident.model_dump(mode="json") for incident in incidents]
+    for tree in trees:
+        if tree["streams_believed"] is None:
+            del tree["streams_believed"]
+    return trees
 
 
 def _text(incidents: Incidents) -> bytes:

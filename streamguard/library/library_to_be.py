@@ -1,7 +1,7 @@
 """A library that is made when its first item is: footage that turns out to be none leaves no empty one behind."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,8 +9,9 @@ from typing import Self
 from streamguard.library.catalogue import CATALOGUE, ItemRecord, NewItem
 from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
+from streamguard.library.handed_on import HandedOn
 from streamguard.library.segments import check_new
-from streamguard.library.store import Library
+from streamguard.library.store import NOBODY, Library
 from streamguard.types import Reference
 
 
@@ -54,7 +55,9 @@ class LibraryToBe:
         there = self._if_there()
         return () if there is None else there.with_content(sha256)
 
-    def add_all(self, new: Sequence[tuple[NewItem, Reference]]) -> tuple[ItemRecord, ...]:
+    def add_all(
+        self, new: Sequence[tuple[NewItem, Reference]], *, handed_on: Mapping[str, HandedOn] = NOBODY
+    ) -> tuple[ItemRecord, ...]:
         """See Library.add_all, which also refuses what cannot be recognised: then no library is made for it."""
         if not new:
             return ()
@@ -62,7 +65,7 @@ class LibraryToBe:
             for item, reference in new:
                 check_new(item.id, item.label, reference)
             self._library = self._opened()
-        return self._library.add_all(new)
+        return self._library.add_all(new, handed_on=handed_on)
 
     def _if_there(self) -> Library | None:
         """Another process may have made it meanwhile."""

@@ -89,15 +89,20 @@ def judged(
 ) -> NDArray[np.uint8]:
     """A Reason for each hash of a list, each hash once, sorted. The same list is judged the same."""
     reasons = np.zeros(len(codes), np.uint8)
-    _mark(reasons, _flat(codes) | (qualities < MIN_QUALITY), Reason.FLAT)
+    _mark(reasons, flat(codes, qualities), Reason.FLAT)
     _mark(reasons, disputed, Reason.DISPUTED)
     _mark(reasons, near_any(codes, views_of(np.concatenate([known.benign, common_pictures()]))), Reason.COMMON)
     _mark(reasons, near_any(codes, known.rivals), Reason.CLASH)
-    _mark(reasons, _floods(codes, seed=seed), Reason.FLOOD)
-    bad = int(np.isin(reasons, _OF_A_POISONER).sum())
-    if bad >= _COMPANY_LEAST and bad > _COMPANY_SHARE * len(codes):
-        _mark(reasons, np.ones(len(codes), np.bool_), Reason.COMPANY)
+    _mark(reasons, floods(codes, seed=seed), Reason.FLOOD)
+    keep_company(reasons)
     return reasons
+
+
+def keep_company(reasons: NDArray[np.uint8]) -> None:
+    """Where so much of a list is a poisoner's, none of it is believed."""
+    bad = int(np.isin(reasons, _OF_A_POISONER).sum())
+    if bad >= _COMPANY_LEAST and bad > _COMPANY_SHARE * len(reasons):
+        _mark(reasons, np.ones(len(reasons), np.bool_), Reason.COMPANY)
 
 
 def near_any(codes: Codes, queries: Codes) -> NDArray[np.bool_]:
@@ -127,13 +132,14 @@ def views_of(codes: Codes) -> Codes:
     return np.packbits(every, axis=1).reshape(-1, PDQ_BYTES)
 
 
-def _flat(codes: Codes) -> NDArray[np.bool_]:
+def flat(codes: Codes, qualities: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Those that are of no picture, or of one that carries too little."""
     bits_set = np.bitwise_count(codes).sum(axis=1, dtype=np.int64)
-    flat: NDArray[np.bool_] = bits_set != _USUAL_BITS_SET
-    return flat
+    found: NDArray[np.bool_] = (bits_set != _USUAL_BITS_SET) | (qualities < MIN_QUALITY)
+    return found
 
 
-def _floods(codes: Codes, *, seed: int) -> NDArray[np.bool_]:
+def floods(codes: Codes, *, seed: int = 0) -> NDArray[np.bool_]:
     """Those around which a hundredth of the list lies, found from a sample of it."""
     flooding = np.zeros(len(codes), np.bool_)
     least = max(_FLOOD_LEAST, min(MOST_HITS, round(_FLOOD_SHARE * len(codes))))

@@ -14,6 +14,7 @@ from streamguard.library.catalogue import Catalogue, ItemRecord, ItemState
 from streamguard.library.catalogue_values import ours, possible
 from streamguard.library.changes import Earlier, Origin
 from streamguard.library.exchange.book import ORIGIN
+from streamguard.library.handed_on import is_kept_out
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.segments import SegmentRef, read_segment
 
@@ -22,10 +23,14 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What a rollback did. `gone`: items of then that are on the disk no more, by id."""
+    """What a rollback did, in items. `restored` ones had been removed, and are as they were, enabled or not. `gone`:
+    items of then that are on the disk no more, by id.
+    """
 
     generation: int
     restored: int
+    enabled: int
+    disabled: int
     removed: int
     relabelled: int
     gone: tuple[str, ...]
@@ -72,6 +77,8 @@ def roll_back(
     return RolledBack(
         generation=generation,
         restored=sum(map(_revives, steps)),
+        enabled=_count(steps, ItemState.DISABLED, ItemState.LIVE),
+        disabled=_count(steps, ItemState.LIVE, ItemState.DISABLED),
         removed=sum(step.state is ItemState.REMOVED for step in steps),
         relabelled=sum(map(_renames, steps)),
         gone=tuple(item.id for item in gone),
@@ -93,7 +100,11 @@ def _step(catalogue: Catalogue, then: Earlier) -> _Step:
     item = catalogue.with_number(then.item)
     if not then.state:  # it was not there
         return _Step(item, ItemState.REMOVED, item.label)
-    return _Step(item, ItemState(then.state), then.label)
+    state = ItemState(then.state)
+    is_back = state is ItemState.LIVE or item.state is ItemState.REMOVED
+    if is_back and is_kept_out(catalogue.connection, item.number):
+        state = item.state  # what went into quarantine since, or was dropped, stays out
+    return _Step(item, state, then.label)
 
 
 def _is_of_a_list(step: _Step) -> bool:
@@ -102,6 +113,10 @@ def _is_of_a_list(step: _Step) -> bool:
 
 def _revives(step: _Step) -> bool:
     return step.item.state is ItemState.REMOVED and step.state is not ItemState.REMOVED
+
+
+def _count(steps: Sequence[_Step], now: ItemState, then: ItemState) -> int:
+    return sum((step.item.state, step.state) == (now, then) for step in steps)
 
 
 def _renames(step: _Step) -> bool:

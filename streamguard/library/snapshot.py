@@ -43,7 +43,11 @@ class Snapshot:
     fallen: frozenset[AssetId] = field(default=frozenset(), repr=False)
     """Footage with mistakes: it earns a review at most."""
     rules: Rules | None = None
-    """The rule that was fitted for this library; `watch.SnapshotHolder` fills it in."""
+    """The rule that was fitted for this library; `watch.SnapshotHolder` fills it in, and what follows as well."""
+    hot: "Snapshot | None" = field(default=None, repr=False)
+    """What came in open incidents alone, as far as it is made; see hot_set.py."""
+    in_incidents: frozenset[AssetId] = field(default=frozenset(), repr=False)
+    """All that came in open incidents, be it in `hot` or not."""
 
     @classmethod
     def of(cls, live: LiveSet, served: Sequence[Served]) -> "Snapshot":
@@ -54,6 +58,12 @@ class Snapshot:
     def over(self, served: Sequence[Served]) -> "Snapshot":
         """The same version in other shards."""
         return replace(self, served=tuple(served), _votes=_votes_of(served))
+
+    def with_hot(self, hot: "Snapshot | None", in_incidents: frozenset[AssetId]) -> "Snapshot":
+        """The same version, and what is hot in it."""
+        if hot is self.hot and in_incidents == self.in_incidents:
+            return self
+        return replace(self, hot=hot, in_incidents=in_incidents)
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -80,7 +90,8 @@ class Snapshot:
     def bytes_in_memory(self) -> int:
         # The features' codes stand here twice: once as they were read, for the next shard, and once in the index.
         masks = sum(one.live.nbytes for one in self.served if one.live is not None)
-        return masks + sum(one.shard.nbytes for one in self.served)
+        own = masks + sum(one.shard.nbytes for one in self.served)
+        return own + (self.hot.bytes_in_memory if self.hot is not None else 0)
 
     def vote(self, features: Features, *, closely: bool = True) -> tuple[Votes, ...]:
         """The frames that a stream's local features look like, the most likely first; at most 8. Not `closely`: for a

@@ -10,11 +10,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, UsageError, one_line
@@ -23,6 +23,7 @@ from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, Item
 from streamguard.library.changes import Change, Origin
 from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
 from streamguard.library.ed25519 import Signer
+from streamguard.library.handed_on import HandedOn, put, refuse_kept_apart
 from streamguard.library.holdings import held, rows_of
 from streamguard.library.inspection import Problem
 from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
@@ -33,6 +34,8 @@ from streamguard.types import Reference
 
 KEPT_S = 7 * 86_400.0
 """For so long what was removed can come back by a rollback."""
+
+NOBODY: Mapping[str, HandedOn] = MappingProxyType({})
 
 _LOCK_WAIT_S = 10.0
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
@@ -100,7 +103,7 @@ class Library:
             Catalogue.open(path, create=False).close()  # raises: there is none
         with writer_lock(path, wait_s=_LOCK_WAIT_S):
             check_signer(path, signer)
-            catalogue = Catalogue.open(path, create=create)
+            catalogue = Catalogue.open(path, create=create, now_unix_s=clock())
             library = cls(path, catalogue, clock=clock, origin=origin or changes.origin(), signer=signer)
             try:
                 catalogue.begin_history()
@@ -132,26 +135,31 @@ class Library:
         problem = "the library has an item of this id or content already"
         raise UsageError("add", item.id, problem, hint="see `streamguard library list`")
 
-    def add_all(self, new: Sequence[tuple[NewItem, Reference]]) -> tuple[ItemRecord, ...]:
-        """One segment, one durable step: all are live when it returns. Those whose id or content is there already, or
-        came before in `new`, are left out. Raises UsageError (nothing to recognise in one) or LibraryError, and then
-        nothing was added; but where only publishing failed, all are in the catalogue, and the next writer publishes it.
+    def add_all(
+        self, new: Sequence[tuple[NewItem, Reference]], *, handed_on: Mapping[str, HandedOn] = NOBODY
+    ) -> tuple[ItemRecord, ...]:
+        """One segment, one durable step: all are live when it returns, but what is `handed_on` (by its SHA-256) to be
+        kept apart. Those whose id or content is there already, or came before in `new`, are left out. Raises UsageError
+        (nothing to recognise in one) or LibraryError, and then nothing was added; but where only publishing failed, all
+        are in the catalogue, and the next writer publishes it.
         """
         for item, reference in new:
             check_new(item.id, item.label, reference)
         with self._writing():
             fresh = self._not_there(new)
             if fresh:
-                number = self._catalogue.generation() + 1
+                generation = self._catalogue.generation() + 1
                 parts = [(item.id, item.label, reference) for item, reference in fresh]
-                ref = write_segment(self._path / SEGMENTS, parts, number=number)
+                ref = write_segment(self._path / SEGMENTS, parts, number=generation)
                 looks = sum(len(reference.prints) for _, reference in fresh)
                 features = sum(len(frame.features) for _, reference in fresh for frame in reference.frames)
                 with self._change("add", sources=[item.source for item, _ in fresh]) as now:
                     size = rows_of(items=len(fresh), looks=looks, features=features)
                     self._catalogue.add_segment(ref, looks=looks, rows=size)
                     for item, reference in fresh:
-                        self._catalogue.add(item, reference, ref, now_unix_s=now)
+                        number = self._catalogue.add(item, reference, ref, now_unix_s=now)
+                        if item.sha256 in handed_on:
+                            put(self._catalogue.connection, number, handed_on[item.sha256])
         return tuple(self.item(item.id) for item, _ in fresh)
 
     def _not_there(self, new: Sequence[tuple[NewItem, Reference]]) -> list[tuple[NewItem, Reference]]:
@@ -308,6 +316,8 @@ class Library:
         record = self.item(id_)
         with self._writing():
             record = self.item(id_)
+            if state is ItemState.LIVE:
+                refuse_kept_apart(self._catalogue.connection, record.number, operation="library enable", subject=id_)
             if record.state is not state:
                 with self._change(action) as now:
                     self._catalogue.set_state(record, state, action=action, now_unix_s=now)

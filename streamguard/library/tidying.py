@@ -1,16 +1,14 @@
 """Puts the shards of a library in memory in order beside the worker's other work, so that no change waits for it."""
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from streamguard.errors import LibraryDamaged
 from streamguard.library import canaries, shard
+from streamguard.library.in_threads import stand_back
 from streamguard.library.served import Served
 from streamguard.library.shard import Shard, together
 from streamguard.library.snapshot import Snapshot
@@ -22,9 +20,6 @@ MOST_SHARDS = 3
 """Of more the newest are put together, see `newest_alike`."""
 
 _TIMES_THE_NEWER = 2
-_NICER = 5
-"""Who looks something up comes first; but much more, and a thread that waits for a core would hold Python's lock."""
-
 _FOR_THE_FIRST = 4
 """All other shards join the first one when they are a quarter of its size; and what is off in one is left out when it
 is a quarter of it."""
@@ -76,18 +71,10 @@ def in_a_thread(work: Callable[[], None]) -> None:
     """Starts it, and returns at once; it ends with the process."""
 
     def begin() -> None:
-        _stand_back()
+        stand_back()
         work()
 
     threading.Thread(target=begin, name="library-tidying", daemon=True).start()
-
-
-def _stand_back() -> None:
-    """The thread that calls it, and those that it starts; elsewhere than on Linux only a whole process could."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            own = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _NICER)
 
 
 class Tidier:

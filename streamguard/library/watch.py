@@ -15,12 +15,14 @@ from streamguard.errors import (
     LibraryMissing,
     LibraryUntrusted,
 )
+from streamguard.library.hot_set import HotSet
 from streamguard.library.live_set import CURRENT
 from streamguard.library.loading import NO_DEMANDS, Demands, load_snapshot
 from streamguard.library.rule_file import RULE, read_rules
 from streamguard.library.snapshot import Snapshot
 from streamguard.library.tidying import Tidier
 from streamguard.library.trusted_keys import TrustedKeys
+from streamguard.types import AssetId
 
 _RETRY_S = 30.0
 _WRONG = (LibraryDamaged, LibraryUntrusted)
@@ -46,6 +48,7 @@ class SnapshotHolder:
         demands: Demands = NO_DEMANDS,
         clock: Callable[[], float] = time.monotonic,
         tidier: Tidier | None = None,
+        hot_set: HotSet | None = None,
     ) -> None:
         """Raises LibraryError when there is nothing good to begin with, the rule included."""
         self._path = path
@@ -53,6 +56,7 @@ class SnapshotHolder:
         self._keys = TrustedKeys(demands.trust)
         self._clock = clock
         self._tidier = tidier or Tidier()
+        self._hot_set = hot_set or HotSet()
         self._mark, self._rule_mark = _mark(path / CURRENT), _mark(path / RULE)
         loaded = load_snapshot(path, demands=demands)
         self._snapshot = replace(loaded, rules=read_rules(path, trust=demands.trust))
@@ -71,6 +75,12 @@ class SnapshotHolder:
         """
         return self._error
 
+    def heat(self, ids: tuple[AssetId, ...]) -> None:
+        """What came in open incidents, the newest first: it is hot from the next refresh on, and nothing else is. From
+        the thread that calls `refresh`.
+        """
+        self._hot_set.want(ids)
+
     def refresh(self) -> Refreshed:
         """Cheap when nothing changed: call it every second. A version or a rule that does not load leaves the last good
         one serving; it is reported once, and tried again when the file changes. Where it is not the file itself that is
@@ -82,8 +92,9 @@ class SnapshotHolder:
         served, fresh, error = self._snapshot, self._snapshot, None
         tidied = self._tidier.take()
         if tidied is not None and tidied.version == served.version:
-            fresh = self._snapshot = replace(tidied, rules=served.rules)
+            fresh = replace(tidied, rules=served.rules)
             tidied = None
+        fresh = self._serve(fresh)  # what is hot does not wait for what may take seconds to load
         if (mark, rule_mark) == (self._mark, self._rule_mark) and not (is_retry or new_keys) and tidied is None:
             self._tidier.offer(fresh)
             return Refreshed(changed=False)
@@ -104,9 +115,14 @@ class SnapshotHolder:
         self._mark, self._rule_mark = mark, rule_mark
         changed = fresh.version != served.version or rules != served.rules
         if changed or fresh is not served:
-            self._snapshot = replace(fresh, rules=rules)
-        self._tidier.offer(self._snapshot)
+            fresh = replace(fresh, rules=rules)
+        self._tidier.offer(self._serve(fresh))
         return Refreshed(changed=changed, error=self._news(error or self._keys.error))
+
+    def _serve(self, snapshot: Snapshot) -> Snapshot:
+        """With what is hot, in one step: no keyframe must be decided on as if an incident that is open were not."""
+        self._snapshot = self._hot_set.beside(snapshot)
+        return self._snapshot
 
     def _news(self, error: LibraryError | None) -> LibraryError | None:
         """The error, unless it was told already."""

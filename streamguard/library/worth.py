@@ -14,7 +14,7 @@ from streamguard.library.catalogue import Catalogue, ItemRecord, ItemState
 from streamguard.library.catalogue_values import ours, possible, whole
 from streamguard.library.durable import read_bounded
 from streamguard.library.exchange.book import ORIGIN
-from streamguard.library.fallen import has_tables
+from streamguard.library.fallen import fallen, has_tables
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.local_features import FEATURE
 from streamguard.library.segments import MANIFEST, PLACE, Manifest
@@ -150,9 +150,7 @@ def _features(manifest: Path) -> int:
 
 def _fallen(catalogue: Catalogue) -> frozenset[int]:
     with ours(catalogue.path), possible(catalogue.path):
-        if not has_tables(catalogue.connection):
-            return frozenset()
-        return frozenset(whole(item) for (item,) in catalogue.connection.execute("SELECT item FROM fallen").fetchall())
+        return fallen(catalogue.connection)
 
 
 def _found(catalogue: Catalogue) -> dict[int, _Found]:

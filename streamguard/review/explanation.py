@@ -69,7 +69,7 @@ def in_words(file: EvidenceFile) -> str:
     )
     allowed = file.recording.policy.verdict
     if allowed is decision.verdict is not Verdict.KILL:
-        what += f"; no more than a {allowed.value} was allowed, by its label or for its mistakes"
+        what += f"; no more than a {allowed.value} was allowed, by its label, for its mistakes or as of a new sender"
     return f"{what}; rule {decision.rule}, library {file.library_version}, {decided_at(file)}"
 
 

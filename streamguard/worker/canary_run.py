@@ -52,6 +52,14 @@ class CanaryLibrary:
     def fallen(self) -> frozenset[AssetId]:
         return self.own.fallen
 
+    @property
+    def hot(self) -> None:
+        """There is one item, and no hurry."""
+
+    @property
+    def in_incidents(self) -> frozenset[AssetId]:
+        return frozenset()
+
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:
         self.live.search(prints, radius_bits=radius_bits)
         return self.own.search(prints, radius_bits=radius_bits)

@@ -1,6 +1,6 @@
 """What is counted of incidents: base units, no labels."""
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class IncidentMetrics:
@@ -11,6 +11,15 @@ class IncidentMetrics:
             "streamguard_incidents_open", "Incidents that are open: while there is one, every keyframe is looked at.",
             registry=registry,
         )  # fmt: skip
+        self.hot_items = Gauge(
+            "streamguard_incident_hot_items", "Items of open incidents that are searched before everything else.",
+            registry=registry,
+        )  # fmt: skip
+        self.hot_alone = Counter(
+            "streamguard_incident_hot_alone_total",
+            "Keyframes that were looked up among what came in open incidents alone, as the rest of the library failed.",
+            registry=registry,
+        )
         self.shown_bytes = Gauge(
             "streamguard_shown_bytes", "Memory of what streams have shown lately, of all together.", registry=registry
         )

@@ -1,8 +1,10 @@
 """Incidents in a worker: which are open, what that changes, and what streams have shown lately, for who adds to one."""
 
 import json
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -14,14 +16,19 @@ from streamguard.errors import LibraryError
 from streamguard.library.ed25519 import Trust
 from streamguard.library.incidents import INCIDENTS, Incident, read_incidents
 from streamguard.library.trusted_keys import TrustedKeys
+from streamguard.types import AssetId
+from streamguard.worker.complaints import Complaint
 from streamguard.worker.health import Page, Pages
 from streamguard.worker.incident_metrics import IncidentMetrics
+from streamguard.worker.matcher import Matched
 from streamguard.worker.shown import ShownLately, to_parts
+from streamguard.worker.streams import Stream
 from streamguard.worker.watcher import Watcher
 
 _MIB = 1 << 20
 _LONGEST_S = 86_400.0
 _MOST_QUERY = 1000
+_RECENT_S = 60.0
 MOST_TOLD = 1000
 """Streams that were decided on, of which is told what they have shown."""
 
@@ -42,11 +49,24 @@ class OpenIncidents:
         self._keys = TrustedKeys(trust)
         self._mark = (0, 0, 0)
         self._open: tuple[Incident, ...] = ()
+        self._items: tuple[AssetId, ...] = ()
         self._problem = ""
 
     @property
     def open(self) -> tuple[Incident, ...]:
         return self._open
+
+    @property
+    def items(self) -> tuple[AssetId, ...]:
+        """All that came in them, what came last first."""
+        return self._items
+
+    def believed_in(self, asset: AssetId) -> int | None:
+        """In how many streams it may kill, as was said of incidents that it came in; 0: nothing was. None: of none that
+        is open.
+        """
+        said = [one.streams_believed or 0 for one in self._open if asset in one.items]
+        return max(said, default=None)
 
     @property
     def problem(self) -> str:
@@ -68,6 +88,7 @@ class OpenIncidents:
             return
         self._problem = ""
         before, self._open = self._open, found
+        self._items = tuple(dict.fromkeys(AssetId(id_) for one in reversed(found) for id_ in reversed(one.items)))
         names = {one.name for one in before}
         for one in found:
             if one.name not in names:
@@ -91,13 +112,37 @@ class IncidentMode:
         """`config` names a library."""
         self._incidents = OpenIncidents(config.library.path or Path(), trust=trust)
         self._shown = ShownLately(config.incident.remember_s, most_bytes=config.incident.most_mib * _MIB, clock=clock)
+        self._metrics = metrics
+        self._clock = clock
+        self._unsearched = Complaint("rest_not_searched", clock=clock)
+        self._unsearched_at_s = -math.inf
         metrics.open.set_function(lambda: len(self._incidents.open))
         metrics.shown_bytes.set_function(lambda: self._shown.size_bytes)
         metrics.shown_seconds.set_function(lambda: self._shown.reaches_s)
 
     @property
     def watcher(self) -> Watcher:
-        return self._shown.watcher
+        shown = self._shown.watcher
+
+        def keyframe(stream: Stream, matched: Matched) -> None:
+            shown.keyframe(stream, matched)
+            if matched.rest_problem:
+                self._metrics.hot_alone.inc()
+                self._unsearched_at_s = self._clock()
+                note = "what came in open incidents is found, and nothing else that is known"
+                self._unsearched.tell(matched.rest_problem, note=note)
+
+        return replace(shown, keyframe=keyframe)
+
+    @property
+    def items(self) -> tuple[AssetId, ...]:
+        """All that came in those that are open, what came last first."""
+        return self._incidents.items
+
+    def streams_believed(self, asset: AssetId, *, unsaid: int | None) -> int:
+        """In how many streams it may kill: as was said of its incident, else `unsaid`; 0: as the breaker says."""
+        said = self._incidents.believed_in(asset)
+        return 0 if said is None else said or unsaid or 0
 
     @property
     def pages(self) -> Pages:
@@ -116,7 +161,10 @@ class IncidentMode:
 
     def worth_a_look(self) -> list[str]:
         problem = self._incidents.problem
-        return [f"incidents are not followed: {problem}"] if problem else []
+        reasons = [f"incidents are not followed: {problem}"] if problem else []
+        if self._clock() - self._unsearched_at_s < _RECENT_S:
+            reasons.append(f"only what came in open incidents is found, the rest fails: {self._unsearched.problem}")
+        return reasons
 
     def _page(self, path: str, query: str) -> Page | None:
         if path == "/api/incidents":
@@ -177,6 +225,7 @@ def _as_json(incident: Incident) -> dict[str, object]:
         "opened_by": incident.opened_by,
         "reason": incident.reason,
         "items": len(incident.items),
+        "streams_believed": incident.streams_believed,
     }
 
 

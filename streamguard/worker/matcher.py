@@ -1,4 +1,4 @@
-"""From one keyframe's fingerprints to decisions: look up, weigh, decide."""
+"""From one keyframe's fingerprints to decisions: look up, weigh, decide; first by what is hot, then by all."""
 
 import time
 from collections.abc import Callable
@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from streamguard.core.decide import DecisionState, step
+from streamguard.core.decide import DecisionState, step, with_verdicts
 from streamguard.core.decision_rule import DecisionRule
 from streamguard.core.evidence import weigh, weigh_alignments
 from streamguard.core.geometry import align
 from streamguard.core.policy import BUILT_IN_POLICY, Policy
 from streamguard.core.replay import Recording, record
 from streamguard.core.rules import BUILT_IN_WEIGHTS, Rules, Weights
+from streamguard.errors import LibraryError
 from streamguard.types import (
     AssetId,
     Candidate,
     Decision,
+    Evidence,
     Features,
     Fingerprint,
     Fingerprints,
@@ -26,7 +28,15 @@ from streamguard.types import (
 )
 
 
-class Searchable(Protocol):
+class Searched(Protocol):
+    """What is looked up in."""
+
+    def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]: ...
+
+    def vote(self, features: Features, *, closely: bool) -> tuple[Votes, ...]: ...
+
+
+class Searchable(Searched, Protocol):
     """The library as the matcher needs it: one immutable version."""
 
     @property
@@ -39,9 +49,13 @@ class Searchable(Protocol):
     def fallen(self) -> frozenset[AssetId]:
         """Footage that earns a review at most."""
 
-    def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]: ...
+    @property
+    def hot(self) -> Searched | None:
+        """What came in open incidents alone, to be searched first; the library has all of it as well."""
 
-    def vote(self, features: Features, *, closely: bool) -> tuple[Votes, ...]: ...
+    @property
+    def in_incidents(self) -> frozenset[AssetId]:
+        """All that came in open incidents."""
 
     def picture(self, asset: AssetId, place: Place, /) -> bytes: ...
 
@@ -62,7 +76,8 @@ class Grounds:
 class Matched:
     """What one keyframe brought. `observation` is all that the decision rests on; each decision has its `grounds`.
 
-    `alike`: some of it hangs together as it does in known footage, be it too little to be evidence.
+    `alike`: some of it hangs together as it does in known footage, be it too little to be evidence. `rest_problem`: why
+    nothing but the hot set could be searched, if so.
     """
 
     state: DecisionState
@@ -72,6 +87,22 @@ class Matched:
     library_version: str
     lookup_s: float
     alike: bool = False
+    rest_problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a search brought, and how long it took."""
+
+    evidence: tuple[Evidence, ...] = ()
+    alike: bool = False
+    took_s: float = 0.0
+
+    def beside(self, rest: "_Found") -> "_Found":
+        """Of both together; what was found of some footage here is all that there is of it."""
+        known = {one.asset for one in self.evidence}
+        others = tuple(one for one in rest.evidence if one.asset not in known)
+        return _Found(self.evidence + others, self.alike or rest.alike, self.took_s + rest.took_s)
 
 
 class Matcher:
@@ -98,32 +129,80 @@ class Matcher:
     def rule(self) -> DecisionRule:
         return (self._snapshot().rules or self._rules).rule
 
-    def observe(self, state: DecisionState, keyframe: Fingerprints) -> Matched:
-        """The state after this keyframe, and the decisions that fell."""
+    def observe(
+        self, state: DecisionState, keyframe: Fingerprints, *, at_once: Callable[[Matched], None] | None = None
+    ) -> Matched:
+        """The state after this keyframe, and the decisions that fell.
+
+        What the hot set alone decides, `at_once` hears before anything else is searched, and then it is not returned. A
+        library of which the rest fails is searched in its hot set alone; without one the error is the caller's.
+        """
         library = self._snapshot()
-        began_s = self._clock()
+        terms = self._terms(library)
+        hot, first = _Found(), None
+        if library.hot is not None:
+            hot = self._look_up(library.hot, state, keyframe, weights=terms.weights)
+        if hot.evidence:
+            first = terms.decided(state, keyframe, hot)
+            state = with_verdicts(state, first.state)
+            if at_once is not None and first.decisions:
+                at_once(first)
+                first = None
+        rest, problem = _Found(), ""
+        try:
+            rest = self._look_up(library, state, keyframe, weights=terms.weights)
+        except (LibraryError, MemoryError) as error:
+            if library.hot is None:
+                raise
+            problem = str(error) or "no memory"
+        matched = replace(terms.decided(state, keyframe, hot.beside(rest)), rest_problem=problem)
+        if first is None:
+            return matched
+        return replace(matched, decisions=first.decisions + matched.decisions, grounds=first.grounds + matched.grounds)
+
+    def _terms(self, library: Searchable) -> "_Terms":
         rules = library.rules or self._rules
-        weights = rules.weights
-        policy = replace(self.policy, fallen=library.fallen)
+        return _Terms(library, rules, replace(self.policy, fallen=library.fallen, in_incidents=library.in_incidents))
+
+    def _look_up(self, library: Searched, state: DecisionState, keyframe: Fingerprints, *, weights: Weights) -> _Found:
+        began_s = self._clock()
         candidates = library.search(keyframe.prints, radius_bits=weights.pdq.radius_bits)
         votes = library.vote(keyframe.features, closely=bool(state.recent or candidates))
-        lookup_s = self._clock() - began_s
+        took_s = self._clock() - began_s
         alignments = [alignment for one in votes for alignment in align(one, weights.geometry)]
         evidence = weigh(candidates, weights.pdq) + weigh_alignments(alignments, weights.features)
-        observation = Observation(keyframe.at, evidence)
-        after, decisions = step(state, [observation], rules.rule, policy=policy)
+        return _Found(evidence, bool(alignments), took_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """By what one keyframe is decided on."""
+
+    library: Searchable
+    rules: Rules
+    policy: Policy
+
+    @property
+    def weights(self) -> Weights:
+        return self.rules.weights
+
+    def decided(self, state: DecisionState, keyframe: Fingerprints, found: _Found) -> Matched:
+        """What comes of it in that state."""
+        observation = Observation(keyframe.at, found.evidence)
+        after, decisions = step(state, [observation], self.rules.rule, policy=self.policy)
         grounds = tuple(
             Grounds(
                 recording=record(
                     *(state, after),
                     asset=decision.asset,
-                    rule=rules.rule,
-                    policy=policy.of_footage(decision.asset, decision.label),
+                    rule=self.rules.rule,
+                    policy=self.policy.of_footage(decision.asset, decision.label),
                 ),
-                weights=weights,
+                weights=self.weights,
                 thumbnail=keyframe.thumbnail,
-                reference_thumbnail=partial(library.picture, decision.asset, decision.evidence[-1][1].place),
+                reference_thumbnail=partial(self.library.picture, decision.asset, decision.evidence[-1][1].place),
             )
             for decision in decisions
         )
-        return Matched(after, observation, decisions, grounds, library.version, lookup_s, alike=bool(alignments))
+        version = self.library.version
+        return Matched(after, observation, decisions, grounds, version, found.took_s, alike=found.alike)

@@ -7,7 +7,6 @@ may: what was taken in is there once. What cannot be written now is written late
 import math
 import os
 import random
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -35,6 +34,7 @@ from streamguard.signing import signing_key
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.opinion_metrics import OpinionMetrics
 from streamguard.worker.opinion_words import of_interest, told_by
+from streamguard.worker.own_thread import OwnThread
 
 READ_FOR_S = 1.0
 RETRY_FIRST_S = 0.5
@@ -189,8 +189,7 @@ class Opinions:
         if not self._why_not:
             keeping = keeping_of(config)
             self._taker = OpinionTaker(keeping, source_of(config), observer=self, clock=clock)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="opinions", daemon=True)
+        self._thread = OwnThread(self._run, name="opinions")
 
     def worth_a_look(self) -> list[str]:
         """What is no reason to restart this worker."""
@@ -205,13 +204,11 @@ class Opinions:
             log.info("opinions_elsewhere", why=self._why_not, note="see `streamguard library opinions sync --help`")
 
     def ask_to_stop(self) -> None:
-        self._stopping.set()
+        self._thread.ask_to_stop()
 
     def stop(self, timeout_s: float) -> None:
         """What it was reading is read again after the next start."""
-        self.ask_to_stop()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._thread.stop(timeout_s)
 
     def took(self, taken: Taken) -> None:
         self._metrics.took(taken)
@@ -253,8 +250,8 @@ class Opinions:
         return GENTLY_S if read >= ENTRIES_A_READ else 0.0
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._stopping.wait(self.round())
+        while not self._thread.is_asked:
+            self._thread.rest(self.round())
         if self._taker is not None:
             self._taker.close()
 

@@ -4,7 +4,6 @@ What it says counts as a whole or not at all: a file that is wrong changes nothi
 is right everything counts but what takes a restart, which is told by its name.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from streamguard.config import Config, LogConfig
 from streamguard.config.changes import Change, changes, in_force
 from streamguard.config.effects import Effect, Process
 from streamguard.errors import StreamGuardError, counted
+from streamguard.worker.own_thread import OwnThread
 from streamguard.worker.reload_metrics import Outcome, ReloadMetrics
 from streamguard.worker.reload_words import keys_of
 
@@ -82,8 +82,7 @@ class Reloading:
         self._apply: Callable[[Config], None] = lambda _config: None
         self._metrics: ReloadMetrics | None = None
         self._asked = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="config", daemon=True)
+        self._thread = OwnThread(self._run, name="config")
         self.config = config
         """What runs: the newest file, but for what takes a restart."""
         self.state = ReloadState(clock())
@@ -102,13 +101,11 @@ class Reloading:
         self._asked = True
 
     def ask_to_stop(self) -> None:
-        self._stopping.set()
+        self._thread.ask_to_stop()
 
     def stop(self, timeout_s: float) -> None:
         """Harmless where it was never started."""
-        self.ask_to_stop()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._thread.stop(timeout_s)
 
     def detail(self) -> dict[str, object]:
         """As `/readyz` shows it."""
@@ -117,7 +114,7 @@ class Reloading:
 
     def worth_a_look(self) -> list[str]:
         """In words; what runs goes on as it was, so it is no reason to restart."""
-        if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping.is_set():
+        if self._thread.is_lost:
             return ["nobody looks at the configuration any more; this is a bug, restart the process"]
         return [f"the configuration's file does not count: {self.state.problem}"] if self.state.problem else []
 
@@ -181,7 +178,7 @@ class Reloading:
 
     def _run(self) -> None:
         turns = 0
-        while not self._stopping.wait(TURN_S):
+        while not self._thread.rest(TURN_S):
             turns += 1
             if self._asked:
                 self._asked = False

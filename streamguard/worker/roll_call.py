@@ -2,7 +2,6 @@
 
 import ipaddress
 import socket
-import threading
 import time
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from streamguard.errors import SignalsError
 from streamguard.servers.spec import read_spec
 from streamguard.signing import fingerprint, signing_key
 from streamguard.worker.complaints import Complaint
+from streamguard.worker.own_thread import OwnThread
 
 EVERY_S = 10.0
 _TELL_EVERY_S = 600.0
@@ -80,8 +80,7 @@ class RollCall:
             self._roll = Roll(target, prefix=config.redis.prefix, timeout_s=config.redis.timeout_s)
         self.found: tuple[Disagreement, ...] = ()
         """Other threads may read it."""
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="roll-call", daemon=True)
+        self._thread = OwnThread(self._run, name="roll-call")
 
     def worth_a_look(self) -> list[str]:
         """In words; none of it is mended by starting this process again."""
@@ -92,12 +91,10 @@ class RollCall:
             self._thread.start()
 
     def ask_to_stop(self) -> None:
-        self._stopping.set()
+        self._thread.ask_to_stop()
 
     def stop(self, timeout_s: float) -> None:
-        self.ask_to_stop()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._thread.stop(timeout_s)
 
     def round(self) -> None:
         """Says it once, and looks who else is there."""
@@ -118,9 +115,9 @@ class RollCall:
         self._unfit.tell("; ".join(self.worth_a_look()))
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not self._thread.is_asked:
             self.round()
-            self._stopping.wait(EVERY_S)
+            self._thread.rest(EVERY_S)
         self._leave()
 
     def _leave(self) -> None:

@@ -1,7 +1,6 @@
 """What stands between a kill and its cut, as parts of an enforcer's service."""
 
 import math
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -17,6 +16,7 @@ from streamguard.enforce.orders.redis_permits import PermitTerms, RedisPermits
 from streamguard.enforce.redis.url import RedisTarget
 from streamguard.errors import SignalsError
 from streamguard.worker.kill_terms import KillTerms, breaker_limits, hold_terms
+from streamguard.worker.own_thread import OwnThread
 from streamguard.worker.safety_metrics import SafetyMetrics
 
 LOOK_EVERY_S = 2.0
@@ -80,19 +80,16 @@ class SafetyWatch:
     def __init__(self, config: Config, *, metrics: SafetyMetrics) -> None:
         self._control = open_control(config)
         self._metrics = metrics
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="safety-watch", daemon=True)
+        self._thread = OwnThread(self._run, name="safety-watch")
 
     def start(self) -> None:
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        self._stopping.set()
+        self._thread.ask_to_stop()
 
     def stop(self, timeout_s: float) -> None:
-        self.ask_to_stop()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._thread.stop(timeout_s)
 
     def look(self) -> None:
         try:
@@ -103,7 +100,7 @@ class SafetyWatch:
             self._metrics.set_standing(float(standing.is_open), float(len(standing.quarantined)), held=float(held))
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not self._thread.is_asked:
             self.look()
-            self._stopping.wait(LOOK_EVERY_S)
+            self._thread.rest(LOOK_EVERY_S)
         self._control.close()

@@ -21,6 +21,7 @@ from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.enforce.signals.stdout_lines import TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable
+from streamguard.library.in_threads import stand_back
 from streamguard.signing import signing_key
 from streamguard.types import KillSignal
 from streamguard.worker.answers import Answers, again_every_s, local_enforcer
@@ -58,6 +59,9 @@ _LAST_LISTING_S = 0.1
 _LAST_LEASE_S = 0.5
 _TRIAL_READY_AFTER_S = 5.0
 """A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
+
+_SWITCH_INTERVAL_S = 0.001
+"""A look waits no longer than this for each turn of a thread that reads a new library; Python's own 5 ms add up."""
 
 _FIRST_TRIAL_WITHIN_S = 60.0
 """A machine that comes up starts everything at once, and then nobody watches until the library is open."""
@@ -150,6 +154,9 @@ class WatchService:
             wake=self._delivery.wake,
             counts=self._metrics,
             on_durable=on_durable,
+            streams_believed=lambda asset: self._incidents.streams_believed(
+                asset, unsaid=self._config.policy.incident.streams_believed
+            ),
         )
 
     def _make_supervisor(self, watchers: tuple[Watcher, ...]) -> Supervisor:
@@ -205,6 +212,7 @@ class WatchService:
 
     def run(self, *, stop_after_s: float | None = None) -> Summary:
         """Watch until every stream is over, `stop()` is called, or the time is up."""
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         began_s = time.monotonic()
         try:
             self._answers.start()
@@ -301,12 +309,14 @@ class WatchService:
         return max(0.0, timeout_s - (time.monotonic() - self._asked_to_stop_at_s))
 
     def _follow_library(self) -> None:
+        stand_back()
         self._metrics.library_version(self._library.snapshot.version)
         ready_at_s = time.monotonic() + _TRIAL_READY_AFTER_S
         while not self._over.wait(self._config.library.reload_every_s):
             if time.monotonic() >= ready_at_s:
                 self._trial.prepare()
             self._incidents.refresh()
+            self._library.heat(self._incidents.items)
             refreshed = self._library.refresh()
             if refreshed.error is not None and not self._over.is_set():  # the trial's child may be gone by then
                 self._metrics.library_refused(refreshed.error)
@@ -404,6 +414,8 @@ class WatchService:
         library.items.set_function(lambda: self._library.snapshot.items)
         library.looks.set_function(lambda: self._library.snapshot.looks)
         library.memory.set_function(lambda: self._library.snapshot.bytes_in_memory)
+        hot_items = self._metrics.incidents.hot_items
+        hot_items.set_function(lambda: 0 if (hot := self._library.snapshot.hot) is None else hot.items)
         library.created.set_function(lambda: self._library.snapshot.created_unix_s)
         library.stale.set_function(lambda: self._library.error is not None or self._has_nobody_looking)
 

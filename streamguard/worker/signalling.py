@@ -10,7 +10,7 @@ import structlog
 
 from streamguard.enforce.signals.events import kill_signal
 from streamguard.errors import OutboxError
-from streamguard.types import Decision, KillSignal
+from streamguard.types import AssetId, Decision, KillSignal, Verdict
 from streamguard.worker.watcher import Found, Watcher
 
 MOST_WAITING = 10_000
@@ -52,6 +52,7 @@ class Signaller:
         wake: Callable[[], None],
         counts: SignalCounts,
         on_durable: Callable[[KillSignal], None] = lambda _signal: None,
+        streams_believed: Callable[[AssetId], int] = lambda _asset: 0,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -61,6 +62,7 @@ class Signaller:
         self._wake = wake
         self._counts = counts
         self._on_durable = on_durable
+        self._streams_believed = streams_believed
         self._clock = clock
         self._wall_clock = wall_clock
         self._waiting: deque[tuple[KillSignal, Found]] = deque()
@@ -89,6 +91,7 @@ class Signaller:
             now_unix_s=self._wall_clock(),
             expires_after_s=self._expires_after_s,
             server=None if found.spec.origin is None else found.spec.origin.server,
+            streams_believed=self._believed(found.decision),
         )
         if len(self._waiting) >= MOST_WAITING:
             lost, _ = self._waiting.popleft()
@@ -100,6 +103,9 @@ class Signaller:
         if self._waiting:  # and so this one, the newest, as well
             note = "not durable, not sent: cut by hand, see docs/media-servers.md"
             log.critical("signal_waits", **_in_words(signal, found.decision), note=note)
+
+    def _believed(self, decision: Decision) -> int:
+        return self._streams_believed(decision.asset) if decision.verdict is Verdict.KILL else 0
 
     def last_words(self) -> int:
         """Before the process ends: what still cannot be made durable goes into the log, whole. Returns how many signals

@@ -24,7 +24,7 @@ from streamguard.worker.children import Decoder, Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.decoders import Decoders
 from streamguard.worker.endings import end_of_file, state_after
-from streamguard.worker.matcher import Grounds, Matcher
+from streamguard.worker.matcher import Grounds, Matched, Matcher
 from streamguard.worker.messages import Ended, Exceeded, Failed, Message
 from streamguard.worker.quarantine import died_with_the_forkserver, how_it_ended, limit_of
 from streamguard.worker.roster import Roster
@@ -289,7 +289,9 @@ class Supervisor:
         if newest is not None and keyframe.at <= newest:
             self._restart(stream, Restart.RUBBISH, "its decoder sent rubbish: a keyframe that is not after the last")
             return
-        matched = self._matcher.observe(stream.decision_state, keyframe)
+        matched = self._matcher.observe(
+            stream.decision_state, keyframe, at_once=lambda first: self._decided(stream, keyframe, first)
+        )
         stream.decision_state = matched.state
         stream.keyframes += 1
         if matched.observation.evidence:
@@ -300,15 +302,17 @@ class Supervisor:
         stream.media_s = keyframe.at.pts_us / 1e6
         stream.keyframe_at_s = stream.seen_at_s = self._clock()
         stream.may_rest_s = stream.pace.most_s
-        # A decoder that lies about its clock must not spoil figures that all streams share.
-        arrived_s = min(max(keyframe.arrived_s, stream.began_at_s), stream.keyframe_at_s)
-        stream.lag_s = stream.keyframe_at_s - arrived_s
+        stream.lag_s = stream.keyframe_at_s - _arrived_s(stream, keyframe, now_s=stream.keyframe_at_s)
         self._announcer.become(stream, StreamState.WATCHING)
-        for decision, grounds in zip(matched.decisions, matched.grounds, strict=True):
-            self._found(stream, decision, grounds, library_version=matched.library_version, arrived_s=arrived_s)
+        self._decided(stream, keyframe, matched)
         for watcher in self._watchers:
             watcher.keyframe(stream, matched)
             watcher.seen(stream, keyframe)
+
+    def _decided(self, stream: Stream, keyframe: Fingerprints, matched: Matched) -> None:
+        arrived_s = _arrived_s(stream, keyframe, now_s=self._clock())
+        for decision, grounds in zip(matched.decisions, matched.grounds, strict=True):
+            self._found(stream, decision, grounds, library_version=matched.library_version, arrived_s=arrived_s)
 
     def _found(
         self, stream: Stream, decision: Decision, grounds: Grounds, *, library_version: str, arrived_s: float
@@ -389,6 +393,11 @@ class Supervisor:
         self.statuses = tuple(stream.status(now_s=now_s) for stream in self._roster.streams)
         for watcher in self._watchers:
             watcher.tick(self.statuses)
+
+
+def _arrived_s(stream: Stream, keyframe: Fingerprints, *, now_s: float) -> float:
+    """A decoder that lies about its clock must not spoil figures that all streams share."""
+    return min(max(keyframe.arrived_s, stream.began_at_s), now_s)
 
 
 def _jitter() -> float:

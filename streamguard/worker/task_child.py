@@ -46,6 +46,10 @@ class TaskChild:
         except (OSError, EOFError) as error:
             self.connection.close()
             raise ChildProcessError(f"the forkserver started none ({error})") from error
+        finally:
+            # It heeds no SIGTERM, and it dies with the forkserver: a second Ctrl-C, before anybody comes to `end` it,
+            # must not leave Python waiting for it.
+            not_waited_for_at_exit(self._process)
         self._total = None if total_s is None else self._deadline(total_s)
         self._silence = self._deadline(silence_s)
 
@@ -70,7 +74,6 @@ class TaskChild:
         if self._total is not None:
             self._watchdog.cancel(self._total)
         self._process.kill()
-        not_waited_for_at_exit(self._process)
         self._process.join(_LAST_MOMENT_S)
         if self._process.exitcode is not None:
             self._process.close()

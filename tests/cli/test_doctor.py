@@ -300,10 +300,30 @@ def test_check_config_notes_what_is_not_on_this_machine(run: Run, tmp_path: Path
     done = run("check-config", config)
     good, policy, *notes = done.out.splitlines()
     assert (done.status, good, policy, done.err) == (0, f"{config}: good; 0 streams", POLICY, "")
-    assert [note.split(" ")[:2] for note in notes] == [["note:", "library.path"], ["note:", "signals.outbox"]]
+    starts = ["note: no stream is named", "note: library.path", "note: signals.outbox"]
+    assert [note[: len(start)] for note, start in zip(notes, starts, strict=True)] == starts
     library.mkdir()
     folder.mkdir()
-    assert run("check-config", config).out == f"{good}\n{POLICY}\n"
+    assert run("check-config", config).out.splitlines() == [good, policy, notes[0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            '[[discover]]\nkind = "nginx-rtmp"\napi = "http://127.0.0.1:8080/stat"\npull = "rtmp://127.0.0.1"',
+            "good; 1 media server",
+        ),
+        ('[[streams]]\nurl = "rtmp://127.0.0.1/live/x"', "good; 1 stream"),
+    ],
+)
+def test_check_config_says_where_streams_come_from(run: Run, tmp_path: Path, *, words: str, told: str) -> None:
+    """Of a media server as many as publish there, so none is counted, and nothing is lacking."""
+    config = tmp_path / "sg.toml"
+    config.write_text(words)
+    done = run("check-config", config)
+    assert done.out.splitlines()[0].endswith(told)
+    assert "no stream is named" not in done.out
 
 
 def test_the_rule_and_the_policy(run: Run, options: list[object], tmp_path: Path) -> None:
@@ -322,7 +342,7 @@ def test_check_config_shows_the_policy_of_labels(run: Run, tmp_path: Path) -> No
     """What each label earns at most."""
     config = tmp_path / "sg.toml"
     config.write_text('[policy]\ntime_blind = "limit"\n[policy.labels.film]\nverdict = "review"\nkill_nats = 20\n')
-    assert run("check-config", config).out.splitlines()[1:] == [
+    assert run("check-config", config).out.splitlines()[1:3] == [
         "policy: all labels: kill at most, limit where evidence does not tell when",
         "policy: label film: review at most, review where evidence does not tell when, kill at 20 nats",
     ]

@@ -106,6 +106,26 @@ def test_closing_takes_out_of_use_all_that_came_in_one_step(run: Run, library: P
     assert read_live_set(library).generation == before + 1
 
 
+def test_how_much_is_believed_is_said_once_or_later(run: Run, library: Path) -> None:
+    """It is told to people and to machines; a number that nobody can mean is refused before anything is written."""
+    opened = run("incident", "open", "attack", "--library", library, "--streams-believed", "1000")
+    assert opened.out.endswith("what is added is labelled incident-attack, each believed in 1000 streams\n")
+    said = run("incident", "believe", "attack", "2000", "--library", library)
+    assert (said.status, said.out) == (0, "incident attack: 0 items, each believed in 2000 streams\n")
+    (status,) = run("incident", "status", "--library", library).out.splitlines()
+    assert "0 of them searched, each believed in 2000 streams; by" in status
+    (told,) = lines(run("incident", "believe", "attack", "70", "--library", library, "--json"))
+    assert (told["incident"], told["streams_believed"]) == ("attack", 70)
+    for number in ("0", "10001", "many"):
+        assert run("incident", "believe", "attack", number, "--library", library).status == 2
+        assert run("incident", "open", "x", "--streams-believed", number, "--library", library).status == 2
+    assert [(one.name, one.streams_believed) for one in read_incidents(library)] == [("attack", 70)]
+    run("incident", "close", "attack", "--library", library)
+    done = run("incident", "believe", "attack", "70", "--library", library)
+    assert (done.status, done.out) == (2, "")
+    assert "it is closed; open it again" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

@@ -16,10 +16,11 @@ from streamguard.library.store import Library
 from streamguard.types import AssetId
 from tests.cli.calling import Done, Run, runner
 from tests.evidence import FILE
+from tests.library.bundles_made import honest
 from tests.library.key_files import written
-from tests.library.made import RADIUS_BITS, library_of, new_item, seen, with_frames
+from tests.library.made import RADIUS_BITS, library_of, new_item, seen
 
-THEIRS = with_frames(77)
+THEIRS = honest(77)
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def there(tmp_path: Path) -> Path:
     """Somebody else's, with an incident of the items b and c, and one that was disabled."""
     path = tmp_path / "there"
     with Library.open(path, create=True) as library:
-        for id_, made in {"b": THEIRS, "c": with_frames(78), "off": with_frames(79)}.items():
+        for id_, made in {"b": THEIRS, "c": honest(78), "off": honest(79)}.items():
             library.add(new_item(id_, label="incident-attack", content=f"their {id_}"), made)
         library.disable("off")
     book = Book(path, lambda: 1_700_000_000.0)

@@ -366,10 +366,12 @@ def test_a_decoder_is_confined(held: Held) -> None:
     assert channel.name.startswith("pipe:")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Signals) -> None:
-    """Killed, or stopped by Ctrl-C or SIGTERM, in mid-file: what was said to be added is there, no decoder goes on, and
-    the next run goes on from there.
+@pytest.mark.parametrize(
+    ("how", "times"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)]
+)
+def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Signals, *, times: int) -> None:
+    """Killed, or stopped by Ctrl-C (once, or twice within a millisecond) or SIGTERM, in mid-file: what was said to be
+    added is there, no decoder goes on, and the next run goes on from there.
     """
     path = tmp_path / "lib"
     files = [clips.image, clips.known, clips.unrelated]
@@ -379,7 +381,8 @@ def test_interrupted_while_it_adds(tmp_path: Path, clips: Clips, how: signal.Sig
         assert adding.stdout is not None
         first = json.loads(adding.stdout.readline())
         helpers = descendants(adding.pid)
-        adding.send_signal(how)
+        for _ in range(times):
+            adding.send_signal(how)
         status = adding.wait(timeout=20)
         assert adding.stderr is not None
         told = adding.stderr.read()

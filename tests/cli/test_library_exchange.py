@@ -117,7 +117,7 @@ def test_quarantine_is_listed_released_and_dropped(known: Path) -> None:
     assert "say which" in _problem("quarantine", "release", "--library", known, "--source", "partner")
     assert (
         _run("quarantine", "release", "--library", known, "--source", "partner", FLAT.hex()).stdout
-        == "released 1 hash\n"
+        == "released 1 entry\n"
     )
     assert found(known, FLAT)
     assert "nothing of partner" in _problem("quarantine", "drop", "--library", known, "--source", "partner", "--all")

@@ -1,6 +1,9 @@
 """streamguard library label|history|rollback|compact, as an operator calls them."""
 
+import datetime as dt
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ from click.testing import Result
 
 from streamguard.cli.library import library
 from streamguard.errors import UsageError
+from streamguard.library.catalogue import CATALOGUE
 from streamguard.library.changes import user
 from streamguard.library.loading import load_snapshot
 from tests.cli.calling import invoke
@@ -51,11 +55,36 @@ def test_back_to_an_earlier_version(known: Path) -> None:
     _run("remove", "--library", known, "a", "b")
     done = _run("rollback", "--library", known, then, "--by", "anna")
     assert done.exit_code == 0
-    assert f"is as {then} was: 2 items restored, 0 removed, 0 relabelled" in done.stdout
+    assert f"is as {then} was: 2 items restored, 0 enabled, 0 disabled, 0 removed, 0 relabelled" in done.stdout
     assert {asset.id for asset in load_snapshot(known).assets} == {"a", "b"}
     (tree,) = _lines(_run("rollback", "--library", known, "1", "--json"))
     assert (tree["removed"], tree["restored"], tree["gone"]) == (1, 0, [])
     assert tree["version"] == load_snapshot(known).version
+
+
+def test_a_rollback_says_all_that_it_changed(known: Path) -> None:
+    """What it enables and disables as well, in words and for machines."""
+    with_b_off = _lines(_run("disable", "--library", known, "b", "--json"))
+    assert with_b_off[0]["state"] == "disabled"
+    then = _lines(_run("history", "--library", known, "--json"))[-1]["version"]
+    _run("disable", "--library", known, "a")
+    _run("enable", "--library", known, "b")
+    done = _run("rollback", "--library", known, then)
+    assert "0 items restored, 1 enabled, 1 disabled, 0 removed, 0 relabelled" in done.stdout
+    (tree,) = _lines(_run("rollback", "--library", known, then, "--json"))
+    assert (tree["enabled"], tree["disabled"]) == (0, 0)
+
+
+def test_the_history_begins_when_the_library_was_made(known: Path) -> None:
+    """Of one that an older StreamGuard made nobody knows, and nobody is told 1970."""
+    first = _lines(_run("history", "--library", known, "--json"))[0]
+    then = dt.datetime.fromisoformat(first["at"])
+    assert (first["action"], abs(dt.datetime.now(dt.UTC) - then) < dt.timedelta(hours=1)) == ("begin", True)
+    with closing(sqlite3.connect(known / CATALOGUE)) as connection, connection:
+        connection.execute("UPDATE changes SET at_unix_s = 0 WHERE action = 'begin'")
+    shown = _run("history", "--library", known).stdout.splitlines()[0]
+    assert shown.endswith(" at some time begin: the history begins")
+    assert _lines(_run("history", "--library", known, "--json"))[0]["at"] is None
 
 
 def test_what_is_gone_is_named(known: Path) -> None:

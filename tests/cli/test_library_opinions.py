@@ -114,7 +114,7 @@ def test_the_words_of_sync(command: Commands) -> None:
     redis = ("--redis", command.server.url, "--key-file", command.key_file)
     lines = command.call("opinions", "sync", *redis).splitlines()
     assert lines[0].startswith(f"fell: clip-1 to review; 1 mistake, 0 confirmed: {kill.id} (")
-    assert lines[1] == "taken in: 1 signals, 1 disagree"
+    assert lines[1] == "taken in: 1 signal, 1 disagree"
     assert command.call("opinions", "sync", *redis) == "taken in: nothing new\n"
 
 
@@ -164,6 +164,20 @@ def test_what_fell_is_restored_with_a_reason(command: Commands) -> None:
     assert "restore: clip-1; by carla; because another stream" in command.call("history")
     (one,) = command.listed()
     assert (one["fallen"], one["mistakes"], one["forgiven"]) == ("none", 0, 1)
+
+
+def test_to_enable_what_fell_gives_no_kill_back(command: Commands) -> None:
+    """It is searched again, for reviews: the line says so, and what to do; of what has not fallen it says nothing."""
+    command.signals("undo", command.kill().id, "--reason", "no")
+    command.sync()
+    command.call("disable", "clip-1", "clip-2")
+    first, second = command.call("enable", "clip-1", "clip-2").splitlines()
+    restore = f"streamguard library restore --library {command.library} --reason TEXT clip-1"
+    assert first == f"enabled clip-1; had mistakes: reviews only; {restore}"
+    assert second == "enabled clip-2"
+    one, other = map(json.loads, command.call("enable", "clip-1", "clip-2", "--json").splitlines())
+    assert (one["limited"].startswith("had mistakes"), "limited" in other) == (True, False)
+    assert command.fallen() == {"clip-1"}
 
 
 def test_too_many_falls_wait_for_a_person(command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ TREES = some(
             {
                 "verdict": VERDICTS, "time_blind": VERDICTS,
                 "labels": st.dictionaries(st.sampled_from(["a", "b.c", "d"]), _LABEL, max_size=3),
+                "incident": some({"verdict": VERDICTS, "kill_nats": st.just(15.0), "streams_believed": COUNTS}),
             }
         ),
         "gate": some(

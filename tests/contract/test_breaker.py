@@ -150,6 +150,35 @@ def test_servers_streams_of_one_name_are_several(stage: Callable[[BreakerLimits]
     assert results(book, *same) == [None] * 3 + [Result.BREAKER]
 
 
+def test_a_kill_of_an_incident_is_believed_in_as_many_streams_as_it_says(
+    stage: Callable[[BreakerLimits], Stage],
+) -> None:
+    """And in no more; other references as before, and this one when its incident is closed. All kills together too."""
+    limits = replace(LIMITS, kills=12)
+    made = stage(limits)
+    book = made.make(limits)
+
+    def of_incident(number: int, reference: str = "clip-1") -> Order:
+        return replace(order(number, reference), streams_believed=5)
+
+    assert results(book, *map(of_incident, range(6))) == [None] * 5 + [Result.BREAKER]
+    assert results(book, *(order(number, "clip-2") for number in range(10, 14))) == [None] * 3 + [Result.BREAKER]
+    assert results(book, *(of_incident(number, "clip-3") for number in range(20, 24))) == [None] * 4
+    # Its incident is closed: four streams are more than three, and nobody vouches for them any more.
+    assert results(book, order(24, "clip-3")) == [Result.BREAKER]
+    assert results(book, of_incident(30, "clip-4")) == [Result.BREAKER]
+    assert made.trips == [(Scope.REFERENCE, name) for name in ("clip-1", "clip-2", "clip-3")] + [(Scope.ALL, "")]
+
+
+def test_fewer_streams_than_the_limit_are_no_less(stage: Callable[[BreakerLimits], Stage]) -> None:
+    """An incident never makes the breaker stricter; nor does it lift what stands."""
+    made = stage(LIMITS)
+    book = made.make(LIMITS)
+    orders = [replace(order(number), streams_believed=1) for number in range(4)]
+    assert results(book, *orders) == [None] * 3 + [Result.BREAKER]
+    assert results(book, replace(order(5), streams_believed=100)) == [Result.BREAKER]
+
+
 @dataclass(frozen=True)
 class Lift:
     """What an operator may do between kills."""
@@ -158,13 +187,16 @@ class Lift:
     trust_for_s: float
 
 
-KILLS = st.tuples(st.integers(0, 12), st.sampled_from(["a", "b"]), st.integers(0, 5))
+BELIEVED = st.sampled_from([0, 0, 1, 3])
+KILLS = st.tuples(st.integers(0, 12), st.sampled_from(["a", "b"]), st.integers(0, 5), BELIEVED)
 LIFTS = st.builds(Lift, st.sampled_from([None, "a", "b"]), st.sampled_from([0.0, 3600.0]))
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(KILLS | LIFTS, max_size=40))
-def test_both_say_the_same_whatever_comes(redis_server: RedisServer, acts: list[tuple[int, str, int] | Lift]) -> None:
+def test_both_say_the_same_whatever_comes(
+    redis_server: RedisServer, acts: list[tuple[int, str, int, int] | Lift]
+) -> None:
     """Kills, the same again, and lifts in any order: what Redis answers is what the pure rule says."""
     redis_server.run("FLUSHALL")
     limits = BreakerLimits(kills=4, streams=2)
@@ -177,8 +209,9 @@ def test_both_say_the_same_whatever_comes(redis_server: RedisServer, acts: list[
                 in_redis = control.lift(act.reference, **told, trust_for_s=act.trust_for_s)
                 assert in_redis == memory.lift(act.reference, **told, trust_for_s=act.trust_for_s)
                 continue
-            number, name, stream = act
-            one = replace(an_order(f"{number}-{name}-{stream}", stream=f"live/{stream}"), reference=name)
+            number, name, stream, believed = act
+            one = an_order(f"{number}-{name}-{stream}", stream=f"live/{stream}")
+            one = replace(one, reference=name, streams_believed=believed)
             # Memory knows of one that has passed only while it is in its window; no desk asks twice.
             if one.id not in passed:
                 assert redis.ask(one).result is memory.ask(one).result

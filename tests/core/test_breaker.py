@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.core.breaker import Breaker, BreakerLimits, CountedKill, Scope, counted, lifted, refused_by
+from streamguard.core.breaker import Breaker, BreakerLimits, CountedKill, Scope, believing, counted, lifted, refused_by
 
 LIMITS = BreakerLimits(kills=4, kills_within_s=1.0, streams=2, streams_within_s=3.0)
 KILLS = st.lists(
@@ -108,3 +108,12 @@ def test_a_reference_that_somebody_vouches_for_is_not_counted_for_so_long() -> N
     assert len(breaker.streams["real"]) <= 2
     _, scope = counted(breaker, a_kill(100, "real"), limits, now_ms=1000)
     assert scope is Scope.REFERENCE
+
+
+@given(st.integers(0, 9), st.integers(0, 9))
+def test_an_incident_makes_the_breaker_believe_more_streams_and_never_fewer(limit: int, believed: int) -> None:
+    """Of one reference; how many kills of all together are believed stays. Where any number is, it is any number."""
+    limits = BreakerLimits(kills=4, streams=limit)
+    raised = believing(limits, believed)
+    assert raised.streams == (max(limit, believed) if limit else 0)
+    assert (raised.kills, raised.kills_within_s, raised.streams_within_s) == (4, 60.0, 600.0)

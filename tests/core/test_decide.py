@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamguard.core.decide import DecisionState, step, strengths
+from streamguard.core.decide import DecisionState, step, strengths, with_verdicts
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
 from streamguard.types import (
@@ -360,3 +360,17 @@ def test_strengths_say_what_a_rule_would_have_decided(observations: list[Observa
         for decision in decisions:
             decided[decision.verdict].add(decision.asset)
     assert decided == reached
+
+
+def test_what_a_part_of_a_keyframe_decided_is_not_decided_again_by_all_of_it() -> None:
+    """The state is as it was but for the verdicts; one of another session begins afresh, and has them."""
+    first, last = _seen(0.0, _evidence(0.0)), _seen(2.0, _evidence(2.0))
+    state, _ = step(DecisionState(), [first], BUILT_IN_RULE)
+    later, (decision,) = step(state, [last], BUILT_IN_RULE)
+    carried = with_verdicts(state, later)
+    assert carried == replace(state, decided=later.decided)
+    after, decisions = step(carried, [last], BUILT_IN_RULE)
+    assert (after.recent, decisions) == (later.recent, ())
+    assert with_verdicts(state, DecisionState()) is state
+    of_another = replace(later, newest=replace(decision.at, session=2))
+    assert with_verdicts(state, of_another) == DecisionState(decided=later.decided)

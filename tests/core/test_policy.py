@@ -109,3 +109,17 @@ def test_footage_that_has_fallen_earns_a_review_at_most(allowed: LabelPolicy) ->
         _, decisions = step(DecisionState(), _stream(moves=moves), BUILT_IN_RULE, policy=policy)
         assert [decision.verdict for decision in decisions] == [REVIEW]
     assert policy.of_footage(AssetId("other"), LABEL) == allowed
+
+
+def test_footage_of_open_incidents_has_a_policy_of_its_own() -> None:
+    """By item, whatever its label; other footage of that label has what it had, and a mistake counts in both."""
+    clip, other = AssetId("clip"), AssetId("other")
+    incident = Policy(LabelPolicy(REVIEW), {LABEL: LabelPolicy(LIMIT, kill_nats=20.0)})
+    policy = Policy(labels={LABEL: LabelPolicy(KILL)}, in_incidents=frozenset({clip}), for_incidents=incident)
+    assert policy.of_footage(clip, LABEL) == LabelPolicy(LIMIT, kill_nats=20.0)
+    assert policy.of_footage(clip, "terror") == LabelPolicy(REVIEW)
+    assert policy.of_footage(other, LABEL) == policy.of(LABEL) == LabelPolicy(KILL)
+    assert replace(policy, fallen=frozenset({clip})).of_footage(clip, LABEL).verdict is REVIEW
+    assert replace(policy, for_incidents=None).of_footage(clip, LABEL) == LabelPolicy(KILL)
+    _, decisions = step(DecisionState(), _stream(moves=True, nats=8.0), BUILT_IN_RULE, policy=policy)
+    assert [(one.verdict, one.at.pts_us) for one in decisions] == [(REVIEW, 2_000_000), (LIMIT, 4_000_000)]

@@ -57,12 +57,13 @@ def test_what_one_stream_has_shown_is_killed_in_another(
     record_testsuite_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
     """Nobody knew the footage and nobody recorded it. A stream is over when it is added; the next one that shows it is
-    killed, and the worker says everywhere that there is an incident.
+    killed, as what is searched first, and in as many streams as is believed; and the worker says everywhere that there
+    is an incident.
     """
     streams = {name: rtmp_server.rtmp_url(f"incident-{name.replace('/', '-')}") for name in ("live/a", "live/b")}
     worker = start_worker(Setup(streams, library_to_change))
     book = Book(library_to_change, time.time)
-    book.open("attack", label=None, by="", reason="a test")
+    book.open("attack", label=None, by="", reason="a test", streams_believed=800)
     eventually(lambda: worker.log("incident_opened"), what="the incident in the log")
     with rtmp_server.publish("incident-live-a", footage[0], loop=False) as publisher:
         publisher.wait()
@@ -73,6 +74,7 @@ def test_what_one_stream_has_shown_is_killed_in_another(
     (item,) = incident("add", "attack", *asked, "--stream", "live/a")
     version = read_live_set(library_to_change).version
     eventually(lambda: worker.readiness()[1]["library"] == version, what="the new version serves")
+    eventually(lambda: worker.metric("streamguard_incident_hot_items") == 1, what="what is searched first")
     record_testsuite_property("seconds of incident add --stream", round(time.monotonic() - began_s, 2))
     assert (item["status"], item["label"], item["review_only"]) == ("added", "incident-attack", False)
     with rtmp_server.publish("incident-live-b", footage[1]):
@@ -81,6 +83,7 @@ def test_what_one_stream_has_shown_is_killed_in_another(
     (event,) = (one for one in worker.printed() if one["type"] == "org.streamguard.kill.v1")
     data = event["data"]
     assert (event["subject"], data["reference"], data["label"]) == ("live/b", item["id"], "incident-attack")
+    assert data["streams_believed"] == 800
     record_testsuite_property("seconds into a stream until it is killed for what another showed", data["at_s"])
     assert data["at_s"] <= 6.0 + BUSY_MACHINE_S
     assert json.loads(worker.get("/api/incidents")[1])["incidents"][0]["name"] == "attack"
@@ -90,4 +93,5 @@ def test_what_one_stream_has_shown_is_killed_in_another(
     assert variant["command"].startswith("streamguard incident add attack ")
     book.close("attack")
     eventually(lambda: worker.log("incident_closed"), what="its end in the log")
+    eventually(lambda: worker.metric("streamguard_incident_hot_items") == 0, what="the end of what is searched first")
     assert worker.drain() == 0

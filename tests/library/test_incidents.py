@@ -92,6 +92,37 @@ def test_one_that_was_closed_can_be_opened_again(library: Path) -> None:
     assert kept.open("attack", label="other", by="", reason="").label == "other"
 
 
+def test_how_much_is_believed_is_said_at_the_opening_or_later(library: Path) -> None:
+    """Of one that is open; it must be said anew when one is opened again, and a file without it is as it always was."""
+    kept = book(library)
+    opened(library)
+    assert b"streams_believed" not in (library / INCIDENTS).read_bytes()
+    assert kept.named("attack").streams_believed is None
+    assert kept.believe("attack", 800).streams_believed == 800
+    kept.note("attack", ("a",))
+    assert kept.named("attack").streams_believed == 800
+    kept.close("attack")
+    with pytest.raises(UsageError, match="it is closed"):
+        kept.believe("attack", 900)
+    assert kept.open("attack", label=None, by="", reason="").streams_believed is None
+    assert kept.open("other", label=None, by="", reason="", streams_believed=70).streams_believed == 70
+
+
+@pytest.mark.parametrize("streams", [0, -1, 10_001])
+def test_a_number_of_streams_that_nobody_can_mean(library: Path, streams: int) -> None:
+    """Nothing is written that no worker would read; and what somebody else wrote is refused."""
+    opened(library)
+    before = (library / INCIDENTS).read_bytes()
+    with pytest.raises(UsageError, match="cannot be believed"):
+        book(library).believe("attack", streams)
+    with pytest.raises(UsageError, match="cannot be believed"):
+        book(library).open("other", label=None, by="", reason="", streams_believed=streams)
+    assert (library / INCIDENTS).read_bytes() == before
+    forged(library, lambda tree: tree["incidents"][0].update(streams_believed=streams))
+    with pytest.raises(LibraryDamaged, match="values in it are wrong"):
+        read_incidents(library)
+
+
 def test_what_is_not_open_takes_nothing(library: Path) -> None:
     """Neither one that never was, nor one that is closed; and one that is open is not opened again."""
     kept = book(library)

@@ -8,11 +8,13 @@ from streamguard.core.rules import Rules
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library import watch
 from streamguard.library.durable import FORMAT
+from streamguard.library.hot_set import HotSet
 from streamguard.library.live_set import CURRENT, SEGMENTS
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.library.shard import Shard
 from streamguard.library.store import Library
 from streamguard.library.watch import Refreshed, SnapshotHolder
+from streamguard.types import AssetId
 from tests.library.fitted import fitted_rules
 from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
 
@@ -191,3 +193,33 @@ def test_a_damaged_rule_is_nothing_good_to_begin_with(tmp_path: Path) -> None:
     (tmp_path / "lib" / RULE).write_bytes(b"{}")
     with pytest.raises(LibraryDamaged, match="streamguard calibrate"):
         SnapshotHolder(tmp_path / "lib")
+
+
+def test_what_is_hot_counts_after_the_next_refresh(tmp_path: Path) -> None:
+    """Also while the newest version does not load; a new version has what it should from its first moment, and what is
+    closed is not hot any more.
+    """
+    library_of(tmp_path / "lib", "abc")
+    holder = SnapshotHolder(tmp_path / "lib", hot_set=HotSet(lambda work: work()))
+
+    def hot() -> tuple[int, list[str]]:
+        snapshot = holder.snapshot
+        return (0 if snapshot.hot is None else snapshot.hot.items), sorted(snapshot.in_incidents)
+
+    holder.heat((AssetId("b"),))
+    assert hot() == (0, [])
+    for _ in range(2):
+        assert holder.refresh() == Refreshed(changed=False)
+    assert hot() == (1, ["b"])
+    with Library.open(tmp_path / "lib") as library:
+        library.add(new_item("d"), reference(5))
+    assert holder.refresh().changed
+    assert hot() == (1, ["b"])
+    (tmp_path / "lib" / CURRENT).write_bytes(b"{")
+    holder.heat((AssetId("a"), AssetId("b")))
+    assert holder.refresh().error is not None
+    holder.refresh()
+    assert hot() == (2, ["a", "b"])
+    holder.heat(())
+    holder.refresh()
+    assert hot() == (0, [])

@@ -61,7 +61,10 @@ def test_a_verdict_that_was_capped_says_so() -> None:
         decision=replace(FILE.decision, verdict=Verdict.REVIEW),
         recording=replace(FILE.recording, policy=LabelPolicy(Verdict.REVIEW)),
     )
-    assert "; no more than a review was allowed, by its label or for its mistakes; rule" in in_words(capped)
+    assert (
+        "; no more than a review was allowed, by its label, for its mistakes or as of a new sender; rule"
+        in in_words(capped)
+    )
     assert "allowed" not in in_words(replace(FILE, decision=replace(FILE.decision, verdict=Verdict.REVIEW)))
     assert [summary(file)["allowed"] for file in (FILE, capped)] == ["kill", "review"]
 

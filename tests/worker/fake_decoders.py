@@ -83,6 +83,8 @@ class FakeLibrary:
     version = "v1"
     rules: Rules | None = None
     fallen: frozenset[AssetId] = frozenset()
+    hot: "FakeLibrary | None" = None
+    in_incidents: frozenset[AssetId] = frozenset()
 
     def search(self, prints: tuple[Fingerprint, ...], *, radius_bits: int) -> tuple[Candidate, ...]:  # noqa: ARG002 - Searchable's
         mark, second, *_ = prints[0].codes[0]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streamguard.config import load_config
+from streamguard.core.decide import DecisionState
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import INCIDENTS, Book
 from streamguard.library.signed import sign_library
-from streamguard.types import SessionId
+from streamguard.types import AssetId, MediaTime, Observation, SessionId
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.incident_metrics import IncidentMetrics
 from streamguard.worker.incidents import IncidentMode, OpenIncidents
+from streamguard.worker.matcher import Matched
 from streamguard.worker.shown import from_bytes
 from streamguard.worker.watcher import Found
 from tests.kill_signals import a_decision
@@ -169,7 +172,7 @@ def test_an_incident_shows_everywhere(served: Served, book: Book) -> None:
     assert tree["incidents"] == [
         {
             "name": "attack", "label": "terror", "opened_unix_s": 1_700_000_000.0, "opened_by": "anna",
-            "reason": "a call", "items": 0,
+            "reason": "a call", "items": 0, "streams_believed": None,
         }
     ]  # fmt: skip
     assert served.mode.is_open()
@@ -260,3 +263,59 @@ def test_where_nothing_is_remembered_it_says_so(library: Path) -> None:
     finally:
         served.server.stop()
     assert (status, tree["error"]) == (404, "nothing is remembered here: incident.remember_s is 0")
+
+
+def test_what_came_last_is_named_first(library: Path, book: Book) -> None:
+    """Of all that are open, each item once: where there is not room for all in what is searched first, those count."""
+    followed = OpenIncidents(library)
+    book.open("attack", label=None, by="", reason="")
+    book.note("attack", ("a", "b"))
+    later = Book(library, lambda: 1_700_000_100.0)
+    later.open("other", label=None, by="", reason="")
+    later.note("other", ("c", "a"))
+    followed.refresh()
+    assert list(followed.items) == ["a", "c", "b"]
+    later.close("other")
+    followed.refresh()
+    assert list(followed.items) == ["b", "a"]
+    book.close("attack")
+    followed.refresh()
+    assert list(followed.items) == []
+
+
+def test_how_much_is_believed_of_an_item(served: Served, book: Book) -> None:
+    """What was said of its incident, the most where it came in several; else what the configuration says; and nothing
+    of an item of none that is open.
+    """
+
+    def believed(asset: str, *, unsaid: int | None = 300) -> int:
+        return served.mode.streams_believed(AssetId(asset), unsaid=unsaid)
+
+    for name, streams in (("one", None), ("two", 700), ("three", 90)):
+        book.open(name, label=None, by="", reason="", streams_believed=streams)
+    book.note("one", ("a", "b"))
+    book.note("two", ("b", "c"))
+    book.note("three", ("c", "d"))
+    assert believed("a") == 0
+    served.mode.refresh()
+    assert [believed(asset) for asset in "abcd"] == [300, 700, 700, 90]
+    assert [believed(asset, unsaid=None) for asset in "ab"] == [0, 700]
+    assert believed("e") == 0
+    book.close("two")
+    served.mode.refresh()
+    assert [believed(asset) for asset in "abcd"] == [300, 300, 90, 90]
+
+
+def test_a_rest_that_fails_is_counted_and_told(served: Served, logs: Logs) -> None:
+    """Each keyframe in the metrics, one line a minute in the log, and in /readyz for a minute; and what streams have
+    shown is remembered all the same.
+    """
+    matched = Matched(DecisionState(), Observation(MediaTime(1, 0), ()), (), (), "v1", 0.0)
+    stream = a_stream("cam")
+    for problem in ("", "no memory", "no memory"):
+        served.mode.watcher.keyframe(stream, replace(matched, rest_problem=problem))
+    assert "\nstreamguard_incident_hot_alone_total 2.0\n" in ask(served.address, "/metrics")[1]
+    assert [(line["event"], line["problem"], line["times"]) for line in logs] == [("rest_not_searched", "no memory", 1)]
+    assert served.mode.worth_a_look() == ["only what came in open incidents is found, the rest fails: no memory"]
+    served.clock.now_s += 61.0
+    assert served.mode.worth_a_look() == []

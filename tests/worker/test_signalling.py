@@ -111,6 +111,22 @@ def test_only_what_was_discovered_names_its_server() -> None:
     assert (found["session_id"], found["server"]) == ("4711-9", "edge-1")
 
 
+@pytest.mark.parametrize(("verdict", "said"), [(Verdict.KILL, 500), (Verdict.LIMIT, None), (Verdict.REVIEW, None)])
+def test_a_kill_says_in_how_many_streams_its_incident_is_believed(verdict: Verdict, said: int | None) -> None:
+    """At the moment of the decision; of an item of no open incident, and of what is no kill, nothing is said."""
+    desk = Desk()
+    events: list[str] = []
+    desk.signaller._on_durable = lambda signal: events.append(signal.event)
+    believed = {"clip-1": 500}
+    desk.signaller._streams_believed = lambda asset: believed.get(asset, 0)
+    for asset in ("clip-1", "clip-2", "clip-1"):
+        if events:
+            believed = believed if asset == "clip-2" else {}
+        decision = a_decision(verdict=verdict, asset=asset, pts_us=14_000_000 + len(events))
+        desk.signaller.watcher.found(Found(SPEC, SessionId("s-1"), decision, GROUNDS, "v1", arrived_s=desk.clock()))
+    assert [json.loads(event)["data"].get("streams_believed") for event in events] == [said, None, None]
+
+
 def test_a_failing_outbox_loses_nothing_and_keeps_the_order() -> None:
     """What was decided meanwhile becomes durable at the next tick after it, in order, and only then is told."""
     desk = Desk()

@@ -1,17 +1,22 @@
 """streamguard.worker.task_child: a child that tells, ends, crashes or hangs, and what its parent learns of it."""
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.task_child import TaskChild
 from streamguard.worker.watchdog import Watchdog
+from tests.waiting import eventually
 
 MOST_BYTES = 1000
 
@@ -78,6 +83,28 @@ def test_one_that_hangs_is_ended(silence_s: float, total_s: float | None) -> Non
         with pytest.raises(EOFError):
             child.receive(most_bytes=MOST_BYTES)
         assert child.timed_out
+
+
+def test_nobody_waits_at_exit_for_one_that_was_not_ended() -> None:
+    """From its start on: a second Ctrl-C may come before anybody ends it, and it heeds no SIGTERM."""
+    with running(hang) as child:
+        assert child.receive(most_bytes=MOST_BYTES) == b"64"
+        assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_is_interrupted_twice_ends_with_its_child() -> None:
+    """Though the child was about to hang for a minute, and nobody came to end it."""
+    program = (
+        "from tests.worker.test_task_child import hang, running\n"
+        "with running(hang) as child:\n"
+        "    print(child._process.pid, flush=True)\n"
+        "    child.end = lambda: (_ for _ in ()).throw(KeyboardInterrupt)\n"
+        "    raise KeyboardInterrupt\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == -signal.SIGINT
+    pid = int(done.stdout)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), what="the end of the child")
 
 
 def test_a_message_that_is_too_long_is_not_read() -> None:

@@ -42,7 +42,7 @@ class LocalEnforcer:
         self._settled: dict[str, None] = {}
         self.desks = {desk.name: desk for desk in make_desks(self._on_settled)}
         # Nobody else can write to our own outbox: there is no signature to check.
-        self._terms = Terms(servers=tuple(self.desks), key=None)
+        self._terms = Terms(servers=tuple(self.desks), key=None, are_own=True)
 
     def start(self) -> None:
         for desk in self.desks.values():

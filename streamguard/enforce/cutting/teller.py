@@ -246,7 +246,7 @@ class Teller:
             one.permitted = True
             return
         try:
-            permit = self._permits.ask(order_of(one.signal))
+            permit = self._permits.ask(order_of(one.signal, is_vouched=self._terms.key is not None))
         except SignalsError as error:
             self._observer.trouble(error)
             one.due_s = self._monotonic() + RETRY_FIRST_S

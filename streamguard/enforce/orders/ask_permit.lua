@@ -13,7 +13,7 @@
 -- KEYS[10]  <prefix>audit                stream  gets an entry with the field `event` for what changes but by a kill that passes
 --
 -- ARGV[1] id  ARGV[2] reference  ARGV[3] stream  ARGV[4] kills at most (0: any number)  ARGV[5] within so many ms
--- ARGV[6] streams of a reference at most  ARGV[7] within so many ms
+-- ARGV[6] streams of a reference at most (more where the signal's incident is believed)  ARGV[7] within so many ms
 -- ARGV[8] milliseconds that it is held ('0': not at all)  ARGV[9] milliseconds that its permission is remembered
 -- ARGV[10] what becomes of it after that without an answer: kill or let_go  ARGV[11] what is held, JSON text
 -- ARGV[12] who asks  ARGV[13] seconds that the audit is kept

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from streamguard.core.breaker import Breaker, BreakerLimits, Scope, counted, is_trusted, lifted
+from streamguard.core.breaker import Breaker, BreakerLimits, Scope, believing, counted, is_trusted, lifted
 from streamguard.enforce.orders.enforcer import Order
 from streamguard.enforce.orders.permits import Permit, Standing, breaker_permit, counted_kill
 
@@ -33,7 +33,7 @@ class BreakerMemory:
         with self._lock:
             before = self._breaker
             now_ms = int(1000 * self._clock())
-            self._breaker, scope = counted(before, counted_kill(order), self.limits, now_ms=now_ms)
+            self._breaker, scope = counted(before, counted_kill(order), self._limits_of(order), now_ms=now_ms)
             tripped = self._is_new(before)
         if tripped and scope is not None:
             self._on_trip(scope, order.reference if scope is Scope.REFERENCE else "")
@@ -66,8 +66,11 @@ class BreakerMemory:
             else:
                 # Where its own count says no, Redis knows better: an operator may have lifted it there.
                 free = replace(breaker, open_since_ms=None, quarantined_ms=kept)
-                after, against = counted(free, counted_kill(order), self.limits, now_ms=now_ms)
+                after, against = counted(free, counted_kill(order), self._limits_of(order), now_ms=now_ms)
                 self._breaker = free if against is not None else after
+
+    def _limits_of(self, order: Order) -> BreakerLimits:
+        return believing(self.limits, order.streams_believed)
 
     def _is_new(self, before: Breaker) -> bool:
         after = self._breaker

@@ -80,6 +80,8 @@ class Order:
     expires_unix_s: float
     nats: float = 0.0
     at_s: float = 0.0
+    streams_believed: int = 0
+    """In how many streams its reference may kill, as the worker says of an open incident; 0: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,13 @@ _UNVOUCHED = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Whose signals are executed, and which. Without a key all signatures pass: `--accept-unsigned`."""
+    """Whose signals are executed, and which. Without a key all signatures pass: `--accept-unsigned`, or they are this
+    process's own.
+    """
 
     servers: Collection[str]
     key: bytes | None
+    are_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +137,14 @@ class Step(Enum):
 
 def judge(signal: ReceivedSignal, terms: Terms, *, now_unix_s: float) -> tuple[Order, Settled | None]:
     """The order in a signal, and its end where it must not be executed."""
-    order = order_of(signal)
+    order = order_of(signal, is_vouched=terms.key is not None or terms.are_own)
     return order, _why_not(signal, order, terms, now_unix_s=now_unix_s)
 
 
-def order_of(signal: ReceivedSignal) -> Order:
-    """What is kept of it, whatever it says, and whether or not anybody vouches for it."""
+def order_of(signal: ReceivedSignal, *, is_vouched: bool = False) -> Order:
+    """What is kept of it, whatever it says, and whether or not anybody vouches for it: how much is to be believed of an
+    incident is taken from those `is_vouched` for alone.
+    """
     return Order(
         id=signal.id,
         stream=StreamId(signal.stream),
@@ -149,6 +156,7 @@ def order_of(signal: ReceivedSignal) -> Order:
         expires_unix_s=signal.expires_at.timestamp(),
         nats=signal.nats,
         at_s=signal.at_s,
+        streams_believed=signal.streams_believed if is_vouched else 0,
     )
 
 

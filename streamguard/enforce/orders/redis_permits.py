@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamguard.core.breaker import BreakerLimits, Scope
+from streamguard.core.breaker import BreakerLimits, Scope, believing
 from streamguard.enforce.orders.breaker_memory import BreakerMemory
 from streamguard.enforce.orders.enforcer import Order, Result
 from streamguard.enforce.orders.notices import NoticeKind, NoticeMaker
@@ -138,7 +138,7 @@ class RedisPermits:
 
     def _arguments(self, order: Order) -> tuple[str | int, ...]:
         terms = self.terms
-        limits, hold = terms.limits, terms.hold
+        limits, hold = believing(terms.limits, order.streams_believed), terms.hold
         kill = counted_kill(order)
         held_ms = round(1000 * held_for_s(order, hold, now_unix_s=time.time()))
         return (

@@ -25,9 +25,11 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
     now_unix_s: float,
     expires_after_s: float,
     server: str | None = None,
+    streams_believed: int = 0,
 ) -> KillSignal:
     """The decision, addressed to whoever can cut `stream`: at the media server `server`, whose own name of the session
-    `session` then is. The same decision of a session always has the same id.
+    `session` then is. The same decision of a session always has the same id. `streams_believed`: in how many streams
+    its reference may kill, where an incident says so; 0: it is as the enforcer says.
     """
     # Milliseconds from here on: the event's `time` and the signature's timestamp must agree to the second.
     decided_ms = int(now_unix_s * 1000)
@@ -36,6 +38,7 @@ def kill_signal(  # noqa: PLR0913 - each is another thing of the caller's, passe
     data = {
         **({} if server is None else {"server": as_text(server)}),
         **_decided(decision, library_version=library_version),
+        **({"streams_believed": streams_believed} if streams_believed else {}),
         "expires_at": _rfc3339(expires_ms),
     }
     signal = KillSignal(

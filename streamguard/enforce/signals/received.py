@@ -20,6 +20,7 @@ _VERDICTS |= {event_type(trial): trial.value for trial in Trial}
 # What is told about a kill-signal, in the same form: notices.py.
 _VERDICTS |= {f"org.streamguard.{word}.v1": word for word in ("held", "undo", "confirm")}
 _LONGEST_NAME = 1000
+_MOST_BELIEVED = 10_000
 
 
 class Signature(Enum):
@@ -57,6 +58,15 @@ class ReceivedSignal:
         """The media server whose session it names; empty: none, the stream was named by its URL."""
         name: str = self.event["data"].get("server", "")
         return name
+
+    @property
+    def streams_believed(self) -> int:
+        """In how many streams its reference may kill, as the worker says of an open incident; 0: it says nothing that
+        could be meant.
+        """
+        number = self.event["data"].get("streams_believed", 0)
+        is_one = isinstance(number, int) and not isinstance(number, bool) and 0 < number <= _MOST_BELIEVED
+        return number if is_one else 0
 
     def checked(self, key: bytes | None) -> Signature:
         """Whether it was signed with `key`; without a key nothing is known."""

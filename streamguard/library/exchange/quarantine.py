@@ -90,20 +90,24 @@ def set_two_persons(book: Book, *, wanted: bool, who: str) -> None:
     note(book, None, "two persons on" if wanted else "done two persons off", who=who, why="")
 
 
-def release(book: Book, which: Which, *, who: str, why: str) -> int | None:
+def release(book: Book, which: Which, *, who: str, why: str, footage: int = 0) -> int | None:
     """Within `change`: back into use, and never judged again. How many; None: a second person must say the same first.
+    With so much `footage`, which whoever asks lets out of the library's own (brought.py).
 
     Raises UsageError where nothing of it is in quarantine.
     """
+    moved = _count(book, which, footage=footage)
     if not is_second(book, which.source, action=f"{_REQUEST} {which.words}", who=who, why=why):
-        _count(book, which)
         return None
-    return _move(book, which, to=HashState.LIVE, action="release", who=who, why=why)
+    _move(book, which, to=HashState.LIVE, action="release", who=who, why=why)
+    return moved
 
 
-def drop(book: Book, which: Which, *, who: str, why: str) -> int:
+def drop(book: Book, which: Which, *, who: str, why: str, footage: int = 0) -> int:
     """Within `change`: out for good, however often a list names it. How many. Raises UsageError."""
-    return _move(book, which, to=HashState.DROPPED, action="drop", who=who, why=why)
+    moved = _count(book, which, footage=footage)
+    _move(book, which, to=HashState.DROPPED, action="drop", who=who, why=why)
+    return moved
 
 
 def is_second(book: Book, source: Source | None, *, action: str, who: str, why: str) -> bool:
@@ -128,8 +132,7 @@ def _asked_by_another(book: Book, source: Source | None, *, action: str, who: st
     return any(row["who"] != who for row in rows)
 
 
-def _move(book: Book, which: Which, *, to: HashState, action: str, who: str, why: str) -> int:
-    moved = _count(book, which)
+def _move(book: Book, which: Which, *, to: HashState, action: str, who: str, why: str) -> None:
     for table, column in (("hashes", "code"), ("films", "name")):
         where, values = _where(which, column)
         book.connection.execute(
@@ -138,11 +141,10 @@ def _move(book: Book, which: Which, *, to: HashState, action: str, who: str, why
         )
     note(book, which.source, f"done {action} {which.words}", who=who, why=why)
     plan(book)
-    return moved
 
 
-def _count(book: Book, which: Which) -> int:
-    found = 0
+def _count(book: Book, which: Which, *, footage: int) -> int:
+    found = footage
     for table, column in (("hashes", "code"), ("films", "name")):
         where, values = _where(which, column)
         row = book.connection.execute(f"SELECT count(*) FROM {table} WHERE {where}", values).fetchone()  # noqa: S608 - ours

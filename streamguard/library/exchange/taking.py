@@ -214,6 +214,21 @@ def known_of(book: Book, source: Source) -> Known:
     return Known(as_codes(benign) if benign else _NO_CODES, as_codes(rivals) if rivals else _NO_CODES)
 
 
+def known_to_ourselves(book: Book) -> Known:
+    """What one's own footage is tried against: of hashes only those that were dropped. That a list has it under another
+    label is to be expected.
+    """
+    benign, dropped = (
+        [row[0] for row in book.rows(asked, *values)]
+        for asked, values in (
+            ("SELECT code FROM benign", ()),
+            ("SELECT code FROM hashes WHERE kind = ? AND state = ? LIMIT ?",
+             (HashKind.PDQ, HashState.DROPPED, _MOST_RIVALS)),
+        )
+    )  # fmt: skip
+    return Known(as_codes(benign) if benign else _NO_CODES, as_codes(dropped) if dropped else _NO_CODES)
+
+
 def _reasons(book: Book, source: Source, column: Column, *, remarks: Sequence[Remarks]) -> NDArray[np.uint8]:
     is_disputed = np.array([False, *(one.disagree > one.agree for one in remarks)])
     disputed = is_disputed[column.remarks]

@@ -68,6 +68,22 @@ def test_without_a_key_all_signatures_pass() -> None:
     assert result_of(a_kill(), terms=terms, key=b"another key of 16 bytes") is None
 
 
+def test_how_much_of_an_incident_is_believed_counts_where_somebody_vouches_for_it() -> None:
+    """By a signature, or as it is this process's own: who can write to Redis must not raise the breaker's limit."""
+    tree = json.loads(a_kill().event)
+    tree["data"]["streams_believed"] = 800
+    kill = replace(a_kill(), event=json.dumps(tree))
+    signed, unsigned = kill.received(), read_signal(kill.fields(key=None))
+    for signal, terms, believed in (
+        (signed, OURS, 800),
+        (unsigned, Terms(OURS.servers, None), 0),
+        (unsigned, Terms(OURS.servers, None, are_own=True), 800),
+        (a_kill().received(), OURS, 0),
+    ):
+        order, settled = judge(signal, terms, now_unix_s=NOW_UNIX_S)
+        assert (order.streams_believed, settled) == (believed, None)
+
+
 def test_an_expired_signal_is_refused() -> None:
     """To the moment, and the worker is told."""
     assert result_of(a_kill(), now_unix_s=NOW_UNIX_S + 299) is None

@@ -65,6 +65,19 @@ def test_each_verdict_has_its_type(verdict: Verdict) -> None:
         assert read_signal({b"event": event.encode()}).verdict == verdict.value
 
 
+@pytest.mark.parametrize(
+    ("value", "believed"),
+    [(1, 1), (10_000, 10_000), (10_001, 0), (0, 0), (-5, 0), (True, 0), (50.0, 0), ("800", 0), (None, 0), (10**30, 0)],
+)
+def test_in_how_many_streams_an_incident_is_believed(value: object, believed: int) -> None:
+    """A number that could be meant; anything else is as if it said nothing, and the kill is one all the same."""
+    tree = json.loads(a_signal().event)
+    assert read_signal(signed(json.dumps(tree))).streams_believed == 0
+    tree["data"]["streams_believed"] = value
+    read = read_signal(signed(json.dumps(tree)))
+    assert (read.streams_believed, read.verdict) == (believed, "kill")
+
+
 def test_a_missing_signature_is_not_a_good_one() -> None:
     """Neither an empty field nor none at all."""
     event = a_signal().event.encode()
