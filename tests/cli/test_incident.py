@@ -116,6 +116,11 @@ def test_how_much_is_believed_is_said_once_or_later(run: Run, library: Path) -> 
     assert "0 of them searched, each believed in 2000 streams; by" in status
     (told,) = lines(run("incident", "believe", "attack", "70", "--library", library, "--json"))
     assert (told["incident"], told["streams_believed"]) == ("attack", 70)
+    noted = run("library", "history", "--library", library, "--last", "3").out.splitlines()
+    assert [line.partition("incident ")[2].partition(" streams;")[0] for line in noted] == [
+        f"{command}: attack, each believed in {number}"
+        for command, number in (("open", 1000), ("believe", 2000), ("believe", 70))
+    ]
     for number in ("0", "10001", "many"):
         assert run("incident", "believe", "attack", number, "--library", library).status == 2
         assert run("incident", "open", "x", "--streams-believed", number, "--library", library).status == 2
