@@ -9,18 +9,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from streamguard.cli.running_worker import to_ask
 from streamguard.config import Config
+from streamguard.enforce.evidence.file import ID_PATTERN as SIGNAL_PATTERN
 from streamguard.errors import ServerError, UsageError, one_line
 from streamguard.library.segments import ID_PATTERN
 from streamguard.servers.http_api import ApiLimits, ApiUrl, Call, HttpApi, Reply, read_api_url
+from streamguard.types import Fingerprints
 from streamguard.worker.health import authority
 from streamguard.worker.incidents import MOST_TOLD
-from streamguard.worker.shown import MOST_ANSWER_BYTES, MOST_KEYFRAMES, MOST_VERDICTS, Told, from_bytes
+from streamguard.worker.kept_longer import MOST_VERDICTS
+from streamguard.worker.looked_up import LookedUp, from_json
+from streamguard.worker.messages import pack
+from streamguard.worker.part_ids import mark_of
+from streamguard.worker.shown import MOST_ANSWER_BYTES, MOST_OF_A_STREAM, Told, from_bytes
 
 MOST_WORKERS = 100
 
@@ -56,9 +62,7 @@ def workers_of(named: Sequence[str], config: Config) -> tuple[ApiUrl, ...]:
 
 def ask_what_was_shown(urls: Sequence[ApiUrl], stream: str, *, server: str | None, last_s: float) -> WhatWasShown:
     """Raises UsageError where no worker knows of it, with what each of them said."""
-    path = f"/api/streams/{quote(stream, safe='')}/shown?last_s={last_s:g}"
-    if server is not None:
-        path += f"&server={quote(server, safe='')}"
+    path = _path(stream, "shown", server=server, last_s=last_s)
     answers = _ask_all(urls, lambda url: _shown(url, path))
     told = [(str(url), answer) for url, answer in zip(urls, answers, strict=True) if isinstance(answer, Told)]
     silent = [(url, answer) for url, answer in zip(urls, answers, strict=True) if isinstance(answer, _Silent)]
@@ -77,7 +81,9 @@ def ask_for_incidents(urls: Sequence[ApiUrl]) -> tuple[tuple[str, frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A stream that was decided on for `reference`, and how much of what it has shown is known to nobody."""
+    """A stream that was decided on for `reference`, by the kill-signal `signal`, and how much of what it has shown is
+    known to nobody.
+    """
 
     worker: str
     stream: str
@@ -85,8 +91,35 @@ class Variant:
     reference: str
     verdict: str
     ago_s: float
+    signal: str
     keyframes: int
     unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A keyframe, its name in ids of parts, and what the worker knows of it."""
+
+    mark: str
+    keyframe: Fingerprints
+    looked_up: LookedUp
+
+
+def ask_what_it_knew(url: ApiUrl, stream: str, *, server: str | None) -> tuple[Remembered, ...] | str:
+    """All that a worker remembers of a stream, the oldest first, or why it does not say."""
+    told = _shown(url, _path(stream, "shown", server=server))
+    if isinstance(told, _Silent):
+        return told.why
+    try:
+        path = _path(stream, "known", server=server)
+        looked_up = from_json(_reply(url, path, accepted=_HAS_IT, most_bytes=_SMALL_BYTES).body)
+    except ServerError as error:
+        return error.problem
+    except ValueError as error:
+        return f"what it answers is {error}"
+    marked = ((mark_of(pack(keyframe)), keyframe) for keyframe in told.keyframes)
+    # What has come between the two questions waits for the next time.
+    return tuple(Remembered(mark, keyframe, looked_up[mark]) for mark, keyframe in marked if mark in looked_up)
 
 
 def ask_for_variants(
@@ -97,6 +130,13 @@ def ask_for_variants(
     found = [variant for answer in answers if not isinstance(answer, str) for variant in answer]
     others = tuple(f"{url}: {answer}" for url, answer in zip(urls, answers, strict=True) if isinstance(answer, str))
     return tuple(sorted(found, key=lambda one: (-one.unknown, one.ago_s))), others
+
+
+def _path(stream: str, page: str, *, server: str | None, last_s: float | None = None) -> str:
+    asked = {} if last_s is None else {"last_s": f"{last_s:g}"}
+    asked |= {} if server is None else {"server": server}
+    query = f"?{urlencode(asked, safe='', quote_via=quote)}" if asked else ""
+    return f"/api/streams/{quote(stream, safe='')}/{page}{query}"
 
 
 def _ask_all(urls: Sequence[ApiUrl], ask: Callable[[ApiUrl], _Answer]) -> list[_Answer]:
@@ -131,6 +171,7 @@ class _Verdict(BaseModel):
     reference: Annotated[str, Field(pattern=ID_PATTERN)]
     verdict: Literal["review", "limit", "kill"]
     ago_s: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+    signal: Annotated[str, Field(pattern=f"^{SIGNAL_PATTERN}$")]
 
 
 class _Stream(BaseModel):
@@ -138,8 +179,8 @@ class _Stream(BaseModel):
 
     stream: Annotated[str, Field(max_length=2000)]
     server: Annotated[str, Field(max_length=200)] | None
-    keyframes: Annotated[int, Field(ge=0, le=MOST_KEYFRAMES)]
-    unknown: Annotated[int, Field(ge=0, le=MOST_KEYFRAMES)]
+    keyframes: Annotated[int, Field(ge=0, le=MOST_OF_A_STREAM)]
+    unknown: Annotated[int, Field(ge=0, le=MOST_OF_A_STREAM)]
     verdicts: Annotated[tuple[_Verdict, ...], FailFast(), Field(max_length=MOST_VERDICTS)]
 
 
@@ -160,10 +201,8 @@ def _variants(url: ApiUrl, references: Collection[str]) -> tuple[Variant, ...] |
         ours = [verdict for verdict in one.verdicts if verdict.reference in references]
         if ours:
             last = min(ours, key=lambda verdict: verdict.ago_s)
-            counts = one.keyframes, one.unknown
-            variants.append(
-                Variant(str(url), one.stream, one.server, last.reference, last.verdict, last.ago_s, *counts)
-            )
+            said = (last.reference, last.verdict, last.ago_s, last.signal)
+            variants.append(Variant(str(url), one.stream, one.server, *said, one.keyframes, one.unknown))
     return tuple(variants)
 
 

@@ -19,7 +19,8 @@ from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.core.shown import as_reference, sessions
-from streamguard.errors import UsageError, counted
+from streamguard.core.variants import LEAST_KEYFRAMES
+from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemState, NewItem
 from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
@@ -35,9 +36,7 @@ from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.ids import FreshIds
 from streamguard.worker.messages import pack
 from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
-
-_LEAST_KEYFRAMES = 2
-"""One alone earns nothing."""
+from streamguard.worker.part_ids import mark_of, part_id, source_of
 
 _LATE_S = 15.0
 """A keyframe is due by then, be the stream as quiet as it may."""
@@ -46,8 +45,8 @@ _OPERATION = "incident add"
 
 
 @dataclass(frozen=True, slots=True)
-class _Adding:
-    """What both ways of adding need."""
+class Adding:
+    """What all ways of adding need."""
 
     place: Place
     book: Book
@@ -115,7 +114,7 @@ def add(
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
     there = segments_there(place.library)
     guard = guard_of_ours(place.library, believe=believe)
-    adding = _Adding(place, book, incident, origin_of(by, reason), signer, said, guard)
+    adding = Adding(place, book, incident, origin_of(by, reason), signer, said, guard)
     if stream is None:
         _add_files(adding, paths)
     else:
@@ -125,7 +124,7 @@ def add(
     return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
 
 
-def _add_files(adding: _Adding, paths: Sequence[Path]) -> None:
+def _add_files(adding: Adding, paths: Sequence[Path]) -> None:
     said = adding.said
     jobs = [Job(file, adding.incident.label) for path in paths for file in files_in(path, said)]
     if not jobs:
@@ -144,14 +143,14 @@ def _add_files(adding: _Adding, paths: Sequence[Path]) -> None:
         tell_all(_noted(outcomes, adding), bar=bar, said=said)
 
 
-def _noted(outcomes: Generator[Outcome, None, None], adding: _Adding) -> Generator[Outcome, None, None]:
+def _noted(outcomes: Generator[Outcome, None, None], adding: Adding) -> Generator[Outcome, None, None]:
     """Each is in the incident before it is told."""
     with closing(outcomes):
         for outcome in outcomes:
             yield _note(outcome, adding)
 
 
-def _note(outcome: Outcome, adding: _Adding) -> Outcome:
+def _note(outcome: Outcome, adding: Adding) -> Outcome:
     """What was known under another label came from elsewhere, and is none of it. What is believed now, and was kept
     apart, is searched.
     """
@@ -168,7 +167,7 @@ def _note(outcome: Outcome, adding: _Adding) -> Outcome:
     return outcome
 
 
-def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: float, workers: Sequence[str]) -> None:
+def _add_stream(adding: Adding, stream: str, *, server: str | None, last_s: float, workers: Sequence[str]) -> None:
     urls = workers_of(workers, adding.place.config)
     found = ask_what_was_shown(urls, stream, server=server, last_s=last_s)
     for problem in found.others:
@@ -180,21 +179,45 @@ def _add_stream(adding: _Adding, stream: str, *, server: str | None, last_s: flo
         click.echo(
             printable(f"{words}share streams another one may have it by now; name all of them with --worker"), err=True
         )
-    pieces = [piece for piece in sessions(found.told.keyframes) if len(piece) >= _LEAST_KEYFRAMES]
+    pieces = [piece for piece in sessions(found.told.keyframes) if len(piece) >= LEAST_KEYFRAMES]
     if not pieces:
         problem = "it has shown one keyframe, and that is too little to know footage by"
         raise UsageError(_OPERATION, stream, problem, hint="run it again in a few seconds")
-    until = at_utc(adding.book.clock() - found.told.ago_s)
+    until_unix_s = adding.book.clock() - found.told.ago_s
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
-        ids = FreshIds({item.id for item in library.items(removed=True)})
         for piece in pieces:
-            source = f"stream {stream} of {found.worker}, {counted(len(piece), 'keyframe')} until {until}"
-            packed = b"".join(map(pack, piece))
-            id_ = ids.give(_as_file(adding.incident.name, stream))
-            sha256 = hashlib.sha256(packed).hexdigest()
-            new = NewItem(id_, adding.incident.label, source, len(packed), sha256)
-            outcome = _added(TriedShelf(library, adding.guard), Job(Path(stream), new.label), new, piece=piece)
-            adding.said.outcome(_note(outcome, adding))
+            made = Piece(stream, found.worker, piece, until_unix_s)
+            adding.said.outcome(add_piece(library, made, adding, job=Job(Path(stream), adding.incident.label)))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Keyframes of one session of a stream, in order of time, as that worker remembers them."""
+
+    stream: str
+    worker: str
+    keyframes: tuple[Fingerprints, ...]
+    until_unix_s: float
+
+
+def add_piece(library: Library, piece: Piece, adding: Adding, *, job: Job) -> Outcome:
+    """An item of the incident, made of it; where the library has just this already, that item. It is not told yet."""
+    packed = [pack(keyframe) for keyframe in piece.keyframes]
+    source = source_of(
+        piece.stream,
+        worker=piece.worker,
+        count=len(packed),
+        part=part_id([mark_of(one) for one in packed]),
+        until=at_utc(piece.until_unix_s),
+    )
+    id_ = FreshIds({item.id for item in library.items(removed=True)}).give(_as_file(adding.incident.name, piece.stream))
+    new = NewItem(id_, job.label, source, sum(map(len, packed)), content_of(piece.keyframes))
+    return _note(_added(TriedShelf(library, adding.guard), job, new, piece=piece.keyframes), adding)
+
+
+def content_of(keyframes: Sequence[Fingerprints]) -> str:
+    """The SHA-256 that an item made of them has."""
+    return hashlib.sha256(b"".join(map(pack, keyframes))).hexdigest()
 
 
 def _added(shelf: TriedShelf, job: Job, new: NewItem, *, piece: tuple[Fingerprints, ...]) -> Outcome:

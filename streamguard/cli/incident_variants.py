@@ -1,69 +1,215 @@
-"""`streamguard incident variants`: what streams that were decided on have shown besides, to be added or not."""
+"""`streamguard incident variants`: what streams that were decided on have shown besides, to be taken or not."""
 
 import json
 import shlex
 import time
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
 from streamguard.cli.asked_workers import Variant, ask_for_variants, workers_of
-from streamguard.cli.exits import EXIT_OK
-from streamguard.cli.incident_options import place_of, place_options, worker_option
-from streamguard.cli.library_items import printable
-from streamguard.errors import UsageError, counted
-from streamguard.library.incidents import Book
+from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
+from streamguard.cli.incident_accept import OUT_WORDS, accept, check_ids
+from streamguard.cli.incident_add import Adding
+from streamguard.cli.incident_options import Place, place_of, place_options, worker_option
+from streamguard.cli.lengths import seconds_of
+from streamguard.cli.library_add import Said, warn_if_damaged
+from streamguard.cli.library_history import origin_of, origin_options
+from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_signing import sign_option
+from streamguard.cli.stream_parts import PartsOfStreams, StreamOfParts, Stretch
+from streamguard.core.variants import WITHIN_S, Against, LeftOut, Part, Why
+from streamguard.enforce.evidence.store import find_file
+from streamguard.errors import EvidenceError, UsageError, counted
+from streamguard.library.ed25519 import Signer
+from streamguard.library.exchange.senders import guard_of_ours
+from streamguard.library.incidents import Book, Incident
+from streamguard.library.live_check import segments_there
+from streamguard.servers.http_api import ApiUrl
+from streamguard.worker.evidence import evidence_directory
+
+_WHY_WORDS = {
+    Why.BEFORE: "on before what is known of {beside}",
+    Why.AFTER: "on after what is known of {beside}",
+    Why.BETWEEN: "on between parts of what is known of {beside}",
+    Why.WEAK: "hardly recognised as {beside}: another form of it",
+}
+_AGAINST_WORDS = {
+    Against.STILL: "the camera stands still, or hardly moves: a studio, maybe; it may earn reviews only",
+    Against.FLAT: "a third of it or more is black, flat or fading",
+    Against.FEW: "few keyframes: it would be found late, if at all",
+    Against.COPY: "near copies take evidence from each other: only where streams in this form get away",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which incident's, of which workers, and where what they say is missing is told."""
+
+    incident: Incident
+    place: Place
+    urls: tuple[ApiUrl, ...]
+    warn: Callable[[str], None]
 
 
 @click.command()
 @click.argument("name")
+@click.option("--accept", "ids", metavar="ID", multiple=True, help="Make this part known; several times for several.")
+@click.option(
+    "--within", metavar="TIME", help=f"How far from what is known a part may lie.  [default: {WITHIN_S:.0f}s]"
+)
+@click.option("--believe", is_flag=True, help="You have looked: it counts, whatever it looks like. Takes --reason.")
 @place_options
 @worker_option
+@origin_options
+@sign_option()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 def variants(
-    name: str, *, library_path: str | None, config_path: Path | None, workers: tuple[str, ...], as_json: bool
+    name: str,
+    *,
+    ids: tuple[str, ...],
+    within: str | None,
+    believe: bool,
+    library_path: str | None,
+    config_path: Path | None,
+    workers: tuple[str, ...],
+    by: str | None,
+    reason: str,
+    signer: Signer | None,
+    as_json: bool,
 ) -> int:
-    """List streams that were decided on for what came in an incident, and how much of what they have shown is unknown.
+    """List which parts of streams that were decided on for this incident the library does not have; or take some.
 
-    That may be more of the same footage, or in another form, and it may be anything else: look at it, then add it, or
-    the last part of it, by the command that is printed. Workers tell of what they remember (incident.remember_s); those
-    that have the most to offer come first.
+    What stands beside recognised footage may be more of it, or another form, and it may be anything else: no picture is
+    kept, so look at the evidence that is named, or at the stream, first. --accept makes just these parts known, as
+    items of the incident, and nothing is taken without it. A host's studio, that was on before, is not offered; nor is
+    what looks like harmless pictures of the library. What is taken is tried as by `incident add`, and the exit status
+    is 1 where it went into quarantine. An id holds for as long as workers remember what it names
+    (incident.keep_decided_s).
 
     \b
     Example:
       streamguard incident variants attack --library known
       streamguard incident variants attack --library known --worker http://10.0.0.7:9464 --worker http://10.0.0.8:9464
+      streamguard incident variants attack --library known --accept 3f0a1c-99be02 --reason "seen it, another angle"
     """
+    if believe and not (ids and reason.strip()):
+        raise UsageError("list variants", "--believe", "goes with --accept, and needs a reason", hint="--reason TEXT")
     place = place_of(library_path, config_path)
-    incident = Book(place.library, time.time).named(name)
+    book = Book(place.library, time.time, signer)
+    wanted = check_ids(ids)
+    incident = book.open_one(name) if wanted else book.named(name)
+    within_s = WITHIN_S if within is None else seconds_of(within, operation="list variants")
     urls = workers_of(workers, place.config)
-    found, others = ask_for_variants(urls, frozenset(incident.items))
-    for problem in others:
-        click.echo(printable(f"warning: {problem}"), err=True)
-    if len(others) == len(urls):
-        raise UsageError("ask for variants", name, "no worker answered", hint="name others: --worker http://HOST:PORT")
-    for one in found:
-        command = _command(one, name, library=place.library)
-        if as_json:
-            click.echo(json.dumps(asdict(one) | {"command": command}))
-        else:
-            for line in (_in_words(one), *([f"  {command}"] if one.unknown else [])):
-                click.echo(printable(line))
+    asked = _Asked(incident, place, urls, lambda text: click.echo(printable(f"warning: {text}"), err=True))
+    found = _decided(asked)
+    guard = guard_of_ours(place.library, believe=believe)
+    parts = PartsOfStreams(place.library, incident.items, guarded_by=guard.known)
+    streams = parts.of(found, {str(url): url for url in urls}, problem=asked.warn)
+    if wanted:
+        said = Said(place.library, as_json=as_json, asked_label=incident.label)
+        there = segments_there(place.library)
+        accept(Adding(place, book, incident, origin_of(by, reason), signer, said, guard), wanted, streams)
+        warn_if_damaged(place.library, since=there)
+        return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
+    for stream in streams:
+        listed = _Listed(stream, asked, within_s=within_s, now_unix_s=book.clock())
+        for line in [json.dumps(listed.as_json())] if as_json else map(printable, listed.in_words()):
+            click.echo(line)
     if not found and not as_json:
         click.echo("no stream that is remembered was decided on for it", err=True)
     return EXIT_OK
 
 
-def _in_words(one: Variant) -> str:
-    where = "" if one.server is None else f" of {one.server}"
-    return (
-        f"{one.stream}{where}: {one.verdict} for {one.reference} {one.ago_s:.0f} s ago; of "
-        f"{counted(one.keyframes, 'keyframe')} {one.unknown} show nothing that is known"
-    )
+def _decided(asked: _Asked) -> tuple[Variant, ...]:
+    found, others = ask_for_variants(asked.urls, frozenset(asked.incident.items))
+    for problem in others:
+        asked.warn(problem)
+    if len(others) == len(asked.urls):
+        hint = "name others: --worker http://HOST:PORT"
+        raise UsageError("ask for variants", asked.incident.name, "no worker answered", hint=hint)
+    return found
 
 
-def _command(one: Variant, name: str, *, library: Path) -> str:
-    words = ["streamguard", "incident", "add", name, "--library", str(library), "--stream", one.stream]
-    words += [] if one.server is None else ["--server", one.server]
-    return shlex.join([*words, "--worker", one.worker])
+class _Listed:
+    """One stream, as it is told."""
+
+    def __init__(self, stream: StreamOfParts, asked: _Asked, *, within_s: float, now_unix_s: float) -> None:
+        self._stream = stream
+        self._asked = asked
+        self._now_unix_s = now_unix_s
+        self._offer = stream.offer(within_s=within_s)
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self._stream.variant) | {
+            "evidence": self._evidence(),
+            "command": self._command_for_all(),
+            "parts": [
+                self._json(part) | {"beside": part.beside, "against": [one.value for one in part.against]}
+                for part in self._offer.parts
+            ],
+            "left_out": [self._json(part) for part in self._offer.left_out],
+        }
+
+    def in_words(self) -> list[str]:
+        one = self._stream.variant
+        where = "" if one.server is None else f" of {one.server}"
+        words = f"{one.stream}{where}: {one.verdict} for {one.reference} {one.ago_s:.0f} s ago"
+        words += f"; of {counted(one.keyframes, 'keyframe')} {one.unknown} show nothing that is known"
+        lines = [words, f"  to look at it: {self._evidence()}"]
+        for part in self._offer.parts:
+            stretch = self._stream.stretch(part.keyframes)
+            why = _WHY_WORDS[part.why].format(beside=part.beside)
+            lines.append(f"  {stretch.id}  {self._when(stretch)}: {counted(stretch.keyframes, 'keyframe')} {why}")
+            lines += [f"    against it: {_AGAINST_WORDS[one]}" for one in part.against]
+        for left in self._offer.left_out:
+            stretch = self._stream.stretch(left.keyframes)
+            keyframes = counted(stretch.keyframes, "keyframe")
+            lines.append(f"  not offered  {self._when(stretch)}: {keyframes} {OUT_WORDS[left.why]}")
+        if self._offer.parts:
+            ids = [self._stream.stretch(part.keyframes).id for part in self._offer.parts]
+            lines.append(f"  to take what you have looked at: {self._command_for(ids)}")
+        return lines
+
+    def _json(self, part: Part | LeftOut) -> dict[str, object]:
+        stretch = self._stream.stretch(part.keyframes)
+        id_ = {"id": stretch.id} if isinstance(part, Part) else {}
+        return id_ | {
+            "why": part.why.value,
+            "keyframes": stretch.keyframes,
+            "from": at_utc(self._now_unix_s - stretch.from_ago_s),
+            "to": at_utc(self._now_unix_s - stretch.to_ago_s),
+            "from_ago_s": stretch.from_ago_s,
+            "to_ago_s": stretch.to_ago_s,
+        }
+
+    def _when(self, stretch: Stretch) -> str:
+        """`2026-03-01T12:00:00+00:00 to 2026-03-01T12:00:20+00:00, 40 to 20 s ago`."""
+        first, last = (at_utc(self._now_unix_s - ago_s) for ago_s in (stretch.from_ago_s, stretch.to_ago_s))
+        return f"{first} to {last}, {stretch.from_ago_s:.0f} to {stretch.to_ago_s:.0f} s ago"
+
+    def _evidence(self) -> str:
+        """The command that shows the pictures of the decision: here, or where the worker keeps its evidence."""
+        one = self._stream.variant
+        directory = evidence_directory(self._asked.place.config)
+        try:
+            find_file(directory, one.signal)
+        except EvidenceError:
+            return f"streamguard explain {one.signal}, on the machine of {one.worker}"
+        return shlex.join(["streamguard", "explain", one.signal, "--dir", str(directory)])
+
+    def _command_for(self, ids: Sequence[str]) -> str:
+        words = ["streamguard", "incident", "variants", *self._words()]
+        return shlex.join([*words, *(word for id_ in ids for word in ("--accept", id_))])
+
+    def _command_for_all(self) -> str:
+        one = self._stream.variant
+        words = ["streamguard", "incident", "add", *self._words()[:3], "--stream", one.stream]
+        words += [] if one.server is None else ["--server", one.server]
+        return shlex.join([*words, *self._words()[3:]])
+
+    def _words(self) -> list[str]:
+        library, worker = str(self._asked.place.library), self._stream.variant.worker
+        return [self._asked.incident.name, "--library", library, "--worker", worker]

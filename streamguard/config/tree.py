@@ -256,6 +256,7 @@ class IncidentConfig(Section):
     """How much of what streams have shown is remembered, as fingerprints, for `incident add --stream`; 0: nothing."""
 
     remember_s: Annotated[Number, Field(ge=0, le=3600)] = 120.0
+    keep_decided_s: Annotated[Number, Field(ge=0, le=86_400)] = 3600.0
     most_mib: Annotated[Whole, Field(ge=1, le=65_536)] = 512
 
 

@@ -20,8 +20,9 @@ from streamguard.types import AssetId
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.health import Page, Pages
 from streamguard.worker.incident_metrics import IncidentMetrics
+from streamguard.worker.looked_up import to_tree
 from streamguard.worker.matcher import Matched
-from streamguard.worker.shown import ShownLately, to_parts
+from streamguard.worker.shown import Shown, ShownLately, to_parts
 from streamguard.worker.streams import Stream
 from streamguard.worker.watcher import Watcher
 
@@ -32,7 +33,7 @@ _RECENT_S = 60.0
 MOST_TOLD = 1000
 """Streams that were decided on, of which is told what they have shown."""
 
-_BEFORE, _AFTER = "/api/streams/", "/shown"
+_BEFORE, _AFTER, _KNOWN = "/api/streams/", "/shown", "/known"
 
 log = structlog.get_logger()
 
@@ -111,7 +112,10 @@ class IncidentMode:
     ) -> None:
         """`config` names a library."""
         self._incidents = OpenIncidents(config.library.path or Path(), trust=trust)
-        self._shown = ShownLately(config.incident.remember_s, most_bytes=config.incident.most_mib * _MIB, clock=clock)
+        kept = config.incident
+        self._shown = ShownLately(
+            kept.remember_s, most_bytes=kept.most_mib * _MIB, keep_decided_s=kept.keep_decided_s, clock=clock
+        )
         self._metrics = metrics
         self._clock = clock
         self._unsearched = Complaint("rest_not_searched", clock=clock)
@@ -146,7 +150,7 @@ class IncidentMode:
 
     @property
     def pages(self) -> Pages:
-        return Pages(("/api/incidents", "/api/shown", f"{_BEFORE}NAME{_AFTER}"), self._page)
+        return Pages(("/api/incidents", "/api/shown", f"{_BEFORE}NAME{_AFTER}", f"{_BEFORE}NAME{_KNOWN}"), self._page)
 
     def refresh(self) -> None:
         """Look at the file; from the thread that follows the library."""
@@ -171,15 +175,17 @@ class IncidentMode:
             return _json(HTTPStatus.OK, {"incidents": [_as_json(one) for one in self._incidents.open]})
         if path == "/api/shown":
             return self._decided_page()
-        name = path.removeprefix(_BEFORE).removesuffix(_AFTER)
-        if not name or path != f"{_BEFORE}{name}{_AFTER}":
-            return None
-        return self._shown_page(name, dict(parse_qsl(query[:_MOST_QUERY])))
+        for end, page in ((_AFTER, self._shown_page), (_KNOWN, self._known_page)):
+            name = path.removeprefix(_BEFORE).removesuffix(end)
+            if name and path == f"{_BEFORE}{name}{end}":
+                found = self._found(name, dict(parse_qsl(query[:_MOST_QUERY])))
+                return found if isinstance(found, Page) else page(*found)
+        return None
 
     def _decided_page(self) -> Page:
         """Of those that were decided on last, if they are many."""
         found, now_s = self._shown.decided_on()
-        latest = sorted(found, key=lambda one: max(at_s for _, at_s in one.verdicts.values()), reverse=True)
+        latest = sorted(found, key=lambda one: max(each.at_s for each in one.verdicts.values()), reverse=True)
         streams = [
             {
                 "stream": one.stream,
@@ -187,15 +193,21 @@ class IncidentMode:
                 "keyframes": one.keyframes,
                 "unknown": one.unknown,
                 "verdicts": [
-                    {"reference": asset, "verdict": verdict.value, "ago_s": round(now_s - at_s, 1)}
-                    for asset, (verdict, at_s) in one.verdicts.items()
+                    {
+                        "reference": asset,
+                        "verdict": decided.verdict.value,
+                        "ago_s": round(now_s - decided.at_s, 1),
+                        "signal": decided.signal,
+                    }
+                    for asset, decided in one.verdicts.items()
                 ],
             }
             for one in latest[:MOST_TOLD]
         ]
         return _json(HTTPStatus.OK, {"streams": streams})
 
-    def _shown_page(self, stream: str, asked: dict[str, str]) -> Page:
+    def _found(self, stream: str, asked: dict[str, str]) -> tuple[tuple[Shown, ...], float] | Page:
+        """Its keyframes and what the clock says, or why there are none."""
         last_s = _seconds(asked.get("last_s", str(_LONGEST_S)))
         if last_s is None:
             return _json(
@@ -214,7 +226,15 @@ class IncidentMode:
             since_s = min(last_s, self._shown.reaches_s)
             error = f"nothing was seen here of a stream of that name in the last {since_s:.0f} s"
             return _json(HTTPStatus.NOT_FOUND, {"error": error})
-        return Page(HTTPStatus.OK, to_parts(found[0], now_s=found[1]), "application/octet-stream")
+        return found
+
+    @staticmethod
+    def _shown_page(keyframes: tuple[Shown, ...], now_s: float) -> Page:
+        return Page(HTTPStatus.OK, to_parts(keyframes, now_s=now_s), "application/octet-stream")
+
+    @staticmethod
+    def _known_page(keyframes: tuple[Shown, ...], now_s: float) -> Page:
+        return _json(HTTPStatus.OK, to_tree(keyframes, now_s=now_s))
 
 
 def _as_json(incident: Incident) -> dict[str, object]:

@@ -9,10 +9,14 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from streamguard.types import AssetId, Fingerprints, SessionId, Verdict
+from streamguard.core.variants import Recognised, recognised
+from streamguard.enforce.signals.events import signal_id
+from streamguard.types import Fingerprints, SessionId
+from streamguard.worker import kept_longer
+from streamguard.worker.kept_longer import SHARE, Decided, KeptLonger, Verdicts, newest
 from streamguard.worker.matcher import Matched
 from streamguard.worker.messages import MAX_MESSAGE_BYTES, pack, unpack
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
@@ -20,9 +24,6 @@ from streamguard.worker.watcher import Found, Watcher
 
 MOST_KEYFRAMES = 480
 """Of one stream. Where every picture is a keyframe some are left out, so that these reach as far as all others."""
-
-MOST_VERDICTS = 16
-"""Of one stream: the last ones, each for another reference."""
 
 MOST_BYTES = 8 << 20
 """Of one stream: four hundred keyframes with all that they may have."""
@@ -33,7 +34,9 @@ than that share of the room is taken.
 """
 
 _RECORD = struct.Struct("<IdI")
-MOST_ANSWER_BYTES = MOST_BYTES + MOST_KEYFRAMES * _RECORD.size
+MOST_OF_A_STREAM = MOST_KEYFRAMES + kept_longer.MOST_KEYFRAMES
+"""Keyframes of one stream: those of a stream that was decided on are kept for longer."""
+MOST_ANSWER_BYTES = MOST_BYTES + kept_longer.MOST_STREAM_BYTES + MOST_OF_A_STREAM * _RECORD.size
 
 Name = tuple[str | None, str]
 """The media server that a stream was discovered on, if it was; and the stream's own name."""
@@ -43,24 +46,24 @@ Name = tuple[str | None, str]
 class Shown:
     """One keyframe as it is kept. `session` counts the stream's connections; `seen_s` is of the worker's clock.
 
-    `known`: something in it is like footage of the library.
+    `known`: what in it is like footage of the library; None: it was not looked up.
     """
 
     session: int
     seen_s: float
     packed: bytes = field(repr=False)
-    known: bool = False
+    known: tuple[Recognised, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedOn:
-    """A stream that was decided on and is remembered: when (by the worker's clock) and how, for each reference; and of
-    its keyframes how many there are, and how many of these show nothing that is known: more of the footage, maybe.
+    """A stream that was decided on and is remembered: how, for each reference; and of its keyframes how many there are,
+    and how many of these show nothing that is known: more of the footage, maybe.
     """
 
     server: str | None
     stream: str
-    verdicts: Mapping[AssetId, tuple[Verdict, float]]
+    verdicts: Verdicts
     keyframes: int
     unknown: int
 
@@ -74,7 +77,7 @@ class _Kept:
     session: int = -1
     session_id: SessionId | None = None
     pts_us: int = 0
-    verdicts: dict[AssetId, tuple[Verdict, float]] = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=dict)
 
     def forget_first(self) -> int:
         """How many bytes that frees."""
@@ -86,9 +89,17 @@ class _Kept:
 class ShownLately:
     """The supervisor fills it, in its loop; any thread may ask. `remember_s` 0 keeps nothing."""
 
-    def __init__(self, remember_s: float, *, most_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`most_bytes`: of all streams together."""
+    def __init__(
+        self,
+        remember_s: float,
+        *,
+        most_bytes: int,
+        keep_decided_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`most_bytes`: of all streams together. `keep_decided_s`: so long what was shown around a decision is kept."""
         self.remember_s = remember_s
+        self._keep_decided_s = keep_decided_s
         self._most_bytes = most_bytes
         self._clock = clock
         self._apart_us = remember_s / MOST_KEYFRAMES * 1e6
@@ -96,7 +107,8 @@ class ShownLately:
         self._kept: dict[Name, _Kept] = {}
         self._size_bytes = 0
         self._reaches_s = remember_s
-        self._is_known = False
+        self._known: tuple[Recognised, ...] | None = None
+        self._longer: KeptLonger[Shown] = KeptLonger(keep_decided_s, around_s=remember_s, most_bytes=SHARE * most_bytes)
 
     @property
     def watcher(self) -> Watcher:
@@ -107,7 +119,7 @@ class ShownLately:
     @property
     def size_bytes(self) -> int:
         """What is kept takes so much."""
-        return self._size_bytes
+        return self._size_bytes + self._longer.size_bytes
 
     @property
     def reaches_s(self) -> float:
@@ -117,44 +129,52 @@ class ShownLately:
     def servers_of(self, stream: str) -> tuple[str | None, ...]:
         """Of which media servers a stream of that name is remembered; None: of one that was not discovered."""
         with self._lock:
-            return tuple(server for server, name in self._kept if name == stream)
+            return tuple(server for server, name in {*self._kept, *self._longer.names()} if name == stream)
 
     def of(self, server: str | None, stream: str, *, last_s: float) -> tuple[tuple[Shown, ...], float]:
         """Its keyframes of the last so many seconds, the oldest first, and what the clock says now."""
         now_s = self._clock()
         with self._lock:
-            kept = self._kept.get((server, stream))
-            keyframes = () if kept is None else tuple(kept.keyframes)
+            keyframes = self._all_of((server, stream))
         return tuple(one for one in keyframes if now_s - one.seen_s <= last_s), now_s
 
     def decided_on(self) -> tuple[tuple[DecidedOn, ...], float]:
         """Those streams, and what the clock says now."""
+        now_s = self._clock()
         with self._lock:
             found = tuple(
-                DecidedOn(server, stream, dict(kept.verdicts), len(kept.keyframes), _unknown(kept.keyframes))
-                for (server, stream), kept in self._kept.items()
-                if kept.verdicts
+                DecidedOn(*name, verdicts, len(keyframes), _unknown(keyframes))
+                for name in dict.fromkeys((*self._longer.names(), *self._kept))
+                if (verdicts := self._verdicts_of(name, now_s=now_s))
+                for keyframes in [self._all_of(name)]
             )
-        return found, self._clock()
+        return found, now_s
+
+    def _all_of(self, name: Name) -> tuple[Shown, ...]:
+        return (*self._longer.of(name), *(self._kept[name].keyframes if name in self._kept else ()))
+
+    def _verdicts_of(self, name: Name, *, now_s: float) -> Verdicts:
+        """Those whose keyframes may be remembered: a stream may go on for days."""
+        verdicts = {**self._longer.verdicts(name), **(self._kept[name].verdicts if name in self._kept else {})}
+        longest_s = self.remember_s + self._keep_decided_s
+        return newest({asset: one for asset, one in verdicts.items() if now_s - one.at_s <= longest_s})
 
     def _found(self, found: Found) -> None:
         with self._lock:
             kept = self._kept.get(_name_of(found.spec))
             if kept is None:
                 return
-            asset = found.decision.asset
-            kept.verdicts.pop(asset, None)
-            if len(kept.verdicts) == MOST_VERDICTS:
-                del kept.verdicts[next(iter(kept.verdicts))]
-            kept.verdicts[asset] = found.decision.verdict, self._clock()
+            signal = signal_id(found.decision, session=found.session_id)
+            decided = Decided(found.decision.verdict, self._clock(), signal)
+            kept.verdicts = newest({**kept.verdicts, found.decision.asset: decided})
 
     def _matched(self, _stream: Stream, matched: Matched) -> None:
         """Of the keyframe that `_seen` gets next."""
-        self._is_known = bool(matched.observation.evidence)
+        self._known = recognised(matched.observation.evidence)
 
     def _seen(self, stream: Stream, keyframe: Fingerprints) -> None:
         name = _name_of(stream.spec)
-        kept = self._kept.get(name) or _Kept()
+        kept = self._kept.get(name) or _Kept(session=self._longer.session(name))
         is_new = kept.session_id != stream.session_id
         if not is_new and keyframe.at.pts_us - kept.pts_us < self._apart_us:
             return
@@ -164,33 +184,39 @@ class ShownLately:
                 kept.session, kept.session_id = kept.session + 1, stream.session_id
             kept.pts_us = keyframe.at.pts_us
             if len(kept.keyframes) == MOST_KEYFRAMES:
-                self._size_bytes -= kept.forget_first()
-            kept.keyframes.append(Shown(kept.session, self._clock(), packed, self._is_known))
+                self._forget_first(name, kept)
+            kept.keyframes.append(Shown(kept.session, self._clock(), packed, self._known))
             kept.size_bytes += len(packed)
             self._size_bytes += len(packed)
             while kept.size_bytes > MOST_BYTES:
-                self._size_bytes -= kept.forget_first()
+                self._forget_first(name, kept)
             self._kept[name] = kept
 
     def _tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
         now_s = self._clock()
         reaches_s = self._reaches_s
         with self._lock:
-            if self._size_bytes < _ROOM * self._most_bytes:
+            if self.size_bytes < _ROOM * self._most_bytes:
                 reaches_s = min(self.remember_s, max(_LEAST_S, reaches_s) / _SHORTER)
             self._forget(now_s - reaches_s)
-            while self._size_bytes > self._most_bytes:
+            while self._kept and self.size_bytes > self._most_bytes:
                 reaches_s = reaches_s * _SHORTER if reaches_s > _LEAST_S else 0.0
                 self._forget(now_s - reaches_s if reaches_s else math.inf)
+            self._longer.tick(now_s)
             self._reaches_s = reaches_s
 
     def _forget(self, before_s: float) -> None:
         """Whoever is not seen any more goes with its last keyframe."""
         for name, kept in list(self._kept.items()):
             while kept.keyframes and kept.keyframes[0].seen_s < before_s:
-                self._size_bytes -= kept.forget_first()
+                self._forget_first(name, kept)
             if not kept.keyframes:
                 del self._kept[name]
+
+    def _forget_first(self, name: Name, kept: _Kept) -> None:
+        """What was shown around a decision goes where it is kept for longer."""
+        self._longer.take(name, kept.keyframes[0], verdicts=kept.verdicts)
+        self._size_bytes -= kept.forget_first()
 
 
 def _name_of(spec: StreamSpec) -> Name:
@@ -198,7 +224,7 @@ def _name_of(spec: StreamSpec) -> Name:
 
 
 def _unknown(keyframes: Iterable[Shown]) -> int:
-    return sum(not one.known for one in keyframes)
+    return sum(one.known == () for one in keyframes)
 
 
 def to_parts(keyframes: Iterable[Shown], *, now_s: float) -> list[bytes]:
@@ -230,7 +256,7 @@ def _records(data: bytes) -> Iterator[tuple[float, int, bytes]]:
     at = count = 0
     while at < len(data):
         count += 1
-        if count > MOST_KEYFRAMES or len(data) - at < _RECORD.size:
+        if count > MOST_OF_A_STREAM or len(data) - at < _RECORD.size:
             raise ValueError("more keyframes than are kept, or cut short")
         size_bytes, ago_s, session = _RECORD.unpack_from(data, at)
         at += _RECORD.size

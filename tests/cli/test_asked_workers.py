@@ -2,6 +2,8 @@
 
 import json
 import struct
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -10,13 +12,18 @@ from streamguard.cli.asked_workers import (
     Variant,
     ask_for_incidents,
     ask_for_variants,
+    ask_what_it_knew,
     ask_what_was_shown,
     workers_of,
 )
 from streamguard.config import load_config
+from streamguard.core.variants import Recognised
 from streamguard.errors import ConfigError, UsageError
 from streamguard.servers.http_api import ApiUrl
+from streamguard.types import AssetId
+from streamguard.worker.looked_up import LookedUp
 from streamguard.worker.messages import pack
+from streamguard.worker.part_ids import mark_of
 from tests.http_server import Answer, Web
 from tests.local_servers import free_ports
 from tests.worker.fake_decoders import keyframe
@@ -87,7 +94,7 @@ def _without_a_length(answer: Answer) -> None:
         (lambda answer: answer.send(b"[" * 100_000, status=404), "HTTP 404"),
         (lambda answer: answer.send(b"gone", status=500), "HTTP 500"),
         (lambda answer: answer.redirect("http://127.0.0.1:1/"), "HTTP 302"),
-        (lambda answer: answer.send(b"x" * (9 << 20)), "more than 8 MiB"),
+        (lambda answer: answer.send(b"x" * (17 << 20)), "more than 16 MiB"),
         (_without_a_length, "without a length"),
         (lambda answer: answer.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"), "no answer in time"),
     ],
@@ -116,26 +123,35 @@ def test_who_follows_which_incident(web: Web) -> None:
     )
 
 
+SIGNAL = f"sig_{'0' * 32}"
+
+
 def _decided(**fields: object) -> bytes:
     """Of a worker that has decided on one stream."""
-    verdict = {"reference": "clip", "verdict": "kill", "ago_s": 3.0}
+    verdict = {"reference": "clip", "verdict": "kill", "ago_s": 3.0, "signal": SIGNAL}
     stream = {"stream": "live/b", "server": None, "keyframes": 9, "unknown": 4, "verdicts": [verdict]}
     return json.dumps({"streams": [stream | fields]}).encode()
 
 
 def test_what_may_be_variants(web: Web) -> None:
     """Streams that were decided on for these references, the one with the most unknown first; and who said nothing."""
-    verdicts = [{"reference": name, "verdict": "review", "ago_s": ago_s} for name, ago_s in (("clip", 9.0), ("x", 1.0))]
+    verdicts = [
+        {"reference": name, "verdict": "review", "ago_s": ago_s, "signal": SIGNAL}
+        for name, ago_s in (("clip", 9.0), ("x", 1.0))
+    ]
     web.pages["/one/api/shown"] = _decided()
     web.pages["/two/api/shown"] = _decided(stream="live/c", server="edge-1", unknown=9, verdicts=verdicts)
     web.pages["/not-ours/api/shown"] = _decided(verdicts=verdicts[1:])
     urls = [at(web, "/one"), at(web, "/two"), at(web, "/not-ours"), nobody()]
     found, others = ask_for_variants(urls, {"clip"})
     assert found == (
-        Variant(str(urls[1]), "live/c", "edge-1", "clip", "review", 9.0, 9, 9),
-        Variant(str(urls[0]), "live/b", None, "clip", "kill", 3.0, 9, 4),
+        Variant(str(urls[1]), "live/c", "edge-1", "clip", "review", 9.0, SIGNAL, 9, 9),
+        Variant(str(urls[0]), "live/b", None, "clip", "kill", 3.0, SIGNAL, 9, 4),
     )
     assert others == (f"{urls[3]}: connection refused",)
+
+
+VERDICT = {"reference": "x", "verdict": "kill", "ago_s": 1.0, "signal": SIGNAL}
 
 
 @pytest.mark.parametrize(
@@ -148,10 +164,11 @@ def test_what_may_be_variants(web: Web) -> None:
         _decided(keyframes=1 << 40),
         _decided(stream="x" * 3000),
         _decided(stream=7),
-        _decided(verdicts=[{"reference": "../x", "verdict": "kill", "ago_s": 1.0}]),
-        _decided(verdicts=[{"reference": "x", "verdict": "kill", "ago_s": 1e300}]),
-        _decided(verdicts=[{"reference": "x", "verdict": "clear", "ago_s": 1.0}]),
-        _decided(verdicts=[{"reference": "x", "verdict": "kill", "ago_s": 1.0}] * 17),
+        _decided(verdicts=[VERDICT | {"reference": "../x"}]),
+        _decided(verdicts=[VERDICT | {"ago_s": 1e300}]),
+        _decided(verdicts=[VERDICT | {"verdict": "clear"}]),
+        _decided(verdicts=[VERDICT | {"signal": "../sig"}]),
+        _decided(verdicts=[VERDICT] * 17),
     ],
 )
 def test_what_cannot_be_is_no_variant(web: Web, answer: bytes) -> None:
@@ -159,3 +176,47 @@ def test_what_cannot_be_is_no_variant(web: Web, answer: bytes) -> None:
     web.pages["/api/shown"] = answer
     url = at(web)
     assert ask_for_variants([url], {"x"}) == ((), (f"{url}: what it answers is not what a worker says",))
+
+
+def _known(*, marks: Sequence[str], **fields: object) -> bytes:
+    """What a worker says of keyframes of these names."""
+    one = {"ago_s": 4.0, "known": []} | fields
+    return json.dumps({"keyframes": [{"mark": mark} | one for mark in marks]}).encode()
+
+
+KNOWN = "/api/streams/live%2Fcam/known"
+MARKS = [mark_of(pack(replace(keyframe(at_s), thumbnail=b""))) for at_s in (0.0, 2.0)]
+
+
+def test_what_a_worker_knew_of_a_stream(web: Web) -> None:
+    """Each keyframe with what it was recognised as; one that came between the two questions is left for later."""
+    web.pages[SHOWN] = shown(0, 2, 4)
+    known = {"reference": "clip", "nats": 7.5, "tells_when": True, "reference_at_us": 3_000_000}
+    web.pages[KNOWN] = _known(marks=MARKS, known=[known])
+    told = ask_what_it_knew(at(web), "live/cam", server="edge 1")
+    assert not isinstance(told, str)
+    assert [(one.mark, one.keyframe.at.pts_us) for one in told] == list(zip(MARKS, (0, 2_000_000), strict=True))
+    assert told[0].looked_up == LookedUp(4.0, (Recognised(AssetId("clip"), 7.5, True, 3_000_000),))  # noqa: FBT003
+    assert web.asked == [f"{SHOWN}?server=edge%201", f"{KNOWN}?server=edge%201"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"{",
+        b"[" * 100_000,
+        _known(marks=["../x"]),
+        _known(marks=MARKS, ago_s=-1.0),
+        _known(marks=MARKS, known=[{"reference": "a b", "nats": 1.0, "tells_when": True, "reference_at_us": 1}]),
+        _known(marks=MARKS, known=[{"reference": "a", "nats": 1e300, "tells_when": True, "reference_at_us": 1}]),
+        _known(marks=MARKS, known=[{"reference": "a", "nats": 1.0, "tells_when": True, "reference_at_us": -1}]),
+        _known(marks=MARKS[:1] * 961),
+    ],
+)
+def test_who_says_what_cannot_be_of_keyframes_is_no_worker(web: Web, answer: bytes) -> None:
+    """Nothing of it is believed; one that does not answer at all is told as well."""
+    web.pages[SHOWN] = shown(0, 2)
+    web.pages[KNOWN] = answer
+    told = ask_what_it_knew(at(web), "live/cam", server=None)
+    assert told == "what it answers is not what a worker says of keyframes"
+    assert ask_what_it_knew(nobody(), "live/cam", server=None) == "connection refused"

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from streamguard.config import load_config
 from streamguard.core.decide import DecisionState
+from streamguard.enforce.signals.events import signal_id
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import INCIDENTS, Book
 from streamguard.library.signed import sign_library
@@ -21,7 +22,10 @@ from streamguard.types import AssetId, MediaTime, Observation, SessionId
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.incident_metrics import IncidentMetrics
 from streamguard.worker.incidents import IncidentMode, OpenIncidents
+from streamguard.worker.looked_up import LookedUp, from_json
 from streamguard.worker.matcher import Matched
+from streamguard.worker.messages import pack
+from streamguard.worker.part_ids import mark_of
 from streamguard.worker.shown import from_bytes
 from streamguard.worker.watcher import Found
 from tests.kill_signals import a_decision
@@ -236,7 +240,9 @@ def test_of_two_streams_of_one_name_one_must_be_named(served: Served) -> None:
 
 
 def test_who_was_decided_on_is_told(served: Served) -> None:
-    """With how much of what was shown is known, and for which references; no other stream is."""
+    """With how much of what was shown is unknown to the library, where it was asked, and for which references; no other
+    stream is.
+    """
     served.show("live/cam", server="edge-1", keyframes=4)
     served.show("other")
     stream = a_stream("live/cam", server="edge-1")
@@ -247,10 +253,41 @@ def test_who_was_decided_on_is_told(served: Served) -> None:
     assert status == 200
     assert tree["streams"] == [
         {
-            "stream": "live/cam", "server": "edge-1", "keyframes": 4, "unknown": 4,
-            "verdicts": [{"reference": decision.asset, "verdict": decision.verdict.value, "ago_s": 2.5}],
+            "stream": "live/cam", "server": "edge-1", "keyframes": 4, "unknown": 0,
+            "verdicts": [
+                {
+                    "reference": decision.asset, "verdict": decision.verdict.value, "ago_s": 2.5,
+                    "signal": signal_id(decision, session=SessionId("1")),
+                }
+            ],
         }
     ]  # fmt: skip
+
+
+def test_what_keyframes_were_recognised_as_is_told(served: Served) -> None:
+    """Of each that is remembered of a stream, by the name that it has among the fingerprints."""
+    served.show("live/cam", server="edge-1", keyframes=2)
+    served.clock.now_s += 2.5
+    status, body = ask(served.address, "/api/streams/live%2Fcam/known?server=edge-1")
+    assert status == 200
+    marks = [mark_of(pack(replace(keyframe(at_s), thumbnail=b""))) for at_s in (0.0, 2.0)]
+    assert from_json(body.encode()) == dict.fromkeys(marks, LookedUp(2.5, None))
+    assert served.get("/api/streams/other/known")[0] == 404
+
+
+def test_what_a_decided_stream_has_shown_is_kept_as_configured(served: Served) -> None:
+    """For incident.keep_decided_s, an hour; of others it is forgotten."""
+    served.show("live/cam")
+    served.show("other")
+    stream = a_stream("live/cam")
+    served.mode.watcher.found(Found(stream.spec, SessionId("1"), a_decision(), GROUNDS, "v1", 0.0))
+    served.clock.now_s += 600.0
+    served.mode.watcher.tick(())
+    assert ask(served.address, "/api/streams/live%2Fcam/known")[0] == 200
+    assert ask(served.address, "/api/streams/other/known")[0] == 404
+    served.clock.now_s += 3100.0
+    served.mode.watcher.tick(())
+    assert ask(served.address, "/api/streams/live%2Fcam/known")[0] == 404
 
 
 def test_where_nothing_is_remembered_it_says_so(library: Path) -> None:

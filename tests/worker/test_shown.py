@@ -13,18 +13,20 @@ from streamguard.core.decide import DecisionState
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.shown import as_reference, sessions
 from streamguard.demo.scenes import Footage, Scene, same_camera
+from streamguard.enforce.signals.events import signal_id
 from streamguard.ingest.news import Blind
 from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Fingerprints, MediaTime, SessionId, StreamId, Verdict
 from streamguard.worker import shown
+from streamguard.worker.kept_longer import MOST_VERDICTS
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.messages import pack
 from streamguard.worker.shown import (
     MOST_ANSWER_BYTES,
     MOST_BYTES,
     MOST_KEYFRAMES,
-    MOST_VERDICTS,
+    MOST_OF_A_STREAM,
     ShownLately,
     from_bytes,
     to_parts,
@@ -54,9 +56,9 @@ def large(at_s: float) -> Fingerprints:
 class Remembering:
     """What is remembered, on a clock that goes when told; a keyframe takes as long as it says."""
 
-    def __init__(self, remember_s: float = 120.0, *, most_bytes: int = 64 * MIB) -> None:
+    def __init__(self, remember_s: float = 120.0, *, most_bytes: int = 64 * MIB, keep_decided_s: float = 0.0) -> None:
         self.clock = FakeClock(0.0)
-        self.lately = ShownLately(remember_s, most_bytes=most_bytes, clock=self.clock)
+        self.lately = ShownLately(remember_s, most_bytes=most_bytes, keep_decided_s=keep_decided_s, clock=self.clock)
 
     def show(
         self, stream: Stream, times_s: Sequence[float], *, make: Callable[[float], Fingerprints] = keyframe
@@ -195,9 +197,49 @@ def test_who_was_decided_on_is_told_with_what_is_not_known() -> None:
     stage.run(18.0)
     (one,), now_s = lately.decided_on()
     assert (one.server, one.stream, one.keyframes, one.unknown) == (None, "cam", 9, 6)
-    ((asset, (verdict, at_s)),) = one.verdicts.items()
-    assert (asset, verdict) == ("clip", Verdict.KILL)
-    assert 10.0 < now_s - at_s < 12.5
+    ((asset, decided),) = one.verdicts.items()
+    assert (asset, decided.verdict) == ("clip", Verdict.KILL)
+    assert 10.0 < now_s - decided.at_s < 12.5
+    assert decided.signal == signal_id(stage.found[0].decision, session=stage.found[0].session_id)
+    kept, _ = lately.of(None, "cam", last_s=100.0)
+    named = [tuple(known.asset for known in shown.known or ()) for shown in kept]
+    assert named == [(), (), ("clip",), ("clip",), ("clip",), (), (), (), ()]
+
+
+def test_what_was_shown_around_a_decision_is_kept_for_longer() -> None:
+    """By the others' time nothing else of it is; whoever comes back under its name begins another session."""
+    memory = Remembering(60.0, keep_decided_s=600.0)
+    stream, other = a_stream("cam"), a_stream("other")
+    memory.show(stream, range(0, 200, 10))
+    memory.show(other, [195.0])
+    memory.lately.watcher.found(Found(stream.spec, SessionId("1"), a_decision(), GROUNDS, "v1", 0.0))
+    memory.show(stream, range(200, 400, 10))
+    memory.pass_until(500.0)
+    assert memory.times_s("cam") == list(range(140, 260, 10))
+    assert memory.times_s("other") == []
+    assert memory.lately.servers_of("cam") == (None,)
+    (one,) = memory.lately.decided_on()[0]
+    assert (one.stream, one.keyframes, list(one.verdicts)) == ("cam", 12, [a_decision().asset])
+    memory.show(other, [500.0])
+    memory.show(a_stream("cam", session="2"), [510.0])
+    assert [one.session for one in memory.lately.of(None, "cam", last_s=1e6)[0]] == [0] * 12 + [1]
+    memory.pass_until(900.0)
+    assert (memory.times_s("cam"), memory.lately.size_bytes) == ([], 0)
+    assert memory.lately.decided_on()[0] == ()
+
+
+def test_all_that_is_kept_has_room_together() -> None:
+    """What is kept for longer takes a quarter of the room, and what is remembered of all the rest."""
+    memory = Remembering(60.0, keep_decided_s=600.0, most_bytes=2 * MIB)
+    for number in range(12):
+        stream = a_stream(f"cam-{number}")
+        memory.show(stream, [100.0 * number + n for n in range(10)], make=large)
+        memory.lately.watcher.found(Found(stream.spec, SessionId("1"), a_decision(), GROUNDS, "v1", 0.0))
+        assert memory.lately.size_bytes <= 2 * MIB
+    memory.pass_until(1300.0)
+    assert 0 < memory.lately.size_bytes <= MIB / 2
+    assert memory.times_s("cam-0") == []
+    assert len(memory.times_s("cam-11")) == 10
 
 
 def test_of_one_stream_the_last_verdicts_are_kept() -> None:
@@ -283,7 +325,7 @@ def test_a_worker_is_understood() -> None:
         _record(pack(Blind("dark"))),
         _record(GOOD[:-1]),
         _record(b"\x80\x04\x95 a pickle, say"),
-        _record(GOOD) * (MOST_KEYFRAMES + 1),
+        _record(GOOD) * (MOST_OF_A_STREAM + 1),
     ],
 )
 def test_what_is_no_worker_is_refused(answer: bytes) -> None:
@@ -301,4 +343,4 @@ def test_any_bytes_are_keyframes_or_a_value_error(noise: bytes, at: int) -> None
         told = from_bytes(whole[:at] + noise + whole[at + len(noise) :])
     except ValueError:
         return
-    assert len(told.keyframes) <= MOST_KEYFRAMES
+    assert len(told.keyframes) <= MOST_OF_A_STREAM

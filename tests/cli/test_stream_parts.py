@@ -1,0 +1,63 @@
+"""streamguard.cli.stream_parts: of which streams parts are sought, and which the library has by now."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamguard.cli import stream_parts
+from streamguard.cli.asked_workers import Variant
+from streamguard.cli.stream_parts import PartsOfStreams
+from streamguard.library.poison import Known
+from streamguard.servers.http_api import read_api_url
+from streamguard.worker.messages import pack
+from streamguard.worker.part_ids import mark_of, part_id
+from tests.cli.shown_worker import ShownWorker
+from tests.cli.test_asked_workers import SIGNAL, at
+from tests.http_server import Web
+from tests.library.made import library_of
+from tests.worker.fake_decoders import keyframe
+
+NOTHING = Known(np.empty((0, 32), np.uint8), np.empty((0, 32), np.uint8))
+
+
+def variant(worker: str, stream: str) -> Variant:
+    return Variant(worker, stream, None, "a", "kill", 1.0, SIGNAL, 9, 9)
+
+
+def test_so_many_streams_are_looked_into(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that come first; of the others is told that there are some."""
+    library_of(tmp_path / "lib", "a")
+    monkeypatch.setattr(stream_parts, "MOST_STREAMS", 2)
+    url = at(web)
+    problems: list[str] = []
+    found = PartsOfStreams(tmp_path / "lib", ["a"], guarded_by=NOTHING).of(
+        [variant(str(url), f"cam-{number}") for number in range(5)], {str(url): url}, problem=problems.append
+    )
+    assert list(found) == []
+    assert problems[0] == f"{url}: of cam-0: HTTP 404"
+    assert problems[2] == "3 more streams were decided on; close what is done, or ask later"
+    assert len(web.asked) == 2
+
+
+def test_a_stretch_and_what_is_sought_of_a_stream(tmp_path: Path) -> None:
+    """By the keyframes' names; nothing of another stream."""
+    library_of(tmp_path / "lib", "a")
+    keyframes = [keyframe(2.0 * number) for number in range(5)]
+    with ShownWorker(tmp_path / "lib").serving() as worker:
+        worker.show("cam", keyframes)
+        url = read_api_url(worker.url, of="the worker")
+        (stream,) = PartsOfStreams(tmp_path / "lib", ["a"], guarded_by=NOTHING).of(
+            [variant(str(url), "cam")], {str(url): url}, problem=pytest.fail
+        )
+    marks = [mark_of(pack(replace(one, thumbnail=b""))) for one in keyframes]
+    sought = stream.sought(part_id(marks[1:4]))
+    assert sought is not None
+    assert [one.at.pts_us for one in sought.piece] == [2_000_000, 4_000_000, 6_000_000]
+    assert (sought.rest, sought.taken, sought.unwanted, sought.ago_s) == (sought.piece, (), 0, 4.0)
+    stretch = stream.stretch(sought.piece)
+    assert (stretch.id, stretch.keyframes) == (part_id(marks[1:4]), 3)
+    assert (stretch.from_ago_s, stretch.to_ago_s) == (8.0, 4.0)
+    assert stream.sought("aaaaaa-bbbbbb") is None
+    assert stream.has_some_of(f"aaaaaa-{marks[2][:6]}")
