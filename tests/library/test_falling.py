@@ -245,6 +245,37 @@ def test_of_lists_too_only_so_many_fall_in_an_hour(lists: tuple[Path, str]) -> N
     assert quarantined(path) == {"by_hand": 2}
 
 
+def test_a_hash_falls_though_its_library_could_not_be_written(
+    lists: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lets it fall is gone before the library is in line: the next one does that, and counts nothing twice."""
+    path, part = lists
+    tell(path, signalled("s0", part, reference_us=at(3)), voiced("s0", part, Opinion.AGREE, at_s=0.5))
+    tell(path, signalled("s1", part, reference_us=at(1)), voiced("s1", part, Opinion.DISAGREE))
+    code = sorted(CODES)[1]
+
+    def dies(*_: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("streamguard.library.falling.sync", dies)
+        with pytest.raises(OSError, match="no space left"):
+            fall_in_lists(path)
+    assert found(path, code)
+    with catalogue_of(path) as catalogue:
+        assert waiting(catalogue).hashes == 2
+    assert fall_in_lists(path) == ()
+    assert found(path, code) == []
+    with catalogue_of(path) as catalogue:
+        assert waiting(catalogue).hashes == 0
+        assert catalogue.connection.execute("SELECT count(*) FROM falls").fetchone()[0] == 1
+    with Book.open(path, read_only=True) as book:
+        (agreed, _) = given(book)
+        assert (agreed.opinion, len(book.rows("SELECT 1 FROM history WHERE action LIKE 'opinion agree%'"))) == (
+            Opinion.AGREE, 1,
+        )  # fmt: skip
+
+
 def test_an_agreement_takes_no_disagreement_back(lists: tuple[Path, str]) -> None:
     """A hash in quarantine is released by its own command alone."""
     path, part = lists

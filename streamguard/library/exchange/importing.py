@@ -15,6 +15,7 @@ from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.columns import ListInMemory
 from streamguard.library.exchange.films import MOST_FRAMES, film_frames
 from streamguard.library.exchange.hashes import BadRow, FilmFrame, HashKind
+from streamguard.library.exchange.judging import judge_brought
 from streamguard.library.exchange.lists import ListFormat, bounded_lines, detected, rows
 from streamguard.library.exchange.opinions import note
 from streamguard.library.exchange.parts import heal, plan, sync
@@ -117,9 +118,13 @@ def import_files(
 def import_benign(
     library: Path, paths: Sequence[Path], *, form: ListFormat | None, who: str = "", signer: Signer | None = None
 ) -> tuple[int, dict[Reason, int]]:
-    """Harmless pictures, as PDQ hashes: (new ones, what of the known lists went into quarantine by them)."""
+    """Harmless pictures, as PDQ hashes: (new ones, what of lists and of what senders brought went into quarantine by
+    them).
+    """
     held = _read_all(paths, form, no_progress)
-    origin = changes.origin(by=who or None)
+    origin = changes.origin(
+        by=who or None, reason="harmless pictures look like it", source=paths[0].name[: changes.MOST_WORDS]
+    )
     with book_for_change(library) as book, Library.open(library, origin=origin, signer=signer) as opened:
         with book.change():
             new = take_benign(book, held.lists.column(HashKind.PDQ).codes, origin=paths[0].name)
@@ -127,7 +132,8 @@ def import_benign(
             note(book, None, f"harmless pictures of {_names(paths)}", who=origin.by, why="")
             plan(book)
         sync(book, opened)
-    return new, quarantined
+        of_senders = judge_brought(book, opened, origin=origin)
+    return new, dict(Counter(quarantined) + Counter(of_senders))
 
 
 def _names(paths: Sequence[Path]) -> str:
