@@ -198,4 +198,4 @@ def _disable(library: Path, ids: tuple[str, ...], *, origin: Origin, signer: Sig
     if not ids:
         return 0
     with Library.open(library, origin=origin, signer=signer) as opened:
-        return len(opened.disable_all(ids))
+        return opened.disable_all(ids)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.exchange.book import Book as SharedBook
 from streamguard.library.exchange.quarantine import two_persons
 from streamguard.library.exchange.senders import Guard, guard_of_sender
-from streamguard.library.incidents import Book, Incident, check_name
+from streamguard.library.incidents import Book, Incident, check_name, check_room
 from streamguard.library.kept_references import kept_references
 from streamguard.library.live_check import segments_there
 from streamguard.library.segments import check_label
@@ -32,7 +33,7 @@ from streamguard.worker import incident_bundle
 from streamguard.worker.bundle_taking import doubted, taken
 from streamguard.worker.incident_bundle import Bundle, Export
 from streamguard.worker.kept_decisions import decisions_for
-from streamguard.worker.outcomes import Added, Job, Known
+from streamguard.worker.outcomes import Added, Job, Known, Outcome
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -174,6 +175,7 @@ def import_(
     if incident is None or not incident.is_open:
         incident = book.open(called, label=here, by=origin.by, reason=reason or bundle.about.reason)
         note_done(place.library, "incident open", f"{called}, from {file.name}", origin=origin)
+    check_room(incident, [f"{number} of the bundle" for number in range(len(bundle.items))])
     if not as_json:
         click.echo(printable(_in_words(bundle, called)), err=True)
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
@@ -181,12 +183,9 @@ def import_(
     with Library.open(place.library, origin=origin, signer=signer) as library:
         _check_persons(library, bundle, guard)
         job = Job(file, incident.label)
-        for outcome in taken(library, bundle, guard=guard, job=job, origin=origin, now_unix_s=time.time()):
-            match outcome:
-                case Added(item=item):
-                    book.note(called, (item.id,))
-                case Known(item=item) if item.label == incident.label:
-                    book.note(called, (item.id,))
+        outcomes = taken(library, bundle, guard=guard, job=job, origin=origin, now_unix_s=time.time())
+        book.note(called, tuple(_came_in_it(outcomes, label=incident.label)))
+        for outcome in outcomes:
             said.outcome(outcome)
     warn_if_damaged(place.library, since=there)
     if not as_json and (words := _what_it_may(guard)):
@@ -203,6 +202,16 @@ def _label_of(name: str, incident: Incident | None, asked: str | None) -> str:
     check_name(name)
     check_label(name, label)
     return label
+
+
+def _came_in_it(outcomes: Sequence[Outcome], *, label: str) -> Iterator[str]:
+    """What was known under another label came from elsewhere."""
+    for outcome in outcomes:
+        match outcome:
+            case Added(item=item):
+                yield item.id
+            case Known(item=item) if item.label == label:
+                yield item.id
 
 
 def _what_it_may(guard: Guard) -> str:

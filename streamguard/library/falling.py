@@ -235,10 +235,12 @@ def _may_fall(catalogue: Catalogue, terms: FallTerms, *, now_unix_s: float) -> b
     """Whether the hour allows one more; once it does not, nothing falls until `resume`."""
     if setting(catalogue, _STOPPED):
         return False
-    counted_from = max(now_unix_s - _HOUR_S, float(setting(catalogue, _COUNTED_FROM) or 0.0))
+    # What is of a time to come is of a clock that was wrong: it neither ends nor lifts the limit.
+    resumed = float(setting(catalogue, _COUNTED_FROM) or 0.0)
+    counted_from = max(now_unix_s - _HOUR_S, resumed if resumed <= now_unix_s else 0.0)
     with transaction(catalogue) as connection:
-        asked = "SELECT count(*) FROM falls WHERE at_unix_s > ?"
-        if connection.execute(asked, (counted_from,)).fetchone()[0] < terms.most_per_hour:
+        asked = "SELECT count(*) FROM falls WHERE at_unix_s > ? AND at_unix_s <= ?"
+        if connection.execute(asked, (counted_from, now_unix_s)).fetchone()[0] < terms.most_per_hour:
             return True
         set_(connection, _STOPPED, repr(now_unix_s))
     return False

@@ -27,8 +27,8 @@ MOST_DECIDED = 100_000
 _TALLIES = {Verdict.KILL: "kills", Verdict.LIMIT: "limits", Verdict.REVIEW: "reviews"}
 _PLACE = "place of "
 
-HashAt = Callable[[int, str, int], bytes | None]
-"""The hash of a list that a match named: its part, by its number and its id, and the microsecond in it."""
+HashAt = Callable[[int, "Signalled", int], bytes | None]
+"""The hash of a list that a kill-signal names: the part's number, the signal, and how many hashes the part has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +200,11 @@ def _hashes_of(catalogue: Catalogue) -> Iterator[HashAt]:
         opened: list[Book] = []
         former = FormerParts(catalogue)
 
-        def hash_of(item: int, part: str, reference_us: int) -> bytes | None:
+        def hash_of(item: int, one: Signalled, written: int) -> bytes | None:
             if not opened:
                 opened.append(stack.enter_context(Book.open(catalogue.path.parent, read_only=True)))
-            found = hash_at(opened[0], part, reference_us=reference_us)
-            return former.hash_at(item, reference_us=reference_us) if found is None else found[1]
+            found = hash_at(opened[0], one.reference, reference_us=one.reference_us, written=written)
+            return former.hash_at(item, reference_us=one.reference_us) if found is None else found[1]
 
         yield hash_of
 
@@ -215,7 +215,10 @@ def _note(connection: sqlite3.Connection, one: Signalled, hash_of: HashAt) -> in
     item = _item(connection, one.reference)
     if item is None or run("SELECT 1 FROM decided WHERE signal = ?", (one.signal,)).fetchone():
         return 0
-    code = hash_of(item, one.reference, one.reference_us) if _is_of_a_list(connection, item) else None
+    code = None
+    if _is_of_a_list(connection, item):
+        (written,) = run("SELECT looks FROM items WHERE number = ?", (item,)).fetchone()
+        code = hash_of(item, one, written)
     values = (one.signal, one.reference, item, code)
     run("INSERT INTO decided (signal, reference, item, code) VALUES (?, ?, ?, ?)", values)
     run("INSERT OR IGNORE INTO tallies VALUES (?, 0, 0, 0, 0)", (item,))

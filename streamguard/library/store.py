@@ -39,7 +39,7 @@ NOBODY: Mapping[str, HandedOn] = MappingProxyType({})
 
 _LOCK_WAIT_S = 10.0
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
-_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock"}
+_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock", "lock.next", "exchange.lock.next"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,22 +252,25 @@ class Library:
             self._sweep(since_unix_s=math.inf if forget else None)
         return merged
 
-    def remove_all(self, ids: Sequence[str]) -> tuple[str, ...]:
-        """As `remove`, for many in one step: which. Those that are not there are passed over."""
-        return self._set_all(ids, ItemState.REMOVED, action="remove")
-
-    def disable_all(self, ids: Sequence[str]) -> tuple[str, ...]:
-        """As `disable`, in the same way."""
-        return self._set_all(ids, ItemState.DISABLED, action="disable")
-
-    def _set_all(self, ids: Sequence[str], state: ItemState, *, action: str) -> tuple[str, ...]:
+    def remove_all(self, ids: Sequence[str]) -> None:
+        """As `remove`, for many in one step; those that are not there are passed over."""
         with self._writing():
-            records = [record for id_ in ids for record in self._catalogue.with_id(id_) if record.state is not state]
-            if records:
-                with self._change(action) as now:
-                    for record in records:
-                        self._catalogue.set_state(record, state, action=action, now_unix_s=now)
-        return tuple(record.id for record in records)
+            there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
+            if there:
+                with self._change("remove") as now:
+                    for record in there:
+                        self._catalogue.set_state(record, ItemState.REMOVED, action="remove", now_unix_s=now)
+
+    def disable_all(self, ids: Sequence[str]) -> int:
+        """As `disable`, for many in one step; how many were searched until then."""
+        with self._writing():
+            there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
+            live = [record for record in there if record.state is ItemState.LIVE]
+            if live:
+                with self._change("disable") as now:
+                    for record in live:
+                        self._catalogue.set_state(record, ItemState.DISABLED, action="disable", now_unix_s=now)
+        return len(live)
 
     def verify(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""
@@ -384,7 +387,8 @@ class Library:
         """Under the lock: publish what is not published, remove what a killed writer left."""
         try:
             (self._path / SEGMENTS).mkdir(exist_ok=True)
-            (self._path / f"{NEW_PREFIX}{CURRENT}").unlink(missing_ok=True)
+            for left in self._path.glob(f"{NEW_PREFIX}*.json"):  # of all who write here under the lock
+                left.unlink()
         except OSError as error:
             raise library_error("write library", self._path, error) from error
         live = self._catalogue.live_set()

@@ -33,6 +33,9 @@ _LEAST_S, _SHORTER, _ROOM = 1.0, 0.8, 0.6
 than that share of the room is taken.
 """
 
+_LONGEST_AGO_S = 1e6
+"""Nobody remembers more."""
+
 _RECORD = struct.Struct("<IdI")
 MOST_OF_A_STREAM = MOST_KEYFRAMES + kept_longer.MOST_KEYFRAMES
 """Keyframes of one stream: those of a stream that was decided on are kept for longer."""
@@ -260,7 +263,7 @@ def _records(data: bytes) -> Iterator[tuple[float, int, bytes]]:
             raise ValueError("more keyframes than are kept, or cut short")
         size_bytes, ago_s, session = _RECORD.unpack_from(data, at)
         at += _RECORD.size
-        if not 0 <= ago_s < math.inf or not 0 < size_bytes <= min(MAX_MESSAGE_BYTES, len(data) - at):
+        if not 0 <= ago_s <= _LONGEST_AGO_S or not 0 < size_bytes <= min(MAX_MESSAGE_BYTES, len(data) - at):
             raise ValueError("a record with impossible numbers")
         yield ago_s, session, data[at : at + size_bytes]
         at += size_bytes

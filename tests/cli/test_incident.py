@@ -205,6 +205,47 @@ def test_what_a_stream_has_shown_is_added(run: Run, library: Path, web: Web) -> 
     assert change["source"].startswith("stream live/cam of ")
 
 
+def test_whatever_the_stream_is_called_it_is_added(run: Run, library: Path, web: Web) -> None:
+    """With bytes that are no text, steering characters, at any length: what is kept of its name is short and safe."""
+    name = "../cam\udcff\n\x1b[2J" + "x" * 2000
+    path = f"/api/streams/..%2Fcam%FF%0A%1B%5B2J{'x' * 2000}/shown"
+    web.pages[path] = shown(live_keyframes(Scene(7), seconds=20))
+    run("incident", "open", "attack", "--library", library)
+    (one,) = lines(
+        run("incident", "add", "attack", "--library", library, "--json", "--stream", name, "--worker", web.url(""))
+    )
+    assert one["source"].startswith(r"stream ../cam\xdcff\x0a\x1b[2Jxxx")
+    assert len(one["source"]) < 700
+    assert one["id"].startswith("attack-..-cam-2Jxxx")
+
+
+def test_an_incident_that_is_full_takes_nothing(
+    run: Run, library: Path, web: Web, *, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is searched that its end would not take away."""
+    monkeypatch.setattr("streamguard.library.incidents.MOST_ITEMS", 1)
+    web.pages[SHOWN] = shown(live_keyframes(Scene(7), seconds=8), live_keyframes(Scene(8), seconds=8))
+    run("incident", "open", "attack", "--library", library)
+    for what in ((clips.image, clips.unrelated), ("--stream", "live/cam", "--worker", web.url(""))):
+        done = run("incident", "add", "attack", "--library", library, *what)
+        assert (done.status, done.out) == (2, "")
+        assert "add to incident attack: more than 1 items; close it" in done.err
+    assert items(library) == {}
+
+
+def test_all_of_it_is_disabled_in_one_step(run: Run, library: Path) -> None:
+    """Innocents are killed until the last item is."""
+    run("incident", "open", "attack", "--library", library)
+    Book(library, lambda: 1_700_000_000.0).note("attack", ("a", "b", "gone"))
+    with Library.open(library) as opened:
+        before = opened.changes()[-1].generation
+    (closed,) = lines(run("incident", "close", "attack", "--library", library, "--disable", "--json"))
+    assert (closed["disabled"], closed["live_items"]) == (2, 0)
+    with Library.open(library, read_only=True) as opened:
+        (change,) = [one for one in opened.changes() if one.generation > before]
+    assert (change.action, change.named) == ("disable", ("a", "b"))
+
+
 def test_what_ended_a_while_ago_is_told(run: Run, library: Path, web: Web) -> None:
     """It may be over, or another worker has it by now and knows more."""
     web.pages[SHOWN] = shown(live_keyframes(Scene(7), seconds=8), ago_s=40.0)

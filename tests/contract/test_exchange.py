@@ -144,6 +144,15 @@ def test_its_failures_are_ours_and_hold_no_secret(served: Served, monkeypatch: p
         assert "abcdefgh" not in text
 
 
+@pytest.mark.parametrize("served", OVER_HTTP, indirect=True, ids=lambda kind: kind.value)
+def test_one_without_an_end_is_not_taken_for_whole(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many pages it is an error: what did not come yet is not gone."""
+    exchange = _opened(served)
+    monkeypatch.setattr(importlib.import_module("streamguard.library.exchange.apis.common"), "MOST_PAGES", 1)
+    with pytest.raises(ExchangeNotUnderstood, match="over 1 pages, and no end; what came before is kept"):
+        _fetched(exchange)
+
+
 @pytest.mark.parametrize("served", [ExchangeKind.THREATEXCHANGE], indirect=True, ids=lambda kind: kind.value)
 def test_one_that_is_not_there_is_unreachable(served: Served) -> None:
     """Whoever runs the command tries again. The others' clients do so themselves, four times, for seconds."""

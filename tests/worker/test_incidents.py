@@ -1,6 +1,7 @@
 """streamguard.worker.incidents: what is open is followed, and what streams have shown is told over HTTP."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -87,6 +88,13 @@ def test_what_cannot_be_read_changes_nothing(library: Path, book: Book, logs: Lo
     assert [one.name for one in followed.open] == ["attack"]
     assert "read incidents" in followed.problem
     assert events(logs) == ["incident_opened", "incidents_not_read"]
+    (library / INCIDENTS).unlink()
+    os.mkfifo(library / INCIDENTS)
+    writer = os.open(library / INCIDENTS, os.O_RDWR)
+    followed.refresh()
+    assert "not a regular file" in followed.problem
+    os.close(writer)
+    (library / INCIDENTS).unlink()
     (library / INCIDENTS).write_bytes(good)
     followed.refresh()
     assert followed.problem == ""

@@ -18,7 +18,7 @@ from threatexchange.exchanges.impl.fb_threatexchange_api import (
 )
 
 from streamguard.errors import ExchangeRefused, UsageError
-from streamguard.library.exchange.apis.common import MOST_PAGES, listed, ours
+from streamguard.library.exchange.apis.common import listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import Opinion, Remarks
 from streamguard.library.exchange.words import KINDS, tags_of
@@ -65,11 +65,8 @@ class Meta:
         since = FBThreatExchangeCheckpoint(**json.loads(checkpoint)) if checkpoint else None
         with ours("fetch", _NAME):
             deltas = self.api.fetch_iter([], since)
-        for _ in range(MOST_PAGES):
+        for delta in pages(deltas, _NAME):
             with ours("fetch", _NAME):
-                delta = next(deltas, None)
-                if delta is None:
-                    return
                 updates = [
                     _update(word, text, record)
                     for (word, text), record in delta.updates.items()
