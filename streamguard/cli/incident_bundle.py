@@ -12,6 +12,7 @@ from streamguard.cli.incident_options import place_of, place_options
 from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
 from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.errors import UsageError, counted
@@ -173,6 +174,7 @@ def import_(
     guard = guard_of_sender(place.library, source, key=bundle.key, label=here, believe=believe)
     if incident is None or not incident.is_open:
         incident = book.open(called, label=here, by=origin.by, reason=reason or bundle.about.reason)
+        note_done(place.library, "incident open", f"{called}, from {file.name}", origin=origin)
     check_room(incident, [f"{number} of the bundle" for number in range(len(bundle.items))])
     if not as_json:
         click.echo(printable(_in_words(bundle, called)), err=True)

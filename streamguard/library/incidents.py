@@ -94,14 +94,16 @@ Incidents = tuple[Incident, ...]
 def read_incidents(library: Path, *, trust: Trust | None = None) -> Incidents:
     """None where there never was one. With `trust` only if one of its keys signed them.
 
-    Raises LibraryDamaged, LibraryFormatError (made by another StreamGuard), LibraryUntrusted, LibraryError (no
-    permission).
+    Raises LibraryMissing, LibraryDamaged, LibraryFormatError (made by another StreamGuard), LibraryUntrusted,
+    LibraryError (no permission).
     """
     path = library / INCIDENTS
     try:
         document = read_bounded(path, most_bytes=_MOST_BYTES)
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if (library / CURRENT).exists():
+            return ()
+        raise no_library(library) from error  # a disk that is away is no end of a crisis
     except LibraryDamaged as error:
         raise LibraryDamaged("read incidents", path, error.problem, hint=_HINT) from error
     try:

@@ -220,9 +220,13 @@ class Library:
         return dataclasses.replace(record, label=label)
 
     def changes(self, *, most: int | None = None, id_: str | None = None) -> tuple[Change, ...]:
-        """The library's history, the newest `most` of it, oldest first; with `id_` what has changed that item."""
-        number = None if id_ is None else self.item(id_).number
-        return self._catalogue.changes(most=most, item=number)
+        """The library's history, the newest `most` of it, oldest first; with `id_` what has changed items of that id,
+        though they were removed since. Raises UsageError where there never was one.
+        """
+        found = self._catalogue.changes(most=most, id_=id_)
+        if not found and id_ is not None:
+            self.item(id_)
+        return found
 
     def roll_back(self, version: str, *, partly: bool = False) -> RolledBack:
         """See rollback.roll_back."""

@@ -77,6 +77,35 @@ def test_an_incident_from_its_opening_to_its_end(run: Run, library: Path) -> Non
     assert attack["closed_at"] >= attack["opened_at"]
 
 
+def test_who_opened_and_closed_it_is_in_the_history(run: Run, library: Path) -> None:
+    """With why: the incident itself says so of its last opening alone. It makes no version; a lost one is told."""
+    before = read_live_set(library).version
+    for command in ("open", "close", "open"):
+        run("incident", command, "attack", "--library", library, "--by", "anna", "--reason", f"to {command} it")
+    told = lines(run("library", "history", "--library", library, "--json", "--last", "3"))
+    assert [(one["action"], one["detail"], one["by"], one["reason"]) for one in told] == [
+        (f"incident {command}", "attack", "anna", f"to {command} it") for command in ("open", "close", "open")
+    ]
+    assert read_live_set(library).version == before
+    (library / "catalogue.sqlite").write_bytes(b"no catalogue" * 100)
+    closed = run("incident", "open", "other", "--library", library)
+    assert closed.status == 0
+    assert "warning: it is done, but the library's history does not say so" in closed.err
+    (library / "catalogue.sqlite").unlink()
+    assert run("incident", "open", "a-copy", "--library", library).err == ""
+
+
+def test_closing_takes_out_of_use_all_that_came_in_one_step(run: Run, library: Path) -> None:
+    """However many they are: one version."""
+    run("incident", "open", "drill", "--library", library)
+    Book(library, lambda: 1e9).note("drill", ("a", "b", "gone"))
+    before = read_live_set(library).generation
+    closed = run("incident", "close", "drill", "--library", library, "--disable")
+    assert closed.out == "incident drill is closed; 2 items disabled\n"
+    assert load_snapshot(library).items == 0
+    assert read_live_set(library).generation == before + 1
+
+
 def test_how_much_is_believed_is_said_once_or_later(run: Run, library: Path) -> None:
     """It is told to people and to machines; a number that nobody can mean is refused before anything is written."""
     opened = run("incident", "open", "attack", "--library", library, "--streams-believed", "1000")
@@ -87,6 +116,11 @@ def test_how_much_is_believed_is_said_once_or_later(run: Run, library: Path) -> 
     assert "0 of them searched, each believed in 2000 streams; by" in status
     (told,) = lines(run("incident", "believe", "attack", "70", "--library", library, "--json"))
     assert (told["incident"], told["streams_believed"]) == ("attack", 70)
+    noted = run("library", "history", "--library", library, "--last", "3").out.splitlines()
+    assert [line.partition("incident ")[2].partition(" streams;")[0] for line in noted] == [
+        f"{command}: attack, each believed in {number}"
+        for command, number in (("open", 1000), ("believe", 2000), ("believe", 70))
+    ]
     for number in ("0", "10001", "many"):
         assert run("incident", "believe", "attack", number, "--library", library).status == 2
         assert run("incident", "open", "x", "--streams-believed", number, "--library", library).status == 2

@@ -89,12 +89,12 @@ def test_a_rollback_brings_no_hash_back_that_was_a_mistake(known: Path) -> None:
     fall_hashes(known, FallTerms(), now_unix_s=NOW_UNIX_S, origin=Origin("opinions"))
     _run("remove", "--library", known, "a")
     done = _run("rollback", "--library", known, then)
-    assert "lists are as they are, mistakes left out: `streamguard library exchange remove NAME`" in done.stdout
+    assert "note: the list partner has changed since, and stays as it is now; to take it out: " in done.stderr
     assert found(known, min(codes)) == []
     assert lost(known, sorted(codes)[1:]) == []
     assert {"a", "b"} < {asset.id for asset in load_snapshot(known).assets}
     (again,) = _lines(_run("rollback", "--library", known, "1", "--json"))
-    assert (again["removed"], again["lists_put_right"]) == (2, True)
+    assert (again["removed"], again["lists"]) == (1, ["partner"])
     assert lost(known, sorted(codes)[1:]) == []
 
 
@@ -119,6 +119,16 @@ def test_what_is_gone_is_named(known: Path) -> None:
     assert _run("rollback", "--library", known, "2", "--partly").stdout.endswith("gone: a; add it again\n")
     (tree,) = _lines(_run("compact", "--library", known, "--json"))
     assert (tree["merges"], tree["segments"]) == (0, 1)
+
+
+def test_what_is_given_up_for_good_is_in_the_history(known: Path) -> None:
+    """It makes no version, and nobody can take it back."""
+    _run("remove", "--library", known, "a")
+    _run("compact", "--library", known)
+    _run("compact", "--library", known, "--forget", "--by", "anna", "--reason", "a court order")
+    (shown,) = _run("history", "--library", known, "--last", 1).stdout.splitlines()
+    assert shown.startswith("- 2")
+    assert shown.endswith(" forget: what was removed; by anna; because a court order")
 
 
 def test_a_reason_that_is_a_book_is_refused(known: Path) -> None:

@@ -101,6 +101,22 @@ def test_what_cannot_be_read_changes_nothing(library: Path, book: Book, logs: Lo
     assert followed.problem == ""
 
 
+def test_a_library_that_vanishes_closes_none(library: Path, book: Book, logs: Logs) -> None:
+    """A disk that is away for a moment is no end of a crisis; it counts again when it is back."""
+    followed = OpenIncidents(library)
+    book.open("attack", label=None, by="", reason="")
+    followed.refresh()
+    library.rename(library.with_name("away"))
+    for _ in range(2):
+        followed.refresh()
+    assert [one.name for one in followed.open] == ["attack"]
+    assert "no such directory" in followed.problem
+    assert events(logs) == ["incident_opened", "incidents_not_read"]
+    library.with_name("away").rename(library)
+    followed.refresh()
+    assert ([one.name for one in followed.open], followed.problem) == (["attack"], "")
+
+
 def test_where_a_key_is_asked_for_nobody_else_opens_one(
     library: Path, book: Book, tmp_path: Path, *, logs: Logs
 ) -> None:

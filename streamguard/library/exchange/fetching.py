@@ -209,7 +209,8 @@ def _forget_the_rest(book: Book, source: Source, seen: set[str], *, done: Fetche
     with book.change():
         keys = [row["key"] for row in book.rows("SELECT DISTINCT key FROM records WHERE source = ?", source.number)]
         gone = [key for key in keys if key not in seen]
-        if len(keys) >= _LEAST_TO_DOUBT and len(gone) > _MOST_GONE * len(keys):
+        is_much = len(keys) >= _LEAST_TO_DOUBT and len(gone) > _MOST_GONE * len(keys)
+        if is_much or (keys and not seen):
             problem = f"of {len(keys)} records {len(gone)} are gone at once: nothing was taken away"
             hint = f"if that is so: streamguard library exchange remove {source.name}, and fetch again"
             raise ExchangeNotUnderstood("fetch", source.name, problem, hint=hint)

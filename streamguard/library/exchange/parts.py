@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from streamguard.library.catalogue import NewItem
-from streamguard.library.exchange.book import BOOK, ORIGIN, Book, Source, book_for_change
+from streamguard.library.exchange.book import ORIGIN, Book, Source
 from streamguard.library.exchange.films import film_reference, unpacked
 from streamguard.library.exchange.hashes import UNKNOWN_QUALITY, HashKind
 from streamguard.library.exchange.schema import HashState, PartState
@@ -179,18 +179,6 @@ def heal(book: Book, library: Library) -> None:
     for row in book.connection.execute("SELECT number FROM parts WHERE state = ?", (PartState.LIVE,)).fetchall():
         if row["number"] not in there:
             _set_states(book, [row["number"]], PartState.STALE)
-
-
-def put_right(library: Library) -> None:
-    """After a rollback: what is searched of lists is what their book says now. An earlier version has hashes that were
-    mistakes, and they would kill again. Raises LibraryError; LibraryLocked where an import runs.
-    """
-    if (library.path / BOOK).is_file():
-        with book_for_change(library.path) as book:
-            with book.change():
-                heal(book, library)
-                plan(book)
-            sync(book, library)
 
 
 def _drop(book: Book, library: Library) -> None:

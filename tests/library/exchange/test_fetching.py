@@ -122,6 +122,17 @@ def test_after_too_long_all_is_fetched_anew_and_what_does_not_come_is_gone(libra
     assert _source(library).checkpoint == "3"
 
 
+def test_an_exchange_that_has_nothing_any_more_is_not_believed(library: Path) -> None:
+    """What it had is searched still, from the checkpoint of before on; whoever means it removes the source."""
+    exchange = FakeExchange([Batch((_update("a", CODES[0]), _update("b", CODES[1])), "1")])
+    _fetch(library, exchange)
+    exchange.stale, exchange.batches = True, [Batch((), "2")]
+    with pytest.raises(ExchangeNotUnderstood, match="of 2 records 2 are gone at once"):
+        _fetch(library, exchange)
+    assert _live(library)[:2] == [True, True]
+    assert _source(library).checkpoint == "1"
+
+
 def test_an_exchange_that_has_lost_nearly_all_at_once_takes_nothing_away(library: Path) -> None:
     """An empty answer to a whole fetch is one; half of it is believed."""
     many = hashes(5, 200)

@@ -78,15 +78,15 @@ class Meta:
 
     def tell(self, opinion: OpinionOfRecord) -> bool:
         """A reaction to each descriptor of the hash."""
+        descriptors = [one for _, detail in opinion.records for one in detail["descriptors"].split()]
         with ours("tell opinion", _NAME):
-            for _, detail in opinion.records:
-                for descriptor in detail["descriptors"].split():
-                    client = self.api.client
-                    answer = client.react_to_threat_descriptor(descriptor, _REACTIONS[opinion.opinion])[2]
-                    if "error" in answer:
-                        problem = f"it did not take a reaction to descriptor {descriptor}"
-                        raise ExchangeRefused("tell opinion", _NAME, problem, hint="may this app react to it?")
-        return True
+            for descriptor in descriptors:
+                client = self.api.client
+                answer = client.react_to_threat_descriptor(descriptor, _REACTIONS[opinion.opinion])[2]
+                if "error" in answer:
+                    problem = f"it did not take a reaction to descriptor {descriptor}"
+                    raise ExchangeRefused("tell opinion", _NAME, problem, hint="may this app react to it?")
+        return bool(descriptors)
 
 
 def _update(word: str, text: str, record: FBThreatExchangeIndicatorRecord | None) -> Update | None:

@@ -72,7 +72,7 @@ class Ncmec:
             client = self.api.get_client(self.api.collab.environment)
             for _, detail in opinion.records:
                 client.submit_feedback(int(detail["member"]), detail["entry"], fingerprint, vote[opinion.opinion])
-        return True
+        return bool(opinion.records)  # of what its members took back there is nothing to vote on
 
 
 def _update(entry: hash_api.NCMECEntryUpdate) -> tuple[Update, int]:
