@@ -6,9 +6,6 @@ point, the library is whole: what was not published yet is published by the next
 
 import dataclasses
 import math
-import os
-import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,12 +20,13 @@ from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, Item
 from streamguard.library.changes import Change, Origin
 from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
 from streamguard.library.ed25519 import Signer
+from streamguard.library.folder import bytes_in, make_room, remove_segments
 from streamguard.library.handed_on import HandedOn, put, refuse_kept_apart
 from streamguard.library.holdings import held, rows_of
 from streamguard.library.inspection import Problem
 from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
 from streamguard.library.rollback import RolledBack, roll_back
-from streamguard.library.segments import SEGMENT_PATTERN, check_label, check_new, write_segment
+from streamguard.library.segments import check_label, check_new, write_segment
 from streamguard.library.worth import SourceWorth, source_worth
 from streamguard.types import Reference
 
@@ -38,8 +36,6 @@ KEPT_S = 7 * 86_400.0
 NOBODY: Mapping[str, HandedOn] = MappingProxyType({})
 
 _LOCK_WAIT_S = 10.0
-_OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
-_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock", "lock.next", "exchange.lock.next"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ class Library:
         if read_only:
             return cls(path, Catalogue.open(path, create=False), clock=clock)
         if create:
-            _make_room(path)
+            make_room(path)
         elif not (path / CATALOGUE).is_file():
             Catalogue.open(path, create=False).close()  # raises: there is none
         with writer_lock(path, wait_s=_LOCK_WAIT_S):
@@ -301,7 +297,7 @@ class Library:
             looks=sum(item.looks for item in on),
             footage_s=sum(item.duration_us for item in on) / 1e6,
             segments=len(live.segments),
-            bytes_on_disk=_bytes_in(self._path),
+            bytes_on_disk=bytes_in(self._path),
             labels=tuple(sorted(labels.items())),
         )
 
@@ -410,41 +406,10 @@ class Library:
         """Under the lock: remove segments that no item needs, and those never finished."""
         since_unix_s = self._clock() - KEPT_S if since_unix_s is None else since_unix_s
         used = {one.ref.id for one in held(self._catalogue, since_unix_s=since_unix_s)}
-        try:
-            for folder in (self._path / SEGMENTS).iterdir():
-                name = folder.name.removeprefix(NEW_PREFIX)
-                if name != folder.name or (name not in used and re.fullmatch(SEGMENT_PATTERN, name)):
-                    shutil.rmtree(folder)
-        except OSError as error:
-            raise library_error("clean up library", error.filename or self._path, error) from error
+        remove_segments(self._path, but=used)
 
 
 def _source_of(sources: Sequence[str]) -> str:
     """In a few words: one of them, or how many and the first."""
     first = one_line(sources[0])[: changes.MOST_WORDS]
     return first if len(sources) == 1 else f"{len(sources)} files, the first is {first}"
-
-
-def _make_room(path: Path) -> None:
-    """A directory that is a library, or can become one. Raises LibraryError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        names = {entry.name for entry in path.iterdir()}
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise LibraryError("make library", path, problem, hint="check --library; a library is a directory") from error
-    if CATALOGUE not in names and names - _OWN_NAMES:
-        stranger = min(names - _OWN_NAMES)
-        raise LibraryError(
-            "make library", path, f"the directory holds other things ({stranger})", hint="name a new one"
-        )
-
-
-def _bytes_in(folder: Path) -> int:
-    """Of what is still there when it is looked at: another command may be writing."""
-    size_bytes = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                size_bytes += Path(where, name).lstat().st_size
-    return size_bytes
