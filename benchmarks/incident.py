@@ -6,7 +6,11 @@ ended another worker's stream goes over to the same footage, smaller and from be
 others show other things all the time. Measured is from the moment at which that publisher comes to the footage (its
 start and the lead-in) to the signal's `time`.
 
-    python benchmarks/incident.py [--runs 5] [--json]
+    python benchmarks/incident.py [--runs 5] [--quiet] [--json]
+
+With --quiet nobody expects anything: no incident is open while stream 0 shows the footage, and it was quiet for some
+time before, so that few of its keyframes are looked at. Then one is opened, and what was shown is added while the
+stream goes on. Each run has an incident of its own.
 
 A busy machine measures itself, so its load is printed as well.
 """
@@ -43,6 +47,13 @@ SHOWN_S = 30.0
 LEAD_IN_S = 3.0
 PHASE_S = 9.0
 COPY_S = 20.0
+QUIET_S, GOES_ON_S = 16.0, 20.0
+YOUNG_S = 4.0
+"""With --quiet: of each connection."""
+
+BUSY_MACHINE_S = 15.0
+"""With --quiet: until the incident is open and `incident add` has started."""
+
 SIZE_PX, COPY_PX = (640, 360), (480, 270)
 GOP_S = 2.0
 ENCODING = Encoding(fps=15, gop_s=GOP_S, bit_rate_bps=600_000)
@@ -70,15 +81,21 @@ class Films:
     copy: Path
 
 
-def make_films(folder: Path, number: int) -> Films:
+def make_films(folder: Path, number: int, *, quiet: bool) -> Films:
     footage = Scene(500 + number)
-    shown = film(footage, seconds=SHOWN_S, fps=ENCODING.fps, size_px=SIZE_PX)
+    shown = film(footage, seconds=SHOWN_S + quiet * GOES_ON_S, fps=ENCODING.fps, size_px=SIZE_PX)
+    before = film(Scene(800 + number), seconds=quiet * QUIET_S, fps=ENCODING.fps, size_px=SIZE_PX)
     lead_in = film(Scene(900 + number), seconds=LEAD_IN_S, fps=ENCODING.fps, size_px=COPY_PX)
     copy = film(footage, seconds=COPY_S, fps=ENCODING.fps, from_s=PHASE_S, size_px=COPY_PX)
     return Films(
-        write_video(folder / f"shown-{number}.mp4", shown, ENCODING),
+        write_video(folder / f"shown-{number}.mp4", chain(before, shown), ENCODING),
         write_video(folder / f"copy-{number}.mp4", chain(lead_in, copy), ENCODING),
     )
+
+
+def incident_of(run: int, *, quiet: bool) -> str:
+    """One for all runs, but of quiet streams one for each."""
+    return f"bench-{run}" if quiet else "bench"
 
 
 def name_of(number: int) -> str:
@@ -86,13 +103,14 @@ def name_of(number: int) -> str:
 
 
 @contextmanager
-def watching(folder: Path, library: Path, server: RtmpServer) -> Iterator[list[Worker]]:
+def watching(folder: Path, library: Path, server: RtmpServer, *, quiet: bool) -> Iterator[list[Worker]]:
     """Stream n is watched by worker n modulo four."""
+    sections: dict[str, dict[str, object]] = {"attention": {"young_s": YOUNG_S}} if quiet else {}
     with ExitStack() as stack:
         workers = []
         for number in range(WORKERS):
             streams = {name_of(n): server.rtmp_url(name_of(n)) for n in range(number, STREAMS, WORKERS)}
-            setup = Setup(streams, library)
+            setup = Setup(streams, library, sections=sections)
             workers.append(stack.enter_context(worker(folder / f"worker-{number}", setup, wait=False)))
         yield [one.started() for one in workers]
 
@@ -112,15 +130,34 @@ def streamguard(*words: object) -> str:
     return subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
 
 
-def one_run(library: Path, server: RtmpServer, workers: Sequence[Worker], *, films: Films, number: int) -> Run:
+def one_run(
+    library: Path, server: RtmpServer, workers: Sequence[Worker], *, films: Films, number: int, quiet: bool
+) -> Run:
     with server.publish(name_of(0), films.shown, loop=False) as publisher:
-        publisher.wait()
+        if not quiet:
+            publisher.wait()
+            return measured(library, server, workers, films=films, number=number, quiet=False)
+        time.sleep(QUIET_S + SHOWN_S)
+        seen = workers[0].stream(name_of(0))
+        print(f"looked at {seen['keyframes']} keyframes, passed over {seen['passed_over']}", file=sys.stderr)
+        name = incident_of(number, quiet=True)
+        streamguard("incident", "open", name, "--library", library)
+        try:
+            return measured(library, server, workers, films=films, number=number, quiet=True)
+        finally:
+            streamguard("incident", "close", name, "--library", library)
+
+
+def measured(
+    library: Path, server: RtmpServer, workers: Sequence[Worker], *, films: Films, number: int, quiet: bool
+) -> Run:
+    last_s = SHOWN_S + (BUSY_MACHINE_S if quiet else 5.0)
     before = workers[0].metric("streamguard_library_items")
     urls = [word for one in workers for word in ("--worker", f"http://127.0.0.1:{one.port}")]
     began_s = time.monotonic()
     added = streamguard(
-        "incident", "add", "bench", "--library", library, "--stream", name_of(0), "--last", f"{SHOWN_S + 5:.0f}s",
-        "--json", *urls,
+        "incident", "add", incident_of(number, quiet=quiet), "--library", library, "--stream", name_of(0),
+        "--last", f"{last_s:.0f}s", "--json", *urls,
     )  # fmt: skip
     add_s = time.monotonic() - began_s
     items = [json.loads(line)["id"] for line in added.splitlines()]
@@ -150,20 +187,21 @@ def _kill(other: Worker, stream: str, items: Sequence[str]) -> dict[str, Any] | 
         return None
 
 
-def measure(folder: Path, *, runs: int, say: Callable[[str], None]) -> list[Run]:
+def measure(folder: Path, *, runs: int, quiet: bool, say: Callable[[str], None]) -> list[Run]:
     library = folder / "library"
     known = write_video(folder / "known.mp4", film(Scene(1), seconds=12.0, fps=ENCODING.fps, size_px=SIZE_PX), ENCODING)
     streamguard("library", "add", "--library", library, known)
-    streamguard("incident", "open", "bench", "--library", library)
+    if not quiet:
+        streamguard("incident", "open", incident_of(0, quiet=False), "--library", library)
     say("making footage")
-    films = [make_films(folder, number) for number in range(runs)]
+    films = [make_films(folder, number, quiet=quiet) for number in range(runs)]
     harmless = write_video(
         folder / "harmless.mp4", film(Scene(2), seconds=40.0, fps=ENCODING.fps, size_px=SIZE_PX), ENCODING
     )
     (folder / "nginx").mkdir()
     server = RtmpServer(folder / "nginx").start()
     try:
-        with watching(folder, library, server) as workers, ExitStack() as stack:
+        with watching(folder, library, server, quiet=quiet) as workers, ExitStack() as stack:
             for number in range(WORKERS, STREAMS):  # 0 to 3 are for the footage
                 stack.enter_context(server.publish(name_of(number), harmless))
             eventually(
@@ -171,7 +209,7 @@ def measure(folder: Path, *, runs: int, say: Callable[[str], None]) -> list[Run]
             )
             found = []
             for number, made in enumerate(films):
-                found.append(one_run(library, server, workers, films=made, number=number))
+                found.append(one_run(library, server, workers, films=made, number=number, quiet=quiet))
                 say(f"run {number + 1}: {found[-1]}")
             say(f"kills of streams that never showed it: {sum(map(false_kills, workers))}")
             return found
@@ -182,11 +220,12 @@ def measure(folder: Path, *, runs: int, say: Callable[[str], None]) -> list[Run]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--quiet", action="store_true", help="no incident is open while the footage is shown first")
     parser.add_argument("--json", action="store_true", help="one JSON object a run")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="streamguard-incident-"))
     try:
-        found = measure(folder, runs=asked.runs, say=lambda text: print(text, file=sys.stderr))
+        found = measure(folder, runs=asked.runs, quiet=asked.quiet, say=lambda text: print(text, file=sys.stderr))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for one in found:

@@ -2,8 +2,9 @@
 
 A library of LOOKS codes that have nothing in common, 500 a film; READERS processes that follow it as a worker does,
 with a thread that looks for a newer version every --reload-every seconds, and look something up every 50 ms. One change
-after another, each at a moment of its own: footage is added, labelled, disabled, removed. A change counts in a reader
-when a look-up shows it; its time begins before the writer opens the library, as each command does.
+after another, each at a moment of its own, of each kind in turn (KINDS). A change counts in a reader when a look-up
+shows it, an incident when the reader follows it; its time begins before the writer opens the library, as each command
+does.
 
 Then --adds items, one by one without a pause, while every look-up is timed.
 
@@ -13,6 +14,7 @@ Then --adds items, one by one without a pause, while every look-up is timed.
 import argparse
 import hashlib
 import json
+import logging
 import os
 import random
 import sys
@@ -20,12 +22,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the features are those of the tests
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the command does
@@ -35,10 +39,15 @@ os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 from benchmarks.pdq_lookup import FILM_LOOKS, film_of
 from streamguard.core.evidence import PdqWeights
 from streamguard.errors import LibraryError
+from streamguard.library import falling
 from streamguard.library.catalogue import Catalogue, NewItem
+from streamguard.library.changes import Origin
+from streamguard.library.exchange.hashes import Opinion
 from streamguard.library.in_threads import stand_back
+from streamguard.library.incidents import Book
 from streamguard.library.live_set import SEGMENTS, read_live_set
 from streamguard.library.local_features import FEATURE, FRAME, NONE, LocalFeatures
+from streamguard.library.opinions import Signalled, Voiced, take_in
 from streamguard.library.segments import PLACE, Contents, SegmentItem, write_contents
 from streamguard.library.store import Library
 from streamguard.library.thumbnails import SPAN
@@ -54,7 +63,9 @@ from streamguard.types import (
     Reference,
     ReferenceFrame,
     ReferencePrint,
+    Verdict,
 )
+from streamguard.worker.incidents import OpenIncidents
 from tests.made_features import made_features
 
 RADIUS_BITS = PdqWeights().radius_bits
@@ -66,6 +77,8 @@ NEW_LOOKS = 60
 NEW_FRAMES = 6
 FEATURES_A_FRAME = 300
 PATIENCE_S = 60.0
+KINDS = ("add", "label", "disable", "enable", "fall", "restore", "remove", "rollback", "open", "close")
+"""Of changes, in their order: what one film goes through, and an incident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,7 @@ class Measured:
     effect_p50_s: float
     effect_p99_s: float
     effect_max_s: float
+    kinds_max_s: dict[str, float]
     write_p50_s: float
     before: Times
     during: Times
@@ -185,6 +199,7 @@ class Reader:
 
     def __init__(self, path: Path, *, reload_every_s: float) -> None:
         self.holder = SnapshotHolder(path)
+        self._incidents = OpenIncidents(path)
         self.times_ms: list[tuple[float, float]] = []
         self.failed = 0
         self._reload_every_s = reload_every_s
@@ -195,12 +210,13 @@ class Reader:
     def _follow(self) -> None:
         stand_back()
         while not self._over.wait(self._reload_every_s):
+            self._incidents.refresh()
             error = self.holder.refresh().error
             if error is not None:
                 self.failed += 1
 
-    def label_of(self, code: bytes) -> str | None:
-        """A keyframe's look-up; the label of what it shows, if that is known."""
+    def says_of(self, code: bytes) -> str | None:
+        """A keyframe's look-up; the label of what it shows, if that is known, and what else counts of it."""
         began_s, queued_ms = time.perf_counter(), queued_for_ms()
         snapshot = self.holder.snapshot
         try:
@@ -211,22 +227,26 @@ class Reader:
             return None
         took_ms = (time.perf_counter() - began_s) * 1e3
         self.times_ms.append((took_ms, max(0.0, took_ms - (queued_for_ms() - queued_ms))))
-        return found[0].label if found else None
+        if not found:
+            return None
+        fallen = ", fallen" if found[0].asset in snapshot.fallen else ""
+        return f"{found[0].label}{fallen}{', in an incident' if self._incidents.open else ''}"
 
 
 def read(path: Path, pipe: Connection, reload_every_s: float) -> None:
     """A reader's process: does as it is told, until it is told to end."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     reader = Reader(path, reload_every_s=reload_every_s)
     pipe.send("ready")
     while True:
         while not pipe.poll(LOOK_EVERY_S):
-            reader.label_of(bytes(PDQ_BYTES))
+            reader.says_of(bytes(PDQ_BYTES))
         match pipe.recv():
-            case ("until", int(number), label):
+            case ("until", int(number), words):
                 code = new_codes(number)[NEW_LOOKS // 2].tobytes()
                 deadline_s = time.monotonic() + PATIENCE_S
-                while (is_so := reader.label_of(code) == label) is False and time.monotonic() < deadline_s:
+                while (is_so := reader.says_of(code) == words) is False and time.monotonic() < deadline_s:
                     time.sleep(PROBE_EVERY_S)
                 pipe.send(time.monotonic() if is_so else float("inf"))
             case "times":
@@ -243,22 +263,46 @@ def told(pipes: Sequence[Connection], order: object) -> list[object]:
 
 
 def change(path: Path, number: int) -> tuple[int, str | None]:
-    """The change of that number; (item, the label under which it is found after it)."""
-    turn, which = divmod(number, 5)
-    film = 2 * turn + (which >= 3)  # noqa: PLR2004  (three changes of one film, two of the other)
-    name = f"new-{film}"
-    with Library.open(path) as library:
-        match which:
-            case 0 | 3:
-                library.add(item(name), new_film(film))
-                return film, "new"
-            case 1:
-                return film, library.label(name, "other").label
-            case 2:
-                library.disable(name)
-            case _:
-                library.remove(name)
-    return film, None
+    """The change of that number; (item, what a reader says of it afterwards)."""
+    film, which = divmod(number, len(KINDS))
+    name, signal = f"new-{film}", f"sig_{film}"
+    match KINDS[which]:
+        case "fall":
+            kill = Signalled(signal, name, 0, Verdict.KILL, 1.0)
+            mistake = Voiced(signal, name, Opinion.DISAGREE, "us", "no", 1.0)
+            with closing(Catalogue.open(path, create=False)) as catalogue:
+                take_in(catalogue, (kill, mistake))
+            with Library.open(path) as library:
+                falling.fall_due(library, falling.FallTerms(most_per_hour=1_000_000), now_unix_s=time.time())
+        case "open":
+            Book(path, time.time).open(f"crisis-{film}", label=None, by="us", reason="")
+        case "close":
+            Book(path, time.time).close(f"crisis-{film}")
+        case kind:
+            with Library.open(path) as library:
+                _change_item(library, kind, name, film=film)
+    return film, _SAYS[which]
+
+
+_SAYS = ("new", "other", None, "other", "other, fallen", "other", None, "other", "other, in an incident", "other")
+
+
+def _change_item(library: Library, kind: str, name: str, *, film: int) -> None:
+    match kind:
+        case "add":
+            library.add(item(name), new_film(film))
+        case "label":
+            library.label(name, "other")
+        case "disable":
+            library.disable(name)
+        case "enable":
+            library.enable(name)
+        case "restore":
+            falling.restore(library, name, origin=Origin(), now_unix_s=time.time())
+        case "remove":
+            library.remove(name)
+        case "rollback":
+            library.roll_back(str(library.changes(id_=name)[-1].generation - 1))
 
 
 def effects(path: Path, pipes: Sequence[Connection], *, changes: int, reload_every_s: float) -> list[list[float]]:
@@ -266,15 +310,13 @@ def effects(path: Path, pipes: Sequence[Connection], *, changes: int, reload_eve
     rng = random.Random(1)  # noqa: S311  (repeatable, not secret)
     lines = []
     for number in range(changes):
-        turn, which = divmod(number, 5)
-        film = 2 * turn + (which >= 3)  # noqa: PLR2004
-        label = ("new", "other", None, "new", None)[which]
+        film, which = divmod(number, len(KINDS))
         new_film(film)
         time.sleep(rng.random() * reload_every_s)
         for pipe in pipes:
-            pipe.send(("until", film, label))
+            pipe.send(("until", film, _SAYS[which]))
         began_s = time.monotonic()
-        assert change(path, number) == (film, label)  # noqa: S101
+        change(path, number)
         written_s = time.monotonic() - began_s
         lines.append([written_s, *(float(pipe.recv()) - began_s for pipe in pipes)])
     return lines
@@ -351,6 +393,7 @@ def measure(looks: int, options: argparse.Namespace) -> Measured:
         effect_p50_s=quantile(took_s, 0.5),
         effect_p99_s=quantile(took_s, 0.99),
         effect_max_s=max(took_s),
+        kinds_max_s={kind: max(max(line[1:]) for line in lines[n :: len(KINDS)]) for n, kind in enumerate(KINDS)},
         write_p50_s=quantile([line[0] for line in lines], 0.5),
         before=before,
         during=during,
@@ -388,6 +431,11 @@ def main() -> None:
             f"| {one.looks:,} | {one.effect_p50_s:.2f} s | {one.effect_p99_s:.2f} s | {one.effect_max_s:.2f} s "
             f"| {one.write_p50_s * 1e3:.0f} ms | {one.before} | {one.during} | {one.after} "
             f"| {one.lookups_failed} | {one.most_segments} | {one.adds_s / one.adds * 1e3:.0f} ms |"
+        )
+    for one in measured:
+        print(
+            f"{one.looks:,}, the most of each kind: "
+            + ", ".join(f"{kind} {most:.2f} s" for kind, most in one.kinds_max_s.items())
         )
 
 

@@ -133,10 +133,11 @@ def ask_for_variants(
 
 
 def _path(stream: str, page: str, *, server: str | None, last_s: float | None = None) -> str:
+    """Names go byte by byte, whether they are text or not."""
     asked = {} if last_s is None else {"last_s": f"{last_s:g}"}
     asked |= {} if server is None else {"server": server}
-    query = f"?{urlencode(asked, safe='', quote_via=quote)}" if asked else ""
-    return f"/api/streams/{quote(stream, safe='')}/{page}{query}"
+    query = f"?{urlencode(asked, safe='', errors='surrogateescape', quote_via=quote)}" if asked else ""
+    return f"/api/streams/{quote(stream, safe='', errors='surrogateescape')}/{page}{query}"
 
 
 def _ask_all(urls: Sequence[ApiUrl], ask: Callable[[ApiUrl], _Answer]) -> list[_Answer]:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_items import printable
+from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.logs import set_up_logs
 from streamguard.cli.pictures import save
@@ -23,6 +24,7 @@ from streamguard.cli.targets import once_spec, stream_specs
 from streamguard.config import Config, LogConfig, load_config
 from streamguard.errors import UsageError, counted
 from streamguard.ingest.urls import SourceKind, file_path, source_kind
+from streamguard.library import changes
 from streamguard.library.ed25519 import Signer
 from streamguard.library.live_set import check_signer
 from streamguard.library.rule_file import RULE, write_rules
@@ -139,6 +141,7 @@ def calibrate(
     is_written = not dry_run and (kills_are_false or not result.kills)
     if is_written:
         write_rules(library, result.rules, signer=signer)
+        note_done(library, "rule", result.rules.rule.name, origin=changes.origin())
     _tell(result, book, as_json=as_json, written_to=library / RULE if is_written else None)
     if book.unusable:
         return EXIT_ERROR

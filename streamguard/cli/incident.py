@@ -22,6 +22,7 @@ from streamguard.cli.incident_options import (
 from streamguard.cli.incident_variants import variants
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import printable
+from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import counted
 from streamguard.library.catalogue import ItemState
@@ -86,6 +87,7 @@ def open_(
     origin = origin_of(by, reason)
     book = Book(place.library, time.time, signer)
     opened = book.open(name, label=label, by=origin.by, reason=origin.reason, streams_believed=streams_believed)
+    note_done(place.library, "incident open", f"{name}{believed_in_words(opened)}", origin=origin)
     words = f"incident {name} is open: every keyframe of every stream is looked at; "
     words += f"what is added is labelled {opened.label}{believed_in_words(opened)}"
     click.echo(json.dumps(incident_json(opened)) if as_json else printable(words))
@@ -120,9 +122,12 @@ def close(
     place = place_of(library_path, config_path)
     book = Book(place.library, time.time, signer)
     origin = origin_of(by, reason)
-    items = book.open_one(name).items
-    disabled = _disable(place.library, items, origin=origin, signer=signer) if disable else 0
+    before = book.open_one(name).items
+    disabled = _disable(place.library, before, origin=origin, signer=signer) if disable else 0
     closed = book.close(name)
+    note_done(place.library, "incident close", name, origin=origin)
+    if disable:  # also what came meanwhile
+        disabled += _disable(place.library, closed.items[len(before) :], origin=origin, signer=signer)
     live = _live(place.library, closed)
     if as_json:
         click.echo(json.dumps(incident_json(closed, live=live) | {"disabled": disabled}))
@@ -189,10 +194,8 @@ def _live(library: Path, incident: Incident) -> int:
 
 
 def _disable(library: Path, ids: tuple[str, ...], *, origin: Origin, signer: Signer | None) -> int:
-    """How many were searched until now."""
+    """In one step; how many were searched until now."""
+    if not ids:
+        return 0
     with Library.open(library, origin=origin, signer=signer) as opened:
-        live = {item.id for item in opened.items() if item.state is ItemState.LIVE}
-        wanted = [id_ for id_ in ids if id_ in live]
-        for id_ in wanted:
-            opened.disable(id_)
-    return len(wanted)
+        return opened.disable_all(ids)

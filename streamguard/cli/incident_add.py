@@ -18,6 +18,7 @@ from streamguard.cli.library_add import Said, files_in, goes_on_from, tell_all, 
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.core.density import in_words
 from streamguard.core.shown import as_reference, sessions
 from streamguard.core.variants import LEAST_KEYFRAMES
 from streamguard.errors import UsageError
@@ -25,7 +26,7 @@ from streamguard.library.catalogue import ItemState, NewItem
 from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.senders import OURS, Guard, guard_of_ours
-from streamguard.library.incidents import Book, Incident
+from streamguard.library.incidents import Book, Incident, check_room
 from streamguard.library.library_to_be import LibraryToBe
 from streamguard.library.live_check import segments_there
 from streamguard.library.store import Library
@@ -40,6 +41,8 @@ from streamguard.worker.part_ids import mark_of, part_id, source_of
 
 _LATE_S = 15.0
 """A keyframe is due by then, be the stream as quiet as it may."""
+
+_MOST_NAME = 500
 
 _OPERATION = "incident add"
 
@@ -131,6 +134,7 @@ def _add_files(adding: Adding, paths: Sequence[Path]) -> None:
         if not said.failed:
             said.error(str(paths[0]), UsageError(_OPERATION, paths[0], "no videos or images in it"))
         return
+    check_room(adding.incident, [str(job.path) for job in jobs])
     start_forkserver()
     with (
         goes_on_from("what was added stays"),
@@ -183,9 +187,13 @@ def _add_stream(adding: Adding, stream: str, *, server: str | None, last_s: floa
     if not pieces:
         problem = "it has shown one keyframe, and that is too little to know footage by"
         raise UsageError(_OPERATION, stream, problem, hint="run it again in a few seconds")
+    check_room(adding.incident, [f"connection {number}" for number in range(len(pieces))])
     until_unix_s = adding.book.clock() - found.told.ago_s
+    agos_s = {one.at: ago_s for one, ago_s in zip(found.told.keyframes, found.told.agos_s, strict=True)}
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
         for piece in pieces:
+            words = in_words([agos_s[one.at] for one in piece])
+            click.echo(printable(f"{_shown(stream)} has shown: {words}"), err=True)
             made = Piece(stream, found.worker, piece, until_unix_s)
             adding.said.outcome(add_piece(library, made, adding, job=Job(Path(stream), adding.incident.label)))
 
@@ -204,13 +212,14 @@ def add_piece(library: Library, piece: Piece, adding: Adding, *, job: Job) -> Ou
     """An item of the incident, made of it; where the library has just this already, that item. It is not told yet."""
     packed = [pack(keyframe) for keyframe in piece.keyframes]
     source = source_of(
-        piece.stream,
+        _shown(piece.stream),
         worker=piece.worker,
         count=len(packed),
         part=part_id([mark_of(one) for one in packed]),
         until=at_utc(piece.until_unix_s),
     )
     id_ = FreshIds({item.id for item in library.items(removed=True)}).give(_as_file(adding.incident.name, piece.stream))
+    check_room(adding.book.open_one(adding.incident.name), [id_])
     new = NewItem(id_, job.label, source, sum(map(len, packed)), content_of(piece.keyframes))
     return _note(_added(TriedShelf(library, adding.guard), job, new, piece=piece.keyframes), adding)
 
@@ -230,6 +239,11 @@ def _added(shelf: TriedShelf, job: Job, new: NewItem, *, piece: tuple[Fingerprin
         return Known(job, item)
     problem = "another process took its id meanwhile"
     return Failed(job, UsageError(_OPERATION, job.path, problem, hint="run it again"))
+
+
+def _shown(stream: str) -> str:
+    """As it is kept: it may be as long as a command line, and hold bytes that are no text."""
+    return printable(stream[:_MOST_NAME])
 
 
 def _as_file(incident: str, stream: str) -> Path:

@@ -10,7 +10,9 @@ import click
 
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.incident_options import believed_in_words, incident_json, place_of, place_options
+from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import printable
+from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import counted
 from streamguard.library.ed25519 import Signer
@@ -34,6 +36,7 @@ def believed_option(command: _Command) -> _Command:
 @click.argument("name")
 @click.argument("streams", type=_STREAMS)
 @place_options
+@origin_options
 @sign_option()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 def believe(
@@ -42,6 +45,8 @@ def believe(
     *,
     library_path: str | None,
     config_path: Path | None,
+    by: str | None,
+    reason: str,
     signer: Signer | None,
     as_json: bool,
 ) -> int:
@@ -56,7 +61,9 @@ def believe(
       streamguard incident believe attack 1000 --library known
     """
     place = place_of(library_path, config_path)
+    origin = origin_of(by, reason)
     incident = Book(place.library, time.time, signer).believe(name, streams)
+    note_done(place.library, "incident believe", f"{name}{believed_in_words(incident)}", origin=origin)
     words = f"incident {name}: {counted(len(incident.items), 'item')}{believed_in_words(incident)}"
     click.echo(json.dumps(incident_json(incident)) if as_json else printable(words))
     return EXIT_OK

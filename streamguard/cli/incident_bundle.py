@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from streamguard.cli.incident_options import place_of, place_options
 from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
 from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.errors import UsageError, counted
@@ -21,16 +23,17 @@ from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.exchange.book import Book as SharedBook
 from streamguard.library.exchange.quarantine import two_persons
 from streamguard.library.exchange.senders import Guard, guard_of_sender
-from streamguard.library.incidents import Book, Incident
+from streamguard.library.incidents import Book, Incident, check_name, check_room
 from streamguard.library.kept_references import kept_references
 from streamguard.library.live_check import segments_there
+from streamguard.library.segments import check_label
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 from streamguard.worker import incident_bundle
 from streamguard.worker.bundle_taking import doubted, taken
 from streamguard.worker.incident_bundle import Bundle, Export
 from streamguard.worker.kept_decisions import decisions_for
-from streamguard.worker.outcomes import Added, Job, Known
+from streamguard.worker.outcomes import Added, Job, Known, Outcome
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -166,34 +169,57 @@ def import_(
     origin = origin_of(by, reason)
     book = Book(place.library, time.time, signer)
     called = name or bundle.about.name
-    incident = next((one for one in book.all() if one.name == called and one.is_open), None)
-    if incident is None:
-        incident = book.open(called, label=label, by=origin.by, reason=reason or bundle.about.reason)
-    elif label is not None and label != incident.label:
-        hint = "leave --label out, or give it another name: --as NAME"
-        raise UsageError("import incident", called, f"it is open under the label {incident.label}", hint=hint)
+    incident = next((one for one in book.all() if one.name == called), None)
+    here = _label_of(called, incident, label)
+    guard = guard_of_sender(place.library, source, key=bundle.key, label=here, believe=believe)
+    if incident is None or not incident.is_open:
+        incident = book.open(called, label=here, by=origin.by, reason=reason or bundle.about.reason)
+        note_done(place.library, "incident open", f"{called}, from {file.name}", origin=origin)
+    check_room(incident, [f"{number} of the bundle" for number in range(len(bundle.items))])
     if not as_json:
         click.echo(printable(_in_words(bundle, called)), err=True)
     said = Said(place.library, as_json=as_json, asked_label=incident.label)
     there = segments_there(place.library)
-    guard = guard_of_sender(place.library, source, key=bundle.key, label=incident.label, believe=believe)
     with Library.open(place.library, origin=origin, signer=signer) as library:
         _check_persons(library, bundle, guard)
         job = Job(file, incident.label)
-        for outcome in taken(library, bundle, guard=guard, job=job, origin=origin, now_unix_s=time.time()):
-            match outcome:
-                case Added(item=item):
-                    book.note(called, (item.id,))
-                case Known(item=item) if item.label == incident.label:
-                    book.note(called, (item.id,))
+        outcomes = taken(library, bundle, guard=guard, job=job, origin=origin, now_unix_s=time.time())
+        book.note(called, tuple(_came_in_it(outcomes, label=incident.label)))
+        for outcome in outcomes:
             said.outcome(outcome)
     warn_if_damaged(place.library, since=there)
-    if not guard.may_kill and not believe and not as_json:
-        click.echo(printable(_of_a_new_sender(guard)), err=True)
+    if not as_json and (words := _what_it_may(guard)):
+        click.echo(printable(words), err=True)
     return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
 
 
-def _of_a_new_sender(guard: Guard) -> str:
+def _label_of(name: str, incident: Incident | None, asked: str | None) -> str:
+    """Of what comes in it. Raises UsageError: it is open under another one, or that is none."""
+    if incident is not None and incident.is_open and asked not in (None, incident.label):
+        hint = "leave --label out, or give it another name: --as NAME"
+        raise UsageError("import incident", name, f"it is open under the label {incident.label}", hint=hint)
+    label = asked or (f"incident-{name}" if incident is None else incident.label)
+    check_name(name)
+    check_label(name, label)
+    return label
+
+
+def _came_in_it(outcomes: Sequence[Outcome], *, label: str) -> Iterator[str]:
+    """What was known under another label came from elsewhere."""
+    for outcome in outcomes:
+        match outcome:
+            case Added(item=item):
+                yield item.id
+            case Known(item=item) if item.label == label:
+                yield item.id
+
+
+def _what_it_may(guard: Guard) -> str:
+    """Empty: what its label may, as all that comes from this sender."""
+    if guard.believe:
+        return "you have looked at it: all of it is searched, and may do what its label may"
+    if guard.may_kill:
+        return ""
     return (
         f"what comes from {guard.source} earns reviews, and kills nobody, until you let it: the same command with "
         f"--believe --reason TEXT for this, `streamguard library exchange trust {guard.source}` for all of theirs"

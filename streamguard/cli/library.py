@@ -14,7 +14,7 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import add
 from streamguard.cli.library_exchange import export, import_
 from streamguard.cli.library_history import compact, history, label, origin_of, origin_options, rollback
-from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable
+from streamguard.cli.library_items import at_utc, in_words, item_json, library_option, printable, warn_of_parts
 from streamguard.cli.library_opinions import (
     limits_of,
     notes_of,
@@ -236,6 +236,7 @@ def _change(
     is left to say of items, by id.
     """
     missing: list[UsageError] = []
+    changed: list[ItemRecord] = []
     with Library.open(path, origin=origin, signer=signer) as opened:
         for id_ in ids:
             try:
@@ -243,10 +244,12 @@ def _change(
             except UsageError as error:
                 missing.append(error)
                 continue
+            changed.append(item)
             limit = limits(path).get(item.id, "")
             tree = item_json(item) | ({"limited": limit} if limit else {})
             words = f"{done} {item.id}" + (f"; {limit}" if limit else "")
             click.echo(json.dumps(tree) if as_json else printable(words))
+    warn_of_parts(path, changed)
     for problem in missing:
         click.echo(f"error: {printable(str(problem))}", err=True)
     return EXIT_ERROR if missing else EXIT_OK

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -340,13 +341,22 @@ class Said:
             words += f", which is disabled; {self._how_to_enable(self._library, item)}"
         ignored = self._ignored(job, item)
         if ignored:
-            remove = f"streamguard library remove --library {self._library} {item.id}"
-            verb = "was" if len(ignored) == 1 else "were"
-            options = " and ".join(f"--{option}" for option in ignored)
-            what, again = (options, "add") if self._decoded else (f"the shard's label {job.label}", "merge")
-            words += f"; {what} {verb} not applied: to change that, remove it and {again} it again: {remove}"
+            words += f"; {self._otherwise(job, item, ignored)}"
         tree = item_json(item) | {"not_applied": ignored}
         self._line(job.path, "duplicate", words=words, tree=tree)
+
+    def _otherwise(self, job: Job, item: ItemRecord, ignored: list[str]) -> str:
+        """What was not done, and how to do it: another id takes an item that is added anew."""
+        if ignored == ["label"]:
+            of_whom = "the label" if self._decoded else "the shard's label"
+            change = shlex.join(
+                ["streamguard", "library", "label", "--library", str(self._library), item.id, job.label]
+            )
+            return f"{of_whom} {job.label} was not applied: to change that: {change}"
+        what = " and ".join(f"--{option}" for option in ignored)
+        verb = "was" if len(ignored) == 1 else "were"
+        remove = f"streamguard library remove --library {self._library} {item.id}"
+        return f"{what} {verb} not applied: to change that, remove it and add it again: {remove}"
 
     def _how_to_enable(self, library: Path, item: ItemRecord) -> str:
         if reason := kept_apart_for(library, item):

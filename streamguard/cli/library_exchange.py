@@ -16,7 +16,7 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damaged
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.library_signing import sign_option
-from streamguard.cli.library_words import by_option, json_option
+from streamguard.cli.library_words import by_option, json_option, why_option
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
 from streamguard.library.durable import NEW_PREFIX
@@ -42,6 +42,7 @@ _FORMATS = [form.value for form in ListFormat]
 @click.option("--replace", is_flag=True, help="It is all of the source's list: what else it had goes.")
 @click.option("--benign", is_flag=True, help="It is harmless: no list may have what looks like it.")
 @by_option
+@why_option
 @sign_option()
 @json_option
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
@@ -54,6 +55,7 @@ def import_(
     replace: bool,
     benign: bool,
     who: str | None,
+    why: str,
     signer: Signer | None,
     as_json: bool,
     paths: tuple[Path, ...],
@@ -84,10 +86,10 @@ def import_(
         raise UsageError("library import", "--benign" if benign else "--source", what, hint="name whose list it is")
     Library.open(path, create=True, signer=signer).close()
     if benign:
-        new, quarantined = import_benign(path, paths, form=asked_form, signer=signer)
+        new, quarantined = import_benign(path, paths, form=asked_form, who=who or operator(), signer=signer)
         _tell_benign(new, quarantined, as_json=as_json)
         return EXIT_FOUND if quarantined else EXIT_OK
-    asked = Asked(str(source), label, asked_form, replace=replace, who=who or operator())
+    asked = Asked(str(source), label, asked_form, replace=replace, who=who or operator(), why=why)
     with goes_on_from("what was written stays"), ImportBar() as bar:
         done = import_files(path, paths, asked, progress=bar.news, signer=signer)
     warn_if_damaged(path)

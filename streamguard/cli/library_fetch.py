@@ -11,6 +11,7 @@ from rich.console import Console
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damaged
 from streamguard.cli.library_exchange import reasons_json
+from streamguard.cli.library_history import origin_of
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.library_words import by_option, json_option
@@ -68,7 +69,7 @@ def fetch(
     with (
         goes_on_from("what was fetched is kept"),
         book_for_change(path) as book,
-        Library.open(path, signer=signer) as opened,
+        Library.open(path, origin=origin_of(who, ""), signer=signer) as opened,
         Console(stderr=True).status(printable(f"fetching {name}")) as status,
     ):
         source = _source(book, name, kind=kind, settings=settings, label=label)

@@ -7,12 +7,14 @@ from typing import TypeVar
 
 import click
 
-from streamguard.cli.library_items import at_utc, item_json, library_option, printable
+from streamguard.cli.library_items import at_utc, item_json, library_option, printable, warn_of_parts
+from streamguard.cli.library_notes import note_done, note_in_words, note_json
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import counted
 from streamguard.library import changes
 from streamguard.library.changes import Change, Origin
 from streamguard.library.ed25519 import Signer
+from streamguard.library.notes import Note, read_notes
 from streamguard.library.store import Library
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -51,6 +53,7 @@ def label(
     with Library.open(path, origin=origin_of(by, reason), signer=signer) as opened:
         item = opened.label(id_, new_label)
     click.echo(json.dumps(item_json(item)) if as_json else printable(f"{item.id} is labelled {item.label}"))
+    warn_of_parts(path, [item])
 
 
 @click.command()
@@ -61,7 +64,8 @@ def label(
 def history(*, path: Path, id_: str | None, most: int | None, as_json: bool) -> None:
     """Say who changed what, when, why and from where, the oldest change first.
 
-    Each change makes a version; `streamguard library rollback` goes back to one.
+    Each change makes a version; `streamguard library rollback` goes back to one. What makes none stands between them:
+    incidents that were opened and closed, and what was decided about shared lists.
 
     \b
     Example:
@@ -69,9 +73,15 @@ def history(*, path: Path, id_: str | None, most: int | None, as_json: bool) -> 
       streamguard library history --library known --json | jq 'select(.by | startswith("anna"))'
     """
     with Library.open(path, read_only=True) as opened:
-        found = opened.changes(most=most, id_=id_)
-    for change in found:
-        click.echo(json.dumps(_change_json(change)) if as_json else printable(_in_words(change)))
+        found: list[Change | Note] = [*opened.changes(most=most, id_=id_)]
+    if id_ is None:
+        found += read_notes(path, most=most)
+        found.sort(key=lambda each: each.at_unix_s)
+    for each in found if most is None else found[-most:]:
+        if isinstance(each, Note):
+            click.echo(json.dumps(note_json(each)) if as_json else printable(note_in_words(each)))
+        else:
+            click.echo(json.dumps(_change_json(each)) if as_json else printable(_in_words(each)))
 
 
 @click.command()
@@ -86,19 +96,20 @@ def rollback(
 ) -> None:
     """Put the library back to an earlier version, as a new one: the same items, enabled or not, under the same labels.
 
-    Items that came since are removed; those that were removed in the last seven days come back. VERSION is one of
-    `streamguard library history`: 17-9f2c41aa, or 17 for short.
+    Items that came since are removed; those that were removed in the last seven days come back. Shared lists stay as
+    they are: `library exchange remove` or `distrust` takes one out. VERSION is one of `streamguard library history`:
+    17-9f2c41aa, or 17 for short.
 
     \b
     Example:
-      streamguard library rollback --library known 17-9f2c41aa --reason "a poisoned list"
+      streamguard library rollback --library known 17-9f2c41aa --reason "the wrong folder"
     """
     with Library.open(path, origin=origin_of(by, reason), signer=signer) as opened:
         done = opened.roll_back(version, partly=partly)
         now = opened.stats().version
     if as_json:
         counts = {"restored": done.restored, "enabled": done.enabled, "disabled": done.disabled}
-        tree = counts | {"removed": done.removed, "relabelled": done.relabelled, "gone": done.gone}
+        tree = counts | {"removed": done.removed, "relabelled": done.relabelled, "gone": done.gone, "lists": done.lists}
         click.echo(json.dumps({"version": now, "generation_of_then": done.generation, **tree}))
         return
     click.echo(
@@ -107,14 +118,18 @@ def rollback(
     )
     for gone in done.gone:
         click.echo(f"gone: {gone}; add it again")
+    for name in done.lists:
+        hint = f"to take it out: streamguard library exchange remove --library {path} {name}"
+        click.echo(printable(f"note: the list {name} has changed since, and stays as it is now; {hint}"), err=True)
 
 
 @click.command()
 @library_option
 @click.option("--forget", is_flag=True, help="Free at once what removed items take; no rollback brings them back.")
+@origin_options
 @sign_option()
 @_as_json
-def compact(*, path: Path, forget: bool, signer: Signer | None, as_json: bool) -> None:
+def compact(*, path: Path, forget: bool, by: str | None, reason: str, signer: Signer | None, as_json: bool) -> None:
     """Merge small segments, and free what is needed no more. Each change does so after itself: this is rarely needed.
 
     Workers go on searching, and other commands may write meanwhile.
@@ -124,9 +139,12 @@ def compact(*, path: Path, forget: bool, signer: Signer | None, as_json: bool) -
       streamguard library compact --library known
       streamguard library compact --library known --forget
     """
-    with Library.open(path, signer=signer) as opened:
+    origin = origin_of(by, reason)
+    with Library.open(path, origin=origin, signer=signer) as opened:
         merged = opened.compact(forget=forget)
         figures = opened.stats()
+    if forget:
+        note_done(path, "forget", "what was removed", origin=origin)
     tree = {"merges": merged, "segments": figures.segments, "bytes_on_disk": figures.bytes_on_disk}
     words = f"{counted(merged, 'merge')}; {counted(figures.segments, 'segment')}, {figures.bytes_on_disk} bytes"
     click.echo(json.dumps(tree) if as_json else words)

@@ -2,11 +2,13 @@
 
 import datetime as dt
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from streamguard.library.catalogue import ItemRecord
+from streamguard.library.exchange.book import ORIGIN
 from streamguard.types import STEERING, MediaKind
 
 library_option = click.option(
@@ -54,6 +56,18 @@ def in_words(item: ItemRecord, *, named: bool = True) -> str:
     if item.review_only:
         words += "; review only: too little of it tells when in the footage we are, as of a camera that does not move"
     return f"{item.id} ({item.label}): {words}" if named else words
+
+
+def warn_of_parts(library: Path, items: Iterable[ItemRecord]) -> None:
+    """Where these are parts of shared lists, that the list's book has the last word on them."""
+    for source in sorted({item.source.removeprefix(ORIGIN) for item in items if item.source.startswith(ORIGIN)}):
+        words = (
+            f"warning: this is part of the list {source}, which is written anew when the list changes, live and as it "
+        )
+        words += (
+            f"was. For good: streamguard library exchange remove --library {library} {source}, or distrust; a hash of "
+        )
+        click.echo(printable(f"{words}it: streamguard library exchange opinion ... disagree"), err=True)
 
 
 def at_utc(unix_s: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from streamguard.cli.exits import EXIT_OK
+from streamguard.cli.library_history import origin_of
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.library_words import by_option, json_lines_option, json_option, why_option
@@ -31,6 +32,7 @@ from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 
 _REASONS = [reason.name.lower() for reason in Reason if reason is not Reason.NONE]
+SECOND = "somebody else must give the same command (--by another name)"
 _Count = TypeVar("_Count", int, int | None)
 
 
@@ -144,7 +146,7 @@ def release(asked: _Asked) -> int:
     """
     done = _done(asked, kept_apart.release, footage=brought.release)
     if done is None:
-        _tell(asked.as_json, "released", 0, note="somebody else must give the same command (--by another name)")
+        _tell(asked.as_json, "released", 0, note=SECOND)
     else:
         _tell(asked.as_json, "released", done)
     return EXIT_OK
@@ -167,7 +169,7 @@ def drop(asked: _Asked) -> int:
 def _done(asked: _Asked, what: Callable[..., _Count], *, footage: _OfFootage) -> _Count:
     """`what`: kept_apart.release or drop; `footage`: the same of what incidents brought."""
     who = asked.who or operator()
-    origin = changes.origin(by=who, reason=asked.why)
+    origin = origin_of(who, asked.why)
     with book_for_change(asked.path) as book, Library.open(asked.path, origin=origin, signer=asked.signer) as opened:
         which = _which(book, asked.source, because=asked.because, each=asked.each, values=asked.values)
         these = _of(which, _footage(asked.path))
@@ -194,11 +196,12 @@ def _of(which: Which, kept: Sequence[Brought]) -> list[Brought]:
 
 @quarantine.command()
 @library_option
-@click.option("--two-persons", type=click.Choice(["on", "off"]), help="Whether a release takes two.")
+@click.option("--two-persons", type=click.Choice(["on", "off"]), help="Whether a release, and trust, take two.")
 @by_option
 @json_option
 def rule(*, path: Path, two_persons: str | None, who: str | None, as_json: bool) -> int:
-    """Say or change how many persons a release takes. To switch it off takes two.
+    """Say or change how many persons it takes to release, or to let a source kill (`library exchange trust`). To switch
+    it off takes two.
 
     Names are taken as they are given (--by): it guards against haste, not against whoever may write to the library.
 
@@ -211,7 +214,10 @@ def rule(*, path: Path, two_persons: str | None, who: str | None, as_json: bool)
             with book.change():
                 kept_apart.set_two_persons(book, wanted=two_persons == "on", who=who or operator())
         now = kept_apart.two_persons(book)
-    click.echo(json.dumps({"two_persons": now}) if as_json else f"a release takes {'two persons' if now else 'one'}")
+    words = f"a release, and trust in a source, take {'two persons' if now else 'one'}"
+    if now and two_persons == "off":
+        words += f"; {SECOND}"
+    click.echo(json.dumps({"two_persons": now}) if as_json else words)
     return EXIT_OK
 
 

@@ -10,7 +10,9 @@ import click
 
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.library_notes import note_done
 from streamguard.errors import UsageError, counted
+from streamguard.library import changes
 from streamguard.library.durable import write_synced
 from streamguard.library.ed25519 import Signer
 from streamguard.library.signed import sign_library
@@ -90,6 +92,7 @@ def sign(*, path: Path, signer: Signer, as_json: bool) -> int:
       streamguard library sign --library known --sign-key library.key
     """
     signed = sign_library(path, signer)
+    note_done(path, "sign", f"{signed.live.version} with key {signer.key}", origin=changes.origin())
     if as_json:
         tree = {"version": signed.live.version, "key": signer.key, "rule": signed.rule}
         click.echo(json.dumps(tree | {"segments": len(signed.live.segments)}))

@@ -5,14 +5,17 @@ exchanges that have an API.
 import datetime as dt
 import json
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.library_fetch import fetch, push
+from streamguard.cli.library_history import origin_of
 from streamguard.cli.library_items import library_option, printable
+from streamguard.cli.library_quarantine import SECOND
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.library_words import by_option, json_lines_option, why_option
 from streamguard.cli.redis_options import operator
@@ -25,6 +28,7 @@ from streamguard.library.exchange import opinions
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.hashes import HashKind, Opinion
 from streamguard.library.exchange.parts import hash_at, plan, sync
+from streamguard.library.exchange.quarantine import is_second
 from streamguard.library.exchange.schema import HashState
 from streamguard.library.exchange.senders import check_may_be_trusted
 from streamguard.library.exchange.words import code_of
@@ -90,7 +94,8 @@ def trust(*, path: Path, anyway: bool, why: str, who: str | None, signer: Signer
     """Let what comes from a source kill, as far as the policy of its label allows; until then it earns reviews.
 
     A source earns that by hashes that you confirmed, and by none that was wrong: `library exchange opinion`; and by
-    none that harmless footage came near to, where `streamguard calibrate` was run on the library as it is.
+    none that harmless footage came near to, where `streamguard calibrate` was run on the library as it is. Where the
+    library takes two persons for it (`library quarantine rule`), nothing changes until somebody else says the same.
 
     \b
     Examples:
@@ -99,7 +104,7 @@ def trust(*, path: Path, anyway: bool, why: str, who: str | None, signer: Signer
     """
     if anyway and not why:
         raise UsageError("library exchange trust", "--anyway", "needs a reason", hint="--reason TEXT")
-    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
+    with _changed(path, who=who, why=why, signer=signer) as (book, opened):
         source = book.source(name)
         check_may_be_trusted(source)
         shown = _standing(book, source)
@@ -113,8 +118,11 @@ def trust(*, path: Path, anyway: bool, why: str, who: str | None, signer: Signer
             problem = f"{shown.agreed} of its hashes are confirmed and {shown.disagreed} were wrong"
             hint = f"it takes {opinions.EARNED_BY} and none; or --anyway --reason TEXT"
             raise UsageError("trust source", name, problem, hint=hint)
-        _set(book, opened, source, allowed=True, who=who, why=why)
-    click.echo(f"{name} may kill")
+        with book.change():
+            is_settled = is_second(book, source, action="asked to trust", who=who or operator(), why=why)
+        if is_settled:
+            _set(book, opened, source, allowed=True, who=who, why=why)
+    click.echo(f"{name} may kill" if is_settled else f"{name} earns reviews still; {SECOND}")
     return EXIT_OK
 
 
@@ -131,7 +139,7 @@ def distrust(*, path: Path, why: str, who: str | None, signer: Signer | None, na
     Example:
       streamguard library exchange distrust --library known --reason "a news studio in it" partner
     """
-    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
+    with _changed(path, who=who, why=why, signer=signer) as (book, opened):
         _set(book, opened, book.source(name), allowed=False, who=who, why=why)
     click.echo(f"{name} earns reviews only")
     return EXIT_OK
@@ -150,8 +158,8 @@ def remove(*, path: Path, why: str, who: str | None, signer: Signer | None, name
     Example:
       streamguard library exchange remove --library known --reason "the contract has ended" partner
     """
-    origin = changes.origin(by=who or operator(), reason=why)
-    with book_for_change(path) as book, Library.open(path, origin=origin, signer=signer) as opened:
+    origin = origin_of(who, why)
+    with _changed(path, who=who, why=why, signer=signer) as (book, opened):
         with book.change():
             opinions.forget(book, book.source(name), who=who or operator(), why=why)
             plan(book)
@@ -197,7 +205,7 @@ def opinion(
     """
     if (name is None) == (at_s is None):
         raise UsageError("library exchange opinion", hash_, "whose hash?", hint="--source NAME, or --at SECONDS")
-    with book_for_change(path) as book, Library.open(path, signer=signer) as opened:
+    with _changed(path, who=who, why=why, signer=signer) as (book, opened):
         if at_s is not None:
             found = hash_at(book, hash_, reference_us=round(at_s * 1e6))
             if found is None:
@@ -212,6 +220,14 @@ def opinion(
         sync(book, opened)
     click.echo(f"{named.source.name} {named.code.hex()}: {opinion}")
     return EXIT_OK
+
+
+@contextmanager
+def _changed(path: Path, *, who: str | None, why: str, signer: Signer | None) -> Iterator[tuple[Book, Library]]:
+    """The book, and the library that follows it; both histories say who and why."""
+    origin = origin_of(who, why)
+    with book_for_change(path) as book, Library.open(path, origin=origin, signer=signer) as opened:
+        yield book, opened
 
 
 def _near_harmless(library: Path, name: str) -> str:

@@ -52,6 +52,7 @@ _WATCH = {
     "leases": _RESTART,
     "canary": _RESTART,
     "incident": _RESTART,
+    "incident.keep_kib": _NEXT,
     "log": _AT_ONCE,
 }
 

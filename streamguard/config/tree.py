@@ -256,11 +256,15 @@ class CanaryConfig(Section):
 
 
 class IncidentConfig(Section):
-    """How much of what streams have shown is remembered, as fingerprints, for `incident add --stream`; 0: nothing."""
+    """How much of what streams have shown is remembered, as fingerprints, for `incident add --stream`; 0: nothing.
+
+    `keep_kib`: of each stream's keyframes that were not looked at, encoded, so that they can be, for as long.
+    """
 
     remember_s: Annotated[Number, Field(ge=0, le=3600)] = 120.0
     keep_decided_s: Annotated[Number, Field(ge=0, le=86_400)] = 3600.0
     most_mib: Annotated[Whole, Field(ge=1, le=65_536)] = 512
+    keep_kib: Annotated[Whole, Field(ge=0, le=16_384)] = 2048
 
 
 class LogConfig(Section):

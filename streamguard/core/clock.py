@@ -71,3 +71,7 @@ class MediaClock:
         """The repaired time of the next frame; see `advance`."""
         self._state, at = advance(self._state, pts_s=pts_s, arrived_s=arrived_s)
         return at
+
+    def would_be(self, pts_s: float | None, *, arrived_s: float) -> MediaTime:
+        """What `at` would say of a frame that is passed over: the next one goes on from the last all the same."""
+        return advance(self._state, pts_s=pts_s, arrived_s=arrived_s)[1]

@@ -79,12 +79,14 @@ def recalled(
     return DecisionState(tuple(map(seen_in, observations)), newest, decided)
 
 
-def with_verdicts(state: DecisionState, later: DecisionState) -> DecisionState:
-    """The state, and what was decided since by a part of what the keyframe shows that `later` came by: for who decides
-    on all that it shows, and must not decide the same again.
+def with_verdicts(state: DecisionState, decisions: Iterable[Decision]) -> DecisionState:
+    """The state, and what fell since by a part of what the next keyframe shows: for who decides on all that it shows,
+    and must not decide the same again.
     """
-    now = later.newest
-    return state if now is None else replace(_of_session(state, now), decided=later.decided)
+    for decision in decisions:
+        state = _of_session(state, decision.at)
+        state = replace(state, decided={**state.decided, decision.asset: (decision.verdict, decision.at)})
+    return state
 
 
 def strengths(state: DecisionState, observation: Observation, rule: DecisionRule) -> tuple[Strength, ...]:

@@ -38,6 +38,11 @@ class Rests:
         self._rest_began_s: float | None = None
         self._is_behind = False
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last packet was there before it was asked for."""
+        return self._is_behind
+
     def arrived_s(self, *, asked_s: float, now_s: float) -> float:
         """When a packet came that was asked for then and is here now. Of one that was not waited for only this is
         known: not before the last rest, nor longer ago than readers fall behind.

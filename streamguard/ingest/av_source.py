@@ -22,6 +22,7 @@ from streamguard.errors import SourceRefused
 from streamguard.ingest.av_errors import FOREIGN, as_ours, ours
 from streamguard.ingest.codecs import FILES
 from streamguard.ingest.files import as_path, opened_file
+from streamguard.ingest.kept import Aside
 from streamguard.ingest.keyframes import PARSE_ONLY, Position, Stamps
 from streamguard.ingest.news import Tell
 from streamguard.ingest.options import PaceNow, RtmpNames, SourceOptions
@@ -39,7 +40,9 @@ _Packet: TypeAlias = "Packet[VideoStream]"
 ANOTHER_STREAM = "another stream began in it: the codec changed, or something was added"
 
 
-def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: PaceNow) -> Iterator[Frame]:
+def frames(
+    url: str, options: SourceOptions, *, session: int, tell: Tell, pace: PaceNow, aside: Aside
+) -> Iterator[Frame]:
     """The keyframes of an RTMP stream as they come, or of a file as fast as it can be read.
 
     Non-key packets are dropped here and not in the demuxer: in a long GOP its read timeout would take a stream that
@@ -50,14 +53,14 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
     if not live:
         options = replace(options, codecs=FILES)
     viewer = Viewer(subject, options, session=session, tell=tell, live=live)
-    viewer.pace = pace
+    viewer.pace, viewer.aside = pace, aside
     with _opened(url, options) as container:
         position_s = time.monotonic() if live else 0.0
         duration_s = None if live else _duration_s(container)
         video = viewer.open(container, position_s=position_s, duration_s=duration_s)
         packets = _packets(container, video, subject=subject, viewer=viewer)
         position = Position()
-        for packet, arrived_s in _in_bursts(packets, pace) if live else _at_once(packets):
+        for packet, arrived_s in _in_bursts(packets, pace, aside) if live else _at_once(packets):
             position_s = arrived_s if live else position.at_s(Stamps.of(packet))
             yield from viewer.frames(packet, arrived_s=arrived_s, position_s=position_s)
         yield from viewer.last_frames()
@@ -107,18 +110,23 @@ def _tls_options(url: str) -> dict[str, str]:
     return {"tls_verify": "1", "ca_file": ca_file}
 
 
-def _in_bursts(packets: Iterator[_Packet], pace: PaceNow) -> Iterator[tuple[_Packet, float]]:
-    """A live stream's packets and when they came, with rests between keyframes."""
+def _in_bursts(packets: Iterator[_Packet], pace: PaceNow, aside: Aside) -> Iterator[tuple[_Packet, float]]:
+    """A live stream's packets and when they came, with rests between keyframes; what is done aside is done in these,
+    and where there are none between packets that had to be waited for.
+    """
     rests = Rests()
     longest_s = REST_S
-    asked_s = time.monotonic()
+    asked_s = rested_s = time.monotonic()
     for packet in packets:
         arrived_s = rests.arrived_s(asked_s=asked_s, now_s=time.monotonic())
         yield packet, arrived_s
         if packet.is_keyframe:
             longest_s = REST_S if pace().most_s <= 0 else QUIET_REST_S
         if rest_s := rests.after(arrived_s, is_keyframe=packet.is_keyframe, longest_s=longest_s):
-            time.sleep(rest_s)
+            aside.rest(rest_s)
+            rested_s = time.monotonic()
+        elif not rests.is_behind and arrived_s - rested_s >= REST_S and not aside.work():
+            rested_s = arrived_s
         asked_s = time.monotonic()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from streamguard.errors import SourceError, SourceStalled
 from streamguard.ingest.fetch import Fetcher
 from streamguard.ingest.guard import Guard
+from streamguard.ingest.kept import Aside
 from streamguard.ingest.live_playlist import Playlist, live_segments
 from streamguard.ingest.looks import Looks
 from streamguard.ingest.news import Tell
@@ -31,7 +32,9 @@ _MOST_FASTER, _MOST_SLOWER = 2.0, 3.0
 """Within what decisions take for the same footage, played faster or slower (max_speed and moving_speed)."""
 
 
-def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: PaceNow) -> Iterator[Frame]:
+def frames(
+    url: str, options: SourceOptions, *, session: int, tell: Tell, pace: PaceNow, aside: Aside
+) -> Iterator[Frame]:
     """The keyframes of a live playlist from its newest segment on, or of an ended one from its first.
 
     Ends with EXT-X-ENDLIST. Raises SourceError; SourceStalled when the playlist goes stale, as on servers that leave it
@@ -45,7 +48,7 @@ def frames(url: str, options: SourceOptions, *, session: int, tell: Tell, pace: 
         playlist = Playlist(fetcher, url, options, subject=subject, tell=tell)
         first = playlist.open()
         viewer = Viewer(subject, options, session=session, tell=tell, live=not first.ended)
-        viewer.pace = pace
+        viewer.pace, viewer.aside = pace, aside
         sight = _Sight(fetcher, options, viewer, tell)
         yield from (_recorded if first.ended else _live)(sight, playlist, first)
         viewer.ended()

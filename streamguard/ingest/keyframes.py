@@ -6,11 +6,14 @@ keyframes late, seconds that a stream stays up. So it is drained after every key
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
@@ -80,10 +83,20 @@ def why_blind(
     return None
 
 
+class Track(Protocol):
+    """What a decoder must know of what it decodes: a container's VideoStream has it."""
+
+    @property
+    def codec_context(self) -> VideoCodecContext: ...
+
+    @property
+    def time_base(self) -> Fraction | None: ...
+
+
 class KeyframeDecoder:
     """Decodes one keyframe at a time; `failures` counts those in a row that gave no picture."""
 
-    def __init__(self, video: VideoStream, *, max_pixels: int) -> None:
+    def __init__(self, video: Track, *, max_pixels: int) -> None:
         self._codec = video.codec_context
         # The default starts as many threads as there are cores, for each stream; libdav1d goes by their number alone.
         self._codec.thread_type, self._codec.thread_count = "NONE", 1

@@ -201,7 +201,7 @@ def live_segments(
             hint = "has the publisher gone?"
             raise SourceStalled("watch", playlist.subject, f"no new segment for {stalled_after_s:.0f} s", hint=hint)
         viewer.wait(position_s=now_s)
-        time.sleep(pause_s(now_s=now_s, found_s=found_s, cadence_s=cadence_s, target_s=target_s))
+        viewer.aside.rest(pause_s(now_s=now_s, found_s=found_s, cadence_s=cadence_s, target_s=target_s))
         try:
             media, failures = playlist.changed(), 0
         except (SourceUnavailable, SourceUnwatchable):  # many servers write it in place: it may be half there

@@ -27,12 +27,13 @@ class RtmpNames:
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """The limits of one connection. The defaults are those of the configuration's [ingest].
+    """The limits of one connection. The defaults are those of the configuration's [ingest] and [incident].
     `hls_checked_share`: of HLS segments whose head would do, so many are read whole. `unforeseen_pauses`: where
     keyframes are passed over, some looks are sooner than they need be, by chance one in so many pauses; infinite: none.
     `glances`: pictures between keyframes may be looked at, and `hashed` is how they are told apart; none: they are not.
     `rtmp`: instead of the URL's path. `codecs`: of live streams, all others are blind. `held`: instead of the path,
-    where a file was opened before.
+    where a file was opened before. `keep_bytes`: of keyframes that are passed over the last ones are kept, encoded, so
+    many bytes of them, and for `keep_s`.
     """
 
     open_timeout_s: float = 10.0
@@ -50,6 +51,8 @@ class SourceOptions:
     rtmp: RtmpNames | None = None
     held: HeldFile | None = None
     codecs: tuple[str, ...] = LIVE
+    keep_bytes: int = 2 * MIB
+    keep_s: float = 120.0
 
 
 PaceNow = Callable[[], Pace]

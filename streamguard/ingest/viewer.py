@@ -18,6 +18,7 @@ from streamguard.core.clock import MediaClock
 from streamguard.core.sampling import Moment, Sampler
 from streamguard.errors import SourceExcessive, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.glances import Glancer
+from streamguard.ingest.kept import Aside
 from streamguard.ingest.keyframes import (
     NO_STAMPS,
     KeyframeDecoder,
@@ -105,6 +106,7 @@ class Viewer:
         """Those that were seen, and those that were not due to be looked at."""
         self.pace: PaceNow = every_keyframe
         """Of a live stream; of a recording every keyframe is looked at."""
+        self.aside = Aside()
 
     def open(self, container: InputContainer, *, position_s: float, duration_s: float | None = None) -> VideoStream:
         """The stream to demux; told as Opened when it is another than before. Raises SourceUnwatchable."""
@@ -124,6 +126,7 @@ class Viewer:
         self._decoder = KeyframeDecoder(video, max_pixels=self._options.max_pixels)
         if self._glancer is not None:
             self._glancer.opened(video)
+        self.aside.kept.opened(video, max_pixels=self._options.max_pixels)
         self._close = self._passed = None
         self.wait(position_s=position_s)
         return video
@@ -197,6 +200,7 @@ class Viewer:
                 break  # there may be nothing in it that anybody sees
             self._seen_stamps.append(came.stamps)
             at = self._clock.at(pts_s, arrived_s=came.arrived_s if self._live else came.position_s)
+            self.aside.kept.looked_at(at)
             yield Frame(at, told_s, luma, levels)
         if self._decoder.failures:
             self.damaged("keyframe")
@@ -237,6 +241,8 @@ class Viewer:
         if is_due or (self._glancer is not None and self._glancer.wants_next):
             return True
         self._passed, self._wanted_in_s = came, self._sampler.wanted_in_s(pace=pace)
+        at = self._clock.would_be(stamps.pts_s, arrived_s=came.arrived_s)
+        self.aside.kept.keep(came.packet, at=at, arrived_s=came.arrived_s)
         self._not_due(came.position_s)
         return False
 

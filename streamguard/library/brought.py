@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamguard.errors import counted
 from streamguard.library.catalogue import Catalogue, ItemRecord, ItemState
 from streamguard.library.catalogue_values import ours, possible, whole
 from streamguard.library.changes import Origin
@@ -96,6 +97,20 @@ def drop(library: Library, these: Sequence[Brought], *, origin: Origin, now_unix
     _change(library, these, _Step("drop", HashState.DROPPED), origin=origin, now_unix_s=now_unix_s)
 
 
+def keep_apart(library: Library, these: Sequence[tuple[Brought, Reason]], *, origin: Origin, now_unix_s: float) -> None:
+    """Out of use, and into quarantine: what came was found to be poison later."""
+    if not these:
+        return
+    with library.writing() as catalogue, catalogue.change(now_unix_s=now_unix_s, action="keep apart", origin=origin):
+        for one, reason in these:
+            item = catalogue.with_number(one.item.number)
+            if item.state is not ItemState.LIVE:  # since it was looked at
+                continue
+            values = (int(HashState.QUARANTINED), int(reason), item.number)
+            catalogue.connection.execute("UPDATE brought SET state = ?, reason = ? WHERE item = ?", values)
+            catalogue.set_state(item, ItemState.DISABLED, action="keep apart", now_unix_s=now_unix_s)
+
+
 def let_kill(library: Library, source: str, *, allowed: bool, origin: Origin, now_unix_s: float) -> None:
     """All that a sender has brought, and still has here, may kill from now on, or only be reviewed."""
     with library.writing() as catalogue:
@@ -133,7 +148,11 @@ def _change(library: Library, these: Sequence[Brought], step: _Step, *, origin: 
     if not these:
         return
     state = ItemState.REMOVED if step.to is HashState.DROPPED else ItemState.LIVE
-    with library.writing() as catalogue, catalogue.change(now_unix_s=now_unix_s, action=step.action, origin=origin):
+    detail = f"{counted(len(these), 'item')} of {these[0].source}"
+    with (
+        library.writing() as catalogue,
+        catalogue.change(now_unix_s=now_unix_s, action=step.action, detail=detail, origin=origin),
+    ):
         for one in these:
             item = catalogue.with_number(one.item.number)
             if item.state is ItemState.REMOVED:  # since it was looked at

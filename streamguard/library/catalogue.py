@@ -340,12 +340,12 @@ class Catalogue:
         with possible(self._path):
             return tuple((moment(row[0]), str(row[1])) for row in rows)
 
-    def changes(self, *, most: int | None, item: int | None) -> tuple[Change, ...]:
+    def changes(self, *, most: int | None, id_: str | None) -> tuple[Change, ...]:
         """See changes.read_changes; of an older library nothing."""
         if not self._has_history:
             return ()
         with ours(self._path), possible(self._path):
-            return tuple(changes.read_changes(self._connection, most=most, item=item))
+            return tuple(changes.read_changes(self._connection, most=most, id_=id_))
 
     def problem(self) -> str:
         """What SQLite's own check finds wrong with the file; empty when nothing is."""

@@ -115,13 +115,13 @@ def keep_before(connection: sqlite3.Connection, generation: int, before: Earlier
     connection.execute("INSERT OR IGNORE INTO effects VALUES (?, ?, ?, ?)", values)
 
 
-def read_changes(connection: sqlite3.Connection, *, most: int | None, item: int | None = None) -> Iterator[Change]:
-    """The newest `most`, or all, the oldest first; with `item` those that changed it."""
+def read_changes(connection: sqlite3.Connection, *, most: int | None, id_: str | None = None) -> Iterator[Change]:
+    """The newest `most`, or all, the oldest first; with `id_` those that changed items of that id, removed ones too."""
     rows = connection.execute(
-        """SELECT * FROM (SELECT * FROM changes WHERE :item IS NULL
-           OR generation IN (SELECT generation FROM effects WHERE item = :item)
+        """SELECT * FROM (SELECT * FROM changes WHERE :id IS NULL OR generation IN
+           (SELECT generation FROM effects WHERE item IN (SELECT number FROM items WHERE id = :id))
            ORDER BY generation DESC LIMIT :most) ORDER BY generation""",
-        {"item": item, "most": -1 if most is None else most},
+        {"id": id_, "most": -1 if most is None else most},
     ).fetchall()
     for generation, at_unix_s, version, action, detail, who, why, source in rows:
         count = connection.execute("SELECT count(*) FROM effects WHERE generation = ?", (generation,)).fetchone()[0]

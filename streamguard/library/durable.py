@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ Opener = Callable[[Path], int]
 """How a file of a library is opened for reading; raises as `open_unfollowed`."""
 
 _LOCK_POLL_S = 0.05
+_NEXT = ".next"
 _ALIGNED_BYTES = 64
 _FORMAT_FIRST = re.compile(rb'\s*\{\s*"format"\s*:\s*([1-9][0-9]{0,8})\s*[,}]')
 _HINTS = {
@@ -105,12 +107,13 @@ def publish_directory(directory: Path, files: Mapping[str, bytes]) -> None:
 
 
 def open_unfollowed(path: Path) -> int:
-    """A descriptor of a library's file, which may be hostile: a link is not followed, a pipe does not block.
+    """A descriptor of a library's file, which may be hostile: a link is not followed, and what is no regular file (a
+    pipe may have nothing to say, and that is not its end) is none.
 
     Raises FileNotFoundError or NotADirectoryError when there is none, LibraryDamaged, LibraryError (no permission).
     """
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except PermissionError as error:
@@ -118,13 +121,16 @@ def open_unfollowed(path: Path) -> int:
         raise LibraryError("read library file", path, error.strerror or str(error), hint=hint) from error
     except OSError as error:
         raise LibraryDamaged("read library file", path, error.strerror or str(error)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LibraryDamaged("read library file", path, "not a regular file")
+    return descriptor
 
 
 def read_bounded(path: Path, *, most_bytes: int, opener: Opener = open_unfollowed) -> bytes:
     """A file of a library that may be hostile or cut short. Raises as `open_unfollowed`."""
     descriptor = opener(path)
     try:
-        # A directory opens; only reading it fails.
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(most_bytes + 1)
     except OSError as error:
@@ -190,19 +196,32 @@ def writer_lock(library: Path, *, wait_s: float, name: str = "lock") -> Iterator
     """Hold the library for writing. The kernel lets go when the process dies, however it dies. `name`: of the file
     that is locked, where it is a part of the library with writers of its own.
 
+    Whoever waits comes before who lets go and comes again at once: one that merges for minutes, step by step, must not
+    keep an incident out. So the next one holds a lock, too, for as long as it waits.
+
     Raises LibraryLocked after `wait_s`, LibraryMissing, LibraryError.
     """
+    deadline_s = time.monotonic() + wait_s
+    descriptor = _lock_file(library, name)
     try:
-        descriptor = os.open(library / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        turn = _lock_file(library, f"{name}{_NEXT}")
+        try:
+            _wait_for_lock(turn, library, deadline_s=deadline_s)
+            _wait_for_lock(descriptor, library, deadline_s=deadline_s)
+        finally:
+            os.close(turn)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(library: Path, name: str) -> int:
+    try:
+        return os.open(library / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except FileNotFoundError as error:
         raise LibraryMissing("open library", library, "no such directory", hint="check --library") from error
     except OSError as error:
         raise library_error("write library", library, error) from error
-    try:
-        _wait_for_lock(descriptor, library, deadline_s=time.monotonic() + wait_s)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _wait_for_lock(descriptor: int, library: Path, *, deadline_s: float) -> None:

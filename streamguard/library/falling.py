@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.core.falls import DEFAULT_RULE, Fall, FallRule, Said, fall_of
-from streamguard.errors import UsageError, counted
+from streamguard.errors import LibraryError, UsageError, counted
 from streamguard.library.catalogue import Catalogue, ItemRecord, ItemState
 from streamguard.library.catalogue_values import ours
 from streamguard.library.changes import MOST_WORDS, Origin
@@ -25,6 +25,7 @@ from streamguard.library.exchange.parts import plan, sync
 from streamguard.library.exchange.schema import HashState
 from streamguard.library.fallen import has_tables
 from streamguard.library.handed_on import refuse_kept_apart
+from streamguard.library.live_set import read_live_set
 from streamguard.library.opinions import set_, setting, transaction
 from streamguard.library.store import Library
 
@@ -92,6 +93,16 @@ def waiting(catalogue: Catalogue) -> Waiting:
     return Waiting(int(due), int(hashes), float(stopped) if stopped else None)
 
 
+def is_unpublished(catalogue: Catalogue) -> bool:
+    """Whether the catalogue is ahead of what workers read: another process is about to publish that, or was killed on
+    the way. Then a reference that fell goes on killing, until somebody opens the library for writing.
+    """
+    try:
+        return read_live_set(catalogue.path.parent).generation < catalogue.generation()
+    except LibraryError:  # whoever serves from it says what is wrong with it
+        return False
+
+
 def fall_due(library: Library, terms: FallTerms, *, now_unix_s: float) -> tuple[Fell, ...]:
     """Every item whose opinions say so falls, as long as the hour allows it. Each counts in every worker within a
     second, before the next one falls. Raises LibraryError, and then what fell before has fallen.
@@ -113,6 +124,7 @@ def fall_hashes(
     catalogue = Catalogue.open(path, create=False)
     try:
         with book_for_change(path) as book, Library.open(path, origin=origin, signer=signer) as library:
+            settled: list[tuple[str]] = []
             for one in _open(catalogue):
                 if not _is_mistake(book, one):
                     _agree(book, one)
@@ -122,11 +134,13 @@ def fall_hashes(
                         _count(connection, fell[-1], now_unix_s=now_unix_s)
                 else:
                     break
-                with transaction(catalogue) as connection:
-                    connection.execute("UPDATE opinions SET open = 0 WHERE signal = ?", (one.signal,))
+                settled.append((one.signal,))
             with book.change():
                 plan(book)
             sync(book, library)
+            # Last: killed before it, the next one finds them open, and brings the library in line.
+            with transaction(catalogue) as connection:
+                connection.executemany("UPDATE opinions SET open = 0 WHERE signal = ?", settled)
     finally:
         catalogue.close()
     return tuple(fell)
@@ -221,10 +235,12 @@ def _may_fall(catalogue: Catalogue, terms: FallTerms, *, now_unix_s: float) -> b
     """Whether the hour allows one more; once it does not, nothing falls until `resume`."""
     if setting(catalogue, _STOPPED):
         return False
-    counted_from = max(now_unix_s - _HOUR_S, float(setting(catalogue, _COUNTED_FROM) or 0.0))
+    # What is of a time to come is of a clock that was wrong: it neither ends nor lifts the limit.
+    resumed = float(setting(catalogue, _COUNTED_FROM) or 0.0)
+    counted_from = max(now_unix_s - _HOUR_S, resumed if resumed <= now_unix_s else 0.0)
     with transaction(catalogue) as connection:
-        asked = "SELECT count(*) FROM falls WHERE at_unix_s > ?"
-        if connection.execute(asked, (counted_from,)).fetchone()[0] < terms.most_per_hour:
+        asked = "SELECT count(*) FROM falls WHERE at_unix_s > ? AND at_unix_s <= ?"
+        if connection.execute(asked, (counted_from, now_unix_s)).fetchone()[0] < terms.most_per_hour:
             return True
         set_(connection, _STOPPED, repr(now_unix_s))
     return False
@@ -293,7 +309,10 @@ def _is_mistake(book: Book, one: _Open) -> bool:
 def _agree(book: Book, one: _Open) -> None:
     """Of what is in use alone: nothing takes a disagreement back but its own command."""
     named = _named(book, one)
-    if named is not None and one.opinion is Opinion.AGREE:
+    if named is None or one.opinion is not Opinion.AGREE:
+        return
+    said = "SELECT 1 FROM opinions WHERE kind = ? AND code = ? AND source = ? AND why = ?"
+    if not book.rows(said, named.kind, named.code, named.source.number, _why(one)):  # it was, before a kill -9
         with book.change():
             give(book, named, Opinion.AGREE, who=one.who, why=_why(one))
 

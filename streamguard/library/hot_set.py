@@ -5,8 +5,9 @@ in it, is found with the rest. So nothing waits for it: it is cut out of the lar
 and whatever puts those in order, or merges segments, only has it made anew.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import structlog
@@ -14,7 +15,7 @@ import structlog
 from streamguard.library.local_features import LocalFeatures
 from streamguard.library.segments import SegmentRef
 from streamguard.library.served import Served
-from streamguard.library.shard import Arrays, Part, Shard, Span, of_items, together
+from streamguard.library.shard import Arrays, Ids, Part, Shard, Span, of_items, together
 from streamguard.library.snapshot import Snapshot
 from streamguard.library.tidying import Run, in_a_thread, newest_alike
 from streamguard.spare_memory import give_back
@@ -73,7 +74,7 @@ class HotSet:
     def __init__(self, run: Run = in_a_thread) -> None:
         self._run = run
         self._wanted: tuple[AssetId, ...] = ()
-        self._asked: frozenset[AssetId] = frozenset()
+        self._all: frozenset[AssetId] = frozenset()
         self._pieces: tuple[_Piece, ...] = ()
         self._is_busy = False
         self._made: tuple[_Piece, ...] | None = None
@@ -83,7 +84,7 @@ class HotSet:
     def want(self, ids: tuple[AssetId, ...]) -> None:
         """What is hot from now on; where there is not room for all, what comes first is."""
         if ids != self._wanted:
-            self._wanted, self._asked = ids, frozenset(ids)
+            self._wanted, self._all = ids, frozenset(ids)
 
     def beside(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what is hot in it, as far as that is made; itself where nothing has changed."""
@@ -93,19 +94,22 @@ class HotSet:
         if len(seen) != len(self._seen) or any(one is not other for one, other in zip(seen, self._seen, strict=True)):
             self._seen = seen
             self._hot = self._look(snapshot)
-        return snapshot.with_hot(self._hot, self._asked)
+        return snapshot.with_hot(self._hot, self._all)
 
     def _look(self, snapshot: Snapshot) -> Snapshot | None:
         if not self._wanted:
             self._pieces = ()
             return None
-        places = _places(snapshot.served, self._wanted)
+        order = {id_: number for number, id_ in enumerate(self._wanted)}
+        places = _places(snapshot.served, order, Ids.of(order))
         served = [piece.serves(snapshot, places) for piece in self._pieces]
+        if not all(one.items for one in served):
+            self._pieces = tuple(piece for piece, one in zip(self._pieces, served, strict=True) if one.items)
+            served = [one for one in served if one.items]
         is_whole = places.keys() <= frozenset[Item]().union(*(piece.items for piece in self._pieces))
         if not (is_whole or self._is_busy):
             self._make(snapshot, places, dead_rows=sum(one.dead_rows for one in served))
-        alive = [one for one in served if one.items]
-        return snapshot.with_hot(None, frozenset()).over(alive) if alive else None
+        return snapshot.with_hot(None, frozenset()).over(served) if served else None
 
     def _make(self, snapshot: Snapshot, places: Mapping[Item, _Place], *, dead_rows: int) -> None:
         """Begin with what is missing, unless something is being made: then it is looked at again after that."""
@@ -130,22 +134,28 @@ class HotSet:
             self._is_busy = False
 
 
-def _places(served: Sequence[Served], ids: Iterable[AssetId]) -> dict[Item, _Place]:
-    """Of those that are searched, as far as there is room."""
-    found: dict[Item, _Place] = {}
+def _places(served: Sequence[Served], wanted: Mapping[AssetId, int], ids: Ids) -> dict[Item, _Place]:
+    """Of those that are searched, in the order that is wanted, as far as there is room."""
+    found: list[tuple[int, Item, _Place, int]] = []
+    for owner, one in enumerate(served):
+        shard = one.shard
+        live = [n for n in shard.ids.shared(ids) if one.is_live(n) and shard.assets[n].id in wanted]
+        for number, ref in zip(live, _segments_of(shard, live), strict=True):
+            id_, rows = shard.assets[number].id, int(shard.looks_of[number] + shard.features_of[number])
+            found.append((wanted[id_], (ref, id_), _Place(owner, number), rows))
+    places: dict[Item, _Place] = {}
     room = MOST_ROWS
-    for id_ in ids:
-        for owner, one in enumerate(served):
-            for number in filter(one.is_live, one.shard.with_id(id_)):
-                rows = int(one.shard.looks_of[number] + one.shard.features_of[number])
-                if rows <= room:
-                    room -= rows
-                    found[_segment_of(one.shard, number), id_] = _Place(owner, number)
-    return found
+    for _, item, place, rows in sorted(found, key=itemgetter(0)):
+        if rows <= room:
+            room -= rows
+            places[item] = place
+    return places
 
 
-def _segment_of(shard: Shard, number: int) -> SegmentRef:
-    return next(ref for ref, span in shard.spans.items() if span.first <= number < span.stop)
+def _segments_of(shard: Shard, numbers: Sequence[int]) -> list[SegmentRef]:
+    spans = sorted(shard.spans.items(), key=lambda each: each[1].first)
+    owners = np.searchsorted([span.first for _, span in spans], numbers, side="right") - 1
+    return [spans[owner][0] for owner in owners.tolist()]
 
 
 def _cut_out(served: Sequence[Served], wanted: Mapping[Item, _Place]) -> _Piece:
@@ -165,8 +175,7 @@ def _part(shard: Shard, numbers: Sequence[int]) -> Part:
     places, local = of_items(on, shard.places, local)
     codes = shard.index.codes()[on[shard.places["item"]]]
     spans: dict[SegmentRef, Span] = {}
-    for new, number in enumerate(numbers):
-        ref = _segment_of(shard, number)
+    for new, ref in enumerate(_segments_of(shard, numbers)):
         before = spans.get(ref)
         first = new if before is None else before.first
         spans[ref] = Span(first, new + 1, frozenset(), shard.spans[ref].album)

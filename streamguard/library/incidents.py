@@ -7,14 +7,14 @@ as strictly as what decides about kills, and signed where the library is: it cos
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from streamguard.errors import LibraryDamaged, LibraryError, UsageError
+from streamguard.errors import LibraryDamaged, UsageError
 from streamguard.library.durable import (
     FORMAT,
     check_format,
@@ -42,6 +42,7 @@ MOST_BELIEVED = 10_000
 """Streams that one reference may kill in, as for enforce.breaker.streams."""
 
 _MOST_BYTES = 2 << 20
+_SIGNATURE_BYTES = 1000
 _MOST_WORDS = 500
 _LOCK_WAIT_S = 10.0
 _SIGNED_AS = b"streamguard incidents\n"
@@ -93,14 +94,18 @@ Incidents = tuple[Incident, ...]
 def read_incidents(library: Path, *, trust: Trust | None = None) -> Incidents:
     """None where there never was one. With `trust` only if one of its keys signed them.
 
-    Raises LibraryDamaged, LibraryFormatError (made by another StreamGuard), LibraryUntrusted, LibraryError (no
-    permission).
+    Raises LibraryMissing, LibraryDamaged, LibraryFormatError (made by another StreamGuard), LibraryUntrusted,
+    LibraryError (no permission).
     """
     path = library / INCIDENTS
     try:
         document = read_bounded(path, most_bytes=_MOST_BYTES)
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if (library / CURRENT).exists():
+            return ()
+        raise no_library(library) from error  # a disk that is away is no end of a crisis
+    except LibraryDamaged as error:
+        raise LibraryDamaged("read incidents", path, error.problem, hint=_HINT) from error
     try:
         check_format(document, path)
         read = _Document.model_validate_json(document)
@@ -126,11 +131,8 @@ def to_bytes(incidents: Incidents, *, signer: Signer | None = None) -> bytes:
 def replace_incidents(library: Path, incidents: Incidents, *, signer: Signer | None) -> None:
     """For who holds the lock. Raises LibraryError."""
     path = library / INCIDENTS
-    document = to_bytes(incidents, signer=signer)
-    if len(document) > _MOST_BYTES:
-        raise LibraryError("write incidents", path, "too much for one file", hint="open a new one under another name")
     try:
-        replace_file(path, document)
+        replace_file(path, to_bytes(incidents, signer=signer))
     except OSError as error:
         raise library_error("write incidents", path, error) from error
 
@@ -181,11 +183,8 @@ class Book:
 
         def noted(before: Incident | None) -> Incident:
             was = _if_open(before, name)
-            items = tuple(dict.fromkeys((*was.items, *ids)))
-            if len(items) > MOST_ITEMS:
-                hint = "close it, and open another one under another name"
-                raise UsageError("add to incident", name, f"more than {MOST_ITEMS} items", hint=hint)
-            return was.model_copy(update={"items": items})
+            check_room(was, ids)
+            return was.model_copy(update={"items": tuple(dict.fromkeys((*was.items, *ids)))})
 
         return self._changed(name, noted)
 
@@ -221,9 +220,7 @@ class Book:
             before = self.all()
             after = change(next((one for one in before if one.name == name), None))
             others = [one for one in before if one.name != name]
-            kept = _with_room(others) if len(others) == MOST_INCIDENTS else others
-            order = sorted([*kept, after], key=lambda one: one.opened_unix_s)
-            replace_incidents(self.library, tuple(order), signer=self.signer)
+            replace_incidents(self.library, _with_room(others, after), signer=self.signer)
         return after
 
 
@@ -255,13 +252,25 @@ def _no_such(name: str) -> UsageError:
     return UsageError("use incident", name, "there is none of that name", hint=hint)
 
 
-def _with_room(others: list[Incident]) -> list[Incident]:
-    """Without the one that was closed first. Raises UsageError where none is closed."""
-    closed = [one for one in others if one.closed_unix_s is not None]
-    if not closed:
-        raise UsageError("open incident", "", f"{MOST_INCIDENTS} are open", hint="close some of them")
-    first = min(closed, key=lambda one: one.closed_unix_s or 0.0)
-    return [one for one in others if one is not first]
+def check_room(incident: Incident, ids: Sequence[str]) -> None:
+    """That these may be added to it, before anything is. Raises UsageError."""
+    if len({*incident.items, *ids}) > MOST_ITEMS:
+        hint = "close it, and open another one under another name"
+        raise UsageError("add to incident", incident.name, f"more than {MOST_ITEMS} items", hint=hint)
+
+
+def _with_room(others: Sequence[Incident], after: Incident) -> Incidents:
+    """All of them by age, but for as many of those that were closed first as one file has no room for: a crisis must
+    find it. Raises UsageError where none of the others is closed.
+    """
+    closed = sorted((one for one in others if not one.is_open), key=lambda one: one.closed_unix_s or 0.0)
+    for gone in range(len(closed) + 1):
+        kept = [one for one in others if one not in closed[:gone]]
+        found = tuple(sorted([*kept, after], key=lambda one: one.opened_unix_s))
+        if len(found) <= MOST_INCIDENTS and len(to_bytes(found)) <= _MOST_BYTES - _SIGNATURE_BYTES:
+            return found
+    problem = f"{sum(one.is_open for one in others)} others are open, and no more find room"
+    raise UsageError("open incident", after.name, problem, hint="close some of them")
 
 
 def _tree(incidents: Incidents) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from streamguard.errors import LibraryDamaged, LibraryUntrusted
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryUntrusted
 from streamguard.library import canaries, shard
 from streamguard.library.ed25519 import Trust
 from streamguard.library.in_threads import threads
@@ -47,8 +47,8 @@ NO_DEMANDS = Demands()
 def load_snapshot(library: Path, *, previous: Snapshot | None = None, demands: Demands = NO_DEMANDS) -> Snapshot:
     """Read and check everything live; segments that `previous` has are taken from it.
 
-    Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError; where it is demanded LibraryUntrusted, for
-    what is older than `previous` as well, and LibraryCrashes.
+    Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError (also without the memory for it); where it
+    is demanded LibraryUntrusted, for what is older than `previous` as well, and LibraryCrashes.
     """
     try:
         loaded = _load_live(library, previous, demands)
@@ -57,6 +57,9 @@ def load_snapshot(library: Path, *, previous: Snapshot | None = None, demands: D
             raise
         hint = f"what to do: streamguard library verify --library {library}"
         raise LibraryDamaged(error.operation, error.subject, error.problem, hint=hint) from error
+    except MemoryError as error:
+        hint = "give the process more, or split the library; a version that serves goes on"
+        raise LibraryError("load library", library, "there is not the memory for it", hint=hint) from error
     if previous is None:
         give_back()  # what loading took: 72 MiB with a million looks
     return loaded
@@ -176,7 +179,7 @@ def _with(
     if served and served[-1].shard.rows + sum(part.rows for part in parts) <= shard.TAIL_ROWS:
         last = served[-1]
         served, segments = served[:-1], dict(last.segments)
-        parts, names = [last.shard.part(last.live), *parts], [None, *names]
+        parts, names = [last.shard.part(last.worth_keeping), *parts], [None, *names]
     asked = canaries.questions(parts, names)
     made = Shard.over(together(parts))
     canaries.ask(library, made, asked)

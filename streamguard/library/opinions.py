@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 
 from streamguard.core.falls import Fall, Said
 from streamguard.library.catalogue import Catalogue
 from streamguard.library.catalogue_values import moment, ours, possible, whole
 from streamguard.library.exchange.book import ORIGIN, Book
+from streamguard.library.exchange.former import FormerParts
 from streamguard.library.exchange.hashes import Opinion
 from streamguard.library.exchange.parts import hash_at
 from streamguard.library.fallen import TABLES, has_tables
@@ -27,8 +27,8 @@ MOST_DECIDED = 100_000
 _TALLIES = {Verdict.KILL: "kills", Verdict.LIMIT: "limits", Verdict.REVIEW: "reviews"}
 _PLACE = "place of "
 
-HashAt = Callable[[str, int], bytes | None]
-"""The hash of a list that a match named: its part, and the microsecond in it."""
+HashAt = Callable[[int, "Signalled", int], bytes | None]
+"""The hash of a list that a kill-signal names: the part's number, the signal, and how many hashes the part has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,14 @@ class Reference:
 
 def take_in(catalogue: Catalogue, told: Sequence[Signalled | Voiced], *, place: tuple[str, str] | None = None) -> Taken:
     """One transaction. `place`: the name of where it was read, and how far, see `place_in`. Changes no version: what is
-    to fall by it waits, see falling.py. Which hash of a list it was is looked up now: a part is written anew by and by.
+    to fall by it waits, see falling.py. Which hash of a list it was is looked up now: what a part was before it was
+    written anew is not kept for ever.
     Raises LibraryError.
     """
     opinions: Counter[Opinion] = Counter()
     refused: Counter[NotTaken] = Counter()
     signals = 0
-    with _hashes_of(catalogue.path.parent) as hash_of, transaction(catalogue) as connection:
+    with _hashes_of(catalogue) as hash_of, transaction(catalogue) as connection:
         for one in told:
             if isinstance(one, Signalled):
                 signals += _note(connection, one, hash_of)
@@ -193,16 +194,17 @@ def set_(connection: sqlite3.Connection, name: str, value: str) -> None:
 
 
 @contextmanager
-def _hashes_of(library: Path) -> Iterator[HashAt]:
+def _hashes_of(catalogue: Catalogue) -> Iterator[HashAt]:
     """Opens the exchange's book when it is first asked."""
     with ExitStack() as stack:
         opened: list[Book] = []
+        former = FormerParts(catalogue)
 
-        def hash_of(part: str, reference_us: int) -> bytes | None:
+        def hash_of(item: int, one: Signalled, written: int) -> bytes | None:
             if not opened:
-                opened.append(stack.enter_context(Book.open(library, read_only=True)))
-            found = hash_at(opened[0], part, reference_us=reference_us)
-            return None if found is None else found[1]
+                opened.append(stack.enter_context(Book.open(catalogue.path.parent, read_only=True)))
+            found = hash_at(opened[0], one.reference, reference_us=one.reference_us, written=written)
+            return former.hash_at(item, reference_us=one.reference_us) if found is None else found[1]
 
         yield hash_of
 
@@ -213,7 +215,10 @@ def _note(connection: sqlite3.Connection, one: Signalled, hash_of: HashAt) -> in
     item = _item(connection, one.reference)
     if item is None or run("SELECT 1 FROM decided WHERE signal = ?", (one.signal,)).fetchone():
         return 0
-    code = hash_of(one.reference, one.reference_us) if _is_of_a_list(connection, item) else None
+    code = None
+    if _is_of_a_list(connection, item):
+        (written,) = run("SELECT looks FROM items WHERE number = ?", (item,)).fetchone()
+        code = hash_of(item, one, written)
     values = (one.signal, one.reference, item, code)
     run("INSERT INTO decided (signal, reference, item, code) VALUES (?, ?, ?, ?)", values)
     run("INSERT OR IGNORE INTO tallies VALUES (?, 0, 0, 0, 0)", (item,))

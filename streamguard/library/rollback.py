@@ -1,4 +1,8 @@
-"""Back to what the library was at an earlier version: a new version with the items, states and labels of then."""
+"""Back to what the library was at an earlier version: a new version with the items, states and labels of then.
+
+Shared lists stay as they are: what of them is searched is what their book says (exchange.book), which has no versions.
+An old part would bring back hashes that were found to be wrong since, and kills that were taken from its source.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +13,7 @@ from streamguard.library import changes
 from streamguard.library.catalogue import Catalogue, ItemRecord, ItemState
 from streamguard.library.catalogue_values import ours, possible
 from streamguard.library.changes import Earlier, Origin
+from streamguard.library.exchange.book import ORIGIN
 from streamguard.library.handed_on import is_kept_out
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.segments import SegmentRef, read_segment
@@ -29,6 +34,8 @@ class RolledBack:
     removed: int
     relabelled: int
     gone: tuple[str, ...]
+    lists: tuple[str, ...] = ()
+    """Shared lists that have changed since, and stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +49,17 @@ def roll_back(
     library: Path, catalogue: Catalogue, version: str, *, partly: bool, origin: Origin, now_unix_s: float
 ) -> RolledBack:
     """Under the lock. Items that came since are removed, those that were removed since are searched again, as long as
-    their segment is kept; `partly`: those of which it is not are left out. Where nothing has changed since, nothing is.
+    their segment is kept; `partly`: those of which it is not are left out. Where nothing has changed since, nothing is;
+    nor are shared lists.
 
     Raises UsageError (no such version, or items of then are gone), LibraryError.
     """
     generation = _generation(catalogue, version)
     with ours(catalogue.path), possible(catalogue.path):
         then = [_step(catalogue, one) for one in changes.earlier(catalogue.connection, generation)]
-    steps = [step for step in then if step.item.state is not step.state or _renames(step)]
+    all_steps = [step for step in then if step.item.state is not step.state or _renames(step)]
+    lists = {step.item.source.removeprefix(ORIGIN) for step in all_steps if _is_of_a_list(step)}
+    steps = [step for step in all_steps if not _is_of_a_list(step)]
     gone = _gone(library, catalogue, [step.item for step in steps if _revives(step)])
     if gone and not partly:
         names = ", ".join(item.id for item in gone[:_NAMED]) + (", ..." if len(gone) > _NAMED else "")
@@ -72,6 +82,7 @@ def roll_back(
         removed=sum(step.state is ItemState.REMOVED for step in steps),
         relabelled=sum(map(_renames, steps)),
         gone=tuple(item.id for item in gone),
+        lists=tuple(sorted(lists)),
     )
 
 
@@ -94,6 +105,10 @@ def _step(catalogue: Catalogue, then: Earlier) -> _Step:
     if is_back and is_kept_out(catalogue.connection, item.number):
         state = item.state  # what went into quarantine since, or was dropped, stays out
     return _Step(item, state, then.label)
+
+
+def _is_of_a_list(step: _Step) -> bool:
+    return step.item.source.startswith(ORIGIN)
 
 
 def _revives(step: _Step) -> bool:

@@ -67,6 +67,8 @@ def read_rules(library: Path, *, trust: Trust | None = None) -> Rules | None:
         document = read_bounded(path, most_bytes=_MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except LibraryDamaged as error:
+        raise LibraryDamaged("read rule", path, error.problem, hint=_HINT) from error
     try:
         check_format(document, path)
         tree = json.loads(document)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from streamguard.library.live_set import LiveSegment
 from streamguard.library.local_features import Asset
 from streamguard.library.segments import SegmentRef
-from streamguard.library.shard import Mask, Shard, ref_of
+from streamguard.library.shard import Mask, Shard, is_little, ref_of
 from streamguard.types import Codes
 
 MOST_PLACES = 4
@@ -58,6 +58,21 @@ class Served:
     @property
     def dead_rows(self) -> int:
         return self.shard.rows - self.looks - self.features
+
+    @property
+    def worth_keeping(self) -> Mask | None:
+        """Of which assets the next shard is made, None: of all. What is off goes along where it is little, and what its
+        segments have no more does not.
+        """
+        if self.live is None:
+            return None
+        there = np.zeros(len(self.live), np.bool_)
+        for ref in self.segments:
+            there[self.shard.spans[ref].first : self.shard.spans[ref].stop] = True
+        rows = np.where(there, self.shard.looks_of + self.shard.features_of, 0)
+        if not is_little(there & ~self.live, rows):
+            return self.live
+        return None if there.all() else there
 
     def is_live(self, number: int) -> bool:
         return self.live is None or bool(self.live[number])

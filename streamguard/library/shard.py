@@ -28,6 +28,12 @@ TAIL_ROWS = 1 << 15
 """What is new is indexed with the newest shard, up to so many looks and features: that takes 50 ms at most."""
 
 
+OFF_KEPT = 8
+"""What is off is indexed as well, and masked, where it is no more than an eighth: to enable it is to read nothing then,
+and a segment with an hour of footage takes seconds to read.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Of one segment the assets `first` to `stop`; its items that are `absent` were off when it was read."""
@@ -126,16 +132,29 @@ def together(parts: list[Part]) -> Part:
 
 
 def read_part(library: Path, live: LiveSegment) -> Part:
-    """Read and check a segment; what is off stays out of memory. Raises as `segments.read_segment`."""
+    """Read and check a segment; what is off stays out of memory where it is much. Raises as `segments.read_segment`."""
     ref = ref_of(live)
     segment = read_segment(library / SEGMENTS, ref)
-    off = set(live.off)
+    off = frozenset(live.off)
     on = np.array([item.id not in off for item in segment.items], np.bool_)
+    if is_little(~on, rows_by_item(segment.places, segment.local, items=len(on))):
+        on[:], off = True, frozenset()
     places, local = of_items(on, segment.places, segment.local)
     codes = segment.codes if on.all() else segment.codes[on[segment.places["item"]]]
     assets = tuple(Asset(AssetId(item.id), item.label, kind_of(item)) for item in compress(segment.items, on))
-    span = Span(0, len(assets), frozenset(off), segment.album)
+    span = Span(0, len(assets), off, segment.album)
     return Part.of(assets, Arrays(len(assets), codes, places, local), {ref: span})
+
+
+def rows_by_item(places: Places, local: LocalFeatures, *, items: int) -> NDArray[np.int64]:
+    """How many looks and features each has."""
+    looks = np.bincount(places["item"], minlength=items)
+    return looks + np.bincount(local.frames["item"][local.rows["frame"]], minlength=items)
+
+
+def is_little(off: Mask, rows: NDArray[np.int64]) -> bool:
+    """Whether what is off may as well stay in memory; `rows`: of each item."""
+    return int(rows[off].sum()) * OFF_KEPT <= int(rows.sum())
 
 
 def ref_of(live: LiveSegment) -> SegmentRef:

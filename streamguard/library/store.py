@@ -6,9 +6,6 @@ point, the library is whole: what was not published yet is published by the next
 
 import dataclasses
 import math
-import os
-import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,12 +20,13 @@ from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, Item
 from streamguard.library.changes import Change, Origin
 from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
 from streamguard.library.ed25519 import Signer
+from streamguard.library.folder import bytes_in, make_room, remove_segments
 from streamguard.library.handed_on import HandedOn, put, refuse_kept_apart
 from streamguard.library.holdings import held, rows_of
 from streamguard.library.inspection import Problem
 from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
 from streamguard.library.rollback import RolledBack, roll_back
-from streamguard.library.segments import SEGMENT_PATTERN, check_label, check_new, write_segment
+from streamguard.library.segments import check_label, check_new, write_segment
 from streamguard.library.worth import SourceWorth, source_worth
 from streamguard.types import Reference
 
@@ -38,8 +36,6 @@ KEPT_S = 7 * 86_400.0
 NOBODY: Mapping[str, HandedOn] = MappingProxyType({})
 
 _LOCK_WAIT_S = 10.0
-_OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
-_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ class Library:
         if read_only:
             return cls(path, Catalogue.open(path, create=False), clock=clock)
         if create:
-            _make_room(path)
+            make_room(path)
         elif not (path / CATALOGUE).is_file():
             Catalogue.open(path, create=False).close()  # raises: there is none
         with writer_lock(path, wait_s=_LOCK_WAIT_S):
@@ -220,9 +216,13 @@ class Library:
         return dataclasses.replace(record, label=label)
 
     def changes(self, *, most: int | None = None, id_: str | None = None) -> tuple[Change, ...]:
-        """The library's history, the newest `most` of it, oldest first; with `id_` what has changed that item."""
-        number = None if id_ is None else self.item(id_).number
-        return self._catalogue.changes(most=most, item=number)
+        """The library's history, the newest `most` of it, oldest first; with `id_` what has changed items of that id,
+        though they were removed since. Raises UsageError where there never was one.
+        """
+        found = self._catalogue.changes(most=most, id_=id_)
+        if not found and id_ is not None:
+            self.item(id_)
+        return found
 
     def roll_back(self, version: str, *, partly: bool = False) -> RolledBack:
         """See rollback.roll_back."""
@@ -257,6 +257,17 @@ class Library:
                     for record in there:
                         self._catalogue.set_state(record, ItemState.REMOVED, action="remove", now_unix_s=now)
 
+    def disable_all(self, ids: Sequence[str]) -> int:
+        """As `disable`, for many in one step; how many were searched until then."""
+        with self._writing():
+            there = [record for id_ in ids for record in self._catalogue.with_id(id_)]
+            live = [record for record in there if record.state is ItemState.LIVE]
+            if live:
+                with self._change("disable") as now:
+                    for record in live:
+                        self._catalogue.set_state(record, ItemState.DISABLED, action="disable", now_unix_s=now)
+        return len(live)
+
     def verify(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the files; writes nothing. Nothing is compared with a damaged catalogue."""
         generation = -1
@@ -286,7 +297,7 @@ class Library:
             looks=sum(item.looks for item in on),
             footage_s=sum(item.duration_us for item in on) / 1e6,
             segments=len(live.segments),
-            bytes_on_disk=_bytes_in(self._path),
+            bytes_on_disk=bytes_in(self._path),
             labels=tuple(sorted(labels.items())),
         )
 
@@ -372,7 +383,8 @@ class Library:
         """Under the lock: publish what is not published, remove what a killed writer left."""
         try:
             (self._path / SEGMENTS).mkdir(exist_ok=True)
-            (self._path / f"{NEW_PREFIX}{CURRENT}").unlink(missing_ok=True)
+            for left in self._path.glob(f"{NEW_PREFIX}*.json"):  # of all who write here under the lock
+                left.unlink()
         except OSError as error:
             raise library_error("write library", self._path, error) from error
         live = self._catalogue.live_set()
@@ -394,41 +406,10 @@ class Library:
         """Under the lock: remove segments that no item needs, and those never finished."""
         since_unix_s = self._clock() - KEPT_S if since_unix_s is None else since_unix_s
         used = {one.ref.id for one in held(self._catalogue, since_unix_s=since_unix_s)}
-        try:
-            for folder in (self._path / SEGMENTS).iterdir():
-                name = folder.name.removeprefix(NEW_PREFIX)
-                if name != folder.name or (name not in used and re.fullmatch(SEGMENT_PATTERN, name)):
-                    shutil.rmtree(folder)
-        except OSError as error:
-            raise library_error("clean up library", error.filename or self._path, error) from error
+        remove_segments(self._path, but=used)
 
 
 def _source_of(sources: Sequence[str]) -> str:
     """In a few words: one of them, or how many and the first."""
     first = one_line(sources[0])[: changes.MOST_WORDS]
     return first if len(sources) == 1 else f"{len(sources)} files, the first is {first}"
-
-
-def _make_room(path: Path) -> None:
-    """A directory that is a library, or can become one. Raises LibraryError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        names = {entry.name for entry in path.iterdir()}
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise LibraryError("make library", path, problem, hint="check --library; a library is a directory") from error
-    if CATALOGUE not in names and names - _OWN_NAMES:
-        stranger = min(names - _OWN_NAMES)
-        raise LibraryError(
-            "make library", path, f"the directory holds other things ({stranger})", hint="name a new one"
-        )
-
-
-def _bytes_in(folder: Path) -> int:
-    """Of what is still there when it is looked at: another command may be writing."""
-    size_bytes = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                size_bytes += Path(where, name).lstat().st_size
-    return size_bytes

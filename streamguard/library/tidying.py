@@ -60,7 +60,7 @@ def tidied(snapshot: Snapshot, *, first: int) -> Snapshot:
     """
     kept, rest = snapshot.served[:first], snapshot.served[first:]
     segments = {ref: segment for one in rest for ref, segment in one.segments.items()}
-    parts = [one.shard.part(one.live) for one in rest]
+    parts = [one.shard.part(one.worth_keeping) for one in rest]
     asked = canaries.questions(parts, [next(iter(one.segments.values())) for one in rest])
     made = Shard.over(together(parts))
     canaries.ask(Path(), made, asked)

@@ -15,7 +15,7 @@ from streamguard.library.handed_on import HandedOn
 from streamguard.library.store import Library
 from streamguard.types import Reference
 from streamguard.worker.ids import FreshIds
-from streamguard.worker.incident_bundle import Bundle
+from streamguard.worker.incident_bundle import Bundle, content_of
 from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
 
 _New = tuple[NewItem, Reference]
@@ -67,14 +67,16 @@ def taken(
         dropped = brought.dropped_contents(catalogue)
     new, outcomes = list[_New](), list[Outcome]()
     for named, item, reference in bundle.items:
-        if known := library.with_content(item.sha256):
+        content = content_of(reference)
+        if known := _there(library, item, content):
             outcomes += [Known(job, one) for one in known]
-        elif item.sha256 in dropped:
+        elif item.sha256 in dropped or content in dropped:
             outcomes.append(Failed(job, _dropped(item)))
         else:
             source = f"{named.id} of incident {bundle.about.name}, {whose}, by {bundle.about.exported_by}"
             id_ = ids.give(Path(f"{named.id}.item"))
-            new.append((replace(item, id=id_, label=job.label, source=source), reference))
+            # Known by what it says of the footage, and not by the file that it claims, which may come yet.
+            new.append((replace(item, id=id_, label=job.label, source=source, sha256=content), reference))
     fresh, handed_on = _tried(new, guard)
     records = {record.sha256: record for record in library.add_all(fresh, handed_on=handed_on)}
     for item, _ in fresh:
@@ -91,13 +93,22 @@ def taken(
 
 def doubted(library: Library, bundle: Bundle, guard: Guard) -> int:
     """How much of it is found against, of what is not there yet, or is there and kept apart."""
-    new = [(item, reference) for _, item, reference in bundle.items if not library.with_content(item.sha256)]
+    each = [(item, reference, content_of(reference)) for _, item, reference in bundle.items]
+    new = [
+        (replace(item, sha256=content), reference)
+        for item, reference, content in each
+        if not _there(library, item, content)
+    ]
     _, handed_on = _tried(new, guard)
     with library.writing() as catalogue:
         apart = {one.item.sha256 for one in brought.kept_apart(catalogue, source=guard.source)}
     return sum(bool(how.reason) for how in handed_on.values()) + sum(
-        item.sha256 in apart for _, item, _ in bundle.items
+        item.sha256 in apart or content in apart for item, _, content in each
     )
+
+
+def _there(library: Library, item: NewItem, content: str) -> tuple[ItemRecord, ...]:
+    return library.with_content(item.sha256) or library.with_content(content)
 
 
 def _tried(new: Sequence[_New], guard: Guard) -> tuple[list[_New], dict[str, HandedOn]]:

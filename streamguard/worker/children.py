@@ -12,7 +12,7 @@ from multiprocessing.context import ForkServerProcess
 from streamguard.core.sampling import Pace
 from streamguard.worker.decoder import DecoderJob, Work, run, watch
 from streamguard.worker.forkserver import forkserver_must_answer, telling_nothing
-from streamguard.worker.messages import MAX_MESSAGE_BYTES, Message, pack_pace, unpack
+from streamguard.worker.messages import MAX_MESSAGE_BYTES, TELL_KEPT, Message, pack_pace, unpack
 
 _SEND_BUFFER_BYTES = 64 * 1024
 _EXIT_STATUS_S = 0.1
@@ -77,8 +77,17 @@ class Decoder:
 
     def steer(self, pace: Pace) -> bool:
         """Tell it how closely to look; False: it does not listen, for now or for good, and nothing was told."""
+        return self._told(pack_pace(pace))
+
+    def ask_for_kept(self) -> bool:
+        """Have it tell what it has kept of keyframes that it passed over, between its other work: Kept, the newest
+        first, and at the end KeptTold. False: as of `steer`.
+        """
+        return self._told(TELL_KEPT)
+
+    def _told(self, datagram: bytes) -> bool:
         try:
-            self._channel.send(pack_pace(pace))
+            self._channel.send(datagram)
         except OSError:  # full of what it has not read, or gone
             return False
         return True

@@ -21,13 +21,24 @@ from streamguard.core.stillness import StreamMemory
 from streamguard.core.thumbnails import thumbnail
 from streamguard.errors import FingerprintError, SourceExcessive, StreamGuardError, UsageError
 from streamguard.ingest.files import held_file
+from streamguard.ingest.kept import Aside, KeptKeyframes
 from streamguard.ingest.sources import SourceOptions, frames
 from streamguard.ingest.urls import SourceKind, file_path, source_kind
 from streamguard.regular_files import HeldFile
 from streamguard.spare_memory import NO_MEMORY, give_back, is_out_of_memory
 from streamguard.types import PDQ_BYTES, Levels, Luma
 from streamguard.worker.confinement import ProcessorTime, confine
-from streamguard.worker.messages import MAX_PACE_BYTES, Ended, Exceeded, Failed, Message, pack, unpack_pace
+from streamguard.worker.kept_teller import KeptTeller
+from streamguard.worker.messages import (
+    MAX_PACE_BYTES,
+    TELL_KEPT,
+    Ended,
+    Exceeded,
+    Failed,
+    Message,
+    pack,
+    unpack_pace,
+)
 from streamguard.worker.unprivileged import Ids
 
 MOST_PROCESSOR_S = 20
@@ -96,21 +107,19 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
         channel.sendall(pack(message))
         processor.said()
 
-    memory = StreamMemory()
+    told = PaceToldBy(channel)
+    kept = KeptKeyframes(job.options.keep_bytes, for_s=job.options.keep_s)
+    teller = KeptTeller(kept, asked=told, tell=tell)
     try:
         if job.unreadable is not None:
             raise job.unreadable
-        options = replace(job.options, hashed=_hashed)
-        looks = frames(job.url, options, session=job.session, news=tell, pace=PaceToldBy(channel))
-        for number, frame in enumerate(looks, start=1):
-            seen = memory.marked(fingerprints(frame, local=STREAM))
-            tell(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))
-            if number % _LOOKS_A_TIDYING == 0:
-                give_back()
+        _look(job, tell, pace=told, aside=Aside(kept, teller.work))
+        teller.last_words()
         tell(Ended())
     except SourceExcessive as error:
         tell(Exceeded(error.problem))
     except StreamGuardError as error:
+        teller.last_words()
         tell(_no_memory(job) if isinstance(error.__cause__, MemoryError) else Failed(error))
     except NO_MEMORY as error:
         if not is_out_of_memory(error):
@@ -125,19 +134,40 @@ def _hashed(luma: Luma, levels: Levels) -> bytes:
         return bytes(PDQ_BYTES)
 
 
+def _look(job: DecoderJob, tell: Callable[[Message], None], *, pace: "PaceToldBy", aside: Aside) -> None:
+    memory = StreamMemory()
+    options = replace(job.options, hashed=_hashed)
+    looks = frames(job.url, options, session=job.session, news=tell, pace=pace, aside=aside)
+    for number, frame in enumerate(looks, start=1):
+        seen = memory.marked(fingerprints(frame, local=STREAM))
+        tell(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))
+        if number % _LOOKS_A_TIDYING == 0:
+            give_back()
+
+
 def _no_memory(job: DecoderJob) -> Exceeded:
     return Exceeded(f"a frame needs more than {job.memory_mib} MiB; raise ingest.decoder_memory_mib if it is honest")
 
 
 class PaceToldBy:
-    """The newest pace that the worker has told, every keyframe before the first. Never waits for it."""
+    """The newest pace that the worker has told, every keyframe before the first; and whether it has asked for what is
+    kept of others. Never waits for it.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._pace = EVERY_KEYFRAME
+        self.kept_asked_for = False
 
     def __call__(self) -> Pace:
+        self.listen()
+        return self._pace
+
+    def listen(self) -> None:
+        """To all that it has said since."""
         with contextlib.suppress(BlockingIOError):
             while datagram := self._channel.recv(MAX_PACE_BYTES, socket.MSG_DONTWAIT):
-                self._pace = unpack_pace(datagram)
-        return self._pace
+                if datagram == TELL_KEPT:
+                    self.kept_asked_for = True
+                else:
+                    self._pace = unpack_pace(datagram)

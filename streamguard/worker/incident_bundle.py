@@ -26,6 +26,7 @@ from streamguard.library.incidents import MOST_ITEMS, NAME_PATTERN, Incident, Re
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SHA256_PATTERN
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId, Reference
+from streamguard.worker import reference_child
 from streamguard.worker.bulk import shard_file
 
 FORMAT = 1
@@ -170,6 +171,11 @@ def read(path: Path, *, trust: Trust | None) -> Bundle:
     if len(found) != len(about.items):
         raise LibraryDamaged("read bundle", path, "it names other items than it has", hint=_DAMAGED_HINT)
     return Bundle(about, key, tuple(_item(named, *one) for named, one in zip(about.items, found, strict=True)))
+
+
+def content_of(reference: Reference) -> str:
+    """The SHA-256 of what is known of an item: two bundles that say the same of it have the same."""
+    return hashlib.sha256(reference_child.to_bytes(reference)).hexdigest()
 
 
 def _item(

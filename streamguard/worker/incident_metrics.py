@@ -17,7 +17,7 @@ class IncidentMetrics:
         )  # fmt: skip
         self.hot_alone = Counter(
             "streamguard_incident_hot_alone_total",
-            "Keyframes that were looked up among what came in open incidents alone, as the rest of the library failed.",
+            "Keyframes that were looked up among items of open incidents alone, as the rest of the library failed.",
             registry=registry,
         )
         self.shown_bytes = Gauge(

@@ -20,6 +20,7 @@ from streamguard.types import AssetId
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.health import Page, Pages
 from streamguard.worker.incident_metrics import IncidentMetrics
+from streamguard.worker.kept_asker import KeptAsker
 from streamguard.worker.looked_up import to_tree
 from streamguard.worker.matcher import Matched
 from streamguard.worker.shown import Shown, ShownLately, to_parts
@@ -99,6 +100,11 @@ class OpenIncidents:
             log.warning("incident_closed", incident=name)
 
 
+def _at_once(change: Callable[[], None]) -> None:
+    """For a worker without a loop."""
+    change()
+
+
 class IncidentMode:
     """All of it, as a worker's parts need it."""
 
@@ -108,14 +114,16 @@ class IncidentMode:
         *,
         trust: Trust | None,
         metrics: IncidentMetrics,
+        soon: Callable[[Callable[[], None]], None] = _at_once,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`config` names a library."""
+        """`config` names a library. `soon` has something done in the supervisor's loop, in a moment."""
         self._incidents = OpenIncidents(config.library.path or Path(), trust=trust)
         kept = config.incident
         self._shown = ShownLately(
             kept.remember_s, most_bytes=kept.most_mib * _MIB, keep_decided_s=kept.keep_decided_s, clock=clock
         )
+        self._asker = KeptAsker(soon, in_incident=self.is_open, clock=clock)
         self._metrics = metrics
         self._clock = clock
         self._unsearched = Complaint("rest_not_searched", clock=clock)
@@ -147,6 +155,11 @@ class IncidentMode:
         """In how many streams it may kill: as was said of its incident, else `unsaid`; 0: as the breaker says."""
         said = self._incidents.believed_in(asset)
         return 0 if said is None else said or unsaid or 0
+
+    @property
+    def asker(self) -> Watcher:
+        """Has decoders tell what `watcher` does not know."""
+        return self._asker.watcher if self._shown.remember_s else Watcher()
 
     @property
     def pages(self) -> Pages:
@@ -221,6 +234,8 @@ class IncidentMode:
         if len(servers) > 1:
             names = ", ".join(sorted(server or "(by URL)" for server in servers))
             return _json(HTTPStatus.CONFLICT, {"error": f"several media servers have a stream of that name: {names}"})
+        if servers:
+            self._asker.ask(servers[0], stream)
         found = self._shown.of(servers[0], stream, last_s=last_s) if servers else ((), 0.0)
         if not found[0]:
             since_s = min(last_s, self._shown.reaches_s)

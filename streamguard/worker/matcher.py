@@ -24,6 +24,7 @@ from streamguard.types import (
     Fingerprints,
     Observation,
     Place,
+    Verdict,
     Votes,
 )
 
@@ -100,11 +101,13 @@ class _Found:
     alike: bool = False
     took_s: float = 0.0
 
-    def beside(self, rest: "_Found") -> "_Found":
-        """Of both together; what was found of some footage here is all that there is of it."""
+    def beside(self, hot: "_Found") -> "_Found":
+        """All of this, as if nothing were hot; and of footage of which nothing is here, as others crowded it out or the
+        search failed, what the hot set has.
+        """
         known = {one.asset for one in self.evidence}
-        others = tuple(one for one in rest.evidence if one.asset not in known)
-        return _Found(self.evidence + others, self.alike or rest.alike, self.took_s + rest.took_s)
+        others = tuple(one for one in hot.evidence if one.asset not in known)
+        return _Found(self.evidence + others, self.alike or hot.alike, self.took_s + hot.took_s)
 
 
 class Matcher:
@@ -136,8 +139,9 @@ class Matcher:
     ) -> Matched:
         """The state after this keyframe, and the decisions that fell.
 
-        What the hot set alone decides, `at_once` hears before anything else is searched, and then it is not returned. A
-        library of which the rest fails is searched in its hot set alone; without one the error is the caller's.
+        A kill or a limit that the hot set alone carries, `at_once` hears before anything else is searched, and then it
+        is not returned; a review is in no hurry. A library of which the rest fails is searched in its hot set alone;
+        without one the error is the caller's.
         """
         library = self._snapshot()
         terms = self._terms(library)
@@ -145,8 +149,8 @@ class Matcher:
         if library.hot is not None:
             hot = self._look_up(library.hot, state, keyframe, weights=terms.weights)
         if hot.evidence:
-            first = terms.decided(state, keyframe, hot)
-            state = with_verdicts(state, first.state)
+            first = terms.decided(state, keyframe, hot, above=Verdict.REVIEW)
+            state = with_verdicts(state, first.decisions)
             if at_once is not None and first.decisions:
                 at_once(first)
                 first = None
@@ -157,7 +161,7 @@ class Matcher:
             if library.hot is None:
                 raise
             problem = str(error) or "no memory"
-        matched = replace(terms.decided(state, keyframe, hot.beside(rest)), rest_problem=problem)
+        matched = replace(terms.decided(state, keyframe, rest.beside(hot)), rest_problem=problem)
         if first is None:
             return matched
         return replace(matched, decisions=first.decisions + matched.decisions, grounds=first.grounds + matched.grounds)
@@ -188,10 +192,13 @@ class _Terms:
     def weights(self) -> Weights:
         return self.rules.weights
 
-    def decided(self, state: DecisionState, keyframe: Fingerprints, found: _Found) -> Matched:
-        """What comes of it in that state."""
+    def decided(
+        self, state: DecisionState, keyframe: Fingerprints, found: _Found, *, above: Verdict = Verdict.CLEAR
+    ) -> Matched:
+        """What comes of it in that state; of the decisions those that are stronger than `above`."""
         observation = Observation(keyframe.at, found.evidence)
-        after, decisions = step(state, [observation], self.rules.rule, policy=self.policy)
+        after, fallen = step(state, [observation], self.rules.rule, policy=self.policy)
+        decisions = tuple(one for one in fallen if one.verdict.severity > above.severity)
         grounds = tuple(
             Grounds(
                 recording=record(

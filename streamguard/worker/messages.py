@@ -44,13 +44,15 @@ _MAX_PTS_US = 1 << 53
 """Far beyond any session, and exact as a float."""
 
 _BEST_QUALITY = 100
-_KEYFRAME, _BETWEEN, _TOLD = b"k", b"b", b"t"
+_KEYFRAME, _BETWEEN, _KEPT, _TOLD = b"k", b"b", b"p", b"t"
 _HEAD = struct.Struct("<qdIIBHHHH")
 _PRINT = struct.Struct(f"<4dB{len(DIHEDRAL_VIEWS) * PDQ_BYTES}s")
 
 _PACE = struct.Struct("<BddBdd")
 _ATTENTION = tuple(Attention)
 MAX_PACE_BYTES = _PACE.size
+TELL_KEPT = b"p"
+"""By this the worker asks a decoder for what it has kept of keyframes that it passed over. No pace is so short."""
 
 _WAYS = frozenset(way.value for way in Way)
 _REFUSALS = frozenset(why.value for why in Refusal)
@@ -79,14 +81,32 @@ class Exceeded:
     limit: str
 
 
-Message = Fingerprints | News | Ended | Failed | Exceeded
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A keyframe that was passed over when it came, told because somebody asks what the stream has shown. Its times are
+    those of when it came: it is older than what was told before.
+    """
+
+    keyframe: Fingerprints
 
 
-def pack(message: Message) -> bytes:  # noqa: C901 - one case for each kind of message
+@dataclass(frozen=True, slots=True)
+class KeptTold:
+    """Of what it had kept it has told all that can be told."""
+
+
+_WORDS: dict[str, Ended | KeptTold] = {"ended": Ended(), "kept told": KeptTold()}
+
+Message = Fingerprints | Kept | KeptTold | News | Ended | Failed | Exceeded
+
+
+def pack(message: Message) -> bytes:  # noqa: C901, PLR0912 - one case for each kind of message
     """One datagram."""
     match message:
         case Fingerprints():
-            return _pack_keyframe(message)
+            return _pack_keyframe(_BETWEEN if message.between else _KEYFRAME, message)
+        case Kept(keyframe):
+            return _pack_keyframe(_KEPT, keyframe)
         case Opened(codec, width_px, height_px, duration_s):
             told: list[object] = ["opened", codec[:_MAX_TEXT], width_px, height_px, float(duration_s or 0.0)]
         case Alive(packets, passed_over):
@@ -102,6 +122,8 @@ def pack(message: Message) -> bytes:  # noqa: C901 - one case for each kind of m
             told = ["pulled", way.value, min(fetched_bytes, _MAX_FETCHED_BYTES)]
         case Refused(why, what):
             told = ["refused", why.value, what[:_MAX_TEXT]]
+        case KeptTold():
+            told = ["kept told"]
         case Ended():
             told = ["ended"]
         case Exceeded(limit):
@@ -119,6 +141,8 @@ def unpack(datagram: bytes, *, session: int) -> Message:
         raise ValueError("too long")
     if kind in (_KEYFRAME, _BETWEEN):
         return replace(_unpack_keyframe(body, session), between=kind == _BETWEEN)
+    if kind == _KEPT:
+        return Kept(_unpack_keyframe(body, session))
     if kind != _TOLD:
         raise ValueError(f"unknown kind {kind!r}")
     try:
@@ -160,8 +184,8 @@ def _understand(told: object) -> Message:  # noqa: C901, PLR0911 - one for each 
             return Blind(_clean(reason))
         case ["damaged", str(what), int(count)] if _is_count(count):
             return Damaged(_clean(what), count)
-        case ["ended"]:
-            return Ended()
+        case [str(word)] if word in _WORDS:
+            return _WORDS[word]
         case ["exceeded", str(limit)]:
             return Exceeded(_clean(limit))
         case ["failed", str(name), str(operation), str(subject), str(problem), str(hint)] if name in _FAILURES:
@@ -171,16 +195,14 @@ def _understand(told: object) -> Message:  # noqa: C901, PLR0911 - one for each 
             raise ValueError("not a message")
 
 
-def _pack_keyframe(frame: Fingerprints) -> bytes:
+def _pack_keyframe(kind: bytes, frame: Fingerprints) -> bytes:
     local = frame.features
     head = _HEAD.pack(
         frame.at.pts_us, frame.arrived_s, frame.width_px, frame.height_px, len(frame.prints),
         local.width_px, local.height_px, len(local), len(frame.thumbnail),
     )  # fmt: skip
     prints = b"".join(_pack_print(look) for look in frame.prints)
-    return b"".join(
-        [_BETWEEN if frame.between else _KEYFRAME, head, prints, to_records(local).tobytes(), frame.thumbnail]
-    )
+    return b"".join([kind, head, prints, to_records(local).tobytes(), frame.thumbnail])
 
 
 def _pack_print(look: Fingerprint) -> bytes:

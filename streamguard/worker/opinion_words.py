@@ -7,6 +7,7 @@ from streamguard.enforce.signals.received import ReceivedSignal, read_signal
 from streamguard.enforce.strikes.strike import fit
 from streamguard.errors import SignalNotUnderstood
 from streamguard.library.exchange.hashes import Opinion
+from streamguard.library.live_set import LAST_UNIX_S
 from streamguard.library.opinions import Signalled, Voiced
 from streamguard.types import Verdict
 
@@ -29,17 +30,27 @@ def of_interest(fields: Mapping[bytes, bytes]) -> ReceivedSignal | None:
 
 def told_by(received: ReceivedSignal) -> Signalled | Voiced:
     """What it says, if it is genuine. Raises SignalNotUnderstood for an opinion that is on nothing."""
-    at_unix_s = max(0.0, received.sent_at.timestamp())
+    at_unix_s = min(max(0.0, received.sent_at.timestamp()), LAST_UNIX_S)
+    _check_text(received.id, received.reference)
     if received.verdict in _DECIDED:
         verdict = _DECIDED[received.verdict]
         return Signalled(received.id[:_LONGEST_ID], received.reference, _reference_us(received), verdict, at_unix_s)
     signal_id, why = (received.event["data"].get(name) for name in ("signal_id", "why"))
     if not isinstance(signal_id, str) or not 0 < len(signal_id) <= _LONGEST_ID:
         raise SignalNotUnderstood("read opinion", "", "it names no signal")
+    _check_text(signal_id)
     source = received.event.get("source")
     who = unquote(source.removeprefix(_SOURCE)) if isinstance(source, str) else ""
     words = (fit(who) or "somebody", fit(why) if isinstance(why, str) else "")
     return Voiced(signal_id, received.reference, _OPINIONS[received.verdict], *words, at_unix_s)
+
+
+def _check_text(*names: str) -> None:
+    """JSON may hold halves of characters, and SQLite takes none. Raises SignalNotUnderstood."""
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise SignalNotUnderstood("read opinion", "", "a name in it is no text") from error
 
 
 def _reference_us(received: ReceivedSignal) -> int:

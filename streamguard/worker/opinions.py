@@ -154,7 +154,9 @@ class OpinionTaker:
 
     def _work_off(self) -> None:
         keeping, now_unix_s = self._keeping, self._clock()
-        waiting = self._waiting()
+        waiting, is_unpublished = self._waiting()
+        if is_unpublished:
+            Library.open(keeping.library, origin=Origin(falling.BY), signer=keeping.signer).close()
         if waiting.any:
             fell: tuple[Fell, ...] = ()
             if waiting.references:
@@ -167,12 +169,13 @@ class OpinionTaker:
                 )
             for one in fell:
                 self._observer.fell(one)
-            waiting = self._waiting()
+            waiting, _ = self._waiting()
         self._observer.look(waiting)
 
-    def _waiting(self) -> Waiting:
+    def _waiting(self) -> tuple[Waiting, bool]:
+        """What waits, and whether something fell that no worker knows of yet."""
         with closing(Catalogue.open(self._keeping.library, create=False)) as catalogue:
-            return falling.waiting(catalogue)
+            return falling.waiting(catalogue), falling.is_unpublished(catalogue)
 
 
 class Opinions:

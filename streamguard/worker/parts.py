@@ -14,7 +14,7 @@ from streamguard.signing import signing_key
 from streamguard.worker.supervisor import SupervisorOptions
 
 _BETWEEN_TIMEOUTS_S = 5.0
-_MIB = 1 << 20
+_KIB, _MIB = 1 << 10, 1 << 20
 
 
 def supervisor_options(config: Config, *, most_at_once: int | None = None) -> SupervisorOptions:
@@ -31,6 +31,8 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
             codecs=ingest.codecs,
             hls_look_every_s=ingest.hls_look_every_s,
             glances=config.attention.between_keyframes,
+            keep_bytes=config.incident.keep_kib * _KIB,
+            keep_s=config.incident.remember_s,
         ),
         decoder_memory_mib=ingest.decoder_memory_mib,
         # A source may be silent for as long as its own time-outs let it: then it is not the decoder that hangs. Each

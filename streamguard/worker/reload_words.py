@@ -10,7 +10,9 @@ from streamguard.config.changes import Change
 from streamguard.config.tree import StreamConfig
 from streamguard.errors import counted, one_line
 from streamguard.ingest.urls import public_url
+from streamguard.types import Verdict
 
+KILLS_MORE = "more may be killed for than before: is that meant?"
 MOST_SHOWN = 200
 """Characters of a value; a list of streams may be long."""
 
@@ -20,6 +22,20 @@ def keys_of(change: Change) -> dict[str, str]:
     if change.option in ("streams", "discover", "enforce.webhooks"):
         return _lists(change.old or (), change.new or ())
     return {"old": in_words(change.old), "new": in_words(change.new)}
+
+
+def kills_more(change: Change) -> bool:
+    """Whether more may be killed for by it: what a slip of the pen, or a section that was lost, does as well."""
+    section, _, key = change.option.rpartition(".")
+    if section.partition(".")[0] != "policy":
+        return False
+    if key == "kill_nats":
+        return change.new is not None and (change.old is None or change.new < change.old)
+    usual = {"verdict": Verdict.KILL, "time_blind": Verdict.REVIEW}.get(key)
+    if usual is None:
+        return False
+    old, new = (usual if value is None else Verdict(value) for value in (change.old, change.new))
+    return new.severity > old.severity
 
 
 def in_words(value: Any) -> str:  # noqa: ANN401 - whatever an option can hold

@@ -17,7 +17,7 @@ from streamguard.config.effects import Effect, Process
 from streamguard.errors import StreamGuardError, counted
 from streamguard.worker.own_thread import OwnThread
 from streamguard.worker.reload_metrics import Outcome, ReloadMetrics
-from streamguard.worker.reload_words import keys_of
+from streamguard.worker.reload_words import KILLS_MORE, keys_of, kills_more
 
 LOOK_EVERY_TURNS = 4
 TURN_S = 0.25
@@ -147,8 +147,9 @@ class Reloading:
     def _loaded(self, live: list[Change], *, waiting: tuple[str, ...]) -> Outcome:
         before = self.state
         self.state = ReloadState(self._clock(), waiting=waiting)
-        for change in live[:MOST_LINES]:
-            log.info("config_changed", option=change.option, takes_effect=change.effect.value, **keys_of(change))
+        for change in sorted(live, key=lambda one: not kills_more(one))[:MOST_LINES]:
+            tell, note = (log.warning, {"note": KILLS_MORE}) if kills_more(change) else (log.info, {})
+            tell("config_changed", option=change.option, takes_effect=change.effect.value, **keys_of(change), **note)
         if waiting and waiting != before.waiting:
             log.warning("config_needs_restart", options=", ".join(waiting), note="all else of the file counts now")
         changed = "nothing" if not live else counted(len(live), "option")

@@ -89,7 +89,10 @@ class WatchService:
         self._kill_terms = KillTerms()
         self._trial = LibraryTrial(user=config.worker.decoder_user, first_within_s=_FIRST_TRIAL_WITHIN_S)
         self._metrics = Metrics()
-        self._incidents = IncidentMode(config, trust=library_trust(config), metrics=self._metrics.incidents)
+        self._incidents = IncidentMode(
+            config, trust=library_trust(config), metrics=self._metrics.incidents,
+            soon=lambda change: self._supervisor.between_turns(change),  # noqa: PLW0108 - it is not made yet
+        )  # fmt: skip
         self._lags = Lags()
         self._departed = Departures()
         self._stream_count = len(specs)
@@ -168,6 +171,7 @@ class WatchService:
                 self._evidence.watcher if self._config.evidence.keep_days else Watcher(),
                 self._attention.watcher,
                 self._incidents.watcher,
+                self._incidents.asker,
                 self._metrics.watcher,
                 self._discoveries.watcher,
                 *self._share.watchers,

@@ -18,7 +18,7 @@ from streamguard.types import Fingerprints, SessionId
 from streamguard.worker import kept_longer
 from streamguard.worker.kept_longer import SHARE, Decided, KeptLonger, Verdicts, newest
 from streamguard.worker.matcher import Matched
-from streamguard.worker.messages import MAX_MESSAGE_BYTES, pack, unpack
+from streamguard.worker.messages import MAX_MESSAGE_BYTES, Kept, KeptTold, pack, unpack
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
 from streamguard.worker.watcher import Found, Watcher
 
@@ -33,6 +33,9 @@ _LEAST_S, _SHORTER, _ROOM = 1.0, 0.8, 0.6
 than that share of the room is taken.
 """
 
+_LONGEST_AGO_S = 1e6
+"""Nobody remembers more."""
+
 _RECORD = struct.Struct("<IdI")
 MOST_OF_A_STREAM = MOST_KEYFRAMES + kept_longer.MOST_KEYFRAMES
 """Keyframes of one stream: those of a stream that was decided on are kept for longer."""
@@ -46,13 +49,14 @@ Name = tuple[str | None, str]
 class Shown:
     """One keyframe as it is kept. `session` counts the stream's connections; `seen_s` is of the worker's clock.
 
-    `known`: what in it is like footage of the library; None: it was not looked up.
+    `known`: what in it is like footage of the library; None: it was not looked up. `pts_us`: by the session's own time.
     """
 
     session: int
     seen_s: float
     packed: bytes = field(repr=False)
     known: tuple[Recognised, ...] | None = None
+    pts_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class ShownLately:
     def watcher(self) -> Watcher:
         if not self.remember_s:
             return Watcher()
-        return Watcher(found=self._found, keyframe=self._matched, seen=self._seen, tick=self._tick)
+        return Watcher(found=self._found, keyframe=self._matched, seen=self._seen, kept=self._told, tick=self._tick)
 
     @property
     def size_bytes(self) -> int:
@@ -161,7 +165,7 @@ class ShownLately:
 
     def _found(self, found: Found) -> None:
         with self._lock:
-            kept = self._kept.get(_name_of(found.spec))
+            kept = self._kept.get(name_of(found.spec))
             if kept is None:
                 return
             signal = signal_id(found.decision, session=found.session_id)
@@ -173,7 +177,7 @@ class ShownLately:
         self._known = recognised(matched.observation.evidence)
 
     def _seen(self, stream: Stream, keyframe: Fingerprints) -> None:
-        name = _name_of(stream.spec)
+        name = name_of(stream.spec)
         kept = self._kept.get(name) or _Kept(session=self._longer.session(name))
         is_new = kept.session_id != stream.session_id
         is_near = not is_new and keyframe.at.pts_us - kept.pts_us < self._apart_us
@@ -184,14 +188,38 @@ class ShownLately:
             if is_new:
                 kept.session, kept.session_id = kept.session + 1, stream.session_id
             kept.pts_us = keyframe.at.pts_us
-            if len(kept.keyframes) == MOST_KEYFRAMES:
-                self._forget_first(name, kept)
-            kept.keyframes.append(Shown(kept.session, self._clock(), packed, self._known))
-            kept.size_bytes += len(packed)
-            self._size_bytes += len(packed)
-            while kept.size_bytes > MOST_BYTES:
-                self._forget_first(name, kept)
             self._kept[name] = kept
+            self._put(name, kept, Shown(kept.session, self._clock(), packed, self._known, keyframe.at.pts_us))
+
+    def _told(self, stream: Stream, told: Kept | KeptTold) -> None:
+        """Of one that was passed over when it came, and came before others that are here: nobody has looked it up. What
+        its decoder says of when that was is believed as far as it is possible.
+        """
+        name = name_of(stream.spec)
+        kept = self._kept.get(name)
+        if isinstance(told, KeptTold) or kept is None or kept.session_id != stream.session_id:
+            return
+        pts_us = told.keyframe.at.pts_us
+        seen_s = min(max(told.keyframe.arrived_s, stream.began_at_s), self._clock())
+        near = (one for one in kept.keyframes if one.session == kept.session)
+        if seen_s < self._clock() - self._reaches_s or any(abs(one.pts_us - pts_us) < self._apart_us for one in near):
+            return
+        packed = pack(replace(told.keyframe, thumbnail=b""))
+        with self._lock:
+            self._put(name, kept, Shown(kept.session, seen_s, packed, pts_us=pts_us))
+
+    def _put(self, name: Name, kept: _Kept, one: Shown) -> None:
+        """In its place by when it was seen."""
+        if len(kept.keyframes) == MOST_KEYFRAMES:
+            self._forget_first(name, kept)
+        place = len(kept.keyframes)
+        while place and kept.keyframes[place - 1].seen_s > one.seen_s:
+            place -= 1
+        kept.keyframes.insert(place, one)
+        kept.size_bytes += len(one.packed)
+        self._size_bytes += len(one.packed)
+        while kept.size_bytes > MOST_BYTES:
+            self._forget_first(name, kept)
 
     def _tick(self, _statuses: tuple[StreamStatus, ...]) -> None:
         now_s = self._clock()
@@ -220,7 +248,8 @@ class ShownLately:
         self._size_bytes -= kept.forget_first()
 
 
-def _name_of(spec: StreamSpec) -> Name:
+def name_of(spec: StreamSpec) -> Name:
+    """What it is remembered by."""
     return None if spec.origin is None else spec.origin.server, spec.stream
 
 
@@ -240,17 +269,23 @@ def to_parts(keyframes: Iterable[Shown], *, now_s: float) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a worker says that a stream has shown, the oldest first; the last of it `ago_s` seconds before that."""
+    """What a worker says that a stream has shown, the oldest first, and how many seconds before that each was seen; the
+    last of it `ago_s`.
+    """
 
     keyframes: tuple[Fingerprints, ...]
-    ago_s: float
+    agos_s: tuple[float, ...]
+
+    @property
+    def ago_s(self) -> float:
+        return min(self.agos_s, default=0.0)
 
 
 def from_bytes(data: bytes) -> Told:
     """Raises ValueError for anything that `to_parts` would not make: whoever answers need not be a worker."""
     records = list(_records(data))
     keyframes = tuple(_keyframe(packed, session) for _, session, packed in records)
-    return Told(keyframes, min((ago_s for ago_s, _, _ in records), default=0.0))
+    return Told(keyframes, tuple(ago_s for ago_s, _, _ in records))
 
 
 def _records(data: bytes) -> Iterator[tuple[float, int, bytes]]:
@@ -261,7 +296,7 @@ def _records(data: bytes) -> Iterator[tuple[float, int, bytes]]:
             raise ValueError("more keyframes than are kept, or cut short")
         size_bytes, ago_s, session = _RECORD.unpack_from(data, at)
         at += _RECORD.size
-        if not 0 <= ago_s < math.inf or not 0 < size_bytes <= min(MAX_MESSAGE_BYTES, len(data) - at):
+        if not 0 <= ago_s <= _LONGEST_AGO_S or not 0 < size_bytes <= min(MAX_MESSAGE_BYTES, len(data) - at):
             raise ValueError("a record with impossible numbers")
         yield ago_s, session, data[at : at + size_bytes]
         at += size_bytes

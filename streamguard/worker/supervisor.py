@@ -26,7 +26,7 @@ from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.decoders import Decoders
 from streamguard.worker.endings import end_of_file, state_after
 from streamguard.worker.matcher import Grounds, Matched, Matcher
-from streamguard.worker.messages import Ended, Exceeded, Failed, Message
+from streamguard.worker.messages import Ended, Exceeded, Failed, Kept, KeptTold, Message
 from streamguard.worker.quarantine import died_with_the_forkserver, how_it_ended, limit_of
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import Restart, RunningDecoder, Stream, StreamSpec, StreamState, StreamStatus
@@ -245,6 +245,8 @@ class Supervisor:
         match message:
             case Fingerprints():
                 self._keyframe(stream, message)
+            case Kept() | KeptTold():
+                self._kept(stream, message)
             case Opened():
                 self._opened(stream, message)
             case Blind(reason):
@@ -280,6 +282,10 @@ class Supervisor:
             self._announcer.line(stream, "refused", why=news.why.value, what=news.what)
         for watcher in self._watchers:
             watcher.counted(news)
+
+    def _kept(self, stream: Stream, told: Kept | KeptTold) -> None:
+        for watcher in self._watchers:
+            watcher.kept(stream, told)
 
     def _opened(self, stream: Stream, opened: Opened) -> None:
         stream.codec, stream.width_px, stream.height_px = opened.codec, opened.width_px, opened.height_px

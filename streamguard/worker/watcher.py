@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from streamguard.ingest.sources import Glanced, Pulled, Refused
 from streamguard.types import Decision, Fingerprints, SessionId
 from streamguard.worker.matcher import Grounds, Matched
+from streamguard.worker.messages import Kept, KeptTold
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamStatus
 
 
@@ -31,6 +32,8 @@ class Watcher:
 
     seen: Callable[[Stream, Fingerprints], None] = _ignore
     keyframe: Callable[[Stream, Matched], None] = _ignore
+    kept: Callable[[Stream, Kept | KeptTold], None] = _ignore
+    """Told by its decoder of keyframes that were passed over."""
     found: Callable[[Found], None] = _ignore
     state_changed: Callable[[Stream], None] = _ignore
     restarted: Callable[[Restart], None] = _ignore

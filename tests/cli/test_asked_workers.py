@@ -90,6 +90,7 @@ def _without_a_length(answer: Answer) -> None:
     [
         (b"<html>a proxy</html>", "not what a worker says"),
         (shown(0.0)[:-1], "not what a worker says"),
+        (shown(0.0)[:4] + struct.pack("<d", 1e300) + shown(0.0)[12:], "not what a worker says"),
         (lambda answer: answer.send(b"{", status=404), "HTTP 404"),
         (lambda answer: answer.send(b"[" * 100_000, status=404), "HTTP 404"),
         (lambda answer: answer.send(b"gone", status=500), "HTTP 500"),
@@ -107,6 +108,14 @@ def test_who_is_no_worker_is_not_believed(
     web.pages[SHOWN] = page  # type: ignore[assignment]  # of either kind
     with pytest.raises(UsageError, match=f"add stream live/cam: .*{problem}.*; `/api/streams` of a worker"):
         ask_what_was_shown([at(web)], "live/cam", server=None, last_s=90.0)
+
+
+def test_a_name_that_is_no_text_is_asked_for_byte_by_byte(web: Web) -> None:
+    """As a command line may have it."""
+    web.pages["/api/streams/a%FF%0Ab/shown"] = shown(0, 2)
+    found = ask_what_was_shown([at(web)], "a\udcff\nb", server="\udcfe", last_s=90.0)
+    assert len(found.told.keyframes) == 2
+    assert web.asked == ["/api/streams/a%FF%0Ab/shown?last_s=90&server=%FE"]
 
 
 def test_who_follows_which_incident(web: Web) -> None:

@@ -14,6 +14,7 @@ import pytest
 from streamguard.demo.encode import film, write_segments
 from streamguard.demo.live import Broadcast, LiveServer
 from streamguard.demo.scenes import Scene
+from streamguard.library.changes import user
 from streamguard.library.rule_file import RULE, read_rules
 from streamguard.worker.calibration_state import STATE
 from tests.cli.calling import Run, ended, runner, started
@@ -60,6 +61,8 @@ def test_short_footage_makes_a_rule_and_a_warning(run: Run, library: Path, clips
     assert rules.fitted is not None
     assert (rules.rule.kill_nats, rules.fitted.inputs, rules.fitted.is_supported) == (12.0, 2, False)
     assert done.out.splitlines()[-1] == f"rule {rules.rule.name}: in {library / RULE}"
+    noted = run("library", "history", "--library", library, "--last", "1").out
+    assert noted.endswith(f" rule: {rules.rule.name}; by {user()}\n")
     checked = run("check", "--library", library, "--json", clips.known)
     assert [one["rule"] for one in json.loads(checked.out)["decisions"]] == [rules.rule.name]
     assert "rule has" not in checked.err

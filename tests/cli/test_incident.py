@@ -10,7 +10,7 @@ import pytest
 from streamguard.demo.scenes import Flat, Scene
 from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.ed25519 import Signer
-from streamguard.library.incidents import read_incidents
+from streamguard.library.incidents import Book, read_incidents
 from streamguard.library.live_set import read_live_set
 from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
@@ -77,6 +77,35 @@ def test_an_incident_from_its_opening_to_its_end(run: Run, library: Path) -> Non
     assert attack["closed_at"] >= attack["opened_at"]
 
 
+def test_who_opened_and_closed_it_is_in_the_history(run: Run, library: Path) -> None:
+    """With why: the incident itself says so of its last opening alone. It makes no version; a lost one is told."""
+    before = read_live_set(library).version
+    for command in ("open", "close", "open"):
+        run("incident", command, "attack", "--library", library, "--by", "anna", "--reason", f"to {command} it")
+    told = lines(run("library", "history", "--library", library, "--json", "--last", "3"))
+    assert [(one["action"], one["detail"], one["by"], one["reason"]) for one in told] == [
+        (f"incident {command}", "attack", "anna", f"to {command} it") for command in ("open", "close", "open")
+    ]
+    assert read_live_set(library).version == before
+    (library / "catalogue.sqlite").write_bytes(b"no catalogue" * 100)
+    closed = run("incident", "open", "other", "--library", library)
+    assert closed.status == 0
+    assert "warning: it is done, but the library's history does not say so" in closed.err
+    (library / "catalogue.sqlite").unlink()
+    assert run("incident", "open", "a-copy", "--library", library).err == ""
+
+
+def test_closing_takes_out_of_use_all_that_came_in_one_step(run: Run, library: Path) -> None:
+    """However many they are: one version."""
+    run("incident", "open", "drill", "--library", library)
+    Book(library, lambda: 1e9).note("drill", ("a", "b", "gone"))
+    before = read_live_set(library).generation
+    closed = run("incident", "close", "drill", "--library", library, "--disable")
+    assert closed.out == "incident drill is closed; 2 items disabled\n"
+    assert load_snapshot(library).items == 0
+    assert read_live_set(library).generation == before + 1
+
+
 def test_how_much_is_believed_is_said_once_or_later(run: Run, library: Path) -> None:
     """It is told to people and to machines; a number that nobody can mean is refused before anything is written."""
     opened = run("incident", "open", "attack", "--library", library, "--streams-believed", "1000")
@@ -87,6 +116,11 @@ def test_how_much_is_believed_is_said_once_or_later(run: Run, library: Path) -> 
     assert "0 of them searched, each believed in 2000 streams; by" in status
     (told,) = lines(run("incident", "believe", "attack", "70", "--library", library, "--json"))
     assert (told["incident"], told["streams_believed"]) == ("attack", 70)
+    noted = run("library", "history", "--library", library, "--last", "3").out.splitlines()
+    assert [line.partition("incident ")[2].partition(" streams;")[0] for line in noted] == [
+        f"{command}: attack, each believed in {number}"
+        for command, number in (("open", 1000), ("believe", 2000), ("believe", 70))
+    ]
     for number in ("0", "10001", "many"):
         assert run("incident", "believe", "attack", number, "--library", library).status == 2
         assert run("incident", "open", "x", "--streams-believed", number, "--library", library).status == 2
@@ -169,6 +203,62 @@ def test_what_a_stream_has_shown_is_added(run: Run, library: Path, web: Web) -> 
     assert [(line["status"], line["not_applied"]) for line in again] == [("duplicate", []), ("duplicate", [])]
     (change,) = lines(run("library", "history", "--library", library, "--json", "--last", "1"))
     assert change["source"].startswith("stream live/cam of ")
+
+
+def test_it_says_how_closely_the_stream_was_seen(run: Run, library: Path, web: Web) -> None:
+    """Of each connection: where that is not close, copies are found late."""
+    keyframes = live_keyframes(Scene(7), seconds=40)
+    seen = [one for number, one in enumerate(keyframes) if number >= 12 or number % 3 == 0]
+    kept = [Shown(0, one.at.pts_us / 1e6, pack(one)) for one in seen]
+    web.pages[SHOWN] = b"".join(to_parts(kept, now_s=keyframes[-1].at.pts_us / 1e6 + 1.0))
+    run("incident", "open", "attack", "--library", library)
+    done = run("incident", "add", "attack", "--library", library, "--stream", "live/cam", "--worker", web.url(""))
+    assert done.status == 0
+    assert done.err == (
+        "live/cam has shown: 12 keyframes, from 39 s to 1 s ago; "
+        "one each 2.0 s in the last 15 s, one each 6.0 s before\n"
+    )
+
+
+def test_whatever_the_stream_is_called_it_is_added(run: Run, library: Path, web: Web) -> None:
+    """With bytes that are no text, steering characters, at any length: what is kept of its name is short and safe."""
+    name = "../cam\udcff\n\x1b[2J" + "x" * 2000
+    path = f"/api/streams/..%2Fcam%FF%0A%1B%5B2J{'x' * 2000}/shown"
+    web.pages[path] = shown(live_keyframes(Scene(7), seconds=20))
+    run("incident", "open", "attack", "--library", library)
+    (one,) = lines(
+        run("incident", "add", "attack", "--library", library, "--json", "--stream", name, "--worker", web.url(""))
+    )
+    assert one["source"].startswith(r"stream ../cam\xdcff\x0a\x1b[2Jxxx")
+    assert len(one["source"]) < 700
+    assert one["id"].startswith("attack-..-cam-2Jxxx")
+
+
+def test_an_incident_that_is_full_takes_nothing(
+    run: Run, library: Path, web: Web, *, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is searched that its end would not take away."""
+    monkeypatch.setattr("streamguard.library.incidents.MOST_ITEMS", 1)
+    web.pages[SHOWN] = shown(live_keyframes(Scene(7), seconds=8), live_keyframes(Scene(8), seconds=8))
+    run("incident", "open", "attack", "--library", library)
+    for what in ((clips.image, clips.unrelated), ("--stream", "live/cam", "--worker", web.url(""))):
+        done = run("incident", "add", "attack", "--library", library, *what)
+        assert (done.status, done.out) == (2, "")
+        assert "add to incident attack: more than 1 items; close it" in done.err
+    assert items(library) == {}
+
+
+def test_all_of_it_is_disabled_in_one_step(run: Run, library: Path) -> None:
+    """Innocents are killed until the last item is."""
+    run("incident", "open", "attack", "--library", library)
+    Book(library, lambda: 1_700_000_000.0).note("attack", ("a", "b", "gone"))
+    with Library.open(library) as opened:
+        before = opened.changes()[-1].generation
+    (closed,) = lines(run("incident", "close", "attack", "--library", library, "--disable", "--json"))
+    assert (closed["disabled"], closed["live_items"]) == (2, 0)
+    with Library.open(library, read_only=True) as opened:
+        (change,) = [one for one in opened.changes() if one.generation > before]
+    assert (change.action, change.named) == ("disable", ("a", "b"))
 
 
 def test_what_ended_a_while_ago_is_told(run: Run, library: Path, web: Web) -> None:

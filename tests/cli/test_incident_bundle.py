@@ -81,6 +81,31 @@ def test_what_is_handed_on_is_known_there_as_well(run: Run, here: Path, there: P
     assert "signed by key" in run("incident", "import", file, "--library", here, "--key", public).err
 
 
+def test_a_bundle_keeps_no_file_out_that_it_claims_to_have(
+    run: Run, here: Path, there: Path, *, tmp_path: Path
+) -> None:
+    """Whoever made it may say what is known by the SHA-256 of footage that is still to come."""
+    file = tmp_path / "attack.incident"
+    run("incident", "export", "attack", file, "--library", there, "--unsigned")
+    assert run("incident", "import", file, "--library", here, "--unsigned").status == 0
+    with Library.open(here) as library:
+        assert library.with_content(new_item("x", content="their c").sha256) == ()
+        library.add(new_item("true", content="their c"), honest(99))
+
+
+def test_more_than_an_incident_takes_is_not_taken_at_all(
+    run: Run, here: Path, there: Path, *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing it would leave the rest."""
+    file = tmp_path / "attack.incident"
+    run("incident", "export", "attack", file, "--library", there, "--unsigned")
+    monkeypatch.setattr("streamguard.library.incidents.MOST_ITEMS", 1)
+    done = run("incident", "import", file, "--library", here, "--unsigned")
+    assert (done.status, done.out) == (2, "")
+    assert "more than 1 items" in done.err
+    assert [asset.id for asset in load_snapshot(here).assets] == ["b"]
+
+
 def test_who_signs_and_who_is_believed_must_be_said(run: Run, here: Path, there: Path, *, tmp_path: Path) -> None:
     """By a key, or by saying that there is none; another key is not believed, and nothing is opened."""
     file = tmp_path / "attack.incident"

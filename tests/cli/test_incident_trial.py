@@ -47,6 +47,7 @@ def imported(run: Run, library: Path, tmp_path: Path) -> Done:
 
 
 def import_(run: Run, library: Path, folder: Path, *words: object, made: dict[str, Reference] | None = None) -> Done:
+    folder.mkdir(exist_ok=True)
     _, public = written(folder, THEIR_KEY)
     file = folder / "attack.incident"
     if made is not None:
@@ -134,9 +135,38 @@ def test_an_operator_who_has_looked_says_so(run: Run, library: Path, *, imported
     assert found(library, poison()["near-studio"]) == {"studio", "near-studio"}
     assert {line["status"] for line in lines(done)} == {"duplicate"}
     (change,) = lines(run("library", "history", "--library", library, "--json", "--last", "1"))
-    assert (change["action"], change["reason"]) == ("believe", "seen it")
+    assert (change["action"], change["reason"], change["detail"]) == ("believe", "seen it", "35 items of platform-b")
     (source,) = lines(run("library", "exchange", "list", "--library", library, "--json"))
     assert source["may_kill"] is False
+
+
+def test_harmless_pictures_that_come_later_are_held_against_it(run: Run, library: Path, tmp_path: Path) -> None:
+    """As against lists, unless somebody has looked at it; of an item that was believed it is too late."""
+    later = [look.code for name in ("good-1", "good-2") for look in GOOD[name].prints]
+    assert import_(run, library, tmp_path, made=GOOD).status == 0
+    only = {"good-2": GOOD["good-2"]}
+    assert import_(run, library, tmp_path / "again", "--believe", "--reason", "seen it", made=only).status == 0
+    assert kills(library) == {"good-2"}
+    done = run("library", "import", "--library", library, "--benign", write(tmp_path / "later.txt", later))
+    assert done.status == 1, done.err
+    (kept,) = lines(run("library", "quarantine", "list", "--library", library, "--all", "--json"))
+    assert (kept["source"], kept["reason"], kept["value"]) == ("platform-b", "common", "good-1")
+    assert found(library, GOOD["good-1"]) == set()
+    assert found(library, GOOD["good-2"]) == {"good-2"}
+
+
+def test_another_senders_name_opens_nothing(run: Run, library: Path, *, imported: Done, tmp_path: Path) -> None:
+    """What somebody else has signed is not taken for theirs."""
+    assert imported.status == 1
+    file = bundle_of(tmp_path / "other.incident", {"good-1": GOOD["good-1"]}, signer=None)
+    asked = ("--library", library, "--unsigned", "--as", "other")
+    refused = run("incident", "import", file, *asked, "--source", "platform-b")
+    assert refused.status == 2
+    assert "it is known by bundles of key" in refused.err
+    assert [one.name for one in read_incidents(library)] == ["attack"]
+    assert run("incident", "import", file, *asked).status == 0
+    refused = run("library", "exchange", "trust", "--library", library, "unsigned", "--anyway", "--reason", "x")
+    assert (refused.status, kills(library)) == (2, set())
 
 
 def test_what_takes_two_persons_one_alone_does_not_believe(run: Run, library: Path, tmp_path: Path) -> None:

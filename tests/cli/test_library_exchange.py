@@ -87,6 +87,18 @@ def test_export_and_import_by_files(known: Path, tmp_path: Path) -> None:
     assert "name another file" in _problem("export", "--library", known, tmp_path / "no" / "out.txt")
 
 
+def test_who_changes_a_part_by_hand_is_told_that_its_list_has_the_last_word(known: Path, tmp_path: Path) -> None:
+    """And how to do it for good: when the list changes the part is written anew, and searched."""
+    (asset,) = load_snapshot(known).assets
+    for change in (("disable", asset.id), ("label", asset.id, "other"), ("enable", asset.id)):
+        done = _run(change[0], "--library", known, *change[1:])
+        assert "warning: this is part of the list partner" in done.stderr
+        assert f"streamguard library exchange remove --library {known} partner" in done.stderr
+    _run("disable", "--library", known, asset.id)
+    _run("import", "--library", known, "--source", "partner", "--replace", write(tmp_path / "list.txt", CODES[1:]))
+    assert found(known, CODES[3]) == [("terror", 0)]
+
+
 def test_harmless_pictures_throw_out_what_looks_like_them(known: Path, tmp_path: Path) -> None:
     """As `streamguard hash --json` prints them."""
     rows = [json.dumps({"input": "show.mp4", "at_s": 1.0, "pdq": near(CODES[0]).hex(), "quality": 90})]
@@ -114,10 +126,48 @@ def test_quarantine_is_listed_released_and_dropped(known: Path) -> None:
 def test_a_release_by_two_persons(known: Path) -> None:
     """The first is told to find a second."""
     on = _run("quarantine", "rule", "--library", known, "--two-persons", "on", "--by", "me")
-    assert on.stdout == "a release takes two persons\n"
+    assert on.stdout == "a release, and trust in a source, take two persons\n"
     release = ("quarantine", "release", "--library", known, "--source", "partner", "--all", "--json", "--by")
     assert _json(_run(*release, "me"))[0]["released"] == 0
     assert _json(_run(*release, "you")) == [{"released": 1}]
+    off = ("quarantine", "rule", "--library", known, "--two-persons", "off", "--by")
+    assert "take two persons; somebody else must give the same command" in _run(*off, "me").stdout
+    assert _run(*off, "you").stdout == "a release, and trust in a source, take one\n"
+
+
+def test_trust_takes_two_persons_where_a_release_does(known: Path) -> None:
+    """The first one alone lets nothing kill."""
+    _run("quarantine", "rule", "--library", known, "--two-persons", "on", "--by", "me")
+    trust = ("exchange", "trust", "--library", known, "--anyway", "--reason", "ours", "partner", "--by")
+    for who, words, may_kill in (("me", "reviews still; somebody else", False), ("you", "partner may kill", True)):
+        assert words in _run(*trust, who).stdout
+        (source,) = _json(_run("exchange", "list", "--library", known, "--json"))
+        assert source["may_kill"] is may_kill
+
+
+def test_all_that_is_decided_about_a_source_is_in_the_history(known: Path, tmp_path: Path) -> None:
+    """With who and why, also where it makes no version; and so do the versions that it makes."""
+    path = write(tmp_path / "more.txt", [*CODES, *hashes(2, 1)])
+    by = ("--library", known, "--by", "anna", "--reason", "said so")
+    _run("import", *by, "--source", "partner", path)
+    _run("exchange", "opinion", *by, "--source", "partner", CODES[0].hex(), "disagree")
+    _run("exchange", "opinion", *by, "--source", "partner", CODES[1].hex(), "seen")
+    _run("exchange", "trust", *by, "--anyway", "partner")
+    _run("exchange", "distrust", *by, "partner")
+    _run("quarantine", "release", *by, "--source", "partner", "--all")
+    _run("exchange", "remove", *by, "partner")
+    told = [one for one in _json(_run("history", "--library", known, "--json")) if one["by"] == "anna"]
+    assert {one["reason"] for one in told} == {"said so"}
+    beside = [(one["action"], one["detail"]) for one in told if not one["version"]]
+    words = ["import of more.txt", f"opinion disagree {CODES[0].hex()}", f"opinion seen {CODES[1].hex()}"]
+    words += ["may kill", "reviews only", "done release all", "remove"]
+    assert beside == [(f"exchange {word}", "partner") for word in words]
+    assert [one["action"] for one in told if one["version"]] == ["add", *["add", "remove"] * 3, "add", "remove"]
+    assert {one["source"] for one in told if one["action"] == "add"} == {"exchange:partner"}
+    last = _run("history", "--library", known, "--last", "2").stdout.splitlines()
+    assert last[0].endswith(" exchange remove: partner; by anna; because said so")
+    assert last[0].startswith("- 20")
+    assert " remove: partner." in last[1]
 
 
 def test_a_source_earns_the_right_to_kill(known: Path) -> None:

@@ -13,10 +13,14 @@ from click.testing import Result
 from streamguard.cli.library import library
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import CATALOGUE
-from streamguard.library.changes import user
+from streamguard.library.changes import Origin, user
+from streamguard.library.exchange.hashes import Opinion
+from streamguard.library.falling import FallTerms, fall_hashes
 from streamguard.library.loading import load_snapshot
 from tests.cli.calling import invoke
+from tests.library.exchange.shared import found, hashes, lost, take_up
 from tests.library.made import library_of
+from tests.library.opinions_made import NOW_UNIX_S, signalled, tell, voiced
 
 
 def _run(*arguments: object) -> Result:
@@ -75,6 +79,25 @@ def test_a_rollback_says_all_that_it_changed(known: Path) -> None:
     assert (tree["enabled"], tree["disabled"]) == (0, 0)
 
 
+def test_a_rollback_brings_no_hash_back_that_was_a_mistake(known: Path) -> None:
+    """Lists stay as they are, and it says so; what else changed since is rolled back."""
+    codes = hashes(1, 25)
+    take_up(known, codes)
+    then = _lines(_run("history", "--library", known, "--json"))[-1]["version"]
+    part = next(asset.id for asset in load_snapshot(known).assets if asset.id not in ("a", "b"))
+    tell(known, signalled("s1", part), voiced("s1", part, Opinion.DISAGREE))
+    fall_hashes(known, FallTerms(), now_unix_s=NOW_UNIX_S, origin=Origin("opinions"))
+    _run("remove", "--library", known, "a")
+    done = _run("rollback", "--library", known, then)
+    assert "note: the list partner has changed since, and stays as it is now; to take it out: " in done.stderr
+    assert found(known, min(codes)) == []
+    assert lost(known, sorted(codes)[1:]) == []
+    assert {"a", "b"} < {asset.id for asset in load_snapshot(known).assets}
+    (again,) = _lines(_run("rollback", "--library", known, "1", "--json"))
+    assert (again["removed"], again["lists"]) == (1, ["partner"])
+    assert lost(known, sorted(codes)[1:]) == []
+
+
 def test_the_history_begins_when_the_library_was_made(known: Path) -> None:
     """Of one that an older StreamGuard made nobody knows, and nobody is told 1970."""
     first = _lines(_run("history", "--library", known, "--json"))[0]
@@ -96,6 +119,16 @@ def test_what_is_gone_is_named(known: Path) -> None:
     assert _run("rollback", "--library", known, "2", "--partly").stdout.endswith("gone: a; add it again\n")
     (tree,) = _lines(_run("compact", "--library", known, "--json"))
     assert (tree["merges"], tree["segments"]) == (0, 1)
+
+
+def test_what_is_given_up_for_good_is_in_the_history(known: Path) -> None:
+    """It makes no version, and nobody can take it back."""
+    _run("remove", "--library", known, "a")
+    _run("compact", "--library", known)
+    _run("compact", "--library", known, "--forget", "--by", "anna", "--reason", "a court order")
+    (shown,) = _run("history", "--library", known, "--last", 1).stdout.splitlines()
+    assert shown.startswith("- 2")
+    assert shown.endswith(" forget: what was removed; by anna; because a court order")
 
 
 def test_a_reason_that_is_a_book_is_refused(known: Path) -> None:

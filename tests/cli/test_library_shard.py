@@ -173,7 +173,7 @@ def test_a_label_that_is_not_applied_is_told(tmp_path: Path, films: Path) -> Non
     merged = _lines(_run(*merge, "--json", tmp_path / "shards", tmp_path / "others"))
     assert [(line["label"], line["not_applied"]) for line in merged] == made[::-1]
     words = _run(*merge, tmp_path / "others").stdout
-    assert "the shard's label terror was not applied: to change that, remove it and merge it again: " in words
+    assert "the shard's label terror was not applied: to change that: streamguard library label --library " in words
 
 
 def test_a_film_that_is_missing_fails_its_own_part(tmp_path: Path, films: Path) -> None:

@@ -95,6 +95,8 @@ def test_signing_what_is_there(run: Run, known: Path, key: Path) -> None:
     assert (
         signed.out == f"signed version {version.version} (2 segments), and the rule {rule} with key {signature.key}\n"
     )
+    noted = run("library", "history", "--library", known, "--last", "1").out
+    assert f" sign: {version.version} with key {signature.key}; by " in noted
     assert json.loads(run("library", "sign", "--library", known, "--sign-key", key, "--json").out) == {
         "version": version.version,
         "key": signature.key,

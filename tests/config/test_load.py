@@ -207,6 +207,15 @@ def test_a_file_that_overwhelms_the_parser_says_so(write: Write, text: str) -> N
         load(write(text))
 
 
+def test_a_key_of_many_parts_is_no_option(write: Write) -> None:
+    """It would take the parser gigabytes; a long list of hosts takes nothing."""
+    for key in ("a" + ".a" * 20_000, ' "a.b" . ' * 20 + "c", "x" * 3_000_000 + "." * 30):
+        with pytest.raises(ConfigError, match=r"a key of more than 20 parts in it|not valid TOML"):
+            load(write(f"{key} = 1\n"))
+    hosts = ", ".join(f'"10.0.0.{number}"' for number in range(200))
+    assert len(load(write(f"[ingest]\nallow_hosts = [\n{hosts}]\n")).ingest.allow_hosts) == 200
+
+
 def test_only_a_regular_file_of_sane_size_is_read(tmp_path: Path) -> None:
     """Neither a pipe nor a device is waited for, and no disk is read into memory."""
     os.mkfifo(tmp_path / "pipe")
@@ -217,6 +226,14 @@ def test_only_a_regular_file_of_sane_size_is_read(tmp_path: Path) -> None:
             load(path)
     with pytest.raises(ConfigError, match="larger than"):
         load(tmp_path / "large")
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_with_nothing_in_it_is_none(write: Write, content: str) -> None:
+    """It was cut short, by a full disk say: all defaults would kill for labels that were to be reviewed."""
+    with pytest.raises(ConfigError, match="there is nothing in it: cut short, or being written"):
+        load(write(content))
+    assert load(write("# all defaults\n")) == load(None)
 
 
 def test_one_section_for_all_streams_is_told_apart(tmp_path: Path) -> None:

@@ -110,6 +110,15 @@ def test_it_is_told_what_it_takes(served: Served, opinion: Opinion) -> None:
         assert served.told == []
 
 
+@pytest.mark.parametrize(
+    "served", [ExchangeKind.NCMEC, ExchangeKind.THREATEXCHANGE], indirect=True, ids=lambda kind: kind.value
+)
+def test_of_a_hash_that_it_has_no_more_it_is_not_told(served: Served) -> None:
+    """Whose opinions are about records takes none where there is no record: it is not said that it was told."""
+    assert not _opened(served).tell(OpinionOfRecord(HashKind.PDQ, CODES[1], Opinion.AGREE, ()))
+    assert served.told == []
+
+
 @pytest.mark.parametrize("served", OVER_HTTP, indirect=True, ids=lambda kind: kind.value)
 def test_its_failures_are_ours_and_hold_no_secret(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused, nonsense, no credentials: each says what to do, and shows neither token nor answer."""
@@ -133,6 +142,15 @@ def test_its_failures_are_ours_and_hold_no_secret(served: Served, monkeypatch: p
         text = f"{error} {error.__cause__!r} {error.__suppress_context__}"
         assert "sesame" not in text
         assert "abcdefgh" not in text
+
+
+@pytest.mark.parametrize("served", OVER_HTTP, indirect=True, ids=lambda kind: kind.value)
+def test_one_without_an_end_is_not_taken_for_whole(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many pages it is an error: what did not come yet is not gone."""
+    exchange = _opened(served)
+    monkeypatch.setattr(importlib.import_module("streamguard.library.exchange.apis.common"), "MOST_PAGES", 1)
+    with pytest.raises(ExchangeNotUnderstood, match="over 1 pages, and no end; what came before is kept"):
+        _fetched(exchange)
 
 
 @pytest.mark.parametrize("served", [ExchangeKind.THREATEXCHANGE], indirect=True, ids=lambda kind: kind.value)

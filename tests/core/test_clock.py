@@ -130,3 +130,13 @@ def test_advance_is_pure() -> None:
         == again[1]
         == (ClockState(7, live=True, last_pts_s=4.0, last_arrived_s=2.0, last_us=1_000_000), MediaTime(7, 1_000_000))
     )
+
+
+def test_what_is_passed_over_moves_no_time() -> None:
+    """It has the time that it would have had, and the next frame the one that it has without it."""
+    asked, other = MediaClock(7, live=True), MediaClock(7, live=True)
+    for clock in (asked, other):
+        clock.at(50.0, arrived_s=10.0)
+    assert asked.would_be(52.0, arrived_s=12.0) == MediaTime(7, 2_000_000)
+    assert asked.would_be(54.0, arrived_s=14.0) == MediaTime(7, 4_000_000)
+    assert asked.at(56.0, arrived_s=16.0) == other.at(56.0, arrived_s=16.0) == MediaTime(7, 6_000_000)

@@ -363,14 +363,16 @@ def test_strengths_say_what_a_rule_would_have_decided(observations: list[Observa
 
 
 def test_what_a_part_of_a_keyframe_decided_is_not_decided_again_by_all_of_it() -> None:
-    """The state is as it was but for the verdicts; one of another session begins afresh, and has them."""
+    """The state is as it was but for the verdicts; that of another session has nothing else."""
     first, last = _seen(0.0, _evidence(0.0)), _seen(2.0, _evidence(2.0))
     state, _ = step(DecisionState(), [first], BUILT_IN_RULE)
-    later, (decision,) = step(state, [last], BUILT_IN_RULE)
-    carried = with_verdicts(state, later)
+    later, decisions = step(state, [last], BUILT_IN_RULE)
+    carried = with_verdicts(state, decisions)
     assert carried == replace(state, decided=later.decided)
-    after, decisions = step(carried, [last], BUILT_IN_RULE)
-    assert (after.recent, decisions) == (later.recent, ())
-    assert with_verdicts(state, DecisionState()) is state
-    of_another = replace(later, newest=replace(decision.at, session=2))
-    assert with_verdicts(state, of_another) == DecisionState(decided=later.decided)
+    after, again = step(carried, [last], BUILT_IN_RULE)
+    assert (after.recent, after.decided, again) == (later.recent, later.decided, ())
+    assert with_verdicts(state, ()) is state
+    (decision,) = decisions
+    elsewhere = replace(decision, at=replace(decision.at, session=2))
+    decided = {decision.asset: (decision.verdict, elsewhere.at)}
+    assert with_verdicts(state, (elsewhere,)) == DecisionState(decided=decided)

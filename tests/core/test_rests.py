@@ -77,7 +77,9 @@ def test_what_may_have_come_in_a_rest_is_taken_for_as_old_as_that() -> None:
         rests.after(rests.arrived_s(asked_s=keyframe_s - 0.03, now_s=keyframe_s), is_keyframe=True)
     assert rests.after(rests.arrived_s(asked_s=4.0, now_s=4.03), is_keyframe=False) == REST_S
     assert rests.arrived_s(asked_s=4.23, now_s=4.23) == pytest.approx(4.03)
+    assert rests.is_behind
     assert rests.arrived_s(asked_s=4.23, now_s=4.26) == pytest.approx(4.26)
+    assert not rests.is_behind
 
 
 def test_what_is_always_there_has_not_come_long_ago() -> None:

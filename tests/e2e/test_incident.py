@@ -1,6 +1,7 @@
 """An incident with a real worker on real streams: what one stream has shown is cut in another, within seconds."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streamguard.demo.encode import film, write_video
+from streamguard.demo.encode import Encoding, film, write_video
 from streamguard.demo.scenes import Scene
 from streamguard.library.incidents import Book
 from streamguard.library.live_set import read_live_set
@@ -33,9 +34,12 @@ BUSY_MACHINE_S = 4.0
 
 def incident(*words: object) -> list[dict[str, Any]]:
     """What the command prints."""
-    call = [*COMMAND, "incident", *map(str, words), "--json"]
-    done = subprocess.run(call, check=True, capture_output=True, text=True, timeout=60)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in called(*words, "--json").stdout.splitlines()]
+
+
+def called(*words: object) -> "subprocess.CompletedProcess[str]":
+    call = [*COMMAND, "incident", *map(str, words)]
+    return subprocess.run(call, check=True, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
@@ -94,4 +98,24 @@ def test_what_one_stream_has_shown_is_killed_in_another(
     book.close("attack")
     eventually(lambda: worker.log("incident_closed"), what="its end in the log")
     eventually(lambda: worker.metric("streamguard_incident_hot_items") == 0, what="the end of what is searched first")
+    assert worker.drain() == 0
+
+
+def test_a_quiet_stream_is_known_as_closely_as_any_other(
+    rtmp_server: RtmpServer, clips: Clips, *, library_to_change: Path, start_worker: StartWorker
+) -> None:
+    """Most of its keyframes were passed over, one a second; they are in what is added all the same."""
+    file = clips.film("incident_quiet.mp4", Scene(SEED + 1), seconds=8.0, encoding=Encoding(gop_s=1.0))
+    streams = {"live/quiet": rtmp_server.rtmp_url("incident-quiet")}
+    worker = start_worker(Setup(streams, library_to_change, sections={"attention": {"young_s": 1.0}}))
+    with rtmp_server.publish("incident-quiet", file):
+        worker.until("live/quiet", attention="quiet")
+        eventually(lambda: worker.stream("live/quiet")["passed_over"] >= 5, what="keyframes that are passed over")
+        Book(library_to_change, time.time).open("attack", label=None, by="", reason="a test")
+        asked = ("--library", library_to_change, "--worker", f"http://127.0.0.1:{worker.port}")
+        told = called("add", "attack", *asked, "--stream", "live/quiet").stderr
+    words = re.match(r"live/quiet has shown: (\d+) keyframes, from \d+ s to \d+ s ago; one each (\d\.\d) s", told)
+    assert words, told
+    assert int(words[1]) >= 7
+    assert float(words[2]) <= 1.5
     assert worker.drain() == 0

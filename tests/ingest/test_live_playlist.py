@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamguard.errors import SourceStalled
-from streamguard.ingest import live_playlist
+from streamguard.ingest import kept, live_playlist
 from streamguard.ingest.fetch import Fetcher
 from streamguard.ingest.guard import Guard
 from streamguard.ingest.live_playlist import Fresh, Playlist, Tracker, due_after_s, live_segments, pause_s
@@ -176,7 +176,8 @@ class Growing(Playlist):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(live_playlist, "time", made)
+    for module in (live_playlist, kept):
+        monkeypatch.setattr(module, "time", made)
     return made
 
 

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from streamguard.core.sampling import Attention, Pace
 from streamguard.errors import SourceExcessive, SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.kept import Aside, KeptKeyframes
 from streamguard.ingest.keyframes import PARSE_ONLY
 from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened
 from streamguard.ingest.options import SourceOptions, every_keyframe
@@ -388,3 +389,19 @@ def test_a_look_that_nobody_foresaw_is_at_what_is_shown(live: Screening, monkeyp
     assert live.stamped(live.key, at_s=100.0) == 1
     assert live.stamped(live.key, at_s=102.0) == 0
     assert [at_s for at_s in (102.5, 103.0, 103.5) if live.stamped(live.other, at_s=at_s)] == [103.0]
+
+
+def test_what_was_passed_over_is_kept(live: Screening) -> None:
+    """With the times that it would have had; what was looked at after all is not."""
+    live.viewer.pace = _quiet
+    kept = KeptKeyframes(1 << 20, for_s=120.0)
+    live.viewer.aside = Aside(kept)
+    live.viewer.open(live.container, position_s=100.0)
+    looked = [at_s for at_s in range(100, 152) if live.stamped(live.other if at_s % 2 else live.key, at_s=at_s)]
+    live.stamped(live.key, at_s=152)
+    passed = [at_s for at_s in range(100, 153, 2) if at_s not in looked]
+    assert len(kept) == len(passed)
+    assert live.stamped(live.other, at_s=157) == 1, "the one of 152, for none has followed"
+    frames = [kept.taken() for _ in passed[1:]]
+    assert [frame and frame.at.pts_us / 1e6 for frame in frames] == [at_s - 100 for at_s in reversed(passed[:-1])]
+    assert len(kept) == 0

@@ -16,6 +16,7 @@ from pathlib import Path
 from streamguard.library.catalogue import Catalogue, ItemState
 from streamguard.library.falling import FallTerms, fall_due
 from streamguard.library.holdings import held
+from streamguard.library.incidents import Book, read_incidents
 from streamguard.library.loading import load_snapshot
 from streamguard.library.merging import FAN
 from streamguard.library.store import Library
@@ -24,6 +25,8 @@ from tests.library.opinions_made import NOW_UNIX_S, mistake, tell
 
 _EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 _MOST_POINTS = 1000
+_INCIDENTS: tuple[list[tuple[str, tuple[str, ...]]], ...] = ([], [("attack", ())], [("attack", ("old",))])
+"""Which there may be, and what came in them."""
 
 Live = frozenset[tuple[str, str]]
 """(id, label) of what is searched; with a mark where it earns reviews alone."""
@@ -104,6 +107,14 @@ def _fall(path: Path) -> None:
         fall_due(library, FallTerms(), now_unix_s=NOW_UNIX_S)
 
 
+def _open_incident(path: Path) -> None:
+    """Opened and added to: each is whole, or was not yet."""
+    book = Book(path, lambda: NOW_UNIX_S)
+    if not any(one.name == "attack" for one in book.all()):
+        book.open("attack", label=None, by="", reason="")
+    book.note("attack", ("old",))
+
+
 def _nothing(path: Path) -> None:
     Library.open(path, create=True).close()
 
@@ -136,6 +147,7 @@ WORKS: tuple[tuple[Callable[[Path], None], Callable[[Path], None] | None, int], 
     (_merge, _seven, 23),
     (_roll_back, _changed, 5),
     (_fall, _one, 3),
+    (_open_incident, _one, 1),
 )
 """Each work, what comes before it, and how far it is from one point to the next."""
 
@@ -172,6 +184,7 @@ def _check_whole(path: Path, work: Callable[[Path], None], *, before: Live, afte
         live = {item.id for item in library.items() if item.state is ItemState.LIVE}
     assert {id_ for id_, _ in _live(path)} == live
     _check_swept(path)
+    assert [(one.name, one.items) for one in read_incidents(path)] in _INCIDENTS
     work(path)
     assert _live(path) == after
 

@@ -22,9 +22,11 @@ def voiced(signal: str, reference: str, opinion: Opinion, *, why: str = "same st
     return Voiced(signal, reference, opinion, "anna", why, NOW_UNIX_S + at_s)
 
 
-def mistake(signal: str, reference: str, *, why: str = "same studio") -> tuple[Signalled, Voiced]:
+def mistake(
+    signal: str, reference: str, *, why: str = "same studio", reference_us: int = 0
+) -> tuple[Signalled, Voiced]:
     """A kill, and somebody who took it back."""
-    return signalled(signal, reference), voiced(signal, reference, Opinion.DISAGREE, why=why)
+    return signalled(signal, reference, reference_us=reference_us), voiced(signal, reference, Opinion.DISAGREE, why=why)
 
 
 def confirmed(signal: str, reference: str) -> tuple[Signalled, Voiced]:

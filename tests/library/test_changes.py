@@ -30,6 +30,13 @@ def test_each_change_has_its_line(tmp_path: Path) -> None:
         assert library.changes(most=2) == (label, disable)
         assert library.changes(id_="b") == (add, label, disable)
         assert library.changes(id_="c") == (add,)
+        library.remove("c")
+        library.add(new_item("c"), reference(9))
+        assert [change.action for change in library.changes(id_="c")] == ["add", "remove", "add"]
+        library.remove("e")
+        assert [change.action for change in library.changes(id_="e")] == ["add", "remove"]
+        with pytest.raises(UsageError, match="not in"):
+            library.changes(id_="f")
 
 
 def test_a_change_that_changes_nothing_has_none(tmp_path: Path) -> None:

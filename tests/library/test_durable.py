@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from streamguard.library.durable import (
     replace_file,
     writer_lock,
 )
+from tests.waiting import eventually
 
 
 def test_publishing_over_leftovers_works(tmp_path: Path) -> None:
@@ -80,6 +82,27 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+def test_who_waits_comes_before_who_comes_again_at_once(tmp_path: Path) -> None:
+    """A chain of changes without a pause between them keeps nobody out."""
+    through, turns = threading.Event(), 0
+
+    def chain() -> None:
+        nonlocal turns
+        while turns < 200 and not through.is_set():
+            with writer_lock(tmp_path, wait_s=10.0):
+                turns += 1
+                through.wait(0.02)
+
+    other = threading.Thread(target=chain)
+    other.start()
+    eventually(lambda: turns, what="the chain")
+    for _ in range(5):
+        with writer_lock(tmp_path, wait_s=10.0):
+            assert turns < 200, "the chain was over first"
+    through.set()
+    other.join()
+
+
 def test_the_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
     """The kernel lets go of a dead process' lock, so nobody has to remove a stale one."""
     code = (
@@ -118,18 +141,22 @@ def _make(library: Path) -> str:
 
 
 def test_reads_are_bounded(tmp_path: Path) -> None:
-    """A file that is too large, a link, a folder and a pipe without a writer are each refused at once."""
+    """A file that is too large, a link, a folder and a pipe, with a silent writer or without one, are each refused at
+    once.
+    """
     (tmp_path / "large").write_bytes(bytes(101))
     (tmp_path / "link").symlink_to(tmp_path / "large")
     (tmp_path / "folder").mkdir()
     assert read_bounded(tmp_path / "large", most_bytes=101) == bytes(101)
     with pytest.raises(LibraryDamaged, match="larger"):
         read_bounded(tmp_path / "large", most_bytes=100)
-    for name in ("link", "folder"):
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "held")
+    writer = os.open(tmp_path / "held", os.O_RDWR)
+    for name in ("link", "folder", "pipe", "held"):
         with pytest.raises(LibraryDamaged):
             read_bounded(tmp_path / name, most_bytes=1000)
-    os.mkfifo(tmp_path / "pipe")
-    assert read_bounded(tmp_path / "pipe", most_bytes=10) == b""
+    os.close(writer)
 
 
 @pytest.mark.parametrize("aligned_at", [0, 33])

@@ -8,18 +8,19 @@ from streamguard.core.falls import Fall, FallRule
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemState
 from streamguard.library.changes import Origin
-from streamguard.library.exchange.book import Book
+from streamguard.library.exchange.book import Book, book_for_change
 from streamguard.library.exchange.films import film_line
 from streamguard.library.exchange.hashes import FilmFrame, HashKind, Opinion
 from streamguard.library.exchange.importing import Asked, import_files
-from streamguard.library.exchange.opinions import given
-from streamguard.library.exchange.parts import APART_S
+from streamguard.library.exchange.opinions import NamedHash, give, given
+from streamguard.library.exchange.parts import APART_S, sync
+from streamguard.library.exchange.quarantine import Which, release
 from streamguard.library.falling import BY, FallTerms, Fell, fall_due, fall_hashes, restore, resume, waiting
 from streamguard.library.loading import load_snapshot
 from streamguard.library.opinions import references
 from streamguard.library.store import Library
 from streamguard.types import AssetId
-from tests.library.exchange.shared import SOURCE, found, hashes, quarantined, take_up, write
+from tests.library.exchange.shared import SOURCE, found, hashes, lost, quarantined, take_up, write
 from tests.library.made import library_of
 from tests.library.opinions_made import NOW_UNIX_S, catalogue_of, confirmed, mistake, signalled, tell, voiced
 
@@ -140,6 +141,20 @@ def test_in_another_hour_as_many_fall_again(library: Path) -> None:
         assert len(fall(library, terms=terms, after_s=3601.0 * number)) == 2
 
 
+@pytest.mark.parametrize("ahead_s", [-7200.0, 7200.0])
+def test_a_clock_that_was_wrong_neither_ends_nor_lifts_the_limit(library: Path, ahead_s: float) -> None:
+    """So many an hour fall by the clock of now, whatever it said when others fell and a person resumed."""
+    terms = FallTerms(most_per_hour=1)
+    for letter in "ab":
+        tell(library, *mistake(f"s-{letter}", letter))
+    assert len(fall(library, terms=terms, after_s=ahead_s)) == 1
+    with Library.open(library) as opened:
+        resume(opened, drop=True, origin=ANNA, now_unix_s=NOW_UNIX_S + ahead_s)
+    for letter in "cd":
+        tell(library, *mistake(f"s-{letter}", letter))
+    assert len(fall(library, terms=terms)) == 1
+
+
 def test_what_waits_can_be_let_go(library: Path) -> None:
     """A flood of mistakes that nobody meant: none of them counts any more."""
     terms = FallTerms(most_per_hour=1)
@@ -218,6 +233,36 @@ def test_of_a_list_the_hash_falls_and_the_others_stay(lists: tuple[Path, str]) -
     assert fall_in_lists(path) == ()
 
 
+def test_a_hash_falls_though_its_part_was_written_anew_before_anybody_read_of_the_kill(lists: tuple[Path, str]) -> None:
+    """Where opinions are read now and then only; as long as what was removed is kept."""
+    path, part = lists
+    ordered = sorted(CODES)
+    take_up(path, [code for code in CODES if code != ordered[0]], replace=True)
+    tell(path, *mistake("s3", part, reference_us=at(3)))
+    assert [one.reference for one in fall_in_lists(path)] == [f"{part} {ordered[3].hex()}"]
+    assert [bool(found(path, code)) for code in ordered[:5]] == [False, True, True, False, True]
+    with Library.open(path) as opened:
+        opened.compact(forget=True)
+    tell(path, *mistake("s4", part, reference_us=at(4)))
+    assert fall_in_lists(path) == ()
+    assert found(path, ordered[4])
+
+
+def test_no_other_hash_is_blamed_while_a_part_is_to_be_written_anew(lists: tuple[Path, str]) -> None:
+    """One just gone into quarantine stands in it still; of a part that has lost one nobody knows the places."""
+    path, part = lists
+    ordered = sorted(CODES)
+    with book_for_change(path) as book, book.change():
+        give(book, NamedHash(book.source(SOURCE), HashKind.PDQ, ordered[1]), Opinion.DISAGREE, who="anna", why="")
+    tell(path, signalled("s1", part, reference_us=at(5)), voiced("s1", part, Opinion.DISAGREE))
+    with book_for_change(path) as book, book.change():
+        book.mark_stale(book.source(SOURCE), HashKind.PDQ, [ordered[2]])
+        book.connection.execute("DELETE FROM hashes WHERE code = ?", (ordered[2],))
+    tell(path, signalled("s2", part, reference_us=at(8)), voiced("s2", part, Opinion.DISAGREE))
+    assert [one.reference for one in fall_in_lists(path)] == [f"{part} {ordered[n].hex()}" for n in (5, 8)]
+    assert lost(path, CODES) == sorted((ordered[n] for n in (1, 2, 5, 8)), key=CODES.index)
+
+
 def test_of_lists_too_only_so_many_fall_in_an_hour(lists: tuple[Path, str]) -> None:
     """What waits is there still."""
     path, part = lists
@@ -228,6 +273,58 @@ def test_of_lists_too_only_so_many_fall_in_an_hour(lists: tuple[Path, str]) -> N
     with catalogue_of(path) as catalogue:
         assert (waiting(catalogue).hashes, waiting(catalogue).any) == (2, False)
     assert quarantined(path) == {"by_hand": 2}
+
+
+def test_a_hash_falls_though_its_library_could_not_be_written(
+    lists: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lets it fall is gone before the library is in line: the next one does that, and counts nothing twice."""
+    path, part = lists
+    tell(path, signalled("s0", part, reference_us=at(3)), voiced("s0", part, Opinion.AGREE, at_s=0.5))
+    tell(path, signalled("s1", part, reference_us=at(1)), voiced("s1", part, Opinion.DISAGREE))
+    code = sorted(CODES)[1]
+
+    def dies(*_: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("streamguard.library.falling.sync", dies)
+        with pytest.raises(OSError, match="no space left"):
+            fall_in_lists(path)
+    assert found(path, code)
+    with catalogue_of(path) as catalogue:
+        assert waiting(catalogue).hashes == 2
+    assert fall_in_lists(path) == ()
+    assert found(path, code) == []
+    with catalogue_of(path) as catalogue:
+        assert waiting(catalogue).hashes == 0
+        assert catalogue.connection.execute("SELECT count(*) FROM falls").fetchone()[0] == 1
+    with Book.open(path, read_only=True) as book:
+        (agreed, _) = given(book)
+        assert (agreed.opinion, len(book.rows("SELECT 1 FROM history WHERE action LIKE 'opinion agree%'"))) == (
+            Opinion.AGREE, 1,
+        )  # fmt: skip
+
+
+def test_a_hash_that_fell_stays_out_though_its_source_takes_it_back_and_lists_it_again(lists: tuple[Path, str]) -> None:
+    """Until an operator releases it; a list that is replaced is such a case."""
+    path, part = lists
+    fallen = sorted(CODES)[3]
+    tell(path, signalled("s1", part, reference_us=at(3)), voiced("s1", part, Opinion.DISAGREE))
+    fall_in_lists(path)
+    others = [code for code in CODES if code != fallen]
+    take_up(path, others, replace=True)
+    assert quarantined(path) == {}
+    take_up(path, CODES)
+    assert found(path, fallen) == []
+    assert lost(path, others) == []
+    assert quarantined(path) == {"by_hand": 1}
+    with book_for_change(path) as book, Library.open(path) as library:
+        with book.change():
+            release(book, Which(book.source(SOURCE)), who="anna", why="seen it")
+        sync(book, library)
+    take_up(path, CODES)
+    assert lost(path, CODES) == []
 
 
 def test_an_agreement_takes_no_disagreement_back(lists: tuple[Path, str]) -> None:
@@ -243,7 +340,7 @@ def test_an_agreement_takes_no_disagreement_back(lists: tuple[Path, str]) -> Non
 
 
 def test_a_film_goes_as_a_whole(tmp_path: Path) -> None:
-    """Also where it was written anew since, under another number."""
+    """Also where it was written anew since, under another number; and it stays out when it is imported again."""
     path = tmp_path / "films"
     Library.open(path, create=True).close()
     lines = [film_line(number, FilmFrame(number * 1_000_000, 90, code)) for number, code in enumerate(CODES[:20])]
@@ -258,3 +355,6 @@ def test_a_film_goes_as_a_whole(tmp_path: Path) -> None:
     assert (fell.reference, fell.to) == (asset.id, Fall.DISABLED)
     assert load_snapshot(path).assets == ()
     assert quarantined(path) == {"by_hand": 1}
+    write(film, lines)
+    import_files(path, [film], Asked(SOURCE, "terror"))
+    assert load_snapshot(path).assets == (), "the film came again"

@@ -22,7 +22,7 @@ from streamguard.errors import (
 from streamguard.library import incidents as incidents_module
 from streamguard.library.durable import FORMAT
 from streamguard.library.ed25519 import Signer
-from streamguard.library.incidents import INCIDENTS, Book, read_incidents
+from streamguard.library.incidents import INCIDENTS, MOST_ITEMS, Book, read_incidents
 from streamguard.library.signed import sign_library, untrusted
 from streamguard.library.store import Library
 from tests.library.key_files import trust_in
@@ -157,7 +157,8 @@ def test_where_there_is_no_library(tmp_path: Path) -> None:
             opened(folder)
         with pytest.raises(LibraryMissing):
             book(folder).all()
-        assert read_incidents(folder) == ()
+        with pytest.raises(LibraryMissing):
+            read_incidents(folder)
     assert not (tmp_path / "empty" / INCIDENTS).exists()
 
 
@@ -168,7 +169,7 @@ def test_those_closed_first_make_room(library: Path, monkeypatch: pytest.MonkeyP
     kept = book(library)
     for name in ("one", "two", "three"):
         kept.open(name, label=None, by="", reason="")
-    with pytest.raises(UsageError, match="3 are open; close some"):
+    with pytest.raises(UsageError, match="3 others are open, and no more find room; close some"):
         kept.open("four", label=None, by="", reason="")
     kept.close("two")
     kept.close("one")
@@ -177,6 +178,22 @@ def test_those_closed_first_make_room(library: Path, monkeypatch: pytest.MonkeyP
     kept.note("four", ("a", "b"))
     with pytest.raises(UsageError, match="more than 2 items; close it"):
         kept.note("four", ("c",))
+
+
+def test_in_a_crisis_there_is_room_however_much_came_in_those_before(library: Path) -> None:
+    """All that is closed may go from the one file, the oldest first; a large one that is open does not."""
+    kept = book(library)
+    for number in range(5):
+        kept.open(f"old-{number}", label=None, by="", reason="")
+        kept.note(f"old-{number}", tuple(f"{'x' * 80}-{number}-{item}" for item in range(MOST_ITEMS)))
+        kept.close(f"old-{number}")
+    assert [one.name for one in kept.all()] == ["old-1", "old-2", "old-3", "old-4"]
+    for name in ("old-4", "new", "next"):
+        kept.open(name, label=None, by="", reason="")
+    kept.note("new", tuple(f"{'y' * 80}-{item}" for item in range(MOST_ITEMS)))
+    assert [(one.name, len(one.items)) for one in kept.all()] == [
+        ("old-2", MOST_ITEMS), ("old-3", MOST_ITEMS), ("old-4", MOST_ITEMS), ("new", MOST_ITEMS), ("next", 0),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -201,6 +218,16 @@ def test_values_that_cannot_be_are_damage(library: Path, change: Callable[[dict[
     forged(library, change)
     with pytest.raises(LibraryDamaged, match="read incidents"):
         read_incidents(library)
+
+
+def test_whatever_stands_in_its_place_the_error_says_how_to_go_on(library: Path) -> None:
+    """A crisis must not wait for it: what is too long, a link, a folder."""
+    path = library / INCIDENTS
+    for place in (lambda: path.write_bytes(b" " * (3 << 20)), lambda: path.symlink_to(library), path.mkdir):
+        place()
+        with pytest.raises(LibraryDamaged, match=r"read incidents .*; put it back from a backup, or remove it"):
+            opened(library)
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def test_a_newer_format_is_called_newer(library: Path) -> None:

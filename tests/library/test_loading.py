@@ -15,6 +15,7 @@ from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet
 from streamguard.library.loading import Demands, load_snapshot
 from streamguard.library.segments import SegmentRef, write_segment
 from streamguard.library.shard import Part, read_part
+from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId, MediaKind, Place, Reference, ReferencePrint
 from tests.library.made import RADIUS_BITS, library_of, multi_item, new_item, reference, seen
@@ -64,6 +65,39 @@ def test_what_is_off_or_relabelled_is_not_read_again(tmp_path: Path) -> None:
         for ref in references
     ] == [[], [("b", "other")], [("c", "test")]]
     assert len(snapshot.search((seen(references[0].prints[5].code),), radius_bits=RADIUS_BITS)) == 1
+
+
+def test_what_was_off_at_a_start_is_enabled_without_reading_its_segment(tmp_path: Path) -> None:
+    """Where little of the segment is off, it is in memory and masked; where much is, it is read when it is needed."""
+    ids = "abcdefghi"
+    with Library.open(tmp_path, create=True) as library:
+        library.add_all([(new_item(id_), reference(ord(id_))) for id_ in ids])
+        library.disable("b")
+        snapshot = load_snapshot(tmp_path)
+        assert (snapshot.items, snapshot.looks) == (8, 80)
+        assert _found(snapshot, "b") == []
+        library.enable("b")
+        folder = next((tmp_path / SEGMENTS).iterdir())
+        folder.rename(tmp_path / "away")
+        after = load_snapshot(tmp_path, previous=snapshot)
+        assert (after.items, _found(after, "b")) == (9, ["b"])
+        (tmp_path / "away").rename(folder)
+        for id_ in "bcd":
+            library.disable(id_)
+        rest = load_snapshot(tmp_path)
+        assert rest.bytes_in_memory < snapshot.bytes_in_memory
+        library.enable("c")
+        folder.rename(tmp_path / "away")
+        with pytest.raises(LibraryDamaged, match="is missing"):
+            load_snapshot(tmp_path, previous=rest)
+        (tmp_path / "away").rename(folder)
+        assert _found(load_snapshot(tmp_path, previous=rest), "c") == ["c"]
+
+
+def _found(snapshot: Snapshot, id_: str) -> list[str]:
+    """What shows the item of `reference(ord(id_))`."""
+    shown = seen(reference(ord(id_)).prints[5].code)
+    return [found.asset for found in snapshot.search((shown,), radius_bits=RADIUS_BITS)]
 
 
 def test_a_live_item_of_one_id_in_a_new_segment_is_refused(tmp_path: Path) -> None:

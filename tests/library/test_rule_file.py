@@ -39,7 +39,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     """Rule, weights, and how they were fitted; nothing but the file and the lock is left."""
     written(tmp_path)
     assert read_rules(tmp_path) == RULES
-    assert {path.name for path in tmp_path.iterdir()} == {RULE, "lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {RULE, "lock", "lock.next"}
 
 
 def test_none_is_there(tmp_path: Path) -> None:

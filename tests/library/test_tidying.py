@@ -10,11 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamguard.library import shard, tidying
+from streamguard.library.live_set import SEGMENTS
 from streamguard.library.loading import load_snapshot
 from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
 from streamguard.library.tidying import MOST_SHARDS, Tidier, in_a_thread, newest_alike, tidied
-from streamguard.library.watch import SnapshotHolder
+from streamguard.library.watch import Refreshed, SnapshotHolder
 from tests.library.made import RADIUS_BITS, alike, flipped, library_of, new_item, reference, seen
 from tests.waiting import eventually
 
@@ -106,6 +107,31 @@ def test_what_is_off_is_left_out(tmp_path: Path) -> None:
     assert _finds(holder.snapshot, "b")
     assert _finds(holder.snapshot, "d")
     assert not _finds(holder.snapshot, "a")
+
+
+def test_what_little_is_off_stays_when_shards_are_put_together(tmp_path: Path) -> None:
+    """So that enabling it reads nothing; what its segments have no more goes all the same."""
+    library_of(tmp_path, "abcdefghijklmno")
+    later = _Later()
+    holder = SnapshotHolder(tmp_path, tidier=Tidier(later))
+    first = holder.snapshot.served[0].shard.rows
+    with Library.open(tmp_path) as library:
+        library.disable("b")
+        for id_ in "pqrstuvw":
+            library.add(new_item(id_), reference(ord(id_)))
+            holder.refresh()
+        while later.works:
+            later.do()
+            holder.refresh()
+        snapshot = holder.snapshot
+        assert snapshot.served[0].shard.rows > first
+        assert snapshot.items == 22
+        assert not _finds(snapshot, "b")
+        library.enable("b")
+        (tmp_path / SEGMENTS).rename(tmp_path / "away")
+        assert holder.refresh() == Refreshed(changed=True)
+        (tmp_path / "away").rename(tmp_path / SEGMENTS)
+    assert _finds(holder.snapshot, "b")
 
 
 def test_what_is_done_is_not_lost(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from streamguard.core.rules import Rules
-from streamguard.errors import LibraryDamaged, LibraryMissing
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
 from streamguard.library import watch
 from streamguard.library.durable import FORMAT
 from streamguard.library.hot_set import HotSet
 from streamguard.library.live_set import CURRENT, SEGMENTS
 from streamguard.library.rule_file import RULE, write_rules
+from streamguard.library.shard import Shard
 from streamguard.library.store import Library
 from streamguard.library.watch import Refreshed, SnapshotHolder
 from streamguard.types import AssetId
@@ -102,6 +103,29 @@ def test_a_library_that_vanishes_goes_on_serving(tmp_path: Path) -> None:
     (tmp_path / "lib").rename(tmp_path / "gone")
     assert isinstance(holder.refresh().error, LibraryMissing)
     assert holder.snapshot.search((seen(made.prints[0].code),), radius_bits=RADIUS_BITS)
+
+
+def test_without_the_memory_for_a_version_the_last_one_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said as what it is, and tried again after a while; at a start there is nothing to serve."""
+    library_of(tmp_path / "lib", "a")
+    clock = _Clock()
+    holder = SnapshotHolder(tmp_path / "lib", clock=clock)
+    with Library.open(tmp_path / "lib") as library:
+        library.add(new_item("b"), reference(5))
+
+    def dies(_part: object) -> Shard:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Shard, "over", dies)
+        refreshed = holder.refresh()
+        assert "there is not the memory for it; give the process more" in str(refreshed.error)
+        assert holder.snapshot.items == 1
+        with pytest.raises(LibraryError, match="not the memory"):
+            SnapshotHolder(tmp_path / "lib")
+    clock.now_s += 31
+    assert holder.refresh() == Refreshed(changed=True)
+    assert (holder.snapshot.items, holder.error) == (2, None)
 
 
 def test_nothing_good_to_begin_with(tmp_path: Path) -> None:

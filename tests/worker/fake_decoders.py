@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,13 +34,14 @@ from streamguard.types import (
 from streamguard.worker.children import Rubbish
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.matcher import Grounds, Matched, Matcher
-from streamguard.worker.messages import Failed, Message
+from streamguard.worker.messages import Failed, Kept, KeptTold, Message
 from streamguard.worker.roster import Discovered, Roster
 from streamguard.worker.streams import Restart, Stream, StreamSpec, StreamState, StreamStatus
 from streamguard.worker.supervisor import Supervisor, SupervisorOptions
 from streamguard.worker.watcher import Found, Watcher
 
 STEP_S = 0.05
+ANSWERS_AFTER_S = 0.2
 LAST_FRAMES_S = 0.5
 """The metronome never has nothing to say, so stopping takes as long as it may."""
 
@@ -121,6 +122,8 @@ class FakeDecoder:
         self.immortal = False
         self.deaf = False
         self.told: list[tuple[float, Pace]] = []
+        self.asked_for_kept_s: list[float] = []
+        self.answer: tuple[Message, ...] = (KeptTold(),)
         self.ended = False
         self.started_s = clock()
         self._clock = clock
@@ -140,15 +143,28 @@ class FakeDecoder:
             if not self._lines or self._lines[0][0] > self._clock() - self.started_s:
                 return
             message = self._lines.pop(0)[1]
-            if isinstance(message, Fingerprints):
-                at = MediaTime(self.job.session, message.at.pts_us)
-                message = replace(message, at=at)
+            match message:
+                case Fingerprints():
+                    message = self._of_this_session(message)
+                case Kept(keyframe):
+                    message = Kept(self._of_this_session(keyframe))
             yield message
+
+    def _of_this_session(self, keyframe: Fingerprints) -> Fingerprints:
+        return replace(keyframe, at=MediaTime(self.job.session, keyframe.at.pts_us))
 
     def steer(self, pace: Pace, /) -> bool:
         """Told with the time since its start, unless it is deaf."""
         if not self.deaf:
             self.told.append((self._clock() - self.started_s, pace))
+        return not self.deaf
+
+    def ask_for_kept(self) -> bool:
+        """It answers in a moment, and says nothing else before that."""
+        if not self.deaf:
+            self.asked_for_kept_s.append(self._clock() - self.started_s)
+            at_s = self.asked_for_kept_s[-1] + ANSWERS_AFTER_S
+            self._lines[:0] = [(at_s, message) for message in self.answer]
         return not self.deaf
 
     def exit_code(self) -> int | None:
@@ -172,6 +188,10 @@ class Metronome(FakeDecoder):
         self._clock.now_s += STEP_S
         seen = keyframe(self._clock() - 1000.0)
         yield Fingerprints(MediaTime(self.job.session, seen.at.pts_us), self._clock(), 320, 180, seen.prints)
+
+    def ask_for_kept(self) -> bool:
+        """It passes over nothing."""
+        return False
 
 
 @dataclass(slots=True)
@@ -197,6 +217,8 @@ class Stage:
     cannot_be_waited_for: str = ""
     """The stream whose decoders no selector takes."""
     library: FakeLibrary = field(default_factory=FakeLibrary)
+    on_start: Callable[[FakeDecoder], None] = lambda _: None
+    """For what a test changes of a decoder."""
     discovered: Discovered | None = None
     """Streams that come and leave; their scripts, too, go by their names."""
 
@@ -242,6 +264,7 @@ class Stage:
                 raise script
             decoder = FakeDecoder(job, script, self.clock)
         decoder.code, decoder.immortal = self.exit_code, self.immortal
+        self.on_start(decoder)
         if job.name == self.cannot_be_waited_for:
             decoder.be_a_plain_file()
         self.decoders.setdefault(job.name, []).append(decoder)

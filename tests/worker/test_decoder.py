@@ -14,7 +14,7 @@ from streamguard.worker import decoder as decoder_child
 from streamguard.worker.children import Decoder
 from streamguard.worker.decoder import PaceToldBy
 from streamguard.worker.forkserver import start_forkserver
-from streamguard.worker.messages import MAX_MESSAGE_BYTES, Ended, Exceeded, pack_pace, unpack
+from streamguard.worker.messages import MAX_MESSAGE_BYTES, TELL_KEPT, Ended, Exceeded, KeptTold, pack_pace, unpack
 from tests.waiting import eventually
 from tests.worker import works
 from tests.worker.test_children import heard, running
@@ -45,6 +45,18 @@ def test_the_newest_pace_counts(line: tuple[socket.socket, socket.socket]) -> No
     for told in (QUIET, EVERY_KEYFRAME, SHED):
         ours.send(pack_pace(told))
     assert pace() == pace() == SHED
+
+
+def test_what_is_kept_is_asked_for_between_paces(line: tuple[socket.socket, socket.socket]) -> None:
+    """The one is not taken for the other."""
+    ours, theirs = line
+    told = PaceToldBy(theirs)
+    told.listen()
+    assert not told.kept_asked_for
+    for datagram in (pack_pace(QUIET), TELL_KEPT, pack_pace(SHED)):
+        ours.send(datagram)
+    assert told() == SHED
+    assert told.kept_asked_for
 
 
 def test_a_worker_that_has_gone_changes_no_pace(line: tuple[socket.socket, socket.socket]) -> None:
@@ -79,6 +91,14 @@ def test_a_child_hears_its_worker() -> None:
             assert heard(decoder, most=1) == [Blind(repr(told))]
 
 
+def test_a_child_hears_that_it_is_asked_for_what_it_kept() -> None:
+    """As often as it is asked."""
+    with running(job(), work=works.tell_when_asked) as decoder:
+        for _ in range(2):
+            assert decoder.ask_for_kept()
+            assert heard(decoder, most=1) == [KeptTold()]
+
+
 def test_a_deaf_child_holds_nobody_up() -> None:
     """One that never reads is told nothing any more when its queue is full, at once and without an error."""
     with running(job(), work=works.hang) as decoder:
@@ -86,6 +106,7 @@ def test_a_deaf_child_holds_nobody_up() -> None:
         told = sum(decoder.steer(QUIET) for _ in range(10_000))
         assert 0 < told < 10_000
         assert not decoder.steer(SHED)
+        assert not decoder.ask_for_kept()
 
 
 def test_a_child_that_is_gone_is_told_nothing() -> None:

@@ -1,6 +1,7 @@
 """streamguard.worker.incidents: what is open is followed, and what streams have shown is told over HTTP."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -24,7 +25,7 @@ from streamguard.worker.incident_metrics import IncidentMetrics
 from streamguard.worker.incidents import IncidentMode, OpenIncidents
 from streamguard.worker.looked_up import LookedUp, from_json
 from streamguard.worker.matcher import Matched
-from streamguard.worker.messages import pack
+from streamguard.worker.messages import Kept, KeptTold, pack
 from streamguard.worker.part_ids import mark_of
 from streamguard.worker.shown import from_bytes
 from streamguard.worker.watcher import Found
@@ -33,9 +34,10 @@ from tests.library.key_files import trust_in
 from tests.library.made import library_of
 from tests.local_servers import free_ports
 from tests.worker.conftest import Logs
-from tests.worker.fake_decoders import GROUNDS, FakeClock, keyframe
+from tests.worker.fake_decoders import GROUNDS, FakeClock, FakeDecoder, keyframe
 from tests.worker.test_health import ask
 from tests.worker.test_shown import a_stream
+from tests.worker.works import job
 
 
 @pytest.fixture
@@ -87,9 +89,32 @@ def test_what_cannot_be_read_changes_nothing(library: Path, book: Book, logs: Lo
     assert [one.name for one in followed.open] == ["attack"]
     assert "read incidents" in followed.problem
     assert events(logs) == ["incident_opened", "incidents_not_read"]
+    (library / INCIDENTS).unlink()
+    os.mkfifo(library / INCIDENTS)
+    writer = os.open(library / INCIDENTS, os.O_RDWR)
+    followed.refresh()
+    assert "not a regular file" in followed.problem
+    os.close(writer)
+    (library / INCIDENTS).unlink()
     (library / INCIDENTS).write_bytes(good)
     followed.refresh()
     assert followed.problem == ""
+
+
+def test_a_library_that_vanishes_closes_none(library: Path, book: Book, logs: Logs) -> None:
+    """A disk that is away for a moment is no end of a crisis; it counts again when it is back."""
+    followed = OpenIncidents(library)
+    book.open("attack", label=None, by="", reason="")
+    followed.refresh()
+    library.rename(library.with_name("away"))
+    for _ in range(2):
+        followed.refresh()
+    assert [one.name for one in followed.open] == ["attack"]
+    assert "no such directory" in followed.problem
+    assert events(logs) == ["incident_opened", "incidents_not_read"]
+    library.with_name("away").rename(library)
+    followed.refresh()
+    assert ([one.name for one in followed.open], followed.problem) == (["attack"], "")
 
 
 def test_where_a_key_is_asked_for_nobody_else_opens_one(
@@ -177,6 +202,34 @@ def test_a_problem_is_worth_a_look(served: Served, library: Path) -> None:
     served.mode.refresh()
     (reason,) = served.mode.worth_a_look()
     assert reason.startswith("incidents are not followed: ")
+
+
+def test_what_was_passed_over_is_asked_for_first(served: Served) -> None:
+    """So that the answer has it, in its place; of a stream that is over what is remembered is all there is."""
+    stream = a_stream("cam")
+    decoder = FakeDecoder(job(), (), served.clock)
+    stream.decoder = decoder
+    for watcher in (served.mode.watcher, served.mode.asker):
+        for at_s in (0.0, 6.0):
+            watcher.seen(stream, keyframe(at_s))
+
+    def answer() -> bool:
+        for watcher in (served.mode.watcher, served.mode.asker):
+            for at_s in (4.0, 2.0):
+                watcher.kept(stream, Kept(keyframe(at_s, arrived_s=90.0 + at_s)))
+            watcher.kept(stream, KeptTold())
+        return True
+
+    decoder.ask_for_kept = answer  # type: ignore[method-assign]
+    assert _times_us(served) == [2_000_000, 4_000_000, 0, 6_000_000]
+    stream.decoder = None
+    assert len(_times_us(served)) == 4
+
+
+def _times_us(served: Served) -> list[int]:
+    with closing(HTTPConnection(*served.address, timeout=10)) as client:
+        client.request("GET", "/api/streams/cam/shown?last_s=60")
+        return [one.at.pts_us for one in from_bytes(client.getresponse().read()).keyframes]
 
 
 @pytest.mark.parametrize("name", ["cam", "live/cam-7", "live/\u00fc?&#%2f\u6620\u753b", "/shown", "a//b/"])

@@ -13,6 +13,8 @@ from streamguard.core.decide import DecisionState
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import LabelPolicy, Policy
 from streamguard.core.replay import replay
+from streamguard.core.shown import as_reference
+from streamguard.demo.scenes import Footage, Scene, same_camera
 from streamguard.errors import LibraryError
 from streamguard.library.hot_set import HotSet
 from streamguard.library.loading import load_snapshot
@@ -34,6 +36,7 @@ from streamguard.types import (
 )
 from streamguard.worker.matcher import Matched, Matcher
 from tests.library.made import new_item, reference, seen, with_frames
+from tests.live_keyframes import live_keyframes
 from tests.made_features import flipped_bits, joined, made_features, moved
 from tests.worker.fake_decoders import FakeLibrary, keyframe
 
@@ -96,6 +99,20 @@ def test_what_the_hot_set_decides_is_told_before_anything_else_is_searched() -> 
     assert replay(matched.grounds[0].recording) == matched.decisions
     assert matched.library_version == "v1"
     assert second.state.decided == {CLIP: (Verdict.KILL, MediaTime(1, 2_000_000))}
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REVIEW, Verdict.LIMIT])
+def test_a_review_is_in_no_hurry(verdict: Verdict) -> None:
+    """Only what is cut or limited is told before the rest is searched: that may make a kill of a review."""
+    told = Told()
+    library = told.library()
+    matcher = Matcher(lambda: library, rule=BUILT_IN_RULE, policy=Policy(LabelPolicy(verdict)))
+    first = matcher.observe(DecisionState(), _seen(0), at_once=told.tell)
+    second = matcher.observe(first.state, _seen(2), at_once=told.tell)
+    is_urgent = verdict is Verdict.LIMIT
+    assert told.happened == ["hot", "all", "hot", *(["told limit"] if is_urgent else []), "all"]
+    assert [one.verdict for one in second.decisions] == ([] if is_urgent else [Verdict.REVIEW])
+    assert second.state.decided[CLIP][0] is verdict
 
 
 def test_who_is_in_no_hurry_gets_all_decisions_together() -> None:
@@ -223,11 +240,21 @@ HASHES = st.none() | st.tuples(st.sampled_from(NAMES), st.integers(0, 9))
 STREAMS = st.lists(st.builds(Shown, INSETS, HASHES, st.booleans()), min_size=1, max_size=7)
 
 
-def _watched(matcher: Matcher, shown: Sequence[Shown]) -> tuple[list[Decision], list[set[Evidence]], DecisionState]:
+def _stream(shown: Sequence[Shown]) -> list[Fingerprints]:
+    return [one.at(number) for number, one in enumerate(shown)]
+
+
+def _said(decisions: Sequence[Decision]) -> list[tuple[str, Verdict, MediaTime]]:
+    return [(decision.asset, decision.verdict, decision.at) for decision in decisions]
+
+
+def _watched(
+    matcher: Matcher, shown: Sequence[Fingerprints]
+) -> tuple[list[Decision], list[set[Evidence]], DecisionState]:
     state, decisions, evidence = DecisionState(), list[Decision](), list[set[Evidence]]()
-    for number, one in enumerate(shown):
+    for one in shown:
         told: list[Decision] = []
-        matched = matcher.observe(state, one.at(number), at_once=lambda first: told.extend(first.decisions))  # noqa: B023
+        matched = matcher.observe(state, one, at_once=lambda first: told.extend(first.decisions))  # noqa: B023
         state = matched.state
         decisions += sorted((*told, *matched.decisions), key=lambda decision: decision.asset)
         evidence.append(set(matched.observation.evidence))
@@ -245,7 +272,7 @@ def test_hot_first_and_all_together_decide_the_same(
     assert (hot.hot is not None) == bool(names)
     policy = Policy(LabelPolicy(kill_nats=nats))
     together, first = (
-        _watched(Matcher(lambda: one, rule=BUILT_IN_RULE, policy=policy), shown)  # noqa: B023 - used at once
+        _watched(Matcher(lambda: one, rule=BUILT_IN_RULE, policy=policy), _stream(shown))  # noqa: B023 - used at once
         for one in (library, hot)
     )
     assert first[0] == together[0]
@@ -254,11 +281,38 @@ def test_hot_first_and_all_together_decide_the_same(
     assert [one.at for one in first[2].recent] == [one.at for one in together[2].recent]
 
 
+def test_made_footage_is_decided_on_the_same_both_ways(tmp_path: Path) -> None:
+    """Films and their copies: what is hot, what is not, a mirror image, the same camera on another day, a stranger.
+
+    Alone in the hot set footage has a few features more, of which the library has nearer ones elsewhere: they count
+    while a keyframe is decided on, and are no evidence after it.
+    """
+    camera = same_camera(4)
+    films: dict[str, Footage] = {"hot": Scene(7), "other": Scene(8), "camera": camera[0]}
+    with Library.open(tmp_path / "lib", create=True) as opened:
+        for name, footage in films.items():
+            opened.add(new_item(name), as_reference(live_keyframes(footage, seconds=16)))
+    snapshot = load_snapshot(tmp_path / "lib")
+    hot = _with_hot(snapshot, ["hot", "camera"])
+    found: dict[str, Verdict] = {}
+    others: tuple[Footage, ...] = (*films.values(), camera[1], Scene(9))
+    streams = [live_keyframes(one, seconds=10, from_s=3.0) for one in others]
+    for stream in (*streams, live_keyframes(Scene(7), seconds=10, from_s=3.6, mirrored=True)):
+        together, first = (
+            _watched(Matcher(lambda: one, rule=BUILT_IN_RULE), stream)  # noqa: B023 - used at once
+            for one in (snapshot, hot)
+        )
+        assert first[1] == together[1]
+        assert _said(first[0]) == _said(together[0])
+        found |= {decision.asset: decision.verdict for decision in together[0]}
+    assert (found["hot"], found["other"]) == (Verdict.KILL, Verdict.KILL)
+
+
 def test_streams_of_the_property_are_decided_on(library: Snapshot) -> None:
     """So that it can fail: shown as they go on, two pieces of footage are killed, of which one is hot."""
     shown = [Shown((("a", number), ("b", number)), None, is_still=False) for number in range(3)]
     for one in (library, _with_hot(library, "a")):
-        decisions, _, _ = _watched(Matcher(lambda: one, rule=BUILT_IN_RULE), shown)  # noqa: B023 - used at once
+        decisions, _, _ = _watched(Matcher(lambda: one, rule=BUILT_IN_RULE), _stream(shown))  # noqa: B023 - used at once
         assert [(decision.asset, decision.verdict) for decision in decisions] == [
             ("a", Verdict.KILL), ("b", Verdict.KILL),
         ]  # fmt: skip

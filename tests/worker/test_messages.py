@@ -27,9 +27,12 @@ from streamguard.types import FULL_RANGE, WHOLE_PICTURE, Fingerprint, Fingerprin
 from streamguard.worker.messages import (
     MAX_MESSAGE_BYTES,
     MAX_PACE_BYTES,
+    TELL_KEPT,
     Ended,
     Exceeded,
     Failed,
+    Kept,
+    KeptTold,
     Message,
     pack,
     pack_pace,
@@ -72,6 +75,8 @@ _news = st.one_of(
     st.builds(Pulled, st.sampled_from(Way), st.integers(0, 1 << 40)),
     st.builds(Refused, st.sampled_from(Refusal), _texts),
     st.builds(Glanced, _counts, _counts, st.floats(0, 60), st.booleans()),
+    st.builds(Kept, _keyframes.map(lambda one: replace(one, between=False))),
+    st.just(KeptTold()),
     st.just(Ended()),
     st.builds(Exceeded, _texts),
 )
@@ -108,11 +113,11 @@ def test_what_is_packed_is_understood(message: Message) -> None:
 def test_a_pace_is_understood(pace: Pace) -> None:
     """What the worker tells a decoder comes out as it went in, in one small datagram."""
     datagram = pack_pace(pace)
-    assert len(datagram) == MAX_PACE_BYTES
+    assert len(TELL_KEPT) < len(datagram) == MAX_PACE_BYTES
     assert unpack_pace(datagram) == pace
 
 
-@given(datagram=st.one_of(st.binary(max_size=400), st.binary().map(b"k".__add__), st.binary().map(b"t".__add__)))
+@given(datagram=st.one_of(st.binary(max_size=400), *(st.binary().map(kind.__add__) for kind in (b"k", b"p", b"t"))))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_a_message_or_a_value_error(datagram: bytes) -> None:
     """Nothing that a child sends raises anything else."""

@@ -80,6 +80,8 @@ NAMES = {
     "streamguard_signals_unacknowledged": ("counter", {"addressed"}),
     "streamguard_signals_delivered": ("counter", set()),
     "streamguard_signals_lost": ("counter", set()),
+    "streamguard_incident_hot_alone": ("counter", set()),
+    "streamguard_incident_hot_items": ("gauge", set()),
     "streamguard_incidents_open": ("gauge", set()),
     "streamguard_shown_bytes": ("gauge", set()),
     "streamguard_shown_reach_seconds": ("gauge", set()),

@@ -2,6 +2,8 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,15 @@ from streamguard.enforce.orders.enforcer import order_of
 from streamguard.enforce.orders.notices import NoticeKind, NoticeMaker
 from streamguard.errors import SignalNotUnderstood
 from streamguard.library.exchange.hashes import Opinion
-from streamguard.library.opinions import Signalled, Voiced
+from streamguard.library.live_set import LAST_UNIX_S
+from streamguard.library.opinions import Signalled, Voiced, voiced
 from streamguard.signing import sign
 from streamguard.types import Verdict
 from streamguard.worker.opinion_words import of_interest, told_by
 from tests.enforce.made_orders import Kill, a_kill
 from tests.kill_signals import KEY, NOW_UNIX_S, a_canary
+from tests.library.made import library_of
+from tests.library.opinions_made import catalogue_of, tell
 
 Fields = dict[bytes, bytes]
 
@@ -87,6 +92,26 @@ def test_an_opinion_on_no_signal_is_not_understood(signal_id: object) -> None:
     """It is none."""
     with pytest.raises(SignalNotUnderstood, match="names no signal"):
         told(changed(said_of(a_kill(), NoticeKind.UNDO), signal_id=signal_id))
+
+
+@pytest.mark.parametrize("of", [{"reference": "\ud800"}, {"signal_id": "sig_\udfff"}])
+def test_a_name_that_is_no_text_is_not_understood(of: dict[str, str]) -> None:
+    """JSON can say it, signed or not, and no file keeps it."""
+    with pytest.raises(SignalNotUnderstood, match="a name in it is no text"):
+        told(changed(said_of(a_kill(), NoticeKind.UNDO), **of))
+
+
+def test_a_time_beyond_all_calendars_is_their_last(tmp_path: Path) -> None:
+    """It can be kept, and read again."""
+    fields = a_kill().fields()
+    tree = json.loads(fields[b"event"]) | {"time": "9999-12-31T23:59:59-23:59"}
+    library_of(tmp_path, "a")
+    found = told({b"event": json.dumps(tree).encode(), b"sig": b""})
+    assert found.at_unix_s == LAST_UNIX_S
+    tell(tmp_path, replace(found, reference="a"), Voiced(a_kill().id, "a", Opinion.AGREE, "", "", found.at_unix_s))
+    with catalogue_of(tmp_path) as catalogue:
+        (one,) = voiced(catalogue, most=9)
+    assert one.at_unix_s == LAST_UNIX_S
 
 
 @given(st.dictionaries(st.sampled_from([b"event", b"sig"]), st.binary(max_size=60)), st.binary(max_size=20))

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from streamguard.config import Config
 from streamguard.config.changes import changes
 from streamguard.config.effects import Process
-from streamguard.worker.reload_words import MOST_SHOWN, in_words, keys_of
+from streamguard.worker.reload_words import MOST_SHOWN, in_words, keys_of, kills_more
 from tests.config.configs import CONFIGS
 
 
@@ -25,6 +25,28 @@ from tests.config.configs import CONFIGS
 def test_values_as_an_operator_writes_them(value: object, words: str) -> None:
     """On one line, and without secrets."""
     assert in_words(value) == words
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "more"),
+    [
+        ({"labels": {"x": {"kill_nats": 12.0}}}, {"labels": {"x": {"kill_nats": 1.2}}}, True),
+        ({}, {"labels": {"x": {"kill_nats": 1.2}}}, True),
+        ({"labels": {"x": {"kill_nats": 1.2}}}, {"labels": {"x": {"kill_nats": 12.0}}}, False),
+        ({"labels": {"x": {"verdict": "review"}}}, {}, True),
+        ({}, {"labels": {"x": {"verdict": "review"}}}, False),
+        ({"verdict": "review"}, {"verdict": "limit"}, True),
+        ({"verdict": "kill"}, {"verdict": "review"}, False),
+        ({}, {"time_blind": "kill"}, True),
+        ({}, {"labels": {"x": {"review_nats": 1.0}}}, False),
+    ],
+)
+def test_what_lets_more_be_killed_for_is_told_apart(
+    old: dict[str, object], new: dict[str, object], *, more: bool
+) -> None:
+    """A slip of the pen, and a section that was lost."""
+    before, after = (Config.model_validate({"policy": policy}) for policy in (old, new))
+    assert any(map(kills_more, changes(before, after, Process.WATCH))) is more
 
 
 def test_a_long_value_is_cut() -> None:

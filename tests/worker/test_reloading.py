@@ -11,7 +11,8 @@ from streamguard.config import Config, LogConfig, load_config
 from streamguard.config.effects import Process
 from streamguard.errors import UsageError
 from streamguard.worker.reload_metrics import Outcome, ReloadMetrics
-from streamguard.worker.reloading import ConfigSource, Reloading, mark_of
+from streamguard.worker.reload_words import KILLS_MORE
+from streamguard.worker.reloading import MOST_LINES, ConfigSource, Reloading, mark_of
 from tests.waiting import eventually
 from tests.worker.conftest import Logs
 
@@ -203,6 +204,17 @@ def test_the_environment_wins_over_the_file_as_at_the_start(tmp_path: Path) -> N
     followed.reloading.reload()
     (runs,) = followed.applied
     assert (runs.policy.verdict, runs.policy.time_blind) == ("limit", "kill")
+
+
+def test_what_lets_more_be_killed_for_is_a_warning_and_comes_first(followed: Followed, logs: Logs) -> None:
+    """However much else has changed."""
+    labels = "".join(f"[policy.labels.l{number}]\nverdict = 'review'\n" for number in range(MOST_LINES + 5))
+    followed.write(f"{labels}[policy.labels.z]\nkill_nats = 1.2\n")
+    followed.reloading.reload()
+    assert (logs[0]["option"], logs[0]["note"], logs[0]["log_level"]) == (
+        "policy.labels.z.kill_nats", KILLS_MORE, "warning",
+    )  # fmt: skip
+    assert [line for line in logs if "note" in line] == logs[:1]
 
 
 def test_logs_change_with_it(followed: Followed) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from streamguard.cli.targets import WatchTargets
 from streamguard.config import load_config
 from streamguard.config.effects import Process
+from streamguard.library.incidents import Book
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.reconfiguring import Following
 from streamguard.worker.reloading import ConfigSource, Reloading, mark_of
@@ -93,6 +95,30 @@ def test_what_a_new_file_says_is_watched_and_decided_by(made: Made, clips: Clips
     assert [line["event"] for line in logs if line["event"].startswith("config_")].count("config_refused") == 4
     assert run.summary is not None
     assert [status.stream for status in run.summary.streams] == ["nobody"]
+
+
+def test_footage_of_an_open_incident_is_decided_by_its_own_policy(made: Made, clips: Clips) -> None:
+    """As the file says while it runs; the signal says in how many streams it is believed, and what is searched first
+    ends with the incident.
+    """
+    library = made.path.parent / "library"
+    book = Book(library, time.time)
+    book.open("attack", label=None, by="", reason="")
+    book.note("attack", (clips.known.stem,))
+
+    def hot_items() -> str:
+        lines = made_run.get("/metrics")[1].splitlines()
+        return next(line for line in lines if line.startswith("streamguard_incident_hot_items "))
+
+    with running(made.service) as made_run:
+        eventually(lambda: hot_items().endswith(" 1.0"), what="what is searched first")
+        stream = f'[[streams]]\nname = "shown"\nurl = "{clips.disguised}"\n'
+        policy = '[policy]\nverdict = "limit"\n[policy.incident]\nverdict = "kill"\nstreams_believed = 700\n'
+        made.becomes(f"{made.always}{stream}{policy}")
+        (event,) = eventually(lambda: [json.loads(line) for line in made.out.getvalue().splitlines()], what="a signal")
+        assert (event["data"]["verdict"], event["data"]["streams_believed"]) == ("kill", 700)
+        book.close("attack")
+        eventually(lambda: hot_items().endswith(" 0.0"), what="its end")
 
 
 def test_media_servers_come_change_and_leave(made: Made, web: Web) -> None:

@@ -21,7 +21,7 @@ from streamguard.types import AssetId, Fingerprints, MediaTime, SessionId, Strea
 from streamguard.worker import shown
 from streamguard.worker.kept_longer import MOST_VERDICTS
 from streamguard.worker.matcher import Matcher
-from streamguard.worker.messages import pack
+from streamguard.worker.messages import Kept, KeptTold, pack
 from streamguard.worker.shown import (
     MOST_ANSWER_BYTES,
     MOST_BYTES,
@@ -67,6 +67,13 @@ class Remembering:
             self.clock.now_s = at_s
             self.lately.watcher.seen(stream, make(at_s))
         self.lately.watcher.tick(())
+
+    def tell(self, stream: Stream, *at_s: float, arrived_s: float | None = None) -> None:
+        """Keyframes that were passed over when they came, told now."""
+        for one in at_s:
+            came_s = one if arrived_s is None else arrived_s
+            self.lately.watcher.kept(stream, Kept(keyframe(one, arrived_s=came_s)))
+        self.lately.watcher.kept(stream, KeptTold())
 
     def pass_until(self, now_s: float) -> None:
         self.clock.now_s = now_s
@@ -177,6 +184,73 @@ def test_who_comes_back_is_another_session_of_the_same_stream() -> None:
     assert [[one.at.pts_us for one in piece] for piece in sessions(told.keyframes)] == [
         [1_000_000, 3_000_000], [3_100_000, 5_000_000],
     ]  # fmt: skip
+
+
+def test_what_was_passed_over_is_remembered_where_it_belongs() -> None:
+    """By when it came, whenever it is told; once; and forgotten in its turn."""
+    memory = Remembering(60.0)
+    stream = a_stream("cam")
+    memory.show(stream, [0.0, 6.0, 12.0, 18.0])
+    memory.tell(stream, 16.0, 14.0, 10.0, 8.0, 4.0, 2.0)
+    memory.tell(stream, 16.0, 12.1)
+    memory.show(stream, [20.0])
+    assert memory.times_s("cam") == [float(at_s) for at_s in range(0, 21, 2)]
+    found, now_s = memory.lately.of(None, "cam", last_s=100.0)
+    told = from_bytes(b"".join(to_parts(found, now_s=now_s)))
+    assert [one.at.pts_us / 1e6 for one in told.keyframes] == list(range(0, 21, 2))
+    assert told.agos_s == tuple(float(ago_s) for ago_s in range(20, -1, -2))
+    assert memory.lately.size_bytes == sum(len(one.packed) for one in found)
+    memory.pass_until(63.0)
+    assert memory.times_s("cam")[0] == 4.0
+
+
+def test_what_was_passed_over_was_not_looked_up() -> None:
+    """So it says nothing of how much of the footage is known, either way."""
+    memory = Remembering()
+    stream = a_stream("cam")
+    memory.lately._known = ()
+    memory.show(stream, [0.0, 6.0])
+    memory.tell(stream, 4.0)
+    found, _ = memory.lately.of(None, "cam", last_s=100.0)
+    assert [(one.seen_s, one.known) for one in found] == [(0.0, ()), (4.0, None), (6.0, ())]
+
+
+@pytest.mark.parametrize("arrived_s", [-1e300, 0.0, 1e300])
+def test_when_something_came_is_believed_as_far_as_it_is_possible(arrived_s: float) -> None:
+    """A decoder may lie: not before its session began, nor later than now."""
+    memory = Remembering(60.0)
+    stream = a_stream("cam")
+    stream.began_at_s = 5.0
+    memory.show(stream, [6.0, 12.0])
+    memory.tell(stream, 9.0, arrived_s=arrived_s)
+    assert memory.times_s("cam") == ([6.0, 12.0, 12.0] if arrived_s > 0 else [5.0, 6.0, 12.0])
+    memory.pass_until(64.0)
+    memory.show(stream, [66.0])
+    memory.tell(stream, 10.0, arrived_s=arrived_s)
+    assert memory.times_s("cam")[0] >= 6.0, "what came too long ago is not taken in again"
+
+
+def test_what_is_told_of_another_session_is_left_out() -> None:
+    """And of a stream of which nothing is remembered."""
+    memory = Remembering()
+    memory.tell(a_stream("cam"), 1.0)
+    memory.show(a_stream("cam", session="1"), [2.0])
+    memory.tell(a_stream("cam", session="2"), 1.0)
+    assert memory.times_s("cam") == [2.0]
+
+
+def test_however_much_is_told_of_what_was_passed_over_it_has_a_bound() -> None:
+    """The same as for what is looked at: so many keyframes and bytes of a stream, no two of a moment."""
+    memory = Remembering(3600.0)
+    stream = a_stream("cam")
+    memory.show(stream, [3000.0])
+    memory.tell(stream, *(number / 10 for number in range(0, 29_000, 5)))
+    assert MOST_KEYFRAMES * 0.7 < len(memory.times_s("cam")) <= MOST_KEYFRAMES
+    for number in range(3 * MOST_KEYFRAMES):
+        told = replace(large(0.0), at=MediaTime(0, number * 3_600_000_000), arrived_s=number / 10)
+        memory.lately.watcher.kept(stream, Kept(told))
+    assert len(memory.times_s("cam")) <= MOST_KEYFRAMES
+    assert memory.lately.size_bytes <= MOST_BYTES
 
 
 def test_the_supervisor_tells_of_each_keyframe() -> None:

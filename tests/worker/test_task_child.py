@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from streamguard.worker.confinement import confine
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.task_child import TaskChild
 from streamguard.worker.watchdog import Watchdog
@@ -37,6 +38,12 @@ def hang(connection: Connection, _task: str, *, memory_mib: int) -> None:
     """For good."""
     connection.send_bytes(str(memory_mib).encode())
     threading.Event().wait()
+
+
+def hang_confined(connection: Connection, _task: str, *, memory_mib: int) -> None:
+    """As a decoder would: it heeds no signal but SIGKILL, and dies with the forkserver."""
+    confine(connection.fileno(), memory_mib=memory_mib)
+    hang(connection, "", memory_mib=memory_mib)
 
 
 def too_much(connection: Connection, _task: str, *, memory_mib: int) -> None:
@@ -95,13 +102,14 @@ def test_nobody_waits_at_exit_for_one_that_was_not_ended() -> None:
 def test_a_process_that_is_interrupted_twice_ends_with_its_child() -> None:
     """Though the child was about to hang for a minute, and nobody came to end it."""
     program = (
-        "from tests.worker.test_task_child import hang, running\n"
-        "with running(hang) as child:\n"
+        "from tests.worker.test_task_child import MOST_BYTES, hang_confined, running\n"
+        "with running(hang_confined) as child:\n"
+        "    child.receive(most_bytes=MOST_BYTES)\n"
         "    print(child._process.pid, flush=True)\n"
         "    child.end = lambda: (_ for _ in ()).throw(KeyboardInterrupt)\n"
         "    raise KeyboardInterrupt\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == -signal.SIGINT
     pid = int(done.stdout)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), what="the end of the child")

@@ -14,7 +14,7 @@ from streamguard.core.sampling import EVERY_KEYFRAME
 from streamguard.ingest.news import Alive, Blind
 from streamguard.ingest.sources import SourceOptions
 from streamguard.worker.decoder import DecoderJob, PaceToldBy
-from streamguard.worker.messages import Ended, Message, pack
+from streamguard.worker.messages import Ended, KeptTold, Message, pack
 from tests.waiting import eventually
 
 
@@ -114,6 +114,17 @@ def leave_a_pace_unread(channel: socket.socket, _job: DecoderJob) -> None:
     channel.recv(1, socket.MSG_PEEK)
     _say(channel, Alive(1))
     _say(channel, Ended())
+
+
+def tell_when_asked(channel: socket.socket, _job: DecoderJob) -> None:
+    """Says each time that it was asked for what it has kept, which is nothing."""
+    told = PaceToldBy(channel)
+    while True:
+        channel.recv(1, socket.MSG_PEEK)
+        told.listen()
+        if told.kept_asked_for:
+            told.kept_asked_for = False
+            _say(channel, KeptTold())
 
 
 def repeat_the_pace(channel: socket.socket, _job: DecoderJob) -> None:

@@ -18,6 +18,8 @@ MOST_BAD_TOLD = 20
 """So many malformed rows are told with their lines; all are counted."""
 
 _MOST_REMARKS = 1_000_000
+_DELETED = 254
+"""In the place of a quality: the list takes the hash back."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +43,12 @@ class _Growing:
     codes: bytearray = field(default_factory=bytearray)
     qualities: bytearray = field(default_factory=bytearray)
     remarks: "array[int]" = field(default_factory=lambda: array("I"))
-    deleted: list[bytes] = field(default_factory=list)
 
 
 class ListInMemory:
-    """Takes rows, one after the other, and gives columns. What is said twice of a hash, the last counts."""
+    """Takes rows, one after the other, and gives columns. What is said twice of a hash, the last counts; also where it
+    is named and taken back.
+    """
 
     def __init__(self) -> None:
         self.bad: list[BadRow] = []
@@ -79,8 +82,10 @@ class ListInMemory:
         # The order is stable: of equal ones the last was said last.
         last = np.ones(len(codes), np.bool_)
         last[:-1] = (codes[1:] != codes[:-1]).any(axis=1)
-        kept = order[last]
-        return Column(kind, codes[last], qualities[kept], remarks[kept], tuple(held.deleted))
+        kept, codes = order[last], codes[last]
+        gone = qualities[kept] == _DELETED
+        deleted = tuple(code.tobytes() for code in codes[gone])
+        return Column(kind, codes[~gone], qualities[kept][~gone], remarks[kept][~gone], deleted)
 
     def remarks(self) -> tuple[Remarks, ...]:
         """By their numbers less one; number 0 is none."""
@@ -90,12 +95,9 @@ class ListInMemory:
         held = self._kinds.get(row.kind)
         if held is None:
             held = self._kinds[row.kind] = _Growing()
-        if row.deleted:
-            held.deleted.append(row.code)
-            return
         held.codes += row.code
-        held.qualities.append(row.quality)
-        held.remarks.append(self._number(row.remarks))
+        held.qualities.append(_DELETED if row.deleted else row.quality)
+        held.remarks.append(0 if row.deleted else self._number(row.remarks))
 
     def _number(self, remarks: Remarks) -> int:
         if not (remarks.tags or remarks.agree or remarks.disagree or remarks.seen):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.errors import UsageError
-from streamguard.library.catalogue import ItemRecord
+from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.exchange.book import ORIGIN, Book
 from streamguard.library.exchange.films import film_line, spread_out
 from streamguard.library.exchange.hashes import NO_REMARKS, UNKNOWN_QUALITY, FilmFrame, HashKind, Remarks
@@ -88,6 +88,8 @@ def _of_footage(library: Path, kinds: tuple[HashKind, ...], item: str | None) ->
             items = {one.id: one for one in (opened.item(item),)}
     if HashKind.SHA256 in kinds:
         for one in items.values():
+            if one.state is not ItemState.LIVE:  # as of its looks: it may be in quarantine
+                continue
             code = bytes.fromhex(one.sha256)
             yield Written(HashKind.SHA256, code, UNKNOWN_QUALITY, one.id, one.label, Remarks((one.label,)))
     if HashKind.PDQ in kinds:

@@ -26,6 +26,13 @@ _AT_ONCE = 20_000
 _MOST_UPDATES = 20_000_000
 _LONGEST_KEY = 512
 
+_MOST_REPEATED = 100
+"""So often the same answer, from the same place on, is no progress but an exchange that goes round in a circle."""
+
+_LEAST_TO_DOUBT = 100
+_MOST_GONE = 0.9
+"""An exchange that has lost nine of ten records at once is out of order, more likely than it has taken them back."""
+
 Told = Callable[[int], None]
 
 
@@ -66,7 +73,7 @@ def fetch(
     seen: set[str] | None = set() if is_stale else None
     done, last = Fetched(), None
     try:
-        for step in _steps(exchange.fetch("" if is_stale else source.checkpoint)):
+        for step in _steps(exchange.fetch("" if is_stale else source.checkpoint), source.name):
             done = _kept(book, source, step, done=done, who=who, keeps_checkpoint=not is_stale)
             if seen is not None:
                 seen.update(step.updates)
@@ -105,10 +112,10 @@ def push(book: Book, source: Source, exchange: Exchange) -> tuple[int, int]:
     return told, len(waiting) - told
 
 
-def _steps(batches: Iterable[Batch]) -> Iterator[_Step]:
+def _steps(batches: Iterable[Batch], name: str) -> Iterator[_Step]:
     """Batches put together, each step ending where there is a checkpoint to go on from, or being large."""
     step, updates = _Step(), 0
-    for batch in batches:
+    for batch in _going_on(batches, name):
         known = [update for update in batch.updates if len(update.key) <= _LONGEST_KEY]
         step.updates.update((update.key, update) for update in known)
         step.unread += batch.unread + len(batch.updates) - len(known)
@@ -116,11 +123,23 @@ def _steps(batches: Iterable[Batch]) -> Iterator[_Step]:
         updates += len(batch.updates)
         if updates > _MOST_UPDATES:
             problem = f"over {_MOST_UPDATES} updates in one fetch"
-            raise ExchangeNotUnderstood("fetch", "", problem, hint="run it again to go on")
+            raise ExchangeNotUnderstood("fetch", name, problem, hint="run it again to go on")
         if len(step.updates) >= _AT_ONCE:
             yield step
             step = _Step(checkpoint=None)
     yield step
+
+
+def _going_on(batches: Iterable[Batch], name: str) -> Iterator[Batch]:
+    """As long as there is something new in them. Raises ExchangeNotUnderstood."""
+    before, repeated = Batch((), None), 0
+    for batch in batches:
+        repeated = repeated + 1 if batch == before else 0
+        if repeated >= _MOST_REPEATED:
+            problem = f"the same answer {repeated + 1} times, each as if there were more to come"
+            raise ExchangeNotUnderstood("fetch", name, problem, hint="what came before is kept; tell whoever runs it")
+        before = batch
+        yield batch
 
 
 def _kept(book: Book, source: Source, step: _Step, *, done: Fetched, who: str, keeps_checkpoint: bool) -> Fetched:
@@ -184,10 +203,18 @@ def _together(remarks: list[dict[str, object]]) -> Remarks:
 
 
 def _forget_the_rest(book: Book, source: Source, seen: set[str], *, done: Fetched, checkpoint: str) -> Fetched:
-    """After a whole fetch: records that did not come are no more."""
+    """After a whole fetch: records that did not come are no more. Raises ExchangeNotUnderstood where they are nearly
+    all: an empty answer must not take away what is known.
+    """
     with book.change():
         keys = [row["key"] for row in book.rows("SELECT DISTINCT key FROM records WHERE source = ?", source.number)]
-        taken = _take(book, source, [Update(key, ()) for key in keys if key not in seen])
+        gone = [key for key in keys if key not in seen]
+        is_much = len(keys) >= _LEAST_TO_DOUBT and len(gone) > _MOST_GONE * len(keys)
+        if is_much or (keys and not seen):
+            problem = f"of {len(keys)} records {len(gone)} are gone at once: nothing was taken away"
+            hint = f"if that is so: streamguard library exchange remove {source.name}, and fetch again"
+            raise ExchangeNotUnderstood("fetch", source.name, problem, hint=hint)
+        taken = _take(book, source, [Update(key, ()) for key in gone])
         _set_checkpoint(book, source, checkpoint)
     return _sum(done, taken)
 

@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from streamguard.errors import UsageError
+from streamguard.errors import UsageError, one_line
+from streamguard.library import changes
 from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.columns import ListInMemory
 from streamguard.library.exchange.films import MOST_FRAMES, film_frames
 from streamguard.library.exchange.hashes import BadRow, FilmFrame, HashKind
+from streamguard.library.exchange.judging import judge_brought
 from streamguard.library.exchange.lists import ListFormat, bounded_lines, detected, rows
 from streamguard.library.exchange.opinions import note
 from streamguard.library.exchange.parts import heal, plan, sync
 from streamguard.library.exchange.schema import PartState
-from streamguard.library.exchange.taking import Taken, judge_again, take, take_benign, take_film
+from streamguard.library.exchange.taking import Taken, drop_other_films, judge_again, take, take_benign, take_film
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 from streamguard.regular_files import open_regular
@@ -55,6 +57,7 @@ class Asked:
     form: ListFormat | None = None
     replace: bool = False
     who: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ def import_files(
     Raises UsageError for what cannot be read at all (then nothing is changed), LibraryError.
     """
     held = _read_all(paths, asked.form, progress)
-    with book_for_change(library) as book, Library.open(library, signer=signer) as opened:
+    origin = changes.origin(by=asked.who or None, reason=asked.why)
+    with book_for_change(library) as book, Library.open(library, origin=origin, signer=signer) as opened:
         source = _source(book, asked)
         progress("judging", 0, 1)
         with book.change():
@@ -102,7 +106,9 @@ def import_files(
                 if len(column) or column.deleted or (asked.replace and held.lists.rows)
             ]
             films = [take_film(book, source, name=name, frames=frames) for name, frames in held.films.items()]
-            note(book, source, "import", who=asked.who, why=", ".join(path.name for path in paths)[:500])
+            if asked.replace and films:
+                taken.append(Taken(gone=drop_other_films(book, source, held.films.keys())))
+            note(book, source, f"import of {_names(paths)}", who=origin.by, why=origin.reason)
             heal(book, opened)
             plan(book)
         sync(book, opened, progress=lambda done, of: progress("writing", done, of))
@@ -110,17 +116,29 @@ def import_files(
 
 
 def import_benign(
-    library: Path, paths: Sequence[Path], *, form: ListFormat | None, signer: Signer | None = None
+    library: Path, paths: Sequence[Path], *, form: ListFormat | None, who: str = "", signer: Signer | None = None
 ) -> tuple[int, dict[Reason, int]]:
-    """Harmless pictures, as PDQ hashes: (new ones, what of the known lists went into quarantine by them)."""
+    """Harmless pictures, as PDQ hashes: (new ones, what of lists and of what senders brought went into quarantine by
+    them).
+    """
     held = _read_all(paths, form, no_progress)
-    with book_for_change(library) as book, Library.open(library, signer=signer) as opened:
+    origin = changes.origin(
+        by=who or None, reason="harmless pictures look like it", source=paths[0].name[: changes.MOST_WORDS]
+    )
+    with book_for_change(library) as book, Library.open(library, origin=origin, signer=signer) as opened:
         with book.change():
             new = take_benign(book, held.lists.column(HashKind.PDQ).codes, origin=paths[0].name)
             quarantined = judge_again(book)
+            note(book, None, f"harmless pictures of {_names(paths)}", who=origin.by, why="")
             plan(book)
         sync(book, opened)
-    return new, quarantined
+        of_senders = judge_brought(book, opened, origin=origin)
+    return new, dict(Counter(quarantined) + Counter(of_senders))
+
+
+def _names(paths: Sequence[Path]) -> str:
+    """For the history."""
+    return one_line(", ".join(path.name for path in paths))[: changes.MOST_WORDS]
 
 
 def _read_all(paths: Sequence[Path], form: ListFormat | None, progress: Progress) -> _Held:

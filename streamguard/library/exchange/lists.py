@@ -6,7 +6,8 @@ A row that is none costs that row: it comes as a BadRow with its line. Lines and
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 
 from streamguard.library.exchange.hashes import UNKNOWN_QUALITY, BadRow, HashKind, ListedHash
@@ -48,6 +49,7 @@ _VPDQ_IN_JSON = re.compile(r'\[\s*"[0-9a-fA-F]{64},\d{1,3},|\{\s*"\d+"\s*:\s*\{'
 _MD5 = re.compile(r"(hash=)?[0-9a-fA-F]{32}([\s,]|$)")
 _TIME = re.compile(r"\d+\.\d+")
 _MOST_WORDS = 64
+_MOST_RECORD_LINES = 10
 
 
 def detected(head: bytes) -> ListFormat:
@@ -129,22 +131,45 @@ def _text_row(text: str, kind: HashKind) -> ListedHash:
 
 
 def _csv_rows(lines: Iterable[bytes]) -> Rows:
-    decoded = (line.decode("utf-8-sig" if not number else "utf-8", "replace") for number, line in enumerate(lines))
-    reader = csv.reader(decoded, strict=True)
+    """Each record with a reader of its own: a quote that nobody closes would take all rows behind it along. Where a
+    record of several lines is none, only its first line is malformed, and the others are read again.
+    """
+    numbered = ((number, line.decode("utf-8-sig" if number == 1 else "utf-8", "replace"))
+                for number, line in enumerate(lines, 1))  # fmt: skip
+    again: deque[tuple[int, str]] = deque()
     names: list[str] = []
     while True:
+        record: list[tuple[int, str]] = []
         try:
-            cells = next(reader, None)
+            cells = next(csv.reader(_lines_of_record(again, numbered, record), strict=True), None)
             if cells is None:
                 return
             if not names:
                 names = [_column(cell) for cell in cells[:_MOST_WORDS]]
-            elif len(cells) > len(names):
-                yield BadRow(reader.line_num, f"{len(cells)} columns, where the header has {len(names)}")
             elif any(cells):
-                yield row_of(dict(zip(names, cells, strict=False)), kind=None)
+                yield _csv_row(names, cells)
         except (ValueError, csv.Error) as error:
-            yield BadRow(reader.line_num, str(error))
+            yield BadRow(record[0][0], str(error))
+            again.extendleft(reversed(record[1:]))
+
+
+def _lines_of_record(
+    again: deque[tuple[int, str]], rest: Iterator[tuple[int, str]], record: list[tuple[int, str]]
+) -> Iterator[str]:
+    """As many as one may have; each that is taken is noted in `record`."""
+    while len(record) < _MOST_RECORD_LINES:
+        found = again.popleft() if again else next(rest, None)
+        if found is None:
+            return
+        record.append(found)
+        yield found[1]
+
+
+def _csv_row(names: Sequence[str], cells: Sequence[str]) -> ListedHash:
+    """Raises ValueError."""
+    if len(cells) > len(names):
+        raise ValueError(f"{len(cells)} columns, where the header has {len(names)}")
+    return row_of(dict(zip(names, cells, strict=False)), kind=None)
 
 
 def json_of(first: bytes, rest: Iterator[bytes]) -> object:

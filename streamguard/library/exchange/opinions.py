@@ -11,6 +11,9 @@ from streamguard.library.poison import Reason
 EARNED_BY = 20
 """So many confirmed hashes, and none that was wrong, earn a source the right to kill."""
 
+MAY_KILL, REVIEWS_ONLY = "may kill", "reviews only"
+"""What the history says of a source that is trusted, and of one that is not any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -141,4 +144,4 @@ def may_kill(book: Book, source: Source, *, allowed: bool, who: str, why: str) -
     run("UPDATE sources SET may_kill = ? WHERE number = ?", (allowed, source.number))
     run("UPDATE parts SET state = ? WHERE source = ? AND state != ?",
         (PartState.STALE, source.number, PartState.DROPPING))  # fmt: skip
-    note(book, source, "may kill" if allowed else "reviews only", who=who, why=why)
+    note(book, source, MAY_KILL if allowed else REVIEWS_ONLY, who=who, why=why)

@@ -36,6 +36,11 @@ _OF_PART = """SELECT hashes.code, hashes.quality, hashes.source FROM parts CROSS
     AND hashes.code BETWEEN parts.first AND parts.last AND hashes.part = parts.number
     WHERE parts.number = ? AND hashes.state = ? ORDER BY hashes.code"""
 
+_WRITTEN = """SELECT hashes.code, hashes.source FROM parts CROSS JOIN hashes ON hashes.kind = ?
+    AND hashes.code BETWEEN parts.first AND parts.last AND hashes.part = parts.number
+    WHERE parts.number = ? ORDER BY hashes.code"""
+"""Also what went into quarantine since: it stands in the part until that is written anew."""
+
 _NUMBER = re.compile(r"[.-]([0-9]+)$")
 
 Progress = Callable[[int, int], None]
@@ -54,15 +59,20 @@ def part_id(source: Source, number: int, film: str = "") -> AssetId:
     return AssetId(f"{source.name}.{film}-{number}" if film else f"{source.name}.{number:06d}")
 
 
-def hash_at(book: Book, part: str, *, reference_us: int) -> tuple[Source, bytes] | None:
-    """The hash that a decision on a part was made by: it names the part, and a time in it."""
+def hash_at(book: Book, part: str, *, reference_us: int, written: int | None = None) -> tuple[Source, bytes] | None:
+    """The hash that a decision on a part was made by: it names the part, and a time in it. `written`: so many hashes
+    the part has in the library. Where the book has not as many any more (a fetch takes some back before it writes the
+    part anew) nobody can say which it was: to blame another would leave the wrong one to kill.
+    """
     found = re.fullmatch(r"(.+)\.([0-9]{6,})", part)
     if found is None:
         return None
     number, at = int(found[2]), reference_us // (APART_S * 1_000_000)
-    rows = book.rows(f"{_OF_PART} LIMIT 1 OFFSET ?", HashKind.PDQ, number, HashState.LIVE, at)
+    rows = book.rows(_WRITTEN, HashKind.PDQ, number)
+    if written is not None and len(rows) != written:
+        return None
     sources = {source.number: source for source in book.sources()}
-    for row in rows:
+    for row in rows[at : at + 1]:
         source = sources[row["source"]]
         if source.name == found[1]:
             return source, bytes(row["code"])

@@ -1,18 +1,22 @@
-"""Hashes that were found to be poison, or to look like it: kept apart, released or dropped by an operator."""
+"""Hashes that were found to be poison, or to look like it: kept apart, released or dropped by an operator; and what
+takes two of them.
+"""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamguard.errors import UsageError
 from streamguard.library.exchange.book import Book, Source
 from streamguard.library.exchange.hashes import HashKind
-from streamguard.library.exchange.opinions import note
+from streamguard.library.exchange.opinions import MAY_KILL, REVIEWS_ONLY, note
 from streamguard.library.exchange.parts import plan
 from streamguard.library.exchange.schema import HashState
 from streamguard.library.poison import Reason
 
 TWO_PERSONS = "two_persons"
 _REQUEST = "asked to release"
+_MOST_WORDS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,11 @@ class Which:
     def words(self) -> str:
         """For the history; two persons must say the same."""
         of = "all" if self.reason is None else self.reason.name.lower()
-        return f"{of} {' '.join(sorted(self.values))}".strip()[:2000]
+        words = f"{of} {' '.join(sorted(self.values))}".strip()
+        if len(words) <= _MOST_WORDS:
+            return words
+        digest = hashlib.sha256(words.encode(errors="replace")).hexdigest()
+        return f"{of} {len(self.values)} values with the SHA-256 {digest}"
 
 
 def kept(book: Book, *, source: Source | None = None) -> tuple[Kept, ...]:
@@ -70,14 +78,13 @@ def counts(book: Book) -> dict[tuple[str, Reason], int]:
 
 
 def two_persons(book: Book) -> bool:
-    """Whether a release takes two."""
+    """Whether it takes two to release, or to let a source kill."""
     return bool(book.rows("SELECT 1 FROM settings WHERE name = ? AND value = '1'", TWO_PERSONS))
 
 
 def set_two_persons(book: Book, *, wanted: bool, who: str) -> None:
-    """Within `change`. Raises UsageError: whoever switches the rule off alone would be the one it is against."""
-    if two_persons(book) and not wanted and not _asked_by_another(book, None, action="two persons off", who=who):
-        note(book, None, "two persons off", who=who, why="")
+    """Within `change`. To switch it off takes two: whoever does it alone would be the one it is against."""
+    if not wanted and not is_second(book, None, action="asked for two persons off", who=who, why=""):
         return
     book.connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (TWO_PERSONS, "1" if wanted else "0"))
     note(book, None, "two persons on" if wanted else "done two persons off", who=who, why="")
@@ -89,13 +96,9 @@ def release(book: Book, which: Which, *, who: str, why: str, footage: int = 0) -
 
     Raises UsageError where nothing of it is in quarantine.
     """
-    if two_persons(book):
-        action = f"{_REQUEST} {which.words}"
-        if not _asked_by_another(book, which.source, action=action, who=who):
-            _count(book, which, footage=footage)
-            note(book, which.source, action, who=who, why=why)
-            return None
     moved = _count(book, which, footage=footage)
+    if not is_second(book, which.source, action=f"{_REQUEST} {which.words}", who=who, why=why):
+        return None
     _move(book, which, to=HashState.LIVE, action="release", who=who, why=why)
     return moved
 
@@ -107,13 +110,24 @@ def drop(book: Book, which: Which, *, who: str, why: str, footage: int = 0) -> i
     return moved
 
 
+def is_second(book: Book, source: Source | None, *, action: str, who: str, why: str) -> bool:
+    """Within `change`: whether it may be done now. Where it takes two persons, and nobody else asked for just this
+    before, it is noted that this one does.
+    """
+    if not two_persons(book) or _asked_by_another(book, source, action=action, who=who):
+        return True
+    note(book, source, action, who=who, why=why)
+    return False
+
+
 def _asked_by_another(book: Book, source: Source | None, *, action: str, who: str) -> bool:
     """Whether somebody else asked for the same, later than it was last done."""
     number = None if source is None else source.number
     rows = book.connection.execute(
         """SELECT who FROM history WHERE source IS ? AND action = ? AND number >
-           (SELECT coalesce(max(number), 0) FROM history WHERE source IS ? AND action LIKE 'done %')""",
-        (number, action, number),
+           (SELECT coalesce(max(number), 0) FROM history WHERE source IS ?
+            AND (action LIKE 'done %' OR action IN (?, ?)))""",
+        (number, action, number, MAY_KILL, REVIEWS_ONLY),
     ).fetchall()
     return any(row["who"] != who for row in rows)
 

@@ -1,7 +1,7 @@
 """A list enters the book: judged, counted, in one step with what it takes back."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from streamguard.errors import UsageError
 from streamguard.library.exchange.book import Book, Source
 from streamguard.library.exchange.columns import Column
-from streamguard.library.exchange.films import packed
-from streamguard.library.exchange.hashes import FilmFrame, HashKind, Remarks, as_codes
+from streamguard.library.exchange.films import packed, unpacked
+from streamguard.library.exchange.hashes import FilmFrame, HashKind, Opinion, Remarks, as_codes
 from streamguard.library.exchange.schema import HashState, PartState
 from streamguard.library.poison import MOST_BENIGN, Known, Reason, judged
 from streamguard.types import PDQ_BYTES, Codes
@@ -25,6 +25,20 @@ _UPSERT = """INSERT INTO hashes VALUES (?, ?, ?, NULL, ?, ?, ?, ?) ON CONFLICT (
 """What an operator has released or dropped stays so: a live hash with a reason was released. What was only disputed
 (reason 5) is judged by what its members say now.
 """
+
+_DISOWN = """UPDATE hashes SET state = ?, reason = ? WHERE kind = ? AND source = ?
+    AND (state, reason) IN ((0, 0), (1, 5))
+    AND code IN (SELECT code FROM opinions WHERE kind = ? AND source = ? AND opinion = ?)"""
+"""A list that takes a hash back and names it again, or whose members agree by now, does not undo what we said of it."""
+
+_FILM_UPSERT = """INSERT INTO films VALUES (?, ?, NULL, ?, ?, ?) ON CONFLICT (source, name) DO UPDATE SET
+    frames = excluded.frames,
+    state = CASE WHEN state = 2 OR reason = 7 OR reason > 0 AND state = 0 THEN state ELSE excluded.state END,
+    reason = CASE WHEN state = 2 OR reason = 7 OR reason > 0 AND state = 0 THEN reason ELSE excluded.reason END"""
+"""As with hashes; one that we disagree with (reason 7) stays in quarantine, too."""
+
+_COMMON_SHARE = 0.2
+"""A film of which more is common, or a clash, is not believed at all; else only those frames are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +61,76 @@ def take(book: Book, source: Source, column: Column, *, remarks: Sequence[Remark
     before = _count(book, source, column.kind)
     book.connection.executemany(_UPSERT, _values(source, column, reasons=reasons, numbers=numbers))
     new = _count(book, source, column.kind) - before
+    key = (column.kind, source.number)
+    values = (HashState.QUARANTINED, Reason.BY_HAND, *key, *key, Opinion.DISAGREE.value)
+    disowned = book.connection.execute(_DISOWN, values).rowcount
     _unplace(book)
     counted = Counter(reasons[reasons > 0].tolist())
+    if disowned:
+        counted[int(Reason.BY_HAND)] = disowned
     return Taken(new, len(column) - new, gone, {Reason(reason): count for reason, count in sorted(counted.items())})
 
 
 def take_film(book: Book, source: Source, *, name: str, frames: Sequence[FilmFrame]) -> Taken:
-    """Within `change`: a film of that name, anew where it is there. What is flat or common is left out of it; a film
-    that is mostly so goes into quarantine as a whole.
+    """Within `change`: a film of that name, anew where it is there and another one. What is flat or common is left out
+    of it; a film that is mostly so goes into quarantine as a whole.
     """
-    codes = as_codes([frame.code for frame in frames])
-    qualities = np.array([frame.quality for frame in frames], np.uint8)
-    nobody = np.zeros(len(codes), np.bool_)
-    reasons = judged(codes, qualities, disputed=nobody, known=known_of(book, source))
-    # Frames of a film look alike, and some are flat: neither is a poisoner's mark.
-    bad = np.isin(reasons, (Reason.COMMON, Reason.CLASH))
-    worst = Reason.COMMON if bad.mean() > 0.2 else Reason.NONE  # noqa: PLR2004 - as a list: see poison
-    kept = [frame for frame, is_bad in zip(frames, bad.tolist(), strict=True) if not is_bad or worst]
+    ((kept, worst),) = _films_judged([frames], known_of(book, source))
     state = HashState.QUARANTINED if worst else HashState.LIVE
-    run = book.connection.execute
-    known = run("SELECT part FROM films WHERE source = ? AND name = ?", (source.number, name)).fetchone()
-    run(
+    before = _film(book, source, name)
+    book.connection.execute(_FILM_UPSERT, (source.number, name, packed(kept), state, worst))
+    if before not in (None, _film(book, source, name)):
+        _write_film_anew(book, source, name)
+    quarantined = {worst: 1} if worst else {}
+    return Taken(new=int(before is None), known=int(before is not None), quarantined=quarantined)
+
+
+def drop_other_films(book: Book, source: Source, names: Collection[str]) -> int:
+    """Within `change`: what a source has besides these films goes, but for what an operator dropped or disagreed with:
+    that stays out when it is named again. How many.
+    """
+    asked = "SELECT name FROM films WHERE source = ? AND state != ? AND reason != ?"
+    rows = book.connection.execute(asked, (source.number, HashState.DROPPED, Reason.BY_HAND)).fetchall()
+    others = [row["name"] for row in rows if row["name"] not in names]
+    for name in others:
+        _write_film_anew(book, source, name)
+        book.connection.execute("DELETE FROM films WHERE source = ? AND name = ?", (source.number, name))
+    return len(others)
+
+
+def _films_judged(films: Sequence[Sequence[FilmFrame]], known: Known) -> list[tuple[Sequence[FilmFrame], Reason]]:
+    """Of each what is to be searched, and why it is not; all of a source's at once, for each trial costs a look at all
+    harmless pictures.
+    """
+    codes = as_codes([frame.code for film in films for frame in film])
+    qualities = np.array([frame.quality for film in films for frame in film], np.uint8)
+    reasons = judged(codes, qualities, disputed=np.zeros(len(codes), np.bool_), known=known)
+    # Frames of a film look alike, and some are flat: neither is a poisoner's mark.
+    is_bad = np.isin(reasons, (Reason.COMMON, Reason.CLASH))
+    found: list[tuple[Sequence[FilmFrame], Reason]] = []
+    start = 0
+    for film in films:
+        bad = is_bad[start : start + len(film)]
+        start += len(film)
+        if bad.mean() > _COMMON_SHARE:
+            found.append((film, Reason.COMMON))
+        else:
+            found.append(([frame for frame, out in zip(film, bad.tolist(), strict=True) if not out], Reason.NONE))
+    return found
+
+
+def _film(book: Book, source: Source, name: str) -> tuple[bytes, int] | None:
+    """(its frames, its state), where it is there."""
+    asked = "SELECT frames, state FROM films WHERE source = ? AND name = ?"
+    row = book.connection.execute(asked, (source.number, name)).fetchone()
+    return None if row is None else (bytes(row["frames"]), int(row["state"]))
+
+
+def _write_film_anew(book: Book, source: Source, name: str) -> None:
+    book.connection.execute(
         "UPDATE parts SET state = ? WHERE number = (SELECT part FROM films WHERE source = ? AND name = ?)",
         (PartState.STALE, source.number, name),
     )
-    run(
-        """INSERT INTO films VALUES (?, ?, NULL, ?, ?, ?) ON CONFLICT (source, name) DO UPDATE SET
-           frames = excluded.frames, part = part,
-           state = CASE WHEN state = 2 OR reason > 0 AND state = 0 THEN state ELSE excluded.state END,
-           reason = CASE WHEN state = 2 OR reason > 0 AND state = 0 THEN reason ELSE excluded.reason END""",
-        (source.number, name, packed(kept), state, worst),
-    )
-    quarantined = {worst: 1} if worst else {}
-    return Taken(new=int(known is None), known=int(known is not None), quarantined=quarantined)
 
 
 def take_benign(book: Book, codes: Codes, *, origin: str) -> int:
@@ -96,27 +147,54 @@ def take_benign(book: Book, codes: Codes, *, origin: str) -> int:
 
 
 def judge_again(book: Book) -> dict[Reason, int]:
-    """Within `change`: every live PDQ hash against the harmless pictures of now. How many went into quarantine."""
+    """Within `change`: every live PDQ hash and film against the harmless pictures of now. How many went into
+    quarantine, films with the hashes.
+    """
     found: Counter[Reason] = Counter()
     for source in book.sources():
-        rows = book.connection.execute(
-            "SELECT code, quality FROM hashes WHERE kind = ? AND source = ? AND state = 0 AND reason = 0 ORDER BY code",
-            (HashKind.PDQ, source.number),
-        ).fetchall()
-        if not rows:
-            continue
+        known = known_of(book, source)
+        found += _hashes_again(book, source, known)
+        found += _films_again(book, source, known)
+    _unplace(book)
+    return dict(found)
+
+
+def _hashes_again(book: Book, source: Source, known: Known) -> Counter[Reason]:
+    rows = book.connection.execute(
+        "SELECT code, quality FROM hashes WHERE kind = ? AND source = ? AND state = 0 AND reason = 0 ORDER BY code",
+        (HashKind.PDQ, source.number),
+    ).fetchall()
+    found: Counter[Reason] = Counter()
+    if rows:
         codes = as_codes([row[0] for row in rows])
         qualities = np.array([row[1] for row in rows], np.uint8)
-        nobody = np.zeros(len(codes), np.bool_)
-        reasons = judged(codes, qualities, disputed=nobody, known=known_of(book, source))
+        reasons = judged(codes, qualities, disputed=np.zeros(len(codes), np.bool_), known=known)
         for at in np.flatnonzero(reasons).tolist():
             found[Reason(int(reasons[at]))] += 1
             book.connection.execute(
                 "UPDATE hashes SET state = ?, reason = ? WHERE kind = ? AND code = ? AND source = ?",
                 (HashState.QUARANTINED, int(reasons[at]), HashKind.PDQ, codes[at].tobytes(), source.number),
             )
-    _unplace(book)
-    return dict(found)
+    return found
+
+
+def _films_again(book: Book, source: Source, known: Known) -> Counter[Reason]:
+    """Of those that stay, what is common by now is left out."""
+    rows = book.connection.execute(
+        "SELECT name, frames FROM films WHERE source = ? AND state = 0 AND reason = 0 ORDER BY name", (source.number,)
+    ).fetchall()
+    found: Counter[Reason] = Counter()
+    films = [tuple(unpacked(row["frames"])) for row in rows]
+    for row, film, (kept, worst) in zip(rows, films, _films_judged(films, known) if films else (), strict=True):
+        if len(kept) < len(film) or worst:
+            found += Counter([worst] if worst else [])
+            state = HashState.QUARANTINED if worst else HashState.LIVE
+            book.connection.execute(
+                "UPDATE films SET frames = ?, state = ?, reason = ? WHERE source = ? AND name = ?",
+                (packed(kept), state, worst, source.number, row["name"]),
+            )
+            _write_film_anew(book, source, row["name"])
+    return found
 
 
 def known_of(book: Book, source: Source) -> Known:
@@ -156,7 +234,14 @@ def _reasons(book: Book, source: Source, column: Column, *, remarks: Sequence[Re
     disputed = is_disputed[column.remarks]
     if column.kind is not HashKind.PDQ:
         return np.where(disputed, Reason.DISPUTED, Reason.NONE).astype(np.uint8)
-    return judged(column.codes, column.qualities, disputed=disputed, known=known_of(book, source))
+    reasons = judged(column.codes, column.qualities, disputed=disputed, known=known_of(book, source))
+    # A few updates of an exchange are a list, too: what was believed before is not judged by what came with it today.
+    asked = "SELECT 1 FROM hashes WHERE kind = ? AND code = ? AND source = ? AND state = ? AND reason = ?"
+    for at in np.flatnonzero(reasons == Reason.COMPANY).tolist():
+        key = (column.kind, column.codes[at].tobytes(), source.number)
+        if book.connection.execute(asked, (*key, HashState.LIVE, Reason.NONE)).fetchone():
+            reasons[at] = Reason.NONE
+    return reasons
 
 
 def _values(

@@ -35,6 +35,22 @@ def test_a_column_is_sorted_and_has_each_hash_once() -> None:
     assert (held.rows, held.bad_rows, held.bad) == (5, 1, [BadRow(3, "none")])
 
 
+def test_what_is_named_and_taken_back_is_what_was_said_last() -> None:
+    """A list may correct itself, either way."""
+    held = ListInMemory()
+    rows = [
+        ListedHash(HashKind.PDQ, CODES[0], 70),
+        ListedHash(HashKind.PDQ, CODES[1], deleted=True),
+        ListedHash(HashKind.PDQ, CODES[0], deleted=True),
+        ListedHash(HashKind.PDQ, CODES[1], 60),
+    ]
+    assert list(held.take(rows)) == []
+    column = held.column(HashKind.PDQ)
+    assert column.deleted == (CODES[0],)
+    assert [code.tobytes() for code in column.codes] == [CODES[1]]
+    assert column.qualities.tolist() == [60]
+
+
 def test_of_many_bad_rows_the_first_are_kept_and_all_counted() -> None:
     """A file of nonsense costs no memory."""
     held = ListInMemory()

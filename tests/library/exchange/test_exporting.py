@@ -14,12 +14,15 @@ from streamguard.library.exchange.importing import Asked, import_files
 from streamguard.library.exchange.lists import ListFormat
 from streamguard.library.exchange.opinions import may_kill
 from streamguard.library.exchange.parts import plan, sync
+from streamguard.library.handed_on import HandedOn
 from streamguard.library.loading import load_snapshot
+from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 from streamguard.types import Decision, MediaTime, Observation
 from tests.known_library import make_library
+from tests.library.bundles_made import honest
 from tests.library.exchange.shared import SOURCE, found, hashes, near, take_up, write
-from tests.library.made import RADIUS_BITS, seen
+from tests.library.made import RADIUS_BITS, new_item, seen
 from tests.scenes import Clips
 
 CODES = hashes(1, 30)
@@ -82,6 +85,18 @@ def test_what_is_in_quarantine_is_not_passed_on(tmp_path: Path) -> None:
     assert exported == sorted(code.hex() for code in CODES)
     with pytest.raises(UsageError, match="no source of that name"):
         list(lines(tmp_path / "one", Wanted(ListFormat.PDQ, source="nobody")))
+
+
+def test_footage_that_is_kept_apart_is_not_passed_on(tmp_path: Path) -> None:
+    """Neither its looks nor the sum that its sender says it has; nor what was disabled."""
+    new = [(new_item(id_), honest(number)) for number, id_ in enumerate(("good", "bad", "off"))]
+    with Library.open(tmp_path / "lib", create=True) as opened:
+        opened.add_all(new, handed_on={new[1][0].sha256: HandedOn("b", may_kill=False, reason=Reason.COMMON)})
+        opened.disable("off")
+    (good, made), *_ = new
+    assert list(lines(tmp_path / "lib", Wanted(ListFormat.SHA256))) == [good.sha256]
+    exported = list(lines(tmp_path / "lib", Wanted(ListFormat.PDQ)))
+    assert sorted(line.partition(",")[0] for line in exported) == sorted(look.code.hex() for look in made.prints)
 
 
 def _decisions(library: Path, stream: Path) -> list[Decision]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.errors import ExchangeUnreachable
+from streamguard.errors import ExchangeNotUnderstood, ExchangeUnreachable
 from streamguard.library.exchange import fetching
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.exchanges import Batch, Update
@@ -14,7 +14,7 @@ from streamguard.library.exchange.opinions import NamedHash, give, given
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 from tests.fake_exchange import FakeExchange
-from tests.library.exchange.shared import found, hashes
+from tests.library.exchange.shared import found, hashes, lost
 
 CODES = hashes(1, 6)
 NAME = "ncmec"
@@ -120,6 +120,47 @@ def test_after_too_long_all_is_fetched_anew_and_what_does_not_come_is_gone(libra
     assert exchange.asked == ["", "", ""]
     assert _live(library)[:2] == [False, True]
     assert _source(library).checkpoint == "3"
+
+
+def test_an_exchange_that_has_nothing_any_more_is_not_believed(library: Path) -> None:
+    """What it had is searched still, from the checkpoint of before on; whoever means it removes the source."""
+    exchange = FakeExchange([Batch((_update("a", CODES[0]), _update("b", CODES[1])), "1")])
+    _fetch(library, exchange)
+    exchange.stale, exchange.batches = True, [Batch((), "2")]
+    with pytest.raises(ExchangeNotUnderstood, match="of 2 records 2 are gone at once"):
+        _fetch(library, exchange)
+    assert _live(library)[:2] == [True, True]
+    assert _source(library).checkpoint == "1"
+
+
+def test_an_exchange_that_has_lost_nearly_all_at_once_takes_nothing_away(library: Path) -> None:
+    """An empty answer to a whole fetch is one; half of it is believed."""
+    many = hashes(5, 200)
+    everything = tuple(_update(code.hex(), code) for code in many)
+    exchange = FakeExchange([Batch(everything, "1")])
+    _fetch(library, exchange)
+    exchange.stale = True
+    for left in (0, 19):
+        exchange.batches = [Batch(everything[:left], "2")]
+        with pytest.raises(ExchangeNotUnderstood, match=r"of 200 records \d+ are gone at once.*exchange remove ncmec"):
+            _fetch(library, exchange)
+        assert lost(library, many, label="csam") == []
+        assert _source(library).checkpoint == "1"
+    exchange.batches = [Batch(everything[:100], "3")]
+    assert _fetch(library, exchange).gone == 100
+
+
+def test_an_exchange_that_goes_round_in_a_circle_comes_to_an_end(library: Path) -> None:
+    """What it said until then is not taken for all that there is."""
+    first, second = Batch((_update("a", CODES[0]), _update("b", CODES[1])), "1"), Batch((_update("a", CODES[0]),), "2")
+    exchange = FakeExchange([first])
+    _fetch(library, exchange)
+    exchange.stale, exchange.batches = True, [second] * 1000
+    with pytest.raises(ExchangeNotUnderstood, match="fetch ncmec: the same answer 101 times"):
+        _fetch(library, exchange)
+    assert _live(library)[:2] == [True, True]
+    exchange.batches = [second] * 20
+    assert _fetch(library, exchange).gone == 1
 
 
 def test_what_its_members_dispute_goes_into_quarantine(library: Path) -> None:

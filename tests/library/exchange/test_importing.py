@@ -257,6 +257,52 @@ def test_harmless_pictures_throw_out_what_looks_like_them(library: Path, tmp_pat
     assert import_benign(library, [benign], form=None) == (0, {})
 
 
+def test_films_are_tried_again_when_the_harmless_pictures_change(library: Path, tmp_path: Path) -> None:
+    """One that is mostly harmless goes into quarantine; of another the harmless frames are left out."""
+    Library.open(library, create=True).close()
+    times = range(0, 20_000_000, 1_000_000)
+    films = {
+        name: write(
+            tmp_path / f"{name}.vpdq",
+            [film_line(n, FilmFrame(at, 90, code)) for n, (at, code) in enumerate(zip(times, codes, strict=True))],
+        )
+        for name, codes in (("show", CODES[:20]), ("deed", CODES[20:]))
+    }
+    import_files(library, list(films.values()), Asked(SOURCE, "terror"))
+    benign = write(tmp_path / "benign.txt", [*CODES[:10], CODES[20]])
+    assert import_benign(library, [benign], form=None) == (11, {Reason.COMMON: 1})
+    assert quarantined(library) == {"common": 1}
+    assert [found(library, CODES[number]) for number in (5, 15, 20, 30)] == [[], [], [], [("terror", 0)]]
+    assert import_benign(library, [benign], form=None) == (0, {})
+    assert _verified(library)
+
+
+def test_films_that_are_replaced_lose_those_that_are_named_no_more(library: Path, tmp_path: Path) -> None:
+    """As hashes do; hashes stay where only films were given."""
+    take_up(library, CODES[20:22])
+    films = [
+        write(tmp_path / f"film-{n}.vpdq", [film_line(0, FilmFrame(0, 90, code))]) for n, code in enumerate(CODES[:2])
+    ]
+    import_files(library, films, Asked(SOURCE, None))
+    assert [found(library, code) for code in CODES[:2]] == [[("terror", 0)]] * 2
+    done = import_files(library, films[1:], Asked(SOURCE, None, replace=True))
+    assert (done.films, done.gone) == (1, 1)
+    assert [found(library, code) for code in CODES[:2]] == [[], [("terror", 0)]]
+    assert lost(library, CODES[20:22]) == []
+    assert _verified(library)
+
+
+def test_the_same_film_again_changes_nothing(library: Path, tmp_path: Path) -> None:
+    """As with the same list: no worker loads anything."""
+    Library.open(library, create=True).close()
+    film = write(tmp_path / "film.vpdq", [film_line(0, FilmFrame(0, 90, CODES[0]))])
+    for _ in range(2):
+        done = import_files(library, [film], Asked(SOURCE, None))
+        version = load_snapshot(library).version
+    assert done.films == 1
+    assert load_snapshot(library).version == version == "1-" + version.partition("-")[2]
+
+
 def test_a_poisoned_list_ends_in_quarantine(library: Path, tmp_path: Path) -> None:
     """A black frame, a logo, a news studio, a hash near harmless footage, and 10,000 that are none: nothing is live."""
     studio, show = (pdq.from_luma(luma_of(StillScene(seed)))[0] for seed in (3, 5))
@@ -275,6 +321,15 @@ def test_a_poisoned_list_ends_in_quarantine(library: Path, tmp_path: Path) -> No
     assert load_snapshot(library).items == 0
     snapshot = load_snapshot(library)
     assert [found(snapshot, code) for code in (black, card, studio, show)] == [[]] * 4
+
+
+def test_what_was_believed_before_is_not_judged_by_what_comes_with_it(library: Path) -> None:
+    """Three flat hashes among few updates take the new ones into quarantine, and none that is searched already."""
+    take_up(library, CODES[:5])
+    flat = [bytes(31) + bytes([number]) for number in range(3)]
+    assert take_up(library, [*flat, *CODES[3:7]]).quarantined == {Reason.FLAT: 3, Reason.COMPANY: 2}
+    assert lost(library, CODES[:5]) == []
+    assert lost(library, CODES[5:7]) == CODES[5:7]
 
 
 def test_files_lists_are_kept_beside(library: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from streamguard.library.exchange.hashes import UNKNOWN_QUALITY, BadRow, HashKind, ListedHash, Remarks
 from streamguard.library.exchange.lists import ListFormat, bounded_lines, detected, rows
+from tests.library.exchange.shared import hashes
 
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 OTHER = "e64cc9d91c623882f8d1f1d9a398e78c9f199b3bd83924f2b7e11e0bf861b064"
@@ -105,6 +106,17 @@ def test_a_malformed_row_is_told_with_its_line_and_costs_no_other(
     assert isinstance(bad, BadRow)
     assert bad.line == line
     assert problem in bad.problem
+
+
+def test_a_quote_that_nobody_closes_costs_its_own_row() -> None:
+    """Those behind it are read; a record that is meant to have several lines is one."""
+    codes = [code.hex() for code in hashes(1, 30)]
+    lines = ["hash,tags", *(f"{code},x" for code in codes)]
+    lines[3] = f'{codes[2]},"x'
+    lines[20] = f'{codes[19]},"x\ny"'
+    found = _read("\n".join(lines), ListFormat.CSV)
+    assert [one.code.hex() for one in found if isinstance(one, ListedHash)] == [*codes[:2], *codes[3:]]
+    assert [one.line for one in found if isinstance(one, BadRow)] == [4]
 
 
 def test_a_hostile_word_is_told_short_and_cannot_drive_the_terminal() -> None:

@@ -7,6 +7,7 @@ import pytest
 from streamguard.errors import UsageError
 from streamguard.library.exchange import quarantine
 from streamguard.library.exchange.book import Book, book_for_change
+from streamguard.library.exchange.opinions import may_kill
 from streamguard.library.exchange.parts import sync
 from streamguard.library.exchange.quarantine import Which
 from streamguard.library.poison import Reason
@@ -87,3 +88,32 @@ def test_a_release_may_take_two_persons(library: Path) -> None:
             with book.change():
                 quarantine.set_two_persons(book, wanted=False, who=who)
             assert quarantine.two_persons(book) is is_on
+
+
+def test_two_persons_mean_the_same_however_much_it_is(library: Path) -> None:
+    """Who asks for a hundred hashes does not speak for a hundred that begin with the same."""
+    many = tuple(f"{number:064x}" for number in range(100, 200))
+    with book_for_change(library) as book, book.change():
+        quarantine.set_two_persons(book, wanted=True, who="me")
+    assert _decide(library, "release", values=(*many, FLAT[0].hex())) is None
+    assert _decide(library, "release", who="you", values=(*many, FLAT[1].hex())) is None
+    assert _decide(library, "release", who="you", values=(*many, FLAT[0].hex())) == 1
+
+
+def test_what_was_settled_must_be_asked_for_anew(library: Path) -> None:
+    """A source that was trusted by two, and is not any more, is trusted by two again."""
+    with book_for_change(library) as book:
+        source = book.source(SOURCE)
+
+        def may(who: str) -> bool:
+            with book.change():
+                return quarantine.is_second(book, source, action="asked to trust", who=who, why="")
+
+        assert may("me")
+        with book.change():
+            quarantine.set_two_persons(book, wanted=True, who="me")
+        assert [may("me"), may("me"), may("you")] == [False, False, True]
+        for allowed in (True, False):
+            with book.change():
+                may_kill(book, source, allowed=allowed, who="you", why="")
+        assert [may("you"), may("me")] == [False, True]

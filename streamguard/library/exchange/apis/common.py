@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import TypeVar
 from xml.etree.ElementTree import ParseError
 
 import dacite
@@ -17,6 +18,8 @@ from threatexchange.exchanges.auth import (
 from streamguard.errors import ExchangeNotUnderstood, ExchangeRefused, ExchangeUnreachable
 from streamguard.library.exchange.hashes import ListedHash, Remarks
 from streamguard.library.exchange.words import KINDS, code_of
+
+_Page = TypeVar("_Page")
 
 MOST_PAGES = 100_000
 """Of one fetch: an exchange that always has one more page is none."""
@@ -63,6 +66,20 @@ def ours(operation: str, exchange: str, *, credentials: type[CredentialHelper] |
             if type(error) is not Exception:  # as the package raises where it cannot read an answer
                 raise
             raise _not_understood(operation, exchange) from None
+
+
+def pages(found: Iterator[_Page], exchange: str) -> Iterator[_Page]:
+    """All of an exchange's answers; their errors as ours. Raises ExchangeNotUnderstood for more than MOST_PAGES: what
+    came until then is not all there is.
+    """
+    for _ in range(MOST_PAGES):
+        with ours("fetch", exchange):
+            page = next(found, None)
+        if page is None:
+            return
+        yield page
+    problem = f"over {MOST_PAGES} pages, and no end"
+    raise ExchangeNotUnderstood("fetch", exchange, problem, hint="what came before is kept; tell whoever runs it")
 
 
 def listed(type_word: str, text: str, remarks: Remarks) -> ListedHash:

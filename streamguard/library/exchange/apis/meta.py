@@ -18,7 +18,7 @@ from threatexchange.exchanges.impl.fb_threatexchange_api import (
 )
 
 from streamguard.errors import ExchangeRefused, UsageError
-from streamguard.library.exchange.apis.common import MOST_PAGES, listed, ours
+from streamguard.library.exchange.apis.common import listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import Opinion, Remarks
 from streamguard.library.exchange.words import KINDS, tags_of
@@ -65,11 +65,8 @@ class Meta:
         since = FBThreatExchangeCheckpoint(**json.loads(checkpoint)) if checkpoint else None
         with ours("fetch", _NAME):
             deltas = self.api.fetch_iter([], since)
-        for _ in range(MOST_PAGES):
+        for delta in pages(deltas, _NAME):
             with ours("fetch", _NAME):
-                delta = next(deltas, None)
-                if delta is None:
-                    return
                 updates = [
                     _update(word, text, record)
                     for (word, text), record in delta.updates.items()
@@ -81,15 +78,15 @@ class Meta:
 
     def tell(self, opinion: OpinionOfRecord) -> bool:
         """A reaction to each descriptor of the hash."""
+        descriptors = [one for _, detail in opinion.records for one in detail["descriptors"].split()]
         with ours("tell opinion", _NAME):
-            for _, detail in opinion.records:
-                for descriptor in detail["descriptors"].split():
-                    client = self.api.client
-                    answer = client.react_to_threat_descriptor(descriptor, _REACTIONS[opinion.opinion])[2]
-                    if "error" in answer:
-                        problem = f"it did not take a reaction to descriptor {descriptor}"
-                        raise ExchangeRefused("tell opinion", _NAME, problem, hint="may this app react to it?")
-        return True
+            for descriptor in descriptors:
+                client = self.api.client
+                answer = client.react_to_threat_descriptor(descriptor, _REACTIONS[opinion.opinion])[2]
+                if "error" in answer:
+                    problem = f"it did not take a reaction to descriptor {descriptor}"
+                    raise ExchangeRefused("tell opinion", _NAME, problem, hint="may this app react to it?")
+        return bool(descriptors)
 
 
 def _update(word: str, text: str, record: FBThreatExchangeIndicatorRecord | None) -> Update | None:

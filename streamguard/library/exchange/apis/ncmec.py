@@ -16,7 +16,7 @@ from threatexchange.exchanges.impl.ncmec_api import (
 )
 
 from streamguard.errors import UsageError
-from streamguard.library.exchange.apis.common import MOST_PAGES, listed, ours
+from streamguard.library.exchange.apis.common import listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import HashKind, ListedHash, Opinion, Remarks
 from streamguard.library.exchange.words import tags_of
@@ -55,11 +55,8 @@ class Ncmec:
     def fetch(self, checkpoint: str) -> Iterator[Batch]:
         with ours("fetch", _NAME):
             deltas = self.api.fetch_iter([], _checkpoint(checkpoint) if checkpoint else None)
-        for _ in range(MOST_PAGES):
+        for delta in pages(deltas, _NAME):
             with ours("fetch", _NAME):
-                delta = next(deltas, None)
-                if delta is None:
-                    return
                 read = [_update(entry) for entry in delta.updates.values() if entry is not None]
                 updates = tuple(update for update, _ in read)
                 batch = Batch(updates, json.dumps(dataclasses.asdict(delta.checkpoint)), sum(bad for _, bad in read))
@@ -75,7 +72,7 @@ class Ncmec:
             client = self.api.get_client(self.api.collab.environment)
             for _, detail in opinion.records:
                 client.submit_feedback(int(detail["member"]), detail["entry"], fingerprint, vote[opinion.opinion])
-        return True
+        return bool(opinion.records)  # of what its members took back there is nothing to vote on
 
 
 def _update(entry: hash_api.NCMECEntryUpdate) -> tuple[Update, int]:

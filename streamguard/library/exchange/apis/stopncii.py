@@ -23,7 +23,7 @@ from threatexchange.exchanges.impl.stop_ncii_api import (
     StopNCIISignalExchangeAPI,
 )
 
-from streamguard.library.exchange.apis.common import MOST_PAGES, listed, ours
+from streamguard.library.exchange.apis.common import listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import HashKind, Opinion, Remarks
 from streamguard.library.exchange.words import tags_of
@@ -68,12 +68,8 @@ class StopNcii:
 
     def fetch(self, checkpoint: str) -> Iterator[Batch]:
         since = json.loads(checkpoint)["update_time"] if checkpoint else StopNCIIAPI.DEFAULT_START_TIME
-        pages = self.client.fetch_hashes_iter(start_timestamp=since)
-        for _ in range(MOST_PAGES):
+        for page in pages(self.client.fetch_hashes_iter(start_timestamp=since), _NAME):
             with ours("fetch", _NAME):
-                page = next(pages, None)
-                if page is None:
-                    return
                 updates = [_update(record) for record in page.hashRecords]
                 after = StopNCIICheckpoint.from_stopncii_fetch(page)
                 # Only the last page's is good to go on from: what pages hold is in no order.

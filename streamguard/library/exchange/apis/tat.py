@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threatexchange.exchanges.clients.techagainstterrorism.api import TATHashListAPI, TATHashListEntry
 from threatexchange.exchanges.impl.techagainstterrorism_api import TATCredentials, TATSignalExchangeAPI
 
-from streamguard.library.exchange.apis.common import MOST_PAGES, listed, ours
+from streamguard.library.exchange.apis.common import listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import Remarks
 from streamguard.library.exchange.words import tags_of
@@ -37,12 +37,8 @@ class Tat:
         return False
 
     def fetch(self, checkpoint: str) -> Iterator[Batch]:
-        pages = self.client.fetch_hashes_iter(checkpoint)
-        for _ in range(MOST_PAGES):
+        for page in pages(self.client.fetch_hashes_iter(checkpoint), _NAME):
             with ours("fetch", _NAME):
-                page = next(pages, None)
-                if page is None:
-                    return
                 wanted = [entry for entry in page.results if _is_wanted(entry)]
                 updates = [_update(entry) for entry in wanted]
                 known = tuple(update for update in updates if update is not None)

@@ -1,0 +1,163 @@
+"""Keyframes of a stream that were not looked at, kept for a while as they came: encoded, in memory, within bounds.
+
+A quiet stream is looked at seldom. When somebody asks what it has shown, what was passed over is decoded after all, by
+a decoder of its own: whatever is in it, the one that looks at the stream goes on as if nothing had been.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import cast
+
+from av.codec import Codec
+from av.codec.context import CodecContext
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from streamguard.ingest.keyframes import KeyframeDecoder
+from streamguard.types import Frame, MediaTime
+
+MOST_KEPT = 256
+"""However small they are: each takes some milliseconds to be decoded."""
+
+_APART_US = 1_000_000
+"""Of more frequent ones some are left out: copies are known by what moves little within a second."""
+
+_LOOK_UP_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """What it takes to decode a track's packets, whatever becomes of the container that they came in."""
+
+    codec: Codec
+    extradata: bytes | None
+    time_base: Fraction | None
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """As a container's own track looks to a decoder."""
+
+    codec_context: VideoCodecContext
+    time_base: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    at: MediaTime
+    arrived_s: float
+    coded: _Coded
+    data: bytes = field(repr=False)
+    pts: int | None
+    dts: int | None
+    time_base: Fraction | None
+
+
+class KeptKeyframes:
+    """One session's. `most_bytes` 0 keeps nothing; `for_s`: of arrivals. The oldest go first."""
+
+    def __init__(self, most_bytes: int, *, for_s: float) -> None:
+        self._most_bytes = most_bytes
+        self._for_s = for_s
+        self._kept: deque[_Kept] = deque()
+        self._size_bytes = 0
+        self._coded: _Coded | None = None
+        self._decoder: tuple[_Coded, KeyframeDecoder] | None = None
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def opened(self, video: VideoStream, *, max_pixels: int) -> None:
+        """What is kept from now on is of this track."""
+        codec = video.codec_context
+        self._coded = _Coded(codec.codec, codec.extradata, video.time_base, max_pixels)
+
+    def keep(self, packet: "Packet[VideoStream]", *, at: MediaTime, arrived_s: float) -> None:
+        """A keyframe that was not due. Its bytes are copied: a packet holds all that it was read from."""
+        newest = self._kept[-1] if self._kept else None
+        if self._coded is None or packet.size > self._most_bytes:
+            return
+        if newest is not None and 0 <= at.pts_us - newest.at.pts_us < _APART_US:
+            return
+        times = packet.pts, packet.dts, packet.time_base
+        self._kept.append(_Kept(at, arrived_s, self._coded, bytes(packet), *times))
+        self._size_bytes += packet.size
+        self.forget_older(arrived_s)
+        while self._size_bytes > self._most_bytes or len(self._kept) > MOST_KEPT:
+            self._dropped(self._kept.popleft())
+
+    def looked_at(self, at: MediaTime) -> None:
+        """The newest was looked at after all, where it is this one."""
+        if self._kept and self._kept[-1].at == at:
+            self._dropped(self._kept.pop())
+
+    def forget_older(self, now_s: float) -> None:
+        """What came too long before."""
+        while self._kept and now_s - self._kept[0].arrived_s > self._for_s:
+            self._dropped(self._kept.popleft())
+
+    def forget(self) -> None:
+        """All of it, and what it was decoded with."""
+        self._kept.clear()
+        self._size_bytes = 0
+        self._decoder = None
+
+    def taken(self) -> Frame | None:
+        """The newest one's picture, with its own times; it is kept no longer. None: there is none in it, or none is
+        left. Raises MemoryError.
+        """
+        if not self._kept:
+            return None
+        one = self._kept.pop()
+        self._dropped(one)
+        decoder = self._decoder_for(one.coded)
+        packet = cast("Packet[VideoStream]", Packet(one.data))
+        packet.pts, packet.dts, packet.is_keyframe = one.pts, one.dts, True
+        if one.time_base is not None:
+            packet.time_base = one.time_base
+        pictures = [(luma, levels) for _, luma, levels in decoder.pictures(packet)]
+        return Frame(one.at, one.arrived_s, *pictures[0]) if pictures and not decoder.failures else None
+
+    def _decoder_for(self, coded: _Coded) -> KeyframeDecoder:
+        if self._decoder is None or self._decoder[0] is not coded:
+            codec = cast("VideoCodecContext", CodecContext.create(coded.codec, "r"))
+            codec.extradata = coded.extradata
+            decoder = KeyframeDecoder(_Track(codec, coded.time_base), max_pixels=coded.max_pixels)
+            self._decoder = coded, decoder
+        return self._decoder[1]
+
+    def _dropped(self, one: _Kept) -> None:
+        self._size_bytes -= len(one.data)
+
+
+Work = Callable[[], bool]
+"""One piece of what is to be done beside looking, some milliseconds of it; False: there is nothing to do."""
+
+
+def no_work() -> bool:
+    """For callers that have none."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What is done with a live stream beside looking at it: `work`, while nothing new is there."""
+
+    kept: KeptKeyframes = field(default_factory=lambda: KeptKeyframes(0, for_s=0.0))
+    work: Work = no_work
+
+    def rest(self, seconds: float) -> None:
+        """Sleep for so long, or work, and come back in time, but for a piece of work."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            if not self.work():
+                time.sleep(min(left_s, _LOOK_UP_EVERY_S))
