@@ -23,10 +23,10 @@ HIDING_S = 120.0
 _ALIKE_BITS = 60
 """Pictures of one scene, moments apart, are nearer than this; of two scenes 128 bits apart, hardly ever under 100."""
 
-_CUTS = ((2.0, 0.25), (1.35, 0.8))
+_CUTS = ((2.0, 0.25), (1.3, 0.6))
 """What is so many times as long as the longest of its neighbours, and has that share of its keyframe's length, is a
 cut. (Made footage of 3 Mb/s: cuts are 2.7 to 3.8 times as long as those, what is none up to 1.7 times. Where there are
-more bits than it takes all pictures are long, and a cut is 1.5 times as long and as long as a keyframe.)
+more bits than it takes all pictures are long, and a cut is 1.4 times as long and has 0.7 of a keyframe.)
 """
 
 _LEAST_SHARE = min(share for _, share in _CUTS)
