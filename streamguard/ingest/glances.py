@@ -21,6 +21,7 @@ from streamguard.core.sampling import Pace
 from streamguard.errors import SourceUnwatchable
 from streamguard.ingest.keyframes import Picture
 from streamguard.ingest.luma import luma_of
+from streamguard.ingest.nal_units import is_of_use
 from streamguard.ingest.news import Glanced, Tell
 from streamguard.ingest.options import Hashed, SourceOptions
 from streamguard.types import Levels, Luma
@@ -29,6 +30,11 @@ _MOST_BYTES = 8 << 20
 """Of one group's packets, ten seconds of 6 Mb/s; what a longer group shows behind them is not looked at."""
 
 _MOST_PACKETS = 2000
+_SMALL_BYTES = 2048
+"""Of smaller packets those in which nothing is that a decoder needs are not kept: whoever sent hundreds of them behind
+each keyframe would have its group taken for too dear, or too long.
+"""
+
 _PICTURE_S_A_PIXEL = 1.6e-9
 """Decoding a picture, where nothing is known of this stream: 1.5 ms of 720p."""
 
@@ -60,6 +66,16 @@ class _Pending:
         return Finding.CAME_BACK if are_alike(code, self.before) else Finding.MOVED_ON
 
 
+def _frames(context: VideoCodecContext, packet: "_Packet | None") -> "list[av.VideoFrame] | None":
+    """What a packet gives; None: it is damaged. Players pass over such a one and show the next. Raises MemoryError."""
+    try:
+        return context.decode(packet)
+    except MemoryError:
+        raise
+    except av.FFmpegError:
+        return None
+
+
 class Glancer:
     """One session's. Times called `at_s` are the viewer's positions; costs are processor time, of recordings what
     decoding takes as a rule, so that the same file gives the same decisions.
@@ -82,6 +98,8 @@ class Glancer:
         self._glances = Glances(chance=chance if live else None)
         self._codec: VideoCodecContext | None = None
         self._extradata: bytes | None = None
+        self._next_extradata: bytes | None = None
+        """What has come since the keyframe is told by its own packet, and counts from the next keyframe on."""
         self._packets: list[_Packet] = []
         self._size_bytes = 0
         self._keeps = False
@@ -92,14 +110,15 @@ class Glancer:
     def opened(self, video: VideoStream) -> None:
         """Packets of this stream come next."""
         self._codec = video.codec_context
-        self._extradata = self._codec.extradata
+        self._extradata = self._next_extradata = self._codec.extradata
         self._drop()
 
     def keyframe(self, packet: _Packet, *, at_s: float, pace: Pace) -> None:
         """A keyframe came, whether it is looked at or not."""
         self._drop()
         if packet.has_sidedata("new_extradata"):
-            self._extradata = bytes(packet.get_sidedata("new_extradata"))
+            self._next_extradata = bytes(packet.get_sidedata("new_extradata"))
+        self._extradata = self._next_extradata
         self._keeps = self._glances.keyframe(packet.size, at_s=at_s, share=self._share(pace, at_s))
         if self._keeps:
             self._packets, self._size_bytes = [packet], packet.size
@@ -109,7 +128,9 @@ class Glancer:
     def note(self, packet: _Packet, *, at_s: float) -> bool:
         """Another packet came; whether to ask for a glance now."""
         size = packet.size
-        if self._keeps:
+        if packet.has_sidedata("new_extradata"):
+            self._next_extradata = bytes(packet.get_sidedata("new_extradata"))
+        if self._keeps and (size >= _SMALL_BYTES or self._codec is None or is_of_use(packet, self._codec)):
             self._packets.append(packet)
             self._size_bytes += size
             if self._size_bytes > _MOST_BYTES or len(self._packets) > _MOST_PACKETS:
@@ -167,8 +188,11 @@ class Glancer:
         began_s = self._processor_s()
         context = self._context(codec)
         first = last = None
+        damaged = 0
         for packet in (*self._packets, None):
-            for frame in context.decode(packet):
+            frames = _frames(context, packet)
+            damaged += frames is None
+            for frame in frames or ():
                 if frame.is_corrupt or frame.pts is None:
                     continue
                 first = first or frame
@@ -180,6 +204,8 @@ class Glancer:
             each_s = (self._processor_s() - began_s) / len(self._packets)
             self._picture_s += (each_s - self._picture_s) / 2
         if first is None or last is None or first is last:
+            if damaged:
+                self._drop()  # no other glance at these
             return None
         return self._picture(first), self._picture(last)
 

@@ -44,6 +44,8 @@ class Session:
     max_pixels: int = 4096 * 2304
     live: bool = True
     spoil: Callable[["Packet[VideoStream]"], "Packet[VideoStream]"] = lambda packet: packet
+    behind_keyframes: tuple[bytes, ...] = ()
+    """Packets that come behind each."""
     news: list[Glanced] = field(default_factory=list)
 
     def run(self) -> list[tuple[float, Picture]]:
@@ -62,6 +64,8 @@ class Session:
                     continue
                 if packet.is_keyframe:
                     glancer.keyframe(packet, at_s=at_s, pace=self.pace)
+                    for data in self.behind_keyframes:
+                        glancer.note(_another(data, packet), at_s=at_s)
                 elif glancer.note(self.spoil(packet), at_s=at_s):
                     picture = glancer.glance(at_s=at_s, pace=self.pace)
                     seen += [] if picture is None else [(at_s, picture)]
@@ -70,6 +74,13 @@ class Session:
     def _tell(self, word: object) -> None:
         assert isinstance(word, Glanced)
         self.news.append(word)
+
+
+def _another(data: bytes, packet: "Packet[VideoStream]") -> "Packet[VideoStream]":
+    """At the time of that one."""
+    other: Packet[VideoStream] = Packet(data)  # type: ignore[assignment]
+    other.pts, other.dts, other.time_base = packet.pts, packet.dts, packet.time_base
+    return other
 
 
 def frames(path: Path, *, live: bool, pace: Pace = EVERY_KEYFRAME) -> list[Frame]:
@@ -168,14 +179,59 @@ def test_a_damaged_picture_costs_that_look_and_no_more(clips: Clips) -> None:
     """What cannot be decoded is passed over, and the session goes on."""
 
     def spoilt(packet: "Packet[VideoStream]") -> "Packet[VideoStream]":
-        damaged: Packet[VideoStream] = Packet(b"\xff" * packet.size)  # type: ignore[assignment]
-        damaged.pts, damaged.dts, damaged.time_base = packet.pts, packet.dts, packet.time_base
-        return damaged
+        return _another(b"\xff" * packet.size, packet)
 
     session = Session(clips.hidden, pace=SUSPECT, spoil=spoilt)
     assert session.run() == []
     assert sum(word.looks for word in session.news) == 0
     assert session.news
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 8, b"\0\0\x10\0Aaaa", bytes(4)])
+def test_one_damaged_packet_hides_nothing_behind_it(clips: Clips, data: bytes) -> None:
+    """Players pass over it and show what comes next: a packet of no meaning behind each keyframe is cheap."""
+    plain, spoilt = Session(clips.hidden, pace=SUSPECT), Session(clips.hidden, pace=SUSPECT, behind_keyframes=(data,))
+    assert len(spoilt.run()) == len(plain.run()) > 0
+
+
+@pytest.mark.parametrize("count_", [200, 2001])
+def test_packets_without_a_picture_hide_nothing_behind_them(clips: Clips, count_: int) -> None:
+    """Nor does a flood of them make a group too dear or too long to be looked at."""
+    nothing = b"\0\0\0\x15\x06\x05\x10" + b"a" * 17 + b"\x80"
+    assert Session(clips.hidden, behind_keyframes=(nothing,) * count_).run()
+
+
+def test_parameters_that_come_between_keyframes_count_from_the_next_on(clips: Clips, tmp_path: Path) -> None:
+    """Each glance has a decoder of its own, and it begins with the newest ones, not with those that were opened."""
+    good, late = tmp_path / "good.flv", tmp_path / "late.flv"
+    with av.open(str(clips.hidden)) as container, av.open(str(good), "w") as copy:
+        track = copy.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(container.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = track
+                copy.mux(packet)
+    late.write_bytes(_with_late_parameters(good.read_bytes()))
+    (at_s, expected), (same_s, seen) = (Session(path, pace=SUSPECT).run()[-1] for path in (good, late))
+    assert at_s == same_s
+    assert (seen[1] == expected[1]).all()
+
+
+def _with_late_parameters(flv: bytes) -> bytes:
+    """The first sequence header with a wrong way of coding, and the right one behind the second picture."""
+    head, tags = flv[:13], []
+    at = len(head)
+    while at < len(flv):
+        end = at + 11 + int.from_bytes(flv[at + 1 : at + 4]) + 4
+        tags.append(flv[at:end])
+        at = end
+    header = next(number for number, tag in enumerate(tags) if tag[0] == 9 and tag[12] == 0)
+    sps_bytes = int.from_bytes(tags[header][11 + 11 : 11 + 13])
+    coding = 11 + 13 + sps_bytes + 3 + 1
+    wrong = bytearray(tags[header])
+    wrong[coding] ^= 0x20
+    pictures = [number for number, tag in enumerate(tags) if tag[0] == 9 and tag[12] == 1]
+    second = pictures[1]
+    return b"".join([head, *tags[:header], bytes(wrong), *tags[header + 1 : second], tags[header], *tags[second:]])
 
 
 def test_pictures_beyond_the_bound_are_not_decoded(clips: Clips) -> None:
