@@ -1,8 +1,13 @@
 """streamguard.core.variant_context: a studio and a slate are told from footage."""
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamguard.core import variant_context
 from streamguard.core.variant_context import Run, context_in, is_blank, stands_still
 from streamguard.demo.scenes import Flat, StillScene
-from streamguard.types import Fingerprints
+from streamguard.types import Features, Fingerprints
 from tests.core.made_looks import keyframe
 from tests.live_keyframes import live_keyframes
 
@@ -58,3 +63,25 @@ def test_black_is_no_context() -> None:
     assert all(map(is_blank, black))
     assert context_in([Run(tuple(black[:3])), Run(tuple(black[3:]))], first_known_us={1: 200_000_000}) == frozenset()
     assert not is_blank(keyframe(1, at_s=0.0))
+
+
+def test_hundreds_of_runs_are_compared_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that cuts to the footage and back all the time keeps nobody waiting; beyond them what may be is."""
+    compared = 0
+
+    def elsewhere(_mine: Features, _theirs: Features) -> NDArray[np.bool_]:
+        nonlocal compared
+        compared += 1
+        return np.zeros(1, np.bool_)
+
+    monkeypatch.setattr(variant_context, "same_place", elsewhere)
+    monkeypatch.setattr(variant_context, "_LEAST_FEATURES", 0)
+    monkeypatch.setattr(variant_context, "_ALIKE_BITS", -1)
+    monkeypatch.setattr(variant_context, "_MAYBE_ALIKE_BITS", 256)
+    monkeypatch.setattr(variant_context, "_MOST_PAIRS", 50)
+    runs = [run(3 * n, 3 * n + 1, 3 * n + 2, from_s=10.0 * n) for n in range(12)]
+    assert len(context(*runs)) >= 30
+    assert compared == 50
+    lone = [run(n, from_s=10.0 * n) for n in range(60)]
+    assert context(*lone, first_known_s=0.0) == set()
+    assert compared == 50
