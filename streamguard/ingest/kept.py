@@ -7,7 +7,7 @@ a decoder of its own: whatever is in it, the one that looks at the stream goes o
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import cast
 
@@ -88,6 +88,10 @@ class KeptKeyframes:
             return
         if newest is not None and 0 <= at.pts_us - newest.at.pts_us < _APART_US:
             return
+        if packet.has_sidedata("new_extradata"):
+            extradata = bytes(packet.get_sidedata("new_extradata"))
+            if extradata != self._coded.extradata:
+                self._coded = replace(self._coded, extradata=extradata)
         times = packet.pts, packet.dts, packet.time_base
         self._kept.append(_Kept(at, arrived_s, self._coded, bytes(packet), *times))
         self._size_bytes += packet.size

@@ -9,9 +9,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from av.container import InputContainer
-from av.packet import Packet
+from av.packet import Packet, PacketSideData
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
@@ -41,6 +43,7 @@ _LEAST_SPACING_S = 1 / 30
 _HOPELESS_AFTER_S = 8.0
 """Of five in a row, which take longer where keyframes come every two seconds."""
 _MOST_REMEMBERED = 64
+_PARAMETERS: Literal["new_extradata"] = "new_extradata"
 _MOST_TOO_LARGE = 5
 """In a session, between pictures that can be seen: nobody sees what such a stream shows in them."""
 
@@ -84,6 +87,8 @@ class Viewer:
         self._passed: _Came | None = None
         """The newest keyframe, where it was not due."""
         self._wanted_in_s = math.inf
+        self._parameters: PacketSideData | None = None
+        """The newest that came in mid-stream, maybe with a picture that nobody decodes: keyframes need them."""
         self._begins_again = False
         self._seen_stamps: deque[Stamps] = deque(maxlen=_MOST_REMEMBERED)
         self._again: frozenset[Stamps] = frozenset()
@@ -127,7 +132,7 @@ class Viewer:
         if self._glancer is not None:
             self._glancer.opened(video)
         self.aside.kept.opened(video, max_pixels=self._options.max_pixels)
-        self._close = self._passed = None
+        self._close = self._passed = self._parameters = None
         self.wait(position_s=position_s)
         return video
 
@@ -139,6 +144,10 @@ class Viewer:
         if packet.size == 0:
             return
         self._packets += 1
+        if packet.has_sidedata(_PARAMETERS):
+            self._parameters = PacketSideData.from_packet(cast("Packet[Stream]", packet), _PARAMETERS)
+        elif packet.is_keyframe and self._parameters is not None:
+            packet.set_sidedata(self._parameters)
         came = _Came(packet, Stamps.of(packet), arrived_s, position_s) if packet.is_keyframe else None
         yield from self._earlier(came, arrived_s, position_s=position_s)
         glancer = self._glancer

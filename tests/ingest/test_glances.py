@@ -11,7 +11,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamguard.core import pdq
-from streamguard.core.sampling import EVERY_KEYFRAME, Pace
+from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
 from streamguard.demo.encode import Encoding, film, write_video
 from streamguard.demo.scenes import Scene
 from streamguard.ingest.glances import Glancer
@@ -201,9 +201,29 @@ def test_packets_without_a_picture_hide_nothing_behind_them(clips: Clips, count_
     assert Session(clips.hidden, behind_keyframes=(nothing,) * count_).run()
 
 
-def test_parameters_that_come_between_keyframes_count_from_the_next_on(clips: Clips, tmp_path: Path) -> None:
+def test_parameters_that_come_between_keyframes_count_from_the_next_on(flvs: tuple[Path, Path]) -> None:
     """Each glance has a decoder of its own, and it begins with the newest ones, not with those that were opened."""
-    good, late = tmp_path / "good.flv", tmp_path / "late.flv"
+    (at_s, expected), (same_s, seen) = (Session(path, pace=SUSPECT).run()[-1] for path in flvs)
+    assert at_s == same_s
+    assert (seen[1] == expected[1]).all()
+
+
+@pytest.mark.parametrize("pace", [EVERY_KEYFRAME, Pace(Attention.QUIET, most_s=5.0)])
+def test_so_they_do_for_keyframes(flvs: tuple[Path, Path], pace: Pace) -> None:
+    """Whatever picture they came with, and whether that was looked at."""
+    good, late = (
+        [frame.luma.tobytes() for frame in frames(path, live=True, pace=each) if not frame.between]
+        for path, each in zip(flvs, (EVERY_KEYFRAME, pace), strict=True)
+    )
+    assert len(late) > 1
+    assert set(late) < set(good)  # the first one has the wrong ones
+
+
+@pytest.fixture(scope="module")
+def flvs(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The hidden footage, as it is and with its parameters behind the second picture."""
+    folder = tmp_path_factory.mktemp("flv")
+    good, late = folder / "good.flv", folder / "late.flv"
     with av.open(str(clips.hidden)) as container, av.open(str(good), "w") as copy:
         track = copy.add_stream_from_template(container.streams.video[0])
         for packet in container.demux(container.streams.video[0]):
@@ -211,9 +231,7 @@ def test_parameters_that_come_between_keyframes_count_from_the_next_on(clips: Cl
                 packet.stream = track
                 copy.mux(packet)
     late.write_bytes(_with_late_parameters(good.read_bytes()))
-    (at_s, expected), (same_s, seen) = (Session(path, pace=SUSPECT).run()[-1] for path in (good, late))
-    assert at_s == same_s
-    assert (seen[1] == expected[1]).all()
+    return good, late
 
 
 def _with_late_parameters(flv: bytes) -> bytes:
