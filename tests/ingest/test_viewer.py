@@ -412,13 +412,9 @@ def test_what_was_passed_over_is_kept(live: Screening) -> None:
 
 def _turned(folder: Path) -> Path:
     """An FLV stream that turns into a smaller one after 6 s, as where a publisher comes back to the same name."""
-    parts = [
-        write_video(
-            folder / f"{height_px}.flv", film(Scene(1), seconds=6, fps=5, size_px=(320, height_px)), Encoding(fps=5)
-        ).read_bytes()
-        for height_px in (180, 160)
-    ]
-    (folder / "turned.flv").write_bytes(parts[0] + parts[1][_FLV_HEAD_BYTES:])
+    films = {height_px: film(Scene(1), seconds=6, fps=5, size_px=(320, height_px)) for height_px in (180, 160)}
+    files = [write_video(folder / f"{height_px}.flv", one, Encoding(fps=5)) for height_px, one in films.items()]
+    (folder / "turned.flv").write_bytes(files[0].read_bytes() + files[1].read_bytes()[_FLV_HEAD_BYTES:])
     return folder / "turned.flv"
 
 
