@@ -70,12 +70,15 @@ LIMITED_RANGE = Levels(16.0, 235.0)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded picture. `arrived_s` is the monotonic clock's time at which its packet was in."""
+    """One decoded picture. `arrived_s` is the monotonic clock's time at which its packet was in. `between`: it is no
+    keyframe, but stands between two.
+    """
 
     at: MediaTime
     arrived_s: float
     luma: Luma
     levels: Levels = LIMITED_RANGE
+    between: bool = False
 
 
 class View(IntEnum):
@@ -211,6 +214,8 @@ class Fingerprints:
     features: Features = NO_FEATURES
     thumbnail: bytes = b""
     """A small grey JPEG for people (core.thumbnails); empty: none."""
+    between: bool = False
+    """As of its frame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,23 @@ class Clips:
         return self.edited("disguised.mp4", disguise)
 
     @cached_property
+    def hidden(self) -> Path:
+        """The disguised footage in all pictures but each first one of two seconds, which alone are keyframes."""
+        return self.written("hidden.mp4", self.hidden_pictures)
+
+    @cached_property
+    def hidden_long(self) -> Path:
+        """The same with a keyframe each 6 s."""
+        encoding = Encoding(gop_s=6.0)
+        return self.written("hidden_long.mp4", partial(self.hidden_pictures, every=150), encoding=encoding)
+
+    def hidden_pictures(self, every: int = 50) -> Iterator[Picture]:
+        """The disguised footage, and one unrelated picture in so many."""
+        harmless = Scene(UNRELATED_SEED)
+        for number, picture in enumerate(map(disguise, read_video(self.known))):
+            yield picture if number % every else harmless.frame(0.0, picture.shape[1], picture.shape[0])
+
+    @cached_property
     def letterboxed(self) -> Path:
         """The known footage between black bars at the top and at the bottom."""
         return self.edited("letterboxed.mp4", edits.letterboxed)

@@ -81,6 +81,9 @@ class AttentionConfig(Section):
     young_s: Annotated[Number, Field(ge=0, le=86_400)] = 60.0
     longest_pause_s: Annotated[Number, Field(ge=1, le=600)] = 30.0
     always: Annotated[tuple[str, ...], Spaced] = ()
+    between_keyframes: bool = True
+    between_keyframes_percent: Annotated[Number, Field(gt=0, le=100)] = 1.0
+    between_keyframes_all_percent: Annotated[Number, Field(gt=0, le=100_000)] = 20.0
 
 
 class RedisConfig(Section):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from streamguard.core.decision_rule import DecisionRule
+from streamguard.core.glances import HIDING_S, QUIET_SHARE
 from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
 from streamguard.types import StreamId
 
@@ -29,7 +30,9 @@ class AttentionRule:
     A session is new for `young_s`, a stream suspect for `suspect_s` after the last evidence of any kind, and for
     `alike_s` after something in it hung together as it does in known footage, too little to be evidence: poor copies
     begin so. Under overload two looks are `longest_pause_s` apart at most. `closely`: while there is an incident, every
-    keyframe of every stream is looked at, as far as there is time for all.
+    keyframe of every stream is looked at, as far as there is time for all. Pictures between keyframes may take
+    `between_share` of a core in a suspect stream, and in all of those together `between_share_of_all`; 0: none is
+    looked at in any.
     """
 
     time_to_kill_s: float = 10.0
@@ -38,6 +41,8 @@ class AttentionRule:
     alike_s: float = 10.0
     longest_pause_s: float = 30.0
     closely: bool = False
+    between_share: float = 0.01
+    between_share_of_all: float = 0.2
 
     @property
     def spares(self) -> bool:
@@ -49,12 +54,14 @@ class AttentionRule:
 class Standing:
     """What is known of one stream: how long this session has been seen, how long ago evidence was, and how long ago it
     looked like something, infinite for never; and whether every keyframe of it is to be looked at, whatever it shows.
+    `without_hiding_s`: how long ago its decoder said that something may hide between its keyframes.
     """
 
     seen_for_s: float
     without_evidence_s: float
     reported: bool
     without_likeness_s: float = math.inf
+    without_hiding_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +130,37 @@ def attentions(
     return worth
 
 
-def pace_of(attention: Attention, rule: AttentionRule, *, kill: DecisionRule) -> Pace:
+def may_hide(standing: Standing, rule: AttentionRule) -> bool:
+    """Whether pictures between its keyframes are worth more than those of others: what only looks like something does
+    now and then in any stream, and is no reason.
+    """
+    return standing.without_evidence_s < rule.suspect_s or standing.without_hiding_s < HIDING_S
+
+
+def between_share(attention: Attention, rule: AttentionRule, *, is_odd: bool, odd: int) -> float:
+    """What share of a core a stream may take for pictures between its keyframes, where `odd` of them may hide
+    something, this one or not. It goes by doublings of their number, so that decoders are not told anew all the time.
+    """
+    if rule.between_share <= 0 or attention is Attention.SHED:
+        return 0.0
+    if not is_odd:
+        return QUIET_SHARE
+    doubled = 1 << max(0, odd - 1).bit_length()
+    return max(QUIET_SHARE, min(rule.between_share, rule.between_share_of_all / doubled))
+
+
+def pace_of(
+    attention: Attention, rule: AttentionRule, *, kill: DecisionRule, between_share: float = QUIET_SHARE
+) -> Pace:
     """What the decoder is told; `kill` says how many looks a decision takes, and how far apart."""
     if attention is Attention.EVERY:
-        return EVERY_KEYFRAME
+        return replace(EVERY_KEYFRAME, between_share=between_share)
     quiet = Pace(
         attention,
         most_s=min(MOST_QUIET_S, rule.longest_pause_s),
         kill_s=rule.time_to_kill_s - TELLING_S,
         further=kill.min_keyframes - 1,
         apart_s=kill.apart_s,
+        between_share=between_share,
     )
     return quiet if attention is Attention.QUIET else replace(quiet, most_s=rule.longest_pause_s, kill_s=math.inf)

@@ -19,4 +19,4 @@ def fingerprints(frame: Frame, *, local: Extraction | None = None) -> Fingerprin
     if inside is not None:
         prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside))
     found = NO_FEATURES if local is None else features(frame.luma, levels=frame.levels, how=local)
-    return Fingerprints(frame.at, frame.arrived_s, width, height, tuple(prints), found)
+    return Fingerprints(frame.at, frame.arrived_s, width, height, tuple(prints), found, between=frame.between)

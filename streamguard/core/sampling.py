@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from streamguard.core.glances import QUIET_SHARE
+
 RHYTHM_S = 60.0
 """What the keyframes of so many last seconds did, the next may do."""
 
@@ -35,7 +37,8 @@ class Pace:
 
     Two looks are `most_s` apart at most, as far as its keyframes allow, and 0 is every keyframe. `kill_s` after footage
     has come on, it must have been looked at once, and `further` times more that are `apart_s` apart, each at the first
-    keyframe that will do; infinite: no such promise.
+    keyframe that will do; infinite: no such promise. `between_share`: so much of a core may be spent on pictures
+    between keyframes (core.glances); more than QUIET_SHARE where something is suspect.
     """
 
     attention: Attention = Attention.EVERY
@@ -43,6 +46,7 @@ class Pace:
     kill_s: float = math.inf
     further: int = 1
     apart_s: float = 0.0
+    between_share: float = QUIET_SHARE
 
     def pause_s(self, *, longest_s: float, shortest_s: float) -> float:
         """Seconds that two looks may be apart, where keyframes are `shortest_s` to `longest_s` apart."""

@@ -62,9 +62,12 @@ def _words(features: Features) -> NDArray[np.uint64]:
 
 @dataclass(slots=True)
 class StreamMemory:
-    """The last features of one session, oldest first."""
+    """The last features of one session, oldest first: of keyframes, and of pictures between them, which may be another
+    camera's, and of which too none must be taken for new that was there before.
+    """
 
     _past: tuple[Fingerprints, ...] = ()
+    _past_between: tuple[Fingerprints, ...] = ()
 
     def marked(self, keyframe: Fingerprints) -> Fingerprints:
         """The keyframe, with those features marked that the stream showed at the same place some seconds ago.
@@ -79,12 +82,21 @@ class StreamMemory:
         return replace(keyframe, features=replace(keyframe.features, still=still))
 
     def _looked_back_at(self, now_us: int) -> tuple[Fingerprints, ...]:
-        older = [[past for past in self._past if now_us - past.at.pts_us >= ago_s * 1e6] for ago_s in LOOKS_BACK_S]
+        older = [
+            [past for past in kind if now_us - past.at.pts_us >= ago_s * 1e6]
+            for kind in (self._past, self._past_between)
+            for ago_s in LOOKS_BACK_S
+        ]
         return tuple({past.at: past for pasts in older for past in pasts[-1:]}.values())
 
     def _remember(self, keyframe: Fingerprints) -> None:
         """Not more than are needed, however many keyframes there are."""
+        kind = self._past_between if keyframe.between else self._past
         since_us = keyframe.at.pts_us - _KEPT_S * 1e6
-        if self._past and keyframe.at.pts_us - self._past[-1].at.pts_us < APART_S * 1e6 / 3:
+        if kind and keyframe.at.pts_us - kind[-1].at.pts_us < APART_S * 1e6 / 3:
             return
-        self._past = (*(past for past in self._past if past.at.pts_us >= since_us), keyframe)[-_KEPT:]
+        kind = (*(past for past in kind if past.at.pts_us >= since_us), keyframe)[-_KEPT:]
+        if keyframe.between:
+            self._past_between = kind
+        else:
+            self._past = kind

@@ -25,6 +25,7 @@ class Family(Enum):
     OVERLAY = "overlay"
     SCREEN = "screen"
     SHAPE = "shape"
+    HIDING = "hiding"
     TIME = "time"
     COMBINATION = "combination"
 
@@ -77,3 +78,5 @@ class Attack:
     edit: Edit = untouched
     when: TimeMap = in_time
     bit_rate_bps: int = USUAL_BIT_RATE_BPS
+    hides: bool = False
+    """Each keyframe shows other footage; what is known stands in all other pictures."""

@@ -105,6 +105,9 @@ ATTACKS = (
         "zoom-pulse", Family.SHAPE, "zooms in and out, up to 1.35 times",
         partial(pictures.zoom_pulse, most=1.35, period_s=3.7),
     ),
+    Attack(
+        "between-keyframes", Family.HIDING, "in all pictures but the keyframes, which show other footage", hides=True
+    ),
     Attack("speed-60", Family.TIME, "at 0.6 of its speed", when=times.at_speed(0.6)),
     Attack("speed-80", Family.TIME, "at 0.8 of its speed", when=times.at_speed(0.8)),
     Attack("speed-125", Family.TIME, "at 1.25 of its speed", when=times.at_speed(1.25)),

@@ -113,7 +113,12 @@ class Studio:
 
     def _shown(self, attack: Attack) -> Iterator[Picture]:
         yield from self._lead_in
-        yield from self.attacked(attack)
+        gop_frames = Encoding(fps=_FPS, gop_s=self._plan.gop_s).gop_frames
+        for number, picture in enumerate(self.attacked(attack), start=len(self._lead_in)):
+            if attack.hides and number % gop_frames == 0:
+                yield self._behind.frame(number / _FPS, picture.shape[1], picture.shape[0])
+            else:
+                yield picture
 
 
 def _pictures(path: Path, *, from_s: float, count: int) -> Iterator[Picture]:

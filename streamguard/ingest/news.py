@@ -93,7 +93,19 @@ class Pulled:
     fetched_bytes: int
 
 
-News = Opened | Alive | Blind | Damaged | Pulled | Refused
+@dataclass(frozen=True, slots=True)
+class Glanced:
+    """Since the last word so many pictures between keyframes were looked at, in that much processor time, and so many
+    that might have been were not. `hiding`: something may hide there.
+    """
+
+    looks: int
+    refused: int
+    cost_s: float
+    hiding: bool
+
+
+News = Opened | Alive | Blind | Damaged | Glanced | Pulled | Refused
 Tell = Callable[[News], None]
 
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 from streamguard.ingest.codecs import LIVE
 from streamguard.regular_files import HeldFile
+from streamguard.types import Levels, Luma
 
 MIB = 1 << 20
+
+Hashed = Callable[[Luma, Levels], bytes]
+"""A picture's PDQ hash; must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class SourceOptions:
     """The limits of one connection. The defaults are those of the configuration's [ingest] and [incident].
     `hls_checked_share`: of HLS segments whose head would do, so many are read whole. `unforeseen_pauses`: where
     keyframes are passed over, some looks are sooner than they need be, by chance one in so many pauses; infinite: none.
+    `glances`: pictures between keyframes may be looked at, and `hashed` is how they are told apart; none: they are not.
     `rtmp`: instead of the URL's path. `codecs`: of live streams, all others are blind. `held`: instead of the path,
     where a file was opened before. `keep_bytes`: of keyframes that are passed over the last ones are kept, encoded, so
     many bytes of them, and for `keep_s`.
@@ -41,6 +46,8 @@ class SourceOptions:
     hls_look_every_s: float = 2.5
     hls_checked_share: float = 1 / 24
     unforeseen_pauses: float = 5.0
+    glances: bool = True
+    hashed: Hashed | None = None
     rtmp: RtmpNames | None = None
     held: HeldFile | None = None
     codecs: tuple[str, ...] = LIVE

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from streamguard.errors import SourceUnwatchable
 from streamguard.ingest import av_source, hls
 from streamguard.ingest.kept import Aside
-from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened, Pulled, Refused, Tell, Way, ignore
+from streamguard.ingest.news import Alive, Blind, Damaged, Glanced, News, Opened, Pulled, Refused, Tell, Way, ignore
 from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.ingest.urls import SourceKind, source_kind
 from streamguard.types import Frame
 
 __all__ = [
-    "Alive", "Blind", "Damaged", "News", "Opened", "Pulled", "Refused", "SourceOptions", "Tell", "Way", "frames",
-    "ignore",
+    "Alive", "Blind", "Damaged", "Glanced", "News", "Opened", "Pulled", "Refused", "SourceOptions", "Tell", "Way",
+    "frames", "ignore",
 ]  # fmt: skip
 
 
@@ -26,7 +26,8 @@ def frames(
     aside: Aside | None = None,
 ) -> Iterator[Frame]:
     """The keyframes of rtmp(s)://, http(s)://...m3u8, or a file, each the moment its packet is in; of a live stream
-    those that are due at the `pace`, and what is done `aside` is done meanwhile.
+    those that are due at the `pace`, and what is done `aside` is done meanwhile; and now and then a picture between
+    them, where `options` say how they are told apart.
 
     Raises UsageError for anything else, and SourceError as errors.py says.
     """

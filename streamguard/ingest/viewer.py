@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from streamguard.core.clock import MediaClock
 from streamguard.core.sampling import Moment, Sampler
 from streamguard.errors import SourceExcessive, SourceUnavailable, SourceUnwatchable
+from streamguard.ingest.glances import Glancer
 from streamguard.ingest.kept import Aside
 from streamguard.ingest.keyframes import (
     NO_STAMPS,
@@ -89,6 +90,8 @@ class Viewer:
         self._again: frozenset[Stamps] = frozenset()
         self._again_at_s: float | None = None
         self._decoder: KeyframeDecoder | None = None
+        has_glances = options.glances and options.hashed is not None
+        self._glancer = Glancer(options, live=live, tell=tell) if has_glances else None
         self._opened: Opened | None = None
         self._seen_s: float | None = None
         self._told_s = -math.inf
@@ -123,6 +126,8 @@ class Viewer:
             self._tell(opened)
         self._tell_unwatched(len(video_tracks(container)) - 1)
         self._decoder = KeyframeDecoder(video, max_pixels=self._options.max_pixels)
+        if self._glancer is not None:
+            self._glancer.opened(video)
         self.aside.kept.opened(video, max_pixels=self._options.max_pixels)
         self._headers = Headers()
         self._close = self._passed = None
@@ -140,10 +145,18 @@ class Viewer:
         self._packets += 1
         came = _Came(packet, Stamps.of(packet), arrived_s, position_s) if packet.is_keyframe else None
         yield from self._earlier(came, arrived_s, position_s=position_s)
-        if came is None or not self._due(came):
+        glancer = self._glancer
+        if came is None:
+            if glancer is not None and glancer.note(packet, at_s=position_s):
+                yield from self._glance(glancer, arrived_s, position_s=position_s)
             self.wait(position_s=position_s)
             return
-        yield from self._look(came, told_s=arrived_s)
+        if glancer is not None:
+            glancer.keyframe(packet, at_s=position_s, pace=self.pace())
+        if self._due(came):
+            yield from self._look(came, told_s=arrived_s)
+        else:
+            self.wait(position_s=position_s)
 
     def _earlier(self, came: "_Came | None", arrived_s: float, *, position_s: float) -> Iterator[Frame]:
         close, passed = self._close, self._passed
@@ -155,6 +168,19 @@ class Viewer:
             self._passed = None
             # It came long before, and was not wanted then: no lag of anybody's.
             yield from self._look(passed, told_s=arrived_s)
+
+    def _glance(self, glancer: Glancer, arrived_s: float, *, position_s: float) -> Iterator[Frame]:
+        """The picture that is shown now, between two keyframes, if it is to be looked at."""
+        if self._close is not None or not self.pictures or self._blind:
+            return
+        picture = glancer.glance(at_s=position_s, pace=self.pace())
+        if picture is None:
+            return
+        self._bounded(arrived_s)
+        self._passed = None  # what is shown now was looked at, and time only goes forward
+        pts_s, luma, levels = picture
+        at = self._clock.at(pts_s, arrived_s=arrived_s if self._live else position_s)
+        yield Frame(at, arrived_s, luma, levels, between=True)
 
     def last_frames(self) -> Iterator[Frame]:
         """Of what was opened last nothing more comes: what is left of it to be looked at. Raises as `frames`."""
@@ -172,6 +198,8 @@ class Viewer:
         for pts_s, luma, levels in self._decoder.pictures(came.packet):
             if not self._decoder.failures:
                 self._seen(came.position_s)
+                if self._glancer is not None:
+                    self._glancer.saw_keyframe(luma, levels, at_s=came.position_s)
             elif not self.pictures:
                 break  # there may be nothing in it that anybody sees
             self._seen_stamps.append(came.stamps)
@@ -213,7 +241,8 @@ class Viewer:
     def _is_wanted(self, came: "_Came") -> bool:
         self._passed = None
         stamps, pace = came.stamps, self.pace()
-        if not self._live or self._sampler.due(Moment(came.arrived_s, stamps.dts_s, stamps.pts_s), pace=pace):
+        is_due = not self._live or self._sampler.due(Moment(came.arrived_s, stamps.dts_s, stamps.pts_s), pace=pace)
+        if is_due or (self._glancer is not None and self._glancer.wants_next):
             return True
         self._passed, self._wanted_in_s = came, self._sampler.wanted_in_s(pace=pace)
         at = self._clock.would_be(stamps.pts_s, arrived_s=came.arrived_s)

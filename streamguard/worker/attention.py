@@ -20,6 +20,8 @@ from streamguard.core.attention import (
     Standing,
     attention_of,
     attentions,
+    between_share,
+    may_hide,
     pace_of,
     shedding_after,
 )
@@ -51,7 +53,13 @@ class _Watched:
     alike_at_s: float = -math.inf
 
     def standing(self, now_s: float) -> Standing:
-        return Standing(now_s - self.seen_from_s, now_s - self.evidence_at_s, self.reported, now_s - self.alike_at_s)
+        return Standing(
+            now_s - self.seen_from_s,
+            now_s - self.evidence_at_s,
+            self.reported,
+            without_likeness_s=now_s - self.alike_at_s,
+            without_hiding_s=now_s - self.stream.hid_at_s,
+        )
 
 
 class AttentionKeeper:
@@ -79,6 +87,8 @@ class AttentionKeeper:
         self._clock = clock
         self._watched: dict[StreamId, _Watched] = {}
         self._shedding = Shedding()
+        self._odd = 1
+        """How many streams may hide something between their keyframes, as of the last tick."""
 
     @property
     def _rule(self) -> AttentionRule:
@@ -110,7 +120,7 @@ class AttentionKeeper:
             watched.evidence_at_s = now_s
         shows_something = matched.alike or bool(matched.observation.evidence)
         if shows_something and attention_of(watched.standing(now_s), self._rule) is Attention.EVERY:
-            self._steer(stream, Attention.EVERY)
+            self._steer(stream, Attention.EVERY, is_odd=may_hide(watched.standing(now_s), self._rule))
 
     def _is_reported(self, stream: Stream) -> bool:
         return stream.spec.once or any(fnmatchcase(stream.spec.stream, pattern) for pattern in self._always)
@@ -128,8 +138,10 @@ class AttentionKeeper:
             if watched.stream.decoder is not None and watched.session_id == watched.stream.session_id
         }
         standings = {name: watched.standing(now_s) for name, watched in running.items()}
+        odd = {name for name, standing in standings.items() if may_hide(standing, self._rule)}
+        self._odd = len(odd)
         for name, attention in attentions(standings, self._rule, shed_share=self._shedding.share).items():
-            self._steer(running[name].stream, attention)
+            self._steer(running[name].stream, attention, is_odd=name in odd)
 
     def _weigh_load(self, now_s: float) -> None:
         # The middle one, and of each stream one, however many keyframes it has: a stream with huge pictures, or a
@@ -144,9 +156,10 @@ class AttentionKeeper:
             tell("attention", shed_share=shedding.share, **shares, note="see Attention in docs/streams.md")
             self._shedding = shedding
 
-    def _steer(self, stream: Stream, attention: Attention) -> None:
+    def _steer(self, stream: Stream, attention: Attention, *, is_odd: bool) -> None:
         """A decoder that does not listen is told again at the next tick; nobody waits for it."""
-        pace = pace_of(attention, self._rule, kill=self._kill())
+        share = between_share(attention, self._rule, is_odd=is_odd, odd=self._odd)
+        pace = pace_of(attention, self._rule, kill=self._kill(), between_share=share)
         if pace != stream.pace and stream.decoder is not None and stream.decoder.steer(pace):
             stream.pace = pace
 

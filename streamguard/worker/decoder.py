@@ -15,16 +15,18 @@ import av.subtitles.stream
 
 from streamguard.core.features import STREAM
 from streamguard.core.fingerprints import fingerprints
+from streamguard.core.pdq import from_luma
 from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 from streamguard.core.stillness import StreamMemory
 from streamguard.core.thumbnails import thumbnail
-from streamguard.errors import SourceExcessive, StreamGuardError, UsageError
+from streamguard.errors import FingerprintError, SourceExcessive, StreamGuardError, UsageError
 from streamguard.ingest.files import held_file
 from streamguard.ingest.kept import Aside, KeptKeyframes
 from streamguard.ingest.sources import SourceOptions, frames
 from streamguard.ingest.urls import SourceKind, file_path, source_kind
 from streamguard.regular_files import HeldFile
 from streamguard.spare_memory import NO_MEMORY, give_back, is_out_of_memory
+from streamguard.types import PDQ_BYTES, Levels, Luma
 from streamguard.worker.confinement import ProcessorTime, confine
 from streamguard.worker.kept_teller import KeptTeller
 from streamguard.worker.messages import (
@@ -125,9 +127,17 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
         tell(_no_memory(job))
 
 
+def _hashed(luma: Luma, levels: Levels) -> bytes:
+    try:
+        return from_luma(luma, levels=levels)[0]
+    except FingerprintError:  # of luma that is none: then it is like no other
+        return bytes(PDQ_BYTES)
+
+
 def _look(job: DecoderJob, tell: Callable[[Message], None], *, pace: "PaceToldBy", aside: Aside) -> None:
     memory = StreamMemory()
-    looks = frames(job.url, job.options, session=job.session, news=tell, pace=pace, aside=aside)
+    options = replace(job.options, hashed=_hashed)
+    looks = frames(job.url, options, session=job.session, news=tell, pace=pace, aside=aside)
     for number, frame in enumerate(looks, start=1):
         seen = memory.marked(fingerprints(frame, local=STREAM))
         tell(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))

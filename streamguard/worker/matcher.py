@@ -89,6 +89,8 @@ class Matched:
     lookup_s: float
     alike: bool = False
     rest_problem: str = ""
+    between: bool = False
+    """The picture was no keyframe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,4 +214,8 @@ class _Terms:
             for decision in decisions
         )
         version = self.library.version
-        return Matched(after, observation, decisions, grounds, version, found.took_s, alike=found.alike)
+        return Matched(
+            *(after, observation, decisions, grounds, version, found.took_s),
+            alike=found.alike,
+            between=keyframe.between,
+        )

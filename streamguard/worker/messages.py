@@ -8,7 +8,7 @@ that a child does can leave the worker waiting for the rest of one.
 import json
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from streamguard.errors import (
     StreamGuardError,
     UsageError,
 )
-from streamguard.ingest.news import Alive, Blind, Damaged, News, Opened, Pulled, Refusal, Refused, Way
+from streamguard.ingest.news import Alive, Blind, Damaged, Glanced, News, Opened, Pulled, Refusal, Refused, Way
 from streamguard.types import DIHEDRAL_VIEWS, PDQ_BYTES, Fingerprint, Fingerprints, MediaTime, Region
 
 MAX_MESSAGE_BYTES = 30 * 1024
@@ -39,15 +39,16 @@ _MAX_FEATURES = 512
 _MAX_FEATURES_SIDE_PX = 2048
 _MAX_COUNT = 1_000_000
 _MAX_FETCHED_BYTES = 1 << 40
+_MAX_COST_S = 60.0
 _MAX_PTS_US = 1 << 53
 """Far beyond any session, and exact as a float."""
 
 _BEST_QUALITY = 100
-_KEYFRAME, _KEPT, _TOLD = b"k", b"p", b"t"
+_KEYFRAME, _BETWEEN, _KEPT, _TOLD = b"k", b"b", b"p", b"t"
 _HEAD = struct.Struct("<qdIIBHHHH")
 _PRINT = struct.Struct(f"<4dB{len(DIHEDRAL_VIEWS) * PDQ_BYTES}s")
 
-_PACE = struct.Struct("<BddBd")
+_PACE = struct.Struct("<BddBdd")
 _ATTENTION = tuple(Attention)
 MAX_PACE_BYTES = _PACE.size
 TELL_KEPT = b"p"
@@ -99,11 +100,11 @@ _WORDS: dict[str, Ended | KeptTold] = {"ended": Ended(), "kept told": KeptTold()
 Message = Fingerprints | Kept | KeptTold | News | Ended | Failed | Exceeded
 
 
-def pack(message: Message) -> bytes:  # noqa: C901 - one case for each kind of message
+def pack(message: Message) -> bytes:  # noqa: C901, PLR0912 - one case for each kind of message
     """One datagram."""
     match message:
         case Fingerprints():
-            return _pack_keyframe(_KEYFRAME, message)
+            return _pack_keyframe(_BETWEEN if message.between else _KEYFRAME, message)
         case Kept(keyframe):
             return _pack_keyframe(_KEPT, keyframe)
         case Opened(codec, width_px, height_px, duration_s):
@@ -114,6 +115,9 @@ def pack(message: Message) -> bytes:  # noqa: C901 - one case for each kind of m
             told = ["blind", reason[:_MAX_TEXT]]
         case Damaged(what, count):
             told = ["damaged", what[:_MAX_TEXT], min(count, _MAX_COUNT)]
+        case Glanced(looks, refused, cost_s, hiding):
+            cost_s = min(max(0.0, cost_s), _MAX_COST_S)
+            told = ["glanced", min(looks, _MAX_COUNT), min(refused, _MAX_COUNT), float(cost_s), hiding]
         case Pulled(way, fetched_bytes):
             told = ["pulled", way.value, min(fetched_bytes, _MAX_FETCHED_BYTES)]
         case Refused(why, what):
@@ -135,8 +139,8 @@ def unpack(datagram: bytes, *, session: int) -> Message:
     kind, body = datagram[:1], datagram[1:]
     if len(datagram) > MAX_MESSAGE_BYTES:
         raise ValueError("too long")
-    if kind == _KEYFRAME:
-        return _unpack_keyframe(body, session)
+    if kind in (_KEYFRAME, _BETWEEN):
+        return replace(_unpack_keyframe(body, session), between=kind == _BETWEEN)
     if kind == _KEPT:
         return Kept(_unpack_keyframe(body, session))
     if kind != _TOLD:
@@ -151,16 +155,16 @@ def unpack(datagram: bytes, *, session: int) -> Message:
 def pack_pace(pace: Pace) -> bytes:
     """What the worker tells a decoder: how closely to look from now on. The last one counts."""
     kind = _ATTENTION.index(pace.attention)
-    return _PACE.pack(kind, pace.most_s, pace.kill_s, pace.further, pace.apart_s)
+    return _PACE.pack(kind, pace.most_s, pace.kill_s, pace.further, pace.apart_s, pace.between_share)
 
 
 def unpack_pace(datagram: bytes) -> Pace:
     """A decoder believes its worker: raises struct.error or IndexError for what is none, a mistake of ours."""
-    kind, most_s, kill_s, further, apart_s = _PACE.unpack(datagram)
-    return Pace(_ATTENTION[kind], most_s, kill_s, further, apart_s)
+    kind, most_s, kill_s, further, apart_s, between_share = _PACE.unpack(datagram)
+    return Pace(_ATTENTION[kind], most_s, kill_s, further, apart_s, between_share)
 
 
-def _understand(told: object) -> Message:  # noqa: PLR0911 - one for each kind of message
+def _understand(told: object) -> Message:  # noqa: C901, PLR0911 - one for each kind of message
     match told:
         case ["opened", str(codec), int(width_px), int(height_px), float(duration_s)] if _are_sides(
             width_px, height_px
@@ -168,6 +172,10 @@ def _understand(told: object) -> Message:  # noqa: PLR0911 - one for each kind o
             return Opened(_clean(codec), width_px, height_px, duration_s if 0 < duration_s < math.inf else None)
         case ["alive", int(packets), int(passed_over)] if _is_count(packets) and _is_count(passed_over):
             return Alive(packets, passed_over)
+        case ["glanced", int(looks), int(refused), float(cost_s), bool(hiding)] if (
+            _is_count(looks) and _is_count(refused) and 0 <= cost_s <= _MAX_COST_S
+        ):
+            return Glanced(looks, refused, cost_s, hiding)
         case ["pulled", str(way), int(got_bytes)] if way in _WAYS and _is_count(got_bytes, most=_MAX_FETCHED_BYTES):
             return Pulled(Way(way), got_bytes)
         case ["refused", str(why), str(what)] if why in _REFUSALS:

@@ -10,10 +10,11 @@ from streamguard.core.sampling import Attention
 from streamguard.enforce.gate.publisher_hints import PublisherHints
 from streamguard.errors import LibraryError
 from streamguard.ingest.discovery import DiscoveryState
-from streamguard.ingest.sources import Pulled, Refused, Way
+from streamguard.ingest.sources import Glanced, Pulled, Refused, Way
 from streamguard.worker.ack_metrics import AckMetrics
 from streamguard.worker.attention import longest_since_look_s
 from streamguard.worker.canary_metrics import CanaryMetrics
+from streamguard.worker.glance_metrics import GlanceMetrics
 from streamguard.worker.incident_metrics import IncidentMetrics
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.library_refusals import Refusal, why_refused
@@ -267,6 +268,7 @@ class Metrics:
         self.opinions = OpinionMetrics(self.registry)
         self.disagreements = disagreements_gauge(self.registry)
         self.refusals = RefusalMetrics(self.registry)
+        self.glances = GlanceMetrics(self.registry)
         self.incidents = IncidentMetrics(self.registry)
         self.reloads = ReloadMetrics(self.registry)
         self._labels: set[str] = set()
@@ -280,8 +282,9 @@ class Metrics:
         )  # fmt: skip
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
-        self.streams.keyframes.inc()
-        self.streams.lag.observe(stream.lag_s or 0.0)
+        if not matched.between:
+            self.streams.keyframes.inc()
+            self.streams.lag.observe(stream.lag_s or 0.0)
         self.streams.lookup.observe(matched.lookup_s)
         if matched.observation.evidence:
             self.streams.evidence.inc()
@@ -292,8 +295,10 @@ class Metrics:
     def _restarted(self, why: Restart) -> None:
         self.streams.restarts.labels(why.value).inc()
 
-    def _counted(self, news: Pulled | Refused) -> None:
-        if isinstance(news, Refused):
+    def _counted(self, news: Glanced | Pulled | Refused) -> None:
+        if isinstance(news, Glanced):
+            self.glances.count(news)
+        elif isinstance(news, Refused):
             self.refusals.count(news)
         else:
             self.streams.hls_fetched.inc(news.fetched_bytes)

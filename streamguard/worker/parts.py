@@ -30,6 +30,7 @@ def supervisor_options(config: Config, *, most_at_once: int | None = None) -> Su
             allow_hosts=ingest.allow_hosts,
             codecs=ingest.codecs,
             hls_look_every_s=ingest.hls_look_every_s,
+            glances=config.attention.between_keyframes,
             keep_bytes=config.incident.keep_kib * _KIB,
             keep_s=config.incident.remember_s,
         ),
@@ -53,6 +54,8 @@ def attention_rule(config: Config) -> AttentionRule:
         time_to_kill_s=attention.time_to_kill_s,
         young_s=attention.young_s,
         longest_pause_s=attention.longest_pause_s,
+        between_share=attention.between_keyframes_percent / 100 if attention.between_keyframes else 0.0,
+        between_share_of_all=attention.between_keyframes_all_percent / 100,
     )
 
 

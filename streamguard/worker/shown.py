@@ -180,7 +180,8 @@ class ShownLately:
         name = name_of(stream.spec)
         kept = self._kept.get(name) or _Kept(session=self._longer.session(name))
         is_new = kept.session_id != stream.session_id
-        if not is_new and keyframe.at.pts_us - kept.pts_us < self._apart_us:
+        is_near = not is_new and keyframe.at.pts_us - kept.pts_us < self._apart_us
+        if is_near and not keyframe.between:  # what keyframes do not show must not be left out for one of them
             return
         packed = pack(replace(keyframe, thumbnail=b""))
         with self._lock:

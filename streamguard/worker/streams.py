@@ -229,6 +229,8 @@ class Stream:
     duration_s: float | None = None
     lag_s: float | None = None
     keyframe_at_s: float | None = None
+    hid_at_s: float = -math.inf
+    """When its decoder said last that something may hide between its keyframes."""
     pace: Pace = EVERY_KEYFRAME
     """What its decoder was told last."""
     may_rest_s: float = 0.0
@@ -258,6 +260,7 @@ class Stream:
         self.session_keyframes = self.shown = 0
         self.decision_state = DecisionState()
         self.pace, self.may_rest_s = EVERY_KEYFRAME, 0.0
+        self.hid_at_s = -math.inf
         self.verdict = Verdict.CLEAR
         self.began_at_s = self.heard_at_s = self.seen_at_s = now_s
 

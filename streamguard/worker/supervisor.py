@@ -4,6 +4,7 @@ A stream's trouble stays that stream's: whatever its decoder does, it is ended, 
 after a pause, and the others do not notice.
 """
 
+import math
 import random
 import time
 import uuid
@@ -16,7 +17,7 @@ import structlog
 from streamguard.core.backoff import delay_s
 from streamguard.core.sampling import Attention
 from streamguard.errors import StreamGuardError
-from streamguard.ingest.sources import Alive, Blind, Damaged, Opened, Pulled, Refused, SourceOptions
+from streamguard.ingest.sources import Alive, Blind, Damaged, Glanced, Opened, Pulled, Refused, SourceOptions
 from streamguard.types import Decision, Fingerprints, SessionId
 from streamguard.worker.admission import STARTING_A_TURN_S, admitted
 from streamguard.worker.announcer import Announcer
@@ -256,7 +257,7 @@ class Supervisor:
                 self._announcer.line(stream, "passed_over", what=what, count=count)
             case Alive():
                 self._alive(stream, message)
-            case Pulled() | Refused():
+            case Glanced() | Pulled() | Refused():
                 self._counted(stream, message)
             case Ended():
                 self._source_ended(stream)
@@ -274,8 +275,10 @@ class Supervisor:
         is_shed = stream.pace.attention is Attention.SHED
         stream.passed_over[Attention.SHED if is_shed else Attention.QUIET] += alive.passed_over
 
-    def _counted(self, stream: Stream, news: Pulled | Refused) -> None:
-        if isinstance(news, Refused):
+    def _counted(self, stream: Stream, news: Glanced | Pulled | Refused) -> None:
+        if isinstance(news, Glanced):
+            stream.hid_at_s = self._clock() if news.hiding else -math.inf
+        elif isinstance(news, Refused):
             self._announcer.line(stream, "refused", why=news.why.value, what=news.what)
         for watcher in self._watchers:
             watcher.counted(news)
@@ -299,16 +302,18 @@ class Supervisor:
             stream.decision_state, keyframe, at_once=lambda first: self._decided(stream, keyframe, first)
         )
         stream.decision_state = matched.state
-        stream.keyframes += 1
         if matched.observation.evidence:
             stream.looks_like = matched.observation.evidence[0].asset
-        stream.session_keyframes += 1
-        stream.shown = hash((stream.shown, keyframe.at.pts_us, keyframe.prints))
+        if not keyframe.between:  # which is by chance, and no part of what makes a recording the same
+            stream.keyframes += 1
+            stream.session_keyframes += 1
+            stream.shown = hash((stream.shown, keyframe.at.pts_us, keyframe.prints))
         stream.failures_in_row = 0
         stream.media_s = keyframe.at.pts_us / 1e6
         stream.keyframe_at_s = stream.seen_at_s = self._clock()
         stream.may_rest_s = stream.pace.most_s
-        stream.lag_s = stream.keyframe_at_s - _arrived_s(stream, keyframe, now_s=stream.keyframe_at_s)
+        if not keyframe.between or stream.lag_s is None:  # which decodes many pictures, and is nobody's lag
+            stream.lag_s = stream.keyframe_at_s - _arrived_s(stream, keyframe, now_s=stream.keyframe_at_s)
         self._announcer.become(stream, StreamState.WATCHING)
         self._decided(stream, keyframe, matched)
         for watcher in self._watchers:

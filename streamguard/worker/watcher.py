@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamguard.ingest.sources import Pulled, Refused
+from streamguard.ingest.sources import Glanced, Pulled, Refused
 from streamguard.types import Decision, Fingerprints, SessionId
 from streamguard.worker.matcher import Grounds, Matched
 from streamguard.worker.messages import Kept, KeptTold
@@ -38,7 +38,7 @@ class Watcher:
     state_changed: Callable[[Stream], None] = _ignore
     restarted: Callable[[Restart], None] = _ignore
     quarantined: Callable[[], None] = _ignore
-    counted: Callable[[Pulled | Refused], None] = _ignore
+    counted: Callable[[Glanced | Pulled | Refused], None] = _ignore
     finished: Callable[[Stream], None] = _ignore
     left: Callable[[Stream], None] = _ignore
     """A discovered stream whose publisher has gone: nothing is to be kept of it."""

@@ -14,10 +14,13 @@ from streamguard.core.attention import (
     Standing,
     attention_of,
     attentions,
+    between_share,
+    may_hide,
     pace_of,
     shedding_after,
 )
 from streamguard.core.decision_rule import BUILT_IN_RULE
+from streamguard.core.glances import QUIET_SHARE
 from streamguard.core.sampling import EVERY_KEYFRAME, Attention
 from streamguard.types import StreamId
 
@@ -149,3 +152,37 @@ def test_in_an_incident_every_keyframe_of_all_is_looked_at() -> None:
         worth = attentions(streams, incident, shed_share=share)
         assert [worth[StreamId(str(number))] for number in range(4)] == wanted, share
         assert worth[StreamId("suspect")] is every
+
+
+@pytest.mark.parametrize(
+    ("standing", "odd"),
+    [
+        (QUIET, False),
+        (replace(QUIET, without_evidence_s=59.0), True),
+        (replace(QUIET, without_likeness_s=1.0), False),
+        (replace(QUIET, without_hiding_s=119.0), True),
+        (replace(QUIET, without_hiding_s=121.0), False),
+        (replace(QUIET, reported=True), False),
+    ],
+)
+def test_evidence_and_what_comes_and_goes_make_pictures_between_keyframes_worth_more(
+    standing: Standing, *, odd: bool
+) -> None:
+    """For a minute and for two; what is merely new or named is no reason."""
+    assert may_hide(standing, RULE) is odd
+
+
+def test_what_looks_between_keyframes_may_take() -> None:
+    """Little of a stream in which nothing is suspect, more of those that are, and of all of these no more than so much;
+    nothing under overload, or where it is switched off.
+    """
+    every = Attention.EVERY
+    assert between_share(every, RULE, is_odd=False, odd=5) == QUIET_SHARE
+    assert between_share(every, RULE, is_odd=True, odd=1) == RULE.between_share
+    shares = [between_share(every, RULE, is_odd=True, odd=odd) for odd in (20, 33, 64, 100_000)]
+    assert shares[0] == pytest.approx(0.2 / 32)
+    assert shares[1] == shares[2] == pytest.approx(0.2 / 64)
+    assert shares[3] == QUIET_SHARE
+    assert between_share(Attention.SHED, RULE, is_odd=False, odd=1) == 0
+    assert between_share(every, AttentionRule(between_share=0.0), is_odd=True, odd=1) == 0
+    assert pace_of(every, RULE, kill=BUILT_IN_RULE, between_share=0.5) == replace(EVERY_KEYFRAME, between_share=0.5)

@@ -51,6 +51,20 @@ def test_at_the_start_of_a_session_all_is_marked(later_s: float) -> None:
     assert _shown(memory, later_s).all()
 
 
+def test_what_stood_between_keyframes_before_is_still_there_too() -> None:
+    """Another camera may be seen between keyframes alone: its wall tells nothing from the second time on."""
+    memory = StreamMemory()
+    wall = made_features(2, count=30)
+    memory.marked(_keyframe(0.0, WALL))
+    marks = []
+    for at_s in (2.0, 4.0, 6.0):
+        memory.marked(_keyframe(at_s, WALL))
+        between = replace(_keyframe(at_s + 0.1, joined(wall, _people(at_s))), between=True)
+        marks.append(memory.marked(between).features.still)
+    assert not marks[0].any()
+    assert all(later[:30].all() and not later[30:].any() for later in marks[1:])
+
+
 def test_a_gap_is_looked_across() -> None:
     """After a minute without keyframes the last ones before it are what there is to compare with."""
     memory = StreamMemory()

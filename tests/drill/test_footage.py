@@ -127,6 +127,13 @@ def test_keyframes_are_where_the_plan_wants_them() -> None:
     assert keys == pytest.approx([0.0, 2.0, 4.0, 6.0])
 
 
+def test_a_hiding_attack_shows_other_footage_in_keyframes_alone(tmp_path: Path) -> None:
+    """The first picture of each group and no other one, wherever in a group the footage comes on."""
+    pictures = decoded(studio(lead_in_s=1.0).stream(by_name("between-keyframes")), tmp_path)[FPS:]
+    other = [number for number, picture in enumerate(pictures, start=FPS) if picture.std() > 20]
+    assert other == [30, 60]
+
+
 @pytest.mark.parametrize(
     ("name", "count", "first", "last"),
     [("grey", 60, 0, 59), ("speed-150", 40, 0, 58), ("speed-60", 100, 0, 59), ("reverse", 60, 59, 0)],

@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 from streamguard.core.attention import AttentionRule
 from streamguard.core.decide import DecisionState
 from streamguard.core.decision_rule import BUILT_IN_RULE
+from streamguard.core.glances import QUIET_SHARE
 from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
-from streamguard.ingest.sources import Alive
+from streamguard.ingest.sources import Alive, Glanced
 from streamguard.types import Fingerprints, MediaTime, Observation, StreamId
 from streamguard.worker.attention import AttentionKeeper, coverage, longest_since_look_s
 from streamguard.worker.matcher import Matched
@@ -144,6 +145,18 @@ def test_reported_streams_and_files_are_always_looked_at_closely() -> None:
 def _told_after_a_minute(*, once: bool) -> list[tuple[float, Pace]]:
     with _quiet_stream(once=once) as (_, decoder, _, _):
         return decoder.told
+
+
+def test_a_stream_that_may_hide_something_may_spend_more_on_it() -> None:
+    """From its decoder's word on, until that takes it back; its keyframes are looked at as before."""
+    lines = quiet_lines(150)
+    lines += [(80.0, Glanced(1, 0, 0.02, hiding=True)), (110.0, Glanced(1, 0, 0.02, hiding=False))]
+    theatre = Theatre({"cam": [sorted(lines, key=lambda line: line[0])]})
+    theatre.stage.run(130)
+    told = [(round(at_s), pace) for at_s, pace in theatre.stage.decoders["cam"][0].told]
+    assert [pace.attention for _, pace in told] == [Attention.QUIET] * 3
+    assert [pace.between_share for _, pace in told] == [QUIET_SHARE, 0.01, QUIET_SHARE]
+    assert [at_s for at_s, _ in told[1:]] == pytest.approx([81, 111], abs=1)
 
 
 def test_a_new_connection_begins_anew() -> None:

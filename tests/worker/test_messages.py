@@ -22,7 +22,7 @@ from streamguard.errors import (
     StreamGuardError,
     UsageError,
 )
-from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Pulled, Refusal, Refused, Way
+from streamguard.ingest.news import Alive, Blind, Damaged, Glanced, Opened, Pulled, Refusal, Refused, Way
 from streamguard.types import FULL_RANGE, WHOLE_PICTURE, Fingerprint, Fingerprints, MediaTime, Region
 from streamguard.worker.messages import (
     MAX_MESSAGE_BYTES,
@@ -63,6 +63,7 @@ _keyframes = st.builds(
         lambda seed, count: made_features(seed, count=count), st.integers(0, 9), st.sampled_from([0, 1, 350, 512])
     ),
     st.sampled_from([b"", THUMBNAIL]),
+    st.booleans(),
 )
 _counts = st.integers(0, 1_000_000)
 _lengths_s = st.none() | st.floats(0.001, 1e6)
@@ -73,7 +74,8 @@ _news = st.one_of(
     st.builds(Damaged, _texts, _counts),
     st.builds(Pulled, st.sampled_from(Way), st.integers(0, 1 << 40)),
     st.builds(Refused, st.sampled_from(Refusal), _texts),
-    st.builds(Kept, _keyframes),
+    st.builds(Glanced, _counts, _counts, st.floats(0, 60), st.booleans()),
+    st.builds(Kept, _keyframes.map(lambda one: replace(one, between=False))),
     st.just(KeptTold()),
     st.just(Ended()),
     st.builds(Exceeded, _texts),

@@ -1,0 +1,209 @@
+"""Looks between keyframes of real streams: what only stands there is seen, and nothing goes wrong by it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+import av
+import pytest
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from streamguard.core import pdq
+from streamguard.core.sampling import EVERY_KEYFRAME, Pace
+from streamguard.demo.encode import Encoding, film, write_video
+from streamguard.demo.scenes import Scene
+from streamguard.ingest.glances import Glancer
+from streamguard.ingest.keyframes import PARSE_ONLY, Picture, Stamps
+from streamguard.ingest.luma import luma_of
+from streamguard.ingest.news import Glanced
+from streamguard.ingest.options import SourceOptions
+from streamguard.ingest.viewer import Viewer
+from streamguard.types import Frame, Levels, Luma
+from tests.scenes import UNRELATED_SEED, Clips
+
+SUSPECT = replace(EVERY_KEYFRAME, between_share=0.05)
+MATCH_BITS = 31
+
+
+def hashed(luma: Luma, levels: Levels) -> bytes:
+    return pdq.from_luma(luma, levels=levels)[0]
+
+
+OPTIONS = SourceOptions(hashed=hashed)
+
+
+@dataclass
+class Session:
+    """A glancer before a file, as if that came live; each look takes `look_s` of a clock of its own."""
+
+    path: Path
+    pace: Pace = EVERY_KEYFRAME
+    look_s: float = 0.01
+    max_pixels: int = 4096 * 2304
+    live: bool = True
+    spoil: Callable[["Packet[VideoStream]"], "Packet[VideoStream]"] = lambda packet: packet
+    news: list[Glanced] = field(default_factory=list)
+
+    def run(self) -> list[tuple[float, Picture]]:
+        ticks = count()
+        glancer = Glancer(
+            replace(OPTIONS, max_pixels=self.max_pixels), live=self.live, tell=self._tell,
+            processor_s=lambda: next(ticks) * self.look_s / 100, chance=lambda: 0.5,
+        )  # fmt: skip
+        seen = []
+        with av.open(str(self.path), options=PARSE_ONLY) as container:
+            video = container.streams.video[0]
+            glancer.opened(video)
+            for packet in container.demux(video):
+                at_s = Stamps.of(packet).dts_s
+                if not packet.size or at_s is None:
+                    continue
+                if packet.is_keyframe:
+                    glancer.keyframe(packet, at_s=at_s, pace=self.pace)
+                elif glancer.note(self.spoil(packet), at_s=at_s):
+                    picture = glancer.glance(at_s=at_s, pace=self.pace)
+                    seen += [] if picture is None else [(at_s, picture)]
+        return seen
+
+    def _tell(self, word: object) -> None:
+        assert isinstance(word, Glanced)
+        self.news.append(word)
+
+
+def frames(path: Path, *, live: bool, pace: Pace = EVERY_KEYFRAME) -> list[Frame]:
+    """What a viewer shows of it."""
+    viewer = Viewer("cam", OPTIONS, session=1, tell=lambda _: None, live=live)
+    viewer.pace = lambda: pace
+    found: list[Frame] = []
+    with av.open(str(path), options=PARSE_ONLY) as container:
+        video = viewer.open(container, position_s=0.0)
+        for packet in container.demux(video):
+            at_s = Stamps.of(packet).dts_s or 0.0
+            found += viewer.frames(packet, arrived_s=at_s, position_s=at_s)
+    return found
+
+
+@dataclass(frozen=True)
+class Known:
+    """The hashes of every picture of the footage that hides."""
+
+    codes: tuple[bytes, ...]
+
+    def shown_in(self, frame: Frame) -> bool:
+        code = hashed(frame.luma, frame.levels)
+        return any(pdq.distance_bits(code, known) <= MATCH_BITS for known in self.codes)
+
+
+@pytest.fixture(scope="module")
+def known(clips: Clips) -> Known:
+    with av.open(str(clips.disguised)) as container:
+        lumas = (luma_of(picture)[0] for picture in container.decode(container.streams.video[0]))
+        return Known(tuple(pdq.from_luma(luma)[0] for luma in lumas))
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_footage_that_stands_only_between_keyframes_is_looked_at(clips: Clips, known: Known, *, live: bool) -> None:
+    """No keyframe shows it; looks between them do, in order of time, and are told as such."""
+    seen = frames(clips.hidden, live=live, pace=SUSPECT)
+    keyframes = [frame for frame in seen if not frame.between]
+    between = [frame for frame in seen if frame.between]
+    assert len(keyframes) == 6
+    assert not any(known.shown_in(frame) for frame in keyframes)
+    assert sum(known.shown_in(frame) for frame in between) >= 4
+    times_us = [frame.at.pts_us for frame in seen]
+    assert times_us == sorted(set(times_us))
+
+
+def test_so_it_is_in_a_long_group(clips: Clips, known: Known) -> None:
+    """Several times in one group, once something is suspect: the next keyframe is not waited for."""
+    seen = frames(clips.hidden_long, live=True, pace=SUSPECT)
+    between = [frame for frame in seen if frame.between]
+    assert len([frame for frame in seen if not frame.between]) == 2
+    assert len([frame for frame in between if known.shown_in(frame)]) >= 3
+
+
+def test_a_session_says_that_something_may_hide(clips: Clips) -> None:
+    """When a keyframe behind a look shows what the one before it did, and the look neither."""
+    told: list[object] = []
+    viewer = Viewer("cam", OPTIONS, session=1, tell=told.append, live=True)
+    viewer.pace = lambda: SUSPECT
+    with av.open(str(clips.hidden), options=PARSE_ONLY) as container:
+        video = viewer.open(container, position_s=0.0)
+        for packet in container.demux(video):
+            at_s = Stamps.of(packet).dts_s or 0.0
+            for _ in viewer.frames(packet, arrived_s=at_s, position_s=at_s):
+                pass
+    assert any(word.hiding for word in told if isinstance(word, Glanced))
+
+
+def test_innocent_cuts_are_not_hidden(clips: Clips) -> None:
+    """Footage of several shots, cut between keyframes: some cuts are looked at, and nothing is suspect."""
+    session = Session(clips.unrelated)
+    session.run()
+    assert not any(word.hiding for word in session.news)
+
+
+def test_a_recording_is_looked_at_the_same_way_each_time(clips: Clips) -> None:
+    """Chance and the clock of this machine have no part in it."""
+    first, again = ([(frame.at.pts_us, frame.between) for frame in frames(clips.hidden, live=False)] for _ in range(2))
+    assert first == again
+
+
+def test_what_it_costs_is_told(clips: Clips) -> None:
+    """Each look with its processor time, and what was not looked at."""
+    session = Session(clips.hidden, pace=SUSPECT)
+    looks = session.run()
+    assert sum(word.looks for word in session.news) == len(looks) > 0
+    assert all(word.cost_s > 0 for word in session.news if word.looks)
+
+
+def test_without_a_share_nothing_is_decoded(clips: Clips) -> None:
+    """Switched off, or under overload."""
+    assert Session(clips.hidden, pace=replace(EVERY_KEYFRAME, between_share=0.0)).run() == []
+
+
+def test_a_damaged_picture_costs_that_look_and_no_more(clips: Clips) -> None:
+    """What cannot be decoded is passed over, and the session goes on."""
+
+    def spoilt(packet: "Packet[VideoStream]") -> "Packet[VideoStream]":
+        damaged: Packet[VideoStream] = Packet(b"\xff" * packet.size)  # type: ignore[assignment]
+        damaged.pts, damaged.dts, damaged.time_base = packet.pts, packet.dts, packet.time_base
+        return damaged
+
+    session = Session(clips.hidden, pace=SUSPECT, spoil=spoilt)
+    assert session.run() == []
+    assert sum(word.looks for word in session.news) == 0
+    assert session.news
+
+
+def test_pictures_beyond_the_bound_are_not_decoded(clips: Clips) -> None:
+    """`max_pixels` holds for them as for keyframes."""
+    assert Session(clips.hidden, pace=SUSPECT, max_pixels=100 * 100).run() == []
+
+
+def test_a_look_that_takes_too_long_is_broken_off(clips: Clips) -> None:
+    """A stream may be made to be dear to decode: it is not decoded to its end, and pays for what it took."""
+    session = Session(clips.hidden, pace=SUSPECT, look_s=20.0)
+    assert session.run() == []
+    assert any(word.cost_s > 0.25 for word in session.news)
+
+
+def test_the_group_that_is_too_long_to_keep_is_let_go(tmp_path: Path) -> None:
+    """What is kept of a group has a bound, whatever its pictures weigh."""
+    path = write_video(
+        tmp_path / "heavy.mp4", film(Scene(UNRELATED_SEED), seconds=1, size_px=(320, 180)), Encoding(gop_s=1.0)
+    )
+    told: list[object] = []
+    glancer = Glancer(OPTIONS, live=True, tell=told.append, chance=lambda: 0.5)
+    heavy: Packet[VideoStream] = Packet(bytes(5 << 20))  # type: ignore[assignment]
+    with av.open(str(path), options=PARSE_ONLY) as container:
+        video = container.streams.video[0]
+        first, *others = container.demux(video)
+        glancer.opened(video)
+        glancer.keyframe(first, at_s=0.0, pace=SUSPECT)
+        assert not glancer.note(heavy, at_s=0.1)
+        assert not glancer.note(heavy, at_s=0.2)
+        assert not any(glancer.note(packet, at_s=4.0 + number) for number, packet in enumerate(others))
+    assert told == []
