@@ -191,6 +191,19 @@ def test_packets_that_could_not_be_decoded_are_not_tried_again(clips: Clips, mon
     assert len(tried) == len(set(tried)) > 0
 
 
+def test_no_memory_for_a_glance_is_no_end(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of decoding, or of telling what it shows: the session goes on with its keyframes."""
+
+    def none(_glancer: Glancer, _picture: Picture) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(Glancer, "_code", none)
+    session = Session(clips.hidden, pace=SUSPECT)
+    assert session.run() == []
+    assert session.news
+    assert sum(word.looks for word in session.news) == 0
+
+
 def test_pictures_beyond_the_bound_are_not_decoded(clips: Clips) -> None:
     """`max_pixels` holds for them as for keyframes."""
     assert Session(clips.hidden, pace=SUSPECT, max_pixels=100 * 100).run() == []
