@@ -415,9 +415,6 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=100, metavar="N")
     parser.add_argument("--adds", type=int, default=1000, metavar="N")
     parser.add_argument("--reload-every", type=float, default=0.25, metavar="SECONDS")
-    parser.add_argument(
-        "--hot", type=int, metavar="SESSIONS", help="instead: keyframes of an incident, so many each way"
-    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     measured = [measure(looks, options) for looks in options.looks]

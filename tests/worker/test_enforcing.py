@@ -156,7 +156,7 @@ def test_a_port_in_use_is_told(redis_server: RedisServer) -> None:
 def test_another_configuration_counts_while_it_runs(redis_server: RedisServer, tmp_path: Path, logs: Logs) -> None:
     """The breaker and the labels at once, and the rest after a restart; what is wrong is told, and changes nothing."""
     path, (port,) = tmp_path / "streamguard.toml", free_ports(1)
-    path.write_text("# all as usual\n")
+    path.write_text("# all as it comes\n")
     overrides = {
         "redis.url": redis_server.url, "signals.hmac_key": KEY.decode(), "enforce.http_port": port,
         "enforce.servers": ["nginx-rtmp=http://127.0.0.1:9"], "enforce.drain_timeout_s": 2.0,
