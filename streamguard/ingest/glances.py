@@ -125,14 +125,15 @@ class Glancer:
         began_s = self._processor_s()
         try:
             pictures = self._decoded(codec, until_s=began_s + cost_s + _OVER_S)
+            codes = () if pictures is None else tuple(map(self._code, pictures))
         except (av.FFmpegError, MemoryError, ValueError, SourceUnwatchable):
             # It was one look more than others give. The packets are what failed: no other glance at these.
             self._drop()
-            pictures = None
+            pictures, codes = None, ()
         spent_s = cost_s if not self._live else self._processor_s() - began_s + _LOOK_S
         self._glances.looked(at_s=at_s, cost_s=spent_s)
-        if pictures is not None:
-            self._compare(*pictures, at_s=at_s)
+        if codes:
+            self._compare(*codes, at_s=at_s)
         self._tell_glanced(at_s, looks=int(pictures is not None), cost_s=spent_s)
         return None if pictures is None else pictures[1]
 
@@ -200,13 +201,12 @@ class Glancer:
     def _code(self, picture: Picture) -> bytes:
         return self._hashed(picture[1], picture[2])
 
-    def _compare(self, before: Picture, now: Picture, *, at_s: float) -> None:
-        code_before, code = self._code(before), self._code(now)
-        if are_alike(code_before, code):
+    def _compare(self, before: bytes, now: bytes, *, at_s: float) -> None:
+        if are_alike(before, now):
             self._pending = None
             self._glances.found(Finding.SAME, at_s=at_s)
         else:
-            self._pending = _Pending(code_before, code)
+            self._pending = _Pending(before, now)
 
     def _tell_glanced(self, at_s: float, *, looks: int, cost_s: float) -> None:
         refused, self._glances.refused = self._glances.refused, 0

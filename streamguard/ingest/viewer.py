@@ -21,6 +21,7 @@ from streamguard.ingest.glances import Glancer
 from streamguard.ingest.kept import Aside
 from streamguard.ingest.keyframes import (
     NO_STAMPS,
+    Headers,
     KeyframeDecoder,
     Spacing,
     Stamps,
@@ -107,6 +108,7 @@ class Viewer:
         self.pace: PaceNow = every_keyframe
         """Of a live stream; of a recording every keyframe is looked at."""
         self.aside = Aside()
+        self._headers = Headers()
 
     def open(self, container: InputContainer, *, position_s: float, duration_s: float | None = None) -> VideoStream:
         """The stream to demux; told as Opened when it is another than before. Raises SourceUnwatchable."""
@@ -127,6 +129,7 @@ class Viewer:
         if self._glancer is not None:
             self._glancer.opened(video)
         self.aside.kept.opened(video, max_pixels=self._options.max_pixels)
+        self._headers = Headers()
         self._close = self._passed = None
         self.wait(position_s=position_s)
         return video
@@ -136,6 +139,7 @@ class Viewer:
         being shown for longer than may be without a look at it. Players show damaged ones, too, so these are looked at;
         but they are no sign that anything can be seen. Raises SourceUnwatchable after a run of bad ones.
         """
+        self._headers.put_into(packet)
         if packet.size == 0:
             return
         self._packets += 1

@@ -1,10 +1,18 @@
 """streamguard.core.variant_context: a studio and a slate are told from footage."""
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamguard.core import variant_context
 from streamguard.core.variant_context import Run, context_in, is_blank, stands_still
 from streamguard.demo.scenes import Flat, StillScene
-from streamguard.types import Fingerprints
+from streamguard.types import Features, Fingerprints, MediaTime
 from tests.core.made_looks import keyframe
 from tests.live_keyframes import live_keyframes
+from tests.made_features import made_features
 
 
 def run(*looks: int, from_s: float, every_s: float = 2.0, session: int = 1) -> Run:
@@ -58,3 +66,23 @@ def test_black_is_no_context() -> None:
     assert all(map(is_blank, black))
     assert context_in([Run(tuple(black[:3])), Run(tuple(black[3:]))], first_known_us={1: 200_000_000}) == frozenset()
     assert not is_blank(keyframe(1, at_s=0.0))
+
+
+def test_who_is_recognised_now_and_then_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many pairs of pictures are compared by their corners, however many runs there are."""
+    pairs: list[int] = []
+
+    def same_place(one: Features, _other: Features) -> NDArray[np.bool_]:
+        pairs.append(1)
+        return np.zeros(len(one), np.bool_)
+
+    monkeypatch.setattr(variant_context, "same_place", same_place)
+    monkeypatch.setattr(variant_context, "_MAYBE_ALIKE_BITS", 256)
+    monkeypatch.setattr(variant_context, "_MOST_PAIRS", 500)
+    runs = [
+        Run(tuple(replace(one, features=made_features(1)) for one in run(2 * n, 2 * n + 1, from_s=6.0 * n).keyframes))
+        for n in range(20)
+    ]
+    assert context_in(runs, first_known_us={}) == frozenset()
+    assert len(pairs) == 500
+    assert context_in([*runs, run(7, 7, 7, from_s=200.0)], first_known_us={}) == {MediaTime(1, 20_000_000)}

@@ -178,6 +178,32 @@ def test_a_damaged_picture_costs_that_look_and_no_more(clips: Clips) -> None:
     assert session.news
 
 
+def test_packets_that_could_not_be_decoded_are_not_tried_again(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a long group there would be time for it, again and again."""
+    tried: list[bytes] = []
+
+    def fails(glancer: Glancer, _codec: object, *, until_s: float) -> None:
+        tried.append(bytes(glancer._packets[0]))
+        raise av.InvalidDataError(1, f"damaged, until {until_s}")
+
+    monkeypatch.setattr(Glancer, "_decoded", fails)
+    assert Session(clips.hidden_long, pace=SUSPECT).run() == []
+    assert len(tried) == len(set(tried)) > 0
+
+
+def test_no_memory_for_a_glance_is_no_end(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of decoding, or of telling what it shows: the session goes on with its keyframes."""
+
+    def none(_glancer: Glancer, _picture: Picture) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(Glancer, "_code", none)
+    session = Session(clips.hidden, pace=SUSPECT)
+    assert session.run() == []
+    assert session.news
+    assert sum(word.looks for word in session.news) == 0
+
+
 def test_pictures_beyond_the_bound_are_not_decoded(clips: Clips) -> None:
     """`max_pixels` holds for them as for keyframes."""
     assert Session(clips.hidden, pace=SUSPECT, max_pixels=100 * 100).run() == []
