@@ -193,7 +193,7 @@ def _add_stream(adding: Adding, stream: str, *, server: str | None, last_s: floa
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
         for piece in pieces:
             words = in_words([agos_s[one.at] for one in piece])
-            click.echo(printable(f"{_shown(stream)} has shown: {words}"), err=True)
+            click.echo(printable(f"{name_as_kept(stream)} has shown: {words}"), err=True)
             made = Piece(stream, found.worker, piece, until_unix_s)
             adding.said.outcome(add_piece(library, made, adding, job=Job(Path(stream), adding.incident.label)))
 
@@ -212,7 +212,7 @@ def add_piece(library: Library, piece: Piece, adding: Adding, *, job: Job) -> Ou
     """An item of the incident, made of it; where the library has just this already, that item. It is not told yet."""
     packed = [pack(keyframe) for keyframe in piece.keyframes]
     source = source_of(
-        _shown(piece.stream),
+        name_as_kept(piece.stream),
         worker=piece.worker,
         count=len(packed),
         part=part_id([mark_of(one) for one in packed]),
@@ -241,7 +241,7 @@ def _added(shelf: TriedShelf, job: Job, new: NewItem, *, piece: tuple[Fingerprin
     return Failed(job, UsageError(_OPERATION, job.path, problem, hint="run it again"))
 
 
-def _shown(stream: str) -> str:
+def name_as_kept(stream: str) -> str:
     """As it is kept: it may be as long as a command line, and hold bytes that are no text."""
     return printable(stream[:_MOST_NAME])
 

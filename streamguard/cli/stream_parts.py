@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.cli.asked_workers import Remembered, Variant, ask_what_it_knew
+from streamguard.cli.incident_add import name_as_kept
 from streamguard.core.variants import Look, Offer, Out, Recognised, offer, unwanted
 from streamguard.library.harmless import harmless_among
 from streamguard.library.poison import Known
@@ -146,7 +147,7 @@ class PartsOfStreams:
         for session in sessions:
             marks = [one.mark for one in session]
             for part, (item, source) in self._added.items():
-                if source.startswith(f"stream {stream} of "):
+                if source.startswith(f"stream {name_as_kept(stream)} of "):
                     found |= {session[row].keyframe.at: item for row in rows_left_of(part, marks)}
         return found
 

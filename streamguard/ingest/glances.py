@@ -98,8 +98,6 @@ class Glancer:
         self._glances = Glances(chance=chance if live else None)
         self._codec: VideoCodecContext | None = None
         self._extradata: bytes | None = None
-        self._next_extradata: bytes | None = None
-        """What has come since the keyframe is told by its own packet, and counts from the next keyframe on."""
         self._packets: list[_Packet] = []
         self._size_bytes = 0
         self._keeps = False
@@ -110,15 +108,14 @@ class Glancer:
     def opened(self, video: VideoStream) -> None:
         """Packets of this stream come next."""
         self._codec = video.codec_context
-        self._extradata = self._next_extradata = self._codec.extradata
+        self._extradata = self._codec.extradata
         self._drop()
 
     def keyframe(self, packet: _Packet, *, at_s: float, pace: Pace) -> None:
         """A keyframe came, whether it is looked at or not."""
         self._drop()
         if packet.has_sidedata("new_extradata"):
-            self._next_extradata = bytes(packet.get_sidedata("new_extradata"))
-        self._extradata = self._next_extradata
+            self._extradata = bytes(packet.get_sidedata("new_extradata"))
         self._keeps = self._glances.keyframe(packet.size, at_s=at_s, share=self._share(pace, at_s))
         if self._keeps:
             self._packets, self._size_bytes = [packet], packet.size
@@ -128,8 +125,6 @@ class Glancer:
     def note(self, packet: _Packet, *, at_s: float) -> bool:
         """Another packet came; whether to ask for a glance now."""
         size = packet.size
-        if packet.has_sidedata("new_extradata"):
-            self._next_extradata = bytes(packet.get_sidedata("new_extradata"))
         if self._keeps and (size >= _SMALL_BYTES or self._codec is None or is_of_use(packet, self._codec)):
             self._packets.append(packet)
             self._size_bytes += size
@@ -146,14 +141,15 @@ class Glancer:
         began_s = self._processor_s()
         try:
             pictures = self._decoded(codec, until_s=began_s + cost_s + _OVER_S)
+            codes = () if pictures is None else tuple(map(self._code, pictures))
         except (av.FFmpegError, MemoryError, ValueError, SourceUnwatchable):
             # It was one look more than others give. The packets are what failed: no other glance at these.
             self._drop()
-            pictures = None
+            pictures, codes = None, ()
         spent_s = cost_s if not self._live else self._processor_s() - began_s + _LOOK_S
         self._glances.looked(at_s=at_s, cost_s=spent_s)
-        if pictures is not None:
-            self._compare(*pictures, at_s=at_s)
+        if codes:
+            self._compare(*codes, at_s=at_s)
         self._tell_glanced(at_s, looks=int(pictures is not None), cost_s=spent_s)
         return None if pictures is None else pictures[1]
 
@@ -226,13 +222,12 @@ class Glancer:
     def _code(self, picture: Picture) -> bytes:
         return self._hashed(picture[1], picture[2])
 
-    def _compare(self, before: Picture, now: Picture, *, at_s: float) -> None:
-        code_before, code = self._code(before), self._code(now)
-        if are_alike(code_before, code):
+    def _compare(self, before: bytes, now: bytes, *, at_s: float) -> None:
+        if are_alike(before, now):
             self._pending = None
             self._glances.found(Finding.SAME, at_s=at_s)
         else:
-            self._pending = _Pending(code_before, code)
+            self._pending = _Pending(before, now)
 
     def _tell_glanced(self, at_s: float, *, looks: int, cost_s: float) -> None:
         refused, self._glances.refused = self._glances.refused, 0

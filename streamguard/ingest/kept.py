@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from streamguard.ingest.keyframes import KeyframeDecoder
+from streamguard.ingest.keyframes import KeyframeDecoder, header_of
 from streamguard.types import Frame, MediaTime
 
 MOST_KEPT = 256
@@ -25,6 +25,9 @@ MOST_KEPT = 256
 
 _APART_US = 1_000_000
 """Of more frequent ones some are left out: copies are known by what moves little within a second."""
+
+_MOST_HEADER_BYTES = 16 << 10
+"""Honest ones have some hundred; each is kept once for as long as it does not change."""
 
 _LOOK_UP_EVERY_S = 0.5
 
@@ -88,10 +91,11 @@ class KeptKeyframes:
             return
         if newest is not None and 0 <= at.pts_us - newest.at.pts_us < _APART_US:
             return
-        if packet.has_sidedata("new_extradata"):
-            extradata = bytes(packet.get_sidedata("new_extradata"))
-            if extradata != self._coded.extradata:
-                self._coded = replace(self._coded, extradata=extradata)
+        header = header_of(packet)
+        if header is not None and len(header) > _MOST_HEADER_BYTES:
+            return
+        if header is not None and header != self._coded.extradata:
+            self._coded = replace(self._coded, extradata=header)
         times = packet.pts, packet.dts, packet.time_base
         self._kept.append(_Kept(at, arrived_s, self._coded, bytes(packet), *times))
         self._size_bytes += packet.size

@@ -7,11 +7,11 @@ keyframes late, seconds that a stream stays up. So it is drained after every key
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Final, Protocol
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
+from av.packet import Packet, PacketSideData
 from av.stream import Discard, Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
@@ -29,6 +29,7 @@ PARSE_ONLY = {"codec_whitelist": "none"}
 """Opens a container without decoding its first picture to find out about it: the parsers know enough. That saves half
 the work of a short segment, and a picture of hostile size never gets past `max_pixels`."""
 
+_HEADER: Final = "new_extradata"
 _MAX_FAILURES_IN_A_ROW = 5
 _MOST_REORDERED_S = 10.0
 
@@ -145,6 +146,27 @@ class KeyframeDecoder:
 
     def _is_too_large(self) -> bool:
         return self._codec.width * self._codec.height > self._max_pixels
+
+
+class Headers:
+    """What a codec must know before a picture (of H.264 the parameter sets), where it changes in mid-stream: FLV tells
+    it once, beside whichever packet comes next. That one may not be looked at, and players know it all the same.
+    """
+
+    def __init__(self) -> None:
+        self._newest: PacketSideData | None = None
+
+    def put_into(self, packet: "Packet[VideoStream]") -> None:
+        """Of each packet, in order: a keyframe has from now on what it takes to decode it, whatever was before it."""
+        if packet.has_sidedata(_HEADER):
+            self._newest = packet.get_sidedata(_HEADER)
+        elif self._newest is not None and packet.is_keyframe:
+            packet.set_sidedata(self._newest)
+
+
+def header_of(packet: "Packet[VideoStream]") -> bytes | None:
+    """What it brings of it."""
+    return bytes(packet.get_sidedata(_HEADER)) if packet.has_sidedata(_HEADER) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ _HEVC_TYPES = frozenset(range(32)) | {32, 33, 34}
 def is_of_use(packet: "Packet[VideoStream]", codec: VideoCodecContext) -> bool:
     """Whether a decoder needs it, for this picture or a later one. Of what is not understood: yes."""
     name = codec.name
-    if name not in {"h264", "hevc"}:
+    if name not in {"h264", "hevc"} or packet.has_sidedata("new_extradata"):
         return True
     data = bytes(packet)
     has_lengths = (codec.extradata or b"")[:1] == b"\1"  # as in MP4 and FLV; a stream of bytes otherwise

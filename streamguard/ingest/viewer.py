@@ -9,11 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, cast
 
 from av.container import InputContainer
-from av.packet import Packet, PacketSideData
-from av.stream import Stream
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamguard.core.clock import MediaClock
@@ -23,6 +21,7 @@ from streamguard.ingest.glances import Glancer
 from streamguard.ingest.kept import Aside
 from streamguard.ingest.keyframes import (
     NO_STAMPS,
+    Headers,
     KeyframeDecoder,
     Spacing,
     Stamps,
@@ -43,7 +42,6 @@ _LEAST_SPACING_S = 1 / 30
 _HOPELESS_AFTER_S = 8.0
 """Of five in a row, which take longer where keyframes come every two seconds."""
 _MOST_REMEMBERED = 64
-_PARAMETERS: Literal["new_extradata"] = "new_extradata"
 _MOST_TOO_LARGE = 5
 """In a session, between pictures that can be seen: nobody sees what such a stream shows in them."""
 
@@ -87,8 +85,6 @@ class Viewer:
         self._passed: _Came | None = None
         """The newest keyframe, where it was not due."""
         self._wanted_in_s = math.inf
-        self._parameters: PacketSideData | None = None
-        """The newest that came in mid-stream, maybe with a picture that nobody decodes: keyframes need them."""
         self._begins_again = False
         self._seen_stamps: deque[Stamps] = deque(maxlen=_MOST_REMEMBERED)
         self._again: frozenset[Stamps] = frozenset()
@@ -112,6 +108,7 @@ class Viewer:
         self.pace: PaceNow = every_keyframe
         """Of a live stream; of a recording every keyframe is looked at."""
         self.aside = Aside()
+        self._headers = Headers()
 
     def open(self, container: InputContainer, *, position_s: float, duration_s: float | None = None) -> VideoStream:
         """The stream to demux; told as Opened when it is another than before. Raises SourceUnwatchable."""
@@ -132,7 +129,8 @@ class Viewer:
         if self._glancer is not None:
             self._glancer.opened(video)
         self.aside.kept.opened(video, max_pixels=self._options.max_pixels)
-        self._close = self._passed = self._parameters = None
+        self._headers = Headers()
+        self._close = self._passed = None
         self.wait(position_s=position_s)
         return video
 
@@ -141,13 +139,10 @@ class Viewer:
         being shown for longer than may be without a look at it. Players show damaged ones, too, so these are looked at;
         but they are no sign that anything can be seen. Raises SourceUnwatchable after a run of bad ones.
         """
+        self._headers.put_into(packet)
         if packet.size == 0:
             return
         self._packets += 1
-        if packet.has_sidedata(_PARAMETERS):
-            self._parameters = PacketSideData.from_packet(cast("Packet[Stream]", packet), _PARAMETERS)
-        elif packet.is_keyframe and self._parameters is not None:
-            packet.set_sidedata(self._parameters)
         came = _Came(packet, Stamps.of(packet), arrived_s, position_s) if packet.is_keyframe else None
         yield from self._earlier(came, arrived_s, position_s=position_s)
         glancer = self._glancer

@@ -42,10 +42,10 @@ def in_threads(work: Callable[[_Thing], _Result], things: Sequence[_Thing], *, r
 
 
 def stand_back() -> None:
-    """Of the thread that calls it, and those that it starts, for good: who looks something up comes first. Elsewhere
-    than on Linux only a whole process could.
+    """Of the thread that calls it, and those that it starts, for good: who looks something up comes first. Those need
+    not, and may, say so, too. Elsewhere than on Linux only a whole process could.
     """
     if sys.platform == "linux":
         with suppress(OSError):
-            own = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _NICER)
+            of_all = os.getpriority(os.PRIO_PROCESS, os.getpid())  # of the main thread, which never stands back
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), of_all + _NICER)

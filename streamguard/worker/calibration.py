@@ -84,6 +84,8 @@ class _Session:
     first: MediaTime | None = None
     last: MediaTime | None = None
     keyframes: int = 0
+    is_new: bool = False
+    """What it shows now was not shown before."""
     kills: dict[int, Near] = field(default_factory=dict)
     reviews: dict[int, Near] = field(default_factory=dict)
 
@@ -103,16 +105,19 @@ class Seen:
     sessions: dict[int, _Session] = field(default_factory=dict)
     kills: list[Killed] = field(default_factory=list)
 
-    def saw(self, observation: Observation, *, shown: int) -> None:
-        """A keyframe; `shown` is a hash of all that its connection has shown, this included."""
+    def saw(self, observation: Observation, *, shown: int, between: bool = False) -> None:
+        """A keyframe; `shown` is a hash of all that its connection has shown, this included. Or a picture `between`
+        two, which is new where the keyframe before it is: which of these are looked at is by chance.
+        """
         at = observation.at
         session = self.sessions.setdefault(at.session, _Session())
-        is_new = shown not in self.shown
-        self.shown.add(shown)
-        if is_new:
-            session.first, session.last = session.first or at, at
-            session.keyframes += 1
-        if is_new and observation.evidence:
+        if not between:
+            session.is_new = shown not in self.shown
+            self.shown.add(shown)
+            if session.is_new:
+                session.first, session.last = session.first or at, at
+                session.keyframes += 1
+        if session.is_new and observation.evidence:
             for strength in strengths(session.state, observation, BUILT_IN_RULES.rule):
                 # One keyframe is never a kill, and worth less than any: but it says how often what looks alike comes.
                 near_kill_nats = max(strength.kill_nats, strength.keyframe_nats)
@@ -188,7 +193,8 @@ class Calibration:
             raise self._failed
 
     def _keyframe(self, stream: Stream, matched: Matched) -> None:
-        self._seen.setdefault(stream.spec.stream, Seen()).saw(matched.observation, shown=stream.shown)
+        seen = self._seen.setdefault(stream.spec.stream, Seen())
+        seen.saw(matched.observation, shown=stream.shown, between=matched.between)
         if stream.duration_s:
             self._shares[stream.spec.stream] = min(1.0, stream.media_s / stream.duration_s)
 

@@ -126,7 +126,7 @@ class CanaryRun:
             return Failure(Stage.DECODER, "its decoder sent a keyframe that is not after the last")
         matched = self._matcher.observe(self._state, keyframe)
         self._state = matched.state
-        self._keyframes += 1
+        self._keyframes += not keyframe.between
         for decision in matched.decisions:
             if decision.asset == ASSET and decision.verdict is Verdict.KILL:
                 return Recognised(decision, self.session, matched.library_version)

@@ -97,6 +97,17 @@ def forkserver_must_answer(within_s: float) -> Iterator[None]:
             _await_end(pid)
 
 
+def forkserver_is_gone() -> bool:
+    """Whether one that ran has died. Whichever thread starts the next process starts a new one, which is as nice as
+    that thread, with all its children, for good: who stands back had better wait until others have.
+    """
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - there is no public way to it
+    try:
+        return pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+    except ChildProcessError:  # somebody has waited for it already
+        return True
+
+
 def _await_end(pid: int) -> None:
     """Its sockets close a moment before it can be waited for, and until then multiprocessing takes it for alive."""
     until_s = time.monotonic() + _LAST_MOMENT_S

@@ -13,7 +13,7 @@ from streamguard.errors import LibraryCrashes, LibraryError
 from streamguard.library.durable import open_unfollowed
 from streamguard.library.segments import FILES, SegmentRef, folder_of
 from streamguard.worker.children import not_waited_for_at_exit
-from streamguard.worker.forkserver import forkserver_must_answer, telling_nothing
+from streamguard.worker.forkserver import forkserver_is_gone, forkserver_must_answer, telling_nothing
 from streamguard.worker.library_child import MOST_ANSWER_BYTES, Asked, Work, opens, raise_what_it_says, run
 from streamguard.worker.unprivileged import NOBODY, Ids, ids_for_decoders
 
@@ -53,9 +53,12 @@ class LibraryTrial:
         self._child: _Child | None = None
 
     def prepare(self) -> None:
-        """Have a child ready, so that the next new segment waits for none. Where none can be had, that will tell."""
+        """Have a child ready, so that the next new segment waits for none. Where none can be had, that will tell; where
+        the forkserver has died, decoders have it made anew first.
+        """
         with contextlib.suppress(OSError):
-            self._ready(_USUAL_BYTES)
+            if not forkserver_is_gone():
+                self._ready(_USUAL_BYTES)
 
     def __call__(
         self,

@@ -1,5 +1,7 @@
 """streamguard.core.variant_context: a studio and a slate are told from footage."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,9 +9,10 @@ from numpy.typing import NDArray
 from streamguard.core import variant_context
 from streamguard.core.variant_context import Run, context_in, is_blank, stands_still
 from streamguard.demo.scenes import Flat, StillScene
-from streamguard.types import Features, Fingerprints
+from streamguard.types import Features, Fingerprints, MediaTime
 from tests.core.made_looks import keyframe
 from tests.live_keyframes import live_keyframes
+from tests.made_features import made_features
 
 
 def run(*looks: int, from_s: float, every_s: float = 2.0, session: int = 1) -> Run:
@@ -65,23 +68,23 @@ def test_black_is_no_context() -> None:
     assert not is_blank(keyframe(1, at_s=0.0))
 
 
-def test_hundreds_of_runs_are_compared_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream that cuts to the footage and back all the time keeps nobody waiting; beyond them what may be is."""
-    compared = 0
+def test_who_is_recognised_now_and_then_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many pairs of pictures are compared by their corners, however many runs there are."""
+    pairs: list[int] = []
 
-    def elsewhere(_mine: Features, _theirs: Features) -> NDArray[np.bool_]:
-        nonlocal compared
-        compared += 1
-        return np.zeros(1, np.bool_)
+    def same_place(one: Features, _other: Features) -> NDArray[np.bool_]:
+        pairs.append(1)
+        return np.zeros(len(one), np.bool_)
 
-    monkeypatch.setattr(variant_context, "same_place", elsewhere)
-    monkeypatch.setattr(variant_context, "_LEAST_FEATURES", 0)
-    monkeypatch.setattr(variant_context, "_ALIKE_BITS", -1)
+    monkeypatch.setattr(variant_context, "same_place", same_place)
     monkeypatch.setattr(variant_context, "_MAYBE_ALIKE_BITS", 256)
-    monkeypatch.setattr(variant_context, "_MOST_PAIRS", 50)
-    runs = [run(3 * n, 3 * n + 1, 3 * n + 2, from_s=10.0 * n) for n in range(12)]
-    assert len(context(*runs)) >= 30
-    assert compared == 50
-    lone = [run(n, from_s=10.0 * n) for n in range(60)]
-    assert context(*lone, first_known_s=0.0) == set()
-    assert compared == 50
+    monkeypatch.setattr(variant_context, "_MOST_PAIRS", 500)
+    runs = [
+        Run(tuple(replace(one, features=made_features(1)) for one in looks.keyframes))
+        for looks in (run(2 * n, 2 * n + 1, from_s=6.0 * n, every_s=4.0) for n in range(20))
+    ]
+    assert context_in([Run(one.keyframes[:1]) for one in runs], first_known_us={}) == frozenset()
+    assert not pairs  # none of these is on for a while
+    assert context_in(runs, first_known_us={}) == frozenset()
+    assert len(pairs) == 500
+    assert context_in([*runs, run(7, 7, 7, from_s=200.0)], first_known_us={}) == {MediaTime(1, 22_000_000)}

@@ -201,15 +201,8 @@ def test_packets_without_a_picture_hide_nothing_behind_them(clips: Clips, count_
     assert Session(clips.hidden, behind_keyframes=(nothing,) * count_).run()
 
 
-def test_parameters_that_come_between_keyframes_count_from_the_next_on(flvs: tuple[Path, Path]) -> None:
-    """Each glance has a decoder of its own, and it begins with the newest ones, not with those that were opened."""
-    (at_s, expected), (same_s, seen) = (Session(path, pace=SUSPECT).run()[-1] for path in flvs)
-    assert at_s == same_s
-    assert (seen[1] == expected[1]).all()
-
-
 @pytest.mark.parametrize("pace", [EVERY_KEYFRAME, Pace(Attention.QUIET, most_s=5.0)])
-def test_so_they_do_for_keyframes(flvs: tuple[Path, Path], pace: Pace) -> None:
+def test_parameters_that_come_between_keyframes_count_from_the_next_on(flvs: tuple[Path, Path], pace: Pace) -> None:
     """Whatever picture they came with, and whether that was looked at."""
     good, late = (
         [frame.luma.tobytes() for frame in frames(path, live=True, pace=each) if not frame.between]
@@ -250,6 +243,32 @@ def _with_late_parameters(flv: bytes) -> bytes:
     pictures = [number for number, tag in enumerate(tags) if tag[0] == 9 and tag[12] == 1]
     second = pictures[1]
     return b"".join([head, *tags[:header], bytes(wrong), *tags[header + 1 : second], tags[header], *tags[second:]])
+
+
+def test_packets_that_could_not_be_decoded_are_not_tried_again(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a long group there would be time for it, again and again."""
+    tried: list[bytes] = []
+
+    def fails(glancer: Glancer, _codec: object, *, until_s: float) -> None:
+        tried.append(bytes(glancer._packets[0]))
+        raise av.InvalidDataError(1, f"damaged, until {until_s}")
+
+    monkeypatch.setattr(Glancer, "_decoded", fails)
+    assert Session(clips.hidden_long, pace=SUSPECT).run() == []
+    assert len(tried) == len(set(tried)) > 0
+
+
+def test_no_memory_for_a_glance_is_no_end(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of decoding, or of telling what it shows: the session goes on with its keyframes."""
+
+    def none(_glancer: Glancer, _picture: Picture) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(Glancer, "_code", none)
+    session = Session(clips.hidden, pace=SUSPECT)
+    assert session.run() == []
+    assert session.news
+    assert sum(word.looks for word in session.news) == 0
 
 
 def test_pictures_beyond_the_bound_are_not_decoded(clips: Clips) -> None:

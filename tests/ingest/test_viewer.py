@@ -14,6 +14,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamguard.core.sampling import Attention, Pace
+from streamguard.demo.encode import Encoding, film, write_video
+from streamguard.demo.scenes import Scene
 from streamguard.errors import SourceExcessive, SourceUnavailable, SourceUnwatchable
 from streamguard.ingest.kept import Aside, KeptKeyframes
 from streamguard.ingest.keyframes import PARSE_ONLY
@@ -25,6 +27,7 @@ from tests.faults.bombs import grows
 from tests.scenes import Clips
 from tests.tracks import two_tracks
 
+_FLV_HEAD_BYTES = 13
 OPTIONS = SourceOptions(blind_after_s=30.0, unforeseen_pauses=math.inf)
 
 
@@ -405,3 +408,40 @@ def test_what_was_passed_over_is_kept(live: Screening) -> None:
     frames = [kept.taken() for _ in passed[1:]]
     assert [frame and frame.at.pts_us / 1e6 for frame in frames] == [at_s - 100 for at_s in reversed(passed[:-1])]
     assert len(kept) == 0
+
+
+def _turned(folder: Path) -> Path:
+    """An FLV stream that turns into a smaller one after 6 s, as where a publisher comes back to the same name."""
+    films = {height_px: film(Scene(1), seconds=6, fps=5, size_px=(320, height_px)) for height_px in (180, 160)}
+    files = [write_video(folder / f"{height_px}.flv", one, Encoding(fps=5)) for height_px, one in films.items()]
+    (folder / "turned.flv").write_bytes(files[0].read_bytes() + files[1].read_bytes()[_FLV_HEAD_BYTES:])
+    return folder / "turned.flv"
+
+
+@pytest.mark.parametrize("beside", ["what is passed over", "no keyframe"])
+def test_what_is_told_of_a_codec_beside_what_is_not_looked_at_is_heard(tmp_path: Path, beside: str) -> None:
+    """Players hear it; without it each later keyframe is lost, or garbage, and what is kept of them as well."""
+    with contextlib.closing(Screening(_turned(tmp_path), live=True)) as screening:
+        kept = KeptKeyframes(1 << 20, for_s=120.0)
+        screening.viewer.aside = Aside(kept)
+        container = screening.container = av.open(str(tmp_path / "turned.flv"), options=PARSE_ONLY)
+        video = screening.viewer.open(container, position_s=100.0)
+        packets = [packet for packet in container.demux(video) if packet.size]
+        keys = [packet for packet in packets if packet.is_keyframe]
+        assert [packet for packet in packets[1:] if packet.has_sidedata("new_extradata")] == [keys[3]]
+        screening.viewer.pace = _quiet
+        shown = [keys[0], keys[1], keys[3]]
+        if beside == "no keyframe":
+            other = next(packet for packet in packets if not packet.is_keyframe)
+            other.set_sidedata(keys[3].get_sidedata("new_extradata"))
+            shown[2] = other
+        for number, packet in enumerate([*shown, keys[4], keys[5]]):
+            at_s = 100.0 + 2 * number
+            packet.pts = packet.dts = round(at_s / packet.time_base)
+            screening.frames += screening.viewer.frames(packet, arrived_s=at_s, position_s=at_s)
+        looked = {frame.at.pts_us / 1e6: frame.luma.shape[0] for frame in screening.frames}
+        found = [kept.taken() for _ in range(len(kept))]
+        passed = {frame.at.pts_us / 1e6: frame.luma.shape[0] for frame in found if frame is not None}
+        assert len(passed) == len(found)
+        assert (looked[0.0], passed[2.0], looked[6.0]) == (180, 180, 160)
+        assert {height_px for at_s, height_px in (looked | passed).items() if at_s >= 4} == {160}

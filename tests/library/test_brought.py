@@ -75,6 +75,27 @@ def test_what_is_released_may_do_what_its_sender_may(library: Path) -> None:
         assert [change.action for change in opened.changes(most=2)] == ["release", "believe"]
 
 
+def test_what_is_believed_when_it_comes_may_kill(library: Path) -> None:
+    """From its first version on, of a new sender as well, and whatever was found against it."""
+    new = [(new_item(id_), honest(number)) for number, id_ in enumerate(("seen", "doubted"), start=3)]
+    reasons = {new[0][0].sha256: Reason.NONE, new[1][0].sha256: Reason.COMMON}
+    handed_on = {key: HandedOn(THEIRS, may_kill=False, reason=why, believed=True) for key, why in reasons.items()}
+    with Library.open(library) as opened:
+        opened.add_all(new, handed_on=handed_on)
+    assert searched(library) == {"ours": True, "good": False, "seen": True, "doubted": True}
+
+
+def test_what_was_disabled_by_hand_stays_so(library: Path) -> None:
+    """Be it believed: somebody had a reason; it may kill once it is enabled."""
+    with Library.open(library) as opened:
+        opened.disable("good")
+    done(library, brought.believe, "good")
+    assert searched(library) == {"ours": True}
+    with Library.open(library) as opened:
+        opened.enable("good")
+    assert searched(library) == {"ours": True, "good": True}
+
+
 def test_a_sender_may_kill_and_may_not_any_more(library: Path) -> None:
     """For all that it brought; what is kept apart stays there."""
     for allowed in (True, False):

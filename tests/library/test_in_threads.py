@@ -1,10 +1,13 @@
 """streamguard.library.in_threads: the same work on several things at once."""
 
+import os
+import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from streamguard.library.in_threads import in_threads, threads
+from streamguard.library.in_threads import in_threads, stand_back, threads
 
 MANY = 10_000_000
 
@@ -37,3 +40,25 @@ def test_the_first_failure_is_raised() -> None:
 
     with pytest.raises(ValueError, match=r"^7$"):
         in_threads(work, range(40), rows=MANY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only a whole process could")
+def test_who_stands_back_does_so_once() -> None:
+    """A thread that one starts which stands back does so no more than that one."""
+    nices: list[int] = []
+
+    def work() -> None:
+        stand_back()
+        nices.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        if len(nices) < 3:
+            run(work)
+
+    def run(what: Callable[[], None]) -> None:
+        thread = threading.Thread(target=what)
+        thread.start()
+        thread.join()
+
+    run(work)
+    assert len(nices) == 3
+    assert len(set(nices)) == 1
+    assert nices[0] > os.getpriority(os.PRIO_PROCESS, os.getpid()) or nices[0] == 19

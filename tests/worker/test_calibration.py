@@ -29,6 +29,7 @@ from streamguard.worker.calibration import (
 from streamguard.worker.calibration_state import Watched
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.parts import supervisor_options
+from tests.core.test_variants import evidence
 from tests.known_library import make_library
 from tests.library.fitted import fitted_rules
 from tests.scenes import SIZE_PX, Clips
@@ -170,3 +171,16 @@ def test_what_a_connection_showed_before_is_no_more_footage(tmp_path: Path, agai
             seen.saw(Observation(MediaTime(session, i * 2_000_000), ()), shown=i)
     watched = seen.watched(Harmless(once_spec(str(tmp_path), name="0"), "live:x"))
     assert (watched.keyframes, watched.seconds) == (6, 6.0 + 2.0)
+
+
+def test_what_stands_between_keyframes_counts_as_they_do() -> None:
+    """A rule that knew nothing of it would promise too much; where its keyframes were shown before it is none new."""
+    seen = Seen()
+    for session in range(2):
+        for i in range(3):
+            seen.saw(Observation(MediaTime(session, i * 2_000_000), ()), shown=i)
+            between = Observation(MediaTime(session, i * 2_000_000 + 500_000), (evidence(9.0, at_s=1.0 + 2.0 * i),))
+            seen.saw(between, shown=i, between=True)
+    watched = seen.watched(Harmless(once_spec("/film.mp4", name="0"), "live:x"))
+    assert (watched.keyframes, watched.seconds) == (3, 4.0)
+    assert [(near.at_s, near.nats > 9.0) for near in watched.near_kills] == [(4.5, True)]

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from streamguard.errors import LibraryCrashes, LibraryDamaged, LibraryError
 from streamguard.library.segments import INDEX, MANIFEST, SegmentRef, write_segment
 from streamguard.types import AssetId
 from streamguard.worker import library_trial
-from streamguard.worker.forkserver import start_forkserver
+from streamguard.worker.forkserver import forkserver_is_gone, start_forkserver
 from streamguard.worker.library_child import Work, opens
 from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.unprivileged import ids_for_decoders
@@ -201,3 +202,14 @@ def test_where_no_process_can_be_had_it_is_an_error(
     trial.prepare()
     with pytest.raises(LibraryError, match=r"no process can be had.*tried again"):
         trial(tmp_path, refs)
+
+
+def test_none_is_prepared_where_the_forkserver_has_died(tmp_path: Path, refs: list[SegmentRef], make: Make) -> None:
+    """Whoever starts the next child makes it anew, as nice as itself: one that stands back only where it must."""
+    trial = make()
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    eventually(forkserver_is_gone, what="its end")
+    trial.prepare()
+    assert forkserver_is_gone()
+    trial(tmp_path, refs)
+    assert not forkserver_is_gone()

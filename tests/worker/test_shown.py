@@ -418,3 +418,13 @@ def test_any_bytes_are_keyframes_or_a_value_error(noise: bytes, at: int) -> None
     except ValueError:
         return
     assert len(told.keyframes) <= MOST_OF_A_STREAM
+
+
+def test_what_stands_between_keyframes_is_remembered_beside_them() -> None:
+    """However near; of keyframes that are as near one is left out."""
+    memory = Remembering(120.0)
+    memory.show(a_stream("cam"), [10.0, 10.1])
+    memory.show(a_stream("cam"), [10.2], make=lambda at_s: replace(keyframe(at_s), between=True))
+    assert memory.times_s("cam") == [10.0, 10.2]
+    told = from_bytes(b"".join(to_parts(memory.lately.of(None, "cam", last_s=60.0)[0], now_s=11.0)))
+    assert [one.between for one in told.keyframes] == [False, True]
