@@ -173,7 +173,8 @@ def import_(
     here = _label_of(called, incident, label)
     guard = guard_of_sender(place.library, source, key=bundle.key, label=here, believe=believe)
     if incident is None or not incident.is_open:
-        incident = book.open(called, label=here, by=origin.by, reason=reason or bundle.about.reason)
+        why = reason or (bundle.about.reason if incident is None else incident.reason)
+        incident = book.open(called, label=here, by=origin.by, reason=why)
         note_done(place.library, "incident open", f"{called}, from {file.name}", origin=origin)
     check_room(incident, [f"{number} of the bundle" for number in range(len(bundle.items))])
     if not as_json:
