@@ -75,7 +75,9 @@ def open_(
 
     Under overload the quietest streams are still looked at less. What is added to it gets the label incident-NAME, is
     searched before everything else, and is killed for as [policy] and [policy.incident] say. Enforcers believe that one
-    item of it is shown in so many streams as --streams-believed, or else [policy.incident], says.
+    item of it is shown in so many streams as --streams-believed, or else [policy.incident], says. One that was closed
+    is opened again with its items, and with the label, the reason and the number of streams that it had, but for what
+    is said anew; one that is open stays as it is.
 
     \b
     Example:

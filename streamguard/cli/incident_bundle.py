@@ -13,6 +13,7 @@ from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_notes import note_done
+from streamguard.cli.library_opinions import notes_of
 from streamguard.cli.library_signing import sign_option
 from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.errors import UsageError, counted
@@ -33,9 +34,11 @@ from streamguard.worker import incident_bundle
 from streamguard.worker.bundle_taking import doubted, taken
 from streamguard.worker.incident_bundle import Bundle, Export
 from streamguard.worker.kept_decisions import decisions_for
-from streamguard.worker.outcomes import Added, Job, Known, Outcome
+from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+_NAMED = 5
 
 
 @click.command("export")
@@ -173,7 +176,8 @@ def import_(
     here = _label_of(called, incident, label)
     guard = guard_of_sender(place.library, source, key=bundle.key, label=here, believe=believe)
     if incident is None or not incident.is_open:
-        incident = book.open(called, label=here, by=origin.by, reason=reason or bundle.about.reason)
+        why = reason or (bundle.about.reason if incident is None else incident.reason)
+        incident = book.open(called, label=here, by=origin.by, reason=why)
         note_done(place.library, "incident open", f"{called}, from {file.name}", origin=origin)
     check_room(incident, [f"{number} of the bundle" for number in range(len(bundle.items))])
     if not as_json:
@@ -188,7 +192,7 @@ def import_(
         for outcome in outcomes:
             said.outcome(outcome)
     warn_if_damaged(place.library, since=there)
-    if not as_json and (words := _what_it_may(guard)):
+    if not as_json and (words := _what_it_may(guard, outcomes, library=place.library, name=called)):
         click.echo(printable(words), err=True)
     return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
 
@@ -214,16 +218,38 @@ def _came_in_it(outcomes: Sequence[Outcome], *, label: str) -> Iterator[str]:
                 yield item.id
 
 
-def _what_it_may(guard: Guard) -> str:
+def _what_it_may(guard: Guard, outcomes: Sequence[Outcome], *, library: Path, name: str) -> str:
     """Empty: what its label may, as all that comes from this sender."""
     if guard.believe:
-        return "you have looked at it: all of it is searched, and may do what its label may"
+        return f"you have looked at it: {_believed(library, name, outcomes)}"
     if guard.may_kill:
         return ""
     return (
         f"what comes from {guard.source} earns reviews, and kills nobody, until you let it: the same command with "
         f"--believe --reason TEXT for this, `streamguard library exchange trust {guard.source}` for all of theirs"
     )
+
+
+def _believed(library: Path, name: str, outcomes: Sequence[Outcome]) -> str:
+    """How much of it is searched, and how to bring in what is not. Raises LibraryError."""
+    with Library.open(library, read_only=True) as opened:
+        live = {item.id for item in opened.items() if item.state is ItemState.LIVE}
+    ids = dict.fromkeys(outcome.item.id for outcome in outcomes if not isinstance(outcome, Failed))
+    failed = sum(isinstance(outcome, Failed) for outcome in outcomes)
+    disabled = [id_ for id_ in ids if id_ not in live]
+    limited = len(ids.keys() & live & notes_of(library).keys())
+    searched = f"{len(ids) - len(disabled)} of {counted(len(ids) + failed, 'item')} are searched, and may do what their"
+    whole = "all of it is searched, and may do what its"
+    words = f"{searched if failed or disabled else whole} label may"
+    if limited:
+        words += f", but for {limited} for reviews only (streamguard library list --library {library})"
+    if failed:
+        add = f"streamguard incident add {name} --library {library} --believe --reason TEXT FILE"
+        words += f"; {failed} not taken, see above: what was dropped comes in by its footage, {add}"
+    if disabled:
+        named = " ".join(disabled[:_NAMED]) + (" ..." if len(disabled) > _NAMED else "")
+        words += f"; {len(disabled)} disabled: streamguard library enable --library {library} {named}"
+    return words
 
 
 def _check_persons(library: Library, bundle: Bundle, guard: Guard) -> None:

@@ -270,6 +270,9 @@ def files_in(path: Path, said: "Said", *, wanted: Callable[[Path], bool] = lambd
     return tuple(filter(wanted, media))
 
 
+_MEANT = "the same command with --believe --reason TEXT"
+
+
 class Said:
     """What was printed: results on standard output, errors on standard error as well when they are not JSON.
 
@@ -311,7 +314,7 @@ class Said:
         """It is there, and not searched."""
         self.kept_apart += 1
         reason = Reason.NONE if self._library is None else kept_apart_for(self._library, item)
-        words += f"; in quarantine, and not searched: {reason.words}"
+        words += f"; in quarantine, and not searched: {reason.words}; was it meant: {_MEANT}"
         self._line(path, "quarantined", words=words, tree=tree | {"reason": reason.name.lower()})
 
     def _in_a_shard(self, job: Job, item: ItemRecord) -> None:

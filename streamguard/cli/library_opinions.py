@@ -187,7 +187,9 @@ def notes_of(path: Path) -> dict[str, str]:
 def limits_of(path: Path) -> dict[str, str]:
     """Of items that earn reviews at most whoever enables them, what to do; by their ids. Raises LibraryError."""
     restore_it = f"streamguard library restore --library {path} --reason TEXT"
-    return {
+    see = f"streamguard library opinions list --library {path}"
+    waits = f"had mistakes, and waits to fall: may kill until then; see {see}"
+    return {id_: waits for id_, one in said_of(path).items() if one.is_due} | {
         id_: f"{note}; {restore_it} {id_}" if note == _HAD_MISTAKES else note for id_, note in notes_of(path).items()
     }
 

@@ -1,6 +1,7 @@
 """References that fall by what people said of them, and back again by an operator.
 
-An item falls to a review at most, then out of use; a hash of a list goes into quarantine, as by any other disagreement
+An item falls to a review at most, then out of use, and one that is out of use already to a review at most, for when it
+is searched again; a hash of a list goes into quarantine, as by any other disagreement
 (exchange.opinions). Each fall is a version of the library with its line in the history. Only so many fall in an hour:
 then nothing falls any more until a person has looked, for opinions can be wrong, too, or somebody's who wants it all
 out of the way. What is to be done stands in the catalogue before it is done.
@@ -174,12 +175,13 @@ def restore(library: Library, id_: str, *, origin: Origin, now_unix_s: float) ->
     with library.writing() as catalogue:
         item = library.item(id_)
         refuse_kept_apart(catalogue.connection, item.number, operation="library restore", subject=id_)
-        if not has_tables(catalogue.connection) or _now(catalogue.connection, item) is Fall.NONE:
+        is_live = item.state is ItemState.LIVE
+        if not has_tables(catalogue.connection) or (is_live and not _has_fallen(catalogue.connection, item)):
             hint = "see `streamguard library opinions list`"
             raise UsageError("library restore", id_, "it has not fallen", hint=hint)
         with catalogue.change(now_unix_s=now_unix_s, action="restore", origin=origin):
             catalogue.set_fallen(item, why="", now_unix_s=now_unix_s)
-            if item.state is ItemState.DISABLED:
+            if not is_live:
                 catalogue.set_state(item, ItemState.LIVE, action="enable", now_unix_s=now_unix_s)
             connection = catalogue.connection
             number = (item.number,)
@@ -192,7 +194,8 @@ def _fall_next(catalogue: Catalogue, terms: FallTerms, *, now_unix_s: float) -> 
     """The first that is to fall, and may."""
     for item in _due(catalogue):
         wanted, why = _wanted(catalogue.connection, item, terms.rule)
-        if wanted.depth <= _now(catalogue.connection, item).depth or item.state is ItemState.REMOVED:
+        now = Fall.REVIEW if _has_fallen(catalogue.connection, item) else Fall.NONE
+        if wanted.depth <= now.depth:
             _done(catalogue, item)
         elif _may_fall(catalogue, terms, now_unix_s=now_unix_s):
             fell = Fell(item.id, wanted, why)
@@ -213,7 +216,9 @@ def _due(catalogue: Catalogue) -> Iterator[ItemRecord]:
 
 
 def _wanted(connection: sqlite3.Connection, item: ItemRecord, rule: FallRule) -> tuple[Fall, str]:
-    """How far it is to fall, and why, in words."""
+    """How far it is to fall, and why, in words. What is not searched falls no further than to a review: somebody may
+    enable it, or roll back.
+    """
     rows = connection.execute(
         "SELECT opinion, signal, who, why FROM opinions WHERE item = ? AND NOT settled ORDER BY at_unix_s, signal",
         (item.number,),
@@ -221,14 +226,14 @@ def _wanted(connection: sqlite3.Connection, item: ItemRecord, rule: FallRule) ->
     mistakes = [(signal, who, why) for opinion, signal, who, why in rows if opinion == Opinion.DISAGREE.value]
     named = [f"{signal} ({who}: {why})" for signal, who, why in mistakes[-_SIGNALS_NAMED:]]
     text = f"{counted(len(mistakes), 'mistake')}, {len(rows) - len(mistakes)} confirmed: {', '.join(named)}"
-    return fall_of(Said(len(rows) - len(mistakes), len(mistakes)), rule), text[:MOST_WORDS]
+    wanted = fall_of(Said(len(rows) - len(mistakes), len(mistakes)), rule)
+    if wanted is Fall.DISABLED and item.state is not ItemState.LIVE:
+        wanted = Fall.REVIEW
+    return wanted, text[:MOST_WORDS]
 
 
-def _now(connection: sqlite3.Connection, item: ItemRecord) -> Fall:
-    if item.state is not ItemState.LIVE:
-        return Fall.DISABLED
-    has_fallen = connection.execute("SELECT 1 FROM fallen WHERE item = ?", (item.number,)).fetchone()
-    return Fall.NONE if has_fallen is None else Fall.REVIEW
+def _has_fallen(connection: sqlite3.Connection, item: ItemRecord) -> bool:
+    return connection.execute("SELECT 1 FROM fallen WHERE item = ?", (item.number,)).fetchone() is not None
 
 
 def _may_fall(catalogue: Catalogue, terms: FallTerms, *, now_unix_s: float) -> bool:
@@ -248,6 +253,8 @@ def _may_fall(catalogue: Catalogue, terms: FallTerms, *, now_unix_s: float) -> b
 
 def _let_fall(catalogue: Catalogue, item: ItemRecord, fell: Fell, *, now_unix_s: float) -> None:
     detail = "to a review at most" if fell.to is Fall.REVIEW else "out of use"
+    if item.state is not ItemState.LIVE:
+        detail += ", once it is searched again"
     with catalogue.change(now_unix_s=now_unix_s, action="fall", detail=detail, origin=Origin(BY, fell.why)):
         catalogue.set_fallen(item, why=fell.why, now_unix_s=now_unix_s)
         if fell.to is Fall.DISABLED:

@@ -148,8 +148,8 @@ class Book:
     def open(
         self, name: str, *, label: str | None, by: str, reason: str, streams_believed: int | None = None
     ) -> Incident:
-        """One that was closed is opened again, under the label that it had unless another is named. How much of it is
-        believed must be said anew.
+        """One that was closed is opened again, with the label and the reason that it had, and in as many streams
+        believed, unless another is said.
 
         Raises UsageError (open already, no possible name or label), LibraryMissing, LibraryError, LibraryUntrusted.
         """
@@ -157,16 +157,16 @@ class Book:
 
         def opened(before: Incident | None) -> Incident:
             if before is not None and before.is_open:
-                hint = "add to it, or open another one under another name"
-                raise UsageError("open incident", name, "it is open already", hint=hint)
+                hint = "add to it; `incident believe` says in how many streams; or open one under another name"
+                raise UsageError("open incident", name, "it is open already, and stays as it is", hint=hint)
             chosen = label or (f"incident-{name}" if before is None else before.label)
             check_label(name, chosen)
             _check_believed(name, streams_believed)
-            items = () if before is None else before.items
-            return Incident(
-                name=name, label=chosen, opened_unix_s=self.clock(), opened_by=by, reason=reason, items=items,
+            new = Incident(
+                name=name, label=chosen, opened_unix_s=self.clock(), opened_by=by, reason=reason,
                 streams_believed=streams_believed,
             )  # fmt: skip
+            return new if before is None else _again(new, before)
 
         return self._changed(name, opened)
 
@@ -229,6 +229,12 @@ def check_name(name: str) -> None:
     if re.fullmatch(NAME_PATTERN, name) is None:
         hint = "letters, digits, dot, dash and underscore, at most 64, the first a letter or digit"
         raise UsageError("open incident", repr(name), "not a possible name", hint=hint)
+
+
+def _again(new: Incident, before: Incident) -> Incident:
+    believed = before.streams_believed if new.streams_believed is None else new.streams_believed
+    kept = {"items": before.items, "reason": new.reason or before.reason, "streams_believed": believed}
+    return new.model_copy(update=kept)
 
 
 def _check_believed(name: str, streams: int | None) -> None:

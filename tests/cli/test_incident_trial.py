@@ -11,8 +11,10 @@ from streamguard.demo.scenes import Scene, StillScene
 from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.importing import import_benign
 from streamguard.library.exchange.senders import OURS
+from streamguard.library.falling import FallTerms, fall_due
 from streamguard.library.incidents import read_incidents
 from streamguard.library.loading import load_snapshot
+from streamguard.library.store import Library
 from streamguard.types import Reference
 from tests.cli.calling import Done, Run, runner
 from tests.cli.test_incident import SHOWN, shown
@@ -21,6 +23,7 @@ from tests.library.bundles_made import bundle_of, honest, poison, studio
 from tests.library.exchange.shared import write
 from tests.library.key_files import written
 from tests.library.made import RADIUS_BITS, library_of, seen
+from tests.library.opinions_made import NOW_UNIX_S, mistake, tell
 from tests.live_keyframes import live_keyframes
 
 THEIR_KEY = Signer.new()
@@ -77,7 +80,8 @@ def test_poison_kills_nobody_and_ends_in_quarantine(run: Run, library: Path, imp
     """
     assert imported.status == 1, imported.err
     assert "quarantined studio" in imported.out
-    assert "in quarantine, and not searched: harmless pictures look like it" in imported.out
+    meant = "was it meant: the same command with --believe --reason TEXT"
+    assert f"in quarantine, and not searched: harmless pictures look like it; {meant}" in imported.out
     assert "earns reviews, and kills nobody, until you let it" in imported.err
     for made in poison().values():
         assert found(library, made) == set()
@@ -138,6 +142,27 @@ def test_an_operator_who_has_looked_says_so(run: Run, library: Path, *, imported
     assert (change["action"], change["reason"], change["detail"]) == ("believe", "seen it", "35 items of platform-b")
     (source,) = lines(run("library", "exchange", "list", "--library", library, "--json"))
     assert source["may_kill"] is False
+    said = import_(run, library, tmp_path, "--believe", "--reason", "seen it").err
+    assert "you have looked at it: all of it is searched, and may do what its label may" in said
+
+
+def test_of_what_is_believed_it_says_what_stays_out(run: Run, library: Path, *, imported: Done, tmp_path: Path) -> None:
+    """What was dropped or disabled, and what has fallen, with the command that brings it back."""
+    assert imported.status == 1
+    assert run("library", "quarantine", "drop", "--library", library, "--source", "platform-b", "studio").status == 0
+    run("library", "disable", "--library", library, "good-1")
+    tell(library, *mistake("s1", "good-2"))
+    with Library.open(library) as opened:
+        fall_due(opened, FallTerms(), now_unix_s=NOW_UNIX_S)
+    done = import_(run, library, tmp_path, "--believe", "--reason", "seen it")
+    assert done.status == 2
+    *_, line = done.err.splitlines()
+    add = f"streamguard incident add attack --library {library} --believe --reason TEXT FILE"
+    assert line == (
+        "you have looked at it: 33 of 35 items are searched, and may do what their label may, but for 1 for "
+        f"reviews only (streamguard library list --library {library}); 1 not taken, see above: what was dropped "
+        f"comes in by its footage, {add}; 1 disabled: streamguard library enable --library {library} good-1"
+    )
 
 
 def test_harmless_pictures_that_come_later_are_held_against_it(run: Run, library: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.enforce.made_orders import Kill, a_kill, an_order
 from tests.enforce.permit_books import PREFIX, permits_of
 from tests.kill_signals import KEY
 from tests.library.made import new_item, reference
+from tests.library.opinions_made import mistake, tell
 from tests.redis_servers import RedisServer
 from tests.waiting import eventually
 
@@ -178,6 +179,19 @@ def test_to_enable_what_fell_gives_no_kill_back(command: Commands) -> None:
     one, other = map(json.loads, command.call("enable", "clip-1", "clip-2", "--json").splitlines())
     assert (one["limited"].startswith("had mistakes"), "limited" in other) == (True, False)
     assert command.fallen() == {"clip-1"}
+
+
+def test_to_enable_what_was_undone_while_it_was_off_gives_no_kill_back(command: Commands) -> None:
+    """It fell where it lay; where nobody let it fall yet, the line says that it waits to."""
+    command.call("disable", "clip-1", "clip-2")
+    command.signals("undo", command.kill().id, "--reason", "no")
+    assert [(one["reference"], one["to"]) for one in command.sync()["fell"]] == [("clip-1", "review")]
+    assert command.call("enable", "clip-1").startswith("enabled clip-1; had mistakes: reviews only; ")
+    assert command.fallen() == {"clip-1"}
+    tell(command.library, *mistake("s1", "clip-2"))
+    listed = f"streamguard library opinions list --library {command.library}"
+    waits = f"had mistakes, and waits to fall: may kill until then; see {listed}"
+    assert command.call("enable", "clip-2").strip() == f"enabled clip-2; {waits}"
 
 
 def test_too_many_falls_wait_for_a_person(command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,15 +179,51 @@ def test_how_far_is_configured(library: Path) -> None:
     assert fall(library, terms=FallTerms(FallRule(1, 0))) == [("a", Fall.REVIEW)]
 
 
-def test_items_that_are_gone_or_off_already_do_not_fall(library: Path) -> None:
-    """And they are not counted as if they had."""
-    tell(library, *mistake("s1", "a"), *mistake("s2", "b"))
+def test_what_is_off_or_gone_falls_as_well_and_stays_so(library: Path) -> None:
+    """Enabled, or brought back by a rollback, it earns reviews only, also where so many mistakes take the place."""
     with Library.open(library) as opened:
+        before = opened.stats().version
         opened.remove("a")
         opened.disable("b")
-    assert fall(library) == []
+        opened.disable("c")
+    for signal, reference in (("s1", "a"), ("s2", "b"), ("s3", "c"), ("s4", "c"), ("s5", "c")):
+        tell(library, *mistake(signal, reference))
+    assert fall(library) == [("a", Fall.REVIEW), ("b", Fall.REVIEW), ("c", Fall.REVIEW)]
+    assert {asset.id for asset in load_snapshot(library).assets} == set("def")
+    with Library.open(library) as opened:
+        last = opened.changes(id_="b")[-1]
+        assert (last.action, last.detail) == ("fall", "to a review at most, once it is searched again")
+        opened.enable("b")
+        assert earn_reviews_only(library) == {"b"}
+        opened.roll_back(before)
+        assert earn_reviews_only(library) == set("abc")
+        assert opened.verify() == ()
+
+
+def test_what_is_off_falls_once(library: Path) -> None:
+    """Further mistakes of it take nothing more, and count as no fall; what fell live and was disabled is such."""
+    terms = FallTerms(most_per_hour=2)
+    tell(library, *mistake("s1", "a"), *mistake("s2", "b"))
+    assert fall(library, terms=terms) == [("a", Fall.REVIEW), ("b", Fall.REVIEW)]
+    with Library.open(library) as opened:
+        opened.disable("a")
+    tell(library, *mistake("s3", "a"), *mistake("s4", "a"))
+    assert fall(library, terms=terms) == []
     with catalogue_of(library) as catalogue:
-        assert waiting(catalogue).references == 0
+        found = waiting(catalogue)
+    assert (found.references, found.stopped_unix_s) == (0, None)
+
+
+def test_an_operator_puts_back_what_fell_while_it_was_off(library: Path) -> None:
+    """It is searched again, and may do what its label may."""
+    with Library.open(library) as opened:
+        opened.disable("a")
+    tell(library, *mistake("s1", "a"))
+    fall(library)
+    with Library.open(library) as opened:
+        assert restore(opened, "a", origin=ANNA, now_unix_s=NOW_UNIX_S).state is ItemState.LIVE
+    assert earn_reviews_only(library) == set()
+    assert fall(library) == []
 
 
 CODES = hashes(1, 25)

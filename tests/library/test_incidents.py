@@ -81,19 +81,20 @@ def test_an_incident_is_opened_added_to_and_closed(library: Path) -> None:
 
 
 def test_one_that_was_closed_can_be_opened_again(library: Path) -> None:
-    """It has its items and its label still, unless another one is named."""
+    """It has its items, label and reason still, unless another one is named."""
     kept = book(library)
-    kept.open("attack", label="terror", by="", reason="")
+    kept.open("attack", label="terror", by="anna", reason="a call")
     kept.note("attack", ("a",))
     kept.close("attack")
     again = kept.open("attack", label=None, by="", reason="")
-    assert (again.label, again.items, again.is_open) == ("terror", ("a",), True)
+    assert (again.label, again.items, again.is_open, again.reason) == ("terror", ("a",), True, "a call")
     kept.close("attack")
-    assert kept.open("attack", label="other", by="", reason="").label == "other"
+    other = kept.open("attack", label="other", by="", reason="another")
+    assert (other.label, other.reason) == ("other", "another")
 
 
 def test_how_much_is_believed_is_said_at_the_opening_or_later(library: Path) -> None:
-    """Of one that is open; it must be said anew when one is opened again, and a file without it is as it always was."""
+    """Of one that is open; opened again it has that number, unless another is said. A file without it is as ever."""
     kept = book(library)
     opened(library)
     assert b"streams_believed" not in (library / INCIDENTS).read_bytes()
@@ -104,7 +105,9 @@ def test_how_much_is_believed_is_said_at_the_opening_or_later(library: Path) -> 
     kept.close("attack")
     with pytest.raises(UsageError, match="it is closed"):
         kept.believe("attack", 900)
-    assert kept.open("attack", label=None, by="", reason="").streams_believed is None
+    assert kept.open("attack", label=None, by="", reason="").streams_believed == 800
+    kept.close("attack")
+    assert kept.open("attack", label=None, by="", reason="", streams_believed=900).streams_believed == 900
     assert kept.open("other", label=None, by="", reason="", streams_believed=70).streams_believed == 70
 
 
@@ -131,8 +134,10 @@ def test_what_is_not_open_takes_nothing(library: Path) -> None:
         with pytest.raises(UsageError, match=r"there is none of that name; .*incident open attack"):
             use("attack")
     opened(library)
-    with pytest.raises(UsageError, match="open already"):
-        opened(library)
+    before = kept.named("attack")
+    with pytest.raises(UsageError, match=r"it is open already, and stays as it is; .*incident believe"):
+        kept.open("attack", label="other", by="bert", reason="another", streams_believed=9)
+    assert kept.named("attack") == before
     kept.close("attack")
     for use in uses:
         with pytest.raises(UsageError, match="it is closed; open it again"):
