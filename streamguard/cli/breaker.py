@@ -79,7 +79,7 @@ def lift(
       streamguard breaker lift --redis redis://localhost --reference incident-17 --reason "seen it, it is real" --for 1d
       streamguard breaker lift --redis redis://localhost --reason "the bad reference is disabled"
     """
-    trust_for_s = 0.0 if length is None else seconds_of(length, operation="lift breaker for")
+    trust_for_s = 0.0 if length is None else seconds_of(length, operation="lift breaker", option="--for")
     why, name = reason_of(reason), who or operator()
     if reference == "":
         raise UsageError("lift breaker", "", "the reference is empty", hint="leave --reference out to lift all")

@@ -101,7 +101,7 @@ def variants(
     book = Book(place.library, time.time, signer)
     wanted = check_ids(ids)
     incident = book.open_one(name) if wanted else book.named(name)
-    within_s = WITHIN_S if within is None else seconds_of(within, operation="list variants")
+    within_s = WITHIN_S if within is None else seconds_of(within, operation="list variants", option="--within")
     urls = workers_of(workers, place.config)
     asked = _Asked(incident, place, urls, lambda text: click.echo(printable(f"warning: {text}"), err=True))
     found = _decided(asked)

@@ -98,7 +98,7 @@ def add(
       streamguard strikes add --redis redis://localhost stream:live/cam --reason "court order 17" --for 30d
       streamguard strikes add --redis redis://localhost address:203.0.113.9 --reason "comes again and again"
     """
-    for_s = None if length is None else seconds_of(length, operation="add strike for")
+    for_s = None if length is None else seconds_of(length, operation="add strike", option="--for")
     key, reason = read_key(key), reason_of(reason)
     strike = Strike(
         signal_id=f"op_{secrets.token_hex(16)}",

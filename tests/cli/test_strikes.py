@@ -121,9 +121,9 @@ def test_one_keys_history_is_shown_alone(command: Strikes) -> None:
         (("lift", KEY, "--reason", "  "), "it is empty"),
         (("add", "live/cam", "--reason", "x"), "stream:APP/NAME"),
         (("add", "address:10.0.0.0/8", "--reason", "x"), "no IP address"),
-        (("add", KEY, "--reason", "x", "--for", "0d"), "30m, 2h or 7d"),
-        (("add", KEY, "--reason", "x", "--for", "9999d"), "30m, 2h or 7d"),
-        (("add", KEY, "--reason", "x", "--for", "soon"), "30m, 2h or 7d"),
+        (("add", KEY, "--reason", "x", "--for", "0d"), "--for .*: 30s, 2m, 2h or 7d"),
+        (("add", KEY, "--reason", "x", "--for", "9999d"), "--for .*: 30s, 2m, 2h or 7d"),
+        (("add", KEY, "--reason", "x", "--for", "soon"), "--for .*: 30s, 2m, 2h or 7d"),
         (("list", "--key", "cam"), "stream:APP/NAME"),
     ],
 )
