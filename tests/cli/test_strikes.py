@@ -54,7 +54,9 @@ def test_a_strike_is_shown_with_all_that_is_known(command: Strikes) -> None:
 
 def test_an_operator_strikes_and_lifts(command: Strikes) -> None:
     """Both with a reason and a name, both in the audit."""
-    assert command.call("add", KEY, "--reason", "court order", "--for", "30d", "--by", "anna").startswith("refused: ")
+    told = command.call("add", KEY, "--reason", "court order", "--for", "30d", "--by", "anna")
+    assert told.startswith(f"struck: {KEY} is refused until 2")
+    assert ', by the gate; 1 strike: "court order" [op_' in told
     assert command.trees("list")[0]["who"] == "anna"
     assert command.call("lift", KEY, "--reason", "withdrawn", "--by", "bert") == f"lifted: 1 strike of {KEY}\n"
     assert command.trees("list") == []
