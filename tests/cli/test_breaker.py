@@ -5,6 +5,7 @@ import json
 import pytest
 
 from streamguard.cli.breaker import breaker
+from streamguard.cli.held import signals
 from streamguard.core.breaker import BreakerLimits
 from streamguard.enforce.orders.enforcer import Result
 from streamguard.errors import UsageError
@@ -19,6 +20,11 @@ def call(server: RedisServer, *arguments: str) -> tuple[int, str]:
     if result.exception is not None:
         raise result.exception
     return result.exit_code, result.stdout
+
+
+def lifts(server: RedisServer) -> int:
+    lines = invoke(signals, "audit", "--redis", server.url, "--json").stdout.splitlines()
+    return sum(json.loads(line)["action"] == "lift" for line in lines)
 
 
 def trip(server: RedisServer, limits: BreakerLimits, *, kills: int = 2, first: int = 0) -> list[Result | None]:
@@ -52,8 +58,10 @@ def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
     assert call(redis_server, *words) == (0, "lifted: reference clip-1\n"), "what was trusted is counted again"
     assert trip(redis_server, limits, first=20) == [None, Result.BREAKER]
     call(redis_server, *words)
+    before = lifts(redis_server)
     with pytest.raises(UsageError, match="nothing is refused there; `streamguard breaker status`"):
         call(redis_server, *words)
+    assert lifts(redis_server) == before, "what lifted nothing stands in no audit"
     _, text = call(redis_server, "lift", "--reason", "why", "--for", "5m", "--json")
     assert (json.loads(text)["lifted"], json.loads(text)["trusted_for_s"]) == (False, 300.0)
 
