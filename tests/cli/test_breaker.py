@@ -37,15 +37,21 @@ def test_it_says_what_is_refused(redis_server: RedisServer) -> None:
     assert call(redis_server, "status") == (0, "closed: kills are executed\n")
     trip(redis_server, BreakerLimits(streams=1))
     status, text = call(redis_server, "status")
-    assert (status, text.splitlines()[0]) == (1, "closed: kills are executed")
-    assert text.splitlines()[1].startswith("quarantined since 2")
+    first, quarantined, step = text.splitlines()
+    assert (status, first) == (1, "closed: kills are executed, but for those of 1 reference")
+    assert quarantined.startswith("quarantined since 2")
+    assert quarantined.endswith(": clip-1, whose kills are refused")
+    lift = f"streamguard breaker lift --reference clip-1 --reason TEXT --redis {redis_server.url}"
+    assert step.endswith(f": {lift}"), "the next step, on the same Redis"
     trip(redis_server, BreakerLimits(kills=1, streams=0), kills=3)
     call(redis_server, "lift", "--reference", "clip-1", "--reason", "why")
     trip(redis_server, BreakerLimits(kills=1, streams=0), kills=4)
     status, text = call(redis_server, "status", "--json")
     tree = json.loads(text)
     assert (status, tree["open"], tree["quarantined"]) == (1, True, [])
-    assert call(redis_server, "status")[1].startswith("open since 2")
+    opened, step = call(redis_server, "status")[1].splitlines()
+    assert opened.startswith("open since 2")
+    assert "streamguard breaker lift --reason TEXT --redis " in step
 
 
 def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
