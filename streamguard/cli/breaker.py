@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from streamguard.cli.breaker_words import SameRedis, refused_in_words
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown
 from streamguard.enforce.orders.kill_control import open_control
-from streamguard.errors import UsageError
+from streamguard.errors import UsageError, counted
 
 
 @click.group()
@@ -45,9 +46,11 @@ def status(*, config_path: Path | None, redis_url: str | None, prefix: str | Non
         quarantined = [{"reference": name, "since": moment(at)} for name, at in standing.quarantined]
         click.echo(json.dumps({"open": standing.is_open, "since": since or None, "quarantined": quarantined}))
     else:
-        click.echo(f"open since {since}: every kill is refused" if standing.is_open else "closed: kills are executed")
-        for name, at in standing.quarantined:
-            click.echo(f"quarantined since {moment(at)}: {shown(name)}")
+        if not standing.is_open:
+            but = f", but for those of {counted(len(standing.quarantined), 'reference')}"
+            click.echo(f"closed: kills are executed{but if standing.quarantined else ''}")
+        for line in refused_in_words(standing, SameRedis(config_path, redis_url, prefix)):
+            click.echo(line)
     return EXIT_FOUND if standing.is_open or standing.quarantined else EXIT_OK
 
 
@@ -79,7 +82,7 @@ def lift(
       streamguard breaker lift --redis redis://localhost --reference incident-17 --reason "seen it, it is real" --for 1d
       streamguard breaker lift --redis redis://localhost --reason "the bad reference is disabled"
     """
-    trust_for_s = 0.0 if length is None else seconds_of(length, operation="lift breaker for")
+    trust_for_s = 0.0 if length is None else seconds_of(length, operation="lift breaker", option="--for")
     why, name = reason_of(reason), who or operator()
     if reference == "":
         raise UsageError("lift breaker", "", "the reference is empty", hint="leave --reference out to lift all")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from streamguard.cli.asked_workers import ask_for_incidents, workers_of
+from streamguard.cli.breaker_words import SameRedis, among, refused_in_words, refused_json, refused_of
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_add import add
 from streamguard.cli.incident_believe import believe, believed_option
@@ -17,6 +18,7 @@ from streamguard.cli.incident_options import (
     incident_json,
     place_of,
     place_options,
+    redis_option,
     worker_option,
 )
 from streamguard.cli.incident_variants import variants
@@ -142,6 +144,7 @@ def close(
 @incident.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @place_options
+@redis_option
 @worker_option
 @click.option("--ask", is_flag=True, help="Ask the worker of the config whether it follows.")
 @_as_json
@@ -150,13 +153,15 @@ def status(
     *,
     library_path: str | None,
     config_path: Path | None,
+    redis_url: str | None,
     workers: tuple[str, ...],
     ask: bool,
     as_json: bool,
 ) -> int:
     """Say which incidents there are, the oldest first, and what came in each.
 
-    With --ask, or with --worker, workers are asked whether they follow: the exit status is 1 where one does not.
+    With --ask, or with --worker, workers are asked whether they follow: the exit status is 1 where one does not. Where
+    a Redis is named, by --redis or the configuration, it says of which items the breaker refuses the kills.
 
     \b
     Example:
@@ -164,12 +169,16 @@ def status(
       streamguard incident status --library known attack --json
       streamguard incident status --library known --worker http://10.0.0.7:9464 --worker http://10.0.0.8:9464
     """
-    place = place_of(library_path, config_path)
+    place = place_of(library_path, config_path, redis_url)
     book = Book(place.library, time.time)
     found = [book.named(name) for name in names] if names else list(book.all())
+    refused = refused_of({item for one in found for item in one.items}, place.config) if found else None
     for one in found:
         live = _live(place.library, one)
-        click.echo(json.dumps(incident_json(one, live=live)) if as_json else printable(in_words(one, live=live)))
+        tree = incident_json(one, live=live) | refused_json(among(one.items, refused))
+        click.echo(json.dumps(tree) if as_json else printable(in_words(one, live=live)))
+    for line in [] if refused is None or as_json else refused_in_words(refused, SameRedis(config_path, redis_url)):
+        click.echo(line)
     if not found and not as_json:
         click.echo("no incident, and none ever was", err=True)
     if not (workers or ask):
@@ -179,8 +188,8 @@ def status(
     for url, follows in ask_for_incidents(workers_of(workers, place.config)):
         problem = follows if isinstance(follows, str) else _lacking(wanted - follows)
         behind = behind or bool(problem)
-        tree = {"worker": url, "follows": not problem, "problem": problem}
-        click.echo(json.dumps(tree) if as_json else printable(f"{url}: {problem or 'follows'}"))
+        worker = {"worker": url, "follows": not problem, "problem": problem}
+        click.echo(json.dumps(worker) if as_json else printable(f"{url}: {problem or 'follows'}"))
     return EXIT_FOUND if behind else EXIT_OK
 
 

@@ -121,7 +121,8 @@ def add(
     if stream is None:
         _add_files(adding, paths)
     else:
-        last_s = place.config.incident.remember_s if last is None else seconds_of(last, operation=_OPERATION)
+        remembered_s = place.config.incident.remember_s
+        last_s = remembered_s if last is None else seconds_of(last, operation=_OPERATION, option="--last")
         _add_stream(adding, stream, server=server, last_s=last_s, workers=workers)
     warn_if_damaged(place.library, since=there)
     return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from streamguard.cli.breaker_words import SameRedis, refused_in_words, refused_json, refused_of
 from streamguard.cli.exits import EXIT_OK
-from streamguard.cli.incident_options import believed_in_words, incident_json, place_of, place_options
+from streamguard.cli.incident_options import believed_in_words, incident_json, place_of, place_options, redis_option
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import printable
 from streamguard.cli.library_notes import note_done
@@ -36,6 +37,7 @@ def believed_option(command: _Command) -> _Command:
 @click.argument("name")
 @click.argument("streams", type=_STREAMS)
 @place_options
+@redis_option
 @origin_options
 @sign_option()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
@@ -45,6 +47,7 @@ def believe(
     *,
     library_path: str | None,
     config_path: Path | None,
+    redis_url: str | None,
     by: str | None,
     reason: str,
     signer: Signer | None,
@@ -54,16 +57,20 @@ def believe(
 
     That is enforce.breaker.streams (50 in ten minutes) without it, and never less than that; how many kills of all
     references together are believed stays as it is. It counts for what is decided from a second later on, until the
-    incident is closed. An item that is in quarantine already stays there until `streamguard breaker lift`.
+    incident is closed. An item that is in quarantine already stays there until `streamguard breaker lift`;
+    which do is told where a Redis is named, by --redis or the configuration.
 
     \b
     Example:
       streamguard incident believe attack 1000 --library known
     """
-    place = place_of(library_path, config_path)
+    place = place_of(library_path, config_path, redis_url)
     origin = origin_of(by, reason)
     incident = Book(place.library, time.time, signer).believe(name, streams)
     note_done(place.library, "incident believe", f"{name}{believed_in_words(incident)}", origin=origin)
     words = f"incident {name}: {counted(len(incident.items), 'item')}{believed_in_words(incident)}"
-    click.echo(json.dumps(incident_json(incident)) if as_json else printable(words))
+    refused = refused_of(incident.items, place.config)
+    click.echo(json.dumps(incident_json(incident) | refused_json(refused)) if as_json else printable(words))
+    for line in [] if refused is None or as_json else refused_in_words(refused, SameRedis(config_path, redis_url)):
+        click.echo(line)
     return EXIT_OK

@@ -1,6 +1,7 @@
 """`streamguard incident export` and `import`: what came in an incident, from one platform to another."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,7 +55,8 @@ _NAMED = 5
 )
 @click.option("--unsigned", is_flag=True, help="Without a signature: who gets it cannot know that it is yours.")
 @click.option("--by", metavar="NAME", help="Who hands it on, as stands in it.  [default: your user@machine]")
-@sign_option()
+@click.option("--force", is_flag=True, help="Write over FILE, where there is one.")
+@sign_option(signs="the file, for who gets it")
 @_as_json
 def export(
     name: str,
@@ -66,6 +68,7 @@ def export(
     evidence: Path | None,
     unsigned: bool,
     by: str | None,
+    force: bool,
     signer: Signer | None,
     as_json: bool,
 ) -> int:
@@ -84,6 +87,8 @@ def export(
     if (signer is None) is not unsigned:
         hint = "give --sign-key FILE (streamguard library keygen makes one), or --unsigned"
         raise UsageError("export incident", name, "signed or unsigned?", hint=hint)
+    if os.path.lexists(file) and not force:
+        raise UsageError("write bundle", file, "there is a file already", hint="name another one, or give --force")
     place = place_of(library_path, config_path)
     incident = Book(place.library, time.time).named(name)
     origin = changes.origin(by=by)

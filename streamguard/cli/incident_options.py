@@ -40,9 +40,18 @@ def worker_option(command: _Command) -> _Command:
     )(command)  # fmt: skip
 
 
-def place_of(library_path: str | None, config_path: Path | None) -> Place:
+def redis_option(command: _Command) -> _Command:
+    """`--redis`, as `redis_url`."""
+    return click.option(
+        "--redis", "redis_url", metavar="URL",
+        help="Ask it whether the breaker refuses items.  [default: redis.url, SG__REDIS__URL; else nobody is asked]",
+    )(command)  # fmt: skip
+
+
+def place_of(library_path: str | None, config_path: Path | None, redis_url: str | None = None) -> Place:
     """Raises ConfigError; UsageError where no library is named."""
-    overrides = {} if library_path is None else {"library.path": library_path}
+    given = {"library.path": library_path, "redis.url": redis_url}
+    overrides: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     config = load_config(config_path, overrides=overrides)
     if config.library.path is None:
         raise UsageError("find library", "", "none is named", hint="give --library DIR, or library.path in the config")

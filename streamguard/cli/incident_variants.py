@@ -3,7 +3,7 @@
 import json
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +42,10 @@ _AGAINST_WORDS = {
     Against.FEW: "few keyframes: it would be found late, if at all",
     Against.COPY: "near copies take evidence from each other: only where streams in this form get away",
 }
+_LOOK_FIRST = (
+    "look at each part before you take it: what came right before footage, or after it, may be innocent, and whoever "
+    "shows it is cut then"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def variants(
     book = Book(place.library, time.time, signer)
     wanted = check_ids(ids)
     incident = book.open_one(name) if wanted else book.named(name)
-    within_s = WITHIN_S if within is None else seconds_of(within, operation="list variants")
+    within_s = WITHIN_S if within is None else seconds_of(within, operation="list variants", option="--within")
     urls = workers_of(workers, place.config)
     asked = _Asked(incident, place, urls, lambda text: click.echo(printable(f"warning: {text}"), err=True))
     found = _decided(asked)
@@ -145,7 +149,6 @@ class _Listed:
     def as_json(self) -> dict[str, object]:
         return asdict(self._stream.variant) | {
             "evidence": self._evidence(),
-            "command": self._command_for_all(),
             "parts": [
                 self._json(part) | {"beside": part.beside, "against": [one.value for one in part.against]}
                 for part in self._offer.parts
@@ -169,13 +172,15 @@ class _Listed:
             keyframes = counted(stretch.keyframes, "keyframe")
             lines.append(f"  not offered  {self._when(stretch)}: {keyframes} {OUT_WORDS[left.why]}")
         if self._offer.parts:
-            ids = [self._stream.stretch(part.keyframes).id for part in self._offer.parts]
-            lines.append(f"  to take what you have looked at: {self._command_for(ids)}")
+            lines.append(f"  {_LOOK_FIRST}")
+        for part in self._offer.parts:
+            stretch = self._stream.stretch(part.keyframes)
+            lines.append(f"  to take {self._when(stretch)}: {self._command_for(stretch.id)}")
         return lines
 
     def _json(self, part: Part | LeftOut) -> dict[str, object]:
         stretch = self._stream.stretch(part.keyframes)
-        id_ = {"id": stretch.id} if isinstance(part, Part) else {}
+        id_ = {"id": stretch.id, "command": self._command_for(stretch.id)} if isinstance(part, Part) else {}
         return id_ | {
             "why": part.why.value,
             "keyframes": stretch.keyframes,
@@ -200,16 +205,8 @@ class _Listed:
             return f"streamguard explain {one.signal}, on the machine of {one.worker}"
         return shlex.join(["streamguard", "explain", one.signal, "--dir", str(directory)])
 
-    def _command_for(self, ids: Sequence[str]) -> str:
-        words = ["streamguard", "incident", "variants", *self._words()]
-        return shlex.join([*words, *(word for id_ in ids for word in ("--accept", id_))])
-
-    def _command_for_all(self) -> str:
-        one = self._stream.variant
-        words = ["streamguard", "incident", "add", *self._words()[:3], "--stream", one.stream]
-        words += [] if one.server is None else ["--server", one.server]
-        return shlex.join([*words, *self._words()[3:]])
-
-    def _words(self) -> list[str]:
+    def _command_for(self, id_: str) -> str:
+        """Of one part: a line that takes several would be pasted before each was looked at."""
         library, worker = str(self._asked.place.library), self._stream.variant.worker
-        return [self._asked.incident.name, "--library", library, "--worker", worker]
+        words = [self._asked.incident.name, "--library", library, "--worker", worker]
+        return shlex.join(["streamguard", "incident", "variants", *words, "--accept", id_])

@@ -27,11 +27,11 @@ def _signer(_context: click.Context, _parameter: click.Parameter, value: Path | 
     return None if value is None else Signer.of_file(value)
 
 
-def sign_option(*, required: bool = False) -> Callable[[_Command], _Command]:
-    """Gives the command a `signer`."""
+def sign_option(*, required: bool = False, signs: str = "what workers take up") -> Callable[[_Command], _Command]:
+    """Gives the command a `signer`; `signs`: of what, for its help."""
     return click.option(
         "--sign-key", "signer", metavar="FILE", type=click.Path(path_type=Path), callback=_signer, required=required,
-        envvar="STREAMGUARD_SIGN_KEY", show_envvar=True, help="The private key that signs what workers take up.",
+        envvar="STREAMGUARD_SIGN_KEY", show_envvar=True, help=f"The private key that signs {signs}.",
     )  # fmt: skip
 
 

@@ -5,8 +5,10 @@ what was there before, skip what has expired, and only then act on the stream an
 """
 
 import json
+import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,6 +18,7 @@ from typing import Any
 import click
 
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
+from streamguard.cli.next_steps import with_next_step
 from streamguard.config import Config, load_config
 from streamguard.enforce.redis.url import parse_redis_url
 from streamguard.enforce.signals.follow import Entry, Follower, follow
@@ -25,6 +28,8 @@ from streamguard.signing import signing_key
 
 IDS_REMEMBERED = 10_000
 LONGEST_SHOWN = 100
+TOLD_AGAIN_S = 30.0
+"""A trouble that lasts is told so often."""
 PATH = click.Path(path_type=Path)
 
 
@@ -67,7 +72,7 @@ def tail(
     """Follow kill-signals as they come, one line each.
 
     Nothing that stands in the stream is trusted: what is no signal costs a line "not understood". Redis may go away
-    and come back. A summary goes to standard error at the end.
+    and come back, which is told; while it is away, twice a minute. A summary goes to standard error at the end.
 
     \b
     Examples:
@@ -119,13 +124,21 @@ def _key(config: Config) -> bytes:
 
 @dataclass(slots=True)
 class Troubles:
-    """Tells when Redis goes away and comes back; `last` is the newest error, None while all is well."""
+    """Tells when Redis goes away, now and then while it stays away, and when it comes back; `last` is the newest error,
+    None while all is well.
+    """
 
+    clock: Callable[[], float] = time.monotonic
     last: SignalsUnreachable | None = None
+    _told_s: float = -math.inf
 
     def tell(self, error: SignalsUnreachable | None) -> None:
-        self.last = error
-        click.echo(f"{error}; trying again" if error is not None else "Redis is back", err=True)
+        is_new, self.last = self.last is None, error
+        if error is None:
+            click.echo("Redis is back", err=True)
+        elif is_new or self.clock() - self._told_s >= TOLD_AGAIN_S:
+            self._told_s = self.clock()
+            click.echo(f"{with_next_step(error)}; trying again", err=True)
 
 
 @dataclass(frozen=True, slots=True)

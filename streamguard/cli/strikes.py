@@ -98,7 +98,7 @@ def add(
       streamguard strikes add --redis redis://localhost stream:live/cam --reason "court order 17" --for 30d
       streamguard strikes add --redis redis://localhost address:203.0.113.9 --reason "comes again and again"
     """
-    for_s = None if length is None else seconds_of(length, operation="add strike for")
+    for_s = None if length is None else seconds_of(length, operation="add strike", option="--for")
     key, reason = read_key(key), reason_of(reason)
     strike = Strike(
         signal_id=f"op_{secrets.token_hex(16)}",
@@ -114,7 +114,7 @@ def add(
         # Another operator may have lifted it meanwhile, and a short one may be over.
         nothing = StruckKey(key, standing((), now_unix_ms=0))
         entry = next((each for each in ledger.active() if each.key == key), nothing)
-    line = f"added, and over or lifted by now: {shown(key)}" if entry is nothing else f"refused: {_line(entry)}"
+    line = f"added, and over or lifted by now: {shown(key)}" if entry is nothing else _struck(entry)
     click.echo(json.dumps(_tree(entry)) if as_json else line)
     return EXIT_OK
 
@@ -192,10 +192,19 @@ def _line(each: StruckKey | AuditEntry) -> str:
             f"{moment(each.at_unix_ms)} {shown(each.action)} {shown(each.key)} by {shown(each.who)}: {shown(each.why)}"
         )
         return f"{head}{of}{until}"
+    return f"{shown(each.key)} until {moment(each.standing.until_unix_ms)}, {_count_and_why(each)}"
+
+
+def _struck(each: StruckKey) -> str:
+    """`struck: stream:live/cam is refused until 2026-03-01T12:00:00+00:00, by the gate; 1 strike: ...`"""
+    until = f"{shown(each.key)} is refused until {moment(each.standing.until_unix_ms)}, by the gate"
+    return f"struck: {until}; {_count_and_why(each)}"
+
+
+def _count_and_why(each: StruckKey) -> str:
     newest = each.standing.newest
     why = "" if newest is None else f": {shown(newest.reason)} [{shown(newest.signal_id)}] by {shown(newest.who)}"
-    count = counted(each.standing.count, "strike")
-    return f"{shown(each.key)} until {moment(each.standing.until_unix_ms)}, {count}{why}"
+    return f"{counted(each.standing.count, 'strike')}{why}"
 
 
 def _tree(each: StruckKey | AuditEntry) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from streamguard.cli.breaker import breaker
+from streamguard.cli.held import signals
 from streamguard.core.breaker import BreakerLimits
 from streamguard.enforce.orders.enforcer import Result
 from streamguard.errors import UsageError
@@ -21,6 +22,11 @@ def call(server: RedisServer, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.stdout
 
 
+def lifts(server: RedisServer) -> int:
+    lines = invoke(signals, "audit", "--redis", server.url, "--json").stdout.splitlines()
+    return sum(json.loads(line)["action"] == "lift" for line in lines)
+
+
 def trip(server: RedisServer, limits: BreakerLimits, *, kills: int = 2, first: int = 0) -> list[Result | None]:
     book = permits_of(server, limits=limits)
     return [book.ask(an_order(f"{number}", stream=f"live/{number}")).result for number in range(first, first + kills)]
@@ -31,15 +37,21 @@ def test_it_says_what_is_refused(redis_server: RedisServer) -> None:
     assert call(redis_server, "status") == (0, "closed: kills are executed\n")
     trip(redis_server, BreakerLimits(streams=1))
     status, text = call(redis_server, "status")
-    assert (status, text.splitlines()[0]) == (1, "closed: kills are executed")
-    assert text.splitlines()[1].startswith("quarantined since 2")
+    first, quarantined, step = text.splitlines()
+    assert (status, first) == (1, "closed: kills are executed, but for those of 1 reference")
+    assert quarantined.startswith("quarantined since 2")
+    assert quarantined.endswith(": clip-1, whose kills are refused")
+    lift = f"streamguard breaker lift --reference clip-1 --reason TEXT --redis {redis_server.url}"
+    assert step.endswith(f": {lift}"), "the next step, on the same Redis"
     trip(redis_server, BreakerLimits(kills=1, streams=0), kills=3)
     call(redis_server, "lift", "--reference", "clip-1", "--reason", "why")
     trip(redis_server, BreakerLimits(kills=1, streams=0), kills=4)
     status, text = call(redis_server, "status", "--json")
     tree = json.loads(text)
     assert (status, tree["open"], tree["quarantined"]) == (1, True, [])
-    assert call(redis_server, "status")[1].startswith("open since 2")
+    opened, step = call(redis_server, "status")[1].splitlines()
+    assert opened.startswith("open since 2")
+    assert "streamguard breaker lift --reason TEXT --redis " in step
 
 
 def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
@@ -52,8 +64,10 @@ def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
     assert call(redis_server, *words) == (0, "lifted: reference clip-1\n"), "what was trusted is counted again"
     assert trip(redis_server, limits, first=20) == [None, Result.BREAKER]
     call(redis_server, *words)
+    before = lifts(redis_server)
     with pytest.raises(UsageError, match="nothing is refused there; `streamguard breaker status`"):
         call(redis_server, *words)
+    assert lifts(redis_server) == before, "what lifted nothing stands in no audit"
     _, text = call(redis_server, "lift", "--reason", "why", "--for", "5m", "--json")
     assert (json.loads(text)["lifted"], json.loads(text)["trusted_for_s"]) == (False, 300.0)
 

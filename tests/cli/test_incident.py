@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamguard.core.breaker import BreakerLimits
 from streamguard.demo.scenes import Flat, Scene
 from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.ed25519 import Signer
@@ -18,10 +19,13 @@ from streamguard.types import Fingerprints
 from streamguard.worker.messages import pack
 from streamguard.worker.shown import Shown, to_parts
 from tests.cli.calling import Done, Run, runner
+from tests.enforce.made_orders import an_order
+from tests.enforce.permit_books import permits_of
 from tests.http_server import Web
 from tests.library.key_files import trust_in, written
 from tests.library.made import library_of
 from tests.live_keyframes import live_keyframes
+from tests.redis_servers import RedisServer
 from tests.scenes import Clips
 
 SHOWN = "/api/streams/live%2Fcam/shown"
@@ -310,6 +314,22 @@ def test_a_signed_library_takes_what_is_signed(
     (closed,) = read_incidents(library, trust=trust)
     assert closed.items == ("attack-live-cam", "image")
     read_live_set(library, trust=trust)
+
+
+def test_what_the_breaker_refuses_is_told(run: Run, library: Path, redis_server: RedisServer) -> None:
+    """By status and by believe, with the command that lifts it, where a Redis is named; else nothing is said of it."""
+    run("incident", "open", "attack", "--library", library)
+    Book(library, lambda: 1_700_000_000.0).note("attack", ("a", "clip-1"))
+    book = permits_of(redis_server, limits=BreakerLimits(streams=1))
+    for number in range(2):
+        book.ask(an_order(f"{number}", stream=f"live/{number}"))
+    lift = f"streamguard breaker lift --reference clip-1 --reason TEXT --redis {redis_server.url}\n"
+    for words in (("status",), ("believe", "attack", 90)):
+        asked = ("incident", *words, "--library", library)
+        assert "breaker" not in run(*asked).out
+        assert lift in run(*asked, "--redis", redis_server.url).out
+        (tree,) = lines(run(*asked, "--redis", redis_server.url, "--json"))
+        assert (tree["refused_items"], tree["breaker_open"]) == (["clip-1"], False)
 
 
 def test_status_asks_workers_whether_they_follow(run: Run, library: Path, web: Web) -> None:

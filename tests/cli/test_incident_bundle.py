@@ -106,6 +106,23 @@ def test_more_than_an_incident_takes_is_not_taken_at_all(
     assert [asset.id for asset in load_snapshot(here).assets] == ["b"]
 
 
+def test_a_file_that_is_there_is_not_written_over(run: Run, there: Path, *, tmp_path: Path) -> None:
+    """It may be the only copy of another incident; --force says that it is not."""
+    file = tmp_path / "attack.incident"
+    file.write_text("another one")
+    words = ("incident", "export", "attack", file, "--library", there, "--unsigned")
+    done = run(*words)
+    assert (done.status, file.read_text()) == (2, "another one")
+    assert "there is a file already; name another one, or give --force" in done.err
+    assert run(*words, "--force").status == 0
+    assert run("incident", "import", file, "--library", there, "--unsigned").status == 0
+
+
+def test_the_help_of_an_export_says_what_is_signed(run: Run) -> None:
+    """The bundle, by the key whose other half the receiver gets; workers take nothing up by it."""
+    assert "signs the file, for who gets it" in " ".join(run("incident", "export", "--help").out.split())
+
+
 def test_who_signs_and_who_is_believed_must_be_said(run: Run, here: Path, there: Path, *, tmp_path: Path) -> None:
     """By a key, or by saying that there is none; another key is not believed, and nothing is opened."""
     file = tmp_path / "attack.incident"
@@ -139,9 +156,10 @@ def test_decisions_are_handed_on_where_they_are_at_hand(run: Run, there: Path, t
     assert done.status == 0, done.err
     assert "2 items and 1 decision of incident attack" in done.out
     assert "warning: 1 file of" in done.err
-    (tree,) = lines(run("incident", "export", "attack", file, *asked, "--json"))
+    (tree,) = lines(run("incident", "export", "attack", file, *asked, "--json", "--force"))
     assert (tree["decisions"], tree["key"], tree["items"]) == (1, None, ["b", "c"])
-    assert run("incident", "export", "attack", file, *asked[:3], "--evidence", tmp_path / "none").status == 2
+    nowhere = ("--evidence", tmp_path / "none")
+    assert run("incident", "export", "attack", tmp_path / "other", *asked[:3], *nowhere).status == 2
 
 
 def test_an_incident_without_items_is_not_handed_on(run: Run, here: Path, tmp_path: Path) -> None:

@@ -88,11 +88,25 @@ def test_new_footage_is_offered_and_the_studio_is_not(
     assert lines[1] == f"  to look at it: streamguard explain {told['signal']}, on the machine of {worker.url}"
     assert lines[2].startswith(f"  {part['id']}  2")
     assert lines[2].endswith(", 40 to 22 s ago: 10 keyframes on after what is known of a")
-    assert [line.startswith("  not offered  2") for line in lines[3:]] == [True, True, False]
+    assert [line.startswith("  not offered  2") for line in lines[3:]] == [True, True, False, False]
     studio = "on long before the footage, or on both sides of it: a studio, a waiting screen"
     assert lines[3].endswith(f" ago: 8 keyframes {studio}")
-    command = next(line for line in lines if "to take what you have looked at" in line).partition(": ")[2]
-    assert shlex.split(command)[-2:] == ["--accept", part["id"]]
+    assert "what came right before footage, or after it, may be innocent" in lines[5]
+    taken, _, command = lines[6].partition(": ")
+    assert taken.endswith(", 40 to 22 s ago")
+    assert (command, shlex.split(command)[-2:]) == (part["command"], ["--accept", part["id"]])
+
+
+def test_each_part_has_a_line_of_its_own(run: Run, library: Path, worker: ShownWorker) -> None:
+    """After the warning; no line takes two, for one of them may be an innocent pre-roll."""
+    worker.show("live/b", programme([(NEW, 20.0, 16.0), (KNOWN, 0.7, 18.0), (Scene(9), 5.0, 16.0)]))
+    parts = listed(run, library, worker)["parts"]
+    assert [part["why"] for part in parts] == ["before", "after"]
+    lines = variants(run, library, worker).out.splitlines()
+    commands = [line.partition(": ")[2] for line in lines if "--accept" in line]
+    assert commands == [part["command"] for part in parts]
+    assert [shlex.split(command).count("--accept") for command in commands] == [1, 1]
+    assert "innocent" in lines[lines.index(next(line for line in lines if "--accept" in line)) - 1]
 
 
 def test_what_is_accepted_is_killed_elsewhere(

@@ -11,7 +11,7 @@ import pytest
 import streamguard
 from streamguard.cli import main as module
 from streamguard.cli.exits import EXIT_FOUND
-from streamguard.errors import LibraryMissing
+from streamguard.errors import LibraryMissing, SignalsUnreachable
 from tests.cli.calling import COMMAND, TIMEOUT_S, Run, ended, runner, started
 
 run = pytest.fixture(runner)
@@ -24,6 +24,8 @@ def fail(how: str) -> int:
     match how:
         case "ours":
             raise LibraryMissing("open library", "lib", "there is none", hint="make one")
+        case "away":
+            raise SignalsUnreachable("undo signal in", "redis://127.0.0.1:1", "connection refused")
         case "bug":
             raise ZeroDivisionError("a mistake")
         case "interrupt":
@@ -50,6 +52,13 @@ def test_an_error_of_ours_is_one_line(run: Run) -> None:
     """On standard error, with the next step, and 2."""
     done = run("fail", "ours")
     assert (done.status, done.out, done.err) == (2, "", "error: open library lib: there is none; make one\n")
+
+
+def test_a_redis_that_is_away_is_told_with_a_next_step(run: Run) -> None:
+    """Whatever the command wanted of it."""
+    done = run("fail", "away")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert done.err.endswith("and does it run? `streamguard doctor --redis URL` looks\n")
 
 
 def test_a_bug_is_not_taken_for_a_finding(run: Run) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.cli.signals import Tally, shown
+from streamguard.cli.signals import Tally, Troubles, shown
 from streamguard.cli.signals import signals as command
 from streamguard.enforce.signals.follow import Entry
 from streamguard.enforce.signals.redis_streams import RedisStreams
@@ -215,6 +215,22 @@ def test_a_redis_that_was_never_reached_is_an_error() -> None:
     assert isinstance(result.exception, SignalsUnreachable)
     assert "0 signals" not in result.stderr
     assert result.stderr.count("trying again") == 1
+
+
+def test_a_redis_that_stays_away_is_told_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each time with its URL and what to do; once it is back, a new trouble is told at once."""
+    times_s = [0.0]
+    troubles = Troubles(clock=lambda: times_s[-1])
+    away = SignalsUnreachable("read signals from", "redis://127.0.0.1:1", "connection refused")
+    line = "read signals from redis://127.0.0.1:1: connection refused; is that the URL of your Redis, and does it run? "
+    line += "`streamguard doctor --redis URL` looks; trying again\n"
+    for now_s, told in ((0.0, line), (29.0, ""), (30.0, line), (59.0, "")):
+        times_s.append(now_s)
+        troubles.tell(away)
+        assert capsys.readouterr().err == told
+    troubles.tell(None)
+    troubles.tell(away)
+    assert capsys.readouterr().err == f"Redis is back\n{line}"
 
 
 def test_the_help_has_examples_on_lines_of_their_own() -> None:

@@ -54,7 +54,9 @@ def test_a_strike_is_shown_with_all_that_is_known(command: Strikes) -> None:
 
 def test_an_operator_strikes_and_lifts(command: Strikes) -> None:
     """Both with a reason and a name, both in the audit."""
-    assert command.call("add", KEY, "--reason", "court order", "--for", "30d", "--by", "anna").startswith("refused: ")
+    told = command.call("add", KEY, "--reason", "court order", "--for", "30d", "--by", "anna")
+    assert told.startswith(f"struck: {KEY} is refused until 2")
+    assert ', by the gate; 1 strike: "court order" [op_' in told
     assert command.trees("list")[0]["who"] == "anna"
     assert command.call("lift", KEY, "--reason", "withdrawn", "--by", "bert") == f"lifted: 1 strike of {KEY}\n"
     assert command.trees("list") == []
@@ -121,9 +123,9 @@ def test_one_keys_history_is_shown_alone(command: Strikes) -> None:
         (("lift", KEY, "--reason", "  "), "it is empty"),
         (("add", "live/cam", "--reason", "x"), "stream:APP/NAME"),
         (("add", "address:10.0.0.0/8", "--reason", "x"), "no IP address"),
-        (("add", KEY, "--reason", "x", "--for", "0d"), "30m, 2h or 7d"),
-        (("add", KEY, "--reason", "x", "--for", "9999d"), "30m, 2h or 7d"),
-        (("add", KEY, "--reason", "x", "--for", "soon"), "30m, 2h or 7d"),
+        (("add", KEY, "--reason", "x", "--for", "0d"), "--for .*: 30s, 2m, 2h or 7d"),
+        (("add", KEY, "--reason", "x", "--for", "9999d"), "--for .*: 30s, 2m, 2h or 7d"),
+        (("add", KEY, "--reason", "x", "--for", "soon"), "--for .*: 30s, 2m, 2h or 7d"),
         (("list", "--key", "cam"), "stream:APP/NAME"),
     ],
 )

@@ -10,7 +10,8 @@
 -- ARGV[1] all or reference  ARGV[2] the reference, or empty  ARGV[3] who  ARGV[4] why
 -- ARGV[5] milliseconds that nothing is counted from now on  ARGV[6] seconds that the audit is kept
 --
--- Returns how much there was to change; 0: nothing stood against them, and they were not trusted. They may be from now on.
+-- Returns how much there was to change; 0: nothing stood against them, and they were not trusted. They may be from now on;
+-- where they are not, counting begins anew and nothing else was changed: the audit has no line of it.
 
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -34,6 +35,9 @@ if tonumber(ARGV[5]) > 0 then
 else
   -- What was trusted is counted again.
   stood = stood + redis.call('HDEL', KEYS[5], what)
+end
+if stood == 0 and tonumber(ARGV[5]) == 0 then
+  return 0
 end
 local oldest_ms = math.max(0, now_ms - tonumber(ARGV[6]) * 1000)
 local event = cjson.encode({action = 'lift', signal = '', reference = ARGV[2], who = ARGV[3], why = ARGV[4], at_unix_ms = now_ms})

@@ -136,7 +136,7 @@ def follow(
 ) -> Iterator[Entry]:
     """Entry after entry, through times without Redis, until `ends_at_s` of the monotonic clock (None: without an end).
 
-    `on_trouble` hears once when Redis goes away, with the error, and once, with None, when it is back.
+    `on_trouble` hears the error of each try while Redis is away, and once, with None, when it is back.
     Raises SignalsRejected.
     """
     failures = 0
@@ -145,8 +145,7 @@ def follow(
             entries = follower.read(at_most_s=left_s)
         except SignalsUnreachable as error:
             failures += 1
-            if failures == 1:
-                on_trouble(error)
+            on_trouble(error)
             pause_s = delay_s(failures, first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S, jitter=random.random())  # noqa: S311
             time.sleep(max(0.0, min(pause_s, _left_s(ends_at_s))))
         else:

@@ -1,0 +1,81 @@
+"""What the breaker refuses, in words, and the command that lifts it."""
+
+import shlex
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from streamguard.cli.next_steps import with_next_step
+from streamguard.cli.redis_options import moment
+from streamguard.cli.signals import LONGEST_SHOWN, shown
+from streamguard.config import Config
+from streamguard.enforce.orders.kill_control import open_control
+from streamguard.enforce.orders.permits import Standing
+from streamguard.errors import SignalsError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class SameRedis:
+    """The options by which a command was told which Redis, for the next command."""
+
+    config_path: Path | None = None
+    redis_url: str | None = None
+    prefix: str | None = None
+
+    def words(self) -> list[str]:
+        """A URL that may hold a password is left to be filled in."""
+        words = [] if self.config_path is None else ["--config", str(self.config_path)]
+        if self.redis_url is not None:
+            words += ["--redis", "URL" if set("@?") & set(self.redis_url) else self.redis_url]
+        return words if self.prefix is None else [*words, "--prefix", self.prefix]
+
+
+def refused_in_words(standing: Standing, redis: SameRedis) -> list[str]:
+    """A line for what is refused, and one for what to do; empty where nothing is."""
+    lines = []
+    if standing.is_open:
+        lines += [f"open since {moment(standing.open_since_unix_ms or 0)}: every kill is refused", _lift(None, redis)]
+    for name, at in standing.quarantined:
+        lines += [f"quarantined since {moment(at)}: {shown(name)}, whose kills are refused", _lift(name, redis)]
+    return lines
+
+
+def refused_of(items: Collection[str], config: Config) -> Standing | None:
+    """What stands against kills for these items; None: the configuration names no Redis, or it does not answer, which
+    is a warning.
+    """
+    if config.redis.url is None:
+        return None
+    try:
+        with closing(open_control(config)) as control:
+            standing = control.standing()
+    except (SignalsError, UsageError) as error:
+        click.echo(f"warning: whether the breaker refuses items is not known: {with_next_step(error)}", err=True)
+        return None
+    return among(items, standing)
+
+
+def among(items: Collection[str], standing: Standing | None) -> Standing | None:
+    """What of it stands against these items."""
+    if standing is None:
+        return None
+    return Standing(standing.open_since_unix_ms, tuple(pair for pair in standing.quarantined if pair[0] in items))
+
+
+def refused_json(standing: Standing | None) -> dict[str, object]:
+    """`refused_items` is null where that is not known; `breaker_open`: the breaker refuses all others as well."""
+    if standing is None:
+        return {"refused_items": None, "breaker_open": None}
+    return {"refused_items": [name for name, _ in standing.quarantined], "breaker_open": standing.is_open}
+
+
+def _lift(reference: str | None, redis: SameRedis) -> str:
+    words = ["streamguard", "breaker", "lift"]
+    if reference is not None:
+        can_be_pasted = reference.isprintable() and len(reference) <= LONGEST_SHOWN
+        words += ["--reference", reference if can_be_pasted else "NAME"]
+    command = shlex.join([*words, "--reason", "TEXT", *redis.words()])
+    return f"  cut by hand what was refused (docs/media-servers.md); if you have seen that it is real: {command}"
