@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
+from streamguard.core.pdq import distance_bits
+
 QUIET_SHARE = 0.0002
 """Of a core, for the glances of a stream in which nothing is suspect: a sixtieth of what its keyframes cost."""
 
@@ -77,7 +79,7 @@ _ORDINARY_GAP_S, _LOOK_S = 2.0, 0.01
 
 def are_alike(code: bytes, other: bytes) -> bool:
     """Whether two pictures with these PDQ hashes show the same, moments apart."""
-    return (int.from_bytes(code) ^ int.from_bytes(other)).bit_count() <= _ALIKE_BITS
+    return distance_bits(code, other) <= _ALIKE_BITS
 
 
 class Finding(Enum):

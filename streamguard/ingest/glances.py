@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from streamguard.core.glances import Finding, Glances, are_alike
 from streamguard.core.sampling import Pace
 from streamguard.errors import SourceUnwatchable
-from streamguard.ingest.keyframes import Picture
+from streamguard.ingest.keyframes import Picture, header_of
 from streamguard.ingest.luma import luma_of
 from streamguard.ingest.nal_units import is_of_use
 from streamguard.ingest.news import Glanced, Tell
@@ -114,8 +114,7 @@ class Glancer:
     def keyframe(self, packet: _Packet, *, at_s: float, pace: Pace) -> None:
         """A keyframe came, whether it is looked at or not."""
         self._drop()
-        if packet.has_sidedata("new_extradata"):
-            self._extradata = bytes(packet.get_sidedata("new_extradata"))
+        self._extradata = header_of(packet) or self._extradata
         self._keeps = self._glances.keyframe(packet.size, at_s=at_s, share=self._share(pace, at_s))
         if self._keeps:
             self._packets, self._size_bytes = [packet], packet.size

@@ -6,6 +6,8 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from streamguard.ingest.keyframes import header_of
+
 _START = b"\0\0\1"
 _LENGTH_BYTES = 4
 
@@ -18,7 +20,7 @@ _HEVC_TYPES = frozenset(range(32)) | {32, 33, 34}
 def is_of_use(packet: "Packet[VideoStream]", codec: VideoCodecContext) -> bool:
     """Whether a decoder needs it, for this picture or a later one. Of what is not understood: yes."""
     name = codec.name
-    if name not in {"h264", "hevc"} or packet.has_sidedata("new_extradata"):
+    if name not in {"h264", "hevc"} or header_of(packet) is not None:
         return True
     data = bytes(packet)
     has_lengths = (codec.extradata or b"")[:1] == b"\1"  # as in MP4 and FLV; a stream of bytes otherwise
