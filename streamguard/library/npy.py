@@ -1,11 +1,12 @@
 """NumPy's files of arrays, and nothing else: rows of one known shape, which stay in the bytes that were checked before.
 
-NumPy reads the header as Python does a program, and would unpickle what says that it is objects. So no more than a
-short header is given to it, and no header but that of the rows that we expect is taken.
+NumPy reads the header as Python does a program, and would unpickle what says that it is objects. It does so with
+Python's own parser, which fails now and then where two threads are in it (`SystemError: AST constructor recursion depth
+mismatch`, python/cpython#106905), and a library is read by several. So no header is parsed: it is what NumPy writes for
+the rows that we expect, or it is damage.
 """
 
 import io
-import tokenize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,9 @@ from numpy.typing import NDArray
 from streamguard.errors import LibraryDamaged
 
 MOST_HEADER_BYTES = 4096
-_MOST_HEADER_CHARACTERS = 1024
-"""A long one may be nested deep."""
-
-_VERSION = (1, 0)
-_UNREADABLE = (
-    *(ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, RecursionError),
-    tokenize.TokenError,
-)
-"""What NumPy raises for headers that no array has."""
+_MAGIC = np.lib.format.magic(1, 0)
+_TEXT_AT = len(_MAGIC) + 2
+"""Behind the header's length, of two bytes."""
 
 
 def to_bytes(array: NDArray[np.void]) -> bytes:
@@ -35,15 +30,20 @@ def from_bytes(
     data: bytes | memoryview, *, dtype: np.dtype[np.void], rows: int | None, path: object
 ) -> NDArray[np.void]:
     """So many rows, which nobody can change; `rows` None: as many as there are. Raises LibraryDamaged."""
-    head = io.BytesIO(data[:MOST_HEADER_BYTES])
-    try:
-        is_known = np.lib.format.read_magic(head) == _VERSION
-        shape, _, found = np.lib.format.read_array_header_1_0(head, max_header_size=_MOST_HEADER_CHARACTERS)
-    except _UNREADABLE as error:
-        raise LibraryDamaged("read segment", path, "NumPy cannot read it") from error
-    count, rest = divmod(len(data) - head.tell(), dtype.itemsize)
-    if not is_known or rest or found != dtype or shape != (count,) or rows not in (None, count):
+    head = bytes(data[:_TEXT_AT])
+    rows_at = _TEXT_AT + int.from_bytes(head[len(_MAGIC) :], "little")
+    count, rest = divmod(len(data) - rows_at, dtype.itemsize)
+    known = not rest and count >= 0 and rows in (None, count) and rows_at <= MOST_HEADER_BYTES
+    if not known or head[: len(_MAGIC)] != _MAGIC or bytes(data[_TEXT_AT:rows_at]).rstrip() != _header_of(count, dtype):
         raise LibraryDamaged("read segment", path, "not the rows that it should hold")
-    array = np.frombuffer(data, dtype, count=count, offset=head.tell())
+    array = np.frombuffer(data, dtype, count=count, offset=rows_at)
     array.flags.writeable = False
     return array
+
+
+def _header_of(count: int, dtype: np.dtype[np.void]) -> bytes:
+    """The text of it; what fills it up behind differs between versions of NumPy."""
+    buffer = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(buffer, described)
+    return buffer.getvalue()[_TEXT_AT:].rstrip()

@@ -119,7 +119,7 @@ def test_names_do_not_drive_the_terminal(run: Run, library: Path, clips: Clips, 
     bad = tmp_path / "a\x1b[2J\udcff.mp4"
     shutil.copy(clips.unrelated, bad)
     done = run("check", "--library", library, bad)
-    assert (done.status, "\x1b" in done.out) == (0, False)
+    assert (done.status, "\x1b" in done.out) == (0, False), done.err
     assert "a\\x1b[2J\\xdcff.mp4: clear" in done.out
     (line,) = run("check", "--library", library, "--json", bad).out.splitlines()
     assert json.loads(line)["input"] == str(bad)

@@ -66,6 +66,7 @@ def _other_footage() -> Iterator[Picture]:
 
 def _checked(run: Run, library: Path, clip: Path) -> dict[str, Any]:
     done = run("check", "--library", library, "--json", clip)
+    assert done.out, done.err
     result: dict[str, Any] = json.loads(done.out)
     assert done.status == (0 if result["verdict"] == "clear" else 1)
     return result

@@ -1,6 +1,8 @@
 """streamguard.library.npy: NumPy's files of arrays, of rows that we expect."""
 
+import ast
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -42,3 +44,25 @@ def test_what_is_not_just_these_rows_is_damage(rows: np.ndarray) -> None:
                 continue
             with pytest.raises(LibraryDamaged, match=r"^read segment x: "):
                 from_bytes(text, dtype=ROW, rows=known, path="x")
+
+
+def test_no_header_is_parsed(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's parser fails now and then where two threads are in it, and a library is read by several."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise SystemError("AST constructor recursion depth mismatch (before=42, after=39)")
+
+    data = to_bytes(rows)
+    monkeypatch.setattr(ast, "literal_eval", fail)
+    assert np.array_equal(from_bytes(data, dtype=ROW, rows=5, path="x"), rows)
+
+
+@pytest.mark.parametrize("filling", [0, 1, 53])
+def test_headers_of_other_versions_of_numpy(rows: np.ndarray, filling: int) -> None:
+    """They fill up otherwise. The same said in other words is damage: NumPy never wrote that."""
+    text = to_bytes(rows)[10 : -rows.nbytes].rstrip()
+    for head, is_ours in ((text, True), (text.replace(b"(5,)", b"(5, )"), False), (text.replace(b"'", b'"'), False)):
+        filled = head + b" " * filling + b"\n"
+        data = b"\x93NUMPY\1\0" + len(filled).to_bytes(2, "little") + filled + rows.tobytes()
+        with nullcontext() if is_ours else pytest.raises(LibraryDamaged, match=r"^read segment x: "):
+            assert np.array_equal(from_bytes(data, dtype=ROW, rows=5, path="x"), rows)
