@@ -240,6 +240,9 @@ def mistakes(
 def audit(*, config_path: Path | None, redis_url: str | None, prefix: str | None, as_json: bool, most: int) -> int:
     """Show what was held, approved, rejected, undone, tripped and lifted, by whom and why; oldest first.
 
+    Of a lift with --for it says until when the breaker counts nothing (not_counted_until), of an undo whether the
+    match was right (match_was_right).
+
     \b
     Examples:
       streamguard signals audit --redis redis://localhost --json
@@ -324,11 +327,17 @@ def _held_tree(kill: HeldKill) -> dict[str, str]:
 
 def _entry_line(entry: ControlEntry) -> str:
     parts = {"signal": entry.signal_id, "reference": entry.reference, **entry.rest}
+    parts["not_counted_until"] = moment(entry.not_counted_until_unix_ms)
+    parts["match_was_right"] = "yes" if entry.match_was_right else ""
     named = "".join(f" {shown(name)}={shown(value)}" for name, value in parts.items() if value)
     why = f": {shown(entry.why)}" if entry.why else ""
     return f"{moment(entry.at_unix_ms)} {shown(entry.action)} by {shown(entry.who)}{why}{named}"
 
 
-def _entry_tree(entry: ControlEntry) -> dict[str, str]:
-    told = {"action": entry.action, "signal": entry.signal_id, "reference": entry.reference}
+def _entry_tree(entry: ControlEntry) -> dict[str, object]:
+    told: dict[str, object] = {"action": entry.action, "signal": entry.signal_id, "reference": entry.reference}
+    if entry.action == "lift":
+        told["not_counted_until"] = moment(entry.not_counted_until_unix_ms) or None
+    if entry.action == "undo":
+        told["match_was_right"] = entry.match_was_right
     return {**entry.rest, "at": moment(entry.at_unix_ms), **told, "who": entry.who, "why": entry.why}

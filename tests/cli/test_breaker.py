@@ -1,6 +1,7 @@
 """`streamguard breaker`, on a real Redis."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -23,8 +24,11 @@ def call(server: RedisServer, *arguments: str) -> tuple[int, str]:
 
 
 def lifts(server: RedisServer) -> int:
-    lines = invoke(signals, "audit", "--redis", server.url, "--json").stdout.splitlines()
-    return sum(json.loads(line)["action"] == "lift" for line in lines)
+    return sum(json.loads(line)["action"] == "lift" for line in audit(server, "--json"))
+
+
+def audit(server: RedisServer, *arguments: str) -> list[str]:
+    return invoke(signals, "audit", "--redis", server.url, *arguments).stdout.splitlines()
 
 
 def trip(server: RedisServer, limits: BreakerLimits, *, kills: int = 2, first: int = 0) -> list[Result | None]:
@@ -70,6 +74,20 @@ def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
     assert lifts(redis_server) == before, "what lifted nothing stands in no audit"
     _, text = call(redis_server, "lift", "--reason", "why", "--for", "5m", "--json")
     assert (json.loads(text)["lifted"], json.loads(text)["trusted_for_s"]) == (False, 300.0)
+
+
+def test_the_audit_says_until_when_a_lift_counts_nothing(redis_server: RedisServer) -> None:
+    """Who reads it in the morning must know for how long nothing stops a wave of kills by that reference."""
+    trip(redis_server, BreakerLimits(streams=1))
+    lift = ("lift", "--reference", "clip-1", "--reason", "real")
+    call(redis_server, *lift, "--for", "1d")
+    until = json.loads(audit(redis_server, "--json")[-1])
+    lasts = datetime.fromisoformat(until["not_counted_until"]) - datetime.fromisoformat(until["at"])
+    assert timedelta(hours=23, minutes=59) < lasts < timedelta(hours=24, seconds=2)
+    assert audit(redis_server)[-1].endswith(f"reference=clip-1 not_counted_until={until['not_counted_until']}")
+    call(redis_server, *lift)
+    assert json.loads(audit(redis_server, "--json")[-1])["not_counted_until"] is None
+    assert audit(redis_server)[-1].endswith(": real reference=clip-1")
 
 
 @pytest.mark.parametrize(

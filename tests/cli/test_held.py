@@ -110,6 +110,18 @@ def test_a_signal_is_undone_once(command: Signals) -> None:
     assert (mistake["reference"], mistake["who"], mistake["stream"]) == ("clip-1", "anna", "live/cam")
     assert command.trees("mistakes", "--reference", "clip-2") == []
     assert 'mistake by anna: "not it"' in command.call("mistakes")
+    assert command.trees("audit")[-1]["match_was_right"] is False
+
+
+def test_the_audit_says_that_a_match_was_right(command: Signals) -> None:
+    """An undo that is held against no reference can be told from one that is."""
+    kill = a_kill(now_unix_s=time.time())
+    with command.server.admin() as client:
+        client.xadd(f"{PREFIX}signals", kill.fields())
+    command.undo(kill.id, "--match-was-right")
+    assert command.trees("audit")[-1]["match_was_right"] is True
+    assert command.call("audit").splitlines()[-2].endswith("match_was_right=yes")
+    assert command.trees("mistakes") == []
 
 
 def test_undoing_takes_a_key_a_reason_and_a_signal(command: Signals) -> None:

@@ -55,7 +55,11 @@ class HoldAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ControlEntry:
-    """One line of the audit, or of the mistakes."""
+    """One line of the audit, or of the mistakes.
+
+    `not_counted_until_unix_ms`: a lift's, until when the breaker counts nothing of it, 0 where it counts at once;
+    `match_was_right`: an undo's, its reference made no mistake.
+    """
 
     action: str
     signal_id: str
@@ -64,6 +68,8 @@ class ControlEntry:
     why: str
     at_unix_ms: int
     rest: Mapping[str, str]
+    not_counted_until_unix_ms: int = 0
+    match_was_right: bool = False
 
 
 class KillControl:
@@ -187,13 +193,22 @@ def _held(signal_id: str, *, until_ms: str, then: str, what: str) -> HeldKill:
     return HeldKill(signal_id, _ms(until_ms.encode()), then, *(_text(tree, name) for name in names))
 
 
-_KNOWN = ("action", "signal", "reference", "who", "why", "at_unix_ms")
+_KNOWN = (
+    *("action", "signal", "reference", "who", "why"),
+    *("at_unix_ms", "not_counted_until_unix_ms", "match_was_right"),
+)
 
 
 def _entry(tree: Mapping[str, Any]) -> ControlEntry:
     action, signal_id, reference, who, why = (_text(tree, name) for name in _KNOWN[:5])
     rest = {fit(name): _text(tree, name) for name in list(tree)[:20] if name not in _KNOWN}
-    return ControlEntry(action, signal_id, reference, who, why, _whole_of(tree, "at_unix_ms"), rest)
+    return ControlEntry(
+        *(action, signal_id, reference, who, why),
+        _whole_of(tree, "at_unix_ms"),
+        rest,
+        not_counted_until_unix_ms=_whole_of(tree, "not_counted_until_unix_ms"),
+        match_was_right=tree.get("match_was_right") is True,
+    )
 
 
 def _text(tree: Mapping[str, Any], name: str) -> str:

@@ -30,8 +30,10 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
     redis.call('HDEL', KEYS[5], field)
   end
 end
+local entry = {action = 'lift', signal = '', reference = ARGV[2], who = ARGV[3], why = ARGV[4], at_unix_ms = now_ms}
 if tonumber(ARGV[5]) > 0 then
-  redis.call('HSET', KEYS[5], what, string.format('%.0f', now_ms + tonumber(ARGV[5])))
+  entry.not_counted_until_unix_ms = now_ms + tonumber(ARGV[5])
+  redis.call('HSET', KEYS[5], what, string.format('%.0f', entry.not_counted_until_unix_ms))
 else
   -- What was trusted is counted again.
   stood = stood + redis.call('HDEL', KEYS[5], what)
@@ -40,6 +42,5 @@ if stood == 0 and tonumber(ARGV[5]) == 0 then
   return 0
 end
 local oldest_ms = math.max(0, now_ms - tonumber(ARGV[6]) * 1000)
-local event = cjson.encode({action = 'lift', signal = '', reference = ARGV[2], who = ARGV[3], why = ARGV[4], at_unix_ms = now_ms})
-redis.call('XADD', KEYS[6], 'MINID', '~', string.format('%.0f', oldest_ms), '*', 'event', event)
+redis.call('XADD', KEYS[6], 'MINID', '~', string.format('%.0f', oldest_ms), '*', 'event', cjson.encode(entry))
 return stood

@@ -7,7 +7,7 @@
 -- KEYS[5]  <prefix>held         zset    loses the id
 -- KEYS[6]  <prefix>audit        stream  gets an entry with the field `event`
 --
--- ARGV[1] id  ARGV[2] event, JSON text  ARGV[3] its signature, or empty  ARGV[4] the mistake, JSON text, or empty
+-- ARGV[1] id  ARGV[2] event, JSON text  ARGV[3] its signature, or empty  ARGV[4] the mistake, JSON text, or empty (the match was right)
 -- ARGV[5] reference  ARGV[6] seconds that signals are kept  ARGV[7] seconds that mistakes are kept  ARGV[8] who  ARGV[9] why
 --
 -- Returns a list of two: 1, and whether a held kill was closed (1 or 0); or 0, and what KEYS[1] has, when it was undone before.
@@ -29,6 +29,7 @@ if redis.call('HGET', KEYS[4], 'state') == 'held' then
   closed = redis.call('ZREM', KEYS[5], ARGV[1])
 end
 local entry = {action = 'undo', signal = ARGV[1], reference = ARGV[5], who = ARGV[8], why = ARGV[9], at_unix_ms = now_ms}
+entry.match_was_right = ARGV[4] == ''
 redis.call('XADD', KEYS[2], 'MINID', '~', oldest(ARGV[6]), '*', 'event', ARGV[2], 'sig', ARGV[3])
 if ARGV[4] ~= '' then
   redis.call('XADD', KEYS[3], 'MINID', '~', oldest(ARGV[7]), '*', 'event', ARGV[4])
