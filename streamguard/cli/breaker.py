@@ -1,7 +1,9 @@
 """`streamguard breaker`: whether kills are believed, and saying that they are."""
 
 import json
+import shlex
 from contextlib import closing
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -11,8 +13,9 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown
-from streamguard.enforce.orders.kill_control import open_control
+from streamguard.enforce.orders.kill_control import KillControl, open_control
 from streamguard.errors import UsageError, counted
+from streamguard.library.store import Library
 
 
 @click.group()
@@ -57,6 +60,7 @@ def status(*, config_path: Path | None, redis_url: str | None, prefix: str | Non
 @breaker.command()
 @where
 @click.option("--reference", help="Take this one out of quarantine; without it, let all other kills pass again.")
+@click.option("--library", "library_path", metavar="DIR", help="Where to look a reference up that killed nowhere yet.")
 @click.option("--reason", required=True, help="Why; it is kept.")
 @click.option("--for", "length", metavar="30m|2h|7d", help="Count nothing for so long: a real incident goes on.")
 @by
@@ -67,6 +71,7 @@ def lift(
     prefix: str | None,
     as_json: bool,
     reference: str | None,
+    library_path: str | None,
     reason: str,
     length: str | None,
     who: str | None,
@@ -75,7 +80,8 @@ def lift(
     an earlier --for.
 
     What was refused meanwhile stays refused: cut those streams by hand (docs/media-servers.md says how), the
-    acknowledgements name them. Of a bad reference don't lift it: `streamguard library disable` comes first.
+    acknowledgements name them. Of a bad reference don't lift it: `streamguard library disable` comes first. To vouch
+    for a reference before it has killed anywhere, say by --library, or library.path of the config, where it is.
 
     \b
     Examples:
@@ -86,7 +92,10 @@ def lift(
     why, name = reason_of(reason), who or operator()
     if reference == "":
         raise UsageError("lift breaker", "", "the reference is empty", hint="leave --reference out to lift all")
-    with closing(open_control(config_of(config_path, redis_url=redis_url, prefix=prefix))) as control:
+    config = config_of(config_path, redis_url=redis_url, prefix=prefix, library=library_path)
+    with closing(open_control(config)) as control:
+        if reference is not None and not control.has_met(reference):
+            _refuse_unknown(reference, control, config.library.path)
         stood = control.lift(reference, who=name, reason=why, trust_for_s=trust_for_s)
     if not stood and not trust_for_s:
         hint = "`streamguard breaker status` shows what is"
@@ -99,3 +108,23 @@ def lift(
         trusted = f", not counted for {length}" if length else ""
         click.echo(f"{'lifted' if stood else 'nothing was refused'}: {what}{trusted}")
     return EXIT_OK
+
+
+def _refuse_unknown(reference: str, control: KillControl, library: Path | None) -> None:
+    """A name that is mistyped would be vouched for in silence, and the one that was meant stay in quarantine."""
+    names = [name for name, _ in control.standing().quarantined]
+    if library is not None:
+        with Library.open(library, read_only=True) as opened:
+            names += [item.id for item in opened.items()]
+    if reference in names:
+        return
+    near = " or ".join(shown(name) for name in get_close_matches(reference, names, n=3))
+    problem = "nothing is refused there, and it killed nowhere lately"
+    hint = f"did you mean {near}? " if near else ""
+    hint += "`streamguard breaker status` names what is refused"
+    if library is None:
+        hint += "; one that killed nowhere yet is looked up in --library DIR"
+    else:
+        problem += ", nor has the library an item of that name"
+        hint += f", `{shlex.join(['streamguard', 'library', 'list', '--library', str(library)])}` all items"
+    raise UsageError("lift breaker", shown(reference), problem, hint=hint)

@@ -32,9 +32,16 @@ def by(command: Callable[..., int]) -> Callable[..., int]:
     return click.option("--by", "who", help="Who does it.  [default: the user of this machine]")(command)
 
 
-def config_of(path: Path | None, *, redis_url: str | None, prefix: str | None, key_file: Path | None = None) -> Config:
+def config_of(
+    path: Path | None,
+    *,
+    redis_url: str | None,
+    prefix: str | None,
+    key_file: Path | None = None,
+    library: str | None = None,
+) -> Config:
     """The configuration, under these options."""
-    given = {"redis.url": redis_url, "redis.prefix": prefix, "signals.hmac_key_file": key_file}
+    given = {"redis.url": redis_url, "redis.prefix": prefix, "signals.hmac_key_file": key_file, "library.path": library}
     overrides: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if key_file is not None:
         overrides["signals.hmac_key"] = None

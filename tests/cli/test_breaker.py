@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from streamguard.errors import UsageError
 from tests.cli.calling import invoke
 from tests.enforce.made_orders import an_order
 from tests.enforce.permit_books import permits_of
+from tests.library.made import library_of
 from tests.redis_servers import RedisServer
 
 
@@ -69,7 +71,7 @@ def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
     assert trip(redis_server, limits, first=20) == [None, Result.BREAKER]
     call(redis_server, *words)
     before = lifts(redis_server)
-    with pytest.raises(UsageError, match="nothing is refused there; `streamguard breaker status`"):
+    with pytest.raises(UsageError, match=r"nothing is refused there, .*`streamguard breaker status`"):
         call(redis_server, *words)
     assert lifts(redis_server) == before, "what lifted nothing stands in no audit"
     _, text = call(redis_server, "lift", "--reason", "why", "--for", "5m", "--json")
@@ -88,6 +90,21 @@ def test_the_audit_says_until_when_a_lift_counts_nothing(redis_server: RedisServ
     call(redis_server, *lift)
     assert json.loads(audit(redis_server, "--json")[-1])["not_counted_until"] is None
     assert audit(redis_server)[-1].endswith(": real reference=clip-1")
+
+
+def test_a_mistyped_reference_is_not_vouched_for(redis_server: RedisServer, tmp_path: Path) -> None:
+    """It would count for nothing, and the one that was meant stay in quarantine: the error names what is near."""
+    trip(redis_server, BreakerLimits(streams=1))
+    with pytest.raises(UsageError, match="did you mean clip-1"):
+        call(redis_server, "lift", "--reference", "clip-l", "--reason", "real", "--for", "1d")
+    library_of(tmp_path / "known", "ab")
+    vouch = ("lift", "--reason", "real", "--for", "1d", "--reference")
+    with pytest.raises(UsageError, match="one that killed nowhere yet is looked up in --library DIR"):
+        call(redis_server, *vouch, "a")
+    with pytest.raises(UsageError, match=r"nor has the library an item of that name; .*streamguard library list"):
+        call(redis_server, *vouch, "zzz", "--library", str(tmp_path / "known"))
+    assert lifts(redis_server) == 0, "what was refused changed nothing"
+    assert call(redis_server, *vouch, "a", "--library", str(tmp_path / "known"))[0] == 0
 
 
 @pytest.mark.parametrize(

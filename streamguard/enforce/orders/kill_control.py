@@ -124,6 +124,16 @@ class KillControl:
         quarantined = sorted((_shown(name), _whole_of(_object(value), "at_unix_ms")) for name, value in raw.items())
         return Standing(since_ms, tuple(quarantined))
 
+    def has_met(self, reference: str) -> bool:
+        """Whether it is in quarantine, was vouched for, or killed so lately that the breaker counts it."""
+        operation = "look for reference in"
+        asked: tuple[tuple[str | int, ...], ...] = (
+            ("HGET", f"{self._prefix}quarantine", reference),
+            ("HGET", f"{self._prefix}breaker:trusted", f"reference:{reference}"),
+            ("ZCOUNT", f"{self._prefix}breaker:streams:{reference}", "-inf", "+inf"),
+        )
+        return any(self.caller.call(*command, operation=operation) for command in asked)
+
     def lift(self, reference: str | None, *, who: str, reason: str, trust_for_s: float) -> bool:
         """Lets kills pass again, of this reference, or (None) all, and counts them again after so long. False: nothing
         stood against them, and nobody vouched for them.

@@ -243,6 +243,7 @@ def test_all_of_it_works_in_a_cluster(redis_cluster: RedisServer) -> None:
     orders = [an_order(str(number), stream=f"live/{number}") for number in range(2)]
     assert [book.ask(order).result for order in orders] == [None, Result.BREAKER]
     assert [name for name, _ in control.standing().quarantined] == ["clip-1"]
+    assert [control.has_met(name) for name in ("clip-1", "clip-2")] == [True, False]
     assert control.lift("clip-1", who="anna", reason="why", trust_for_s=0)
     assert [entry.action for entry in control.audit(most=9)] == ["held", "approved", "quarantine", "lift"]
 
@@ -264,6 +265,7 @@ def test_the_documented_permissions_are_enough(redis_server: RedisServer) -> Non
     assert control.decide("sig_2", approve=True, who="anna", why="").state == "decided"
     assert control.lift(None, who="anna", reason="why", trust_for_s=60)
     assert control.lift("clip-1", who="anna", reason="why", trust_for_s=60) is False
+    assert [control.has_met(name) for name in ("clip-1", "clip-2")] == [True, False]
     assert control.standing().quarantined == ()
     assert (control.count_held(), control.held()) == (0, ())
     assert len(control.audit(most=10)) == 5
