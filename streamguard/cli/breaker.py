@@ -1,7 +1,6 @@
 """`streamguard breaker`: whether kills are believed, and saying that they are."""
 
 import json
-import shlex
 from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from streamguard.cli.breaker_words import SameRedis, refused_in_words
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.lengths import seconds_of
+from streamguard.cli.next_steps import library_command
 from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown
 from streamguard.enforce.orders.kill_control import KillControl, open_control
@@ -126,5 +126,5 @@ def _refuse_unknown(reference: str, control: KillControl, library: Path | None) 
         hint += "; one that killed nowhere yet is looked up in --library DIR"
     else:
         problem += ", nor has the library an item of that name"
-        hint += f", `{shlex.join(['streamguard', 'library', 'list', '--library', str(library)])}` all items"
+        hint += f", `{library_command(library, 'library list')}` all items"
     raise UsageError("lift breaker", shown(reference), problem, hint=hint)

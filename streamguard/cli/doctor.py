@@ -17,6 +17,7 @@ from streamguard.cli.disk_findings import disk_findings
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.findings import Finding, Outcome, tried
 from streamguard.cli.logs import set_up_logs
+from streamguard.cli.next_steps import library_command
 from streamguard.cli.redis_findings import redis_findings
 from streamguard.cli.running_worker import RunningWorker, running_worker
 from streamguard.cli.targets import stream_specs, with_servers
@@ -157,7 +158,7 @@ def _not_here(config: Config) -> Iterator[str]:
         yield "no stream is named, and none discovered: `watch` has nothing to watch but what its command line names"
     library = config.library.path
     if library is not None and not os.path.exists(library):  # noqa: PTH110 - Path's may raise
-        yield f"library.path {library} is not there yet: streamguard library add --library {library} FILE..."
+        yield f"library.path {library} is not there yet: {library_command(library, 'library add', 'FILE')}"
     folder = config.signals.outbox.parent
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's may raise
         yield f"signals.outbox must lie in a directory that exists, and {folder} does not: mkdir -p {folder}"

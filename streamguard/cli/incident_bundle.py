@@ -16,6 +16,7 @@ from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_opinions import notes_of
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.next_steps import library_command
 from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.errors import UsageError, counted
 from streamguard.library import changes
@@ -231,7 +232,8 @@ def _what_it_may(guard: Guard, outcomes: Sequence[Outcome], *, library: Path, na
         return ""
     return (
         f"what comes from {guard.source} earns reviews, and kills nobody, until you let it: the same command with "
-        f"--believe --reason TEXT for this, `streamguard library exchange trust {guard.source}` for all of theirs"
+        f"--believe --reason TEXT for this, `{library_command(library, 'library exchange trust', guard.source)}` for "
+        "all of theirs"
     )
 
 
@@ -247,13 +249,13 @@ def _believed(library: Path, name: str, outcomes: Sequence[Outcome]) -> str:
     whole = "all of it is searched, and may do what its"
     words = f"{searched if failed or disabled else whole} label may"
     if limited:
-        words += f", but for {limited} for reviews only (streamguard library list --library {library})"
+        words += f", but for {limited} for reviews only ({library_command(library, 'library list')})"
     if failed:
-        add = f"streamguard incident add {name} --library {library} --believe --reason TEXT FILE"
+        add = library_command(library, "incident add", name, "--believe", "--reason", "TEXT", "FILE")
         words += f"; {failed} not taken, see above: what was dropped comes in by its footage, {add}"
     if disabled:
-        named = " ".join(disabled[:_NAMED]) + (" ..." if len(disabled) > _NAMED else "")
-        words += f"; {len(disabled)} disabled: streamguard library enable --library {library} {named}"
+        named = (*disabled[:_NAMED], *(["..."] if len(disabled) > _NAMED else []))
+        words += f"; {len(disabled)} disabled: {library_command(library, 'library enable', *named)}"
     return words
 
 

@@ -29,6 +29,7 @@ from streamguard.cli.library_shard import merge, shard
 from streamguard.cli.library_signing import keygen, sign, sign_option
 from streamguard.cli.library_sources import exchange
 from streamguard.cli.library_stats import stats
+from streamguard.cli.next_steps import library_command
 from streamguard.errors import LibraryDamaged, UsageError, counted
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.changes import Origin
@@ -83,7 +84,8 @@ def list_(path: Path, removed: bool, as_json: bool) -> None:
     elif items:
         _print_table(items, notes)
     else:
-        click.echo(f"the library is empty; add footage: streamguard library add --library {path} FILE", err=True)
+        add_some = library_command(path, "library add", "FILE")
+        click.echo(printable(f"the library is empty; add footage: {add_some}"), err=True)
 
 
 @library.command()

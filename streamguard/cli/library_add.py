@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import shlex
 import signal
 import sys
 import time
@@ -25,6 +24,7 @@ from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import in_words, item_json, library_option, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.next_steps import library_command, with_options
 from streamguard.errors import LibraryError, LibraryMissing, UsageError, counted
 from streamguard.library.catalogue import Catalogue, ItemRecord, ItemState
 from streamguard.library.ed25519 import Signer
@@ -200,7 +200,7 @@ def warn_if_damaged(path: Path, *, since: frozenset[str] = frozenset()) -> None:
     except LibraryMissing:  # nothing was added
         pass
     except LibraryError as error:
-        what = f"{error.subject}: {error.problem}; what to do: streamguard library verify --library {path}"
+        what = f"{error.subject}: {error.problem}; what to do: {library_command(path, 'library verify')}"
         click.echo(
             printable(f"warning: the library does not load, no worker takes up what was added: {what}"), err=True
         )
@@ -305,8 +305,8 @@ class Said:
                     self._line(path, "added", words=words, tree=tree)
             case Known(item=item) if self._library is None:
                 self._in_a_shard(outcome.job, item)
-            case Known(item=item):
-                self._known(outcome.job, item)
+            case Known(item=item) if self._library is not None:
+                self._known(outcome.job, item, library=self._library)
             case Failed(error=error):
                 self.error(str(path), error)
 
@@ -337,44 +337,44 @@ class Said:
         ignored = ["id"] if job.id not in (None, item.id) else []
         return ignored + (["label"] if asked_label not in (None, item.label) else [])
 
-    def _known(self, job: Job, item: ItemRecord) -> None:
+    def _known(self, job: Job, item: ItemRecord, *, library: Path) -> None:
         """It stays as it is: what was asked for and is otherwise there must not pass for done."""
         words = f"{job.path}: the library has it already, as {item.id} ({item.label})"
-        if item.state is ItemState.DISABLED and self._library is not None:
-            words += f", which is disabled; {self._how_to_enable(self._library, item)}"
+        if item.state is ItemState.DISABLED:
+            words += f", which is disabled; {self._how_to_enable(library, item)}"
         ignored = self._ignored(job, item)
         if ignored:
-            words += f"; {self._otherwise(job, item, ignored)}"
+            words += f"; {self._otherwise(job, item, ignored, library=library)}"
         tree = item_json(item) | {"not_applied": ignored}
         self._line(job.path, "duplicate", words=words, tree=tree)
 
-    def _otherwise(self, job: Job, item: ItemRecord, ignored: list[str]) -> str:
+    def _otherwise(self, job: Job, item: ItemRecord, ignored: list[str], *, library: Path) -> str:
         """What was not done, and how to do it: another id takes an item that is added anew."""
         if ignored == ["label"]:
             of_whom = "the label" if self._decoded else "the shard's label"
-            change = shlex.join(
-                ["streamguard", "library", "label", "--library", str(self._library), item.id, job.label]
-            )
+            change = library_command(library, "library label", item.id, job.label)
             return f"{of_whom} {job.label} was not applied: to change that: {change}"
         what = " and ".join(f"--{option}" for option in ignored)
         verb = "was" if len(ignored) == 1 else "were"
-        remove = f"streamguard library remove --library {self._library} {item.id}"
+        remove = library_command(library, "library remove", item.id)
         return f"{what} {verb} not applied: to change that, remove it and add it again: {remove}"
 
     def _how_to_enable(self, library: Path, item: ItemRecord) -> str:
         if reason := kept_apart_for(library, item):
             self.kept_apart += 1
-            return f"it is in quarantine: {reason.words}; see streamguard library quarantine --help"
-        return f"to have it searched again: streamguard library enable --library {library} {item.id}"
+            see = library_command(library, "library quarantine list")
+            return f"it is in quarantine: {reason.words}; see {see}"
+        return f"to have it searched again: {library_command(library, 'library enable', item.id)}"
 
     def skipped(self, path: Path) -> None:
         self._line(path, "skipped", words=f"{path}: neither a video nor an image, by its name", tree={})
 
     def error(self, path: str, error: Exception) -> None:
         self.failed = True
+        told = with_options(str(error), {} if self._library is None else {"--library": str(self._library)})
         if self._as_json:
-            self._echo(json.dumps({"input": path, "status": "error", "error": str(error)}))
-        self._echo(f"error: {printable(str(error))}", err=True)
+            self._echo(json.dumps({"input": path, "status": "error", "error": told}))
+        self._echo(f"error: {printable(told)}", err=True)
 
     def _line(self, path: Path, status: str, *, words: str, tree: dict[str, object]) -> None:
         told = json.dumps({"input": str(path), "status": status, **tree})

@@ -17,6 +17,7 @@ from streamguard.cli.library_add import check_names, goes_on_from, warn_if_damag
 from streamguard.cli.library_items import library_option, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.library_words import by_option, json_option, why_option
+from streamguard.cli.next_steps import library_command
 from streamguard.cli.redis_options import operator
 from streamguard.errors import UsageError, counted
 from streamguard.library.durable import NEW_PREFIX
@@ -197,7 +198,7 @@ def _tell(done: Imported, library: Path, *, as_json: bool) -> None:
     click.echo(words + (f"; {counted(done.films, 'film')}" if done.films else ""))
     _tell_quarantined(done.quarantined)
     if not done.source.may_kill:
-        trust = f"streamguard library exchange trust --library {library} {done.source.name}"
+        trust = library_command(library, "library exchange trust", done.source.name)
         click.echo(printable(f"what it brought earns reviews; to let it kill: {trust}"), err=True)
 
 

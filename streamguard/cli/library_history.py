@@ -10,6 +10,7 @@ import click
 from streamguard.cli.library_items import at_utc, item_json, library_option, printable, warn_of_parts
 from streamguard.cli.library_notes import note_done, note_in_words, note_json
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.next_steps import library_command
 from streamguard.errors import counted
 from streamguard.library import changes
 from streamguard.library.changes import Change, Origin
@@ -119,7 +120,7 @@ def rollback(
     for gone in done.gone:
         click.echo(f"gone: {gone}; add it again")
     for name in done.lists:
-        hint = f"to take it out: streamguard library exchange remove --library {path} {name}"
+        hint = f"to take it out: {library_command(path, 'library exchange remove', name)}"
         click.echo(printable(f"note: the list {name} has changed since, and stays as it is now; {hint}"), err=True)
 
 

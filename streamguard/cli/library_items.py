@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from streamguard.cli.next_steps import library_command
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.exchange.book import ORIGIN
 from streamguard.types import STEERING, MediaKind
@@ -61,13 +62,12 @@ def in_words(item: ItemRecord, *, named: bool = True) -> str:
 def warn_of_parts(library: Path, items: Iterable[ItemRecord]) -> None:
     """Where these are parts of shared lists, that the list's book has the last word on them."""
     for source in sorted({item.source.removeprefix(ORIGIN) for item in items if item.source.startswith(ORIGIN)}):
-        words = (
-            f"warning: this is part of the list {source}, which is written anew when the list changes, live and as it "
-        )
+        words = f"warning: this is part of the list {source}, which is written anew when the list changes, live and as "
         words += (
-            f"was. For good: streamguard library exchange remove --library {library} {source}, or distrust; a hash of "
+            f"it was. For good: {library_command(library, 'library exchange remove', source)}, or distrust; a hash "
         )
-        click.echo(printable(f"{words}it: streamguard library exchange opinion ... disagree"), err=True)
+        opinion = library_command(library, "library exchange opinion", "--source", source, "HASH", "disagree")
+        click.echo(printable(f"{words}of it: {opinion}"), err=True)
 
 
 def at_utc(unix_s: float) -> str:

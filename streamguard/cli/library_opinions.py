@@ -11,6 +11,7 @@ from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, item_json, library_option, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.next_steps import library_command
 from streamguard.cli.redis_options import PATH, config_of, reason_of
 from streamguard.core.falls import Fall
 from streamguard.errors import LibraryError, SignalsError, counted
@@ -63,7 +64,7 @@ def list_(*, path: Path, as_json: bool) -> int:
         click.echo(json.dumps(reference_json(one)) if as_json else printable(_in_words(one)))
     if waiting.stopped_unix_s is None:
         return EXIT_OK
-    click.echo(_stopped(waiting, waiting.stopped_unix_s), err=True)
+    click.echo(_stopped(path, waiting, waiting.stopped_unix_s), err=True)
     return EXIT_FOUND
 
 
@@ -101,7 +102,7 @@ def sync(
     """
     config = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file)
     config = config.model_copy(update={"library": config.library.model_copy(update={"path": path})})
-    keeping, teller = keeping_of(config, signer=signer), _Teller(as_json=as_json, each=follow)
+    keeping, teller = keeping_of(config, signer=signer), _Teller(path, as_json=as_json, each=follow)
     with closing(OpinionTaker(keeping, source_of(config), observer=teller)) as taker:
         if follow:
             with suppress(KeyboardInterrupt):  # the usual way to end it
@@ -186,11 +187,13 @@ def notes_of(path: Path) -> dict[str, str]:
 
 def limits_of(path: Path) -> dict[str, str]:
     """Of items that earn reviews at most whoever enables them, what to do; by their ids. Raises LibraryError."""
-    restore_it = f"streamguard library restore --library {path} --reason TEXT"
-    see = f"streamguard library opinions list --library {path}"
+    see = library_command(path, "library opinions list")
     waits = f"had mistakes, and waits to fall: may kill until then; see {see}"
     return {id_: waits for id_, one in said_of(path).items() if one.is_due} | {
-        id_: f"{note}; {restore_it} {id_}" if note == _HAD_MISTAKES else note for id_, note in notes_of(path).items()
+        id_: f"{note}; {library_command(path, 'library restore', '--reason', 'TEXT', id_)}"
+        if note == _HAD_MISTAKES
+        else note
+        for id_, note in notes_of(path).items()
     }
 
 
@@ -221,7 +224,8 @@ def _follow(taker: OpinionTaker) -> None:
 class _Teller:
     """Says what was taken in: each thing as it comes, or all of it in the end."""
 
-    def __init__(self, *, as_json: bool, each: bool) -> None:
+    def __init__(self, library: Path, *, as_json: bool, each: bool) -> None:
+        self._library = library
         self._as_json = as_json
         self._each = each
         self._counts: dict[str, int] = {}
@@ -249,7 +253,7 @@ class _Teller:
 
     def look(self, waiting: Waiting) -> None:
         if waiting.stopped_unix_s is not None and self._waiting.stopped_unix_s is None:
-            click.echo(_stopped(waiting, waiting.stopped_unix_s), err=True)
+            click.echo(_stopped(self._library, waiting, waiting.stopped_unix_s), err=True)
         self._waiting = waiting
 
     def end(self) -> int:
@@ -271,11 +275,13 @@ def _counts_in_words(counts: dict[str, int]) -> str:
     return f"taken in: {', '.join(words) or 'nothing new'}"
 
 
-def _stopped(waiting: Waiting, since_unix_s: float) -> str:
+def _stopped(library: Path, waiting: Waiting, since_unix_s: float) -> str:
     count = waiting.references + waiting.hashes
-    return (
+    look = library_command(library, "library opinions list")
+    resume_it = library_command(library, "library opinions resume", "--reason", "TEXT")
+    return printable(
         f"{counted(count, 'reference')} should fall by mistakes and wait since {at_utc(since_unix_s)}: too many for an"
-        " hour. Look at them, then: streamguard library opinions resume"
+        f" hour. Look at them: {look}, then: {resume_it}"
     )
 
 

@@ -13,7 +13,7 @@ import click
 
 from streamguard import __version__
 from streamguard.cli.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
-from streamguard.cli.next_steps import with_next_step
+from streamguard.cli.next_steps import given_in, with_next_step
 from streamguard.errors import StreamGuardError, one_line
 
 _COMMANDS = {
@@ -100,7 +100,7 @@ def _status(arguments: list[str] | None) -> int | None:
         error.show(usage)
         _tell("\n".join(one_line(line) for line in usage.getvalue().splitlines()))
     except StreamGuardError as error:
-        _tell(f"error: {with_next_step(error)}")
+        _tell(f"error: {with_next_step(error, given_in(sys.argv[1:] if arguments is None else arguments))}")
     except (KeyboardInterrupt, click.Abort):
         _tell("interrupted")
         return EXIT_INTERRUPTED

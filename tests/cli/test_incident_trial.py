@@ -157,7 +157,7 @@ def test_of_what_is_believed_it_says_what_stays_out(run: Run, library: Path, *, 
     done = import_(run, library, tmp_path, "--believe", "--reason", "seen it")
     assert done.status == 2
     *_, line = done.err.splitlines()
-    add = f"streamguard incident add attack --library {library} --believe --reason TEXT FILE"
+    add = f"streamguard incident add --library {library} attack --believe --reason TEXT FILE"
     assert line == (
         "you have looked at it: 33 of 35 items are searched, and may do what their label may, but for 1 for "
         f"reviews only (streamguard library list --library {library}); 1 not taken, see above: what was dropped "

@@ -1,6 +1,13 @@
-"""streamguard.cli.next_steps: what an operator does about an error that a worker waits out."""
+"""streamguard.cli.next_steps: what an operator does about an error, and commands that can be pasted as they are."""
 
-from streamguard.cli.next_steps import with_next_step
+from pathlib import Path
+
+import click
+import pytest
+
+from streamguard.cli.incident import incident
+from streamguard.cli.library import library
+from streamguard.cli.next_steps import given_in, library_command, with_next_step, with_options
 from streamguard.errors import SignalsUnreachable, UsageError
 
 
@@ -18,3 +25,59 @@ def test_an_error_that_has_one_keeps_it() -> None:
     full = SignalsUnreachable("undo signal in", "redis://127.0.0.1:1", "redis is full", hint="make room in it")
     assert with_next_step(full) == str(full)
     assert with_next_step(UsageError("a", "b", "c")) == "a b: c"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("see `streamguard library list`", "see `streamguard library list --library 'my lib'`"),
+        (
+            "streamguard library exchange remove partner",
+            "streamguard library exchange remove --library 'my lib' partner",
+        ),
+        ("see `streamguard library quarantine --help`", "see `streamguard library quarantine --help`"),
+        ("make a pair: streamguard library keygen FILE", "make a pair: streamguard library keygen FILE"),
+        ("another `streamguard library` command is writing", "another `streamguard library` command is writing"),
+        ("streamguard library add --library NEW FILE...", "streamguard library add --library NEW FILE..."),
+        (
+            "`streamguard incident status`; or: streamguard incident open attack --library DIR",
+            "`streamguard incident status --library 'my lib'`; or: streamguard incident open --library 'my lib' attack",
+        ),
+        ("`streamguard signals held` shows those", "`streamguard signals held --redis URL` shows those"),
+        ("`streamguard signals tail --since 0`", "`streamguard signals tail --redis URL --since 0`"),
+        ("`streamguard doctor` looks", "`streamguard doctor` looks"),
+    ],
+)
+def test_a_command_can_be_pasted(said: str, told: str) -> None:
+    """With the library and the Redis that the command before it was given, quoted, where it takes them."""
+    given = given_in(["library", "show", "--library", "my lib", "--redis=redis://:secret@host", "x"])
+    assert with_options(said, given) == told
+
+
+def test_the_configuration_stands_for_the_library() -> None:
+    """Where that was given; without either a place is left for it. What is after `--` is no option."""
+    said = "open it again: streamguard incident open attack --library DIR"
+    told = "open it again: streamguard incident open --config sg.toml attack"
+    assert with_options(said, given_in(["incident", "add", "--config", "sg.toml", "--", "--library", "x"])) == told
+    assert with_options(said, given_in(["incident", "add", "--library"])) == said
+
+
+def test_a_command_on_a_library_is_quoted() -> None:
+    """Whatever its path and its arguments are."""
+    words = library_command(Path("my lib"), "library exchange trust", "a b")
+    assert words == "streamguard library exchange trust --library 'my lib' 'a b'"
+
+
+@pytest.mark.parametrize("group", [library, incident])
+def test_every_command_that_is_completed_takes_a_library(group: click.Group) -> None:
+    """Or what was printed would be refused; and none that takes one is left out."""
+    stack = [(f"streamguard {group.name}", group)]
+    while stack:
+        name, command = stack.pop()
+        for sub in command.commands.values():
+            if isinstance(sub, click.Group):
+                stack.append((f"{name} {sub.name}", sub))
+            else:
+                line = f"{name} {sub.name}"
+                takes = any("--library" in option.opts for option in sub.params)
+                assert (with_options(line, {"--library": "x"}) == f"{line} --library x") is takes, line
