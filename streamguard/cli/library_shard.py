@@ -18,6 +18,7 @@ from streamguard.cli.library_add import (
     tell_all,
     warn_if_damaged,
 )
+from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import library_option
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import LibraryError, UsageError
@@ -101,16 +102,19 @@ def _fingerprint(folder: Path, files: list[Job], said: Said, *, limits: Limits) 
 
 @click.command()
 @library_option
+@origin_options
 @sign_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each item.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SHARD...")
-def merge(*, path: Path, signer: Signer | None, as_json: bool, paths: tuple[Path, ...]) -> int:
+def merge(
+    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, paths: tuple[Path, ...]
+) -> int:
     """Add shards, or folders of them, to a library.
 
     Makes the library when there is none. Every byte of a shard is checked first; one that is damaged, cut short or of
     another format is named, and the others go in. That finds no lies: take shards only from those whom you trust with
     the library. What the library has already is not added again: merging twice does no harm, and an interrupted merge
-    goes on where it was. Ids come from the names of the files.
+    goes on where it was. Ids come from the names of the files. `library history` has it as "add shards".
 
     \b
     Example:
@@ -127,7 +131,7 @@ def merge(*, path: Path, signer: Signer | None, as_json: bool, paths: tuple[Path
         return EXIT_ERROR
     with (
         goes_on_from("what was added stays"),
-        LibraryToBe(path, signer=signer) as opened,
+        LibraryToBe(path, action="add shards", origin=origin_of(by, reason), signer=signer) as opened,
         AddingBar([merging.job_of(item).path for item in items], sizes_bytes=sizes_bytes) as bar,
     ):
         bar.bad_shards = len(bad)

@@ -11,18 +11,21 @@ from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
 from streamguard.library.handed_on import HandedOn
 from streamguard.library.segments import check_new
-from streamguard.library.store import NOBODY, Library
+from streamguard.library.store import ADD, NOBODY, Library
 from streamguard.types import Reference
 
 
 class LibraryToBe:
     """Opens the library for adding, or makes it at the first item. Close it. Raises as Library does.
 
-    Where none could be made it says so at once, and not after hours of decoding.
+    Where none could be made it says so at once, and not after hours of decoding. `action`: what the history calls it.
     """
 
-    def __init__(self, path: Path, *, origin: Origin | None = None, signer: Signer | None = None) -> None:
+    def __init__(
+        self, path: Path, *, action: str = ADD, origin: Origin | None = None, signer: Signer | None = None
+    ) -> None:
         self._path = path
+        self._action = action
         self._origin = origin
         self._signer = signer
         self._library: Library | None = None
@@ -65,7 +68,7 @@ class LibraryToBe:
             for item, reference in new:
                 check_new(item.id, item.label, reference)
             self._library = self._opened()
-        return self._library.add_all(new, handed_on=handed_on)
+        return self._library.add_all(new, handed_on=handed_on, action=self._action)
 
     def _if_there(self) -> Library | None:
         """Another process may have made it meanwhile."""

@@ -34,6 +34,7 @@ KEPT_S = 7 * 86_400.0
 """For so long what was removed can come back by a rollback."""
 
 NOBODY: Mapping[str, HandedOn] = MappingProxyType({})
+ADD = "add"
 
 _LOCK_WAIT_S = 10.0
 
@@ -132,12 +133,16 @@ class Library:
         raise UsageError("add", item.id, problem, hint="see `streamguard library list`")
 
     def add_all(
-        self, new: Sequence[tuple[NewItem, Reference]], *, handed_on: Mapping[str, HandedOn] = NOBODY
+        self,
+        new: Sequence[tuple[NewItem, Reference]],
+        *,
+        handed_on: Mapping[str, HandedOn] = NOBODY,
+        action: str = ADD,
     ) -> tuple[ItemRecord, ...]:
         """One segment, one durable step: all are live when it returns, but what is `handed_on` (by its SHA-256) to be
-        kept apart. Those whose id or content is there already, or came before in `new`, are left out. Raises UsageError
-        (nothing to recognise in one) or LibraryError, and then nothing was added; but where only publishing failed, all
-        are in the catalogue, and the next writer publishes it.
+        kept apart. The history calls it `action`. Those whose id or content is there already, or came before in `new`,
+        are left out. Raises UsageError (nothing to recognise in one) or LibraryError, and then nothing was added; but
+        where only publishing failed, all are in the catalogue, and the next writer publishes it.
         """
         for item, reference in new:
             check_new(item.id, item.label, reference)
@@ -149,7 +154,7 @@ class Library:
                 ref = write_segment(self._path / SEGMENTS, parts, number=generation)
                 looks = sum(len(reference.prints) for _, reference in fresh)
                 features = sum(len(frame.features) for _, reference in fresh for frame in reference.frames)
-                with self._change("add", sources=[item.source for item, _ in fresh]) as now:
+                with self._change(action, sources=[item.source for item, _ in fresh]) as now:
                     size = rows_of(items=len(fresh), looks=looks, features=features)
                     self._catalogue.add_segment(ref, looks=looks, rows=size)
                     for item, reference in fresh:

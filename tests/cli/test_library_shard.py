@@ -66,8 +66,14 @@ def test_parts_make_the_library(tmp_path: Path, films: Path) -> None:
     statuses = sorted((Path(line["input"]).name, line["status"]) for line in told if line["status"] != "error")
     assert statuses == [("known.mp4", "added"), ("notes.txt", "skipped"), ("still.png", "added")]
     assert [Path(line["input"]).name for line in told if line["status"] == "error"] == ["text.mp4"]
-    merged = _run("merge", "--library", tmp_path / "lib", tmp_path / "shards")
+    merged = _run(
+        "merge", "--library", tmp_path / "lib", "--by", "anna", "--reason", "the archive", tmp_path / "shards"
+    )
     assert merged.exit_code == 0, merged.output
+    history = [
+        json.loads(line) for line in _run("history", "--library", tmp_path / "lib", "--json").stdout.splitlines()
+    ]
+    assert [(one["action"], one["by"], one["reason"]) for one in history[1:]] == [("add shards", "anna", "the archive")]
     assert "2 of 2 files: 2 added" in merged.stderr
     snapshot = load_snapshot(tmp_path / "lib")
     assert {(asset.id, asset.label) for asset in snapshot.assets} == {("known", "terror"), ("still", "terror")}
