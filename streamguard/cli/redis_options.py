@@ -50,7 +50,8 @@ def config_of(
 
 def reason_of(text: str) -> str:
     if not text.strip():
-        raise UsageError("keep reason", "", "it is empty", hint="say in --reason why, for who asks in a year")
+        hint = 'say why you do it, for whoever asks in a year: --reason "seen it, it is real"'
+        raise UsageError("--reason", "", "it says nothing", hint=hint)
     return text.strip()
 
 

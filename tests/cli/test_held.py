@@ -130,7 +130,7 @@ def test_undoing_takes_a_key_a_reason_and_a_signal(command: Signals) -> None:
         command.undo("sig_unknown")
     with pytest.raises(UsageError, match="no key to sign with"):
         command.call("undo", "sig_x", "--reason", "why")
-    with pytest.raises(UsageError, match="it is empty"):
+    with pytest.raises(UsageError, match="--reason: it says nothing; say why you do it"):
         command.call("undo", "sig_x", "--reason", " ", "--key-file", command.key_file)
 
 

@@ -156,7 +156,7 @@ def test_what_fell_is_restored_with_a_reason(command: Commands) -> None:
     """Without one, and of what has not fallen, it is an error."""
     command.signals("undo", command.kill().id, "--reason", "no")
     command.sync()
-    with pytest.raises(UsageError, match="keep reason: it is empty"):
+    with pytest.raises(UsageError, match="--reason: it says nothing"):
         command.call("restore", "clip-1")
     assert command.call("restore", "clip-1", "--reason", "another stream", "--by", "carla") == "restored clip-1\n"
     assert command.fallen() == set()

@@ -120,7 +120,7 @@ def test_one_keys_history_is_shown_alone(command: Strikes) -> None:
         (("lift", "--signal", "sig_x", "--reason", "x"), "there is none in force"),
         (("lift", "--reason", "x"), "KEY or --signal"),
         (("lift", KEY, "--signal", "sig_x", "--reason", "x"), "KEY or --signal"),
-        (("lift", KEY, "--reason", "  "), "it is empty"),
+        (("lift", KEY, "--reason", "  "), "--reason: it says nothing"),
         (("add", "live/cam", "--reason", "x"), "stream:APP/NAME"),
         (("add", "address:10.0.0.0/8", "--reason", "x"), "no IP address"),
         (("add", KEY, "--reason", "x", "--for", "0d"), "--for .*: 30s, 2m, 2h or 7d"),
