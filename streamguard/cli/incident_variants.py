@@ -28,8 +28,9 @@ from streamguard.library.exchange.senders import guard_of_ours
 from streamguard.library.incidents import Book, Incident
 from streamguard.library.live_check import segments_there
 from streamguard.servers.http_api import ApiUrl
-from streamguard.worker.evidence import evidence_directory
+from streamguard.worker.evidence import DIRECTORY, evidence_directory
 
+_WHERE = f"its evidence.directory, or {DIRECTORY} beside its outbox"
 _WHY_WORDS = {
     Why.BEFORE: "on before what is known of {beside}",
     Why.AFTER: "on after what is known of {beside}",
@@ -202,8 +203,9 @@ class _Listed:
         try:
             find_file(directory, one.signal)
         except EvidenceError:
-            return f"streamguard explain {one.signal}, on the machine of {one.worker}"
-        return shlex.join(["streamguard", "explain", one.signal, "--dir", str(directory)])
+            explain = shlex.join(["streamguard", "explain", one.signal, "--dir", "DIR"])
+            return f"{explain}, on the machine of {one.worker}; DIR: {_WHERE}"
+        return shlex.join(["streamguard", "explain", one.signal, "--dir", str(directory.absolute())])
 
     def _command_for(self, id_: str) -> str:
         """Of one part: a line that takes several would be pasted before each was looked at."""

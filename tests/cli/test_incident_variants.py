@@ -85,7 +85,10 @@ def test_new_footage_is_offered_and_the_studio_is_not(
     assert [(one["why"], one["keyframes"]) for one in told["left_out"]] == [("context", 8), ("context", 10)]
     lines = variants(run, library, worker).out.splitlines()
     assert lines[0].startswith("live/b c: kill for a ")
-    assert lines[1] == f"  to look at it: streamguard explain {told['signal']}, on the machine of {worker.url}"
+    assert lines[1] == (
+        f"  to look at it: streamguard explain {told['signal']} --dir DIR, on the machine of {worker.url}; DIR: its "
+        "evidence.directory, or streamguard-evidence beside its outbox"
+    )
     assert lines[2].startswith(f"  {part['id']}  2")
     assert lines[2].endswith(", 40 to 22 s ago: 10 keyframes on after what is known of a")
     assert [line.startswith("  not offered  2") for line in lines[3:]] == [True, True, False, False]
