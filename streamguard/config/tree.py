@@ -234,9 +234,9 @@ class HttpConfig(Section):
 
 
 class WorkerConfig(Section):
-    """The process itself."""
+    """The process itself; without a name it is called by its host and its outbox (worker/own_name.py)."""
 
-    name: Name = "worker-1"
+    name: Name | None = None
     most_streams: Annotated[Whole, Field(ge=0, le=100_000)] = 0
     drain_timeout_s: Annotated[Number, Field(gt=0, le=60)] = 8.0
     hang_timeout_s: PositiveSeconds = 45.0

@@ -29,6 +29,7 @@ from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.enforcing import desks_for, media_servers
 from streamguard.worker.kill_terms import KillTerms, breaker_limits, strike_terms
 from streamguard.worker.metrics import Metrics
+from streamguard.worker.own_name import worker_name
 from streamguard.worker.safety import log_trip
 from streamguard.worker.safety_metrics import SafetyMetrics
 from streamguard.worker.unanswered import Unanswered
@@ -90,7 +91,7 @@ def local_enforcer(
             by_address=config.gate.by_address,
             on_settled=on_settled,
         ),
-        name=config.worker.name,
+        name=worker_name(config),
         on_settled=settled,
     )
     counts.under_way.set_function(lambda: enforcer.waiting)

@@ -28,6 +28,7 @@ from streamguard.worker.children import Decoder
 from streamguard.worker.complaints import Complaint
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.matcher import Matcher, Searchable
+from streamguard.worker.own_name import worker_name
 from streamguard.worker.streams import RunningDecoder, StreamStatus
 from streamguard.worker.supervisor import SupervisorOptions
 from streamguard.worker.unprivileged import ids_for_decoders
@@ -117,7 +118,7 @@ class Canary:
         self._way = way
         self._make = make
         self._options = options
-        self._worker = config.worker.name
+        self._worker = worker_name(config)
         self._period_s = 0.0 if make is None else config.canary.period_s
         self._expires_after_s = min(config.signals.expires_after_s, DELIVERED_WITHIN_S)
         self._metrics = metrics

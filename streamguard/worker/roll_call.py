@@ -15,6 +15,7 @@ from streamguard.errors import SignalsError
 from streamguard.servers.spec import read_spec
 from streamguard.signing import fingerprint, signing_key
 from streamguard.worker.complaints import Complaint
+from streamguard.worker.own_name import worker_name
 from streamguard.worker.own_thread import OwnThread
 
 EVERY_S = 10.0
@@ -25,7 +26,7 @@ MOST_REASONS = 3
 def this_process(config: Config, role: Role) -> Present:
     """As it says of itself. Raises UsageError: a key that cannot be read, a server that is none."""
     key = signing_key(config.signals)
-    name = config.worker.name if role is Role.WORKER else config.enforce.name
+    name = worker_name(config) if role is Role.WORKER else config.enforce.name
     servers = where_it_cuts(config) if role is Role.ENFORCER else {}
     return Present(role, f"{name}@{socket.gethostname()}", "" if key is None else fingerprint(key), servers)
 

@@ -38,6 +38,7 @@ from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.opinions import Opinions
+from streamguard.worker.own_name import worker_name
 from streamguard.worker.parts import attention_rule, library_trust, open_library, supervisor_options, transport
 from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.reconfiguring import Following, LiveParts, change
@@ -152,7 +153,7 @@ class WatchService:
     def _make_signaller(self, on_durable: Callable[[KillSignal], None]) -> Signaller:
         return Signaller(
             self._outbox,
-            worker=self._config.worker.name,
+            worker=worker_name(self._config),
             expires_after_s=self._config.signals.expires_after_s,
             wake=self._delivery.wake,
             counts=self._metrics,
@@ -286,7 +287,7 @@ class WatchService:
             "watching", streamguard=__version__, streams=self._stream_count, servers=len(self._discoveries),
             library=snapshot.version, items=snapshot.items, looks=snapshot.looks,
             outbox=str(self._config.signals.outbox),
-            to="standard output" if self._config.redis.url is None else "redis", worker=self._config.worker.name,
+            to="standard output" if self._config.redis.url is None else "redis", worker=worker_name(self._config),
             rule=(snapshot.rules or BUILT_IN_RULES).rule.name,
         )  # fmt: skip
         if note := note_on(snapshot.rules):

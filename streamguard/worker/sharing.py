@@ -10,6 +10,7 @@ from streamguard.errors import UsageError
 from streamguard.worker.discovering import Discoveries
 from streamguard.worker.lease_metrics import LeaseMetrics
 from streamguard.worker.leases import Sharing
+from streamguard.worker.own_name import worker_name
 from streamguard.worker.roster import Roster
 from streamguard.worker.streams import StreamSpec, StreamStatus
 from streamguard.worker.wanted import NamedStreams, Wanted
@@ -46,7 +47,7 @@ class Share:
         )
         book = LeaseBook(target, prefix=redis.prefix, timeout_s=redis.timeout_s)
         worker = config.worker
-        self._sharing = Sharing(book, self._wanted, name=worker.name, most_streams=worker.most_streams)
+        self._sharing = Sharing(book, self._wanted, name=worker_name(config), most_streams=worker.most_streams)
         self._specs = _own(specs)
         self._named = NamedStreams(self._specs, others=self._sharing.streams)
 

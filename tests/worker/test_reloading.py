@@ -172,7 +172,7 @@ def test_what_takes_a_restart_is_named_and_stops_nothing(followed: Followed, log
     followed.write('[policy]\nverdict = "review"\n[redis]\nurl = "redis://u:hidden@h"\n[worker]\nname = "b"\n')
     assert followed.reloading.reload() is Outcome.NEEDS_RESTART
     (runs,) = followed.applied
-    assert (runs.policy.verdict, runs.redis.url, runs.worker.name) == ("review", None, "worker-1")
+    assert (runs.policy.verdict, runs.redis.url, runs.worker.name) == ("review", None, None)
     assert followed.reloading.detail()["needs_restart"] == ["redis.url", "worker.name"]
     assert followed.metric("streamguard_config_awaiting_restart") == 2
     assert followed.reloading.reload() is Outcome.UNCHANGED
