@@ -61,6 +61,9 @@ class _TlsConnection(HTTPSConnection):
 
 Connection = _PlainConnection | _TlsConnection
 
+_PIECES_FREE = 4096
+_BYTES_A_PIECE = 1024
+
 FOREIGN = (HTTPError, HTTPException, OSError, ValueError)
 """What asking, and reading an answer, may raise."""
 
@@ -107,6 +110,14 @@ def connect(connection: Connection, *, deadline_s: float) -> None:
     connection.deadline_s = deadline_s
     if connection.sock is None:
         connection.connect()
+
+
+def is_crumbled(*, pieces: int, size_bytes: int) -> bool:
+    """Whether so much of a body came in so many reads that it should not be read on: chunks of one byte each take the
+    processor as long as ones of 64 KiB do, all of a core for as long as the deadline allows. Servers send a few KiB at
+    a time, or as much as a packet holds.
+    """
+    return pieces > _PIECES_FREE + size_bytes // _BYTES_A_PIECE
 
 
 def failure(error: BaseException) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import time
 import pytest
 from urllib3.exceptions import HTTPError
 
-from streamguard.timed_connections import ask, connection_to
+from streamguard.timed_connections import ask, connection_to, is_crumbled
 from tests.http_server import Web
 
 SOON_S = 0.3
@@ -31,6 +31,13 @@ def test_a_dripping_answer_ends_at_the_deadline(web: Web, head: bytes) -> None:
         ask(connection, "/drip", headers={}, deadline_s=started_s + SOON_S).read()
     connection.close()
     assert time.monotonic() - started_s < FAR_S / 4
+
+
+def test_honest_answers_are_not_crumbled() -> None:
+    """A small one may come byte by byte, and any one a packet at a time; a large one in crumbs is none."""
+    assert not is_crumbled(pieces=1000, size_bytes=1000)
+    assert not is_crumbled(pieces=16_000, size_bytes=16_000 * 1400)
+    assert is_crumbled(pieces=16_000, size_bytes=16_000)
 
 
 def test_only_the_given_addresses_are_connected_to(web: Web) -> None:

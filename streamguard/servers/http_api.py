@@ -21,7 +21,16 @@ from urllib3 import BaseHTTPResponse
 
 from streamguard import __version__
 from streamguard.errors import ServerError, ServerNotUnderstood, ServerRefused, ServerUnreachable, UsageError
-from streamguard.timed_connections import FOREIGN, Connection, ask, connect, connection_to, failure, tls_context
+from streamguard.timed_connections import (
+    FOREIGN,
+    Connection,
+    ask,
+    connect,
+    connection_to,
+    failure,
+    is_crumbled,
+    tls_context,
+)
 
 _MAX_IDLE = 2
 _CHUNK_BYTES = 1 << 16
@@ -204,10 +213,13 @@ class HttpApi:
                 raise self._not_understood(call, "an answer without a length")
             if headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise self._not_understood(call, "an answer compressed unasked")
-        body = bytearray()
+        body, pieces = bytearray(), 0
         try:
             while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
                 body += chunk
+                pieces += 1
+                if is_crumbled(pieces=pieces, size_bytes=len(body)):
+                    raise self._not_understood(call, "an answer in pieces of a few bytes")
                 if len(body) > self._limits.max_bytes:
                     raise self._not_understood(call, f"an answer of more than {self._limits.max_bytes >> 20} MiB")
         except FOREIGN as error:

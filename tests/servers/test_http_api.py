@@ -53,6 +53,16 @@ def test_a_connection_that_the_server_closed_is_made_anew(web: Web) -> None:
     assert [api.ask(PAGE).body for _ in range(3)] == [b"here"] * 3
 
 
+def test_an_answer_in_crumbs_is_not_read_to_its_end(web: Web) -> None:
+    """Chunks of a byte take as long to read as ones of 64 KiB: it is given up before they have cost much."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    web.pages["/page"] = lambda answer: answer.raw(head + b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n")
+    assert api_of(web).ask(PAGE).body == b"x" * 1000
+    web.pages["/page"] = lambda answer: answer.raw(head + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n")
+    with pytest.raises(ServerNotUnderstood, match="in pieces of a few bytes"):
+        api_of(web).ask(PAGE)
+
+
 def test_a_conversation_is_over_with_its_connection(web: Web) -> None:
     """It is not continued with somebody else."""
     web.pages["/page"] = lambda answer: answer.send(b"here", headers={"Connection": "close"})
