@@ -205,8 +205,6 @@ def _live(library: Path, incident: Incident) -> int:
 
 
 def _disable(library: Path, ids: tuple[str, ...], *, origin: Origin, signer: Signer | None) -> int:
-    """In one step; how many were searched until now."""
-    if not ids:
-        return 0
+    """In one step; how many were searched until now. What a killed `add` left half done comes in before that."""
     with Library.open(library, origin=origin, signer=signer) as opened:
         return opened.disable_all(ids)

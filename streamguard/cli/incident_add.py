@@ -142,14 +142,12 @@ def _add_files(adding: Adding, paths: Sequence[Path]) -> None:
         LibraryToBe(adding.place.library, origin=adding.origin, signer=adding.signer) as library,
         AddingBar([job.path for job in jobs]) as bar,
     ):
-        outcomes = indexing.index(
-            TriedShelf(library, adding.guard), jobs, limits=indexing.default_limits(), news=bar.news
-        )
+        outcomes = indexing.index(_shelf(library, adding), jobs, limits=indexing.default_limits(), news=bar.news)
         tell_all(_noted(outcomes, adding), bar=bar, said=said)
 
 
 def _noted(outcomes: Generator[Outcome, None, None], adding: Adding) -> Generator[Outcome, None, None]:
-    """Each is in the incident before it is told."""
+    """What is known is in the incident before it is told, as what is added is when it is searched."""
     with closing(outcomes):
         for outcome in outcomes:
             yield _note(outcome, adding)
@@ -160,8 +158,6 @@ def _note(outcome: Outcome, adding: Adding) -> Outcome:
     apart, is searched.
     """
     match outcome:
-        case Added(item=item):
-            adding.book.note(adding.incident.name, (item.id,))
         case Known(job=job, item=item) if item.label == adding.incident.label:
             adding.book.note(adding.incident.name, (item.id,))
             if adding.guard.believe and item.state is ItemState.DISABLED:
@@ -170,6 +166,10 @@ def _note(outcome: Outcome, adding: Adding) -> Outcome:
                     believe_known(library, OURS, {item.number}, origin=adding.origin, now_unix_s=clock())
                     return Known(job, library.item(item.id))
     return outcome
+
+
+def _shelf(library: Library | LibraryToBe, adding: Adding) -> TriedShelf:
+    return TriedShelf(library, adding.guard, incident=adding.incident.name)
 
 
 def _add_stream(adding: Adding, stream: str, *, server: str | None, last_s: float, workers: Sequence[str]) -> None:
@@ -222,7 +222,7 @@ def add_piece(library: Library, piece: Piece, adding: Adding, *, job: Job) -> Ou
     id_ = FreshIds({item.id for item in library.items(removed=True)}).give(_as_file(adding.incident.name, piece.stream))
     check_room(adding.book.open_one(adding.incident.name), [id_])
     new = NewItem(id_, job.label, source, sum(map(len, packed)), content_of(piece.keyframes))
-    return _note(_added(TriedShelf(library, adding.guard), job, new, piece=piece.keyframes), adding)
+    return _note(_added(_shelf(library, adding), job, new, piece=piece.keyframes), adding)
 
 
 def content_of(keyframes: Sequence[Fingerprints]) -> str:

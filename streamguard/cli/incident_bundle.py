@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -33,10 +33,10 @@ from streamguard.library.segments import check_label
 from streamguard.library.store import Library
 from streamguard.types import AssetId
 from streamguard.worker import incident_bundle
-from streamguard.worker.bundle_taking import doubted, taken
+from streamguard.worker.bundle_taking import believe_known, doubted, taken
 from streamguard.worker.incident_bundle import Bundle, Export
 from streamguard.worker.kept_decisions import decisions_for
-from streamguard.worker.outcomes import Added, Failed, Job, Known, Outcome
+from streamguard.worker.outcomes import Failed, Job, Known, Outcome
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -193,8 +193,10 @@ def import_(
     with Library.open(place.library, origin=origin, signer=signer) as library:
         _check_persons(library, bundle, guard)
         job = Job(file, incident.label)
-        outcomes = taken(library, bundle, guard=guard, job=job, origin=origin, now_unix_s=time.time())
-        book.note(called, tuple(_came_in_it(outcomes, label=incident.label)))
+        outcomes = taken(library, bundle, guard=guard, job=job, incident=called)
+        if believe:
+            known = {outcome.item.number for outcome in outcomes if isinstance(outcome, Known)}
+            believe_known(library, guard.source, known, origin=origin, now_unix_s=time.time())
         for outcome in outcomes:
             said.outcome(outcome)
     warn_if_damaged(place.library, since=there)
@@ -212,16 +214,6 @@ def _label_of(name: str, incident: Incident | None, asked: str | None) -> str:
     check_name(name)
     check_label(name, label)
     return label
-
-
-def _came_in_it(outcomes: Sequence[Outcome], *, label: str) -> Iterator[str]:
-    """What was known under another label came from elsewhere."""
-    for outcome in outcomes:
-        match outcome:
-            case Added(item=item):
-                yield item.id
-            case Known(item=item) if item.label == label:
-                yield item.id
 
 
 def _what_it_may(guard: Guard, outcomes: Sequence[Outcome], *, library: Path, name: str) -> str:

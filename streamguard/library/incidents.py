@@ -180,13 +180,7 @@ class Book:
 
     def note(self, name: str, ids: tuple[str, ...]) -> Incident:
         """That these items came in it; each stands there once. Raises as `close`."""
-
-        def noted(before: Incident | None) -> Incident:
-            was = _if_open(before, name)
-            check_room(was, ids)
-            return was.model_copy(update={"items": tuple(dict.fromkeys((*was.items, *ids)))})
-
-        return self._changed(name, noted)
+        return self._changed(name, lambda before: _with(_if_open(before, name), ids))
 
     def believe(self, name: str, streams: int) -> Incident:
         """From now on each of its items may kill in so many streams. Raises as `close`; UsageError for none, and for
@@ -263,6 +257,19 @@ def check_room(incident: Incident, ids: Sequence[str]) -> None:
     if len({*incident.items, *ids}) > MOST_ITEMS:
         hint = "close it, and open another one under another name"
         raise UsageError("add to incident", incident.name, f"more than {MOST_ITEMS} items", hint=hint)
+
+
+def with_items(before: Incidents, name: str, ids: Sequence[str], *, closed_as_well: bool = False) -> Incidents:
+    """All of them, with these items in that one. Raises UsageError where it is not there, not open or has no room."""
+    was = next((one for one in before if one.name == name), None)
+    if was is None or not closed_as_well:
+        was = _if_open(was, name)
+    return _with_room([one for one in before if one.name != name], _with(was, ids))
+
+
+def _with(was: Incident, ids: Sequence[str]) -> Incident:
+    check_room(was, ids)
+    return was.model_copy(update={"items": tuple(dict.fromkeys((*was.items, *ids)))})
 
 
 def _with_room(others: Sequence[Incident], after: Incident) -> Incidents:

@@ -10,6 +10,7 @@ from streamguard.library.catalogue import CATALOGUE, ItemRecord, NewItem
 from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
 from streamguard.library.handed_on import HandedOn
+from streamguard.library.memberships import Into
 from streamguard.library.segments import check_new
 from streamguard.library.store import ADD, NOBODY, Library
 from streamguard.types import Reference
@@ -59,7 +60,11 @@ class LibraryToBe:
         return () if there is None else there.with_content(sha256)
 
     def add_all(
-        self, new: Sequence[tuple[NewItem, Reference]], *, handed_on: Mapping[str, HandedOn] = NOBODY
+        self,
+        new: Sequence[tuple[NewItem, Reference]],
+        *,
+        handed_on: Mapping[str, HandedOn] = NOBODY,
+        into: Into | None = None,
     ) -> tuple[ItemRecord, ...]:
         """See Library.add_all, which also refuses what cannot be recognised: then no library is made for it."""
         if not new:
@@ -68,7 +73,7 @@ class LibraryToBe:
             for item, reference in new:
                 check_new(item.id, item.label, reference)
             self._library = self._opened()
-        return self._library.add_all(new, handed_on=handed_on, action=self._action)
+        return self._library.add_all(new, handed_on=handed_on, action=self._action, into=into)
 
     def _if_there(self) -> Library | None:
         """Another process may have made it meanwhile."""

@@ -15,7 +15,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, UsageError, one_line
-from streamguard.library import changes, inspection, merging
+from streamguard.library import changes, inspection, memberships, merging
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState, NewItem
 from streamguard.library.changes import Change, Origin
 from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
@@ -25,6 +25,7 @@ from streamguard.library.handed_on import HandedOn, put, refuse_kept_apart
 from streamguard.library.holdings import held, rows_of
 from streamguard.library.inspection import Problem
 from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
+from streamguard.library.memberships import Into
 from streamguard.library.rollback import RolledBack, roll_back
 from streamguard.library.segments import check_label, check_new, write_segment
 from streamguard.library.worth import SourceWorth, source_worth
@@ -73,6 +74,7 @@ class Library:
         self._clock = clock
         self._origin = origin
         self._signer = signer
+        self._noted = 0
 
     @classmethod
     def open(
@@ -138,16 +140,20 @@ class Library:
         *,
         handed_on: Mapping[str, HandedOn] = NOBODY,
         action: str = ADD,
+        into: Into | None = None,
     ) -> tuple[ItemRecord, ...]:
-        """One segment, one durable step: all are live when it returns, but what is `handed_on` (by its SHA-256) to be
-        kept apart. The history calls it `action`. Those whose id or content is there already, or came before in `new`,
-        are left out. Raises UsageError (nothing to recognise in one) or LibraryError, and then nothing was added; but
-        where only publishing failed, all are in the catalogue, and the next writer publishes it.
+        """One segment, one durable step: all are live, and in the incident they come `into`, when it returns, but what
+        is `handed_on` (by its SHA-256) to be kept apart. The history calls it `action`. Those whose id or content is
+        there already, or came before in `new`, are left out. Raises UsageError (nothing to recognise in one, the
+        incident is not open or full) or LibraryError, and then nothing was added; but where only publishing failed, all
+        are in the catalogue, and the next writer publishes it.
         """
         for item, reference in new:
             check_new(item.id, item.label, reference)
         with self._writing():
             fresh = self._not_there(new)
+            if into is not None:
+                memberships.check_open(self._path, into, [item.id for item, _ in fresh])
             if fresh:
                 generation = self._catalogue.generation() + 1
                 parts = [(item.id, item.label, reference) for item, reference in fresh]
@@ -157,10 +163,14 @@ class Library:
                 with self._change(action, sources=[item.source for item, _ in fresh]) as now:
                     size = rows_of(items=len(fresh), looks=looks, features=features)
                     self._catalogue.add_segment(ref, looks=looks, rows=size)
-                    for item, reference in fresh:
-                        number = self._catalogue.add(item, reference, ref, now_unix_s=now)
+                    numbers = [self._catalogue.add(*one, ref, now_unix_s=now) for one in fresh]
+                    for number, (item, _) in zip(numbers, fresh, strict=True):
                         if item.sha256 in handed_on:
                             put(self._catalogue.connection, number, handed_on[item.sha256])
+                    if into is not None:
+                        memberships.put(self._catalogue, into, numbers, generation=generation)
+            elif into is not None:
+                memberships.note_known(self._path, into, signer=self._signer)
         return tuple(self.item(item.id) for item, _ in fresh)
 
     def _not_there(self, new: Sequence[tuple[NewItem, Reference]]) -> list[tuple[NewItem, Reference]]:
@@ -380,6 +390,8 @@ class Library:
     def _publish(self) -> None:
         live = self._catalogue.live_set()
         try:
+            memberships.note_since(self._path, self._catalogue, self._noted, signer=self._signer)
+            self._noted = live.generation
             publish(self._path, live, signer=self._signer)
         except OSError as error:
             raise library_error("publish library", self._path / CURRENT, error) from error
@@ -399,6 +411,7 @@ class Library:
             # Nothing is swept: without it we cannot tell an old catalogue, put back from a backup, from the right one.
             self._publish()
             return
+        self._noted = published.generation
         if published.generation > live.generation:
             problem = f"it is of generation {live.generation}, but {CURRENT} of {published.generation}: an old copy?"
             hint = f"put both back from one backup, or delete {CURRENT} to go on with the catalogue as it is"

@@ -49,8 +49,14 @@ class SnapshotHolder:
         clock: Callable[[], float] = time.monotonic,
         tidier: Tidier | None = None,
         hot_set: HotSet | None = None,
+        read_hot: Callable[[], tuple[AssetId, ...]] = lambda: (),
     ) -> None:
-        """Raises LibraryError when there is nothing good to begin with, the rule included."""
+        """`read_hot` reads what came in open incidents, the newest first: that is hot, and nothing else is. It is asked
+        when a version has loaded and before it serves: who adds to an incident says so before publishing, so nothing is
+        searched that is not known to be of one.
+
+        Raises LibraryError when there is nothing good to begin with, the rule included.
+        """
         self._path = path
         self._demands = demands
         self._keys = TrustedKeys(demands.trust)
@@ -59,7 +65,9 @@ class SnapshotHolder:
         self._hot_set = hot_set or HotSet()
         self._mark, self._rule_mark = _mark(path / CURRENT), _mark(path / RULE)
         loaded = load_snapshot(path, demands=demands)
-        self._snapshot = replace(loaded, rules=read_rules(path, trust=demands.trust))
+        self._read_hot = read_hot
+        self._hot_set.want(read_hot())
+        self._serve(replace(loaded, rules=read_rules(path, trust=demands.trust)))
         self._error: LibraryError | None = None
         self._retry_at_s = 0.0
 
@@ -75,12 +83,6 @@ class SnapshotHolder:
         """
         return self._error
 
-    def heat(self, ids: tuple[AssetId, ...]) -> None:
-        """What came in open incidents, the newest first: it is hot from the next refresh on, and nothing else is. From
-        the thread that calls `refresh`.
-        """
-        self._hot_set.want(ids)
-
     def refresh(self) -> Refreshed:
         """Cheap when nothing changed: call it every second. A version or a rule that does not load leaves the last good
         one serving; it is reported once, and tried again when the file changes. Where it is not the file itself that is
@@ -94,6 +96,7 @@ class SnapshotHolder:
         if tidied is not None and tidied.version == served.version:
             fresh = replace(tidied, rules=served.rules)
             tidied = None
+        self._hot_set.want(self._read_hot())
         fresh = self._serve(fresh)  # what is hot does not wait for what may take seconds to load
         if (mark, rule_mark) == (self._mark, self._rule_mark) and not (is_retry or new_keys) and tidied is None:
             self._tidier.offer(fresh)
@@ -116,6 +119,8 @@ class SnapshotHolder:
         changed = fresh.version != served.version or rules != served.rules
         if changed or fresh is not served:
             fresh = replace(fresh, rules=rules)
+        if changed:
+            self._hot_set.want(self._read_hot())
         self._tidier.offer(self._serve(fresh))
         return Refreshed(changed=changed, error=self._news(error or self._keys.error))
 

@@ -12,6 +12,7 @@ from streamguard.library.changes import Origin
 from streamguard.library.exchange.schema import HashState
 from streamguard.library.exchange.senders import Guard
 from streamguard.library.handed_on import HandedOn
+from streamguard.library.memberships import Into
 from streamguard.library.store import Library
 from streamguard.types import Reference
 from streamguard.worker.ids import FreshIds
@@ -30,15 +31,18 @@ class Shelf(Protocol):
 
     def with_content(self, sha256: str) -> tuple[ItemRecord, ...]: ...
 
-    def add_all(self, new: Sequence[_New], *, handed_on: Mapping[str, HandedOn]) -> tuple[ItemRecord, ...]: ...
+    def add_all(
+        self, new: Sequence[_New], *, handed_on: Mapping[str, HandedOn], into: Into | None
+    ) -> tuple[ItemRecord, ...]: ...
 
 
 class TriedShelf:
-    """A batch.Shelf: what is added to an incident of our own is tried on its way into the library."""
+    """A batch.Shelf: what is added to an incident of our own is tried on its way into the library, and in it."""
 
-    def __init__(self, library: Shelf, guard: Guard) -> None:
+    def __init__(self, library: Shelf, guard: Guard, *, incident: str) -> None:
         self._library = library
         self._guard = guard
+        self._into = Into(incident)
 
     def items(self) -> tuple[ItemRecord, ...]:
         return self._library.items()
@@ -52,14 +56,13 @@ class TriedShelf:
     def add_all(self, new: Sequence[_New]) -> tuple[ItemRecord, ...]:
         """Those that are kept apart as well; see `ItemRecord.state`."""
         fresh, handed_on = _tried(new, self._guard)
-        return self._library.add_all(fresh, handed_on=handed_on)
+        return self._library.add_all(fresh, handed_on=handed_on, into=self._into)
 
 
-def taken(
-    library: Library, bundle: Bundle, *, guard: Guard, job: Job, origin: Origin, now_unix_s: float
-) -> list[Outcome]:
-    """All in one step, but what is there already; each under its id there, if that is free here. What was thrown out
-    before stays out. `believe`: what is there and is not searched, or may not kill, does from now on.
+def taken(library: Library, bundle: Bundle, *, guard: Guard, job: Job, incident: str) -> list[Outcome]:
+    """All in one step, into the incident; each under its id there, if that is free here. What is there already under
+    the job's label came in it as well; under another it came from elsewhere. What was thrown out before stays out.
+    Raises as Library.add_all.
     """
     ids = FreshIds({item.id for item in library.items(removed=True)})
     whose = "unsigned" if bundle.key is None else f"key {bundle.key}"
@@ -78,16 +81,15 @@ def taken(
             # Known by what it says of the footage, and not by the file that it claims, which may come yet.
             new.append((replace(item, id=id_, label=job.label, source=source, sha256=content), reference))
     fresh, handed_on = _tried(new, guard)
-    records = {record.sha256: record for record in library.add_all(fresh, handed_on=handed_on)}
+    here = [one.item for one in outcomes if isinstance(one, Known)]
+    into = Into(incident, tuple(item.id for item in here if item.label == job.label))
+    records = {record.sha256: record for record in library.add_all(fresh, handed_on=handed_on, into=into)}
     for item, _ in fresh:
         if item.sha256 in records:
             outcomes.append(Added(job, records[item.sha256]))
         else:
             problem = UsageError("import incident", item.id, "another process was quicker", hint="run it again")
             outcomes.append(Failed(job, problem))
-    if guard.believe:
-        numbers = {outcome.item.number for outcome in outcomes if isinstance(outcome, Known)}
-        believe_known(library, guard.source, numbers, origin=origin, now_unix_s=now_unix_s)
     return outcomes
 
 

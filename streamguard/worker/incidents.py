@@ -146,11 +146,6 @@ class IncidentMode:
 
         return replace(shown, keyframe=keyframe)
 
-    @property
-    def items(self) -> tuple[AssetId, ...]:
-        """All that came in those that are open, what came last first."""
-        return self._incidents.items
-
     def streams_believed(self, asset: AssetId, *, unsaid: int | None) -> int:
         """In how many streams it may kill: as was said of its incident, else `unsaid`; 0: as the breaker says."""
         said = self._incidents.believed_in(asset)
@@ -165,9 +160,12 @@ class IncidentMode:
     def pages(self) -> Pages:
         return Pages(("/api/incidents", "/api/shown", f"{_BEFORE}NAME{_AFTER}", f"{_BEFORE}NAME{_KNOWN}"), self._page)
 
-    def refresh(self) -> None:
-        """Look at the file; from the thread that follows the library."""
+    def read_items(self) -> tuple[AssetId, ...]:
+        """All that came in those that are open, what came last first, by the file as it is now; from the thread that
+        follows the library.
+        """
         self._incidents.refresh()
+        return self._incidents.items
 
     def is_open(self) -> bool:
         return bool(self._incidents.open)

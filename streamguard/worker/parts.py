@@ -1,5 +1,7 @@
 """Parts of a worker as the configuration says: for `watch`, and for whoever needs only some of them."""
 
+from collections.abc import Callable
+
 from streamguard.config import Config
 from streamguard.core.attention import AttentionRule
 from streamguard.enforce.outbox.delivery import Transport
@@ -11,6 +13,7 @@ from streamguard.library.ed25519 import Trust
 from streamguard.library.loading import Demands, Trial
 from streamguard.library.watch import SnapshotHolder
 from streamguard.signing import signing_key
+from streamguard.types import AssetId
 from streamguard.worker.supervisor import SupervisorOptions
 
 _BETWEEN_TIMEOUTS_S = 5.0
@@ -59,13 +62,15 @@ def attention_rule(config: Config) -> AttentionRule:
     )
 
 
-def open_library(config: Config, *, trial: Trial | None = None) -> SnapshotHolder:
-    """The library to match against. Raises UsageError where none is named, nothing is in it or its public key cannot be
-    read; LibraryError.
+def open_library(
+    config: Config, *, trial: Trial | None = None, read_hot: Callable[[], tuple[AssetId, ...]] = lambda: ()
+) -> SnapshotHolder:
+    """The library to match against; `read_hot`: see SnapshotHolder. Raises UsageError where none is named, nothing is
+    in it or its public key cannot be read; LibraryError.
     """
     if config.library.path is None:
         raise UsageError("open library", "", "none is named", hint="give --library DIR, or library.path in the config")
-    holder = SnapshotHolder(config.library.path, demands=Demands(library_trust(config), trial))
+    holder = SnapshotHolder(config.library.path, demands=Demands(library_trust(config), trial), read_hot=read_hot)
     if not holder.snapshot.items:
         problem = "nothing in it is enabled, so nothing could be found"
         hint = f"streamguard library add --library {config.library.path} FILE..."

@@ -103,7 +103,7 @@ class WatchService:
         self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
             parts.callback(self._trial.close)
-            self._library = open_library(config, trial=self._trial)
+            self._library = open_library(config, trial=self._trial, read_hot=self._incidents.read_items)
             self._transport = self._make_transport(stdout)
             if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)
@@ -320,8 +320,6 @@ class WatchService:
         while not self._over.wait(self._config.library.reload_every_s):
             if time.monotonic() >= ready_at_s:
                 self._trial.prepare()
-            self._incidents.refresh()
-            self._library.heat(self._incidents.items)
             refreshed = self._library.refresh()
             if refreshed.error is not None and not self._over.is_set():  # the trial's child may be gone by then
                 self._metrics.library_refused(refreshed.error)

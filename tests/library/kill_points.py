@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from streamguard.library.catalogue import Catalogue, ItemState
@@ -18,14 +19,18 @@ from streamguard.library.falling import FallTerms, fall_due
 from streamguard.library.holdings import held
 from streamguard.library.incidents import Book, read_incidents
 from streamguard.library.loading import load_snapshot
+from streamguard.library.memberships import Into
 from streamguard.library.merging import FAN
 from streamguard.library.store import Library
+from streamguard.types import AssetId
 from tests.library.made import new_item, reference
 from tests.library.opinions_made import NOW_UNIX_S, mistake, tell
 
 _EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 _MOST_POINTS = 1000
-_INCIDENTS: tuple[list[tuple[str, tuple[str, ...]]], ...] = ([], [("attack", ())], [("attack", ("old",))])
+_INCIDENTS: tuple[list[tuple[str, tuple[str, ...]]], ...] = (
+    [], [("attack", ())], [("attack", ("old",))], [("attack", ("old", "new"))],
+)  # fmt: skip
 """Which there may be, and what came in them."""
 
 Live = frozenset[tuple[str, str]]
@@ -115,6 +120,12 @@ def _open_incident(path: Path) -> None:
     book.note("attack", ("old",))
 
 
+def _add_to_incident(path: Path) -> None:
+    """Live and in its incident in one step."""
+    with Library.open(path) as library:
+        library.add_all([(new_item("new"), reference(3))], into=Into("attack", (AssetId("old"),)))
+
+
 def _nothing(path: Path) -> None:
     Library.open(path, create=True).close()
 
@@ -122,6 +133,11 @@ def _nothing(path: Path) -> None:
 def _one(path: Path) -> None:
     with Library.open(path, create=True) as library:
         library.add(new_item("old"), reference(2))
+
+
+def _one_in_incident(path: Path) -> None:
+    _one(path)
+    _open_incident(path)
 
 
 def _seven(path: Path) -> None:
@@ -148,6 +164,7 @@ WORKS: tuple[tuple[Callable[[Path], None], Callable[[Path], None] | None, int], 
     (_roll_back, _changed, 5),
     (_fall, _one, 3),
     (_open_incident, _one, 1),
+    (_add_to_incident, _one_in_incident, 1),
 )
 """Each work, what comes before it, and how far it is from one point to the next."""
 
@@ -177,16 +194,25 @@ def _check_whole(path: Path, work: Callable[[Path], None], *, before: Live, afte
         damage = [problem for problem in library.verify() if problem.damage]
         assert not damage, damage
         items = {item.id for item in library.items()}
-    assert _live(path) in (before, after)
+    published = _live(path)
+    assert published in (before, after)
+    _check_incidents(path, work, {id_ for id_, _ in published})
     with Library.open(path) as library:
         assert library.verify() == ()
         assert {item.id for item in library.items()} == items
         live = {item.id for item in library.items() if item.state is ItemState.LIVE}
     assert {id_ for id_, _ in _live(path)} == live
     _check_swept(path)
+    _check_incidents(path, work, live)
     assert [(one.name, one.items) for one in read_incidents(path)] in _INCIDENTS
     work(path)
     assert _live(path) == after
+
+
+def _check_incidents(path: Path, work: Callable[[Path], None], live: AbstractSet[str]) -> None:
+    """What was added to one is in it as soon as anybody may find it, and not before it is there."""
+    if work is _add_to_incident and "new" in live:
+        assert [one.items for one in read_incidents(path)] == [("old", "new")]
 
 
 def _check_swept(path: Path) -> None:

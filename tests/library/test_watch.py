@@ -195,31 +195,32 @@ def test_a_damaged_rule_is_nothing_good_to_begin_with(tmp_path: Path) -> None:
         SnapshotHolder(tmp_path / "lib")
 
 
-def test_what_is_hot_counts_after_the_next_refresh(tmp_path: Path) -> None:
+def test_what_is_hot_counts_from_the_first_moment(tmp_path: Path) -> None:
     """Also while the newest version does not load; a new version has what it should from its first moment, and what is
     closed is not hot any more.
     """
     library_of(tmp_path / "lib", "abc")
-    holder = SnapshotHolder(tmp_path / "lib", hot_set=HotSet(lambda work: work()))
+    wanted: list[tuple[str, ...]] = [("b",)]
+    holder = SnapshotHolder(
+        tmp_path / "lib", hot_set=HotSet(lambda work: work()), read_hot=lambda: tuple(map(AssetId, wanted[-1]))
+    )
 
     def hot() -> tuple[int, list[str]]:
         snapshot = holder.snapshot
         return (0 if snapshot.hot is None else snapshot.hot.items), sorted(snapshot.in_incidents)
 
-    holder.heat((AssetId("b"),))
-    assert hot() == (0, [])
-    for _ in range(2):
-        assert holder.refresh() == Refreshed(changed=False)
+    assert hot() == (0, ["b"])
+    assert holder.refresh() == Refreshed(changed=False)
     assert hot() == (1, ["b"])
     with Library.open(tmp_path / "lib") as library:
         library.add(new_item("d"), reference(5))
     assert holder.refresh().changed
     assert hot() == (1, ["b"])
     (tmp_path / "lib" / CURRENT).write_bytes(b"{")
-    holder.heat((AssetId("a"), AssetId("b")))
+    wanted.append(("a", "b"))
     assert holder.refresh().error is not None
     holder.refresh()
     assert hot() == (2, ["a", "b"])
-    holder.heat(())
+    wanted.append(())
     holder.refresh()
     assert hot() == (0, [])

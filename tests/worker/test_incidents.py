@@ -179,7 +179,7 @@ def test_an_incident_shows_everywhere(served: Served, book: Book) -> None:
     assert served.get("/api/incidents") == (200, {"incidents": []})
     assert not served.mode.is_open()
     book.open("attack", label="terror", by="anna", reason="a call")
-    served.mode.refresh()
+    served.mode.read_items()
     status, tree = served.get("/api/incidents")
     assert status == 200
     assert tree["incidents"] == [
@@ -199,7 +199,7 @@ def test_a_problem_is_worth_a_look(served: Served, library: Path) -> None:
     """/readyz says it among its reasons; the watching goes on."""
     assert served.mode.worth_a_look() == []
     (library / INCIDENTS).write_bytes(b"rubbish")
-    served.mode.refresh()
+    served.mode.read_items()
     (reason,) = served.mode.worth_a_look()
     assert reason.startswith("incidents are not followed: ")
 
@@ -371,12 +371,12 @@ def test_how_much_is_believed_of_an_item(served: Served, book: Book) -> None:
     book.note("two", ("b", "c"))
     book.note("three", ("c", "d"))
     assert believed("a") == 0
-    served.mode.refresh()
+    served.mode.read_items()
     assert [believed(asset) for asset in "abcd"] == [300, 700, 700, 90]
     assert [believed(asset, unsaid=None) for asset in "ab"] == [0, 700]
     assert believed("e") == 0
     book.close("two")
-    served.mode.refresh()
+    served.mode.read_items()
     assert [believed(asset) for asset in "abcd"] == [300, 300, 90, 90]
 
 
