@@ -29,6 +29,7 @@ from streamguard.library.exchange.senders import Guard, guard_of_sender
 from streamguard.library.incidents import Book, Incident, check_name, check_room
 from streamguard.library.kept_references import kept_references
 from streamguard.library.live_check import segments_there
+from streamguard.library.live_set import CURRENT
 from streamguard.library.segments import check_label
 from streamguard.library.store import Library
 from streamguard.types import AssetId
@@ -157,7 +158,8 @@ def import_(
     Every byte and every value is checked first, and each item is tried as lists are: what looks like poison (flat,
     like harmless pictures of yours, like what was dropped) goes into quarantine, see `library quarantine list`. What
     comes from a new sender earns reviews, until `library exchange trust`. That finds no lies. If you have looked at
-    what is in it, and it is to be cut now, say so: --believe --reason TEXT, also after a first import.
+    what is in it, and it is to be cut now, say so: --believe --reason TEXT, also after a first import. Makes the
+    library when there is none.
 
     \b
     Example:
@@ -178,8 +180,12 @@ def import_(
     origin = origin_of(by, reason)
     book = Book(place.library, time.time, signer)
     called = name or bundle.about.name
-    incident = next((one for one in book.all() if one.name == called), None)
+    is_new = not (place.library / CURRENT).exists()
+    incident = None if is_new else next((one for one in book.all() if one.name == called), None)
     here = _label_of(called, incident, label)
+    if is_new:
+        Library.open(place.library, create=True, origin=origin, signer=signer).close()
+        click.echo(printable(f"there was no library: {place.library} is a new one"), err=True)
     guard = guard_of_sender(place.library, source, key=bundle.key, label=here, believe=believe)
     if incident is None or not incident.is_open:
         why = reason or (bundle.about.reason if incident is None else incident.reason)

@@ -81,6 +81,22 @@ def test_what_is_handed_on_is_known_there_as_well(run: Run, here: Path, there: P
     assert "signed by key" in run("incident", "import", file, "--library", here, "--key", public).err
 
 
+def test_the_first_bundle_makes_the_library(run: Run, there: Path, tmp_path: Path) -> None:
+    """As the first footage does; a bundle that is none leaves nothing behind, nor does one where something else is."""
+    file, new = tmp_path / "attack.incident", tmp_path / "new"
+    run("incident", "export", "attack", file, "--library", there, "--unsigned")
+    (tmp_path / "rubbish").write_bytes(b"rubbish")
+    for bundle, words in ((tmp_path / "rubbish", ()), (file, ("--as", "../x")), (file, ("--label", "a\n"))):
+        assert run("incident", "import", bundle, "--library", new, "--unsigned", *words).status == 2
+        assert not new.exists()
+    assert run("incident", "import", file, "--library", tmp_path, "--unsigned").status == 2
+    done = run("incident", "import", file, "--library", new, "--unsigned")
+    assert (done.status, f"there was no library: {new} is a new one" in done.err) == (0, True)
+    assert len(load_snapshot(new).assets) == 2
+    assert read_incidents(new)[0].is_open
+    assert "there was no library" not in run("incident", "import", file, "--library", new, "--unsigned").err
+
+
 def test_a_bundle_keeps_no_file_out_that_it_claims_to_have(
     run: Run, here: Path, there: Path, *, tmp_path: Path
 ) -> None:
