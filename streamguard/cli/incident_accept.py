@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from streamguard.cli.incident_add import Adding, Piece, add_piece, content_of
-from streamguard.cli.stream_parts import Sought, StreamOfParts
+from streamguard.cli.stream_parts import Shown, Sought, StreamOfParts
 from streamguard.core.variant_context import is_blank
 from streamguard.core.variants import LEAST_KEYFRAMES, Out
 from streamguard.errors import UsageError, counted
@@ -57,25 +57,32 @@ def _take(adding: Adding, id_: str, sought: Sought) -> None:
     job = Job(Path(f"{id_} of {sought.stream}"), adding.incident.label)
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
         # Of just this part that was accepted before, the library says as what.
-        is_there = bool(library.with_content(content_of(sought.piece)))
-        keyframes = sought.piece if is_there else sought.rest
+        is_there = bool(library.with_content(content_of(sought.piece.keyframes)))
+        shown = [one for one in ((sought.piece,) if is_there else sought.rest) if _telling(one) >= LEAST_KEYFRAMES]
         try:
-            _check(id_, sought, keyframes=sum(not is_blank(one) for one in keyframes))
+            _check(id_, sought, is_too_little=not shown)
         except UsageError as error:
             adding.said.error(id_, error)
             return
-        piece = Piece(sought.stream, sought.worker, keyframes, adding.book.clock() - sought.ago_s)
-        adding.said.outcome(add_piece(library, piece, adding, job=job))
+        for one in shown:
+            piece = Piece(sought.stream, sought.worker, one.keyframes, adding.book.clock() - one.ago_s)
+            adding.said.outcome(add_piece(library, piece, adding, job=job))
 
 
-def _check(id_: str, sought: Sought, *, keyframes: int) -> None:
+def _telling(shown: Shown) -> int:
+    """How many keyframes of it have something to see."""
+    return sum(not is_blank(one) for one in shown.keyframes)
+
+
+def _check(id_: str, sought: Sought, *, is_too_little: bool) -> None:
     """Raises UsageError where it may not be made known: it would have innocent streams cut, or earn nothing."""
     out = sought.unwanted
-    if out > _MOSTLY * (out + len(sought.piece)):
+    if out > _MOSTLY * (out + len(sought.piece.keyframes)):
         hint = "list what is offered now; if it is footage all the same: --believe --reason TEXT"
         problem = f"{counted(out, 'keyframe')} of it were {OUT_WORDS[Out.CONTEXT]}; so none of it is believed"
         raise UsageError(_OPERATION, id_, problem, hint=hint)
-    if keyframes < LEAST_KEYFRAMES:
+    if is_too_little:
+        keyframes = sum(map(_telling, sought.rest))
         what = f"but for what is known as {', '.join(sought.taken)} " if sought.taken else ""
         problem = f"{what}it has {counted(keyframes, 'keyframe')} with something to see, and that is too little"
         raise UsageError(_OPERATION, id_, problem, hint="nothing is left to do, or list what is offered now")

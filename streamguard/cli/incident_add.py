@@ -18,6 +18,7 @@ from streamguard.cli.library_add import Said, files_in, goes_on_from, tell_all, 
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.taken_parts import TakenParts, name_as_kept, runs_without
 from streamguard.core.density import in_words
 from streamguard.core.shown import as_reference, sessions
 from streamguard.core.variants import LEAST_KEYFRAMES
@@ -42,9 +43,10 @@ from streamguard.worker.part_ids import mark_of, part_id, source_of
 _LATE_S = 15.0
 """A keyframe is due by then, be the stream as quiet as it may."""
 
-_MOST_NAME = 500
-
 _OPERATION = "incident add"
+
+_TOO_LITTLE = "too little to know footage by"
+_AGAIN = "run it again in a few seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,11 @@ def add(
 
     From files and folders, as `library add` takes them; or from what a stream has shown, by the fingerprints that its
     worker remembers (incident.remember_s): nobody needs a recording, and no picture is kept. The stream may be over.
-    Each connection of it becomes an item. Look first whether what it has shown last is what you mean: give a --last
-    that begins after whatever came before. Moments that look like harmless pictures of yours (`library import
-    --benign`), or like what was dropped from quarantine, do not count; footage that is mostly so goes into quarantine,
-    and the exit status is 1: see `library quarantine list`, or say --believe --reason TEXT.
+    Each connection of it becomes an item; of what was added before only what is new does. Look first whether what it
+    has shown last is what you mean: give a --last that begins after whatever came before. Moments that look like
+    harmless pictures of yours (`library import --benign`), or like what was dropped from quarantine, do not count;
+    footage that is mostly so goes into quarantine, and the exit status is 1: see `library quarantine list`, or say
+    --believe --reason TEXT.
 
     \b
     Example:
@@ -186,17 +189,26 @@ def _add_stream(adding: Adding, stream: str, *, server: str | None, last_s: floa
         )
     pieces = [piece for piece in sessions(found.told.keyframes) if len(piece) >= LEAST_KEYFRAMES]
     if not pieces:
-        problem = "it has shown one keyframe, and that is too little to know footage by"
-        raise UsageError(_OPERATION, stream, problem, hint="run it again in a few seconds")
+        raise UsageError(_OPERATION, stream, f"it has shown one keyframe, and that is {_TOO_LITTLE}", hint=_AGAIN)
     check_room(adding.incident, [f"connection {number}" for number in range(len(pieces))])
-    until_unix_s = adding.book.clock() - found.told.ago_s
+    now_unix_s = adding.book.clock()
     agos_s = {one.at: ago_s for one, ago_s in zip(found.told.keyframes, found.told.agos_s, strict=True)}
+    job = Job(Path(stream), adding.incident.label)
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
+        taken = TakenParts(library.items())
         for piece in pieces:
-            words = in_words([agos_s[one.at] for one in piece])
-            click.echo(printable(f"{name_as_kept(stream)} has shown: {words}"), err=True)
-            made = Piece(stream, found.worker, piece, until_unix_s)
-            adding.said.outcome(add_piece(library, made, adding, job=Job(Path(stream), adding.incident.label)))
+            known = taken.rows(stream, [mark_of(pack(one)) for one in piece])
+            for item in dict.fromkeys(known[row] for row in sorted(known)):
+                adding.said.outcome(_note(Known(job, item), adding))
+            for run in runs_without(known, range(len(piece))):
+                new = tuple(piece[row] for row in run)
+                words = in_words([agos_s[one.at] for one in new])
+                if is_too_short := len(new) < LEAST_KEYFRAMES:
+                    words += f"; {_TOO_LITTLE}: {_AGAIN}"
+                click.echo(printable(f"{name_as_kept(stream)} has shown: {words}"), err=True)
+                if not is_too_short:
+                    made = Piece(stream, found.worker, new, now_unix_s - agos_s[new[-1].at])
+                    adding.said.outcome(add_piece(library, made, adding, job=job))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +252,6 @@ def _added(shelf: TriedShelf, job: Job, new: NewItem, *, piece: tuple[Fingerprin
         return Known(job, item)
     problem = "another process took its id meanwhile"
     return Failed(job, UsageError(_OPERATION, job.path, problem, hint="run it again"))
-
-
-def name_as_kept(stream: str) -> str:
-    """As it is kept: it may be as long as a command line, and hold bytes that are no text."""
-    return printable(stream[:_MOST_NAME])
 
 
 def _as_file(incident: str, stream: str) -> Path:

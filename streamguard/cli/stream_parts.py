@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.cli.asked_workers import Remembered, Variant, ask_what_it_knew
-from streamguard.cli.incident_add import name_as_kept
+from streamguard.cli.taken_parts import TakenParts, runs_without
 from streamguard.core.variants import Look, Offer, Out, Recognised, offer, unwanted
 from streamguard.library.harmless import harmless_among
 from streamguard.library.poison import Known
 from streamguard.library.store import Library
 from streamguard.servers.http_api import ApiUrl
 from streamguard.types import AssetId, Fingerprints, MediaTime
-from streamguard.worker.part_ids import part_id, part_in, rows_left_of, rows_of
+from streamguard.worker.part_ids import part_id, rows_left_of, rows_of
 
 MOST_STREAMS = 100
 """Looked into at once: each may take some megabytes."""
@@ -35,18 +35,25 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Keyframes of one session, the last of them so long ago."""
+
+    keyframes: tuple[Fingerprints, ...]
+    ago_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sought:
-    """A part that was asked for by its id. `piece`: its keyframes, the last of them `ago_s` old, without so many that
-    are `unwanted`: context. `rest` is without what is in the library by now, as the items `taken`.
+    """A part that was asked for by its id. `piece` is without so many keyframes that are `unwanted`: context. `rest` is
+    what of it is not in the library by now, as the items `taken`: in pieces, for what is may lie between.
     """
 
     stream: str
     worker: str
-    piece: tuple[Fingerprints, ...]
-    ago_s: float
+    piece: Shown
     unwanted: int
     taken: tuple[AssetId, ...]
-    rest: tuple[Fingerprints, ...]
+    rest: tuple[Shown, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +84,18 @@ class StreamOfParts:
             if rows:
                 chosen = session[rows.start : rows.stop]
                 others = set() if believe else self._context()
-                out = sum(one.keyframe.at in others for one in chosen)
-                piece = tuple(one.keyframe for one in chosen if one.keyframe.at not in others)
-                taken = dict.fromkeys(self._taken[one.at] for one in piece if one.at in self._taken)
-                rest = tuple(one for one in piece if one.at not in self._taken)
-                variant = self.variant
-                ago_s = chosen[-1].looked_up.ago_s
-                return Sought(variant.stream, variant.worker, piece, ago_s, out, tuple(taken), rest)
+                wanted = [one for one in chosen if one.keyframe.at not in others]
+                known = {
+                    row: self._taken[at] for row, one in enumerate(wanted) if (at := one.keyframe.at) in self._taken
+                }
+                return Sought(
+                    stream=self.variant.stream,
+                    worker=self.variant.worker,
+                    piece=_shown(wanted),
+                    unwanted=len(chosen) - len(wanted),
+                    taken=tuple(dict.fromkeys(known.values())),
+                    rest=tuple(_shown([wanted[row] for row in run]) for run in runs_without(known, range(len(wanted)))),
+                )
         return None
 
     def _context(self) -> set[MediaTime]:
@@ -104,11 +116,7 @@ class PartsOfStreams:
         self._references = frozenset(map(AssetId, references))
         self._guarded_by = guarded_by
         with Library.open(library, read_only=True) as opened:
-            self._added = {
-                part: (AssetId(item.id), item.source)
-                for item in opened.items()
-                if (part := part_in(item.source)) is not None
-            }
+            self._added = TakenParts(opened.items())
 
     def of(
         self, variants: Sequence[Variant], urls: Mapping[str, ApiUrl], *, problem: Callable[[str], None]
@@ -145,11 +153,14 @@ class PartsOfStreams:
         """A worker looked its keyframes up when they came, and does not know what was added since."""
         found: dict[MediaTime, AssetId] = {}
         for session in sessions:
-            marks = [one.mark for one in session]
-            for part, (item, source) in self._added.items():
-                if source.startswith(f"stream {name_as_kept(stream)} of "):
-                    found |= {session[row].keyframe.at: item for row in rows_left_of(part, marks)}
+            rows = self._added.rows(stream, [one.mark for one in session])
+            found |= {session[row].keyframe.at: item.id for row, item in rows.items()}
         return found
+
+
+def _shown(keyframes: Sequence[Remembered]) -> Shown:
+    ago_s = keyframes[-1].looked_up.ago_s if keyframes else 0.0
+    return Shown(tuple(one.keyframe for one in keyframes), ago_s)
 
 
 def _known(one: Remembered, taken: Mapping[MediaTime, AssetId]) -> tuple[Recognised, ...] | None:

@@ -209,6 +209,36 @@ def test_what_a_stream_has_shown_is_added(run: Run, library: Path, web: Web) -> 
     assert change["source"].startswith("stream live/cam of ")
 
 
+def test_what_overlaps_is_added_once(run: Run, library: Path, web: Web) -> None:
+    """What is new before what is known, and after it, is two items with the times of their own; what is known is told,
+    and comes in this incident, too, where its label is the same.
+    """
+    keyframes = live_keyframes(Scene(7), seconds=40)
+    asked = ("incident", "add", "attack", "--library", library, "--stream", "live/cam", "--worker", web.url(""))
+    run("incident", "open", "attack", "--library", library)
+
+    def added(first: int, last: int) -> list[tuple[str, str, float]]:
+        """When the last keyframe is on."""
+        kept = [Shown(0, one.at.pts_us / 1e6, pack(one)) for one in keyframes[first:last]]
+        web.pages[SHOWN] = b"".join(to_parts(kept, now_s=kept[-1].seen_s))
+        return [(line["status"], line["id"], line["seconds"]) for line in lines(run(*asked, "--json"))]
+
+    assert added(6, 12) == [("added", "attack-live-cam", 10.0)]
+    assert added(8, 13) == [("duplicate", "attack-live-cam", 10.0)]
+    assert "1 keyframe, from 0 s to 0 s ago; too little to know footage by: run it again in a" in run(*asked).err
+    assert added(0, 20) == [
+        ("duplicate", "attack-live-cam", 10.0),
+        ("added", "attack-live-cam-2", 10.0),
+        ("added", "attack-live-cam-3", 14.0),
+    ]
+    with Library.open(library, read_only=True) as opened:
+        second, third = (opened.item(f"attack-live-cam-{number}").source for number in (2, 3))
+    assert ", 6 keyframes until" in second
+    assert ", 8 keyframes until" in third
+    assert second.split(" until ")[1] < third.split(" until ")[1]
+    assert [status for status, *_ in added(2, 20)] == ["duplicate"] * 3
+
+
 def test_it_says_how_closely_the_stream_was_seen(run: Run, library: Path, web: Web) -> None:
     """Of each connection: where that is not close, copies are found late."""
     keyframes = live_keyframes(Scene(7), seconds=40)

@@ -8,8 +8,8 @@ import pytest
 
 from streamguard.cli import stream_parts
 from streamguard.cli.asked_workers import Variant
-from streamguard.cli.incident_add import name_as_kept
 from streamguard.cli.stream_parts import PartsOfStreams
+from streamguard.cli.taken_parts import name_as_kept
 from streamguard.library.poison import Known
 from streamguard.library.store import Library
 from streamguard.servers.http_api import read_api_url
@@ -56,9 +56,9 @@ def test_a_stretch_and_what_is_sought_of_a_stream(tmp_path: Path) -> None:
     marks = [mark_of(pack(replace(one, thumbnail=b""))) for one in keyframes]
     sought = stream.sought(part_id(marks[1:4]))
     assert sought is not None
-    assert [one.at.pts_us for one in sought.piece] == [2_000_000, 4_000_000, 6_000_000]
-    assert (sought.rest, sought.taken, sought.unwanted, sought.ago_s) == (sought.piece, (), 0, 4.0)
-    stretch = stream.stretch(sought.piece)
+    assert [one.at.pts_us for one in sought.piece.keyframes] == [2_000_000, 4_000_000, 6_000_000]
+    assert (sought.rest, sought.taken, sought.unwanted, sought.piece.ago_s) == ((sought.piece,), (), 0, 4.0)
+    stretch = stream.stretch(sought.piece.keyframes)
     assert (stretch.id, stretch.keyframes) == (part_id(marks[1:4]), 3)
     assert (stretch.from_ago_s, stretch.to_ago_s) == (8.0, 4.0)
     assert stream.sought("aaaaaa-bbbbbb") is None
@@ -83,4 +83,5 @@ def test_what_was_taken_of_a_stream_is_known_by_its_name(tmp_path: Path, name: s
     sought = stream.sought(part_id(marks))
     assert sought is not None
     assert sought.taken == ("b",)
-    assert [one.at.pts_us for one in sought.rest] == [0, 6_000_000, 8_000_000]
+    assert [[one.at.pts_us for one in rest.keyframes] for rest in sought.rest] == [[0], [6_000_000, 8_000_000]]
+    assert [rest.ago_s for rest in sought.rest] == [10.0, 2.0]
