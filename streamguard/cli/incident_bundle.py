@@ -56,7 +56,7 @@ _NAMED = 5
     help="With the decisions of this directory of a worker's.",
 )
 @click.option("--unsigned", is_flag=True, help="Without a signature: who gets it cannot know that it is yours.")
-@click.option("--by", metavar="NAME", help="Who hands it on, as stands in it.  [default: your user@machine]")
+@click.option("--by", metavar="NAME", help="Who hands it on, as stands in it.  [default: nobody is named]")
 @click.option("--force", is_flag=True, help="Write over FILE, where there is one.")
 @sign_option(signs="the file, for who gets it")
 @_as_json
@@ -76,9 +76,10 @@ def export(
 ) -> int:
     """Write what came in an incident into one signed file: fingerprints, times and labels, to hand it on.
 
-    Of no footage, and without pictures unless they are asked for; of this machine no path or address is in it. What was
-    disabled is left out. --evidence adds what was decided for it, without the streams' names. Who gets it needs your
-    public key (`streamguard library keygen`) to check the signature.
+    Of no footage, and without pictures unless they are asked for. It names no stream, file, machine or person, but for
+    --by, the incident's name, its label and its reason; items have names of their own in it. What was disabled is left
+    out. --evidence adds what was decided for what is in it. Who gets it needs your public key (`streamguard library
+    keygen`) to check the signature.
 
     \b
     Example:
@@ -93,7 +94,7 @@ def export(
         raise UsageError("write bundle", file, "there is a file already", hint="name another one, or give --force")
     place = place_of(library_path, config_path)
     incident = Book(place.library, time.time).named(name)
-    origin = changes.origin(by=by)
+    origin = changes.origin(by=by or "")
     with Library.open(place.library, read_only=True) as opened:
         live = {item.id: item for item in opened.items() if item.state is ItemState.LIVE}
     items = [live[AssetId(id_)] for id_ in incident.items if id_ in live]

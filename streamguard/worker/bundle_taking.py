@@ -76,7 +76,7 @@ def taken(library: Library, bundle: Bundle, *, guard: Guard, job: Job, incident:
         elif item.sha256 in dropped or content in dropped:
             outcomes.append(Failed(job, _dropped(item)))
         else:
-            source = f"{named.id} of incident {bundle.about.name}, {whose}, by {bundle.about.exported_by}"
+            source = f"{named.id} of incident {bundle.about.name}, {whose}, by {bundle.about.exported_by or 'somebody'}"
             id_ = ids.give(Path(f"{named.id}.item"))
             # Known by what it says of the footage, and not by the file that it claims, which may come yet.
             new.append((replace(item, id=id_, label=job.label, source=source, sha256=content), reference))

@@ -11,10 +11,12 @@ what is known under which SHA-256.
 
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import FailFast, Field, ValidationError
 
@@ -28,6 +30,7 @@ from streamguard.regular_files import open_regular
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
 from streamguard.worker.bulk import shard_file
+from streamguard.worker.part_ids import names_in
 
 FORMAT = 1
 MOST_BUNDLE_BYTES = 1 << 30
@@ -36,12 +39,13 @@ MOST_DECISIONS = 5000
 _FIRST_LINE = b"streamguard-incident %d\n"
 _MOST_LINE_BYTES = 4 << 20
 _SIGNED_AS = b"streamguard incident bundle\n"
+_DIGITS = 12
 _DAMAGED_HINT = "ask for it again"
 _KEY_HINT = "ask who sent it for the public key: --key FILE; --unsigned takes it as it is, from whomever"
 
 
 class BundledItem(Record):
-    """What the sender knows of an item beside its fingerprints: its id and label there, and when it was added."""
+    """What the sender knows of an item beside its fingerprints: an id, its label there, and when it was added."""
 
     id: Annotated[str, Field(pattern=ID_PATTERN)]
     label: Annotated[str, Field(pattern=LABEL_PATTERN)]
@@ -98,27 +102,38 @@ class Export:
 def to_bytes(
     incident: Incident, items: Sequence[tuple[ItemRecord, Reference]], *, export: Export, signer: Signer | None
 ) -> bytes:
-    """Raises UsageError without items, LibraryError where they are more than anybody would read."""
+    """Of streams no name is in it, nor of files, machines or people, but for the words that were chosen for it: the
+    incident's name, its labels, and what remains of its reason.
+
+    Raises UsageError without items, LibraryError where they are more than anybody would read.
+    """
     if not items:
         hint = "add to it first; what is disabled is not handed on"
         raise UsageError("export incident", incident.name, "nothing of it is searched", hint=hint)
-    # Paths and addresses are nobody else's business: an item is called by its id.
+    # Ids are made of the names of streams and files. Paths and addresses are nobody else's business either.
+    names = {item.id: AssetId(f"{incident.name}-{item.sha256[:_DIGITS]}") for item, _ in items}
     new = [
-        (NewItem(item.id, item.label, item.id, item.size_bytes, item.sha256), _with_pictures(reference, export))
+        (NewItem(name, item.label, name, item.size_bytes, item.sha256), _with_pictures(reference, export))
         for item, reference in items
+        for name in [names[item.id]]
     ]
     _, shard = shard_file.to_bytes(new)
     about = About(
         name=incident.name,
         label=incident.label,
-        reason=incident.reason,
+        reason=_without(incident.reason, {name for item, _ in items for name in names_in(item.source)}),
         opened_unix_s=incident.opened_unix_s,
         closed_unix_s=incident.closed_unix_s,
         exported_unix_s=export.unix_s,
         exported_by=export.by,
         pictures=export.pictures,
-        items=tuple(BundledItem(id=item.id, label=item.label, added_unix_s=item.added_unix_s) for item, _ in items),
-        decisions=tuple(map(_decision, export.decisions[-MOST_DECISIONS:])),
+        items=tuple(
+            BundledItem(id=names[item.id], label=item.label, added_unix_s=item.added_unix_s) for item, _ in items
+        ),
+        decisions=tuple(
+            _decision(file, called=names[file.decision.asset])
+            for file in [file for file in export.decisions if file.decision.asset in names][-MOST_DECISIONS:]
+        ),
         shard_bytes=len(shard),
         shard_sha256=hashlib.sha256(shard).hexdigest(),
     )
@@ -127,13 +142,22 @@ def to_bytes(
     return b"".join([_FIRST_LINE % FORMAT, signature.encode(), b"\n", line, b"\n", shard])
 
 
-def _decision(file: EvidenceFile) -> BundledDecision:
+def _without(text: str, names: Collection[str]) -> str:
+    """Without what names a stream, its key or a machine: they stand in reasons as people write them."""
+    for name in names:
+        host = urlsplit(name).hostname if "://" in name else None
+        for word in sorted({name, name.rpartition("/")[2], host or name} - {""}, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "...", text)
+    return text
+
+
+def _decision(file: EvidenceFile, *, called: AssetId) -> BundledDecision:
     decision = file.decision
     return BundledDecision.model_validate(
         {
             "id": file.id,
             "verdict": decision.verdict.value,
-            "reference": decision.asset,
+            "reference": called,
             "decided_unix_s": file.decided_unix_s,
             "reference_s": decision.reference_us / 1e6,
             "nats": decision.nats,

@@ -55,6 +55,14 @@ def source_of(stream: str, *, worker: str, count: int, part: str, until: str) ->
     return f"stream {stream} of {worker}, {counted(count, 'keyframe')} until {until}, {part}"
 
 
+def names_in(source: str) -> tuple[str, ...]:
+    """Of an item that was made of what a stream has shown: the stream's name and that of its worker, which are nobody
+    else's business.
+    """
+    found = re.search(rf"\Astream (.*) of (\S+), \d+ keyframes? until [^,]*, {PART_PATTERN}\Z", source, re.DOTALL)
+    return () if found is None else found.groups()
+
+
 def part_in(source: str) -> str | None:
     """The part that an item of this source was made of, if it was."""
     found = re.search(rf"\Astream .*, ({PART_PATTERN})\Z", source, re.DOTALL)

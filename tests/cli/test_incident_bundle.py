@@ -16,7 +16,7 @@ from streamguard.library.store import Library
 from streamguard.types import AssetId
 from tests.cli.calling import Done, Run, runner
 from tests.evidence import FILE
-from tests.library.bundles_made import honest
+from tests.library.bundles_made import honest, named
 from tests.library.key_files import written
 from tests.library.made import RADIUS_BITS, library_of, new_item, seen
 
@@ -64,16 +64,16 @@ def test_what_is_handed_on_is_known_there_as_well(run: Run, here: Path, there: P
     taken = run("incident", "import", file, "--library", here, "--key", public, "--json")
     one, other = lines(taken)
     assert [(item["id"], item["label"], item["status"]) for item in (one, other)] == [
-        ("b-2", "incident-attack", "added"), ("c", "incident-attack", "added"),
+        (named("b"), "incident-attack", "added"), (named("c"), "incident-attack", "added"),
     ]  # fmt: skip
-    assert one["source"] == f"b of incident attack, key {Signer.of_file(key).key}, by platform b"
+    assert one["source"] == f"{named('b')} of incident attack, key {Signer.of_file(key).key}, by platform b"
     found = load_snapshot(here).search((seen(THEIRS.prints[0].code),), radius_bits=RADIUS_BITS)
-    assert [candidate.asset for candidate in found] == ["b-2"]
+    assert [candidate.asset for candidate in found] == [named("b")]
     (incident,) = read_incidents(here)
     assert (incident.name, incident.is_open, incident.items, incident.reason) == (
         "attack",
         True,
-        ("b-2", "c"),
+        (named("b"), named("c")),
         "a call",
     )
     again = lines(run("incident", "import", file, "--library", here, "--key", public, "--json"))

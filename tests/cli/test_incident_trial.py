@@ -19,7 +19,7 @@ from streamguard.types import Reference
 from tests.cli.calling import Done, Run, runner
 from tests.cli.test_incident import SHOWN, shown
 from tests.http_server import Web
-from tests.library.bundles_made import bundle_of, honest, poison, studio
+from tests.library.bundles_made import bundle_of, honest, named, poison, studio
 from tests.library.exchange.shared import write
 from tests.library.key_files import written
 from tests.library.made import RADIUS_BITS, library_of, seen
@@ -79,16 +79,16 @@ def test_poison_kills_nobody_and_ends_in_quarantine(run: Run, library: Path, imp
     beside them count, for reviews.
     """
     assert imported.status == 1, imported.err
-    assert "quarantined studio" in imported.out
+    assert f"quarantined {named('studio')}" in imported.out
     meant = "was it meant: the same command with --believe --reason TEXT"
     assert f"in quarantine, and not searched: harmless pictures look like it; {meant}" in imported.out
     assert "earns reviews, and kills nobody, until you let it" in imported.err
     for made in poison().values():
         assert found(library, made) == set()
-    assert all(found(library, made) == {id_} for id_, made in GOOD.items())
+    assert all(found(library, made) == {named(id_)} for id_, made in GOOD.items())
     assert kills(library) == set()
     listed = lines(run("library", "quarantine", "list", "--library", library, "--all", "--json"))
-    assert {line["value"] for line in listed} == set(poison())
+    assert {line["value"] for line in listed} == set(map(named, poison()))
     assert {(line["source"], line["kind"]) for line in listed} == {("platform-b", "footage")}
     counted = lines(run("library", "quarantine", "list", "--library", library, "--source", "platform-b", "--json"))
     assert sum(line["count"] for line in counted) == 5
@@ -108,7 +108,7 @@ def test_a_sender_earns_kills_as_a_list_does(run: Run, library: Path, imported: 
     assert (refused.status, kills(library)) == (2, set())
     assert "0 of its hashes are confirmed" in refused.err
     assert run("library", "exchange", "trust", *asked, "--anyway", "--reason", "we know them").status == 0
-    assert kills(library) == set(GOOD)
+    assert kills(library) == set(map(named, GOOD))
     assert run("library", "exchange", "distrust", *asked).status == 0
     assert kills(library) == set()
     assert run("library", "exchange", "remove", *asked).status == 0
@@ -119,11 +119,13 @@ def test_what_was_looked_at_is_released_or_dropped(run: Run, library: Path, *, i
     """By its id or by the reason; what was dropped stays out, however often it comes, and under whatever name."""
     assert imported.status == 1
     asked = ("--library", library, "--source", "platform-b")
-    assert "it is in quarantine" in run("library", "enable", "--library", library, "logo").err
-    assert run("library", "quarantine", "release", *asked, "logo").out == "released 1 entry\n"
-    assert found(library, poison()["logo"]) == {"logo"}
-    assert run("library", "quarantine", "drop", *asked, "studio", "near-studio").out == "dropped 2 entries\n"
-    assert "nothing of platform-b" in run("library", "quarantine", "drop", *asked, "studio").err
+    assert "it is in quarantine" in run("library", "enable", "--library", library, named("logo")).err
+    assert run("library", "quarantine", "release", *asked, named("logo")).out == "released 1 entry\n"
+    assert found(library, poison()["logo"]) == {named("logo")}
+    assert (
+        run("library", "quarantine", "drop", *asked, named("studio"), named("near-studio")).out == "dropped 2 entries\n"
+    )
+    assert "nothing of platform-b" in run("library", "quarantine", "drop", *asked, named("studio")).err
     again = import_(run, library, tmp_path)
     assert again.status == 2
     assert again.err.count("it was dropped from quarantine before, and stays out") == 2
@@ -135,8 +137,8 @@ def test_an_operator_who_has_looked_says_so(run: Run, library: Path, *, imported
     assert imported.status == 1
     assert "--believe: needs a reason" in import_(run, library, tmp_path, "--believe").err
     done = import_(run, library, tmp_path, "--believe", "--reason", "seen it", "--json")
-    assert kills(library) == set(poison()) | set(GOOD)
-    assert found(library, poison()["near-studio"]) == {"studio", "near-studio"}
+    assert kills(library) == set(map(named, poison() | GOOD))
+    assert found(library, poison()["near-studio"]) == {named("studio"), named("near-studio")}
     assert {line["status"] for line in lines(done)} == {"duplicate"}
     (change,) = lines(run("library", "history", "--library", library, "--json", "--last", "1"))
     assert (change["action"], change["reason"], change["detail"]) == ("believe", "seen it", "35 items of platform-b")
@@ -149,9 +151,10 @@ def test_an_operator_who_has_looked_says_so(run: Run, library: Path, *, imported
 def test_of_what_is_believed_it_says_what_stays_out(run: Run, library: Path, *, imported: Done, tmp_path: Path) -> None:
     """What was dropped or disabled, and what has fallen, with the command that brings it back."""
     assert imported.status == 1
-    assert run("library", "quarantine", "drop", "--library", library, "--source", "platform-b", "studio").status == 0
-    run("library", "disable", "--library", library, "good-1")
-    tell(library, *mistake("s1", "good-2"))
+    drop = ("library", "quarantine", "drop", "--library", library, "--source", "platform-b")
+    assert run(*drop, named("studio")).status == 0
+    run("library", "disable", "--library", library, named("good-1"))
+    tell(library, *mistake("s1", named("good-2")))
     with Library.open(library) as opened:
         fall_due(opened, FallTerms(), now_unix_s=NOW_UNIX_S)
     done = import_(run, library, tmp_path, "--believe", "--reason", "seen it")
@@ -161,7 +164,7 @@ def test_of_what_is_believed_it_says_what_stays_out(run: Run, library: Path, *, 
     assert line == (
         "you have looked at it: 33 of 35 items are searched, and may do what their label may, but for 1 for "
         f"reviews only (streamguard library list --library {library}); 1 not taken, see above: what was dropped "
-        f"comes in by its footage, {add}; 1 disabled: streamguard library enable --library {library} good-1"
+        f"comes in by its footage, {add}; 1 disabled: streamguard library enable --library {library} {named('good-1')}"
     )
 
 
@@ -171,13 +174,13 @@ def test_harmless_pictures_that_come_later_are_held_against_it(run: Run, library
     assert import_(run, library, tmp_path, made=GOOD).status == 0
     only = {"good-2": GOOD["good-2"]}
     assert import_(run, library, tmp_path / "again", "--believe", "--reason", "seen it", made=only).status == 0
-    assert kills(library) == {"good-2"}
+    assert kills(library) == {named("good-2")}
     done = run("library", "import", "--library", library, "--benign", write(tmp_path / "later.txt", later))
     assert done.status == 1, done.err
     (kept,) = lines(run("library", "quarantine", "list", "--library", library, "--all", "--json"))
-    assert (kept["source"], kept["reason"], kept["value"]) == ("platform-b", "common", "good-1")
+    assert (kept["source"], kept["reason"], kept["value"]) == ("platform-b", "common", named("good-1"))
     assert found(library, GOOD["good-1"]) == set()
-    assert found(library, GOOD["good-2"]) == {"good-2"}
+    assert found(library, GOOD["good-2"]) == {named("good-2")}
 
 
 def test_another_senders_name_opens_nothing(run: Run, library: Path, *, imported: Done, tmp_path: Path) -> None:
@@ -204,11 +207,21 @@ def test_what_takes_two_persons_one_alone_does_not_believe(run: Run, library: Pa
     assert kills(library) == set()
     assert import_(run, library, tmp_path).status == 1
     assert import_(run, library, tmp_path, *words).status == 2
-    release = ("library", "quarantine", "release", "--library", library, "--source", "platform-b", "studio", "--by")
+    release = (
+        "library",
+        "quarantine",
+        "release",
+        "--library",
+        library,
+        "--source",
+        "platform-b",
+        named("studio"),
+        "--by",
+    )
     assert "somebody else must give the same command" in run(*release, "anna").out
     assert found(library, poison()["studio"]) == set()
     assert run(*release, "bob").out == "released 1 entry\n"
-    assert found(library, poison()["studio"]) == {"studio"}
+    assert found(library, poison()["studio"]) == {named("studio")}
 
 
 def test_what_a_stream_has_shown_is_tried_as_well(run: Run, library: Path, web: Web) -> None:

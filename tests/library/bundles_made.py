@@ -71,6 +71,11 @@ def poison() -> dict[str, Reference]:
     }
 
 
+def named(id_: str) -> str:
+    """What an item of `bundle_of` is called in it."""
+    return f"attack-{new_item('x', content=f'their {id_}').sha256[:12]}"
+
+
 def bundle_of(path: Path, made: Mapping[str, Reference], *, signer: Signer | None, by: str = "platform b") -> Path:
     """A file with these items, as another platform writes it."""
     with Library.open(path.with_suffix(".library"), create=True) as library:

@@ -23,8 +23,9 @@ from streamguard.library.catalogue import ItemRecord
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import Incident
 from streamguard.library.store import Library
-from streamguard.types import AssetId, Reference
+from streamguard.types import AssetId, Reference, StreamId
 from streamguard.worker.incident_bundle import Export, read, to_bytes
+from streamguard.worker.part_ids import source_of
 from tests.evidence import FILE
 from tests.library.key_files import trust_in
 from tests.library.made import new_item, with_frames
@@ -32,6 +33,7 @@ from tests.worker.fake_decoders import THUMBNAIL
 
 MINE, OTHER = Signer.new(), Signer.new()
 INCIDENT = Incident(name="attack", label="terror", opened_unix_s=5.0, opened_by="anna@10.0.0.7", reason="a call")
+PART = "012345-6789ab"
 HOW = Export("platform a", 7.0)
 
 
@@ -52,7 +54,7 @@ def written(
 
 
 def test_what_was_written_is_read(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
-    """Who made it, what it is, and of each item what is known of it; neither a path nor an address."""
+    """Who made it, what it is, and of each item what is known of it; neither a path nor an address, nor its id here."""
     path = written(tmp_path, items)
     bundle = read(path, trust=trust_in(OTHER, MINE, folder=tmp_path))
     about = bundle.about
@@ -64,21 +66,45 @@ def test_what_was_written_is_read(tmp_path: Path, items: list[tuple[ItemRecord, 
     )
     assert bundle.key == MINE.key
     for (named, item, reference), (record, made) in zip(bundle.items, items, strict=True):
-        assert (named.id, named.label, named.added_unix_s) == (record.id, record.label, record.added_unix_s)
-        assert (item.sha256, item.size_bytes, item.source) == (record.sha256, record.size_bytes, record.id)
+        name = f"attack-{record.sha256[:12]}"
+        assert (named.id, named.label, named.added_unix_s) == (name, record.label, record.added_unix_s)
+        assert (item.sha256, item.size_bytes, item.source) == (record.sha256, record.size_bytes, name)
         assert reference == made
     assert b"/films/" not in path.read_bytes()
     assert b"10.0.0.7" not in path.read_bytes()
 
 
 def test_what_was_decided_goes_along(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
-    """Where it is at hand: by verdict, time and nats, and never by the stream."""
-    file = replace(FILE, decision=replace(FILE.decision, asset=AssetId("a")))
-    path = written(tmp_path, items, how=replace(HOW, decisions=[file]))
+    """Where it is at hand, and of an item that does: by verdict, time and nats, and never by the stream."""
+    file, other = (replace(FILE, decision=replace(FILE.decision, asset=AssetId(id_))) for id_ in ("a", "live-cam-9"))
+    path = written(tmp_path, items, how=replace(HOW, decisions=[file, other]))
     (told,) = read(path, trust=None).about.decisions
-    assert (told.id, told.verdict, told.reference) == (file.id, file.decision.verdict.value, "a")
+    name = f"attack-{items[0][0].sha256[:12]}"
+    assert (told.id, told.verdict, told.reference) == (file.id, file.decision.verdict.value, name)
     assert (told.decided_unix_s, told.nats) == (file.decided_unix_s, file.decision.nats)
     assert file.stream.encode() not in path.read_bytes()
+
+
+def test_no_stream_is_named(items: list[tuple[ItemRecord, Reference]]) -> None:
+    """Neither by an id that was made of it, nor by where it was seen, nor in the reason; nor is a machine, or a file
+    that was called after it.
+    """
+    names = {"stream": "eu/s3cret-key_9", "host": "ingest-7.example.net", "file": "s3cret-key_8"}
+    source = source_of(names["stream"], worker=f"http://{names['host']}:9464", count=5, part=PART, until="2026-01-01")
+    (record, made), (other, second) = items
+    private = [
+        (replace(record, id=AssetId("attack-eu-s3cret-key_9"), source=source), made),
+        (replace(other, id=AssetId("s3cret-key_8"), source="/rec/s3cret-key_8.flv"), second),
+    ]
+    file = replace(FILE, decision=replace(FILE.decision, asset=private[0][0].id), stream=StreamId(names["stream"]))
+    reason = f"seen in {names['stream']} (s3cret-key_9) by http://{names['host']}:9464, and {names['host']}: a call"
+    incident = INCIDENT.model_copy(update={"reason": reason, "opened_by": f"anna@{names['host']}"})
+    for how in (Export("", 7.0), Export("", 7.0, pictures=True, decisions=[file])):
+        data = to_bytes(incident, private, export=how, signer=MINE)
+        for name in (*names.values(), "s3cret-key_9", "anna", "/rec/"):
+            assert name.encode() not in data
+    assert b'"reason":"seen in ... (...) by ...' in data
+    assert data.count(b'"reference":"attack-') == 1
 
 
 def test_pictures_go_along_where_they_are_asked_for(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:

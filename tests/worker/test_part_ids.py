@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streamguard.demo.scenes import Scene
 from streamguard.worker.messages import pack, unpack
-from streamguard.worker.part_ids import mark_of, part_id, part_in, rows_left_of, rows_of, source_of
+from streamguard.worker.part_ids import mark_of, names_in, part_id, part_in, rows_left_of, rows_of, source_of
 from tests.live_keyframes import live_keyframes
 from tests.worker.fake_decoders import keyframe
 
@@ -47,3 +47,5 @@ def test_an_item_says_what_it_was_made_of(stream: str) -> None:
     assert part_in(source) == "012345-6789ab"
     assert part_in("/films/a, 012345-6789ab") is None
     assert part_in(f"{source}.mp4") is None
+    assert names_in(source) == (stream, "http://h:1")
+    assert names_in("/films/a, 012345-6789ab") == ()
