@@ -11,6 +11,7 @@ what is known under which SHA-256.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,9 @@ from streamguard.worker.bulk import shard_file
 from streamguard.worker.part_ids import names_in
 
 FORMAT = 1
-MOST_BUNDLE_BYTES = 1 << 30
+MOST_BUNDLE_BYTES = 192 << 20
+"""It is read as a whole, by a command that runs beside workers."""
+
 MOST_DECISIONS = 5000
 
 _FIRST_LINE = b"streamguard-incident %d\n"
@@ -105,7 +108,7 @@ def to_bytes(
     """Of streams no name is in it, nor of files, machines or people, but for the words that were chosen for it: the
     incident's name, its labels, and what remains of its reason.
 
-    Raises UsageError without items, LibraryError where they are more than anybody would read.
+    Raises UsageError without items, and where they are more than MOST_BUNDLE_BYTES; LibraryError.
     """
     if not items:
         hint = "add to it first; what is disabled is not handed on"
@@ -139,7 +142,15 @@ def to_bytes(
     )
     line = about.model_dump_json().encode()
     signature = "null" if signer is None else signer.sign(_SIGNED_AS + line).model_dump_json()
-    return b"".join([_FIRST_LINE % FORMAT, signature.encode(), b"\n", line, b"\n", shard])
+    data = b"".join([_FIRST_LINE % FORMAT, signature.encode(), b"\n", line, b"\n", shard])
+    if len(data) > MOST_BUNDLE_BYTES:
+        hint = "leave pictures out, or open an incident for each part of it"
+        raise UsageError("export incident", incident.name, _too_large(len(data)), hint=hint)
+    return data
+
+
+def _too_large(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 20):.1f} MiB, and a bundle has {MOST_BUNDLE_BYTES >> 20} MiB at most"
 
 
 def _without(text: str, names: Collection[str]) -> str:
@@ -174,10 +185,14 @@ def _with_pictures(reference: Reference, export: Export) -> Reference:
 def read(path: Path, *, trust: Trust | None) -> Bundle:
     """All of it, each byte and each value checked; with `trust` only if one of its keys signed it.
 
-    Raises UsageError (no such file), LibraryUntrusted, LibraryFormatError, LibraryDamaged.
+    Raises UsageError (no such file, or one larger than any bundle, before it is read), LibraryUntrusted,
+    LibraryFormatError, LibraryDamaged.
     """
     try:
         with open_regular(path) as file:
+            if (size_bytes := os.fstat(file.fileno()).st_size) > MOST_BUNDLE_BYTES:
+                hint = "is it the right file? Otherwise ask for it in parts, or without pictures"
+                raise UsageError("read bundle", path, _too_large(size_bytes), hint=hint)
             first = file.readline(64)
             signature_line, line = file.readline(_MOST_LINE_BYTES), file.readline(_MOST_LINE_BYTES)
             _check_first(first, path)

@@ -107,6 +107,20 @@ def test_no_stream_is_named(items: list[tuple[ItemRecord, Reference]]) -> None:
     assert data.count(b'"reference":"attack-') == 1
 
 
+def test_a_larger_file_than_any_bundle_is_not_read(
+    tmp_path: Path, items: list[tuple[ItemRecord, Reference]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says how large it is and how large it may be; nor is one written that nobody would read."""
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate((192 << 20) + (1 << 19))
+    with pytest.raises(UsageError, match=r"192\.5 MiB, and a bundle has 192 MiB at most; is it the right file\?"):
+        read(path, trust=None)
+    monkeypatch.setattr("streamguard.worker.incident_bundle.MOST_BUNDLE_BYTES", 1 << 10)
+    with pytest.raises(UsageError, match="0 MiB at most; leave pictures out"):
+        written(tmp_path, items)
+
+
 def test_pictures_go_along_where_they_are_asked_for(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
     """And otherwise not."""
     record, made = items[0]
