@@ -1,14 +1,17 @@
-"""HTTP connections whose every read ends at one deadline.
+"""HTTP connections whose every read ends at one deadline, and of which one answer takes so many bytes at most.
 
 A socket's own timeout starts anew with each byte, so a server that drips one byte a second would hold us for days. Here
-each single read gets what is left until the deadline, that of headers and of TLS records too.
+each single read gets what is left until the deadline, that of headers and of TLS records too. Bytes are counted there
+as well: what no length bounds (interim answers, the lines around chunks, a body where there can be none) is an answer.
 """
 
+import errno
 import socket
 import ssl
 import time
 from collections.abc import Mapping
-from http.client import HTTPException
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
 from urllib3 import BaseHTTPResponse
@@ -19,24 +22,58 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
+_NO_END_BYTES = 1 << 62
+
+
+@dataclass(slots=True)
+class _Bounds:
+    """Of one answer: until when, and how many bytes more."""
+
+    deadline_s: float = 0.0
+    left_bytes: int = _NO_END_BYTES
+
+    def may_take(self, asked_bytes: int) -> int:
+        """Raises OSError where that is none."""
+        if self.left_bytes <= 0:
+            raise OSError(errno.EMSGSIZE, "the answer is longer than it may be")
+        return min(asked_bytes, self.left_bytes)
+
+
 class _PlainSocket(socket.socket):
-    deadline_s = 0.0
+    bounds = _Bounds()
 
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
-        self.settimeout(_left_s(self.deadline_s))
-        return super().recv_into(buffer, nbytes, flags)
+        self.settimeout(_left_s(self.bounds.deadline_s))
+        came = super().recv_into(buffer, self.bounds.may_take(nbytes or memoryview(buffer).nbytes), flags)
+        self.bounds.left_bytes -= came
+        return came
 
 
 class _TlsSocket(ssl.SSLSocket):
-    deadline_s = 0.0
+    bounds = _Bounds()
 
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int | None = None, flags: int = 0) -> int:
-        self.settimeout(_left_s(self.deadline_s))
-        return super().recv_into(buffer, nbytes, flags)
+        self.settimeout(_left_s(self.bounds.deadline_s))
+        came = super().recv_into(buffer, self.bounds.may_take(nbytes or memoryview(buffer).nbytes), flags)
+        self.bounds.left_bytes -= came
+        return came
+
+
+class _Response(HTTPResponse):
+    """Without chunks of less than no length: after one of those everything is body that comes."""
+
+    def read1(self, n: int = -1) -> bytes:
+        read = super().read1(n)
+        if self.chunked and self.chunk_left is not None and self.chunk_left < 0:
+            raise HTTPException("a chunk of a negative length")
+        return read
 
 
 class _PlainConnection(HTTPConnection):
+    response_class = _Response
     deadline_s = 0.0
+    most_bytes = _NO_END_BYTES
+    bounds = _Bounds()
 
     def __init__(self, host: str, port: int, *, addresses: tuple[str, ...]) -> None:
         super().__init__(host, port)
@@ -49,7 +86,10 @@ class _PlainConnection(HTTPConnection):
 class _TlsConnection(HTTPSConnection):
     """The certificate is checked against the host's name, whatever the address."""
 
+    response_class = _Response
     deadline_s = 0.0
+    most_bytes = _NO_END_BYTES
+    bounds = _Bounds()
 
     def __init__(self, host: str, port: int, *, addresses: tuple[str, ...], context: ssl.SSLContext) -> None:
         super().__init__(host, port, ssl_context=context)
@@ -96,11 +136,15 @@ def ask(
     connection: Connection, request: str, *, deadline_s: float, headers: Mapping[str, str], method: str = "GET",
     body: bytes | None = None,
 ) -> BaseHTTPResponse:  # fmt: skip
-    """Send a request and read the answer's head; the body is left to be read, until the same deadline."""
+    """Send a request and read the answer's head; the body is left to be read, until the same deadline, with `read1`.
+
+    Of all of the answer no more than the connection's `most_bytes` is taken: beyond that reading raises OSError.
+    """
     connect(connection, deadline_s=deadline_s)
+    connection.bounds = _Bounds(deadline_s, connection.most_bytes)
     if isinstance(connection.sock, _PlainSocket | _TlsSocket):
         connection.sock.settimeout(_left_s(deadline_s))
-        connection.sock.deadline_s = deadline_s
+        connection.sock.bounds = connection.bounds
     connection.request(method, request, body, headers, preload_content=False, decode_content=False)
     return connection.getresponse()
 
@@ -149,7 +193,7 @@ def _connected(addresses: tuple[str, ...], port: int, *, deadline_s: float) -> s
             sock.close()
             error = failed
         else:
-            sock.deadline_s = deadline_s
+            sock.bounds = _Bounds(deadline_s)
             return sock
     raise error
 

@@ -25,6 +25,8 @@ from streamguard.timed_connections import FOREIGN, Connection, ask, connection_t
 _MAX_REDIRECTS = 3
 _MAX_CONNECTIONS = 4
 _CHUNK_BYTES = 1 << 16
+_MOST_BESIDE_BYTES = 1 << 18
+"""Headers, and what stands around the chunks of a body: a quarter of that more, for small ones."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
@@ -100,7 +102,8 @@ class Fetcher:
             target = self._guard.target(url, base=base)
             headers = self._headers(target, part) | dict(validator or {})
             self._allowance.asked(now_s=time.monotonic())
-            with self._answer(target, headers, deadline_s=deadline_s) as response:
+            most_bytes = limits.max_bytes + limits.max_bytes // 4 + _MOST_BESIDE_BYTES
+            with self._answer(target, headers, deadline_s=deadline_s, most_bytes=most_bytes) as response:
                 if response.status not in _REDIRECTS:
                     return self._fetched(target, response, limits, part=part)
                 url, base = response.headers.get("Location", ""), target.url
@@ -128,16 +131,23 @@ class Fetcher:
         return headers
 
     @contextmanager
-    def _answer(self, target: Target, headers: dict[str, str], *, deadline_s: float) -> Iterator[BaseHTTPResponse]:
+    def _answer(
+        self, target: Target, headers: dict[str, str], *, deadline_s: float, most_bytes: int
+    ) -> Iterator[BaseHTTPResponse]:
         """The answer's head; the body is the caller's to read. A connection whose answer was read whole is kept."""
         key = (target.scheme, target.host, target.port)
         connection = self._connections.pop(key, None)
         try:
             try:
-                connection, response = self._ask(connection, target, headers, deadline_s=deadline_s)
+                connection, response = self._ask(
+                    connection, target, headers, deadline_s=deadline_s, most_bytes=most_bytes
+                )
                 yield response
             except FOREIGN as error:
                 raise self._failed(error) from error
+            finally:
+                if connection is not None:
+                    self._allowance.took(most_bytes - connection.bounds.left_bytes, now_s=time.monotonic())
             if response.closed and response.headers.get("Connection", "").lower() != "close":
                 self._keep(key, connection)
                 connection = None
@@ -146,9 +156,11 @@ class Fetcher:
                 connection.close()
 
     def _ask(
-        self, connection: Connection | None, target: Target, headers: dict[str, str], *, deadline_s: float
-    ) -> tuple[Connection, BaseHTTPResponse]:
+        self, connection: Connection | None, target: Target, headers: dict[str, str], *, deadline_s: float,
+        most_bytes: int,
+    ) -> tuple[Connection, BaseHTTPResponse]:  # fmt: skip
         if connection is not None:
+            connection.most_bytes = most_bytes
             try:
                 return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
             except FOREIGN:
@@ -158,6 +170,7 @@ class Fetcher:
             self._tls = tls_context()
         context = self._tls if target.scheme == "https" else None
         connection = connection_to(target.host, target.port, addresses=target.addresses, context=context)
+        connection.most_bytes = most_bytes
         try:
             return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
         except BaseException:
@@ -173,7 +186,9 @@ class Fetcher:
         self, target: Target, response: BaseHTTPResponse, limits: Limits, *, part: ByteRange | None
     ) -> Fetched:
         if response.status == HTTPStatus.NOT_MODIFIED:
-            response.read()
+            # It has no body, and is done once that was read; one that says it has is left with its connection.
+            if "Transfer-Encoding" not in response.headers:
+                response.read()
             return Fetched(target.url, unchanged=True)
         if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
             raise self._refused(response.status)
@@ -191,7 +206,6 @@ class Fetcher:
             body, whole = _body(response, max_bytes=min(limits.max_bytes, skipped + wanted))
         finally:
             self._new_bytes += response.tell()
-            self._allowance.took(response.tell(), now_s=time.monotonic())
         if part is not None:
             whole = len(body) - skipped == part.length
         return Fetched(
