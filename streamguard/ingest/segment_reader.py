@@ -149,7 +149,8 @@ class SegmentReader:
     def _failed(self, error: SourceError, *, before: int) -> None:
         """Counts a segment that could not be used to its end, and raises when it is one too many."""
         self._viewer.damaged("segment")
-        self._missed()
+        if not isinstance(error, SourceUnavailable):  # what is not there says nothing of the others' parts
+            self._missed()
         self._failures = 1 if self._viewer.keyframes > before else self._failures + 1
         refused_from_the_start = isinstance(error, SourceRefused) and self._viewer.pictures == 0
         if self._failures >= _MAX_FAILURES_IN_A_ROW or refused_from_the_start:
@@ -180,6 +181,8 @@ class SegmentReader:
         if read is not None:
             return read
         fetched = self._fetched(segment.source, until_s=until_s)
+        if plan is not Plan.WHOLE:
+            self._missed()
         return _Read(init + fetched.body, Way.FULL, cut=not fetched.whole)
 
     def _read_i_frame(self, segment: MediaSegment) -> _Read:
@@ -222,8 +225,8 @@ class SegmentReader:
         except (SourceNotInParts, SourceUnavailable) as error:
             # Servers that know no ranges may also refuse them; one that is slow has had its time.
             if isinstance(error, SourceUnavailable) and self._viewer.clock_s() >= until_s:
+                self._missed()
                 raise
-            self._missed()
             return None
         if head.first_end:
             self._heads.append(head.first_end)

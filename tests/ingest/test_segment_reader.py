@@ -281,6 +281,16 @@ def test_one_that_is_missing(web: Web, ts: list[Ranged]) -> None:
     assert ts[6].asked == []
 
 
+@pytest.mark.parametrize("status", [404, 503])
+def test_one_that_is_missing_says_nothing_of_the_others(web: Web, ts: list[Ranged], status: int) -> None:
+    """Those after it are read by their heads, as ever."""
+    eye = Eye(web)
+    assert ts
+    web.pages["/1.ts"] = lambda answer: answer.send(status=status)
+    assert len(eye.seen(*segments(4))) == 3
+    assert eye.ways == [Way.HEAD] * 3
+
+
 def test_a_head_that_hangs(web: Web) -> None:
     """One read time-out is all that a segment gets, however it is asked for."""
     web.pages["/0.ts"] = Answer.hang
