@@ -73,6 +73,8 @@ class _PlainConnection(HTTPConnection):
     response_class = _Response
     deadline_s = 0.0
     most_bytes = _NO_END_BYTES
+    window_bytes = 0
+    """How much may lie at our end unread, about; 0: as much as the system likes. It counts where it connects."""
     bounds = _Bounds()
 
     def __init__(self, host: str, port: int, *, addresses: tuple[str, ...]) -> None:
@@ -80,7 +82,8 @@ class _PlainConnection(HTTPConnection):
         self._addresses = addresses
 
     def _new_conn(self) -> socket.socket:
-        return _connected(self._addresses or resolve(self.host, self.port), self.port, deadline_s=self.deadline_s)
+        addresses = self._addresses or resolve(self.host, self.port)
+        return _connected(addresses, self.port, deadline_s=self.deadline_s, window_bytes=self.window_bytes)
 
 
 class _TlsConnection(HTTPSConnection):
@@ -89,6 +92,7 @@ class _TlsConnection(HTTPSConnection):
     response_class = _Response
     deadline_s = 0.0
     most_bytes = _NO_END_BYTES
+    window_bytes = 0
     bounds = _Bounds()
 
     def __init__(self, host: str, port: int, *, addresses: tuple[str, ...], context: ssl.SSLContext) -> None:
@@ -96,7 +100,8 @@ class _TlsConnection(HTTPSConnection):
         self._addresses = addresses
 
     def _new_conn(self) -> socket.socket:
-        return _connected(self._addresses or resolve(self.host, self.port), self.port, deadline_s=self.deadline_s)
+        addresses = self._addresses or resolve(self.host, self.port)
+        return _connected(addresses, self.port, deadline_s=self.deadline_s, window_bytes=self.window_bytes)
 
 
 Connection = _PlainConnection | _TlsConnection
@@ -179,7 +184,7 @@ def failure(error: BaseException) -> tuple[str, str]:
     return problem, "is the server up, and the address right?"
 
 
-def _connected(addresses: tuple[str, ...], port: int, *, deadline_s: float) -> socket.socket:
+def _connected(addresses: tuple[str, ...], port: int, *, deadline_s: float, window_bytes: int) -> socket.socket:
     """A socket to the first of the addresses that answers."""
     error: OSError = ConnectionError("no address")
     for address in addresses:
@@ -188,6 +193,8 @@ def _connected(addresses: tuple[str, ...], port: int, *, deadline_s: float) -> s
         try:
             sock.settimeout(_left_s(deadline_s))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if window_bytes:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
             sock.connect((address, port))
         except OSError as failed:
             sock.close()

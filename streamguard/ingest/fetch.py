@@ -5,7 +5,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException, LineTooLong
@@ -27,9 +27,15 @@ _MAX_CONNECTIONS = 4
 _CHUNK_BYTES = 1 << 16
 _MOST_BESIDE_BYTES = 1 << 18
 """Headers, and what stands around the chunks of a body: a quarter of that more, for small ones."""
+_LITTLE_BYTES = 4096
+"""Of a body that is not read to its end: what is read at a time, and what the system takes ahead of that, about."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+
+
+_Server = tuple[str, str, int]
+"""Scheme, host and port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A part of a resource. `or_all`: where the server knows no parts, all of it will do as well."""
+    """A part of a resource. `or_all`: where the server knows no parts, as much of the beginning will do as well."""
 
     first: int
     length: int
@@ -54,7 +60,8 @@ class Fetched:
     """A body, and where it came from after redirects.
 
     `whole`: nothing of it is missing. `unchanged`: it is as it was when the validator was given out. `ranged`: the
-    server knows parts. `total_bytes`: how long the resource is, not only the part, where that was told.
+    server knows parts. `total_bytes`: how long the resource is, not only the part, where that was told. `rest`: what
+    comes behind it, where that was not asked for and is on its way; to be closed.
     """
 
     url: str
@@ -64,6 +71,39 @@ class Fetched:
     validator: Mapping[str, str] = field(default_factory=dict)
     ranged: bool = False
     total_bytes: int | None = None
+    rest: "Rest | None" = None
+
+
+class Rest:
+    """What is still to come of an answer, read only as far as it is asked for. Its server sends little more than that:
+    then the connection is closed.
+    """
+
+    def __init__(
+        self, response: BaseHTTPResponse, answered: ExitStack, *, most_bytes: int, count: Callable[[int], None]
+    ) -> None:
+        self._response = response
+        self._answered = answered
+        self._left_bytes = most_bytes
+        self._count = count
+
+    def read(self, length: int) -> tuple[bytes, bool]:
+        """So many bytes more, or what comes of them until the deadline; True: behind them is nothing more."""
+        body = bytearray()
+        wanted = min(length, self._left_bytes)
+        try:
+            while len(body) < wanted and not self._response.closed:
+                body += self._response.read1(min(wanted - len(body), _LITTLE_BYTES), decode_content=False)
+        except (HTTPError, HTTPException, OSError):
+            return bytes(body), False
+        finally:
+            self._left_bytes -= len(body)
+            self._count(len(body))
+        return bytes(body), self._response.closed
+
+    def close(self) -> None:
+        """Hangs up, unless all of it was read."""
+        self._answered.close()
 
 
 class Fetcher:
@@ -81,9 +121,11 @@ class Fetcher:
         self._subject = subject
         auth = parse_url(credentials_url).auth if credentials_url else None
         self._credentials = make_headers(basic_auth=auth) if auth else {}
-        self._connections: dict[tuple[str, str, int], Connection] = {}
+        self._connections: dict[_Server, Connection] = {}
         self._tls: ssl.SSLContext | None = None
         self._new_bytes = 0
+        self._knows_no_parts: set[_Server] = set()
+        """Those that sent all of something lately, where a part was asked for."""
 
     def fetch(
         self, url: str, limits: Limits, *, base: str = "", part: ByteRange | None = None,
@@ -103,9 +145,11 @@ class Fetcher:
             headers = self._headers(target, part) | dict(validator or {})
             self._allowance.asked(now_s=time.monotonic())
             most_bytes = limits.max_bytes + limits.max_bytes // 4 + _MOST_BESIDE_BYTES
-            with self._answer(target, headers, deadline_s=deadline_s, most_bytes=most_bytes) as response:
+            question = _Question(headers, deadline_s, most_bytes, or_all=part is not None and part.or_all)
+            with ExitStack() as answered:
+                response = answered.enter_context(self._answer(target, question))
                 if response.status not in _REDIRECTS:
-                    return self._fetched(target, response, limits, part=part)
+                    return self._fetched(target, response, limits, part=part, answered=answered)
                 url, base = response.headers.get("Location", ""), target.url
         what = f"more than {_MAX_REDIRECTS} redirects"
         self._tell(Refused(Refusal.REDIRECTS, what))
@@ -131,36 +175,35 @@ class Fetcher:
         return headers
 
     @contextmanager
-    def _answer(
-        self, target: Target, headers: dict[str, str], *, deadline_s: float, most_bytes: int
-    ) -> Iterator[BaseHTTPResponse]:
+    def _answer(self, target: Target, question: "_Question") -> Iterator[BaseHTTPResponse]:
         """The answer's head; the body is the caller's to read. A connection whose answer was read whole is kept."""
-        key = (target.scheme, target.host, target.port)
-        connection = self._connections.pop(key, None)
+        server = _server(target)
+        # Of what a server sends that knows no parts the system takes far more than anybody reads: a MiB, if it may.
+        window_bytes = _LITTLE_BYTES if question.or_all and server in self._knows_no_parts else 0
+        connection = None if window_bytes else self._connections.pop(server, None)
         try:
             try:
-                connection, response = self._ask(
-                    connection, target, headers, deadline_s=deadline_s, most_bytes=most_bytes
-                )
+                connection, response = self._ask(connection, target, question, window_bytes=window_bytes)
                 yield response
             except FOREIGN as error:
                 raise self._failed(error) from error
             finally:
                 if connection is not None:
-                    self._allowance.took(most_bytes - connection.bounds.left_bytes, now_s=time.monotonic())
-            if response.closed and response.headers.get("Connection", "").lower() != "close":
-                self._keep(key, connection)
+                    self._allowance.took(question.most_bytes - connection.bounds.left_bytes, now_s=time.monotonic())
+            is_over = response.closed and response.headers.get("Connection", "").lower() != "close"
+            if is_over and not window_bytes:
+                self._keep(server, connection)
                 connection = None
         finally:
             if connection is not None:
                 connection.close()
 
     def _ask(
-        self, connection: Connection | None, target: Target, headers: dict[str, str], *, deadline_s: float,
-        most_bytes: int,
-    ) -> tuple[Connection, BaseHTTPResponse]:  # fmt: skip
+        self, connection: Connection | None, target: Target, question: "_Question", *, window_bytes: int
+    ) -> tuple[Connection, BaseHTTPResponse]:
+        headers, deadline_s = question.headers, question.deadline_s
         if connection is not None:
-            connection.most_bytes = most_bytes
+            connection.most_bytes = question.most_bytes
             try:
                 return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
             except FOREIGN:
@@ -170,21 +213,22 @@ class Fetcher:
             self._tls = tls_context()
         context = self._tls if target.scheme == "https" else None
         connection = connection_to(target.host, target.port, addresses=target.addresses, context=context)
-        connection.most_bytes = most_bytes
+        connection.most_bytes, connection.window_bytes = question.most_bytes, window_bytes
         try:
             return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
         except BaseException:
             connection.close()
             raise
 
-    def _keep(self, key: tuple[str, str, int], connection: Connection) -> None:
+    def _keep(self, server: _Server, connection: Connection) -> None:
         while len(self._connections) >= _MAX_CONNECTIONS:
             self._connections.pop(next(iter(self._connections))).close()
-        self._connections[key] = connection
+        self._connections[server] = connection
 
     def _fetched(
-        self, target: Target, response: BaseHTTPResponse, limits: Limits, *, part: ByteRange | None
-    ) -> Fetched:
+        self, target: Target, response: BaseHTTPResponse, limits: Limits, *, part: ByteRange | None,
+        answered: ExitStack,
+    ) -> Fetched:  # fmt: skip
         if response.status == HTTPStatus.NOT_MODIFIED:
             # It has no body, and is done once that was read; one that says it has is left with its connection.
             if "Transfer-Encoding" not in response.headers:
@@ -198,7 +242,13 @@ class Fetcher:
         if part is not None and part.or_all and not came.ranged:
             if response.status == HTTPStatus.PARTIAL_CONTENT:
                 raise SourceUnavailable("fetch", self._subject, "the server does not say which part it sent")
+            self._knows_no_parts.add(_server(target))
+            if response.headers.get("Content-Encoding", "identity") == "identity":
+                return self._begun(target, response, limits, part=part, answered=answered)
             part = None
+        elif came.ranged:
+            # For one that once sent all of it, from some cache, it is the only connection that is not kept.
+            self._knows_no_parts.discard(_server(target))
         # A server that knows no ranges sends everything: what comes before the part is read, and dropped.
         skipped = part.first if part is not None and response.status == HTTPStatus.OK else 0
         wanted = limits.max_bytes if part is None else min(limits.max_bytes, part.length)
@@ -213,6 +263,20 @@ class Fetcher:
             total_bytes=came.total_bytes,
         )  # fmt: skip
 
+    def _begun(
+        self, target: Target, response: BaseHTTPResponse, limits: Limits, *, part: ByteRange, answered: ExitStack
+    ) -> Fetched:
+        """As much of all of it as was asked for, and the rest."""
+        rest = Rest(response, answered.pop_all(), most_bytes=limits.max_bytes, count=self._count)
+        body, is_over = rest.read(part.length)
+        if is_done := is_over or len(body) < part.length:
+            rest.close()
+        told = _came(response).total_bytes
+        return Fetched(target.url, body, whole=is_over, total_bytes=told, rest=None if is_done else rest)
+
+    def _count(self, count: int) -> None:
+        self._new_bytes += count
+
     def _refused(self, status: int) -> SourceError:
         if status in (401, 403, 407, 451):
             return SourceRefused("fetch", self._subject, f"HTTP {status}", hint="are the credentials right?")
@@ -224,6 +288,20 @@ class Fetcher:
             self._tell(Refused(Refusal.HEADERS, "more headers, or longer ones, than an answer has"))
         problem, hint = failure(error)
         return SourceUnavailable("fetch", self._subject, problem, hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked for, until when, and how long all of the answer may be. `or_all`: as ByteRange has it."""
+
+    headers: dict[str, str]
+    deadline_s: float
+    most_bytes: int
+    or_all: bool
+
+
+def _server(target: Target) -> _Server:
+    return target.scheme, target.host, target.port
 
 
 def _body(response: BaseHTTPResponse, *, max_bytes: int) -> tuple[bytes, bool]:

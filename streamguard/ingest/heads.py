@@ -31,7 +31,9 @@ Span = tuple[int, int]
 """From the first byte to the one after the last."""
 
 Get = Callable[[int, int], Fetched]
-"""So many bytes of the segment from a place on, or what there is of them; all of it where it knows no parts."""
+"""So many bytes of the segment from a place on, or what there is of them. Where its server knows no parts: from its
+start, then from where the last ones ended, and `whole` with the last; or all at once.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def read_head(get: Get, asked: Asked) -> Head:
             return reading.with_parts(missing, first_end)
         if found is not None or len(reading.body) >= min(reading.total_bytes // 2, _MOST_HEAD_BYTES):
             break
-        reading.grow(max(_LEAST_STEP_BYTES, len(reading.body) // 3))
+        reading.grow(reading.step_bytes)
     reading.grow(reading.total_bytes)
     return Head(bytes(reading.body), whole=True, cut=reading.cut, first_end=first_end)
 
@@ -133,11 +135,17 @@ class _Reading:
         self._first: Fetched | None = None
         self.body = bytearray()
         self.total_bytes = 0
+        """Where nobody says, as many as are read at most, until it is over."""
         self.cut = False
 
     @property
     def is_over(self) -> bool:
         return self.cut or len(self.body) >= self.total_bytes
+
+    @property
+    def step_bytes(self) -> int:
+        """How much more to ask for where nobody knows how much is missing: less costs a request more, if it is one."""
+        return max(_LEAST_STEP_BYTES, len(self.body) // 3) if self._knows_parts else _LEAST_STEP_BYTES
 
     def grow(self, by_bytes: int) -> None:
         """Raises SourceNotInParts, SourceError."""
@@ -150,12 +158,17 @@ class _Reading:
 
     def is_worth(self, missing: Sequence[Span]) -> bool:
         """Whether to ask for these parts instead of for all the rest."""
+        if not self._knows_parts:
+            return max([0, *(end for _, end in missing)]) <= min(self._most_bytes, self.total_bytes * 3 // 4)
         asked_bytes = sum(end - first for first, end in missing)
         is_within = all(end <= min(self._most_bytes, self.total_bytes) for _, end in missing)
         return is_within and len(missing) <= _MOST_PARTS and asked_bytes <= self.total_bytes // 2
 
     def with_parts(self, spans: Sequence[Span], first_end: int) -> Head:
         """What was read, and the rest of the keyframes in its place."""
+        if not self._knows_parts:
+            self.grow(max([0, *(end - len(self.body) for _, end in spans)]))
+            return Head(bytes(self.body), whole=self.is_over and not self.cut, cut=self.cut, first_end=first_end)
         whole = bytearray(max([len(self.body), *(end for _, end in spans)]))
         whole[: len(self.body)] = self.body
         for first, end in spans:
@@ -166,18 +179,22 @@ class _Reading:
                 break
         return Head(bytes(whole), cut=self.cut, first_end=first_end)
 
+    @property
+    def _knows_parts(self) -> bool:
+        return self._first is None or self._first.ranged
+
     def _fetched(self, first: int, length: int) -> bytes:
         fetched = self._get(first, length)
         if self._first is None:
-            self._first = replace(fetched, body=b"")
-            if not fetched.ranged:
-                self.total_bytes, self.cut = len(fetched.body), not fetched.whole
-                return fetched.body
-            if fetched.total_bytes is None:
+            self._first = replace(fetched, body=b"", rest=None)
+            if fetched.ranged and fetched.total_bytes is None:
                 raise SourceNotInParts("read segment of", self._subject, "the server does not say how long it is")
-            self.total_bytes = fetched.total_bytes
-        elif not fetched.ranged or _version(fetched) != _version(self._first):
+            self.total_bytes = self._most_bytes if fetched.total_bytes is None else fetched.total_bytes
+        elif fetched.ranged != self._first.ranged or _version(fetched) != _version(self._first):
             raise SourceNotInParts("read segment of", self._subject, "it changed while it was read in parts")
+        is_all = not fetched.ranged and (fetched.whole or len(fetched.body) > length)
+        if is_all:
+            self.total_bytes, self.cut = first + len(fetched.body), not fetched.whole
         self.cut = self.cut or len(fetched.body) < min(length, self.total_bytes - first)
         return fetched.body
 

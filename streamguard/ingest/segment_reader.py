@@ -211,11 +211,17 @@ class SegmentReader:
         if plan is Plan.WHOLE:
             return None
 
+        begun: Fetched | None = None
+
         def get(first: int, length: int) -> Fetched:
-            fetched = self._fetched(segment.source, until_s=until_s, first=first, length=length)
-            if segment.source.part and not fetched.ranged:
+            nonlocal begun
+            if begun is not None and begun.rest is not None:
+                body, is_over = begun.rest.read(length)
+                return replace(begun, body=body, whole=is_over)
+            begun = self._fetched(segment.source, until_s=until_s, first=first, length=length)
+            if segment.source.part and not begun.ranged:
                 raise self._no_parts()
-            return fetched
+            return begun
 
         subject = self._playlist.subject
         most_bytes, is_skimmed = self._options.max_segment_bytes, plan is Plan.SKIM
@@ -228,6 +234,9 @@ class SegmentReader:
                 self._missed()
                 raise
             return None
+        finally:
+            if begun is not None and begun.rest is not None:
+                begun.rest.close()
         if head.first_end:
             self._heads.append(head.first_end)
         if head.whole and plan in (Plan.HEAD, Plan.SKIM) and not head.first_end:

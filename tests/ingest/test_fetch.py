@@ -373,18 +373,10 @@ class TestParts:
         assert (got.body, got.whole, got.total_bytes) == (b"89", False, 10)
 
     def test_no_parts(self, web: Web) -> None:
-        """A server that sends all of it is told by `ranged`; where all will do, all is read."""
+        """A server that sends all of it is told by `ranged`, and the part is cut out."""
         web.pages["/a"] = b"0123456789"
         got = fetch(web, "/a", part=ByteRange(2, 3))
         assert (got.body, got.whole, got.ranged, got.total_bytes) == (b"234", True, False, 10)
-        got = fetch(web, "/a", part=ByteRange(0, 3, or_all=True))
-        assert (got.body, got.whole, got.ranged) == (b"0123456789", True, False)
-
-    def test_all_has_a_limit_too(self, web: Web) -> None:
-        """Also where all of it is sent instead of a part, no more than the limit is read."""
-        web.pages["/a"] = b"x" * 1000
-        got = fetch(web, "/a", Limits(10.0, 300), part=ByteRange(0, 3, or_all=True))
-        assert (len(got.body), got.whole) == (300, False)
 
     def test_another_part(self, web: Web) -> None:
         """A part that was not asked for is not taken for the one that was."""

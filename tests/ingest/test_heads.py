@@ -26,13 +26,19 @@ class Store:
 
     body: bytes
     ranged: bool = True
+    """Else what is asked for comes one after the other, from the start on."""
+    tells_length: bool = True
     change: Callable[[Fetched, int], Fetched] = lambda fetched, _: fetched
     asked: list[tuple[int, int]] = field(default_factory=list)
 
     def get(self, first: int, length: int) -> Fetched:
         self.asked.append((first, length))
-        body = self.body[first : first + length] if self.ranged else self.body
-        fetched = Fetched("u", body, ranged=self.ranged, total_bytes=len(self.body), validator={"If-None-Match": "1"})
+        body = self.body[first : first + length]
+        is_over = not self.ranged and first + length >= len(self.body)
+        fetched = Fetched(
+            "u", body, ranged=self.ranged, total_bytes=len(self.body) if self.tells_length else None,
+            validator={"If-None-Match": "1"}, whole=self.ranged or is_over,
+        )  # fmt: skip
         return self.change(fetched, len(self.asked))
 
     @property
@@ -167,11 +173,39 @@ def test_small_segment(clips: Clips) -> None:
     assert 0 < head.first_end < len(store.body) // 2
 
 
-def test_no_ranges(clips: Clips) -> None:
-    """A server that sends all of it at once is not asked again."""
-    store = Store(long_ts(clips), ranged=False)
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_no_ranges(clips: Clips, *, tells_length: bool) -> None:
+    """Of a server that knows no parts as much is read on as the first keyframe takes, one byte after the other."""
+    store = Store(long_ts(clips), ranged=False, tells_length=tells_length)
+    head = read_head(store.get, asked(guess_bytes=2048))
+    assert (head.whole, head.cut) == (False, False)
+    assert head.first_end <= len(head.body) <= head.first_end + 4096
+    assert [first for first, _ in store.asked] == [
+        sum(n for _, n in store.asked[:at]) for at in range(len(store.asked))
+    ]
+    assert lumas(head.body, in_part=True) == lumas(store.body, in_part=False)[:1]
+
+
+def test_no_ranges_of_mp4(clips: Clips) -> None:
+    """What is between keyframes comes with them, and what is behind the last one that is wanted does not."""
+    init, body = one_fragment(clips.known, seconds=6.0)
+    (_, end), *_ = keyframe_spans(init + body, form="mov")
+    store = Store(body, ranged=False)
+    head = read_head(store.get, replace(asked(init), first_only=True))
+    assert (head.whole, len(head.body)) == (False, max(4096, end - len(init)))
+    store = Store(body, ranged=False)
+    head = read_head(store.get, asked(init, all_keyframes=True))
+    assert len(head.body) < len(body)
+    assert lumas(init + head.body, in_part=True) == lumas(init + body, in_part=False)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_all_at_once(clips: Clips, *, whole: bool) -> None:
+    """A server that sends all of it without being asked for that is not asked again."""
+    body = long_ts(clips)
+    store = Store(body, ranged=False, change=lambda got, _: replace(got, body=body, whole=whole))
     head = read_head(store.get, asked())
-    assert (head.whole, head.cut, head.body, len(store.asked)) == (True, False, store.body, 1)
+    assert (head.whole, head.cut, head.body, len(store.asked)) == (True, not whole, body, 1)
 
 
 def test_too_long(clips: Clips) -> None:

@@ -135,12 +135,12 @@ class TestKeyframesAlone:
         assert Damaged("playlist of keyframes") in news
 
     def test_without_ranges(self, ladder: Ladder, web: Web) -> None:
-        """On a server that knows no ranges whole segments are read, from the same one on."""
+        """On a server that knows no ranges the segments' heads are read, from the same one on."""
         for number, page in enumerate(ladder.pages):
             web.pages[f"/{number}.ts"] = _no_ranges(page)
         news: list[News] = []
         assert len(looks(ladder, count=2, news=news)) == 3
-        assert ways(news) == [Way.FULL] * 3
+        assert ways(news) == [Way.HEAD] * 3
 
     @pytest.mark.parametrize("how", ["gone", "garbage", "stale"])
     def test_lost_on_the_way(self, ladder: Ladder, web: Web, how: str) -> None:

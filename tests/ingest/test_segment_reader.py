@@ -189,8 +189,8 @@ def no_words(page: Ranged) -> Callable[[Answer], None]:
     return answer_mute
 
 
-@pytest.mark.parametrize("server", [no_ranges, refusing, another_part, no_length, no_words])
-def test_no_ranges(web: Web, ts: list[Ranged], server: Callable[[Ranged], Callable[[Answer], None]]) -> None:
+@pytest.mark.parametrize("server", [refusing, another_part, no_length, no_words])
+def test_no_parts(web: Web, ts: list[Ranged], server: Callable[[Ranged], Callable[[Answer], None]]) -> None:
     """Where parts are not to be had segments are read whole, and every picture is seen."""
     expected = whole(web, *segments(10))
     web.pages |= {f"/{number}.ts": server(page) for number, page in enumerate(ts)}
@@ -199,6 +199,17 @@ def test_no_ranges(web: Web, ts: list[Ranged], server: Callable[[Ranged], Callab
     assert eye.seen(*segments(10)) == expected
     assert eye.ways == [Way.FULL] * 10
     assert sum(page.sent_bytes for page in ts) - before_bytes == sum(len(page.body) for page in ts)
+
+
+def test_no_ranges(web: Web, ts: list[Ranged]) -> None:
+    """A server that sends all of a segment is hung up on behind its keyframe, and every picture is seen."""
+    expected = whole(web, *segments(10))
+    web.pages |= {f"/{number}.ts": no_ranges(page) for number, page in enumerate(ts)}
+    eye = Eye(web)
+    assert eye.seen(*segments(10)) == expected
+    assert eye.ways == [Way.HEAD] * 10
+    read_bytes = sum(word.fetched_bytes for word in eye.news if isinstance(word, Pulled))
+    assert read_bytes < 0.4 * sum(len(page.body) for page in ts)
 
 
 def test_no_keyframe_in_the_head(web: Web, clips: Clips) -> None:

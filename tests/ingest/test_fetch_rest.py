@@ -1,0 +1,138 @@
+"""streamguard.ingest.fetch: of servers that know no parts no more is read than is asked for."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
+from streamguard.ingest.guard import Guard
+from tests.hls_pages import Ranged
+from tests.http_server import Answer, Web
+
+LIMITS = Limits(10.0, 100_000)
+HEAD = ByteRange(0, 3, or_all=True)
+
+
+@pytest.fixture
+def fetcher(web: Web) -> Iterator[Fetcher]:
+    with closing(Fetcher(Guard(web.url("/a")), subject="cam")) as one:
+        yield one
+
+
+def begun(fetcher: Fetcher, web: Web, limits: Limits = LIMITS) -> Fetched:
+    return fetcher.fetch(web.url("/a"), limits, part=HEAD)
+
+
+def test_as_much_as_was_asked_for(fetcher: Fetcher, web: Web) -> None:
+    """And then more, as it is asked for, to the end; what was read is counted."""
+    web.pages["/a"] = b"0123456789"
+    got = begun(fetcher, web)
+    assert (got.body, got.whole, got.ranged, got.total_bytes) == (b"012", False, False, 10)
+    assert fetcher.new_bytes() == 3
+    assert got.rest is not None
+    assert got.rest.read(4) == (b"3456", False)
+    assert got.rest.read(3) == (b"789", True)
+    assert got.rest.read(3) == (b"", True)
+    got.rest.close()
+    assert fetcher.new_bytes() == 7
+
+
+@pytest.mark.parametrize("length", [3, 2, 0])
+def test_no_more_than_that(fetcher: Fetcher, web: Web, length: int) -> None:
+    """Where the part is all that there is nothing is left of it."""
+    web.pages["/a"] = b"012"[:length]
+    got = begun(fetcher, web)
+    assert (got.body, got.whole, got.rest) == (b"012"[:length], True, None)
+
+
+def test_an_end_that_nobody_announced(fetcher: Fetcher, web: Web) -> None:
+    """Without a length the end of the connection is the end."""
+    web.pages["/a"] = lambda answer: answer.raw(b"HTTP/1.1 200 OK\r\n\r\n01234")
+    got = begun(fetcher, web)
+    assert (got.body, got.whole, got.total_bytes) == (b"012", False, None)
+    assert got.rest is not None
+    with closing(got.rest):
+        assert got.rest.read(9) == (b"34", True)
+
+
+def test_one_that_breaks_off(fetcher: Fetcher, web: Web) -> None:
+    """What is missing of what was announced is no end, whenever the connection breaks."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+    web.pages["/a"] = lambda answer: answer.raw(head + b"01234")
+    got = begun(fetcher, web)
+    assert got.rest is not None
+    with closing(got.rest):
+        assert got.rest.read(9) == (b"34", False)
+    web.pages["/a"] = lambda answer: answer.raw(head + b"0")
+    got = begun(fetcher, web)
+    assert (got.body, got.whole, got.rest) == (b"0", False, None)
+
+
+def test_all_has_a_limit_too(fetcher: Fetcher, web: Web) -> None:
+    """However much is asked for, no more than the limit is read."""
+    web.pages["/a"] = b"x" * 1000
+    got = begun(fetcher, web, replace(LIMITS, max_bytes=300))
+    assert got.rest is not None
+    with closing(got.rest):
+        assert got.rest.read(500) == (b"x" * 297, False)
+
+
+def test_the_deadline_is_the_same(fetcher: Fetcher, web: Web) -> None:
+    """The rest has no time of its own."""
+    web.pages["/a"] = lambda answer: answer.drip(b"HTTP/1.1 200 OK\r\n\r\n012")
+    got = begun(fetcher, web, Limits(1.0, 100_000))
+    assert got.rest is not None
+    with closing(got.rest):
+        body, is_over = got.rest.read(1000)
+    assert len(body) < 1000
+    assert not is_over
+
+
+def test_packed_bodies_are_read_whole(fetcher: Fetcher, web: Web) -> None:
+    """Of what nobody asked to be packed no beginning is of use."""
+    packed = gzip.compress(b"0123456789")
+    web.pages["/a"] = lambda answer: answer.send(packed, headers={"Content-Encoding": "gzip"})
+    got = begun(fetcher, web)
+    assert (got.body, got.rest) == (b"0123456789", None)
+
+
+def test_what_is_left_is_hardly_sent(fetcher: Fetcher, web: Web) -> None:
+    """Once a server has shown that it knows no parts it does not get far ahead of what is read."""
+    sent = [0]
+
+    def page(answer: Answer) -> None:
+        sent[0] = 0
+        answer.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n")
+        for _ in range(2048):
+            answer.raw(bytes(16_384))
+            sent[0] += 16_384
+
+    web.pages["/a"] = page
+    for _ in range(3):
+        got = begun(fetcher, web)
+        assert got.rest is not None
+        got.rest.close()
+    assert sent[0] < 16 << 20
+
+
+def test_a_cache_that_once_sends_all(fetcher: Fetcher, web: Web) -> None:
+    """It costs the connection that is given up and one more, not one for each segment from then on."""
+    page, clients, alls = Ranged(b"0123456789"), [], [True]
+
+    def sends_all_once(answer: Answer) -> None:
+        clients.append(answer.client)
+        if alls and alls.pop():
+            del answer.headers["Range"]
+        page(answer)
+
+    web.pages["/a"] = sends_all_once
+    for _ in range(6):
+        got = begun(fetcher, web)
+        assert got.body == b"012"
+        if got.rest is not None:
+            got.rest.close()
+    assert len(set(clients)) == 3
+    assert len(set(clients[2:])) == 1
