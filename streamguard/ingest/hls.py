@@ -8,6 +8,7 @@ import logging
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 
 from streamguard.errors import SourceError, SourceStalled
 from streamguard.ingest.fetch import Fetcher
@@ -97,7 +98,7 @@ def _live(sight: _Sight, playlist: Playlist, first: MediaPlaylist) -> Iterator[F
             return
         first = now
     reader = sight.reader(playlist, Looks(options.hls_look_every_s, checked_share=options.hls_checked_share))
-    for segment in live_segments(playlist, first, options, viewer=sight.viewer):
+    for segment in chain.from_iterable(live_segments(playlist, first, options, viewer=sight.viewer)):
         yield from reader.frames(segment)
 
 
@@ -114,7 +115,8 @@ def _by_i_frames(
     reader = sight.reader(listing[0], None)
     every_s, unseen_s = sight.options.hls_look_every_s, 0.0
     try:
-        for segment in live_segments(*listing, sight.options, viewer=sight.viewer):
+        batches = live_segments(*listing, sight.options, viewer=sight.viewer)
+        for segment in chain.from_iterable(map(reader.came, batches)):
             if segment.duration_s > every_s or unseen_s >= _MOST_UNSEEN * every_s:
                 break
             before = sight.viewer.keyframes

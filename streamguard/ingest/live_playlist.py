@@ -171,8 +171,8 @@ class Playlist:
 
 def live_segments(
     playlist: Playlist, first: MediaPlaylist, options: SourceOptions, *, viewer: Viewer
-) -> Iterator[MediaSegment]:
-    """Each segment once, from the newest on, as the playlist comes to name it; ends with EXT-X-ENDLIST.
+) -> Iterator[tuple[MediaSegment, ...]]:
+    """Each segment once, from the newest on, with those that came to be named at once; ends with EXT-X-ENDLIST.
 
     Raises SourceStalled when it names no new one for three target durations, or the read timeout if that is longer;
     a playlist that cannot be had, or used, is passed over, and raises its SourceError after a few in a row.
@@ -192,7 +192,7 @@ def live_segments(
             found_s = now_s
             for _ in range(fresh.skipped):
                 viewer.damaged("segment too many at once")
-            yield from fresh.segments
+            yield fresh.segments
         if media is not None and media.ended:
             return
         now_s = time.monotonic()

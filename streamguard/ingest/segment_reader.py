@@ -18,6 +18,7 @@ from streamguard.errors import (
 from streamguard.ingest.av_errors import FOREIGN, ours
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
 from streamguard.ingest.heads import Asked, read_head
+from streamguard.ingest.i_frame_looks import IFrameLooks
 from streamguard.ingest.live_playlist import Playlist
 from streamguard.ingest.looks import Looks, Plan, all_of
 from streamguard.ingest.mp4_tables import MOST_SAMPLES, samples_named
@@ -58,6 +59,7 @@ class SegmentReader:
         self._options = options
         self._viewer = viewer
         self._looks = looks
+        self._i_frame_looks = IFrameLooks()
         self._tell = tell
         self.sleep: Callable[[float], None] = time.sleep
         """Waits, by the viewer's clock."""
@@ -66,6 +68,11 @@ class SegmentReader:
         self._init: tuple[Part, bytes] | None = None
         self._failures = 0
         self._heads: deque[int] = deque(maxlen=5)
+
+    def came(self, segments: tuple[MediaSegment, ...]) -> tuple[MediaSegment, ...]:
+        """Keyframes alone that are listed since now, which are to be given to `frames` next, one after the other."""
+        self._i_frame_looks.came(segments, now_s=self._viewer.clock_s())
+        return segments
 
     def frames(self, segment: MediaSegment, *, position_s: float | None = None) -> Generator[Frame, None, float]:
         """The segment's keyframes. `position_s`: where it begins in media time; None: the arrival clock counts.
@@ -80,8 +87,7 @@ class SegmentReader:
             self._viewer.damaged("segment")
             return 0.0
         plan, after_s = self._plan(segment), self._after_s(segment)
-        # What holds a single keyframe, as far as anybody knows, need not be fetched where that one is not due.
-        if plan in (None, Plan.HEAD) and self._viewer.passes_over(after_s=after_s):
+        if self._passes_over(plan, after_s=after_s):
             return 0.0
         before = self._viewer.keyframes
         try:
@@ -102,6 +108,12 @@ class SegmentReader:
             self._failed(failed, before=before)
         else:
             self._failures = 0
+            if (
+                plan is None
+                and self._viewer.keyframes > before
+                and self._i_frame_looks.looked(pace=self._viewer.pace())
+            ):
+                self.sleep(TELLING_S)
             return measured_s
         return 0.0
 
@@ -109,6 +121,17 @@ class SegmentReader:
         if self._looks is None:
             return None
         return self._looks.plan(segment, now_s=self._viewer.clock_s(), pace=self._viewer.pace())
+
+    def _passes_over(self, plan: Plan | None, *, after_s: float) -> bool:
+        """Whether what holds a single keyframe, as far as anybody knows, need not be fetched."""
+        if plan is None and self._i_frame_looks.leaves_out(pace=self._viewer.pace()):
+            self._viewer.leaves_out()
+            return True
+        return plan in (None, Plan.HEAD) and self._viewer.passes_over(after_s=after_s)
+
+    def _waits_for_what_it_shows(self) -> None:
+        if self._i_frame_looks.looked(pace=self._viewer.pace()):
+            self.sleep(TELLING_S)
 
     def _after_s(self, segment: MediaSegment) -> float:
         """How long after that of the segment before its first keyframe comes, by what the playlist says."""

@@ -278,10 +278,15 @@ class Viewer:
         now_s = self.clock_s()
         if not self._live or not self._sampler.passes_over(now_s, after_s=after_s, pace=self.pace()):
             return False
+        self.leaves_out()
+        return True
+
+    def leaves_out(self) -> None:
+        """The next keyframe of a live stream, which nobody has fetched, is not looked at, for one beside it was."""
+        now_s = self.clock_s()
         self._passed = None
         self._not_due(now_s)
         self.wait(position_s=now_s)
-        return True
 
     def begins_again(self) -> None:
         """What comes next begins with the keyframe that was looked at last, placed where it was: once is enough."""

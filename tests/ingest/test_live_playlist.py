@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -185,7 +186,7 @@ def live(clock: Clock, *, ends_s: float) -> tuple[Growing, Iterator[MediaSegment
     options = SourceOptions()
     growing = Growing(clock, options, ends_s=ends_s)
     viewer = Viewer("cam", options, session=1, tell=ignore, live=True, clock_s=clock.monotonic)
-    return growing, live_segments(growing, playlist(0), options, viewer=viewer)
+    return growing, chain.from_iterable(live_segments(growing, playlist(0), options, viewer=viewer))
 
 
 def test_who_takes_long_for_a_segment_does_not_call_the_stream_stalled(clock: Clock) -> None:

@@ -4,12 +4,42 @@ from dataclasses import replace
 
 import pytest
 
+from streamguard.ingest.fetch import ByteRange
 from streamguard.ingest.news import Way
 from streamguard.ingest.playlist import MediaSegment, Part
-from tests.hls_pages import Ranged, one_fragment
+from tests.hls_pages import Ranged, keyframe_spans, one_fragment
 from tests.http_server import Web
 from tests.ingest.eyes import Eye, segments, whole
 from tests.scenes import Clips
+
+
+def keyframes_alone(web: Web, clips: Clips, *, count: int) -> list[MediaSegment]:
+    """So many, each listed by its range."""
+    ones = []
+    for number, page in enumerate(clips.segments[:count]):
+        body = page.path.read_bytes()
+        web.pages[f"/{number}.ts"] = Ranged(body)
+        ((first, end), *_) = keyframe_spans(body, form="mpegts")
+        uri = f"{number}.ts"
+        part = Part(uri, ByteRange(first, end - first))
+        ones.append(MediaSegment(number, 2.0, part, Part(uri, ByteRange(0, first))))
+    return ones
+
+
+@pytest.mark.parametrize(("suspect_after", "count"), [(None, 3), (2, 7), (3, 5)])
+def test_keyframes_alone(web: Web, clips: Clips, *, suspect_after: int | None, count: int) -> None:
+    """Of those of a quiet stream that are listed at once the first is fetched, and the others should it show something;
+    those that are not are there all the same.
+    """
+    eye = Eye(web, looks=None, suspect_after=suspect_after, late_s=-2.0)
+    eye.viewer.pace = eye.pace
+    ones = keyframes_alone(web, clips, count=7)
+    seen = []
+    for batch in (ones[:1], ones[1:4], ones[4:]):
+        eye.now_s += 6.0
+        seen += eye.seen(*eye.reader.came(tuple(batch)))
+    assert len(seen) == count
+    assert eye.viewer.keyframes == len(ones)
 
 
 @pytest.fixture
