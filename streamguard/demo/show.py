@@ -3,6 +3,7 @@
 import io
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -79,16 +80,16 @@ class _Watch:
         self.keyframes = 0
         self.began_s = time.monotonic()
         self._teller = teller
-        self._untold: list[tuple[float, KillSignal]] = []
+        self._untold: deque[tuple[float, KillSignal]] = deque()
         self._on_air_s: float | None = broadcast.offered_s(first_segment)
 
     def durable(self, signal: KillSignal) -> None:
-        """The outbox has it. The first kill ends the watching."""
+        """The outbox has it, whose thread says so. The first kill ends the watching."""
         now_s = time.monotonic()
+        self._untold.append((now_s - self.began_s, signal))
         if signal.verdict is Verdict.KILL and self.kill is None:
             self.kill, self.durable_s = signal, now_s
             self.stop()
-        self._untold.append((now_s - self.began_s, signal))
 
     @property
     def watcher(self) -> Watcher:
@@ -112,9 +113,8 @@ class _Watch:
 
     def _tell_signals(self) -> None:
         """After the keyframe that they come from, which the supervisor tells of last."""
-        for at_s, signal in self._untold:
-            self._teller.signal(at_s, signal)
-        self._untold.clear()
+        while self._untold:
+            self._teller.signal(*self._untold.popleft())
 
     def _now_s(self) -> float:
         """Seconds since the watching began; what happened before now is told first."""

@@ -136,13 +136,17 @@ class _SignalMetrics:
             buckets=_LAG_BUCKETS_S, registry=registry,
         )  # fmt: skip
         self.not_durable = Gauge(
-            "streamguard_signals_not_durable", "Signals waiting in memory because the outbox fails.", registry=registry
-        )
+            "streamguard_signals_not_durable", "Signals waiting in memory because the outbox fails or hangs.",
+            registry=registry,
+        )  # fmt: skip
         self.lost = TotalCounter(
             "streamguard_signals_lost", "Signals dropped because too many waited for the outbox.", registry=registry
         )
         self.outbox_failures = TotalCounter(
             "streamguard_outbox_failures", "Attempts to write the outbox that failed.", registry=registry
+        )
+        self.outbox_hangs = TotalCounter(
+            "streamguard_outbox_hangs", "Times that the outbox's disk took longer than a second.", registry=registry
         )
         self.outbox_depth = Gauge("streamguard_outbox_depth", "Signals not delivered yet.", registry=registry)
         self.outbox_parked = Gauge(
@@ -324,6 +328,9 @@ class Metrics:
 
     def outbox_failed(self) -> None:
         self.signals.outbox_failures.inc()
+
+    def outbox_hung(self) -> None:
+        self.signals.outbox_hangs.inc()
 
     def signal_lost(self) -> None:
         self.signals.lost.inc()

@@ -1,9 +1,16 @@
-"""From decisions to durable kill-signals: into the outbox first, and then wake the delivery."""
+"""From decisions to durable kill-signals: into the outbox first, and then wake the delivery.
+
+A thread waits for the outbox's disk, so that no stream does: whatever is decided while the disk is at work is appended
+together, and waits for it once.
+"""
 
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -14,6 +21,12 @@ from streamguard.types import AssetId, Decision, KillSignal, Verdict
 from streamguard.worker.watcher import Found, Watcher
 
 MOST_WAITING = 10_000
+MOST_AT_ONCE = 256
+"""Signals that wait for the disk together; the delivery, which needs the outbox as well, has its turn between."""
+
+LATE_AFTER_S = 1.0
+"""A disk that takes longer than this hangs, as far as anybody knows who has to cut a stream."""
+
 _COMPLAIN_EVERY_S = 30.0
 
 log = structlog.get_logger()
@@ -22,7 +35,7 @@ log = structlog.get_logger()
 class DurableQueue(Protocol):
     """The outbox, as far as it is filled here."""
 
-    def append(self, signal: KillSignal) -> bool: ...
+    def append(self, *signals: KillSignal) -> int: ...
 
 
 class SignalCounts(Protocol):
@@ -32,15 +45,27 @@ class SignalCounts(Protocol):
 
     def outbox_failed(self) -> None: ...
 
+    def outbox_hung(self) -> None: ...
+
     def signal_lost(self) -> None: ...
 
 
-class Signaller:
-    """Makes each of the supervisor's decisions durable.
+@dataclass(slots=True)
+class _Waiting:
+    """A signal that is not durable yet, since when, and whether the log has it already."""
 
-    While the outbox fails (a full disk), signals wait in memory, are counted, and are tried again every second:
-    watching goes on. They are not sent before they are durable, so that no signal can be sent twice with two ids; the
-    log names each at once, so that a person can cut the stream meanwhile.
+    signal: KillSignal
+    found: Found
+    since_s: float
+    is_told: bool = False
+
+
+class Signaller:
+    """Makes each of the supervisor's decisions durable: `start` it, and have its `last_words` when no more can fall.
+
+    While the outbox fails (a full disk) or does not answer, signals wait in memory, are counted, and are tried again
+    every second: watching goes on. They are not sent before they are durable, so that no signal can be sent twice with
+    two ids; the log names each at once, so that a person can cut the stream meanwhile.
     """
 
     def __init__(  # noqa: PLR0913 - the parts it joins, each passed by name
@@ -56,6 +81,7 @@ class Signaller:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """`on_durable` is called by the thread; it must not raise."""
         self._outbox = outbox
         self._worker = worker
         self._expires_after_s = expires_after_s
@@ -65,21 +91,76 @@ class Signaller:
         self._streams_believed = streams_believed
         self._clock = clock
         self._wall_clock = wall_clock
-        self._waiting: deque[tuple[KillSignal, Found]] = deque()
+        self._changed = threading.Condition()
+        """Held for what follows, and never while anybody waits for a disk."""
+        self._waiting: deque[_Waiting] = deque()
+        self._in_hand: tuple[_Waiting, ...] = ()
+        """What the disk is at work on; older than all that waits."""
+        self._is_due = self._stopping = False
         self._dropped = 0
         self._failures = 0
+        self._failure = ""
+        self._is_hanging = False
         self._complain_at_s = -math.inf
-        self.problem = ""
-        """Why signals wait, in words; empty while none does. Other threads may read it."""
+        self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
 
     @property
     def waiting(self) -> int:
-        """Signals that are not durable yet."""
-        return len(self._waiting)
+        """Signals that should be durable and are not: they are as long as the outbox fails, or hangs. Any thread may
+        ask.
+        """
+        with self._changed:
+            return len(self._in_hand) + len(self._waiting) if self._problem() else 0
+
+    @property
+    def problem(self) -> str:
+        """Why they wait, in words; empty while none does. Any thread may ask."""
+        with self._changed:
+            return self._problem()
 
     @property
     def watcher(self) -> Watcher:
-        return Watcher(found=self._found, tick=lambda _statuses: self._make_durable())
+        return Watcher(found=self._found, tick=lambda _statuses: self._look_after())
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def last_words(self, within_s: float) -> int:
+        """Before the process ends: what still cannot be made durable in so long goes into the log, whole. Returns how
+        many signals were lost since the start: these, and those that there was no room for.
+        """
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join(within_s)
+        with self._changed:
+            left = (*self._in_hand, *self._waiting)
+        for one in left:
+            log.critical("signal_not_durable", signal=one.signal.event)
+        return self._dropped + len(left)
+
+    def make_durable(self) -> None:
+        """One attempt at all that waits, in order; it takes as long as the disk does. Whatever fails stays."""
+        while batch := self._take():
+            try:
+                # They may be there already, when an earlier attempt failed only after they were written.
+                self._outbox.append(*(one.signal for one in batch))
+            except OutboxError as error:
+                self._failed(error)
+                return
+            self._done()
+            self._wake()
+            for one in batch:
+                self._signalled(one)
+
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_due or self._stopping)
+                self._is_due, is_last = False, self._stopping
+            self.make_durable()
 
     def _found(self, found: Found) -> None:
         signal = kill_signal(
@@ -93,62 +174,106 @@ class Signaller:
             server=None if found.spec.origin is None else found.spec.origin.server,
             streams_believed=self._believed(found.decision),
         )
-        if len(self._waiting) >= MOST_WAITING:
-            lost, _ = self._waiting.popleft()
-            self._dropped += 1
+        lost = None
+        with self._changed:
+            if self._waiting and len(self._in_hand) + len(self._waiting) >= MOST_WAITING:
+                lost = self._waiting.popleft()
+                self._dropped += 1
+            self._waiting.append(_Waiting(signal, found, self._clock()))
+            self._is_due = True
+            self._changed.notify()
+            is_late = bool(self._problem())
+        if lost is not None:
             self._counts.signal_lost()
-            log.critical("signal_lost", signal=lost.event)
-        self._waiting.append((signal, found))
-        self._make_durable()
-        if self._waiting:  # and so this one, the newest, as well
-            note = "not durable, not sent: cut by hand, see docs/media-servers.md"
-            log.critical("signal_waits", **_in_words(signal, found.decision), note=note)
+            log.critical("signal_lost", signal=lost.signal.event)
+        if is_late:
+            self._tell_of_waiting()
 
     def _believed(self, decision: Decision) -> int:
         return self._streams_believed(decision.asset) if decision.verdict is Verdict.KILL else 0
 
-    def last_words(self) -> int:
-        """Before the process ends: what still cannot be made durable goes into the log, whole. Returns how many signals
-        were lost since the start: these, and those that there was no room for.
-        """
-        self._make_durable()
-        for signal, _ in self._waiting:
-            log.critical("signal_not_durable", signal=signal.event)
-        return self._dropped + len(self._waiting)
+    def _look_after(self) -> None:
+        """In the loop, every second: what failed is tried again, and a disk that hangs is told of."""
+        with self._changed:
+            problem = self._problem()
+            began_hanging = bool(problem) and not self._failure and not self._is_hanging
+            self._is_hanging = bool(problem) and not self._failure
+            if self._waiting:
+                self._is_due = True
+                self._changed.notify()
+        if began_hanging:
+            self._counts.outbox_hung()
+        if problem:
+            self._complain(problem)
+            self._tell_of_waiting()
 
-    def _make_durable(self) -> None:
-        while self._waiting:
-            signal, found = self._waiting[0]
-            try:
-                # It may be there already, when an earlier attempt failed only after it was written.
-                self._outbox.append(signal)
-            except OutboxError as error:
-                self._complain(error)
-                return
-            self.problem = ""
-            self._waiting.popleft()
-            self._wake()
-            self._signalled(signal, found)
-        if self._failures:
-            log.warning("outbox_recovered", failures=self._failures)
-            self._failures, self._complain_at_s = 0, -math.inf
+    def _problem(self) -> str:
+        if self._failure:
+            return self._failure
+        oldest = next(iter(self._in_hand or self._waiting), None)
+        if oldest is None:
+            return ""
+        late_s = self._clock() - oldest.since_s
+        if late_s < LATE_AFTER_S:
+            return ""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping:
+            return "what makes them durable has died; the log says of what, and a restart helps"
+        return f"the disk of the outbox has not answered for {late_s:.0f} s"
 
-    def _complain(self, error: OutboxError) -> None:
-        """At once, and from then on now and again."""
+    def _take(self) -> tuple[_Waiting, ...]:
+        with self._changed:
+            self._in_hand = tuple(islice(self._waiting, MOST_AT_ONCE))
+            for _ in self._in_hand:
+                self._waiting.popleft()
+            return self._in_hand
+
+    def _failed(self, error: OutboxError) -> None:
         self._counts.outbox_failed()
-        self.problem = str(error)
-        self._failures += 1
-        if self._clock() >= self._complain_at_s:
-            self._complain_at_s = self._clock() + _COMPLAIN_EVERY_S
-            log.critical("outbox_failed", problem=str(error), waiting=self.waiting, failures=self._failures)
+        with self._changed:
+            self._waiting.extendleft(reversed(self._in_hand))
+            self._in_hand = ()
+            self._failure = str(error)
+            self._failures += 1
+        self._complain(str(error))
+        self._tell_of_waiting()
 
-    def _signalled(self, signal: KillSignal, found: Found) -> None:
-        decision = found.decision
+    def _done(self) -> None:
+        with self._changed:
+            self._in_hand = ()
+            if self._waiting:
+                return
+            failures, was_told = self._failures, self._complain_at_s > -math.inf
+            self._failures, self._failure, self._complain_at_s = 0, "", -math.inf
+        if was_told:
+            log.warning("outbox_recovered", failures=failures)
+
+    def _complain(self, problem: str) -> None:
+        """At once, and from then on now and again."""
+        now_s = self._clock()
+        with self._changed:
+            is_due, failures = now_s >= self._complain_at_s, self._failures
+            if is_due:
+                self._complain_at_s = now_s + _COMPLAIN_EVERY_S
+        if is_due:
+            log.critical("outbox_failed", problem=problem, waiting=self.waiting, failures=failures)
+
+    def _tell_of_waiting(self) -> None:
+        """Each once."""
+        with self._changed:
+            untold = [one for one in (*self._in_hand, *self._waiting) if not one.is_told]
+            for one in untold:
+                one.is_told = True
+        note = "not durable, not sent: cut by hand, see docs/media-servers.md"
+        for one in untold:
+            log.critical("signal_waits", **_in_words(one.signal, one.found.decision), note=note)
+
+    def _signalled(self, one: _Waiting) -> None:
+        found, decision = one.found, one.found.decision
         after_keyframe_s = max(0.0, self._clock() - found.arrived_s)
         evidence_s = (decision.at.pts_us - decision.first_evidence.pts_us) / 1e6
         self._counts.signalled(found, after_evidence_s=evidence_s + after_keyframe_s, after_keyframe_s=after_keyframe_s)
-        log.warning("signal", **_in_words(signal, decision))
-        self._on_durable(signal)
+        log.warning("signal", **_in_words(one.signal, decision))
+        self._on_durable(one.signal)
 
 
 def _in_words(signal: KillSignal, decision: Decision) -> dict[str, object]:

@@ -64,10 +64,10 @@ class FailingOutbox(Outbox):
 
     is_full = False
 
-    def append(self, signal: KillSignal) -> bool:
+    def append(self, *signals: KillSignal) -> int:
         if self.is_full:
             raise OutboxError("append to outbox", self.path, "the disk is full")
-        return super().append(signal)
+        return super().append(*signals)
 
 
 class Stand:

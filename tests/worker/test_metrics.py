@@ -73,6 +73,7 @@ NAMES = {
     "streamguard_lookup_seconds": ("histogram", set()),
     "streamguard_outbox_depth": ("gauge", set()),
     "streamguard_outbox_failures": ("counter", set()),
+    "streamguard_outbox_hangs": ("counter", set()),
     "streamguard_outbox_parked": ("gauge", set()),
     "streamguard_redis_up": ("gauge", set()),
     "streamguard_signals_acknowledged": ("counter", {"outcome"}),

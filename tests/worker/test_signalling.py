@@ -1,6 +1,9 @@
 """streamguard.worker.signalling: durable first, then the rest."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -20,28 +23,44 @@ SPEC = StreamSpec(StreamId("cam-7"), "rtmp://user:secret@host/live", "rtmp://hos
 
 
 class SickOutbox:
-    """Keeps signals, unless it fails; it may fail only after it has kept one."""
+    """Keeps signals, unless it fails; it may fail only after it has kept them, or hang."""
 
     def __init__(self, happened: list[str]) -> None:
         self.kept: list[str] = []
         self.fails = False
         self.fails_late = False
+        self.batches: list[int] = []
+        self.asked = threading.Event()
+        self.answers = threading.Event()
+        self.answers.set()
         self._happened = happened
 
-    def append(self, signal: KillSignal) -> bool:
+    def append(self, *signals: KillSignal) -> int:
+        self.batches.append(len(signals))
+        self.asked.set()
+        self.answers.wait()
         if self.fails and not self.fails_late:
             raise OutboxError("append to outbox", "x", "disk full")
-        is_new = signal.id not in self.kept
-        if is_new:
-            self.kept.append(signal.id)
-            self._happened.append(f"kept {signal.id}")
+        new = [signal.id for signal in signals if signal.id not in self.kept]
+        self.kept += new
+        self._happened += [f"kept {id_}" for id_ in new]
         if self.fails:
             raise OutboxError("append to outbox", "x", "disk error")
-        return is_new
+        return len(new)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Whoever appends meanwhile waits until it is over."""
+        self.asked.clear()
+        self.answers.clear()
+        try:
+            yield
+        finally:
+            self.answers.set()
 
 
 class Desk:
-    """A signaller, and what happened, in order."""
+    """A signaller, and what happened, in order; it is the test that goes through its attempts, unless it is started."""
 
     def __init__(self) -> None:
         self.happened: list[str] = []
@@ -61,13 +80,20 @@ class Desk:
         )
 
     def decide(self, number: int = 0) -> None:
+        """And try to make it durable."""
+        self.found(number)
+        self.signaller.make_durable()
+
+    def found(self, number: int = 0) -> None:
         decision = a_decision(pts_us=14_000_000 + number)
         self.signaller.watcher.found(
             Found(SPEC, SessionId("s-1"), decision, GROUNDS, "v1", arrived_s=self.clock() - 0.5)
         )
 
     def tick(self) -> None:
+        """And what comes of it."""
         self.signaller.watcher.tick(())
+        self.signaller.make_durable()
 
     def metric(self, name: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"streamguard_{name}")
@@ -94,6 +120,7 @@ def test_every_verdict_is_sent_under_its_type(verdict: Verdict) -> None:
     desk.signaller._on_durable = lambda signal: events.append(signal.event)
     found = Found(SPEC, SessionId("s-1"), a_decision(verdict=verdict), GROUNDS, "v1", arrived_s=desk.clock())
     desk.signaller.watcher.found(found)
+    desk.signaller.make_durable()
     (event,) = map(json.loads, events)
     assert (event["type"], event["data"]["verdict"]) == (f"org.streamguard.{verdict.value}.v1", verdict.value)
 
@@ -106,6 +133,7 @@ def test_only_what_was_discovered_names_its_server() -> None:
     discovered = replace(SPEC, origin=Origin("edge-1", SessionId("4711-9")))
     for spec, session in ((SPEC, SessionId("s-1")), (discovered, SessionId("4711-9"))):
         desk.signaller.watcher.found(Found(spec, session, a_decision(), GROUNDS, "v1", arrived_s=desk.clock()))
+        desk.signaller.make_durable()
     named, found = (json.loads(event)["data"] for event in events)
     assert (named["session_id"], "server" in named) == ("s-1", False)
     assert (found["session_id"], found["server"]) == ("4711-9", "edge-1")
@@ -124,6 +152,7 @@ def test_a_kill_says_in_how_many_streams_its_incident_is_believed(verdict: Verdi
             believed = believed if asset == "clip-2" else {}
         decision = a_decision(verdict=verdict, asset=asset, pts_us=14_000_000 + len(events))
         desk.signaller.watcher.found(Found(SPEC, SessionId("s-1"), decision, GROUNDS, "v1", arrived_s=desk.clock()))
+        desk.signaller.make_durable()
     assert [json.loads(event)["data"].get("streams_believed") for event in events] == [said, None, None]
 
 
@@ -139,7 +168,8 @@ def test_a_failing_outbox_loses_nothing_and_keeps_the_order() -> None:
     desk.tick()
     assert desk.durable == desk.outbox.kept
     assert len(set(desk.durable)) == 3
-    assert desk.happened == [word for id_ in desk.durable for word in (f"kept {id_}", "wake", f"told {id_}")]
+    ids = desk.durable
+    assert desk.happened == [*(f"kept {id_}" for id_ in ids), "wake", *(f"told {id_}" for id_ in ids)]
     assert desk.signaller.waiting == 0
     assert desk.metric("outbox_failures_total") == 4
 
@@ -211,15 +241,119 @@ def test_last_words(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(signalling, "MOST_WAITING", 1)
     desk = Desk()
-    desk.decide()
-    assert desk.signaller.last_words() == 0
     desk.outbox.fails = True
+    desk.decide()
     desk.decide(1)
-    desk.decide(2)
-    assert desk.signaller.last_words() == 2
+    desk.signaller.start()
+    assert desk.signaller.last_words(60.0) == 2
     (line,) = [line for line in logs if line["event"] == "signal_not_durable"]
     assert '"verdict":"kill"' in line["signal"]
     assert "secret" not in str(logs)
+
+
+def test_at_the_end_what_waits_is_made_durable() -> None:
+    """Without another tick: nobody is left to give one."""
+    desk = Desk()
+    desk.signaller.start()
+    for number in range(3):
+        desk.found(number)
+    assert desk.signaller.last_words(60.0) == 0
+    assert len(desk.durable) == 3
+    assert Desk().signaller.last_words(60.0) == 0
+
+
+def test_whoever_decides_does_not_wait_for_the_disk() -> None:
+    """What is decided while it is at work is appended together, once it has answered, in order."""
+    desk = Desk()
+    desk.signaller.start()
+    with desk.outbox.hanging():
+        desk.found(0)
+        desk.outbox.asked.wait()
+        for number in range(1, 8):
+            desk.found(number)
+        assert desk.durable == []
+    assert desk.signaller.last_words(60.0) == 0
+    assert desk.outbox.batches == [1, 7]
+    assert desk.durable == desk.outbox.kept
+    assert len(set(desk.durable)) == 8
+
+
+def test_so_many_wait_for_the_disk_together_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The delivery uses the outbox as well."""
+    monkeypatch.setattr(signalling, "MOST_AT_ONCE", 4)
+    desk = Desk()
+    for number in range(9):
+        desk.found(number)
+    desk.signaller.make_durable()
+    assert desk.outbox.batches == [4, 4, 1]
+    assert len(desk.durable) == 9
+
+
+def test_a_disk_that_hangs_is_told_of_after_a_second(logs: Logs) -> None:
+    """What waits for it is counted and named, each once, and no longer when it has answered."""
+    desk = Desk()
+    desk.signaller.start()
+    with desk.outbox.hanging():
+        desk.found(0)
+        desk.outbox.asked.wait()
+        desk.found(1)
+        desk.clock.now_s += 0.9
+        desk.signaller.watcher.tick(())
+        assert (desk.signaller.waiting, desk.signaller.problem, logs) == (0, "", [])
+        desk.clock.now_s += 1.2
+        assert desk.signaller.waiting == 2
+        assert desk.signaller.problem == "the disk of the outbox has not answered for 2 s"
+        for _ in range(3):
+            desk.signaller.watcher.tick(())
+        desk.found(2)
+        assert [line["event"] for line in logs] == ["outbox_failed", *["signal_waits"] * 3]
+        assert desk.metric("outbox_hangs_total") == 1
+        assert desk.metric("outbox_failures_total") == 0
+    assert desk.signaller.last_words(60.0) == 0
+    assert (desk.signaller.waiting, desk.signaller.problem) == (0, "")
+    assert len(desk.durable) == 3
+    assert [line["event"] for line in logs][4:].count("outbox_recovered") == 1
+
+
+def test_the_end_does_not_wait_for_a_disk_that_hangs(logs: Logs) -> None:
+    """What may not be durable is in the log as a whole, what the disk has in its hands included."""
+    desk = Desk()
+    desk.signaller.start()
+    with desk.outbox.hanging():
+        desk.found(0)
+        desk.outbox.asked.wait()
+        desk.found(1)
+        assert desk.signaller.last_words(0.0) == 2
+        assert [line["event"] for line in logs] == ["signal_not_durable"] * 2
+
+
+def test_what_waits_is_bounded_while_the_disk_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest that the disk does not have in its hands makes room."""
+    monkeypatch.setattr(signalling, "MOST_WAITING", 3)
+    desk = Desk()
+    desk.signaller.start()
+    with desk.outbox.hanging():
+        desk.found(0)
+        desk.outbox.asked.wait()
+        for number in range(1, 6):
+            desk.found(number)
+        assert desk.metric("signals_lost_total") == 3
+    assert desk.signaller.last_words(60.0) == 3
+    assert len(desk.durable) == 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_died_is_told_of() -> None:
+    """By a mistake of ours: signals wait, and a restart helps."""
+    desk = Desk()
+    del desk.outbox.batches  # or whatever it is that nobody foresaw
+    desk.signaller.start()
+    desk.found()
+    desk.signaller._thread.join()
+    desk.clock.now_s += 1
+    assert desk.signaller.waiting == 1
+    assert "has died" in desk.signaller.problem
+    assert desk.signaller.last_words(60.0) == 1
 
 
 def test_times_to_the_signal_are_counted() -> None:

@@ -7,6 +7,7 @@ closed by an enforcer's acknowledgement, where one is waited for.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ PARK_AFTER_REFUSALS = 5
 GIVE_UP_STEP = 200
 PRUNE_STEP = 200
 """Settled rows go in small steps, so that no append waits behind a large DELETE."""
+
+DISK_ANSWERS_WITHIN_S = 1.0
+"""Whoever needs the file while another thread has waited so long for the disk is told, instead of waiting as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ class Pending:
 
 
 class Outbox:
-    """Open it with `Outbox.open`. Safe to use from several threads; one process at a time.
+    """Open it with `Outbox.open`. Safe to use from several threads; one process at a time. While the disk does not
+    answer, it keeps the one thread that waits for it: all others get an OutboxError within DISK_ANSWERS_WITHIN_S.
 
     Whoever deletes or replaces the file meanwhile costs one OutboxError: the next try finds a new file at the path,
     with all that waited in the old one.
@@ -83,7 +88,9 @@ class Outbox:
         self._file = identity(path)
         self._rescued: tuple[KillSignal, ...] = ()
         self._lock = threading.Lock()
-        self._closed = False
+        self._taken_at_s: float | None = None
+        """When whoever has the lock took it; None: it is free, or has just been taken."""
+        self._closed = self._let_go = False
 
     @classmethod
     def open(cls, path: Path, *, retention: Retention = Retention()) -> Self:
@@ -99,10 +106,12 @@ class Outbox:
             raise
         return cls(path, db=db, claimed=claimed, retention=retention)
 
-    def append(self, signal: KillSignal) -> bool:
-        """Durable when it returns. False: one with this id was there, and that one stays. Raises OutboxError."""
-        with self._using("append to") as db:
-            return db.execute(INSERT, row_of(signal)).rowcount == 1
+    def append(self, *signals: KillSignal) -> int:
+        """All are durable when it returns, in this order; the disk is waited for once. How many are new: where one with
+        the same id was there, that one stays. Raises OutboxError.
+        """
+        with self._using("append to") as db, _in_one(db):
+            return db.executemany(INSERT, map(row_of, signals)).rowcount
 
     def pending(self, limit: int) -> Pending:
         """The oldest signals still to be delivered, in the order of appending; those refused before come last.
@@ -250,12 +259,16 @@ class Outbox:
             return db.execute(delete, (oldest_s, self._retention.rows, PRUNE_STEP)).rowcount
 
     def close(self) -> None:
-        """Harmless when called twice."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
+        """Harmless when called twice. While the disk does not answer the file is kept, until the next call or the end
+        of the process.
+        """
+        self._closed = True
+        if self._take():
+            if not self._let_go:
+                self._let_go = True
                 self._db.close()
                 release(self._claimed)
+            self._give_back()
 
     def __enter__(self) -> Self:
         return self
@@ -268,17 +281,37 @@ class Outbox:
     @contextmanager
     def _using(self, operation: str) -> Iterator[sqlite3.Connection]:
         """The connection, by one thread at a time; each statement is a transaction of its own, but for `_in_one`."""
-        with self._lock:
+        if not self._take():
+            problem = f"its disk has not answered for {DISK_ANSWERS_WITHIN_S:g} s or more"
+            raise OutboxError(f"{operation} outbox", self.path, problem, hint="does it hang? see the kernel's log")
+        try:
             if self._closed:
                 raise OutboxError(f"{operation} outbox", self.path, "it is closed")
-            try:
-                if self._file is None or self._file != identity(self.path):
-                    rescued = self._start_again()
-                    hint = f"a new one was made, {rescued} waiting signals are in it; leave it to the worker"
-                    raise OutboxError(f"{operation} outbox", self.path, "the file was deleted or replaced", hint=hint)
-                yield self._db
-            except (sqlite3.Error, UnicodeDecodeError) as error:
-                raise outbox_error(operation, self.path, error) from error
+            if self._file is None or self._file != identity(self.path):
+                rescued = self._start_again()
+                hint = f"a new one was made, {rescued} waiting signals are in it; leave it to the worker"
+                raise OutboxError(f"{operation} outbox", self.path, "the file was deleted or replaced", hint=hint)
+            yield self._db
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise outbox_error(operation, self.path, error) from error
+        finally:
+            self._give_back()
+
+    def _take(self) -> bool:
+        """The lock. False: whoever has it has waited too long for the disk by now, or all before us together."""
+        until_s = time.monotonic() + DISK_ANSWERS_WITHIN_S
+        while True:
+            now_s, taken_at_s = time.monotonic(), self._taken_at_s
+            others_until_s = until_s if taken_at_s is None else taken_at_s + DISK_ANSWERS_WITHIN_S
+            if self._lock.acquire(timeout=max(0.0, min(until_s, others_until_s) - now_s)):
+                self._taken_at_s = time.monotonic()
+                return True
+            if taken_at_s == self._taken_at_s or time.monotonic() >= until_s:
+                return False
+
+    def _give_back(self) -> None:
+        self._taken_at_s = None
+        self._lock.release()
 
     def _start_again(self) -> int:
         """What is written into a file without a name is lost. Returns how many signals were still to be had from it.

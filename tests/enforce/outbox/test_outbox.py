@@ -80,6 +80,26 @@ def test_the_same_id_is_kept_once_also_after_delivery(path: Path) -> None:
         assert outbox.depth() == 0
 
 
+def test_several_are_appended_in_order_and_those_that_were_there_stay(path: Path) -> None:
+    """It says how many are new."""
+    with Outbox.open(path) as outbox:
+        assert outbox.append(*(a_signal(number) for number in (2, 0))) == 2
+        assert outbox.append(*(a_signal(number) for number in (0, 1, 2, 3))) == 2
+        assert outbox.pending(10).signals == tuple(a_signal(number) for number in (2, 0, 1, 3))
+
+
+def test_of_several_all_are_appended_or_none(path: Path) -> None:
+    """An error in the middle leaves the outbox as it was, and the next attempt finds nothing half done."""
+    with Outbox.open(path) as outbox:
+        refuse = f"WHEN NEW.id = '{a_signal(2).id}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        outbox._db.execute(f"CREATE TEMP TRIGGER refuse BEFORE INSERT ON signals {refuse}")
+        with pytest.raises(OutboxError, match="append to outbox"):
+            outbox.append(*map(a_signal, range(4)))
+        assert outbox.depth() == 0
+        outbox._db.execute("DROP TRIGGER refuse")
+        assert outbox.append(*map(a_signal, range(4))) == 4
+
+
 def test_signals_come_in_the_order_of_appending_and_those_refused_last(path: Path) -> None:
     """A refused row does not stand before the others."""
     with Outbox.open(path) as outbox:
