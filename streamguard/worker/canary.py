@@ -19,10 +19,11 @@ from streamguard.config import Config
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.enforce.outbox.delivery import DeliveryState
 from streamguard.enforce.signals.events import CANARY_STREAM, canary_signal
-from streamguard.errors import OutboxError, StreamGuardError
-from streamguard.types import KillSignal, SessionId
+from streamguard.errors import StreamGuardError
+from streamguard.types import SessionId
 from streamguard.worker.canary_making import Failure, Made, Make, Making, remove
 from streamguard.worker.canary_metrics import CanaryMetrics, Stage
+from streamguard.worker.canary_post import CanaryPost, CanaryQueue
 from streamguard.worker.canary_run import CanaryLibrary, CanaryRun, Recognised
 from streamguard.worker.children import Decoder
 from streamguard.worker.complaints import Complaint
@@ -47,20 +48,11 @@ UNREADY_AFTER = 2
 
 _TELL_EVERY_S = 600.0
 _LAST_DECODER_S = 0.5
+_LAST_ROW_S = 0.5
 _OURS = frozenset({Stage.DECODER, Stage.RECOGNITION, Stage.FAULT})
 """What says that streams would not be recognised either."""
 
 log = structlog.get_logger()
-
-
-class CanaryQueue(Protocol):
-    """The outbox, as far as canaries need it; each call may raise OutboxError."""
-
-    def append(self, *signals: KillSignal) -> int: ...
-
-    def is_delivered(self, signal_id: str) -> bool: ...
-
-    def drop_canaries(self) -> None: ...
 
 
 class CanaryDelivery(Protocol):
@@ -93,14 +85,12 @@ class CanaryState:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """It is durable, and on its way."""
-
-    signal_id: str
+    """It was recognised, and is on its way through the outbox."""
 
 
 class Canary:
-    """Give its `watcher` to the supervisor, whose loop it runs in, and `stop()` it after that. Other threads may ask
-    how it stands.
+    """`start()` it, give its `watcher` to the supervisor, in whose loop it runs, and `stop()` it after that. Other
+    threads may ask how it stands.
     """
 
     def __init__(  # noqa: PLR0913 - the parts it joins, each passed by name
@@ -116,6 +106,7 @@ class Canary:
     ) -> None:
         """`make`: the main function of the child that makes its footage; None: there is no canary."""
         self._way = way
+        self._post = CanaryPost(way.outbox, wake=way.delivery.wake)
         self._make = make
         self._options = options
         self._worker = worker_name(config)
@@ -142,6 +133,10 @@ class Canary:
     def watcher(self) -> Watcher:
         return Watcher(tick=self._tick) if self._period_s else Watcher()
 
+    def start(self) -> None:
+        if self._period_s:
+            self._post.start()
+
     def change(self, options: SupervisorOptions) -> None:
         """Its next decoder is started as those of streams are. In the loop."""
         self._options = options
@@ -156,9 +151,7 @@ class Canary:
         if self._made is not None:
             remove(self._made.clip.parent)
             self._made = None
-        if self._period_s:
-            with suppress(OutboxError):
-                self._way.outbox.drop_canaries()
+        self._post.stop(_LAST_ROW_S)
 
     def detail(self) -> dict[str, object]:
         """As `/readyz` shows it; empty where there is none."""
@@ -198,8 +191,6 @@ class Canary:
         self._ended = [decoder for decoder in self._ended if not decoder.gone(within_s=0.0)]
         try:
             self._turn(now_s)
-        except OutboxError as error:
-            self._fail(Failure(Stage.OUTBOX, str(error)))
         except (OSError, StreamGuardError) as error:
             self._fail(Failure(self._stage(), str(error)))
         except Exception:  # as around a stream's run: its fault, whatever it is, must not end the watching
@@ -222,10 +213,12 @@ class Canary:
                 return
             case Making() | CanaryRun():
                 end = doing.turn()
-            case _Sent(signal_id):
-                if self._way.outbox.is_delivered(signal_id):
+            case _Sent():
+                posted = self._post.ask()
+                if posted.is_delivered:
                     self._succeed()
                     return
+                end = Failure(Stage.OUTBOX, posted.problem) if posted.problem else None
         if end is None and now_s >= self._until_s:
             end = self._too_late()
         match end:
@@ -266,12 +259,13 @@ class Canary:
             now_unix_s=time.time(),
             expires_after_s=self._expires_after_s,
         )
-        self._way.outbox.append(signal)
-        self._way.delivery.wake()
-        self._doing, self._until_s = _Sent(signal.id), now_s + DELIVERED_WITHIN_S
+        self._post.send(signal)
+        self._doing, self._until_s = _Sent(), now_s + DELIVERED_WITHIN_S
 
     def _too_late(self) -> Failure:
         match self._doing:
+            case _Sent() if not self._post.ask().is_durable:
+                return Failure(Stage.OUTBOX, f"its disk has not answered for {DELIVERED_WITHIN_S:.0f} s")
             case _Sent():
                 problem = self._way.delivery.state.problem or "the delivery does not say why"
                 return Failure(Stage.DELIVERY, f"it was not delivered within {DELIVERED_WITHIN_S:.0f} s: {problem}")
@@ -285,7 +279,7 @@ class Canary:
         self.state = CanaryState(now_s, ever=True)
         self._doing, self._due_s = None, now_s + self._period_s
         self._trouble.tell("")
-        self._way.outbox.drop_canaries()
+        self._post.drop()
 
     def _fail(self, failure: Failure) -> None:
         self._stop_doing()
@@ -293,8 +287,7 @@ class Canary:
         self.state = replace(self.state, failed=self.state.failed + 1, failure=failure)
         self._due_s = self._clock() + min(self._period_s, AGAIN_AFTER_S)
         self._trouble.tell(failure.problem, stage=failure.stage.value)
-        with suppress(OutboxError):  # what waits there has expired
-            self._way.outbox.drop_canaries()
+        self._post.drop()  # what waits there has expired
 
     def _stop_doing(self) -> None:
         doing, self._doing = self._doing, None

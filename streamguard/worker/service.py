@@ -224,6 +224,7 @@ class WatchService:
             self._answers.start()
             self._delivery.start()
             self._signaller.start()
+            self._canary.start()
             self._evidence.start()
             self._follower.start()
             self._discoveries.start()

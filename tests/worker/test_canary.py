@@ -111,9 +111,10 @@ class Stand:
         return canary
 
     def turn(self, seconds: float) -> None:
-        """The supervisor's ticks of so long."""
+        """The supervisor's ticks of so long; the disk answers after each."""
         for _ in range(round(seconds)):
             self.canary.watcher.tick(())
+            self.canary._post.step()
             if self.delivers:
                 for signal in self.outbox.pending(10).signals:
                     self.outbox.delivered(signal.id, at_unix_s=NOW_UNIX_S)
@@ -218,6 +219,17 @@ def test_what_is_not_delivered_is_worth_a_look_and_is_taken_back(outbox: Failing
     (reason,) = stand.canary.worth_a_look()
     assert "not delivered within 60 s: connection refused" in reason
     assert outbox.pending(10).signals == ()
+
+
+def test_a_disk_that_does_not_answer_is_told_as_one(
+    outbox: FailingOutbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop does not wait for it; the delivery is not blamed."""
+    stand = Stand(outbox, tmp_path, [SEEN])
+    monkeypatch.setattr(stand.canary._post, "step", lambda: None)
+    stand.turn(FIRST_AFTER_S + DELIVERED_WITHIN_S + 10)
+    assert stand.failures() == {"outbox": 1}
+    assert stand.canary.detail()["problem"] == "its disk has not answered for 60 s"
 
 
 def test_a_redis_that_takes_nothing_is_found_before_the_first_kill(

@@ -1,0 +1,103 @@
+"""Brings a canary to the outbox and asks what becomes of it: in a thread, for the loop waits for no disk."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from streamguard.errors import OutboxError
+from streamguard.types import KillSignal
+
+
+class CanaryQueue(Protocol):
+    """The outbox, as far as canaries need it; each call may raise OutboxError, and wait for the disk."""
+
+    def append(self, *signals: KillSignal) -> int: ...
+
+    def is_delivered(self, signal_id: str) -> bool: ...
+
+    def drop_canaries(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """How far it has come; `problem`: the outbox failed on it."""
+
+    is_durable: bool = False
+    is_delivered: bool = False
+    problem: str = ""
+
+
+class CanaryPost:
+    """`start` it, `send` one at a time and `ask` how far it is, then `drop` it; `stop` it at the end. None of these
+    waits for the disk, but `stop`, for as long as it is told.
+    """
+
+    def __init__(self, outbox: CanaryQueue, *, wake: Callable[[], None]) -> None:
+        """`wake`: there is something new in the outbox."""
+        self._outbox = outbox
+        self._wake = wake
+        self._changed = threading.Condition()
+        self._signal: KillSignal | None = None
+        self._posted = Posted()
+        self._is_due = self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="canary_post", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def send(self, signal: KillSignal) -> None:
+        self._become(signal)
+
+    def ask(self) -> Posted:
+        """How far the last one that was sent was when it was last looked after, which it is now again."""
+        with self._changed:
+            self._is_due = True
+            self._changed.notify()
+            return self._posted
+
+    def drop(self) -> None:
+        """Nothing of it is to be left in the outbox."""
+        self._become(None)
+
+    def stop(self, within_s: float) -> None:
+        """Drops it, in so long. Harmless where it was never started."""
+        with self._changed:
+            self._signal, self._stopping = None, True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join(within_s)
+
+    def step(self) -> None:
+        """What is to be done next; it takes as long as the disk does."""
+        with self._changed:
+            signal, posted = self._signal, self._posted
+        if signal is None:
+            with suppress(OutboxError):  # the next one is tried again
+                self._outbox.drop_canaries()
+            return
+        try:
+            if not posted.is_durable:
+                self._outbox.append(signal)
+                self._wake()
+                posted = Posted(is_durable=True)
+            posted = replace(posted, is_delivered=self._outbox.is_delivered(signal.id))
+        except OutboxError as error:
+            posted = replace(posted, problem=str(error))
+        with self._changed:
+            if self._signal is signal:
+                self._posted = posted
+
+    def _become(self, signal: KillSignal | None) -> None:
+        with self._changed:
+            self._signal, self._posted, self._is_due = signal, Posted(), True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_due or self._stopping)
+                self._is_due, is_last = False, self._stopping
+            self.step()
