@@ -89,6 +89,20 @@ def with_verdicts(state: DecisionState, decisions: Iterable[Decision]) -> Decisi
     return state
 
 
+def suspicion_nats(state: DecisionState) -> float:
+    """What a session's recent keyframes say, the strongest evidence of each, for any footage that it was not killed for
+    yet: an order in which to look at sessions, and no verdict; 0: nothing.
+    """
+    killed = {asset for asset, (verdict, _) in state.decided.items() if verdict is Verdict.KILL}
+    return sum(
+        max(
+            (sighting.evidence[0].nats for (asset, _), sighting in seen.tracks.items() if asset not in killed),
+            default=0.0,
+        )
+        for seen in state.recent
+    )
+
+
 def strengths(state: DecisionState, observation: Observation, rule: DecisionRule) -> tuple[Strength, ...]:
     """How near to a verdict the observation brings each asset that it has evidence for; `state` is the one before it.
     A rule like this one would have killed for an asset by now, had it asked for `kill_nats` or less.

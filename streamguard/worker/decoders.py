@@ -2,14 +2,17 @@
 
 import contextlib
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
+from streamguard.core.decide import suspicion_nats
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.streams import RunningDecoder, Stream
 
 _LAST_DECODERS_S = 1.0
+_LOOK_AGAIN_S = 0.005
+"""What comes meanwhile is looked for no more often: asking the kernel costs, too."""
 
 log = structlog.get_logger()
 
@@ -36,6 +39,21 @@ class Decoders:
         ready = self._selector.select(within_s)
         self._woke_at_s = self._clock()
         return [key.data for key, _ in ready]
+
+    def suspects_first(self, within_s: float) -> Iterator[Stream]:
+        """Those of `ready` whose sessions say the most for anything known first, the others as they come; whoever has
+        something to say meanwhile takes the place that is due to it. Each once, so that none waits for longer than
+        until all others have been listened to.
+        """
+        ready = self.ready(within_s)
+        had, waiting = set(map(id, ready)), _suspects_last(ready)
+        while waiting:
+            yield waiting.pop()
+            if waiting and self._clock() - self._woke_at_s >= _LOOK_AGAIN_S:
+                come = [stream for stream in self.ready(0.0) if id(stream) not in had]
+                if come:
+                    had.update(map(id, come))
+                    waiting = _suspects_last((*reversed(waiting), *come))
 
     def worked_s(self) -> float:
         """For how long nobody waited in `ready`, since this was last asked."""
@@ -64,3 +82,8 @@ class Decoders:
         if left:
             log.warning("decoders_left", count=len(left), note="the kernel has not ended them yet")
         self._selector.close()
+
+
+def _suspects_last(streams: Iterable[Stream]) -> list[Stream]:
+    """To be taken from the end; of equals the first comes first."""
+    return sorted(streams, key=lambda stream: suspicion_nats(stream.decision_state), reverse=True)[::-1]

@@ -139,7 +139,7 @@ class Supervisor:
         self._come_and_go()
         more_to_start = self._start_due()
         wait_s = _IDLE_S if stop_at_s is None else max(0.0, min(_IDLE_S, stop_at_s - self._clock()))
-        for stream in self._decoders.ready(0.0 if more_to_start else wait_s):
+        for stream in self._decoders.suspects_first(0.0 if more_to_start else wait_s):
             self._listen(stream)
         now_s = self._clock()
         self._forgive_pause(now_s)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamguard.core.decide import DecisionState, step, strengths, with_verdicts
+from streamguard.core.decide import DecisionState, step, strengths, suspicion_nats, with_verdicts
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights
 from streamguard.types import (
@@ -144,6 +144,22 @@ def test_footage_that_goes_on_kills() -> None:
     assert decision.reference_us == 5_040_000
     assert decision.first_evidence == MediaTime(1, 10_000_000)
     assert decision.nats == pytest.approx(8.0 + 8.0 * 0.5 ** (2 / 30))
+
+
+def test_suspicion_is_what_recent_keyframes_show_and_nobody_was_killed_for() -> None:
+    """The strongest evidence of each; nothing at first, after a kill for all of it, and in a session that is new."""
+    other = replace(_evidence(3.0, nats=5.0), asset=AssetId("other"))
+    told = [suspicion_nats(DecisionState())]
+    state = DecisionState()
+    for seen in (
+        _seen(10.0),
+        _seen(12.0, _evidence(3.0, nats=6.0), _evidence(9.0, nats=4.0), other),
+        _seen(14.0, _evidence(5.0)),
+        _seen(0.0, session=2),
+    ):
+        state, _ = step(state, [seen], BUILT_IN_RULE)
+        told.append(suspicion_nats(state))
+    assert told == [0.0, 0.0, 6.0, 5.0, 0.0]
 
 
 @pytest.mark.parametrize(("gop_s", "verdicts"), [(0.2, []), (1.5, []), (1.6, [Verdict.KILL]), (2.0, [Verdict.KILL])])

@@ -1,13 +1,17 @@
 """streamguard.worker.decoders: who runs, who has something to say, and who is not quite gone."""
 
+from collections.abc import Callable
+
 import pytest
 
+from streamguard.core.decide import recalled
 from streamguard.errors import SourceUnavailable
 from streamguard.ingest.sources import SourceOptions
-from streamguard.types import StreamId
+from streamguard.types import Observation, StreamId, Verdict
 from streamguard.worker.decoder import DecoderJob
 from streamguard.worker.decoders import Decoders
 from streamguard.worker.streams import Stream, StreamSpec
+from tests.kill_signals import a_keyframe
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import FakeClock, FakeDecoder, failing
 
@@ -113,3 +117,53 @@ def test_those_that_do_not_go_are_told_of_at_the_end(logs: Logs) -> None:
     bench.decoders.close()
     (line,) = logs
     assert (line["event"], line["count"], line["log_level"]) == ("decoders_left", 1, "warning")
+
+
+def suspect(stream: Stream, *, nats: float, verdict: Verdict | None = None) -> Stream:
+    """It has shown so much for a piece of footage, and that was decided on it."""
+    at, evidence = a_keyframe(2_000_000, nats=nats)
+    decided = {} if verdict is None else {evidence.asset: (verdict, at)}
+    stream.decision_state = recalled((Observation(at, (evidence,)),), decided)
+    return stream
+
+
+def heard(bench: Bench, *, meanwhile: Callable[[Stream], None] = lambda _: None) -> list[str]:
+    """The names in their order, where listening to each takes a second."""
+    names: list[str] = []
+    for stream in bench.decoders.suspects_first(0.0):
+        names.append(stream.spec.stream)
+        meanwhile(stream)
+        bench.clock.now_s += 1
+    return names
+
+
+def test_those_who_show_the_most_come_first() -> None:
+    """The others as they come; a kill that has fallen counts no more, anything less does."""
+    bench = Bench()
+    for name in ("a", "b", "c"):
+        bench.running(name)
+    usual = heard(bench)
+    suspect(bench.running("killed"), nats=30.0, verdict=Verdict.KILL)
+    suspect(bench.running("little"), nats=3.0)
+    suspect(bench.running("much"), nats=20.0)
+    suspect(bench.running("reviewed"), nats=10.0, verdict=Verdict.REVIEW)
+    order = heard(bench)
+    assert order[:3] == ["much", "reviewed", "little"]
+    assert [name for name in order[3:] if name != "killed"] == usual
+    assert len(order) == 7
+
+
+def test_a_suspect_with_something_to_say_meanwhile_goes_before_those_who_wait() -> None:
+    """Once; whoever is not suspect comes after them, and nobody twice."""
+    bench = Bench()
+    for name in ("a", "b", "c"):
+        bench.running(name)
+    come = [("suspect", 9.0), ("late", 0.0)]
+
+    def meanwhile(_: Stream) -> None:
+        if come:
+            name, nats = come.pop()
+            suspect(bench.running(name), nats=nats)
+
+    order = heard(bench, meanwhile=meanwhile)
+    assert order[2:] == ["suspect", *(name for name in ("a", "b", "c") if name not in order[:2]), "late"]
