@@ -47,6 +47,29 @@ def test_what_is_decided_on_a_full_disk_goes_out_when_there_is_room(
     assert sent == [event for _, _, event in worker.outbox_rows()]
 
 
+@pytest.mark.promise(1, "the worker, kill -9, between decision and disk")
+def test_what_dies_with_the_worker_was_never_acknowledged_and_was_told(
+    rtmp_server: RtmpServer, redis_server: RedisServer, *, clips: Clips, library: Path, start_worker: StartWorker
+) -> None:
+    """Its line `signal_waits` is all that there is of it; the next worker decides anew, and that goes out once."""
+    setup = Setup({"cam": rtmp_server.rtmp_url("cam")}, library, redis_server.url)
+    first = start_worker(setup, folder="worker")
+    resource.prlimit(first.pid, resource.RLIMIT_FSIZE, (0, resource.prlimit(first.pid, resource.RLIMIT_FSIZE)[1]))
+    with rtmp_server.publish("cam", clips.recoded):
+        first.until_metric(_NOT_DURABLE, 1)
+        first.kill()
+    assert [line["stream"] for line in first.log("signal_waits")] == ["cam"] * len(first.log("signal_waits"))
+    assert (first.log("signal"), first.outbox_rows(), redis_server.entries()) == ([], [], [])
+
+    second = start_worker(setup, folder="worker")
+    with rtmp_server.publish("cam", clips.recoded):
+        eventually(lambda: kills(redis_server), timeout_s=30.0, what="the kill by the next worker")
+    assert second.drain() == 0
+    sent = [entry[b"event"].decode() for entry in redis_server.entries()]
+    assert sent == [event for _, _, event in second.outbox_rows()]
+    assert [line["id"] for line in second.log("signal")] == [json.loads(event)["id"] for event in sent]
+
+
 def kills(redis: RedisServer) -> list[str]:
     events = [json.loads(entry[b"event"]) for entry in redis.entries()]
     return [event["id"] for event in events if event["data"]["verdict"] == "kill"]

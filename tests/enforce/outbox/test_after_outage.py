@@ -11,12 +11,15 @@ import pytest
 from streamguard.enforce.outbox.delivery import DeliveryStatus, Pace
 from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.enforce.signals.redis_streams import RedisStreams
+from streamguard.types import KillSignal
 from tests.enforce.outbox.test_delivery import append, running
+from tests.fakes import FakeTransport
 from tests.kill_signals import a_signal
 from tests.redis_servers import RedisServer, StartRedis
 from tests.waiting import eventually
 
 SIGNALS = 1000
+MANY, MEANWHILE = 10_000, 100
 AT_ONE_MOMENT = 10
 TO_REDIS_S = 0.5
 RETRY_CAP_S = 1.0
@@ -79,3 +82,23 @@ def test_after_an_outage_all_are_there_in_the_stated_time(outbox: Outbox, redis:
         assert time.monotonic() - back_at_s < RETRY_CAP_S + SIGNALS * A_SIGNAL_S * longer()
     sent = [fields[b"event"].decode() for fields in redis.entries()]
     assert sent == [a_signal(number).event for number in range(SIGNALS)]
+
+
+class Taker(FakeTransport):
+    """Takes whatever comes, and looks for nothing among all that it has."""
+
+    def deliver(self, signal: KillSignal) -> None:
+        self.attempts.append(signal.id)
+
+
+@pytest.mark.promise(1, "a start with 10,000 signals in the outbox", times=MANY)
+def test_many_that_wait_at_the_start_keep_no_new_one_from_being_durable(outbox: Outbox) -> None:
+    """All are delivered once, in order, and what is decided meanwhile after them."""
+    outbox.append(*map(a_signal, range(MANY)))
+    transport = Taker()
+    with running(outbox, transport) as delivery:
+        for first in range(MANY, MANY + MEANWHILE, AT_ONE_MOMENT):
+            assert outbox.append(*map(a_signal, range(first, first + AT_ONE_MOMENT))) == AT_ONE_MOMENT
+            delivery.wake()
+        eventually(lambda: outbox.depth() == 0, timeout_s=120.0, what="that all is delivered")
+    assert transport.attempts == [a_signal(number).id for number in range(MANY + MEANWHILE)]
