@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias
 
 import av
@@ -24,10 +25,13 @@ from streamguard.ingest.luma import luma_of
 from streamguard.ingest.nal_units import is_of_use
 from streamguard.ingest.news import Glanced, Tell
 from streamguard.ingest.options import Hashed, SourceOptions
+from streamguard.ingest.packet_memory import PacketMemory
 from streamguard.types import Levels, Luma
 
 _MOST_BYTES = 8 << 20
-"""Of one group's packets, ten seconds of 6 Mb/s; what a longer group shows behind them is not looked at."""
+"""Of one group's packets with their headers, ten seconds of 6 Mb/s; what a longer group shows behind them is not looked
+at.
+"""
 
 _MOST_PACKETS = 2000
 _SMALL_BYTES = 2048
@@ -98,9 +102,9 @@ class Glancer:
         self._glances = Glances(chance=chance if live else None)
         self._codec: VideoCodecContext | None = None
         self._extradata: bytes | None = None
-        self._packets: list[_Packet] = []
-        self._size_bytes = 0
+        self._packets = PacketMemory(_MOST_BYTES, most_packets=_MOST_PACKETS)
         self._keeps = False
+        self._time_base: Fraction | None = None
         self._picture_s = 0.0
         self._pending: _Pending | None = None
         self._told_s = 0.0
@@ -113,11 +117,14 @@ class Glancer:
 
     def keyframe(self, packet: _Packet, *, at_s: float, pace: Pace) -> None:
         """A keyframe came, whether it is looked at or not."""
-        self._drop()
         self._extradata = header_of(packet) or self._extradata
+        self._time_base = packet.time_base
         self._keeps = self._glances.keyframe(packet.size, at_s=at_s, share=self._share(pace, at_s))
         if self._keeps:
-            self._packets, self._size_bytes = [packet], packet.size
+            self._packets.drop_all()
+            self._keep(packet)
+        else:
+            self._drop()
         if self._glances.refused and at_s - self._told_s >= _TELL_REFUSED_EVERY_S:
             self._tell_glanced(at_s, looks=0, cost_s=0.0)
 
@@ -125,10 +132,7 @@ class Glancer:
         """Another packet came; whether to ask for a glance now."""
         size = packet.size
         if self._keeps and (size >= _SMALL_BYTES or self._codec is None or is_of_use(packet, self._codec)):
-            self._packets.append(packet)
-            self._size_bytes += size
-            if self._size_bytes > _MOST_BYTES or len(self._packets) > _MOST_PACKETS:
-                self._drop()
+            self._keep(packet)
         return self._glances.picture(size, at_s=at_s) and self._keeps
 
     def glance(self, *, at_s: float, pace: Pace) -> Picture | None:
@@ -184,7 +188,7 @@ class Glancer:
         context = self._context(codec)
         first = last = None
         damaged = 0
-        for packet in (*self._packets, None):
+        for packet in (*self._packets.packets(), None):
             frames = _frames(context, packet)
             damaged += frames is None
             for frame in frames or ():
@@ -214,9 +218,9 @@ class Glancer:
         return context
 
     def _picture(self, frame: av.VideoFrame) -> Picture:
-        base = frame.time_base or self._packets[0].time_base
+        base = frame.time_base or self._time_base
         luma, levels = luma_of(frame)
-        return (None if frame.pts is None else float(frame.pts * base)), luma, levels
+        return (None if frame.pts is None or base is None else float(frame.pts * base)), luma, levels
 
     def _code(self, picture: Picture) -> bytes:
         return self._hashed(picture[1], picture[2])
@@ -233,5 +237,10 @@ class Glancer:
         self._told_s = at_s
         self._tell(Glanced(looks, refused, cost_s, hiding=self._glances.is_hiding(at_s)))
 
+    def _keep(self, packet: _Packet) -> None:
+        if not self._packets.put(packet):
+            self._drop()
+
     def _drop(self) -> None:
-        self._packets, self._size_bytes, self._keeps = [], 0, False
+        self._packets.clear()
+        self._keeps = False

@@ -18,6 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamguard.ingest.keyframes import KeyframeDecoder, header_of
+from streamguard.ingest.packet_memory import PacketMemory
 from streamguard.types import Frame, MediaTime
 
 MOST_KEPT = 256
@@ -27,7 +28,7 @@ _APART_US = 1_000_000
 """Of more frequent ones some are left out: copies are known by what moves little within a second."""
 
 _MOST_HEADER_BYTES = 16 << 10
-"""Honest ones have some hundred; each is kept once for as long as it does not change."""
+"""Honest ones have some hundred. They count as what they came with does: each may be another."""
 
 _LOOK_UP_EVERY_S = 0.5
 
@@ -55,10 +56,6 @@ class _Kept:
     at: MediaTime
     arrived_s: float
     coded: _Coded
-    data: bytes = field(repr=False)
-    pts: int | None
-    dts: int | None
-    time_base: Fraction | None
 
 
 class KeptKeyframes:
@@ -68,7 +65,7 @@ class KeptKeyframes:
         self._most_bytes = most_bytes
         self._for_s = for_s
         self._kept: deque[_Kept] = deque()
-        self._size_bytes = 0
+        self._packets = PacketMemory(most_bytes, most_packets=MOST_KEPT)
         self._coded: _Coded | None = None
         self._decoder: tuple[_Coded, KeyframeDecoder] | None = None
 
@@ -77,7 +74,7 @@ class KeptKeyframes:
 
     @property
     def size_bytes(self) -> int:
-        return self._size_bytes
+        return self._packets.size_bytes
 
     def opened(self, video: VideoStream, *, max_pixels: int) -> None:
         """What is kept from now on is of this track."""
@@ -96,27 +93,27 @@ class KeptKeyframes:
             return
         if header is not None and header != self._coded.extradata:
             self._coded = replace(self._coded, extradata=header)
-        times = packet.pts, packet.dts, packet.time_base
-        self._kept.append(_Kept(at, arrived_s, self._coded, bytes(packet), *times))
-        self._size_bytes += packet.size
         self.forget_older(arrived_s)
-        while self._size_bytes > self._most_bytes or len(self._kept) > MOST_KEPT:
-            self._dropped(self._kept.popleft())
+        while not self._packets.put(packet):
+            if not self._kept:
+                return
+            self._drop_oldest()
+        self._kept.append(_Kept(at, arrived_s, self._coded))
 
     def looked_at(self, at: MediaTime) -> None:
         """The newest was looked at after all, where it is this one."""
         if self._kept and self._kept[-1].at == at:
-            self._dropped(self._kept.pop())
+            self._drop_newest()
 
     def forget_older(self, now_s: float) -> None:
         """What came too long before."""
         while self._kept and now_s - self._kept[0].arrived_s > self._for_s:
-            self._dropped(self._kept.popleft())
+            self._drop_oldest()
 
     def forget(self) -> None:
         """All of it, and what it was decoded with."""
         self._kept.clear()
-        self._size_bytes = 0
+        self._packets.clear()
         self._decoder = None
 
     def taken(self) -> Frame | None:
@@ -125,14 +122,12 @@ class KeptKeyframes:
         """
         if not self._kept:
             return None
-        one = self._kept.pop()
-        self._dropped(one)
-        decoder = self._decoder_for(one.coded)
-        packet = cast("Packet[VideoStream]", Packet(one.data))
-        packet.pts, packet.dts, packet.is_keyframe = one.pts, one.dts, True
-        if one.time_base is not None:
-            packet.time_base = one.time_base
-        pictures = [(luma, levels) for _, luma, levels in decoder.pictures(packet)]
+        one = self._kept[-1]
+        try:
+            decoder = self._decoder_for(one.coded)
+            pictures = [(luma, levels) for _, luma, levels in decoder.pictures(self._packets.newest())]
+        finally:
+            self._drop_newest()
         return Frame(one.at, one.arrived_s, *pictures[0]) if pictures and not decoder.failures else None
 
     def _decoder_for(self, coded: _Coded) -> KeyframeDecoder:
@@ -143,8 +138,13 @@ class KeptKeyframes:
             self._decoder = coded, decoder
         return self._decoder[1]
 
-    def _dropped(self, one: _Kept) -> None:
-        self._size_bytes -= len(one.data)
+    def _drop_oldest(self) -> None:
+        self._kept.popleft()
+        self._packets.drop_oldest()
+
+    def _drop_newest(self) -> None:
+        self._kept.pop()
+        self._packets.drop_newest()
 
 
 Work = Callable[[], bool]

@@ -158,15 +158,22 @@ class Headers:
 
     def put_into(self, packet: "Packet[VideoStream]") -> None:
         """Of each packet, in order: a keyframe has from now on what it takes to decode it, whatever was before it."""
-        if packet.has_sidedata(_HEADER):
-            self._newest = packet.get_sidedata(_HEADER)
+        header = header_in(packet)
+        if header is not None:
+            self._newest = header
         elif self._newest is not None and packet.is_keyframe:
             packet.set_sidedata(self._newest)
 
 
+def header_in(packet: "Packet[VideoStream]") -> PacketSideData | None:
+    """A copy of what it brings of it, to be put into other packets."""
+    return packet.get_sidedata(_HEADER) if packet.has_sidedata(_HEADER) else None
+
+
 def header_of(packet: "Packet[VideoStream]") -> bytes | None:
-    """What it brings of it."""
-    return bytes(packet.get_sidedata(_HEADER)) if packet.has_sidedata(_HEADER) else None
+    """The bytes of that."""
+    header = header_in(packet)
+    return None if header is None else bytes(header)
 
 
 @dataclass(frozen=True, slots=True)

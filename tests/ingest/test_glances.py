@@ -250,7 +250,7 @@ def test_packets_that_could_not_be_decoded_are_not_tried_again(clips: Clips, mon
     tried: list[bytes] = []
 
     def fails(glancer: Glancer, _codec: object, *, until_s: float) -> None:
-        tried.append(bytes(glancer._packets[0]))
+        tried.append(bytes(next(iter(glancer._packets.packets()))))
         raise av.InvalidDataError(1, f"damaged, until {until_s}")
 
     monkeypatch.setattr(Glancer, "_decoded", fails)

@@ -7,7 +7,7 @@ from typing import cast
 import av
 import numpy as np
 import pytest
-from av.packet import Packet
+from av.packet import Packet, PacketSideData
 from av.video.stream import VideoStream
 
 from streamguard.ingest import kept as kept_module
@@ -103,6 +103,20 @@ def test_of_frequent_ones_one_a_second_is_kept(reel: Reel) -> None:
     assert len(kept) == 12
     reel.shown_to(kept, count=MOST_KEPT + 50)
     assert len(kept) == MOST_KEPT
+
+
+def test_headers_count_as_what_they_came_with(reel: Reel) -> None:
+    """Each keyframe may bring another; and one that is far too long is not kept, nor what it came with."""
+    kept = KeptKeyframes(200_000, for_s=1e6)
+    kept.opened(reel.video, max_pixels=MAX_PIXELS)
+    for number, size in enumerate([16 << 10] * 30 + [(16 << 10) + 1]):
+        packet = cast("Packet[VideoStream]", Packet(b"a" * 1000))
+        header = PacketSideData(1, size)  # type: ignore[call-arg]  # as FLV's reader makes it
+        memoryview(header)[:] = bytes([number]) * size
+        packet.set_sidedata(header)
+        kept.keep(packet, at=MediaTime(7, number * 2_000_000), arrived_s=100.0 + number)
+    assert len(kept) == 200_000 // ((16 << 10) + 1000)
+    assert kept.size_bytes == len(kept) * ((16 << 10) + 1000)
 
 
 def test_one_that_was_looked_at_after_all_is_not_kept(reel: Reel) -> None:
