@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from streamguard.core import features as features_module
 from streamguard.core.feature_records import PLACE_UNITS_A_PX, from_records, to_records
 from streamguard.core.features import (
     REFERENCE,
@@ -25,7 +26,7 @@ from streamguard.core.features import (
 from streamguard.demo.scenes import Flat, Footage, Scene, TextSlides
 from streamguard.drill.attack import Moment
 from streamguard.drill.compositions import beside_a_chat
-from streamguard.types import CODE_BYTES, FULL_RANGE, LIMITED_RANGE, Features, Luma, Places
+from streamguard.types import CODE_BYTES, FULL_RANGE, LIMITED_RANGE, Features, Levels, Luma, Places
 from tests.pictures import HOSTILE, Grey, cropped, inset, luma_of
 
 WIDTH_PX, HEIGHT_PX = 640, 360
@@ -296,3 +297,23 @@ def test_where_there_is_no_picture_there_are_none() -> None:
     for width_px, height_px in ((20, 640), (640, 20)):
         luma = _luma(Scene(3), width_px=width_px, height_px=height_px)
         assert [len(each) for each in reference_features(luma, levels=FULL_RANGE, how=REFERENCE)] == [0, 0]
+
+
+@pytest.mark.parametrize("size_px", [(640, 360), (360, 640), (640, 361), (640, 48)])
+def test_a_third_is_the_same_in_bands_as_in_one_piece(size_px: tuple[int, int]) -> None:
+    """To the last bit: a library was not read in bands."""
+    wide, high = size_px
+    luma = np.random.default_rng(3).integers(0, 256, (3 * high, 3 * wide), np.uint8)
+    whole = cv2.resize(luma, size_px, interpolation=cv2.INTER_AREA)
+    assert np.array_equal(features_module._scaled(luma, levels=FULL_RANGE, size_px=size_px), whole)
+
+
+@pytest.mark.parametrize("levels", [FULL_RANGE, LIMITED_RANGE])
+def test_deep_luma_is_the_same_in_bands_as_in_one_piece(levels: Levels) -> None:
+    """Whatever is in it."""
+    luma = np.random.default_rng(4).uniform(-20, 300, (200, 300)).astype(np.float32)
+    luma[100] = np.nan
+    luma[150:, 7] = np.inf
+    plane = np.nan_to_num((luma - np.float32(levels.black)) * np.float32(255 / (levels.white - levels.black)))
+    whole = np.clip(plane, 0, 255).astype(np.uint8)
+    assert np.array_equal(features_module._scaled(luma, levels=levels, size_px=(300, 200)), whole)
