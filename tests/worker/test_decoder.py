@@ -1,15 +1,17 @@
 """streamguard.worker.decoder and the worker's end of it: how a decoder is told how closely to look."""
 
 import socket
+import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
 from streamguard.errors import SourceExcessive
 from streamguard.ingest.news import Alive, Blind
-from streamguard.types import Frame
+from streamguard.types import NO_FEATURES, Fingerprints, Frame, Luma, MediaTime
 from streamguard.worker import decoder as decoder_child
 from streamguard.worker.children import Decoder
 from streamguard.worker.decoder import PaceToldBy
@@ -83,12 +85,72 @@ def test_a_stream_that_asks_for_too_much_is_at_a_limit(
     assert unpack(ours.recv(MAX_MESSAGE_BYTES), session=1) == Exceeded("too many keyframes")
 
 
+def test_a_picture_is_let_go_before_the_next_is_decoded(
+    line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds it makes the decoder take memory for another one, of 3 MiB."""
+    ours, theirs = line
+    held: list[object] = []
+
+    def frames(*_: object, **__: object) -> Iterator[Frame]:
+        pictures: list[weakref.ref[Luma]] = []
+        for number in range(3):
+            held.extend(picture() for picture in pictures if picture() is not None)
+            luma = np.full((90, 160), number, np.uint8)
+            pictures.append(weakref.ref(luma))
+            frame = Frame(MediaTime(1, number), 0.0, luma)
+            del luma
+            yield frame
+            del frame
+
+    monkeypatch.setattr(decoder_child, "frames", frames)
+    monkeypatch.setattr(decoder_child, "ProcessorTime", lambda _: SimpleNamespace(said=lambda: None))
+    decoder_child.watch(theirs, job())
+    said = [unpack(ours.recv(MAX_MESSAGE_BYTES), session=1) for _ in range(4)]
+    assert [type(word) for word in said] == [Fingerprints, Fingerprints, Fingerprints, Ended]
+    assert held == []
+
+
+def test_what_was_freed_is_given_back_early(
+    line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first look and each between keyframes, which leave the most; then now and then."""
+    _, theirs = line
+    given_back: list[int] = []
+    looks = 0
+
+    def frames(*_: object, **__: object) -> Iterator[Frame]:
+        nonlocal looks
+        for number in range(80):
+            looks += 1
+            yield Frame(MediaTime(1, number), 0.0, np.zeros((8, 8), np.uint8), between=number in {9, 10})
+
+    def nothing(*_: object, **__: object) -> Fingerprints:
+        return Fingerprints(MediaTime(1, 0), 0.0, 8, 8, (), NO_FEATURES)
+
+    monkeypatch.setattr(decoder_child, "frames", frames)
+    monkeypatch.setattr(decoder_child, "fingerprints", nothing)
+    monkeypatch.setattr(decoder_child, "give_back", lambda: given_back.append(looks))
+    monkeypatch.setattr(decoder_child, "ProcessorTime", lambda _: SimpleNamespace(said=lambda: None))
+    monkeypatch.setattr(decoder_child, "pack", lambda _: b"")
+    decoder_child.watch(theirs, job())
+    assert given_back == [1, 10, 11, 43, 75]
+
+
 def test_a_child_hears_its_worker() -> None:
     """What a worker tells a real child arrives there, unchanged."""
     with running(job(), work=works.repeat_the_pace) as decoder:
         for told in (QUIET, SHED):
             assert decoder.steer(told)
             assert heard(decoder, most=1) == [Blind(repr(told))]
+
+
+def test_what_children_share_stays_shared() -> None:
+    """No collection of garbage looks at what was there before, and writes to it."""
+    with running(job(), work=works.tell_what_is_frozen) as decoder:
+        (said,) = heard(decoder, most=1)
+    assert isinstance(said, Alive)
+    assert said.packets > 10_000
 
 
 def test_a_child_hears_that_it_is_asked_for_what_it_kept() -> None:

@@ -1,5 +1,6 @@
 """What decoder children do in tests instead of decoding, once they are confined."""
 
+import gc
 import json
 import os
 import signal
@@ -29,6 +30,11 @@ def crash(_channel: socket.socket, _job: DecoderJob) -> None:
 
 def leave(_channel: socket.socket, _job: DecoderJob) -> None:
     sys.exit(3)
+
+
+def tell_what_is_frozen(channel: socket.socket, _job: DecoderJob) -> None:
+    """How many of its objects no collection looks at."""
+    _say(channel, Alive(gc.get_freeze_count()))
 
 
 def hang(channel: socket.socket, _job: DecoderJob) -> None:
