@@ -8,8 +8,10 @@ for a moment, and is awake again before the next keyframe is due.
 from collections import deque
 
 REST_S = 0.2
-QUIET_REST_S = 0.4
-"""Of a stream that is looked at seldom: a keyframe that comes before its time may wait a little longer there."""
+QUIET_REST_S = 0.8
+"""Of a stream that is looked at seldom: a keyframe that comes before its time may wait a little longer there. Servers
+hold far more for a slow player (nginx-rtmp 256 messages besides its socket's buffers), or drop none in that time.
+"""
 
 _EARLY_S = 0.06
 _SHORTEST_S = 0.02
@@ -52,8 +54,8 @@ class Rests:
             self._rest_began_s = None
         return now_s if self._rest_began_s is None else max(self._rest_began_s, now_s - _MOST_BEHIND_S)
 
-    def after(self, arrived_s: float, *, is_keyframe: bool, longest_s: float = REST_S) -> float:
-        """Seconds to rest, `longest_s` at most, after a packet that `arrived_s` is right of; 0: read on."""
+    def after(self, arrived_s: float, *, is_keyframe: bool) -> float:
+        """Seconds that may be rested, QUIET_REST_S at most, after a packet that `arrived_s` is right of; 0: read on."""
         if is_keyframe:
             if self._keyframe_s is not None:
                 self._gaps_s.append(arrived_s - self._keyframe_s)
@@ -61,7 +63,7 @@ class Rests:
             return 0.0
         if self._is_behind or self._keyframe_s is None or len(self._gaps_s) < _GAPS_KNOWN:
             return 0.0
-        rest_s = min(longest_s, self._keyframe_s + min(self._gaps_s) - _EARLY_S - arrived_s)
+        rest_s = min(QUIET_REST_S, self._keyframe_s + min(self._gaps_s) - _EARLY_S - arrived_s)
         if rest_s < _SHORTEST_S:
             return 0.0
         self._rest_began_s = arrived_s

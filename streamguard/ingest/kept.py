@@ -4,6 +4,7 @@ A quiet stream is looked at seldom. When somebody asks what it has shown, what w
 a decoder of its own: whatever is in it, the one that looks at the stream goes on as if nothing had been.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -156,16 +157,31 @@ def no_work() -> bool:
     return False
 
 
+def sleep(seconds: float) -> None:
+    """For callers whom nobody can wake."""
+    time.sleep(seconds)
+
+
+def without_end() -> float:
+    """For rests that are as long as they are."""
+    return math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """What is done with a live stream beside looking at it: `work`, while nothing new is there."""
+    """What is done with a live stream beside looking at it: `work`, while nothing new is there. `wait` for so many
+    seconds, or until somebody has said something that there may be work, or no more rest, by.
+    """
 
     kept: KeptKeyframes = field(default_factory=lambda: KeptKeyframes(0, for_s=0.0))
     work: Work = no_work
+    wait: Callable[[float], None] = sleep
 
-    def rest(self, seconds: float) -> None:
-        """Sleep for so long, or work, and come back in time, but for a piece of work."""
-        until_s = time.monotonic() + seconds
-        while (left_s := until_s - time.monotonic()) > 0:
+    def rest(self, seconds: float, *, longest_s: Callable[[], float] = without_end) -> None:
+        """Wait for so long, or work, and come back in time, but for a piece of work. `longest_s` may change meanwhile:
+        no rest is longer than it says at last.
+        """
+        began_s = time.monotonic()
+        while (left_s := began_s + min(seconds, longest_s()) - time.monotonic()) > 0:
             if not self.work():
-                time.sleep(min(left_s, _LOOK_UP_EVERY_S))
+                self.wait(min(left_s, _LOOK_UP_EVERY_S))

@@ -7,8 +7,11 @@ over through a hostile stream can do besides lying about that stream.
 import contextlib
 import encodings.idna
 import gc
+import math
 import os
+import select
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -115,7 +118,7 @@ def watch(channel: socket.socket, job: DecoderJob) -> None:
     try:
         if job.unreadable is not None:
             raise job.unreadable
-        _look(job, tell, pace=told, aside=Aside(kept, teller.work))
+        _look(job, tell, pace=told, aside=Aside(kept, teller.work, told.wait))
         teller.last_words()
         tell(Ended())
     except SourceExcessive as error:
@@ -157,17 +160,24 @@ def _no_memory(job: DecoderJob) -> Exceeded:
 
 class PaceToldBy:
     """The newest pace that the worker has told, every keyframe before the first; and whether it has asked for what is
-    kept of others. Never waits for it.
+    kept of others. Waits for it in `wait` alone.
     """
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
+        self._said = select.poll()
+        self._said.register(channel, select.POLLIN)
         self._pace = EVERY_KEYFRAME
         self.kept_asked_for = False
 
     def __call__(self) -> Pace:
         self.listen()
         return self._pace
+
+    def wait(self, seconds: float) -> None:
+        """For so long, or until it says something: a pace counts at once."""
+        if any(event & ~select.POLLIN for _, event in self._said.poll(math.ceil(seconds * 1000))):
+            time.sleep(seconds)  # it has gone, which whatever is told next finds out
 
     def listen(self) -> None:
         """To all that it has said since."""

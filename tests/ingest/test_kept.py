@@ -198,6 +198,20 @@ def test_what_is_to_be_done_is_done_instead_of_sleeping(
     assert 2.0 <= clock.now_s <= 2.11
 
 
+def test_a_rest_is_over_when_it_may_be_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet stream's reader is told that it is quiet no more: it has rested for long enough."""
+    clock, longest_s = Clock(), [0.8]
+    monkeypatch.setattr(kept_module, "time", clock)
+
+    def woken(seconds: float) -> None:
+        assert seconds == pytest.approx(0.5)
+        clock.now_s += 0.3
+        longest_s[0] = 0.2
+
+    Aside(wait=woken).rest(2.0, longest_s=lambda: longest_s[0])
+    assert clock.now_s == 0.3
+
+
 def test_who_asks_in_a_long_rest_does_not_wait_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second at most."""
     clock = Clock()

@@ -61,6 +61,28 @@ def test_what_is_kept_is_asked_for_between_paces(line: tuple[socket.socket, sock
     assert told.kept_asked_for
 
 
+def test_a_rest_ends_with_what_is_said(line: tuple[socket.socket, socket.socket]) -> None:
+    """Whoever is told to look at every keyframe does so from now on."""
+    ours, theirs = line
+    pace = PaceToldBy(theirs)
+    ours.send(pack_pace(QUIET))
+    pace.wait(3600.0)
+    assert pace() == QUIET
+    pace.wait(0.001)  # nobody says anything more
+
+
+def test_whom_the_worker_has_left_rests_all_the_same(
+    line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not ask again and again."""
+    ours, theirs = line
+    slept_s: list[float] = []
+    monkeypatch.setattr(decoder_child, "time", SimpleNamespace(sleep=slept_s.append))
+    ours.close()
+    PaceToldBy(theirs).wait(0.3)
+    assert slept_s == [0.3]
+
+
 def test_a_worker_that_has_gone_changes_no_pace(line: tuple[socket.socket, socket.socket]) -> None:
     """The next keyframe that is told finds out."""
     ours, theirs = line
