@@ -23,6 +23,7 @@ from streamguard.enforce.signals.stdout_lines import TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable
 from streamguard.library.in_threads import stand_back
 from streamguard.signing import signing_key
+from streamguard.thread_turns import turns_of
 from streamguard.types import KillSignal
 from streamguard.worker.answers import Answers, again_every_s, local_enforcer
 from streamguard.worker.attention import AttentionKeeper, coverage
@@ -62,7 +63,7 @@ _LAST_LEASE_S = 0.5
 _TRIAL_READY_AFTER_S = 5.0
 """A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
 
-_SWITCH_INTERVAL_S = 0.001
+_TURN_S = 0.001
 """A look waits no longer than this for each turn of a thread that reads a new library; Python's own 5 ms add up."""
 
 _FIRST_TRIAL_WITHIN_S = 60.0
@@ -216,9 +217,9 @@ class WatchService:
         self._draining = True
         self._share.hand_over(self._supervisor.stop)
 
+    @turns_of(_TURN_S)
     def run(self, *, stop_after_s: float | None = None) -> Summary:
         """Watch until every stream is over, `stop()` is called, or the time is up."""
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         began_s = time.monotonic()
         try:
             self._answers.start()

@@ -1,6 +1,5 @@
 """The gate as a whole: cache, follower, HTTP and news, started in order, watched, and stopped in order."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,12 +19,13 @@ from streamguard.enforce.strikes.follower import StrikeFollower
 from streamguard.errors import SignalsError, SignalsRejected, StreamGuardError, UsageError
 from streamguard.servers.hooks import Hooks
 from streamguard.servers.names import why_unwatchable
+from streamguard.thread_turns import turns_of
 
 FIRST_READ_S = 2.0
 """So long the first requests wait for the strikes; after that Redis counts as away."""
 _FIRST_LOOK_S = 0.02
 _LOOK_EVERY_S = 0.25
-_SWITCH_INTERVAL_S = 0.001
+_TURN_S = 0.001
 """A hook waits no longer than this for the thread that reads strikes; Python's own 5 ms is all that a hook may take."""
 _LARGEST_PORT = 65_535
 
@@ -79,9 +79,9 @@ class GateService:
         self._rule = gate_rule(config.gate)
         self._cache.away_after_s = config.gate.away_after_s
 
+    @turns_of(_TURN_S)
     def run(self, stop: threading.Event, *, stop_after_s: float | None = None) -> None:
         """Until `stop` is set. Raises SignalsRejected: Redis says no at once; StreamGuardError: a part died."""
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         ends_at_s = None if stop_after_s is None else time.monotonic() + stop_after_s
         self._follower.start()
         try:
