@@ -1,5 +1,6 @@
 """FAISS, and nothing else: the nearest of many 256-bit codes, exactly while they are few, nearly when they are many."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,14 @@ _BITS = 256
 _ROW_BYTES = 8
 """A code in a list has its row's number beside it."""
 
-_ASSIGNED_AT_ONCE = 1 << 16
+_FILED_AT_ONCE = 1 << 12
+"""A few milliseconds."""
+
+KEPT_TIMES = 3
+"""Middles are kept until a library has so many times as many codes as when they were chosen, or as few."""
+
+Lists = NDArray[np.uint16]
+NOT_FILED = np.iinfo(np.uint16).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,56 +45,96 @@ a library, and into few lists that takes a third of the time. Of the nearest 94 
 """
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Middles:
+    """Codes around which lists stand. They stay while a library grows, so that a code is filed once; see `suit`."""
+
+    probing: Probing
+    made_of: int
+    """So many codes there were."""
+    indexes: tuple[Any, ...]
+    """The last finds them; FAISS keeps no reference to those beneath."""
+
+    @classmethod
+    def among(cls, codes: Codes, *, probing: Probing) -> "Middles":
+        """Codes of the library itself, at even steps: training finds lists that are little better (recall 0.96 instead
+        of 0.95), and takes seconds at each change.
+        """
+        middles = _even(codes, min(int(probing.lists_by_root * len(codes) ** 0.5), NOT_FILED))
+        groups = _even(middles, int(len(middles) ** 0.5))
+        flat = faiss.IndexBinaryFlat(_BITS)
+        flat.add(groups)
+        found = _lists_around(flat, len(groups), probes=probing.groups)
+        _fill(found, middles, _nearest_of(flat, middles))
+        return cls(probing, len(codes), (flat, found))
+
+    @property
+    def count(self) -> int:
+        return int(self.indexes[-1].ntotal)
+
+    @property
+    def nbytes(self) -> int:
+        """What FAISS keeps: each middle in a list with its row, and the groups' own."""
+        return int(self.indexes[0].ntotal) * CODE_BYTES + self.count * (CODE_BYTES + _ROW_BYTES)
+
+    def suit(self, count: int, probing: Probing) -> bool:
+        """Whether so many codes may stand around them: lists are at most the root of KEPT_TIMES longer, or shorter,
+        than new ones would be.
+        """
+        same = (probing.lists_by_root, probing.groups) == (self.probing.lists_by_root, self.probing.groups)
+        return same and self.made_of <= count * KEPT_TIMES and count <= self.made_of * KEPT_TIMES
+
+    def lists_of(self, codes: Codes) -> Lists:
+        """In which list each belongs."""
+        return _nearest_of(self.indexes[-1], codes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filed:
+    """Around which middles codes stand, and in which list each: NOT_FILED where nobody has looked yet."""
+
+    middles: Middles
+    lists: Lists
+
+
+def filed_together(parts: Sequence[tuple[Filed | None, int]]) -> Filed | None:
+    """(what is filed of it, how many codes), one after another, around the middles of the most codes. What stands
+    around others is to be filed anew.
+    """
+    known = [filed for filed, _ in parts if filed is not None]
+    if not known:
+        return None
+    middles = max(known, key=lambda filed: len(filed.lists)).middles
+    lists = [
+        filed.lists if filed is not None and filed.middles is middles else np.full(count, NOT_FILED, np.uint16)
+        for filed, count in parts
+    ]
+    return Filed(middles, np.concatenate(lists))
+
+
 class NearestCodes:
     """Safe for any number of threads; never changes."""
 
-    def __init__(self, codes: Codes, *, probing: Probing | None = None) -> None:
-        """`probing` None: as their number asks for."""
+    def __init__(self, codes: Codes, *, filed: Filed | None = None, probing: Probing | None = None) -> None:
+        """`filed`: what is known of where they belong, and counts where its middles suit. `probing` None: as their
+        number asks for.
+        """
         count = len(codes)
         how = probing or PROBING[max(least for least in PROBING if least <= count)]
         codes = np.ascontiguousarray(codes)
-        # Lists around codes of the library itself, at even steps: training finds lists that are little better (recall
-        # 0.96 instead of 0.95), and takes seconds at each change.
-        self._indexes: list[Any] = [faiss.IndexBinaryFlat(_BITS)]  # FAISS keeps no reference to those beneath
-        if count > EXACT_BELOW:
-            middles = _even(codes, int(how.lists_by_root * count**0.5))
-            groups = _even(middles, int(len(middles) ** 0.5))
-            self._into_lists(groups, probes=how.groups)
-            self._into_lists(middles, probes=how.lists)
-        if count:
-            self._fill(codes)
-
-    @property
-    def _index(self) -> Any:  # noqa: ANN401 - FAISS' stubs have no usable type for it
-        return self._indexes[-1]
-
-    def _into_lists(self, middles: Codes, *, probes: int) -> None:
-        """From now on what is added stands in lists around these, which the index so far finds."""
-        self._fill(middles)
-        lists = faiss.IndexBinaryIVF(self._index, _BITS, len(middles))
-        lists.is_trained = True
-        lists.nprobe = probes
-        self._indexes.append(lists)
-
-    def _fill(self, codes: Codes) -> None:
-        """As FAISS would by itself, but a whole list at once: one that grows code by code keeps room for as many again,
-        a third of all memory in the end.
-        """
-        index = self._index
-        if len(self._indexes) == 1:
-            index.add(codes)
+        self.filed: Filed | None = None
+        """Where each stands, for what is made of it next; None: they are few, and stand in no lists."""
+        if count <= EXACT_BELOW:
+            self._index: Any = faiss.IndexBinaryFlat(_BITS)
+            if count:
+                self._index.add(codes)
             return
-        to = np.empty(len(codes), np.int64)
-        for first in range(0, len(codes), _ASSIGNED_AT_ONCE):
-            some = slice(first, first + _ASSIGNED_AT_ONCE)
-            to[some] = self._indexes[-2].search(codes[some], 1)[1][:, 0]
-        order = np.argsort(to, kind="stable")
-        starts = np.searchsorted(to[order], np.arange(index.nlist + 1))
-        for number in np.flatnonzero(np.diff(starts)).tolist():
-            rows = order[starts[number] : starts[number + 1]]
-            own = codes[rows]
-            index.invlists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(own))
-        index.ntotal = len(codes)
+        if filed is None or not filed.middles.suit(count, how):
+            filed = Filed(Middles.among(codes, probing=how), np.full(count, NOT_FILED, np.uint16))
+        self.filed = _all_filed(filed, codes)
+        middles = self.filed.middles
+        self._index = _lists_around(middles.indexes[-1], middles.count, probes=how.lists)
+        _fill(self._index, codes, self.filed.lists)
 
     @property
     def rows(self) -> int:
@@ -95,13 +143,51 @@ class NearestCodes:
     @property
     def nbytes(self) -> int:
         """What FAISS keeps: each code, in a list with its row; and the lists' middles in the same way."""
-        first, *lists = (int(index.ntotal) for index in self._indexes)
-        return first * CODE_BYTES + sum(lists) * (CODE_BYTES + _ROW_BYTES)
+        if self.filed is None:
+            return self.rows * CODE_BYTES
+        return self.rows * (CODE_BYTES + _ROW_BYTES) + self.filed.lists.nbytes + self.filed.middles.nbytes
 
     def nearest(self, queries: Codes, *, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(rows, distances in bits) of the `most` nearest codes, a line for each query; row -1: there is none."""
         distances, rows = self._index.search(np.ascontiguousarray(queries), most)
         return rows.astype(np.int64), distances.astype(np.int64)
+
+
+def _all_filed(filed: Filed, codes: Codes) -> Filed:
+    """With those that were not."""
+    missing = np.flatnonzero(filed.lists == NOT_FILED)
+    if not len(missing):
+        return filed
+    lists = filed.lists.copy()
+    for first in range(0, len(missing), _FILED_AT_ONCE):
+        some = missing[first : first + _FILED_AT_ONCE]
+        lists[some] = filed.middles.lists_of(codes[some])
+    return Filed(filed.middles, lists)
+
+
+def _lists_around(middles: Any, count: int, *, probes: int) -> Any:  # noqa: ANN401 - FAISS' stubs have no usable type
+    """An empty index of lists around those that `middles` finds."""
+    lists = faiss.IndexBinaryIVF(middles, _BITS, count)
+    lists.is_trained = True
+    lists.nprobe = probes
+    return lists
+
+
+def _nearest_of(middles: Any, codes: Codes) -> Lists:  # noqa: ANN401
+    return np.asarray(middles.search(codes, 1)[1][:, 0], np.uint16)
+
+
+def _fill(index: Any, codes: Codes, lists: Lists) -> None:  # noqa: ANN401
+    """As FAISS would by itself, but a whole list at once: one that grows code by code keeps room for as many again, a
+    third of all memory in the end.
+    """
+    order = np.argsort(lists, kind="stable")
+    starts = np.searchsorted(lists, np.arange(index.nlist + 1), sorter=order)
+    for number in np.flatnonzero(np.diff(starts)).tolist():
+        rows = order[starts[number] : starts[number + 1]]
+        own = codes[rows]
+        index.invlists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(own))
+    index.ntotal = len(codes)
 
 
 def _even(codes: Codes, count: int) -> Codes:

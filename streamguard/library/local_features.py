@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core.feature_records import in_units
-from streamguard.library.faiss_nearest import NearestCodes
+from streamguard.library.faiss_nearest import Filed, NearestCodes, filed_together
 from streamguard.library.in_threads import in_threads
 from streamguard.types import CODE_BYTES, AssetId, Codes, MediaKind, ReferenceFrame
 
@@ -30,11 +30,12 @@ _MOST_ASKED = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalFeatures:
-    """The features of some items. `codes` has a row for each of `rows`."""
+    """The features of some items. `codes` has a row for each of `rows`. `filed`: where they stand in an index."""
 
     codes: Codes
     rows: NDArray[np.void]
     frames: NDArray[np.void]
+    filed: Filed | None = None
 
     @property
     def nbytes(self) -> int:
@@ -63,7 +64,8 @@ class LocalFeatures:
         live = numbers[self.rows["frame"]] >= 0
         rows = self.rows[live]
         rows["frame"] = numbers[rows["frame"]]
-        return LocalFeatures(self.codes[live], rows, frames)
+        filed = None if self.filed is None else Filed(self.filed.middles, self.filed.lists[live])
+        return LocalFeatures(self.codes[live], rows, frames, filed)
 
 
 NONE = LocalFeatures(np.empty((0, CODE_BYTES), np.uint8), np.empty(0, FEATURE), np.empty(0, FRAME))
@@ -107,7 +109,8 @@ def joined(parts: Sequence[tuple[LocalFeatures, int]]) -> LocalFeatures:
         frames["item"][own] += np.uint32(first_asset)
 
     in_threads(put, range(len(parts)), rows=starts[-1])
-    return LocalFeatures(codes, rows, frames)
+    filed = filed_together([(part.filed, len(part.rows)) for part, _ in parts])
+    return LocalFeatures(codes, rows, frames, filed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,11 @@ class FeatureSearch:
     def over(cls, features: LocalFeatures) -> "FeatureSearch":
         """The codes stand in the index alone: it has a copy of its own."""
         starts = np.searchsorted(features.rows["frame"], np.arange(len(features.frames) + 1))
-        return cls(features.rows, features.frames, starts, NearestCodes(features.codes))
+        return cls(features.rows, features.frames, starts, NearestCodes(features.codes, filed=features.filed))
+
+    def features(self, codes: Codes) -> LocalFeatures:
+        """What to index anew, of the codes that this was made of; where they stand counts there."""
+        return LocalFeatures(codes, self.rows, self.frames, self._nearest.filed)
 
     @property
     def nbytes(self) -> int:

@@ -207,7 +207,7 @@ class Shard:
 
     def part(self, live: Mask | None) -> Part:
         """What to index anew of it: of the assets that are `live`; None: of all."""
-        local = LocalFeatures(self.feature_codes, self.features.rows, self.features.frames)
+        local = self.features.features(self.feature_codes)
         if live is None:
             arrays = Arrays(len(self.assets), self.index.codes(), self.places, local)
             return Part(self.assets, arrays, self.spans, self.place_numbers, self.looks_of, self.features_of)

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import faiss
@@ -13,7 +15,17 @@ from hypothesis import strategies as st
 
 from streamguard.core.features import REFERENCE, STREAM, features
 from streamguard.demo.scenes import Scene
-from streamguard.library.faiss_nearest import EXACT_BELOW, PROBING, NearestCodes, Probing
+from streamguard.library.faiss_nearest import (
+    EXACT_BELOW,
+    KEPT_TIMES,
+    NOT_FILED,
+    PROBING,
+    Filed,
+    Middles,
+    NearestCodes,
+    Probing,
+    filed_together,
+)
 from streamguard.library.local_features import NEAREST, NEAREST_BITS
 from streamguard.types import CODE_BYTES, FULL_RANGE, Codes
 from tests.made_features import flipped_bits
@@ -165,3 +177,86 @@ def test_many_threads_ask_one_index(count: int) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda query: nearest.nearest(query, most=NEAREST)[0].tolist(), queries * 3))
     assert together == alone * 3
+
+
+def _grown(before: NearestCodes, codes: Codes, new: Codes) -> NearestCodes:
+    """One more index, of these codes and others behind them."""
+    return NearestCodes(
+        np.concatenate([codes, new]), filed=filed_together([(before.filed, len(codes)), (None, len(new))])
+    )
+
+
+def test_what_is_filed_stays_where_it_is_while_a_library_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Middles stay, and only what is new is looked up among them; it is all found, as far as it is."""
+    codes, new = _codes(MANY), _codes(700, seed=1)
+    before = NearestCodes(codes)
+    assert before.filed is not None
+    filed: list[int] = []
+    monkeypatch.setattr(Middles, "lists_of", _counting(Middles.lists_of, filed))
+    after = _grown(before, codes, new)
+    assert sum(filed) == len(new)
+    assert after.filed is not None
+    assert after.filed.middles is before.filed.middles
+    assert np.array_equal(after.filed.lists[:MANY], before.filed.lists)
+    rows, bits = after.nearest(new[:50], most=1)
+    assert rows[:, 0].tolist() == list(range(MANY, MANY + 50))
+    assert not bits.any()
+    # The one from before is as it was, for those that search it meanwhile.
+    assert np.array_equal(before.nearest(codes[:50], most=1)[0][:, 0], np.arange(50))
+    assert before.rows == MANY
+
+
+def _counting(lists_of: Callable[[Middles, Codes], Any], filed: list[int]) -> Callable[[Middles, Codes], Any]:
+    def counted(middles: Middles, codes: Codes) -> object:
+        filed.append(len(codes))
+        return lists_of(middles, codes)
+
+    return counted
+
+
+def test_kept_middles_give_what_filing_anew_around_them_gives() -> None:
+    """Where a code stands does not depend on when it came."""
+    codes, new = _codes(MANY), _codes(700, seed=1)
+    grown = _grown(NearestCodes(codes), codes, new)
+    assert grown.filed is not None
+    nobody = Filed(grown.filed.middles, np.full(MANY + 700, NOT_FILED, np.uint16))
+    anew = NearestCodes(np.concatenate([codes, new]), filed=nobody)
+    both = [faiss.serialize_index_binary(one._index).tobytes() for one in (grown, anew)]
+    assert both[0] == both[1]
+
+
+@pytest.mark.parametrize(("count", "stay"), [(1, True), (KEPT_TIMES, True), (KEPT_TIMES + 1, False)])
+def test_middles_are_chosen_anew_when_there_are_many_times_as_many(count: int, *, stay: bool) -> None:
+    """Or so few that lists would be short; nearest are found all the same."""
+    small, large = _codes(EXACT_BELOW + 1), _codes((EXACT_BELOW + 1) * count)
+    large[: len(small)] = small
+    before = NearestCodes(small)
+    after = _grown(before, small, large[len(small) :])
+    back = NearestCodes(small, filed=after.filed and Filed(after.filed.middles, after.filed.lists[: len(small)]))
+    for one, other in ((before, after), (after, back)):
+        assert one.filed is not None
+        assert other.filed is not None
+        assert (one.filed.middles is other.filed.middles) is stay
+    assert np.array_equal(after.nearest(large[-50:], most=1)[0][:, 0], np.arange(len(large) - 50, len(large)))
+
+
+def test_other_lists_take_other_middles() -> None:
+    """Those that were chosen for few codes do not suit as many as ask for other lists."""
+    few, many = PROBING[0], PROBING[500_000]
+    middles = Middles.among(_codes(EXACT_BELOW + 1), probing=few)
+    assert middles.suit(EXACT_BELOW + 1, few)
+    assert not middles.suit(EXACT_BELOW + 1, many)
+
+
+def test_filed_codes_stand_around_the_middles_of_most_of_them() -> None:
+    """What stood around others is filed anew, and all of it where nothing is filed."""
+    large, small = NearestCodes(_codes(MANY)).filed, NearestCodes(_codes(EXACT_BELOW + 1, seed=1)).filed
+    assert large is not None
+    assert small is not None
+    together = filed_together([(small, len(small.lists)), (large, len(large.lists)), (None, 3)])
+    assert together is not None
+    assert together.middles is large.middles
+    assert np.array_equal(together.lists[len(small.lists) : -3], large.lists)
+    assert np.all(together.lists[: len(small.lists)] == NOT_FILED)
+    assert np.all(together.lists[-3:] == NOT_FILED)
+    assert filed_together([(None, 5)]) is None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamguard.library.faiss_nearest import EXACT_BELOW
 from streamguard.library.local_features import (
     FEATURE,
     FRAME,
@@ -19,7 +20,7 @@ from streamguard.library.local_features import (
     from_references,
     joined,
 )
-from streamguard.types import ReferenceFrame
+from streamguard.types import CODE_BYTES, ReferenceFrame
 from tests.made_features import flipped_bits, made_features, made_frame
 
 SECOND_US = 1_000_000
@@ -121,3 +122,26 @@ def test_the_nearest_of_what_is_live(off: tuple[int, ...]) -> None:
     assert rows.shape == bits.shape == (40, NEAREST)
     near = np.where(expected <= 48, expected, 1 << 30)
     assert np.array_equal(np.where(bits <= 48, bits, 1 << 30), near)
+
+
+def test_where_codes_are_filed_goes_with_them() -> None:
+    """To other numbers, and to others behind them; of items that are left out nothing stays."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for seed, count in ((0, EXACT_BELOW + 300), (1, 300)):
+        rows, frames = np.zeros(count, FEATURE), np.zeros(count // 100, FRAME)
+        rows["frame"] = np.arange(count) // 100
+        frames["item"] = np.arange(len(frames)) + seed
+        parts.append(LocalFeatures(rng.integers(0, 256, (count, CODE_BYTES), np.uint8), rows, frames))
+    search = FeatureSearch.over(parts[0])
+    local = search.features(parts[0].codes)
+    assert local.filed is not None
+    first, items = np.arange(len(local.frames)) > 0, len(local.frames)
+    fewer = local.of_items(np.where(first, np.cumsum(first) - 1, -1))
+    assert fewer.filed is not None
+    assert np.array_equal(fewer.filed.lists, local.filed.lists[100:])
+    both = joined([(fewer, 0), (parts[1], items)])
+    again = FeatureSearch.over(both).features(both.codes).filed
+    assert again is not None
+    assert again.middles is local.filed.middles
+    assert np.array_equal(again.lists[:-300], fewer.filed.lists)
