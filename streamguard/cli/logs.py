@@ -1,6 +1,7 @@
 """How log lines look: an event and its keys, on standard error, as text or JSON."""
 
 import logging
+import select
 import sys
 from contextlib import suppress
 
@@ -9,6 +10,10 @@ from structlog.typing import EventDict
 
 from streamguard.config import LogConfig
 from streamguard.errors import one_line
+
+_PATIENCE_S = 0.1
+_PIECE = 1024
+"""Characters: a pipe that takes anything takes a page of 4096 bytes."""
 
 
 def set_up_logs(config: LogConfig) -> None:
@@ -34,7 +39,7 @@ def set_up_logs(config: LogConfig) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[config.level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(_Stderr()),  # type: ignore[arg-type]  # it writes and flushes, no more
+        logger_factory=structlog.WriteLoggerFactory(_Stderr(json_lines=json_lines)),  # type: ignore[arg-type]  # it writes and flushes, no more
     )
 
 
@@ -44,12 +49,51 @@ def _printable(_logger: object, _method: str, line: EventDict) -> EventDict:
 
 
 class _Stderr:
-    """Standard error, as long as somebody reads it: watching does not end because a log cannot be written."""
+    """Standard error, as long as somebody reads it: watching neither ends nor waits because a log cannot be written.
+
+    One line at a time, which is the logger's to see to. A reader that stands still is waited for a moment, once; from
+    then on lines are left out, and counted in a line that goes before the next one that it takes.
+    """
+
+    def __init__(self, *, json_lines: bool) -> None:
+        self._json_lines = json_lines
+        self._left_out = 0
+        self._is_cut = False
+        """The last line has no end."""
 
     def write(self, text: str) -> None:
         with suppress(OSError, ValueError):
-            sys.stderr.write(text)
+            patience_s = 0.0 if self._left_out else _PATIENCE_S
+            told = self._told() + text
+            for start in range(0, len(told), _PIECE):
+                if not _takes_more(patience_s):
+                    self._left_out += 1
+                    self._is_cut = self._is_cut or start > 0
+                    return
+                sys.stderr.write(told[start : start + _PIECE])
+                sys.stderr.flush()
+            self._left_out, self._is_cut = 0, False
 
     def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
+        """Done with each piece."""
+
+    def _told(self) -> str:
+        """What is to be said before the next line."""
+        count, end = self._left_out, "\n" if self._is_cut else ""
+        if not count:
+            return ""
+        if self._json_lines:
+            return f'{end}{{"count": {count}, "event": "log_lines_left_out", "level": "warning"}}\n'
+        return f"{end}log_lines_left_out count={count}\n"
+
+
+def _takes_more(within_s: float) -> bool:
+    """Whether standard error takes a page without making anybody wait, as far as the kernel can tell: it can of pipes,
+    sockets and terminals.
+    """
+    try:
+        asked = select.poll()
+        asked.register(sys.stderr.fileno(), select.POLLOUT)
+    except (OSError, ValueError):  # a test's, or closed
+        return True
+    return bool(asked.poll(within_s * 1000))

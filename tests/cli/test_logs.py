@@ -90,3 +90,42 @@ def test_logs_that_cannot_be_written_end_nothing() -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stdout) == (0, b"went on\n")
+
+
+FLOOD = """
+import structlog, sys
+from streamguard.cli.logs import set_up_logs
+from streamguard.config import LogConfig
+set_up_logs(LogConfig(format=sys.argv[1]))
+log = structlog.get_logger()
+for n in range(300):
+    log.info("line", n=n, text="x" * 3000)
+print("went on", flush=True)
+sys.stdin.readline()
+log.info("last")
+"""
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_a_reader_that_stands_still_holds_nobody_up(style: str) -> None:
+    """Lines are left out, and counted once it reads again; each that it gets is one line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", FLOOD, style], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as flood:
+        assert flood.stdin is not None
+        assert flood.stdout is not None
+        assert flood.stderr is not None
+        assert flood.stdout.readline() == b"went on\n"
+        read = os.read(flood.stderr.fileno(), 1 << 20)
+        flood.stdin.write(b"\n")
+        flood.stdin.close()
+        lines = (read + flood.stderr.read()).decode().splitlines()
+        assert flood.wait(60) == 0
+    *before, told, last = lines
+    assert "log_lines_left_out" in told
+    assert "last" in last
+    # The last one before it may be cut short, and is one of those left out.
+    whole = [line for line in before if "x" * 3000 in line]
+    assert len(before) - len(whole) <= 1
+    counted = json.loads(told)["count"] if style == "json" else int(told.rpartition("=")[2])
+    assert counted == 300 - len(whole)
