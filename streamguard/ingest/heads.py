@@ -59,7 +59,8 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be read of a segment: `init` comes before its bytes, `guess_bytes` are asked for at first.
+    """What is to be read of a segment: `init` comes before its bytes. Of `guesses_bytes`, in order, the first is asked
+    for at first, and as many as the next one says where that does not do.
 
     `subject`: whose it is, in errors. `all_keyframes`: if its head does not name them all, the rest is fetched, up to
     `most_bytes`. `first_only`: nor are others that its head names.
@@ -67,7 +68,7 @@ class Asked:
 
     subject: str
     init: bytes
-    guess_bytes: int
+    guesses_bytes: tuple[int, ...]
     most_bytes: int
     all_keyframes: bool
     first_only: bool = False
@@ -101,8 +102,8 @@ def read_head(get: Get, asked: Asked) -> Head:
 
     Raises SourceNotInParts, SourceError.
     """
-    reading = _Reading(get, subject=asked.subject, most_bytes=asked.most_bytes)
-    reading.grow(asked.guess_bytes)
+    reading = _Reading(get, asked)
+    reading.grow(asked.guesses_bytes[0])
     init_bytes = len(asked.init)
     while True:
         head = asked.init + reading.body[:_MOST_HEAD_BYTES]
@@ -128,10 +129,11 @@ def read_head(get: Get, asked: Asked) -> Head:
 class _Reading:
     """A segment as far as it has been read from its start."""
 
-    def __init__(self, get: Get, *, subject: str, most_bytes: int) -> None:
+    def __init__(self, get: Get, asked: Asked) -> None:
         self._get = get
-        self._subject = subject
-        self._most_bytes = most_bytes
+        self._subject = asked.subject
+        self._most_bytes = asked.most_bytes
+        self._guesses_bytes = asked.guesses_bytes
         self._first: Fetched | None = None
         self.body = bytearray()
         self.total_bytes = 0
@@ -145,7 +147,11 @@ class _Reading:
     @property
     def step_bytes(self) -> int:
         """How much more to ask for where nobody knows how much is missing: less costs a request more, if it is one."""
-        return max(_LEAST_STEP_BYTES, len(self.body) // 3) if self._knows_parts else _LEAST_STEP_BYTES
+        if not self._knows_parts:
+            return _LEAST_STEP_BYTES
+        steps_bytes = (guess_bytes - len(self.body) for guess_bytes in self._guesses_bytes)
+        guessed_bytes = next((step_bytes for step_bytes in steps_bytes if step_bytes > 0), 0)
+        return guessed_bytes or max(_LEAST_STEP_BYTES, len(self.body) // 6)
 
     def grow(self, by_bytes: int) -> None:
         """Raises SourceNotInParts, SourceError."""

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from statistics import median_high
 
 from streamguard.core.attention import TELLING_S
 from streamguard.errors import (
@@ -31,8 +30,10 @@ from streamguard.types import Frame
 
 _MAX_FAILURES_IN_A_ROW = 3
 _MAX_INIT_BYTES = 4 << 20
-_FIRST_GUESS_BYTES = 32 << 10
+_FIRST_GUESS_BYTES = 16 << 10
 _GUESS_UNIT_BYTES = 1024
+_ALIKE = 1.125
+"""Keyframes that differ less in length are asked for alike: a request more would cost as much as it saves."""
 _LEAST_LEFT_S = 0.1
 
 
@@ -67,7 +68,7 @@ class SegmentReader:
         self._before: MediaSegment | None = None
         self._init: tuple[Part, bytes] | None = None
         self._failures = 0
-        self._heads: deque[int] = deque(maxlen=5)
+        self._heads: deque[int] = deque(maxlen=8)
 
     def came(self, segments: tuple[MediaSegment, ...]) -> tuple[MediaSegment, ...]:
         """Keyframes alone that are listed since now, which are to be given to `frames` next, one after the other."""
@@ -248,7 +249,7 @@ class SegmentReader:
 
         subject = self._playlist.subject
         most_bytes, is_skimmed = self._options.max_segment_bytes, plan is Plan.SKIM
-        asked = Asked(subject, init, self._guess_bytes(), most_bytes, plan is Plan.KEYFRAMES, first_only=is_skimmed)
+        asked = Asked(subject, init, self._guesses_bytes(), most_bytes, plan is Plan.KEYFRAMES, first_only=is_skimmed)
         try:
             head = read_head(get, asked)
         except (SourceNotInParts, SourceUnavailable) as error:
@@ -267,12 +268,18 @@ class SegmentReader:
         way = Way.FULL if head.whole else Way.HEAD
         return _Read(init + head.body, way, in_part=head.cut or not head.whole, cut=head.cut)
 
-    def _guess_bytes(self) -> int:
-        """What the last keyframes took. For those that take more, more is asked for: cheaper than too much for each."""
-        guess_bytes = _FIRST_GUESS_BYTES
-        if self._heads:
-            guess_bytes = (median_high(self._heads) // _GUESS_UNIT_BYTES + 1) * _GUESS_UNIT_BYTES
-        return min(guess_bytes, self._options.max_segment_bytes)
+    def _guesses_bytes(self) -> tuple[int, ...]:
+        """What the last keyframes took, the least first. Those that took more are asked for step by step: cheaper than
+        too much for each.
+        """
+        guesses_bytes: list[int] = []
+        least_bytes = 0
+        for head_bytes in sorted(self._heads):
+            if head_bytes > _ALIKE * least_bytes:
+                least_bytes = head_bytes
+                guesses_bytes.append(0)
+            guesses_bytes[-1] = (head_bytes // _GUESS_UNIT_BYTES + 1) * _GUESS_UNIT_BYTES
+        return tuple(min(one, self._options.max_segment_bytes) for one in guesses_bytes or [_FIRST_GUESS_BYTES])
 
     def _no_parts(self) -> SourceNotInParts:
         hint = "does it answer ranges with 206?"

@@ -49,7 +49,7 @@ class Store:
 def asked(
     init: bytes = b"", *, guess_bytes: int = 4096, most_bytes: int = 64 * MIB, all_keyframes: bool = False
 ) -> Asked:
-    return Asked("cam", init, guess_bytes, most_bytes, all_keyframes)
+    return Asked("cam", init, (guess_bytes,), most_bytes, all_keyframes)
 
 
 def lumas(data: bytes, *, in_part: bool) -> list[bytes]:

@@ -49,11 +49,11 @@ def test_what_is_told(web: Web, ts: list[Ranged]) -> None:
 
 
 def test_learns_how_much(web: Web, ts: list[Ranged]) -> None:
-    """What keyframes took is what is asked for next, so most take one request."""
+    """What keyframes took is asked for next, the least first: few bytes too much, and two or three requests."""
     Eye(web).seen(*segments(10))
-    assert sum(len(page.asked) for page in ts) <= 16
     ends = [keyframe_spans(page.body, form="mpegts")[0][1] for page in ts]
-    assert all(page.sent_bytes <= 2 * max(ends) for page in ts[1:])
+    assert sum(len(page.asked) for page in ts) <= 30
+    assert sum(page.sent_bytes for page in ts[1:]) <= 1.2 * sum(ends[1:])
 
 
 def test_several_keyframes(web: Web, clips: Clips) -> None:
