@@ -49,12 +49,14 @@ class Head:
     """What was read. `whole`: that is the segment; else its keyframes stand where they would in it, among zeros.
 
     `cut`: not all is there that should be. `first_end`: where the first keyframe ends, 0 where none was found.
+    `total_bytes`: how long the segment is, 0 where nobody says.
     """
 
     body: bytes
     whole: bool = False
     cut: bool = False
     first_end: int = 0
+    total_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def read_head(get: Get, asked: Asked) -> Head:
             break
         reading.grow(reading.step_bytes)
     reading.grow(reading.total_bytes)
-    return Head(bytes(reading.body), whole=True, cut=reading.cut, first_end=first_end)
+    return reading.all_of_it(first_end)
 
 
 class _Reading:
@@ -174,7 +176,8 @@ class _Reading:
         """What was read, and the rest of the keyframes in its place."""
         if not self._knows_parts:
             self.grow(max([0, *(end - len(self.body) for _, end in spans)]))
-            return Head(bytes(self.body), whole=self.is_over and not self.cut, cut=self.cut, first_end=first_end)
+            is_whole = self.is_over and not self.cut
+            return replace(self.all_of_it(first_end), whole=is_whole, total_bytes=self._told_bytes)
         whole = bytearray(max([len(self.body), *(end for _, end in spans)]))
         whole[: len(self.body)] = self.body
         for first, end in spans:
@@ -183,7 +186,15 @@ class _Reading:
             if self.cut:
                 del whole[first + len(part) :]
                 break
-        return Head(bytes(whole), cut=self.cut, first_end=first_end)
+        return Head(bytes(whole), cut=self.cut, first_end=first_end, total_bytes=self._told_bytes)
+
+    def all_of_it(self, first_end: int) -> Head:
+        """What there is."""
+        return Head(bytes(self.body), whole=True, cut=self.cut, first_end=first_end, total_bytes=len(self.body))
+
+    @property
+    def _told_bytes(self) -> int:
+        return 0 if self._first is None else self._first.total_bytes or 0
 
     @property
     def _knows_parts(self) -> bool:

@@ -39,10 +39,13 @@ _LEAST_LEFT_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A segment's bytes, those of its EXT-X-MAP before them. `in_part`: some were left out; `cut`: some are missing."""
+    """A segment's bytes, those of its EXT-X-MAP before them. `in_part`: some were left out; `cut`: some are missing.
+    `total_bytes`: how long it is without those, 0 where nobody says.
+    """
 
     data: bytes
     way: Way
+    total_bytes: int = 0
     in_part: bool = False
     cut: bool = False
 
@@ -195,7 +198,12 @@ class SegmentReader:
             if len(read.data) >= self._options.max_segment_bytes:
                 what = f"a segment longer than ingest.max_segment_mib ({self._options.max_segment_bytes // MIB} MiB)"
                 self._tell(Refused(Refusal.SEGMENT, what))
-        self._tell(Pulled(read.way, self._fetcher.new_bytes()))
+        new_bytes = self._fetcher.new_bytes()
+        self._tell(Pulled(read.way, new_bytes))
+        if self._looks is not None:
+            self._looks.purse.learns(read.total_bytes)
+            if self._viewer.pace().most_s > 0:
+                self._looks.purse.pays(new_bytes)
         return read
 
     def _read_segment(self, segment: MediaSegment, plan: Plan) -> _Read:
@@ -207,7 +215,7 @@ class SegmentReader:
         fetched = self._fetched(segment.source, until_s=until_s)
         if plan is not Plan.WHOLE:
             self._missed()
-        return _Read(init + fetched.body, Way.FULL, cut=not fetched.whole)
+        return _Read(init + fetched.body, Way.FULL, len(fetched.body), cut=not fetched.whole)
 
     def _read_i_frame(self, segment: MediaSegment) -> _Read:
         """With its tables in one request, where they stand right before it and are not known yet."""
@@ -266,7 +274,7 @@ class SegmentReader:
         if head.whole and plan in (Plan.HEAD, Plan.SKIM) and not head.first_end:
             self._missed()
         way = Way.FULL if head.whole else Way.HEAD
-        return _Read(init + head.body, way, in_part=head.cut or not head.whole, cut=head.cut)
+        return _Read(init + head.body, way, head.total_bytes, in_part=head.cut or not head.whole, cut=head.cut)
 
     def _guesses_bytes(self) -> tuple[int, ...]:
         """What the last keyframes took, the least first. Those that took more are asked for step by step: cheaper than

@@ -59,10 +59,44 @@ def quiet(*, kill_s: float = 9.5, further: int = 1) -> Pace:
     return Pace(Attention.QUIET, most_s=8.0, kill_s=kill_s, further=further, apart_s=1.6)
 
 
+def test_what_a_quiet_stream_is_read_whole_for() -> None:
+    """By chance, where its purse allows, and a quarter as often in any case."""
+    numbers = iter([0.06, 0.01, 0.06, 0.06, 0.02])
+    clock = Clock(Looks(2.5, checked_share=1 / 16, chance=lambda: next(numbers)))
+    clock.looks.purse.learns(1000)
+    plans = [clock.plan(segment(2.0), pace=pace) for pace in (quiet(), quiet(), EVERY_KEYFRAME)]
+    assert plans == [Plan.HEAD, Plan.WHOLE, Plan.WHOLE]
+    for _ in range(12):
+        clock.looks.purse.earns()
+    assert clock.plan(segment(2.0), pace=quiet()) is Plan.WHOLE
+    clock.looks.purse.pays(1000)
+    assert clock.plan(segment(2.0), pace=quiet()) is Plan.HEAD
+
+
+def test_a_quiet_stream_is_asked_again_later() -> None:
+    """Whether long segments still hold one keyframe: when its purse allows, after twenty minutes in any case, and at
+    once where it has become suspect.
+    """
+    clock = Clock(Looks(2.5, chance=lambda: 0.9))
+
+    def heads(most: int) -> int:
+        clock.looks.saw_whole(keyframes=1)
+        plans = [clock.plan(segment(6.0), pace=quiet()) for _ in range(most)]
+        return plans.index(Plan.WHOLE) if Plan.WHOLE in plans else most
+
+    assert heads(300) == 1200 / 6
+    assert heads(100) == 100
+    assert clock.plan(segment(6.0)) is Plan.WHOLE
+    clock.looks.purse.learns(1)
+    for _ in range(12):
+        clock.looks.purse.earns()
+    assert heads(100) == 50
+
+
 @pytest.mark.parametrize(("mp4", "all_of_it"), [(False, Plan.WHOLE), (True, Plan.KEYFRAMES)])
 def test_quiet_streams_are_skimmed(*, mp4: bool, all_of_it: Plan) -> None:
     """Of a long segment with several keyframes the first does, but for some of which all are read."""
-    numbers = iter([0.9, 0.9, 0.05, 0.9])
+    numbers = iter([0.9, 0.9, 0.01, 0.9])
     clock = Clock(Looks(2.5, checked_share=1 / 16, chance=lambda: next(numbers)))
     one = segment(6.0, mp4=mp4)
     assert clock.plan(one, pace=quiet()) is all_of_it, "how many it holds is not known"
