@@ -3,11 +3,13 @@
 A playlist of keyframes grows by those of a whole segment at once. Of a quiet stream the first of them does where the
 next ones come in time for a kill, and the others are fetched should it show something. How long keyframes last is told
 by the playlist alone, which may lie: so the time that really passes counts where it is longer, and bounds how many are
-looked at.
+looked at. Whoever publishes might hide footage behind each first one: so now and then all are looked at, nobody knows
+when.
 """
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 
 from streamguard.core.attention import TELLING_S
 from streamguard.core.sampling import Pace
@@ -18,9 +20,14 @@ _MOST_SAVED_LOOKS = 30.0
 
 
 class IFrameLooks:
-    """One session's. Of a stream of which every keyframe is to be looked at none is left out."""
+    """One session's. Of a stream of which every keyframe is to be looked at none is left out, and of others none of
+    `checked_share` of what comes at once; `chance` gives numbers from 0 to 1 that nobody can foretell.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, checked_share: float = 0.0, chance: Callable[[], float] = random.random) -> None:
+        self._checked_share = checked_share
+        self._chance = chance
+        self._is_checked = False
         self._came_s: float | None = None
         self._lasts_s = math.inf
         self._left = 0
@@ -35,6 +42,7 @@ class IFrameLooks:
         self._lasts_s = max(passed_s, sum(keyframe.duration_s for keyframe in keyframes))
         self._left = self._keyframes = len(keyframes)
         self._is_seen = False
+        self._is_checked = self._chance() < self._checked_share
         self._looks = min(_MOST_SAVED_LOOKS, self._looks + passed_s * _LOOKS_A_SECOND)
 
     def leaves_out(self, *, pace: Pace) -> bool:
@@ -52,4 +60,5 @@ class IFrameLooks:
         """Whether footage that comes on right behind the first of them is still killed in time: by the first of those
         that come next, and as many of the others as that takes.
         """
-        return self._keyframes > pace.further and self._lasts_s + TELLING_S <= min(pace.most_s, pace.kill_s)
+        is_in_time = self._lasts_s + TELLING_S <= min(pace.most_s, pace.kill_s)
+        return is_in_time and self._keyframes > pace.further and not self._is_checked

@@ -63,7 +63,7 @@ class SegmentReader:
         self._options = options
         self._viewer = viewer
         self._looks = looks
-        self._i_frame_looks = IFrameLooks()
+        self._i_frame_looks = IFrameLooks(checked_share=options.hls_checked_share)
         self._tell = tell
         self.sleep: Callable[[float], None] = time.sleep
         """Waits, by the viewer's clock."""

@@ -19,7 +19,7 @@ from streamguard.ingest.viewer import Viewer
 from streamguard.types import Frame
 from tests.http_server import Web
 
-OPTIONS = SourceOptions(read_timeout_s=5.0, unforeseen_pauses=math.inf)
+OPTIONS = SourceOptions(read_timeout_s=5.0, hls_checked_share=0.0, unforeseen_pauses=math.inf)
 QUIET = Pace(Attention.QUIET, most_s=8.0, kill_s=9.5, further=1, apart_s=1.6)
 
 

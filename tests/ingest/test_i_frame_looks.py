@@ -8,8 +8,8 @@ QUIET = Pace(Attention.QUIET, most_s=8.0, kill_s=9.5, further=1, apart_s=1.6)
 class Listing:
     """So many keyframes at once, again and again; which of them are looked at."""
 
-    def __init__(self) -> None:
-        self.looks = IFrameLooks()
+    def __init__(self, looks: IFrameLooks | None = None) -> None:
+        self.looks = looks or IFrameLooks()
         self.now_s = 0.0
         self.waited = 0
 
@@ -31,6 +31,15 @@ def test_the_first_does() -> None:
     assert listing.waited == 0
     assert [listing.seen(), listing.seen()] == [[0], [0]]
     assert listing.waited == 2
+
+
+def test_some_are_looked_at_all() -> None:
+    """Of those that come at once one batch in sixteen, nobody can foretell which."""
+    numbers = iter([0.9, 0.07, 0.06, 0.07])
+    listing = Listing(IFrameLooks(checked_share=1 / 16, chance=lambda: next(numbers)))
+    assert listing.seen(count=1) == [0]
+    assert [listing.seen() for _ in range(3)] == [[0], [0, 1, 2], [0]]
+    assert listing.waited == 2, "there is nothing to wait for where all are looked at"
 
 
 def test_every_keyframe() -> None:
