@@ -115,14 +115,15 @@ class Story:
         reason = f": {stream.reason}" if stream.reason else ""
         self._moment(at_s, f"{stream.state.value}{size}{reason}", style="cyan")
 
-    def keyframe(self, at_s: float, *, stream_s: float, evidence: tuple[Evidence, ...]) -> None:
+    def look(self, at_s: float, *, stream_s: float, between: bool, evidence: tuple[Evidence, ...]) -> None:
+        what = f"{'between keyframes' if between else 'keyframe'} at {stream_s:.1f} s"
         best = max(evidence, key=lambda item: item.nats, default=None)
         if best is None:
-            self._moment(at_s, f"keyframe at {stream_s:.1f} s: nothing known", style="dim")
+            self._moment(at_s, f"{what}: nothing known", style="dim")
             return
         self._moment(
             at_s,
-            f"keyframe at {stream_s:.1f} s: {best.asset} at {best.place.middle_us / 1e6:.1f} s, {best.view.label},"
+            f"{what}: {best.asset} at {best.place.middle_us / 1e6:.1f} s, {best.view.label},"
             f" {_measure(best)}, {best.nats:.1f} nats",
             style="yellow",
         )

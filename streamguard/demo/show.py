@@ -51,7 +51,9 @@ class Teller(Protocol):
 
     def state(self, at_s: float, stream: Stream) -> None: ...
 
-    def keyframe(self, at_s: float, *, stream_s: float, evidence: tuple[Evidence, ...]) -> None: ...
+    def look(self, at_s: float, *, stream_s: float, between: bool, evidence: tuple[Evidence, ...]) -> None:
+        """At a keyframe, or at a picture between two."""
+        ...
 
     def on_air(self, at_s: float) -> None: ...
 
@@ -97,9 +99,9 @@ class _Watch:
         return Watcher(keyframe=self._keyframe, state_changed=self._state_changed, tick=self._tick)
 
     def _keyframe(self, _stream: Stream, matched: Matched) -> None:
-        self.keyframes += 1
-        stream_s = matched.observation.at.pts_us / 1e6
-        self._teller.keyframe(self._now_s(), stream_s=stream_s, evidence=matched.observation.evidence)
+        self.keyframes += not matched.between
+        stream_s, evidence = matched.observation.at.pts_us / 1e6, matched.observation.evidence
+        self._teller.look(self._now_s(), stream_s=stream_s, between=matched.between, evidence=evidence)
         self._tell_signals()
 
     def _state_changed(self, stream: Stream) -> None:

@@ -105,7 +105,7 @@ def test_story_tells_the_best_evidence_of_a_keyframe() -> None:
         )
         for bits in (8, 24)
     )
-    Story(Console(file=text, width=40, soft_wrap=True)).keyframe(2.04, stream_s=6.0, evidence=(far, near))
+    Story(Console(file=text, width=40, soft_wrap=True)).look(2.04, stream_s=6.0, between=False, evidence=(far, near))
     line = "     2.0 s  keyframe at 6.0 s: talk at 4.5 s, mirrored, 8 of 256 bits differ, 9.0 nats\n"
     assert text.getvalue() == line
 

@@ -1,11 +1,14 @@
 """The demo itself, in real time but short: caught by the real parts, from any folder that is its own."""
 
 import json
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -13,10 +16,12 @@ import pytest
 
 from streamguard.demo import show
 from streamguard.demo.footage import DemoPlan
+from streamguard.demo.live import Broadcast
 from streamguard.errors import UsageError
 from streamguard.review.drawing import HEIGHT_PX, WIDTH_PX
 from streamguard.review.explanation import load, what_differs
-from streamguard.types import Evidence, KillSignal
+from streamguard.types import Evidence, KillSignal, MediaTime
+from streamguard.worker.matcher import Matched
 from streamguard.worker.streams import Stream
 
 SHORT = DemoPlan(known_s=8.0, lead_in_s=3.0, shown_s=5.2)
@@ -43,10 +48,10 @@ class Notes:
         self.told.append(f"state {stream.state.value}")
         self.moments_s.append(at_s)
 
-    def keyframe(self, at_s: float, *, stream_s: float, evidence: tuple[Evidence, ...]) -> None:
-        self.told.append(f"keyframe {len(evidence) > 0}")
+    def look(self, at_s: float, *, stream_s: float, between: bool, evidence: tuple[Evidence, ...]) -> None:
+        self.told.append(f"{'between' if between else 'keyframe'} {len(evidence) > 0}")
         self.moments_s.append(at_s)
-        self.stream_s.append(stream_s)
+        self.stream_s += [] if between else [stream_s]
 
     def on_air(self, at_s: float) -> None:
         self.told.append("on air")
@@ -90,6 +95,19 @@ def test_nothing_is_caught_when_the_stream_is_over_too_soon(tmp_path: Path) -> N
     assert show.run(tmp_path, notes, plan=OVER_TOO_SOON) == ()
     assert notes.told[-1] == "state ended"
     assert not (tmp_path / "evidence.png").exists()
+
+
+def test_looks_between_keyframes_are_told_and_are_no_keyframes() -> None:
+    """However many there are beside them."""
+    notes = Notes()
+    broadcast = cast("Broadcast", SimpleNamespace(offered_s=lambda _segment: math.inf))
+    watch = show._Watch(notes, broadcast, first_segment=0)
+    observation = SimpleNamespace(at=MediaTime(1, 2_000_000), evidence=())
+    for between in (False, True, True):
+        matched = cast("Matched", SimpleNamespace(observation=observation, between=between))
+        watch.watcher.keyframe(cast("Stream", None), matched)
+    assert notes.told == ["keyframe False", "between False", "between False"]
+    assert watch.keyframes == 1
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
