@@ -158,8 +158,8 @@ def no_work() -> bool:
 
 
 def sleep(seconds: float) -> None:
-    """For callers whom nobody can wake."""
-    time.sleep(seconds)
+    """For callers whom nobody can wake: they look up now and then."""
+    time.sleep(min(seconds, _LOOK_UP_EVERY_S))
 
 
 def without_end() -> float:
@@ -184,4 +184,4 @@ class Aside:
         began_s = time.monotonic()
         while (left_s := began_s + min(seconds, longest_s()) - time.monotonic()) > 0:
             if not self.work():
-                self.wait(min(left_s, _LOOK_UP_EVERY_S))
+                self.wait(left_s)

@@ -204,7 +204,7 @@ def test_a_rest_is_over_when_it_may_be_no_longer(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(kept_module, "time", clock)
 
     def woken(seconds: float) -> None:
-        assert seconds == pytest.approx(0.5)
+        assert seconds == pytest.approx(0.8)
         clock.now_s += 0.3
         longest_s[0] = 0.2
 
