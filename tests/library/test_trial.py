@@ -24,9 +24,11 @@ def test_poison_is_found_and_honest_footage_believed() -> None:
     good = [honest(seed) for seed in range(30)]
     bad = poison()
     found = tried([*bad.values(), *good], STUDIO, of_others=True)
-    assert {name: one.reason for name, one in zip(bad, found, strict=False)} == {
-        "black": Reason.FLAT, "logo": Reason.COMMON, "studio": Reason.COMMON, "near-studio": Reason.COMMON,
-        "random": Reason.FLAT,
+    reasons = {name: one.reason for name, one in zip(bad, found, strict=False)}
+    # Half of a disc's coefficients are zero but for rounding, which processors do in their own ways: either may be said.
+    assert reasons.pop("logo") in (Reason.FLAT, Reason.COMMON)
+    assert reasons == {
+        "black": Reason.FLAT, "studio": Reason.COMMON, "near-studio": Reason.COMMON, "random": Reason.FLAT,
     }  # fmt: skip
     assert [one.reference for one in found] == [*bad.values(), *good]
     assert {one.reason for one in found[len(bad) :]} == {Reason.NONE}
