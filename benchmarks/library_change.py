@@ -333,8 +333,8 @@ def added_one_by_one(path: Path, *, adds: int) -> tuple[float, int]:
     return time.monotonic() - began_s, most
 
 
-def lookups(pipes: Sequence[Connection]) -> tuple[Times, int]:
-    """What was looked up since it was last asked, and how many failed."""
+def lookups(pipes: Sequence[Connection], *, longest_ms: float = float("inf")) -> tuple[Times, int, int]:
+    """What was looked up since it was last asked, how many failed, and how many took longer than that."""
     said = told(pipes, "times")
     each = [times for one in said for times in one[0]]  # type: ignore[index]
     by_clock, own = zip(*each, strict=True)
@@ -346,7 +346,8 @@ def lookups(pipes: Sequence[Connection]) -> tuple[Times, int]:
         own_p99_ms=quantile(own, 0.99),
         own_most_ms=max(own),
     )
-    return times, sum(one[1] for one in said)  # type: ignore[index]
+    failed = sum(one[1] for one in said)  # type: ignore[index]
+    return times, failed, sum(took_ms > longest_ms for took_ms in by_clock)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -370,15 +371,15 @@ def measure(looks: int, options: argparse.Namespace) -> Measured:
         for pipe in pipes:
             pipe.recv()
         time.sleep(5)
-        before, _ = lookups(pipes)
+        before, _, _ = lookups(pipes)
         lines = effects(path, pipes, changes=options.changes, reload_every_s=options.reload_every)
         lookups(pipes)
         adds_s, most = added_one_by_one(path, adds=options.adds)
         added_s = time.monotonic()
         last = max(float(at) for at in told(pipes, ("until", 100_000 + options.adds - 1, "new")))  # type: ignore[arg-type]
-        during, failed = lookups(pipes)
+        during, failed, _ = lookups(pipes)
         time.sleep(5)
-        after, _ = lookups(pipes)
+        after, _, _ = lookups(pipes)
         for number in range(0, options.adds, 7):
             failed += float("inf") in told(pipes, ("until", 100_000 + number, "new"))
         for pipe in pipes:

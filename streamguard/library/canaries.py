@@ -19,6 +19,7 @@ from streamguard.library.live_set import SEGMENTS, LiveSegment
 from streamguard.library.local_features import FeatureSearch
 from streamguard.library.pdq_index import PdqIndex
 from streamguard.library.shard import Part, Shard
+from streamguard.library.turns import GiveWay, nobody_waits
 from streamguard.types import AssetId, Codes
 
 _FLIPPED_BITS = 8
@@ -29,9 +30,13 @@ _MOST_FEATURES = 2048
 """Of all new segments together; but of each an item, and a few features, at least."""
 
 _LEAST_FEATURES = 8
+_ENOUGH_FEATURES = 256
+"""Of one segment: more would only be what most of an addition costs."""
+
 _FOUND_SHARE = 0.75
 """The search for features is not exact: of two middles of lists that are equally far, it may know another first."""
 
+_FEATURES_AT_ONCE = 128
 _AT_ONCE = 16
 """A keyframe asks for as many, so that no library makes this take more memory than serving does."""
 
@@ -59,7 +64,7 @@ def questions(parts: Sequence[Part], names: Sequence[LiveSegment | None]) -> lis
         own, local = part.arrays.places["item"], part.arrays.local.codes
         if name is not None:
             rows = _sampled(own, most=max(1, _MOST_ITEMS // named))
-            of_features = _even(len(local), most=max(_LEAST_FEATURES, _MOST_FEATURES // named))
+            of_features = _even(len(local), most=min(max(_LEAST_FEATURES, _MOST_FEATURES // named), _ENOUGH_FEATURES))
             items = [part.assets[item].id for item in own[rows].tolist()]
             codes = part.arrays.codes[rows]
             found.append(Questions(name, items, codes, rows + look, local[of_features], of_features + feature))
@@ -67,33 +72,31 @@ def questions(parts: Sequence[Part], names: Sequence[LiveSegment | None]) -> lis
     return found
 
 
-def ask(library: Path, shard: Shard, asked: Sequence[Questions]) -> None:
+def ask(library: Path, shard: Shard, asked: Sequence[Questions], *, give_way: GiveWay = nobody_waits) -> None:
     """Raises LibraryDamaged with the segment's folder, where one of its items is not found, or not by its name."""
-    check_answers(
-        library,
-        asked,
-        index=shard.index,
-        search=shard.features,
-        named=shard.places["item"],
-        ids=[asset.id for asset in shard.assets],
-    )
+    by = Answering(shard.index, shard.features, shard.places["item"], [asset.id for asset in shard.assets])
+    check_answers(library, asked, by=by, give_way=give_way)
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What is asked. `named`: for each look which of `ids` it is of."""
+
+    index: PdqIndex
+    search: FeatureSearch
+    named: NDArray[np.uint32]
+    ids: Sequence[AssetId]
 
 
 def check_answers(
-    library: Path,
-    asked: Sequence[Questions],
-    *,
-    index: PdqIndex,
-    named: NDArray[np.uint32],
-    ids: Sequence[AssetId],
-    search: FeatureSearch,
+    library: Path, asked: Sequence[Questions], *, by: Answering, give_way: GiveWay = nobody_waits
 ) -> None:
-    """`named`: for each look of the shard which of `ids` it is of. Raises as `ask`."""
-    for one, is_found in zip(asked, _found(index, asked), strict=True):
+    """Raises as `ask`."""
+    for one, is_found in zip(asked, _found(by.index, asked, give_way), strict=True):
         for item, row, found in zip(one.items, one.rows.tolist(), is_found.tolist(), strict=True):
-            if ids[int(named[row])] != item or not found:
+            if by.ids[int(by.named[row])] != item or not found:
                 raise _silent(library, one, f"{item} is not found by its own fingerprint")
-        if _found_share(search, one) < _FOUND_SHARE:
+        if _found_share(by.search, one, give_way) < _FOUND_SHARE:
             raise _silent(library, one, "its frames are not found by their own features")
 
 
@@ -120,7 +123,7 @@ def _even(count: int, *, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
 
 
-def _found(index: PdqIndex, asked: Sequence[Questions]) -> Iterator[NDArray[np.bool_]]:
+def _found(index: PdqIndex, asked: Sequence[Questions], give_way: GiveWay) -> Iterator[NDArray[np.bool_]]:
     """For each, whether pictures a few bits off its codes find their rows, or as many others as are ever told."""
     if not asked:
         return iter(())
@@ -129,6 +132,7 @@ def _found(index: PdqIndex, asked: Sequence[Questions]) -> Iterator[NDArray[np.b
     codes[:, 0] ^= (1 << _FLIPPED_BITS) - 1
 
     def find(start: int) -> NDArray[np.bool_]:
+        give_way()
         own = rows[start : start + _AT_ONCE]
         hits = index.within(codes[start : start + _AT_ONCE], radius_bits=_FLIPPED_BITS)
         many = np.diff(hits.starts)
@@ -142,10 +146,15 @@ def _found(index: PdqIndex, asked: Sequence[Questions]) -> Iterator[NDArray[np.b
     return iter(np.split(found, np.cumsum([len(one.rows) for one in asked])[:-1]))
 
 
-def _found_share(search: FeatureSearch, one: Questions) -> float:
+def _found_share(search: FeatureSearch, one: Questions, give_way: GiveWay) -> float:
     """How many of its features find themselves, or one with the same code. 1: it has none."""
     if not len(one.feature_rows):
         return 1.0
-    found, bits = search.nearest(one.feature_codes)
-    is_there = (found == one.feature_rows[:, np.newaxis]).any(axis=1)
-    return float(np.mean(is_there | (bits[:, 0] == 0)))
+    there = 0
+    for start in range(0, len(one.feature_rows), _FEATURES_AT_ONCE):
+        give_way()
+        some = slice(start, start + _FEATURES_AT_ONCE)
+        found, bits = search.nearest(one.feature_codes[some])
+        is_there = (found == one.feature_rows[some, np.newaxis]).any(axis=1)
+        there += int(np.count_nonzero(is_there | (bits[:, 0] == 0)))
+    return there / len(one.feature_rows)

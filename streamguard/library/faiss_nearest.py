@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from streamguard.library.turns import GiveWay, nobody_waits
 from streamguard.types import CODE_BYTES, Codes
 
 EXACT_BELOW = 10_000
@@ -17,7 +18,7 @@ _BITS = 256
 _ROW_BYTES = 8
 """A code in a list has its row's number beside it."""
 
-_FILED_AT_ONCE = 1 << 12
+_FILED_AT_ONCE = 1 << 11
 """A few milliseconds."""
 
 KEPT_TIMES = 3
@@ -56,7 +57,7 @@ class Middles:
     """The last finds them; FAISS keeps no reference to those beneath."""
 
     @classmethod
-    def among(cls, codes: Codes, *, probing: Probing) -> "Middles":
+    def among(cls, codes: Codes, *, probing: Probing, give_way: GiveWay = nobody_waits) -> "Middles":
         """Codes of the library itself, at even steps: training finds lists that are little better (recall 0.96 instead
         of 0.95), and takes seconds at each change.
         """
@@ -65,7 +66,7 @@ class Middles:
         flat = faiss.IndexBinaryFlat(_BITS)
         flat.add(groups)
         found = _lists_around(flat, len(groups), probes=probing.groups)
-        _fill(found, middles, _nearest_of(flat, middles))
+        _fill(found, middles, _nearest_of(flat, middles, give_way), give_way=give_way)
         return cls(probing, len(codes), (flat, found))
 
     @property
@@ -84,9 +85,9 @@ class Middles:
         same = (probing.lists_by_root, probing.groups) == (self.probing.lists_by_root, self.probing.groups)
         return same and self.made_of <= count * KEPT_TIMES and count <= self.made_of * KEPT_TIMES
 
-    def lists_of(self, codes: Codes) -> Lists:
+    def lists_of(self, codes: Codes, *, give_way: GiveWay = nobody_waits) -> Lists:
         """In which list each belongs."""
-        return _nearest_of(self.indexes[-1], codes)
+        return _nearest_of(self.indexes[-1], codes, give_way)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +116,14 @@ def filed_together(parts: Sequence[tuple[Filed | None, int]]) -> Filed | None:
 class NearestCodes:
     """Safe for any number of threads; never changes."""
 
-    def __init__(self, codes: Codes, *, filed: Filed | None = None, probing: Probing | None = None) -> None:
+    def __init__(
+        self,
+        codes: Codes,
+        *,
+        filed: Filed | None = None,
+        probing: Probing | None = None,
+        give_way: GiveWay = nobody_waits,
+    ) -> None:
         """`filed`: what is known of where they belong, and counts where its middles suit. `probing` None: as their
         number asks for.
         """
@@ -130,11 +138,12 @@ class NearestCodes:
                 self._index.add(codes)
             return
         if filed is None or not filed.middles.suit(count, how):
-            filed = Filed(Middles.among(codes, probing=how), np.full(count, NOT_FILED, np.uint16))
-        self.filed = _all_filed(filed, codes)
+            middles = Middles.among(codes, probing=how, give_way=give_way)
+            filed = Filed(middles, np.full(count, NOT_FILED, np.uint16))
+        self.filed = _all_filed(filed, codes, give_way)
         middles = self.filed.middles
         self._index = _lists_around(middles.indexes[-1], middles.count, probes=how.lists)
-        _fill(self._index, codes, self.filed.lists)
+        _fill(self._index, codes, self.filed.lists, give_way=give_way)
 
     @property
     def rows(self) -> int:
@@ -153,15 +162,13 @@ class NearestCodes:
         return rows.astype(np.int64), distances.astype(np.int64)
 
 
-def _all_filed(filed: Filed, codes: Codes) -> Filed:
+def _all_filed(filed: Filed, codes: Codes, give_way: GiveWay) -> Filed:
     """With those that were not."""
     missing = np.flatnonzero(filed.lists == NOT_FILED)
     if not len(missing):
         return filed
     lists = filed.lists.copy()
-    for first in range(0, len(missing), _FILED_AT_ONCE):
-        some = missing[first : first + _FILED_AT_ONCE]
-        lists[some] = filed.middles.lists_of(codes[some])
+    lists[missing] = filed.middles.lists_of(codes[missing], give_way=give_way)
     return Filed(filed.middles, lists)
 
 
@@ -173,17 +180,23 @@ def _lists_around(middles: Any, count: int, *, probes: int) -> Any:  # noqa: ANN
     return lists
 
 
-def _nearest_of(middles: Any, codes: Codes) -> Lists:  # noqa: ANN401
-    return np.asarray(middles.search(codes, 1)[1][:, 0], np.uint16)
+def _nearest_of(middles: Any, codes: Codes, give_way: GiveWay) -> Lists:  # noqa: ANN401
+    lists = np.empty(len(codes), np.uint16)
+    for first in range(0, len(codes), _FILED_AT_ONCE):
+        give_way()
+        some = slice(first, first + _FILED_AT_ONCE)
+        lists[some] = middles.search(codes[some], 1)[1][:, 0]
+    return lists
 
 
-def _fill(index: Any, codes: Codes, lists: Lists) -> None:  # noqa: ANN401
+def _fill(index: Any, codes: Codes, lists: Lists, *, give_way: GiveWay) -> None:  # noqa: ANN401
     """As FAISS would by itself, but a whole list at once: one that grows code by code keeps room for as many again, a
     third of all memory in the end.
     """
     order = np.argsort(lists, kind="stable")
     starts = np.searchsorted(lists, np.arange(index.nlist + 1), sorter=order)
     for number in np.flatnonzero(np.diff(starts)).tolist():
+        give_way()
         rows = order[starts[number] : starts[number + 1]]
         own = codes[rows]
         index.invlists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(own))

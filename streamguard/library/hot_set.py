@@ -18,6 +18,7 @@ from streamguard.library.served import Served
 from streamguard.library.shard import Arrays, Ids, Part, Shard, Span, of_items, together
 from streamguard.library.snapshot import Snapshot
 from streamguard.library.tidying import Run, in_a_thread, newest_alike
+from streamguard.library.turns import GiveWay
 from streamguard.spare_memory import give_back
 from streamguard.types import AssetId
 
@@ -125,7 +126,7 @@ class HotSet:
 
     def _index(self, snapshot: Snapshot, wanted: Mapping[Item, _Place], kept: tuple[_Piece, ...]) -> None:
         try:
-            self._made = (*kept, _cut_out(snapshot.served, wanted))
+            self._made = (*kept, _cut_out(snapshot.served, wanted, snapshot.turns.give_way))
             give_back()
         except MemoryError:
             note = "what is new in open incidents is found with the rest of the library; tried again at the next change"
@@ -158,14 +159,14 @@ def _segments_of(shard: Shard, numbers: Sequence[int]) -> list[SegmentRef]:
     return [spans[owner][0] for owner in owners.tolist()]
 
 
-def _cut_out(served: Sequence[Served], wanted: Mapping[Item, _Place]) -> _Piece:
+def _cut_out(served: Sequence[Served], wanted: Mapping[Item, _Place], give_way: GiveWay) -> _Piece:
     """These items in a shard of their own."""
     parts = []
     for owner, one in enumerate(served):
         numbers = sorted(place.number for place in wanted.values() if place.owner == owner)
         if numbers:
             parts.append(_part(one.shard, numbers))
-    return _Piece(Shard.over(together(parts)), frozenset(wanted))
+    return _Piece(Shard.over(together(parts), give_way=give_way), frozenset(wanted))
 
 
 def _part(shard: Shard, numbers: Sequence[int]) -> Part:

@@ -19,6 +19,7 @@ from streamguard.library.segments import SegmentRef
 from streamguard.library.served import Served
 from streamguard.library.shard import Part, Shard, read_part, ref_of, together
 from streamguard.library.snapshot import Snapshot
+from streamguard.library.turns import GiveWay, Turns
 from streamguard.spare_memory import give_back
 
 _LOADS_TRIED = 10
@@ -113,9 +114,10 @@ def _load(
         for one, segments in zip(before, served_by, strict=True)
         if segments
     ]
-    served = _with(library, served, fresh=fresh, read=read)
+    turns = Turns() if previous is None else previous.turns
+    served = _with(library, served, fresh=fresh, read=read, give_way=turns.give_way)
     _check_distinct(library, served, known=before)
-    return Snapshot.of(live, served)
+    return Snapshot.of(live, served, turns=turns)
 
 
 def _read(
@@ -165,7 +167,12 @@ def _begin_each(
 
 
 def _with(
-    library: Path, served: list[Served], *, fresh: Sequence[LiveSegment], read: dict[LiveSegment, Part]
+    library: Path,
+    served: list[Served],
+    *,
+    fresh: Sequence[LiveSegment],
+    read: dict[LiveSegment, Part],
+    give_way: GiveWay,
 ) -> list[Served]:
     """With segments that are new: in the newest shard while it is small, else in one of their own. It is asked for what
     it must know.
@@ -181,8 +188,8 @@ def _with(
         served, segments = served[:-1], dict(last.segments)
         parts, names = [last.shard.part(last.worth_keeping), *parts], [None, *names]
     asked = canaries.questions(parts, names)
-    made = Shard.over(together(parts))
-    canaries.ask(library, made, asked)
+    made = Shard.over(together(parts), give_way=give_way)
+    canaries.ask(library, made, asked, give_way=give_way)
     return [*served, Served.of(made, segments | {ref_of(segment): segment for segment in fresh})]
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from streamguard.core.feature_records import in_units
 from streamguard.library.faiss_nearest import Filed, NearestCodes, filed_together
 from streamguard.library.in_threads import in_threads
+from streamguard.library.turns import GiveWay, nobody_waits
 from streamguard.types import CODE_BYTES, AssetId, Codes, MediaKind, ReferenceFrame
 
 FEATURE = np.dtype([("frame", "<u4"), ("x", "<u2"), ("y", "<u2"), ("mirrored", "u1"), ("seen_elsewhere", "u1")])
@@ -133,10 +134,11 @@ class FeatureSearch:
     _nearest: NearestCodes = field(repr=False)
 
     @classmethod
-    def over(cls, features: LocalFeatures) -> "FeatureSearch":
+    def over(cls, features: LocalFeatures, *, give_way: GiveWay = nobody_waits) -> "FeatureSearch":
         """The codes stand in the index alone: it has a copy of its own."""
         starts = np.searchsorted(features.rows["frame"], np.arange(len(features.frames) + 1))
-        return cls(features.rows, features.frames, starts, NearestCodes(features.codes, filed=features.filed))
+        nearest = NearestCodes(features.codes, filed=features.filed, give_way=give_way)
+        return cls(features.rows, features.frames, starts, nearest)
 
     def features(self, codes: Codes) -> LocalFeatures:
         """What to index anew, of the codes that this was made of; where they stand counts there."""

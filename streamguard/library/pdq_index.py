@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from streamguard.library.chunk_tables import ChunkTables, Layout
 from streamguard.library.faiss_flat import Counts, FlatIndex, Hits, as_keys, hits_of, nearest_keys
+from streamguard.library.turns import GiveWay, nobody_waits
 from streamguard.types import Codes
 
 TABLES_FROM = 100_000
@@ -40,12 +41,18 @@ class PdqIndex:
 
     @classmethod
     def over(
-        cls, codes: Codes, *, layouts: Sequence[tuple[int, Layout]] = LAYOUTS, dear_share: float = DEAR_SHARE
+        cls,
+        codes: Codes,
+        *,
+        layouts: Sequence[tuple[int, Layout]] = LAYOUTS,
+        dear_share: float = DEAR_SHARE,
+        give_way: GiveWay = nobody_waits,
     ) -> "PdqIndex":
         """Keeps the codes, and no copy of them."""
         layout = next((layout for least, layout in reversed(layouts) if len(codes) >= least), None)
         flat = FlatIndex(codes)
-        return cls(flat, ChunkTables.over(flat.codes(), layout=layout) if layout else None, dear_share)
+        tables = ChunkTables.over(flat.codes(), layout=layout, give_way=give_way) if layout else None
+        return cls(flat, tables, dear_share)
 
     @property
     def rows(self) -> int:

@@ -20,6 +20,7 @@ from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatur
 from streamguard.library.pdq_index import PdqIndex
 from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
 from streamguard.library.thumbnails import Album
+from streamguard.library.turns import GiveWay, nobody_waits
 from streamguard.types import PDQ_BYTES, AssetId, Codes
 
 Mask = NDArray[np.bool_]
@@ -178,15 +179,15 @@ class Shard:
     ids: "Ids" = field(repr=False)
 
     @classmethod
-    def over(cls, part: Part) -> "Shard":
+    def over(cls, part: Part, *, give_way: GiveWay = nobody_waits) -> "Shard":
         """All of it in one index."""
         arrays = part.arrays
         return cls(
             assets=part.assets,
-            index=PdqIndex.over(arrays.codes),
+            index=PdqIndex.over(arrays.codes, give_way=give_way),
             places=arrays.places,
             place_numbers=part.place_numbers,
-            features=FeatureSearch.over(arrays.local),
+            features=FeatureSearch.over(arrays.local, give_way=give_way),
             spans=part.spans,
             looks_of=part.looks_of,
             features_of=part.features_of,

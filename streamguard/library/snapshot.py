@@ -15,6 +15,7 @@ from streamguard.library.feature_votes import FeatureVotes, Footage
 from streamguard.library.live_set import LiveSet
 from streamguard.library.local_features import Asset
 from streamguard.library.served import Served, hits_in, nearest
+from streamguard.library.turns import Turns
 from streamguard.types import (
     DIHEDRAL_VIEWS,
     PDQ_BYTES,
@@ -40,6 +41,8 @@ class Snapshot:
     created_unix_s: float
     served: tuple[Served, ...] = field(repr=False)
     _votes: FeatureVotes = field(repr=False)
+    turns: Turns = field(repr=False)
+    """Of who looks something up in any version of this library, and who builds the next."""
     fallen: frozenset[AssetId] = field(default=frozenset(), repr=False)
     """Footage with mistakes: it earns a review at most."""
     rules: Rules | None = None
@@ -50,10 +53,10 @@ class Snapshot:
     """All that came in open incidents, be it in `hot` or not."""
 
     @classmethod
-    def of(cls, live: LiveSet, served: Sequence[Served]) -> "Snapshot":
+    def of(cls, live: LiveSet, served: Sequence[Served], *, turns: Turns) -> "Snapshot":
         """What these shards serve."""
         fallen = frozenset(AssetId(id_) for segment in live.segments for id_ in segment.review)
-        return cls(live.version, live.changed_unix_s, tuple(served), _votes_of(served), fallen)
+        return cls(live.version, live.changed_unix_s, tuple(served), _votes_of(served), turns, fallen)
 
     def over(self, served: Sequence[Served]) -> "Snapshot":
         """The same version in other shards."""
@@ -97,7 +100,8 @@ class Snapshot:
         """The frames that a stream's local features look like, the most likely first; at most 8. Not `closely`: for a
         stream that has shown nothing, at a third of the cost where it goes on so.
         """
-        return self._votes.vote(features, closely=closely)
+        with self.turns.looking_up():
+            return self._votes.vote(features, closely=closely)
 
     def picture(self, asset: AssetId, place: Place) -> bytes:
         """A thumbnail of known footage at a place of it, read from disk; empty where there is none."""
@@ -115,17 +119,18 @@ class Snapshot:
         telling = [look for look in prints if look.quality >= pdq.MIN_QUALITY]
         if not telling or not self.looks:
             return ()
-        hits = hits_in(self.served, _queries(telling), radius_bits=radius_bits)
-        return tuple(
-            self._candidate(
-                self.served[int(hits.owners[hit])],
-                int(hits.rows[hit]),
-                query=int(hits.queries[hit]),
-                region=telling[int(hits.queries[hit]) // _VIEWS].region,
-                distance_bits=int(hits.distances_bits[hit]),
+        with self.turns.looking_up():
+            hits = hits_in(self.served, _queries(telling), radius_bits=radius_bits)
+            return tuple(
+                self._candidate(
+                    self.served[int(hits.owners[hit])],
+                    int(hits.rows[hit]),
+                    query=int(hits.queries[hit]),
+                    region=telling[int(hits.queries[hit]) // _VIEWS].region,
+                    distance_bits=int(hits.distances_bits[hit]),
+                )
+                for hit in nearest(hits)
             )
-            for hit in nearest(hits)
-        )
 
     @staticmethod
     def _candidate(one: Served, row: int, /, *, query: int, region: Region, distance_bits: int) -> Candidate:

@@ -62,8 +62,9 @@ def tidied(snapshot: Snapshot, *, first: int) -> Snapshot:
     segments = {ref: segment for one in rest for ref, segment in one.segments.items()}
     parts = [one.shard.part(one.worth_keeping) for one in rest]
     asked = canaries.questions(parts, [next(iter(one.segments.values())) for one in rest])
-    made = Shard.over(together(parts))
-    canaries.ask(Path(), made, asked)
+    give_way = snapshot.turns.give_way
+    made = Shard.over(together(parts), give_way=give_way)
+    canaries.ask(Path(), made, asked, give_way=give_way)
     return snapshot.over((*kept, Served.of(made, segments)))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamguard.errors import LibraryDamaged
 from streamguard.library import local_features
-from streamguard.library.canaries import Questions, check_answers, questions
+from streamguard.library.canaries import Answering, Questions, check_answers, questions
 from streamguard.library.chunk_tables import ChunkTables, Layout
 from streamguard.library.faiss_flat import MOST_HITS, Counts, Hits
 from streamguard.library.live_set import LiveSegment
@@ -43,10 +43,12 @@ class Version:
         check_answers(
             LIBRARY,
             questions(self.parts, SEGMENTS[: len(self.parts)]),
-            index=index or PdqIndex.over(self.codes),
-            named=self.named,
-            ids=self.ids,
-            search=_search(self.features if features is None else features),
+            by=Answering(
+                index or PdqIndex.over(self.codes),
+                _search(self.features if features is None else features),
+                self.named,
+                self.ids,
+            ),
         )
 
 
@@ -133,7 +135,7 @@ def test_a_library_of_equal_codes_passes() -> None:
     asked = questions([_part([AssetId("a")], codes, items=[0] * count, features=codes[:50])], SEGMENTS[:1])
     named = np.zeros(count, np.uint32)
     search = _search(codes[:50])
-    check_answers(LIBRARY, asked, index=PdqIndex.over(codes), named=named, ids=[AssetId("a")], search=search)
+    check_answers(LIBRARY, asked, by=Answering(PdqIndex.over(codes), search, named, [AssetId("a")]))
 
 
 def test_some_of_very_many_are_asked_for() -> None:
@@ -152,11 +154,21 @@ def test_some_of_very_many_are_asked_for() -> None:
     ids = [AssetId(f"i{number}") for number in range(count)]
     some = questions([_part(ids, codes, items=list(range(count)), features=codes[:0])], SEGMENTS[:1])
     index = Counting(made._flat, None, made._dear_share)
-    check_answers(
-        LIBRARY, some, index=index, named=np.arange(count, dtype=np.uint32), ids=ids, search=_search(codes[:0])
-    )
+    by = Answering(index, _search(codes[:0]), np.arange(count, dtype=np.uint32), ids)
+    check_answers(LIBRARY, some, by=by)
     assert len(asked) == 512
     assert (min(asked), max(asked)) == (0, count - 1)
+
+
+def test_enough_of_a_segments_features_are_asked_for() -> None:
+    """Of one with ten thousand 256, at even steps: each addition is asked for as it comes."""
+    count = 10_000
+    part = _part(
+        [AssetId("a")], np.zeros((1, PDQ_BYTES), np.uint8), items=[0], features=np.zeros((count, PDQ_BYTES), np.uint8)
+    )
+    (asked,) = questions([part], SEGMENTS[:1])
+    assert len(asked.feature_rows) == 256
+    assert (asked.feature_rows[0], asked.feature_rows[-1]) == (0, count - 1)
 
 
 def test_the_questions_are_what_was_read() -> None:

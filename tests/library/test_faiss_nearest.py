@@ -206,10 +206,10 @@ def test_what_is_filed_stays_where_it_is_while_a_library_grows(monkeypatch: pyte
     assert before.rows == MANY
 
 
-def _counting(lists_of: Callable[[Middles, Codes], Any], filed: list[int]) -> Callable[[Middles, Codes], Any]:
-    def counted(middles: Middles, codes: Codes) -> object:
+def _counting(lists_of: Callable[..., Any], filed: list[int]) -> Callable[..., Any]:
+    def counted(middles: Middles, codes: Codes, **options: object) -> object:
         filed.append(len(codes))
-        return lists_of(middles, codes)
+        return lists_of(middles, codes, **options)
 
     return counted
 

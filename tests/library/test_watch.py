@@ -113,7 +113,7 @@ def test_without_the_memory_for_a_version_the_last_one_serves(tmp_path: Path, mo
     with Library.open(tmp_path / "lib") as library:
         library.add(new_item("b"), reference(5))
 
-    def dies(_part: object) -> Shard:
+    def dies(_part: object, **_: object) -> Shard:
         raise MemoryError
 
     with monkeypatch.context() as patched:
