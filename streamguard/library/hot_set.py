@@ -166,7 +166,7 @@ def _cut_out(served: Sequence[Served], wanted: Mapping[Item, _Place], give_way: 
         numbers = sorted(place.number for place in wanted.values() if place.owner == owner)
         if numbers:
             parts.append(_part(one.shard, numbers))
-    return _Piece(Shard.over(together(parts), give_way=give_way), frozenset(wanted))
+    return _Piece(Shard.over(together(parts, give_way=give_way), give_way=give_way), frozenset(wanted))
 
 
 def _part(shard: Shard, numbers: Sequence[int]) -> Part:

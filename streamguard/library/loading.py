@@ -188,7 +188,7 @@ def _with(
         served, segments = served[:-1], dict(last.segments)
         parts, names = [last.shard.part(last.worth_keeping), *parts], [None, *names]
     asked = canaries.questions(parts, names)
-    made = Shard.over(together(parts), give_way=give_way)
+    made = Shard.over(together(parts, give_way=give_way), give_way=give_way)
     canaries.ask(library, made, asked, give_way=give_way)
     return [*served, Served.of(made, segments | {ref_of(segment): segment for segment in fresh})]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from streamguard.core.feature_records import in_units
 from streamguard.library.faiss_nearest import Filed, NearestCodes, filed_together
 from streamguard.library.in_threads import in_threads
-from streamguard.library.turns import GiveWay, nobody_waits
+from streamguard.library.turns import GiveWay, nobody_waits, stretches
 from streamguard.types import CODE_BYTES, AssetId, Codes, MediaKind, ReferenceFrame
 
 FEATURE = np.dtype([("frame", "<u4"), ("x", "<u2"), ("y", "<u2"), ("mirrored", "u1"), ("seen_elsewhere", "u1")])
@@ -93,7 +93,7 @@ def from_references(references: Sequence[Sequence[ReferenceFrame]]) -> LocalFeat
     )
 
 
-def joined(parts: Sequence[tuple[LocalFeatures, int]]) -> LocalFeatures:
+def joined(parts: Sequence[tuple[LocalFeatures, int]], *, give_way: GiveWay = nobody_waits) -> LocalFeatures:
     """(features, number of its first asset), one after another, in new arrays."""
     starts = np.cumsum([0, *(len(part.rows) for part, _ in parts)]).tolist()
     frames_before = np.cumsum([0, *(len(part.frames) for part, _ in parts)]).tolist()
@@ -102,9 +102,11 @@ def joined(parts: Sequence[tuple[LocalFeatures, int]]) -> LocalFeatures:
 
     def put(number: int) -> None:
         part, first_asset = parts[number]
-        own = slice(starts[number], starts[number + 1])
-        codes[own], rows[own] = part.codes, part.rows
-        rows["frame"][own] += np.uint32(frames_before[number])
+        own_codes, own_rows = codes[starts[number] :], rows[starts[number] :]
+        for some in stretches(len(part.rows)):
+            give_way()
+            own_codes[some], own_rows[some] = part.codes[some], part.rows[some]
+            own_rows["frame"][some] += np.uint32(frames_before[number])
         own = slice(frames_before[number], frames_before[number + 1])
         frames[own] = part.frames
         frames["item"][own] += np.uint32(first_asset)

@@ -20,7 +20,7 @@ from streamguard.library.local_features import Asset, FeatureSearch, LocalFeatur
 from streamguard.library.pdq_index import PdqIndex
 from streamguard.library.segments import PLACE, Places, SegmentRef, kind_of, read_segment
 from streamguard.library.thumbnails import Album
-from streamguard.library.turns import GiveWay, nobody_waits
+from streamguard.library.turns import GiveWay, nobody_waits, stretches
 from streamguard.types import PDQ_BYTES, AssetId, Codes
 
 Mask = NDArray[np.bool_]
@@ -55,7 +55,7 @@ class Arrays:
     local: LocalFeatures
 
 
-def joined(parts: Sequence[Arrays]) -> Arrays:
+def joined(parts: Sequence[Arrays], *, give_way: GiveWay = nobody_waits) -> Arrays:
     """One after another, in new arrays; one alone as it is."""
     if len(parts) == 1:
         return parts[0]
@@ -64,14 +64,15 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
     codes, places = np.empty((starts[-1], PDQ_BYTES), np.uint8), np.empty(starts[-1], PLACE)
 
     def put(number: int) -> None:
-        own = slice(starts[number], starts[number + 1])
-        codes[own] = parts[number].codes
-        places[own] = parts[number].places
-        places["item"][own] += np.uint32(firsts[number])
+        part, own_codes, own_places = parts[number], codes[starts[number] :], places[starts[number] :]
+        for some in stretches(len(part.codes)):
+            give_way()
+            own_codes[some], own_places[some] = part.codes[some], part.places[some]
+            own_places["item"][some] += np.uint32(firsts[number])
 
     in_threads(put, range(len(parts)), rows=starts[-1])
-    local = local_features.joined([(part.local, first) for part, first in zip(parts, firsts, strict=False)])
-    return Arrays(firsts[-1], codes, places, local)
+    local = [(part.local, first) for part, first in zip(parts, firsts, strict=False)]
+    return Arrays(firsts[-1], codes, places, local_features.joined(local, give_way=give_way))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,11 @@ class Part:
         return len(self.arrays.codes) + len(self.arrays.local.rows)
 
 
-def together(parts: list[Part]) -> Part:
+def together(parts: list[Part], *, give_way: GiveWay = nobody_waits) -> Part:
     """One after another. Empties the list: what is large need not be in memory twice while it is indexed."""
     if len(parts) == 1:
         return parts.pop()
-    arrays = joined([part.arrays for part in parts])
+    arrays = joined([part.arrays for part in parts], give_way=give_way)
     spans: dict[SegmentRef, Span] = {}
     first = places = 0
     numbers = []

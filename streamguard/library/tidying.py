@@ -63,7 +63,7 @@ def tidied(snapshot: Snapshot, *, first: int) -> Snapshot:
     parts = [one.shard.part(one.worth_keeping) for one in rest]
     asked = canaries.questions(parts, [next(iter(one.segments.values())) for one in rest])
     give_way = snapshot.turns.give_way
-    made = Shard.over(together(parts), give_way=give_way)
+    made = Shard.over(together(parts, give_way=give_way), give_way=give_way)
     canaries.ask(Path(), made, asked, give_way=give_way)
     return snapshot.over((*kept, Served.of(made, segments)))
 

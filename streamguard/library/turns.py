@@ -17,12 +17,20 @@ SLICE_S = 0.002
 MOST_WAIT_S = 0.1
 """So long a slice waits for look-ups that have no end, and then it goes on."""
 
+_STRETCH_ROWS = 1 << 14
+
 GiveWay = Callable[[], None]
 """To be called by what builds, each millisecond or so."""
 
 
 def nobody_waits() -> None:
     """For what is built where nobody looks anything up."""
+
+
+def stretches(rows: int) -> Iterator[slice]:
+    """As many rows at a time as are copied in a millisecond."""
+    for first in range(0, rows, _STRETCH_ROWS):
+        yield slice(first, min(first + _STRETCH_ROWS, rows))
 
 
 class Turns:
