@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from streamguard.cli.incident_add import Adding, Piece, add_piece, content_of
+from streamguard.cli.same_footage import SameFootage, put_added
 from streamguard.cli.stream_parts import Shown, Sought, StreamOfParts
+from streamguard.core.shown import as_reference
 from streamguard.core.variant_context import is_blank
 from streamguard.core.variants import LEAST_KEYFRAMES, Out
 from streamguard.errors import UsageError, counted
 from streamguard.library.store import Library
-from streamguard.worker.outcomes import Job
+from streamguard.worker.outcomes import Added, Job, Known
 from streamguard.worker.part_ids import PART_PATTERN
 
 _OPERATION = "accept part"
@@ -46,14 +48,19 @@ def accept(adding: Adding, ids: Sequence[str], streams: Iterator[StreamOfParts])
                 found[id_] = sought
             elif stream.has_some_of(id_):
                 partly.add(id_)
-    for id_ in ids:
-        if id_ in found:
-            _take(adding, id_, found[id_])
-        else:
-            adding.said.error(id_, _forgotten(id_, partly=id_ in partly))
+    with SameFootage() as same:
+        put_added(same, adding.place.library, adding.incident.items)
+        for id_ in ids:
+            if id_ in found:
+                _take(adding, id_, found[id_], same=same)
+            else:
+                adding.said.error(id_, _forgotten(id_, partly=id_ in partly))
 
 
-def _take(adding: Adding, id_: str, sought: Sought) -> None:
+def _take(adding: Adding, id_: str, sought: Sought, *, same: SameFootage) -> None:
+    """What another stream has shown as well, and is in the library by now, is not made known twice: near copies take
+    evidence from each other.
+    """
     job = Job(Path(f"{id_} of {sought.stream}"), adding.incident.label)
     with Library.open(adding.place.library, origin=adding.origin, signer=adding.signer) as library:
         # Of just this part that was accepted before, the library says as what.
@@ -66,7 +73,11 @@ def _take(adding: Adding, id_: str, sought: Sought) -> None:
             return
         for one in shown:
             piece = Piece(sought.stream, sought.worker, one.keyframes, adding.book.clock() - one.ago_s)
-            adding.said.outcome(add_piece(library, piece, adding, job=job))
+            known = None if is_there else same.as_what(one.keyframes)
+            outcome = add_piece(library, piece, adding, job=job) if known is None else Known(job, library.item(known))
+            if isinstance(outcome, Added):
+                same.put(outcome.item.id, as_reference(one.keyframes))
+            adding.said.outcome(outcome)
 
 
 def _telling(shown: Shown) -> int:

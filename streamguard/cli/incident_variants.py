@@ -18,15 +18,20 @@ from streamguard.cli.lengths import seconds_of
 from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_opinions import said_of
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.same_footage import SameFootage, SeenIn, as_item, put_added
 from streamguard.cli.stream_parts import PartsOfStreams, StreamOfParts, Stretch
-from streamguard.core.variants import WITHIN_S, Against, LeftOut, Part, Why
+from streamguard.core.falls import Fall
+from streamguard.core.variants import WITHIN_S, Against, Part, Why
 from streamguard.enforce.evidence.store import find_file
 from streamguard.errors import EvidenceError, UsageError, counted
+from streamguard.library.catalogue import ItemState
 from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.senders import guard_of_ours
 from streamguard.library.incidents import Book, Incident
 from streamguard.library.live_check import segments_there
+from streamguard.library.store import Library
 from streamguard.servers.http_api import ApiUrl
 from streamguard.worker.evidence import DIRECTORY, evidence_directory
 
@@ -51,9 +56,12 @@ _LOOK_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Which incident's, of which workers, and where what they say is missing is told."""
+    """Which incident's, of which workers, and where what they say is missing is told. `believed`: those of its items
+    that are searched, and of which nobody said that they were wrong.
+    """
 
     incident: Incident
+    believed: frozenset[str]
     place: Place
     urls: tuple[ApiUrl, ...]
     warn: Callable[[str], None]
@@ -108,10 +116,11 @@ def variants(
     incident = book.open_one(name) if wanted else book.named(name)
     within_s = WITHIN_S if within is None else seconds_of(within, operation="list variants", option="--within")
     urls = workers_of(workers, place.config)
-    asked = _Asked(incident, place, urls, lambda text: click.echo(printable(f"warning: {text}"), err=True))
+    believed = _believed(place.library, incident)
+    asked = _Asked(incident, believed, place, urls, lambda text: click.echo(printable(f"warning: {text}"), err=True))
     found = _decided(asked)
     guard = guard_of_ours(place.library, believe=believe)
-    parts = PartsOfStreams(place.library, incident.items, guarded_by=guard.known)
+    parts = PartsOfStreams(place.library, asked.believed, guarded_by=guard.known, removed=not wanted)
     streams = parts.of(found, {str(url): url for url in urls}, problem=asked.warn)
     if wanted:
         said = Said(place.library, as_json=as_json, asked_label=incident.label)
@@ -119,8 +128,12 @@ def variants(
         accept(Adding(place, book, incident, origin_of(by, reason), signer, said, guard), wanted, streams)
         warn_if_damaged(place.library, since=there)
         return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
-    for stream in streams:
-        listed = _Listed(stream, asked, within_s=within_s, now_unix_s=book.clock())
+    with SameFootage() as same:
+        put_added(same, place.library, incident.items)
+        seen = SeenIn(same)
+        now_unix_s = book.clock()
+        told = [_Listed(stream, asked, seen, within_s=within_s, now_unix_s=now_unix_s) for stream in streams]
+    for listed in told:
         for line in [json.dumps(listed.as_json())] if as_json else map(printable, listed.in_words()):
             click.echo(line)
     if not found and not as_json:
@@ -128,8 +141,16 @@ def variants(
     return EXIT_OK
 
 
+def _believed(library: Path, incident: Incident) -> frozenset[str]:
+    """A stream that was taken for anything else was innocent, and so is what it has shown besides."""
+    with Library.open(library, read_only=True) as opened:
+        live = {item.id for item in opened.items() if item.state is ItemState.LIVE}
+    wrong = {id_ for id_, one in said_of(library).items() if one.is_due or one.fall is not Fall.NONE}
+    return frozenset(id_ for id_ in incident.items if id_ in live and id_ not in wrong)
+
+
 def _decided(asked: _Asked) -> tuple[Variant, ...]:
-    found, others = ask_for_variants(asked.urls, frozenset(asked.incident.items))
+    found, others = ask_for_variants(asked.urls, asked.believed)
     for problem in others:
         asked.warn(problem)
     if len(others) == len(asked.urls):
@@ -138,52 +159,79 @@ def _decided(asked: _Asked) -> tuple[Variant, ...]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """A part, without its keyframes. `piece`: see SeenIn.note."""
+
+    stretch: Stretch
+    why: Why
+    beside: str
+    against: tuple[Against, ...]
+    piece: str | None
+
+
 class _Listed:
     """One stream, as it is told."""
 
-    def __init__(self, stream: StreamOfParts, asked: _Asked, *, within_s: float, now_unix_s: float) -> None:
-        self._stream = stream
+    def __init__(
+        self, stream: StreamOfParts, asked: _Asked, seen: SeenIn, *, within_s: float, now_unix_s: float
+    ) -> None:
+        self._variant = stream.variant
         self._asked = asked
+        self._seen = seen
         self._now_unix_s = now_unix_s
-        self._offer = stream.offer(within_s=within_s)
+        found = stream.offer(within_s=within_s)
+        parts = [_offered(part, stream, seen) for part in found.parts]
+        self._parts = [part for part in parts if as_item(part.piece) is None]
+        self._known = [(part.stretch, id_) for part in parts if (id_ := as_item(part.piece)) is not None]
+        self._left_out = [(stream.stretch(left.keyframes), left.why) for left in found.left_out]
 
     def as_json(self) -> dict[str, object]:
-        return asdict(self._stream.variant) | {
+        return asdict(self._variant) | {
             "evidence": self._evidence(),
             "parts": [
-                self._json(part) | {"beside": part.beside, "against": [one.value for one in part.against]}
-                for part in self._offer.parts
+                {"id": part.stretch.id, "command": self._command_for(part.stretch.id), "why": part.why.value}
+                | self._json(part.stretch)
+                | {
+                    "beside": part.beside,
+                    "against": [one.value for one in part.against],
+                    "streams": self._seen.streams(part.piece),
+                }
+                for part in self._parts
             ],
-            "left_out": [self._json(part) for part in self._offer.left_out],
+            "left_out": [{"why": why.value} | self._json(stretch) for stretch, why in self._left_out]
+            + [{"why": "known", "as": id_} | self._json(stretch) for stretch, id_ in self._known],
         }
 
     def in_words(self) -> list[str]:
-        one = self._stream.variant
+        one = self._variant
         where = "" if one.server is None else f" of {one.server}"
         words = f"{one.stream}{where}: {one.verdict} for {one.reference} {one.ago_s:.0f} s ago"
         words += f"; of {counted(one.keyframes, 'keyframe')} {one.unknown} show nothing that is known"
         lines = [words, f"  to look at it: {self._evidence()}"]
-        for part in self._offer.parts:
-            stretch = self._stream.stretch(part.keyframes)
+        for part in self._parts:
             why = _WHY_WORDS[part.why].format(beside=part.beside)
-            lines.append(f"  {stretch.id}  {self._when(stretch)}: {counted(stretch.keyframes, 'keyframe')} {why}")
+            keyframes = counted(part.stretch.keyframes, "keyframe")
+            lines.append(f"  {part.stretch.id}  {self._when(part.stretch)}: {keyframes} {why}{self._seen_in(part)}")
             lines += [f"    against it: {_AGAINST_WORDS[one]}" for one in part.against]
-        for left in self._offer.left_out:
-            stretch = self._stream.stretch(left.keyframes)
-            keyframes = counted(stretch.keyframes, "keyframe")
-            lines.append(f"  not offered  {self._when(stretch)}: {keyframes} {OUT_WORDS[left.why]}")
-        if self._offer.parts:
+        out = [(stretch, OUT_WORDS[why]) for stretch, why in self._left_out]
+        for stretch, why in out + [(stretch, f"known by now, as {id_}") for stretch, id_ in self._known]:
+            lines.append(f"  not offered  {self._when(stretch)}: {counted(stretch.keyframes, 'keyframe')} {why}")
+        if self._parts:
             lines.append(f"  {_LOOK_FIRST}")
-        for part in self._offer.parts:
-            stretch = self._stream.stretch(part.keyframes)
-            lines.append(f"  to take {self._when(stretch)}: {self._command_for(stretch.id)}")
+        for part in self._parts:
+            lines.append(f"  to take {self._when(part.stretch)}: {self._command_for(part.stretch.id)}")
         return lines
 
-    def _json(self, part: Part | LeftOut) -> dict[str, object]:
-        stretch = self._stream.stretch(part.keyframes)
-        id_ = {"id": stretch.id, "command": self._command_for(stretch.id)} if isinstance(part, Part) else {}
-        return id_ | {
-            "why": part.why.value,
+    def _seen_in(self, part: _Offered) -> str:
+        """`; seen in 3 streams`."""
+        streams = self._seen.streams(part.piece)
+        if streams is None:
+            return ""
+        return "; seen in this stream alone, which proves less" if streams == 1 else f"; seen in {streams} streams"
+
+    def _json(self, stretch: Stretch) -> dict[str, object]:
+        return {
             "keyframes": stretch.keyframes,
             "from": at_utc(self._now_unix_s - stretch.from_ago_s),
             "to": at_utc(self._now_unix_s - stretch.to_ago_s),
@@ -198,7 +246,7 @@ class _Listed:
 
     def _evidence(self) -> str:
         """The command that shows the pictures of the decision: here, or where the worker keeps its evidence."""
-        one = self._stream.variant
+        one = self._variant
         directory = evidence_directory(self._asked.place.config)
         try:
             find_file(directory, one.signal)
@@ -209,6 +257,12 @@ class _Listed:
 
     def _command_for(self, id_: str) -> str:
         """Of one part: a line that takes several would be pasted before each was looked at."""
-        library, worker = str(self._asked.place.library), self._stream.variant.worker
+        library, worker = str(self._asked.place.library), self._variant.worker
         words = [self._asked.incident.name, "--library", library, "--worker", worker]
         return shlex.join(["streamguard", "incident", "variants", *words, "--accept", id_])
+
+
+def _offered(part: Part, stream: StreamOfParts, seen: SeenIn) -> _Offered:
+    """In how many streams one camera was seen that stands still, nobody can say."""
+    piece = None if Against.STILL in part.against else seen.note(part.keyframes, stream.variant)
+    return _Offered(stream.stretch(part.keyframes), part.why, part.beside, part.against, piece)

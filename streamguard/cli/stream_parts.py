@@ -111,12 +111,14 @@ class StreamOfParts:
 class PartsOfStreams:
     """What is asked of streams: which parts the library has by now, and what its guard says of pictures."""
 
-    def __init__(self, library: Path, references: Collection[str], *, guarded_by: Known) -> None:
-        """`references`: the incident's items. Raises LibraryError."""
+    def __init__(self, library: Path, references: Collection[str], *, guarded_by: Known, removed: bool = False) -> None:
+        """`references`: the incident's items that are believed. With `removed` what was made known and removed since is
+        nothing new either. Raises LibraryError.
+        """
         self._references = frozenset(map(AssetId, references))
         self._guarded_by = guarded_by
         with Library.open(library, read_only=True) as opened:
-            self._added = TakenParts(opened.items())
+            self._added = TakenParts(opened.items(removed=removed))
 
     def of(
         self, variants: Sequence[Variant], urls: Mapping[str, ApiUrl], *, problem: Callable[[str], None]

@@ -18,6 +18,7 @@ from tests.cli.calling import Done, Run, runner
 from tests.cli.shown_worker import ShownWorker
 from tests.http_server import Web
 from tests.library.made import library_of, new_item
+from tests.library.opinions_made import mistake, tell
 from tests.live_keyframes import live_keyframes, programme
 
 KNOWN, NEW = Scene(7), Scene(8)
@@ -90,7 +91,8 @@ def test_new_footage_is_offered_and_the_studio_is_not(
         "evidence.directory, or streamguard-evidence beside its outbox"
     )
     assert lines[2].startswith(f"  {part['id']}  2")
-    assert lines[2].endswith(", 40 to 22 s ago: 10 keyframes on after what is known of a")
+    after = ", 40 to 22 s ago: 10 keyframes on after what is known of a"
+    assert lines[2].endswith(f"{after}; seen in this stream alone, which proves less")
     assert [line.startswith("  not offered  2") for line in lines[3:]] == [True, True, False, False]
     studio = "on long before the footage, or on both sides of it: a studio, a waiting screen"
     assert lines[3].endswith(f" ago: 8 keyframes {studio}")
@@ -139,6 +141,58 @@ def test_what_is_accepted_is_killed_elsewhere(
     assert (change.origin.by.partition("@")[0], change.origin.reason) == ("anna", "seen it")
     assert Verdict.KILL in ShownWorker(library).show("live/c", other)
     assert ShownWorker(library).show("live/d", live_keyframes(STUDIO, seconds=16, from_s=30.0)) == []
+
+
+def test_what_several_streams_have_shown_is_one_part(
+    run: Run, library: Path, worker: ShownWorker, *, broadcast: list[Fingerprints]
+) -> None:
+    """Though their keyframes fall on other moments: how many have is told, it is taken once, and offered by none of
+    them any more.
+    """
+    worker.show("live/b", broadcast)
+    worker.show("live/c", programme([(KNOWN, 0.2, 18.0), (NEW, 20.9, 18.0)]))
+    worker.show("live/d", programme([(KNOWN, 0.4, 18.0), (Scene(9), 3.0, 16.0)]))
+    asked = variants(run, library, worker, "--json").out.splitlines()
+    told = {tree["stream"]: tree for tree in map(json.loads, asked)}
+    parts = {stream: tree["parts"] for stream, tree in told.items()}
+    assert {stream: [part["streams"] for part in found] for stream, found in parts.items()} == {
+        "live/b": [2], "live/c": [2], "live/d": [1],
+    }  # fmt: skip
+    assert "after what is known of a; seen in 2 streams\n" in variants(run, library, worker).out
+    words = [word for stream in ("live/c", "live/b") for word in ("--accept", parts[stream][0]["id"])]
+    first, second = map(json.loads, variants(run, library, worker, *words, "--json").out.splitlines())
+    assert (first["status"], second["status"], second["id"]) == ("added", "duplicate", first["id"])
+    assert Book(library, lambda: 0.0).named("attack").items == ("a", first["id"])
+    told = {tree["stream"]: tree for tree in map(json.loads, variants(run, library, worker, "--json").out.splitlines())}
+    assert {stream: len(tree["parts"]) for stream, tree in told.items()} == {"live/b": 0, "live/c": 0, "live/d": 1}
+    (known,) = [one for one in told["live/b"]["left_out"] if one["why"] == "known"]
+    assert (known["as"], known["keyframes"]) == (first["id"], 10)
+    assert f"10 keyframes known by now, as {first['id']}\n" in variants(run, library, worker).out
+
+
+@pytest.mark.parametrize("what", ["undone", "disabled", "removed"])
+def test_what_was_no_footage_offers_nothing(
+    run: Run, library: Path, worker: ShownWorker, *, broadcast: list[Fingerprints], what: str
+) -> None:
+    """Who was taken for it was innocent, and so is what they have shown besides; what was accepted and taken out again
+    is not offered again either.
+    """
+    worker.show("live/b", broadcast)
+    (part,) = listed(run, library, worker)["parts"]
+    assert variants(run, library, worker, "--accept", part["id"]).status == 0
+
+    def take_out(id_: str) -> None:
+        if what == "undone":
+            tell(library, *mistake(f"of {id_}", id_))
+        else:
+            run("library", what.removesuffix("d"), "--library", library, id_)
+
+    take_out("attack-live-b")
+    assert listed(run, library, worker)["parts"] == []
+    take_out("a")
+    done = variants(run, library, worker)
+    assert (done.status, done.out) == (0, "")
+    assert "no stream that is remembered was decided on for it" in done.err
 
 
 def test_what_was_added_of_a_stream_is_not_offered(
