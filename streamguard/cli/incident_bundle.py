@@ -200,7 +200,11 @@ def import_(
     with Library.open(place.library, origin=origin, signer=signer) as library:
         _check_persons(library, bundle, guard)
         job = Job(file, incident.label)
-        outcomes = taken(library, bundle, guard=guard, job=job, incident=called)
+        try:
+            outcomes = taken(library, bundle, guard=guard, job=job, incident=called)
+        except UsageError as error:
+            problem = f"{error.subject}: {error.problem}; nothing of the bundle was taken"
+            raise UsageError("import incident", file, problem, hint=error.hint) from error
         if believe:
             known = {outcome.item.number for outcome in outcomes if isinstance(outcome, Known)}
             believe_known(library, guard.source, known, origin=origin, now_unix_s=time.time())

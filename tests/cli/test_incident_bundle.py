@@ -122,6 +122,24 @@ def test_more_than_an_incident_takes_is_not_taken_at_all(
     assert [asset.id for asset in load_snapshot(here).assets] == ["b"]
 
 
+def test_an_incident_that_is_closed_meanwhile_takes_nothing(
+    run: Run, here: Path, there: Path, *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither an item nor a place in it, and the line says so; opened again, the same command brings both."""
+    file = tmp_path / "attack.incident"
+    run("incident", "export", "attack", file, "--library", there, "--unsigned")
+    with monkeypatch.context() as patched:
+        closes = Book(here, lambda: 1_700_000_001.0).close
+        patched.setattr("streamguard.cli.incident_bundle._check_persons", lambda *_: closes("attack"))
+        done = run("incident", "import", file, "--library", here, "--unsigned")
+    assert (done.status, done.out) == (2, "")
+    assert f"import incident {file}: attack: it is closed; nothing of the bundle was taken; open it again" in done.err
+    assert [asset.id for asset in load_snapshot(here).assets] == ["b"]
+    assert [(one.is_open, one.items) for one in read_incidents(here)] == [(False, ())]
+    assert run("incident", "import", file, "--library", here, "--unsigned").status == 0
+    assert [(one.is_open, len(one.items)) for one in read_incidents(here)] == [(True, 2)]
+
+
 def test_a_file_that_is_there_is_not_written_over(run: Run, there: Path, *, tmp_path: Path) -> None:
     """It may be the only copy of another incident; --force says that it is not."""
     file = tmp_path / "attack.incident"
