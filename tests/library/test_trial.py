@@ -25,7 +25,7 @@ def test_poison_is_found_and_honest_footage_believed() -> None:
     bad = poison()
     found = tried([*bad.values(), *good], STUDIO, of_others=True)
     reasons = {name: one.reason for name, one in zip(bad, found, strict=False)}
-    # Half of a disc's coefficients are zero but for rounding, which processors do in their own ways: either may be said.
+    # Half of a disc's coefficients are zero but for rounding, which differs between processors: either may be said.
     assert reasons.pop("logo") in (Reason.FLAT, Reason.COMMON)
     assert reasons == {
         "black": Reason.FLAT, "studio": Reason.COMMON, "near-studio": Reason.COMMON, "random": Reason.FLAT,
