@@ -56,7 +56,6 @@ _BEAT_S = 30.0
 _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatus.REJECTED)
 """What does not pass by itself: somebody must act. An unreachable Redis may come back."""
 
-_LAST_SIGNALS_S = 2.0
 _LAST_DELIVERY_S = 0.5
 _LAST_LISTING_S = 0.1
 _LAST_LEASE_S = 0.5
@@ -250,7 +249,8 @@ class WatchService:
             self._share.stop(_LAST_LEASE_S)
             self._discoveries.stop(_LAST_LISTING_S)
             try:
-                lost = self._signaller.last_words(min(_LAST_SIGNALS_S, self._time_to_drain_s()))
+                # The other half is the delivery's, of which nothing is lost.
+                lost = self._signaller.last_words(self._time_to_drain_s() / 2)
                 undelivered = self._flush()
             finally:
                 until_s = time.monotonic() + _LAST_DELIVERY_S
