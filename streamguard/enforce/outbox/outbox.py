@@ -8,7 +8,7 @@ closed by an enforcer's acknowledgement, where one is waited for.
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from streamguard.enforce.outbox.file import (
     outbox_error,
     release,
 )
-from streamguard.enforce.outbox.rows import INSERT, PENDING, UNANSWERED, Row, row_of, signal_of
+from streamguard.enforce.outbox.rows import MOST_A_STATEMENT, PENDING, UNANSWERED, Row, insert, row_of, signal_of
 from streamguard.errors import OutboxError
 from streamguard.types import KillSignal, Trial
 
@@ -110,8 +110,11 @@ class Outbox:
         """All are durable when it returns, in this order; the disk is waited for once. How many are new: where one with
         the same id was there, that one stays. Raises OutboxError.
         """
+        if len(signals) <= MOST_A_STATEMENT:
+            with self._using("append to") as db:
+                return _insert(db, signals)
         with self._using("append to") as db, _in_one(db):
-            return db.executemany(INSERT, map(row_of, signals)).rowcount
+            return _insert(db, signals)
 
     def pending(self, limit: int) -> Pending:
         """The oldest signals still to be delivered, in the order of appending; those refused before come last.
@@ -331,7 +334,7 @@ class Outbox:
             self._db.close()
         self._db = open_database(self.path)
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(INSERT, map(row_of, self._rescued))
+        _insert(self._db, self._rescued)
         self._db.execute("COMMIT")
         rescued, self._rescued = len(self._rescued), ()
         self._file = identity(self.path)
@@ -349,6 +352,15 @@ def _in_one(db: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.Error):  # some errors end it by themselves
             db.execute("ROLLBACK")
         raise
+
+
+def _insert(db: sqlite3.Connection, signals: Sequence[KillSignal]) -> int:
+    """In as few statements as can be; how many are new."""
+    new = 0
+    for start in range(0, len(signals), MOST_A_STATEMENT):
+        some = signals[start : start + MOST_A_STATEMENT]
+        new += db.execute(insert(len(some)), [value for signal in some for value in row_of(signal)]).rowcount
+    return new
 
 
 def _pending(db: sqlite3.Connection, limit: int | None) -> Pending:

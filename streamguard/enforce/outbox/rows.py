@@ -9,10 +9,16 @@ from streamguard.types import KillSignal, SessionId, StreamId, Trial, Verdict
 _TEXTS = ("id", "stream", "session", "verdict", "event")
 _TIMES = ("decided_unix_s", "expires_unix_s")
 
-INSERT = (
-    f"INSERT INTO signals ({', '.join((*_TEXTS, *_TIMES))}, sha256)"  # noqa: S608 - names of ours
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-)
+MOST_A_STATEMENT = 1000
+"""SQLite takes 32,766 values in one."""
+
+
+def insert(rows: int) -> str:
+    """One statement for so many rows: a transaction by itself. For each statement a thread gives up the interpreter,
+    and then waits for its turn again.
+    """
+    names, values = ", ".join((*_TEXTS, *_TIMES)), ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * rows)
+    return f"INSERT INTO signals ({names}, sha256) VALUES {values} ON CONFLICT (id) DO NOTHING"  # noqa: S608 - names of ours
 
 
 def _if_of_type(name: str, types: str, read_as: str) -> str:
@@ -39,7 +45,7 @@ Row = tuple[int, bytes | None, bytes | None, bytes | None, bytes | None, bytes |
 
 
 def row_of(signal: KillSignal) -> tuple[str | float, ...]:
-    """What INSERT takes."""
+    """What `insert` takes for each."""
     texts = (signal.id, signal.stream, signal.session, signal.verdict.value, signal.event)
     times = (signal.decided_unix_s, signal.expires_unix_s)
     return (*texts, *times, _sha256(signal))

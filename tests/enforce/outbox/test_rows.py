@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.enforce.outbox.file import open_database
-from streamguard.enforce.outbox.rows import INSERT, PENDING, row_of, signal_of
+from streamguard.enforce.outbox.rows import PENDING, insert, row_of, signal_of
 from tests.kill_signals import a_decision, a_signal, addressed
 
 
@@ -22,7 +22,7 @@ def test_a_signal_survives_the_way(db: sqlite3.Connection) -> None:
     """To the letter, whatever its stream is called."""
     signals = [a_signal(), addressed(a_decision(pts_us=1), stream="Ümläut \N{PILE OF POO}", now_unix_s=1_700_000_000)]
     for signal in signals:
-        db.execute(INSERT, row_of(signal))
+        db.execute(insert(1), row_of(signal))
     assert [signal_of(row) for row in db.execute(PENDING)] == signals
 
 
@@ -46,7 +46,7 @@ def test_a_signal_survives_the_way(db: sqlite3.Connection) -> None:
 )
 def test_what_was_changed_is_told(db: sqlite3.Connection, change: str, why: str) -> None:
     """Whichever value it was, and whether a person or a disk did it."""
-    db.execute(INSERT, row_of(a_signal()))
+    db.execute(insert(1), row_of(a_signal()))
     db.execute(f"UPDATE signals SET {change}")  # noqa: S608 - the test's own
     (row,) = db.execute(PENDING)
     with pytest.raises(ValueError, match=why):
@@ -55,7 +55,7 @@ def test_what_was_changed_is_told(db: sqlite3.Connection, change: str, why: str)
 
 def test_a_row_of_the_first_format_is_taken_as_it_is(db: sqlite3.Connection) -> None:
     """It has no sum; what can be read is the signal."""
-    db.execute(INSERT, row_of(a_signal()))
+    db.execute(insert(1), row_of(a_signal()))
     db.execute("UPDATE signals SET sha256 = NULL")
     (row,) = db.execute(PENDING)
     assert signal_of(row) == a_signal()
