@@ -104,11 +104,15 @@ class Canary:
         start: Callable[[DecoderJob], RunningDecoder] = Decoder,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`make`: the main function of the child that makes its footage; None: there is no canary."""
+        """`make`: the main function of the child that makes its footage; None: there is no canary. Raises ConfigError
+        for a user of decoders that does not exist.
+        """
         self._way = way
         self._post = CanaryPost(way.outbox, wake=way.delivery.wake)
         self._make = make
         self._options = options
+        # Once, as for streams: whoever knows the machine's users may be a server that does not answer.
+        self._ids = ids_for_decoders(options.decoder_user)
         self._worker = worker_name(config)
         self._period_s = 0.0 if make is None else config.canary.period_s
         self._expires_after_s = min(config.signals.expires_after_s, DELIVERED_WITHIN_S)
@@ -243,8 +247,8 @@ class Canary:
             return
         self._sessions += 1
         options, made = self._options, self._made
-        number, ids = self._first_number + self._sessions, ids_for_decoders(options.decoder_user)
-        job = DecoderJob(CANARY_STREAM, str(made.clip), number, options.source, options.decoder_memory_mib, ids)
+        number = self._first_number + self._sessions
+        job = DecoderJob(CANARY_STREAM, str(made.clip), number, options.source, options.decoder_memory_mib, self._ids)
         matcher = Matcher(lambda: CanaryLibrary(made.reference, self._way.live()), rule=BUILT_IN_RULE)
         session = SessionId(f"{self._run_id}-{self._sessions}")
         self._doing = CanaryRun(job, session=session, matcher=matcher, start=self._start)

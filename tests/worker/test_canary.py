@@ -14,6 +14,7 @@ from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import OutboxError
 from streamguard.types import Candidate, Fingerprint, KillSignal
+from streamguard.worker import canary
 from streamguard.worker.canary import AGAIN_AFTER_S, DELIVERED_WITHIN_S, FIRST_AFTER_S, SEEN_WITHIN_S, Canary, CanaryWay
 from streamguard.worker.canary_making import ASSET, LABEL, Made, Make
 from streamguard.worker.canary_metrics import CanaryMetrics
@@ -314,3 +315,15 @@ def test_another_decoder_is_started_as_those_of_streams(outbox: FailingOutbox, t
     stand.canary.change(replace(OPTIONS, decoder_memory_mib=99))
     stand.turn(PERIOD_S)
     assert [decoder.job.memory_mib for decoder in stand.decoders] == [OPTIONS.decoder_memory_mib, 99]
+
+
+def test_whoever_knows_the_users_is_asked_once(
+    outbox: FailingOutbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the start, and never in the loop."""
+    asked: list[str] = []
+    monkeypatch.setattr(canary, "ids_for_decoders", asked.append)
+    stand = Stand(outbox, tmp_path, [SEEN])
+    stand.turn(FIRST_AFTER_S + 2 * PERIOD_S)
+    assert len(stand.decoders) > 1
+    assert asked == [OPTIONS.decoder_user]
