@@ -4,11 +4,13 @@ A ladder of made footage (1080, 720, 480, 360 and 240 lines at 6, 3, 1.4, 0.8 an
 2 s) is served over HTTP as it would be live, in real time: MPEG-TS and fragmented MP4, segments of 2 and of 6 s, with
 and without a playlist of keyframes alone, and from a server that knows no ranges. Each is watched by the reader that a
 decoder child runs, once as configured and once reading every segment whole, which is what watching the lowest
-rendition takes. Counted are the bodies that the server sent, playlists included.
+rendition takes. Counted are the bodies that the server sent, playlists included; without ranges what our end's system
+took, headers included, for there the server is hung up on in the middle.
 
     python benchmarks/hls_bytes.py [--seconds 30] [--look-every 2.5] [--quiet] [--footage FILE] [--json]
 
 With --quiet as a stream that has shown nothing for a minute: looked at, and fetched, as seldom as `[attention]` says.
+So it is for as long as it is measured; before that every keyframe is looked at for 20 s, as of a new stream.
 
 `a look`: bytes for each keyframe seen. `of lowest`, `of top`: all bytes, of those of reading the lowest, and the top
 rendition whole for as long. `look of lowest`, `look of top`: a look, of one segment of those. Needs ffmpeg.
@@ -22,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +54,7 @@ GOP_S = 2.0
 FOOTAGE_S = 12.0
 SEED = 2
 LEAST_S = 14.0
+NEW_S = 20.0
 WINDOW = 6
 
 
@@ -94,16 +98,20 @@ class Row:
 
 
 class Channel:
-    """One shape, live on its own paths of the server; it begins when it is first asked for."""
+    """One shape, live on its own paths of the server; it begins when it is first asked for. What is sent in its first
+    `new_s` does not count.
+    """
 
-    def __init__(self, web: Web, folder: Path, shape: Shape, *, seconds: float) -> None:
+    def __init__(self, web: Web, folder: Path, shape: Shape, *, seconds: float, new_s: float) -> None:
         self.shape = shape
+        self.seconds = seconds
+        self._new_s = new_s
         self.web = web
         self.began_s: float | None = None
         self.sent_bytes = self.playlist_bytes = self.requests = 0
         self.prefix = f"/{id(self)}"
         self.url = web.url(f"{self.prefix}/master.m3u8")
-        self.count = int(seconds // shape.segment_s) + 1
+        self.count = int((seconds + new_s) // shape.segment_s) + 1
         suffix = "m4s" if shape.mp4 else "ts"
         self.files = {
             lines: [(folder / f"{lines}-{number}.{suffix}").read_bytes() for number in range(self.count)]
@@ -120,15 +128,25 @@ class Channel:
         self._i_frames = [i_frame_entries(body) for body in self.files[LOWEST_LINES]] if shape.i_frames else []
         self._put("keyframes.m3u8", self._keyframes)
 
+    @property
+    def counts(self) -> bool:
+        """Whether what happens now is measured."""
+        return not self._new_s or (self.began_s is not None and time.monotonic() >= self.began_s + self._new_s)
+
     def _put(self, name: str, page: Page) -> None:
         def counted(answer: Answer) -> None:
-            self.requests += 1
+            self.requests += self.counts
             send = answer.send
+            is_list = name.endswith("m3u8")
 
             def sending(body: bytes = b"", *, status: int = 200, headers: dict[str, str] | None = None) -> None:
-                self.sent_bytes += len(body)
-                self.playlist_bytes += len(body) if name.endswith("m3u8") else 0
-                send(body, status=status, headers=headers)
+                is_taken_whole = self.shape.ranges or is_list
+                before_bytes = 0 if is_taken_whole else answer.taken_bytes()
+                with suppress(OSError):
+                    send(body, status=status, headers=headers)
+                if self.counts:
+                    self.sent_bytes += len(body) if is_taken_whole else answer.taken_bytes() - before_bytes
+                    self.playlist_bytes += len(body) if is_list else 0
 
             answer.send = sending  # type: ignore[method-assign]  # what goes out is counted where it does
             if not self.shape.ranges:
@@ -250,17 +268,21 @@ def watched(channel: Channel, *, look_every_s: float, pace: Pace = EVERY_KEYFRAM
     ways: dict[str, int] = {}
 
     def tell(word: object) -> None:
-        if isinstance(word, Pulled):
+        if isinstance(word, Pulled) and channel.counts:
             ways[word.way.value] = ways.get(word.way.value, 0) + 1
 
     options = SourceOptions(hls_look_every_s=look_every_s)
-    looks = sum(1 for _ in frames(channel.url, options, session=1, news=tell, pace=lambda: pace))
+    looks = 0
+    for _ in frames(
+        channel.url, options, session=1, news=tell, pace=lambda: pace if channel.counts else EVERY_KEYFRAME
+    ):
+        looks += channel.counts
     mean = {lines: sum(map(len, bodies)) / len(bodies) for lines, bodies in channel.files.items()}
     return Row(
         shape=channel.shape.name, look_every_s=look_every_s, ways=ways, looks=looks, requests=channel.requests,
         sent_bytes=channel.sent_bytes, playlist_bytes=channel.playlist_bytes,
         lowest_segment_bytes=mean[LOWEST_LINES], top_segment_bytes=mean[TOP_LINES],
-        seconds=channel.count * channel.shape.segment_s,
+        seconds=channel.seconds,
     )  # fmt: skip
 
 
@@ -272,11 +294,17 @@ def measured(seconds: float, look_every_s: float, footage: Path | None, *, pace:
         rungs = {
             gop_s: make_renditions(folder, source, gop_s=gop_s) for gop_s in sorted({shape.gop_s for shape in SHAPES})
         }
-        cuts = [cut(folder, shape, rungs[shape.gop_s], seconds=seconds) for shape in SHAPES]
+        new_s = NEW_S if pace.most_s > 0 else 0.0
+        cuts = [cut(folder, shape, rungs[shape.gop_s], seconds=seconds + new_s) for shape in SHAPES]
         with ThreadPoolExecutor(2 * len(SHAPES)) as pool:
             runs = [
                 [
-                    pool.submit(watched, Channel(web, into, shape, seconds=seconds), look_every_s=every_s, pace=told)
+                    pool.submit(
+                        watched,
+                        Channel(web, into, shape, seconds=seconds, new_s=new_s),
+                        look_every_s=every_s,
+                        pace=told,
+                    )
                     for every_s, told in ((look_every_s, pace), (0.0, EVERY_KEYFRAME))
                 ]
                 for shape, into in zip(SHAPES, cuts, strict=True)

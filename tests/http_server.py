@@ -6,7 +6,9 @@ def test_something(web: Web) -> None:
     web.url("/a.m3u8"); web.asked
 """
 
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,10 @@ from pathlib import Path
 import pytest
 
 _DRIP_EVERY_S = 0.05
+_LOOK_EVERY_S = 0.005
+_ESTABLISHED = 1
+_TCP_INFO = struct.Struct("=B23xI92xQ16xI")
+"""Of struct tcp_info: tcpi_state, tcpi_unacked, tcpi_bytes_acked, tcpi_notsent_bytes."""
 
 
 class Answer:
@@ -40,6 +46,18 @@ class Answer:
             self._handler.send_header(name, value)
         self._handler.end_headers()
         self._handler.wfile.write(body)
+
+    def taken_bytes(self) -> int:
+        """How much the other end's system has taken of all that was sent over this connection, by the time that it has
+        all of it or has hung up. Of Linux.
+        """
+        connection = self._handler.connection
+        while not self._stopping.wait(_LOOK_EVERY_S):
+            told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            state, on_the_way, taken_bytes, unsent = _TCP_INFO.unpack(told)
+            if state != _ESTABLISHED or not (on_the_way or unsent):
+                return int(taken_bytes)
+        return 0
 
     def redirect(self, url: str) -> None:
         self.send(status=302, headers={"Location": url})
