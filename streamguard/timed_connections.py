@@ -27,16 +27,17 @@ _NO_END_BYTES = 1 << 62
 
 @dataclass(slots=True)
 class _Bounds:
-    """Of one answer: until when, and how many bytes more."""
+    """Of one answer: until when, how many bytes, and how many came."""
 
     deadline_s: float = 0.0
-    left_bytes: int = _NO_END_BYTES
+    most_bytes: int = _NO_END_BYTES
+    taken_bytes: int = 0
 
     def may_take(self, asked_bytes: int) -> int:
         """Raises OSError where that is none."""
-        if self.left_bytes <= 0:
+        if self.taken_bytes >= self.most_bytes:
             raise OSError(errno.EMSGSIZE, "the answer is longer than it may be")
-        return min(asked_bytes, self.left_bytes)
+        return min(asked_bytes, self.most_bytes - self.taken_bytes)
 
 
 class _PlainSocket(socket.socket):
@@ -45,7 +46,7 @@ class _PlainSocket(socket.socket):
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
         self.settimeout(_left_s(self.bounds.deadline_s))
         came = super().recv_into(buffer, self.bounds.may_take(nbytes or memoryview(buffer).nbytes), flags)
-        self.bounds.left_bytes -= came
+        self.bounds.taken_bytes += came
         return came
 
 
@@ -55,7 +56,7 @@ class _TlsSocket(ssl.SSLSocket):
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int | None = None, flags: int = 0) -> int:
         self.settimeout(_left_s(self.bounds.deadline_s))
         came = super().recv_into(buffer, self.bounds.may_take(nbytes or memoryview(buffer).nbytes), flags)
-        self.bounds.left_bytes -= came
+        self.bounds.taken_bytes += came
         return came
 
 

@@ -180,22 +180,23 @@ class Fetcher:
         server = _server(target)
         # Of what a server sends that knows no parts the system takes far more than anybody reads: a MiB, if it may.
         window_bytes = _LITTLE_BYTES if question.or_all and server in self._knows_no_parts else 0
-        connection = None if window_bytes else self._connections.pop(server, None)
+        kept = None if window_bytes else self._connections.pop(server, None)
+        is_kept = False
         try:
-            try:
-                connection, response = self._ask(connection, target, question, window_bytes=window_bytes)
-                yield response
-            except FOREIGN as error:
-                raise self._failed(error) from error
-            finally:
-                if connection is not None:
-                    self._allowance.took(question.most_bytes - connection.bounds.left_bytes, now_s=time.monotonic())
+            connection, response = self._ask(kept, target, question, window_bytes=window_bytes)
+        except FOREIGN as error:
+            raise self._failed(error) from error
+        try:
+            yield response
             is_over = response.closed and response.headers.get("Connection", "").lower() != "close"
-            if is_over and not window_bytes:
-                self._keep(server, connection)
-                connection = None
+            is_kept = is_over and not window_bytes
+        except FOREIGN as error:
+            raise self._failed(error) from error
         finally:
-            if connection is not None:
+            self._took(connection)
+            if is_kept:
+                self._keep(server, connection)
+            else:
                 connection.close()
 
     def _ask(
@@ -208,6 +209,7 @@ class Fetcher:
                 return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
             except FOREIGN:
                 # The server closed it while it idled, as servers do; once more on a new one.
+                self._took(connection)
                 connection.close()
         if target.scheme == "https" and self._tls is None:
             self._tls = tls_context()
@@ -217,8 +219,12 @@ class Fetcher:
         try:
             return connection, ask(connection, target.request, headers=headers, deadline_s=deadline_s)
         except BaseException:
+            self._took(connection)
             connection.close()
             raise
+
+    def _took(self, connection: Connection) -> None:
+        self._allowance.took(connection.bounds.taken_bytes, now_s=time.monotonic())
 
     def _keep(self, server: _Server, connection: Connection) -> None:
         while len(self._connections) >= _MAX_CONNECTIONS:

@@ -4,6 +4,7 @@ from contextlib import closing
 
 import pytest
 
+from streamguard.errors import SourceUnavailable
 from streamguard.ingest.fetch import Fetcher, Limits
 from streamguard.ingest.guard import Guard
 from tests.http_server import Answer, Web
@@ -66,3 +67,15 @@ def test_what_no_length_bounds(web: Web, head: bytes, chunk: bytes) -> None:
     with closing(Fetcher(Guard(web.url("/a")), subject="cam")) as fetcher:
         assert not fetcher.fetch(web.url("/a"), Limits(FOR_EVER_S, 1000)).whole
     assert sent[0] < 60_000_000
+
+
+def test_headers_count_as_well(web: Web) -> None:
+    """Whoever answers with nothing but headers, and hangs up, has us wait as one that sends as much else."""
+    flood = b"HTTP/1.1 100 Continue\r\nX: " + b"x" * 60_000 + b"\r\n\r\n"
+    web.pages["/a"] = lambda answer: answer.raw(flood * 80)
+    waited_s: list[float] = []
+    with closing(Fetcher(Guard(web.url("/a")), subject="cam", sleep=waited_s.append)) as fetcher:
+        for _ in range(80):
+            with pytest.raises(SourceUnavailable):
+                fetcher.fetch(web.url("/a"), Limits(FOR_EVER_S, 1 << 24))
+    assert waited_s
