@@ -121,10 +121,14 @@ class PacketMemory:
         return self._header if is_known else header
 
     def _write(self, ring: mmap.mmap, data: memoryview) -> None:
-        first = min(len(data), self._room_bytes - self._next)
-        ring[self._next : self._next + first] = data[:first]
-        ring[: len(data) - first] = data[first:]
-        self._next = (self._next + len(data)) % self._room_bytes
+        end = self._next + len(data)
+        if end <= self._room_bytes:
+            ring[self._next : end] = data
+        else:
+            end -= self._room_bytes
+            ring[self._next :] = data[:-end]
+            ring[:end] = data[-end:]
+        self._next = end % self._room_bytes
 
     def _packet(self, held: _Held) -> "Packet[VideoStream]":
         packet = cast("Packet[VideoStream]", Packet(cast("bytes", self._read(held))))
