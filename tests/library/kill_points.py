@@ -41,12 +41,12 @@ class Killer:
     """Counts dealings with the disk, and kills this process at the one before which it should die."""
 
     def __init__(self, at: int) -> None:
-        self._left = at
+        self.left = at
 
     def point(self, *_: object) -> None:
-        if self._left == 0:
+        if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        self._left -= 1
+        self.left -= 1
 
     def hook(self, event: str, _: tuple[object, ...]) -> None:
         if event in _EVENTS:
