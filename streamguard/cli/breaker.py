@@ -119,7 +119,7 @@ def _refuse_unknown(reference: str, control: KillControl, library: Path | None) 
     if reference in names:
         return
     near = " or ".join(shown(name) for name in get_close_matches(reference, names, n=3))
-    problem = "nothing is refused there, and it killed nowhere lately"
+    problem = "nothing is refused there, and no enforcer counted a kill by it lately"
     hint = f"did you mean {near}? " if near else ""
     hint += "`streamguard breaker status` names what is refused"
     if library is None:
