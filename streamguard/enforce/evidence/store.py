@@ -22,6 +22,12 @@ _OWN = re.compile(rf"(?:{re.escape(_NEW_PREFIX)})?{ID_PATTERN}{re.escape(_SUFFIX
 _ROOM = 0.9
 """Where it is too large it is made smaller than it may be, so that not each new file has the directory read."""
 
+_LEFT_BYTES = 64 << 20
+_LEFT_SHARE = 0.05
+"""What is left free of the disk, or this share of a small one: the outbox mostly lies on it as well, and a kill that
+cannot be made durable is not sent.
+"""
+
 _ID_BYTES = 256
 """A file says its ids within so many bytes of its beginning."""
 
@@ -90,9 +96,12 @@ class EvidenceStore:
         return EvidenceProbe(is_there, kept_bytes, disk.f_bavail * disk.f_frsize)
 
     def write(self, id_: str, data: bytes) -> Path:
-        """Durable when it returns. Raises EvidenceError, and then there is nothing of it."""
+        """Durable when it returns. Raises EvidenceError, and then there is nothing of it; also where it would take the
+        last of the disk from the outbox.
+        """
         self.make_room()
         path = self.directory / f"{id_}{_SUFFIX}"
+        self._leave_room(path, len(data))
         beside = path.with_name(f"{_NEW_PREFIX}{path.name}")
         try:
             try:
@@ -114,6 +123,17 @@ class EvidenceStore:
         if self._bytes > self._most_bytes:
             self.clean_up()
         return path
+
+    def _leave_room(self, path: Path, size_bytes: int) -> None:
+        """Old evidence is not removed for it: whoever fills the disk would have all of it gone."""
+        try:
+            disk = os.statvfs(self.directory)
+        except OSError as error:
+            raise _evidence_error("write evidence", path, error) from error
+        left_bytes = min(_LEFT_BYTES, int(_LEFT_SHARE * disk.f_blocks * disk.f_frsize))
+        if disk.f_bavail * disk.f_frsize - size_bytes < left_bytes:
+            problem = f"the disk is nearly full: its last {left_bytes >> 10} KiB are left to the outbox"
+            raise EvidenceError("write evidence", path, problem, hint=_HINTS[errno.ENOSPC])
 
     def clean_up(self) -> int:
         """Remove what is too old, and then the oldest while there is too much; how many. Raises EvidenceError."""

@@ -7,7 +7,10 @@ import pytest
 
 from streamguard.enforce.evidence.file import MOST_FILE_BYTES
 from streamguard.enforce.evidence.store import EvidenceStore, find_file, read_file
+from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import EvidenceError
+from tests.kill_signals import a_signal
+from tests.small_disks import MakeDisk
 
 DAY_S = 86_400.0
 NOW_UNIX_S = 1_700_000_000.0
@@ -131,6 +134,24 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match="write evidence"):
         _store(tmp_path).write(_id(1), b"{}")
     assert _names(tmp_path) == []
+
+
+def test_the_last_of_a_disk_is_left_to_the_outbox(make_disk: MakeDisk) -> None:
+    """A kill that cannot be made durable is not sent, so evidence does not fill the disk; nor is any removed for it."""
+    disk = make_disk(2048)
+    store = _store(disk.path / "evidence")
+    store.write(_id(1), b"{}")
+    with Outbox.open(disk.path / "outbox.sqlite") as outbox:
+        disk.fill(leave_kib=120)
+        with pytest.raises(
+            EvidenceError, match="nearly full: its last 102 KiB are left to the outbox; free some space"
+        ):
+            store.write(_id(2), b"x" * 20_000)
+        assert outbox.append(a_signal())
+    assert _names(disk.path / "evidence") == [f"{_id(1)}.json"]
+    disk.empty()
+    store.write(_id(2), b"x" * 20_000)
+    assert len(_names(disk.path / "evidence")) == 2
 
 
 def test_reading_what_is_no_file(tmp_path: Path) -> None:
