@@ -52,6 +52,15 @@ def active_records(client: Client, names: StrikeNames) -> Iterator[tuple[str, Re
 def _page(answer: object) -> tuple[int, tuple[str, ...]]:
     match answer:
         case (int(cursor), list(pairs)):
-            keys = (key for key, _ in pairs)
-            return cursor, tuple(key.decode() for key in keys if isinstance(key, bytes) and len(key) <= LONGEST_KEY * 4)
+            return cursor, tuple(name for key, _ in pairs if (name := _name(key)))
     raise no_redis()
+
+
+def _name(key: object) -> str:
+    """Empty for what no strike is kept against: it must not hide the others."""
+    if not isinstance(key, bytes) or len(key) > LONGEST_KEY * 4:
+        return ""
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return ""

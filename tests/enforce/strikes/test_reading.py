@@ -57,8 +57,8 @@ def test_every_active_key_is_read_however_many_there_are(redis_server: RedisServ
 
 
 def test_what_is_no_strike_is_nothing_and_hides_no_other(redis_server: RedisServer) -> None:
-    """A key without a value, with rubbish in it, and one that is longer than any of ours."""
-    for key in ("stream:gone", "stream:rubbish", "stream:good", "x" * (LONGEST_KEY * 4 + 1)):
+    """A key without a value, with rubbish in it, one that is longer than any of ours, and one that is no text."""
+    for key in ("stream:gone", "stream:rubbish", "stream:good", "x" * (LONGEST_KEY * 4 + 1), b"stream:\xff"):
         redis_server.run("ZADD", NAMES.active, 1, key)
     redis_server.run("SET", NAMES.of("stream:rubbish"), b"\xff{")
     redis_server.run("SET", NAMES.of("stream:good"), records_json((a_record(7),)))
