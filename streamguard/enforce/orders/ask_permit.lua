@@ -52,7 +52,7 @@ local function against()
 end
 
 local function trusted(what)
-  return tonumber(redis.call('HGET', KEYS[9], what) or '0') > now_ms
+  return (tonumber(redis.call('HGET', KEYS[9], what) or '0') or 0) > now_ms
 end
 
 -- Slides the window; whether one more is too many.
@@ -107,7 +107,8 @@ end
 local hold = redis.call('HMGET', KEYS[3], 'state', 'until_ms', 'then', 'who', 'why')
 local state = hold[1]
 if state == 'held' then
-  if now_ms < tonumber(hold[2]) then
+  -- What is no time is over: an error here would be one for every kill after it.
+  if now_ms < (tonumber(hold[2]) or 0) then
     return {'held', ''}
   end
   state = 'lapsed'

@@ -17,8 +17,8 @@ local state = hold[1]
 if not state then
   return {'unknown', '', '', ''}
 end
-if state == 'lapsed' or (state == 'held' and now_ms >= tonumber(hold[2])) then
-  return {'lapsed', '', hold[3], hold[2]}
+if state == 'lapsed' or (state == 'held' and now_ms >= (tonumber(hold[2]) or 0)) then
+  return {'lapsed', '', hold[3] or '', hold[2] or ''}
 end
 if state ~= 'held' then
   return {state, hold[4] or '', hold[5] or '', hold[6] or ''}

@@ -26,7 +26,7 @@ else
   redis.call('DEL', KEYS[4])
 end
 for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
-  if tonumber(redis.call('HGET', KEYS[5], field)) <= now_ms then
+  if (tonumber(redis.call('HGET', KEYS[5], field)) or 0) <= now_ms then
     redis.call('HDEL', KEYS[5], field)
   end
 end

@@ -231,6 +231,22 @@ def test_hostile_entries_cost_nothing_but_themselves(redis_server: RedisServer) 
     assert (entry.who, entry.why, entry.at_unix_ms) == ("", "a b", 0)
 
 
+def test_rubbish_in_times_stops_neither_kills_nor_operators(redis_server: RedisServer) -> None:
+    """Whoever may write to Redis writes no number: it is over, and what was meant is done all the same."""
+    control = control_of(redis_server)
+    book = permits_of(redis_server, limits=BreakerLimits(streams=1), hold=HOLD)
+    redis_server.run("HSET", f"{PREFIX}breaker:trusted", "reference:clip-1", "rubbish", "all", "")
+    orders = [an_order(str(number), stream=f"live/{number}") for number in range(2)]
+    assert [book.ask(order).result for order in orders] == [None, Result.BREAKER]
+    assert control.lift("clip-1", who="anna", reason="why", trust_for_s=0)
+    for fields in (("until_ms", "rubbish"), ("then", "kill")):
+        redis_server.run("DEL", f"{PREFIX}hold:sig_x")
+        redis_server.run("HSET", f"{PREFIX}hold:sig_x", "state", "held", *fields)
+        assert control.decide("sig_x", approve=True, who="anna", why="").state == "lapsed"
+    redis_server.run("HSET", f"{PREFIX}hold:sig_7", "state", "held", "until_ms", "rubbish", "then", "let_go")
+    assert book.ask(an_order_to_hold("7")).result is Result.NOT_APPROVED
+
+
 def test_all_of_it_works_in_a_cluster(redis_cluster: RedisServer) -> None:
     """With a prefix in braces."""
     url = redis_cluster.url.replace("redis://", "redis+cluster://")
