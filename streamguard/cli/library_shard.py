@@ -1,13 +1,15 @@
 """`streamguard library shard` and `merge`: fingerprinting in parts, on machines that know nothing of each other."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import click
 
 from streamguard.cli.adding_bar import AddingBar
-from streamguard.cli.exits import EXIT_ERROR, EXIT_OK
+from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_add import (
     DEFAULT_LABEL,
     Said,
@@ -22,15 +24,20 @@ from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import library_option
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import LibraryError, UsageError
+from streamguard.library.catalogue import ItemState
+from streamguard.library.changes import Origin
 from streamguard.library.ed25519 import Signer
+from streamguard.library.exchange.senders import SHARDS, guard_of_shards
 from streamguard.library.library_to_be import LibraryToBe
+from streamguard.library.store import Library
 from streamguard.worker import indexing
 from streamguard.worker.bulk import merging
 from streamguard.worker.bulk.merging import BadShard
 from streamguard.worker.bulk.shard_shelf import is_in_part, open_folder, shards_in
+from streamguard.worker.bundle_taking import TriedShelf, believe_known
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.indexing import Limits
-from streamguard.worker.outcomes import Failed, Job
+from streamguard.worker.outcomes import Failed, Job, Known, Outcome
 
 _COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
 
@@ -102,25 +109,38 @@ def _fingerprint(folder: Path, files: list[Job], said: Said, *, limits: Limits) 
 
 @click.command()
 @library_option
-@origin_options
 @sign_option()
+@click.option("--believe", is_flag=True, help="You have looked: it counts, whatever it looks like. Takes --reason.")
+@origin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each item.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SHARD...")
 def merge(
-    *, path: Path, by: str | None, reason: str, signer: Signer | None, as_json: bool, paths: tuple[Path, ...]
+    *,
+    path: Path,
+    signer: Signer | None,
+    believe: bool,
+    by: str | None,
+    reason: str,
+    as_json: bool,
+    paths: tuple[Path, ...],
 ) -> int:
     """Add shards, or folders of them, to a library.
 
     Makes the library when there is none. Every byte of a shard is checked first; one that is damaged, cut short or of
-    another format is named, and the others go in. That finds no lies: take shards only from those whom you trust with
-    the library. What the library has already is not added again: merging twice does no harm, and an interrupted merge
-    goes on where it was. Ids come from the names of the files. `library history` has it as "add shards".
+    another format is named, and the others go in. Moments that look like harmless pictures of yours (`library import
+    --benign`), or like what was dropped from quarantine, do not count; footage that is mostly so goes into quarantine,
+    and the exit status is 1: see `library quarantine list --source shards`, or say --believe --reason TEXT. None of
+    that finds every lie: take shards only from those whom you trust with the library. What the library has already is
+    not added again: merging twice does no harm, and an interrupted merge goes on where it was. Ids come from the names
+    of the files. `library history` has it as "add shards".
 
     \b
     Example:
       streamguard library merge --library known shards
       streamguard library merge --library known part-0/*.shard part-1/*.shard
     """
+    if believe and not reason.strip():
+        raise UsageError("library merge", "--believe", "needs a reason", hint="--reason TEXT")
     said = Said(path, as_json=as_json, decoded=False)
     shards, bad = merging.listed(_shards(paths, said))
     for one in bad:
@@ -129,15 +149,35 @@ def merge(
     sizes_bytes = {merging.job_of(item).path: item.reference_bytes for item in items}
     if not items:
         return EXIT_ERROR
+    origin = origin_of(by, reason)
     with (
         goes_on_from("what was added stays"),
-        LibraryToBe(path, action="add shards", origin=origin_of(by, reason), signer=signer) as opened,
+        LibraryToBe(path, action="add shards", origin=origin, signer=signer) as opened,
         AddingBar([merging.job_of(item).path for item in items], sizes_bytes=sizes_bytes) as bar,
     ):
         bar.bad_shards = len(bad)
-        tell_all(merging.merge(opened, shards, news=bar.news, bad=partial(_tell, said, bar)), bar=bar, said=said)
+        shelf = TriedShelf(opened, guard_of_shards(path, believe=believe))
+        outcomes = merging.merge(shelf, shards, news=bar.news, bad=partial(_tell, said, bar))
+        if believe:
+            outcomes = _believed(outcomes, path, origin=origin, signer=signer)
+        tell_all(outcomes, bar=bar, said=said)
     warn_if_damaged(path)
-    return EXIT_ERROR if said.failed else EXIT_OK
+    return EXIT_ERROR if said.failed else EXIT_FOUND if said.kept_apart else EXIT_OK
+
+
+def _believed(
+    outcomes: Generator[Outcome, None, None], path: Path, *, origin: Origin, signer: Signer | None
+) -> Generator[Outcome, None, None]:
+    """What an earlier merge kept apart is searched from now on."""
+    with closing(outcomes):
+        for outcome in outcomes:
+            match outcome:
+                case Known(job=job, item=item) if item.state is ItemState.DISABLED:
+                    with Library.open(path, origin=origin, signer=signer) as library:
+                        believe_known(library, SHARDS, {item.number}, origin=origin, now_unix_s=time.time())
+                        yield Known(job, library.item(item.id))
+                case _:
+                    yield outcome
 
 
 def _tell(said: Said, bar: AddingBar, bad: BadShard) -> None:

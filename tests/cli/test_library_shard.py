@@ -3,7 +3,7 @@
 import json
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,16 @@ from click.testing import Result
 from streamguard.cli.library import library
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import NewItem
+from streamguard.library.common_pictures import common_pictures
+from streamguard.library.exchange.book import book_for_change
+from streamguard.library.exchange.senders import SHARDS, remember_dropped, source_named
 from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
+from streamguard.types import Reference
 from streamguard.worker.bulk import shard_file
 from tests.cli.calling import ended, invoke, started
 from tests.e2e.processes import decoders
+from tests.library.bundles_made import of_codes
 from tests.library.made import new_item, reference
 from tests.scenes import Clips
 from tests.waiting import eventually
@@ -143,6 +148,77 @@ def test_merging_says_what_became_of_each(tmp_path: Path, films: Path) -> None:
     assert "1 of 1 files: 1 added, 0 already there, 0 failed; 2 bad shards; " in result.stderr
     again = _run("merge", "--library", tmp_path / "lib", "--json", shard)
     assert (again.exit_code, [line["status"] for line in _lines(again)]) == (0, ["duplicate"])
+
+
+def _shard(folder: Path, *new: tuple[str, Reference]) -> Path:
+    """Whoever made it, of these items."""
+    name, data = shard_file.to_bytes([(new_item(id_), made) for id_, made in new])
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(data)
+    return folder / name
+
+
+def _harmless(path: Path, codes: Sequence[bytes]) -> None:
+    """They look like what the operator has thrown out before."""
+    with book_for_change(path) as book:
+        source = source_named(book, SHARDS)
+        with book.change():
+            remember_dropped(book, source, codes)
+
+
+def _searched(path: Path) -> set[str]:
+    return {asset.id for asset in load_snapshot(path).assets}
+
+
+def test_what_a_shard_brings_is_tried(tmp_path: Path) -> None:
+    """Footage that is mostly poison ends in quarantine, is named each time, and kills nothing; of other footage only
+    the moments that are poison are left out, and what is good is searched.
+    """
+    path = tmp_path / "lib"
+    Library.open(path, create=True).close()
+    bad, good, partly = reference(1, looks=10), reference(2, looks=10), reference(3, looks=10)
+    _harmless(path, [*(look.code for look in bad.prints), partly.prints[4].code])
+    shard = _shard(tmp_path / "shards", ("bad", bad), ("good", good), ("partly", partly))
+    result = _run("merge", "--library", path, "--json", shard)
+    assert result.exit_code == 1
+    told = {line["id"]: (line["status"], line.get("reason")) for line in _lines(result)}
+    assert told == {"bad": ("quarantined", "clash"), "good": ("added", None), "partly": ("added", None)}
+    assert _searched(path) == {"good", "partly"}
+    with Library.open(path, read_only=True) as opened:
+        assert opened.item("good").looks == 10
+        assert 0 < opened.item("partly").looks < 10
+    listed = _run("quarantine", "list", "--library", path, "--source", SHARDS)
+    assert listed.stdout.startswith(f"{SHARDS}\tclash\t1\t")
+    again = _run("merge", "--library", path, "--json", shard)
+    assert (again.exit_code, {line["status"] for line in _lines(again)}) == (1, {"duplicate"})
+    assert _searched(path) == {"good", "partly"}
+
+
+def test_what_a_shard_brings_is_believed_by_your_word(tmp_path: Path) -> None:
+    """At once, or after it was kept apart; it takes a reason, which the history has."""
+    path = tmp_path / "lib"
+    Library.open(path, create=True).close()
+    first, second = reference(1), reference(2)
+    _harmless(path, [look.code for one in (first, second) for look in one.prints])
+    assert _run("merge", "--library", path, _shard(tmp_path / "first", ("a", first))).exit_code == 1
+    both = (_shard(tmp_path / "first", ("a", first)), _shard(tmp_path / "second", ("b", second)))
+    silent = _run("merge", "--library", path, "--believe", *both)
+    assert isinstance(silent.exception, UsageError)
+    assert "needs a reason" in str(silent.exception)
+    assert _searched(path) == set()
+    believed = _run("merge", "--library", path, "--believe", "--reason", "we have looked", *both)
+    assert believed.exit_code == 0, believed.output
+    assert _searched(path) == {"a", "b"}
+    assert "we have looked" in _run("history", "--library", path).stdout
+
+
+def test_a_shard_that_makes_the_library_is_tried_as_well(tmp_path: Path) -> None:
+    """Against what all know to be harmless: nobody has said anything yet."""
+    path = tmp_path / "lib"
+    grey = of_codes([code.tobytes() for code in common_pictures()[:5]])
+    result = _run("merge", "--library", path, _shard(tmp_path / "shards", ("grey", grey), ("good", reference(2))))
+    assert result.exit_code == 1
+    assert _searched(path) == {"good"}
 
 
 def test_what_was_in_a_shard_that_turns_out_bad_is_counted(tmp_path: Path, films: Path) -> None:

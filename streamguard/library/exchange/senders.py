@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamguard.errors import UsageError
+from streamguard.errors import LibraryMissing, UsageError
 from streamguard.library.exchange.book import Book, Source, book_for_change
-from streamguard.library.exchange.hashes import UNKNOWN_QUALITY, HashKind
+from streamguard.library.exchange.hashes import UNKNOWN_QUALITY, HashKind, as_codes
 from streamguard.library.exchange.schema import HashState
 from streamguard.library.exchange.taking import known_of, known_to_ourselves
 from streamguard.library.handed_on import HandedOn
@@ -20,9 +20,12 @@ from streamguard.types import Reference
 OURS = "own-incidents"
 """The source of what our own incidents got from files and streams, as far as it is kept apart."""
 
+SHARDS = "shards"
+"""The source of what shards brought, as far as it is kept apart."""
+
 UNSIGNED = "unsigned"
 _WHOSE = "bundles, unsigned"
-_OWN = "own incidents"
+_OWN = {OURS: "own incidents", SHARDS: "merged shards"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,20 @@ def guard_of_ours(library: Path, *, believe: bool) -> Guard:
         return Guard(OURS, may_kill=True, known=known_to_ourselves(book), of_others=False, believe=believe)
 
 
+def guard_of_shards(library: Path, *, believe: bool) -> Guard:
+    """For what shards bring, whoever made them: what is mostly harmless, or was dropped, is no footage of anybody's.
+    Where there is no library yet nobody has said what is harmless, but for what all know. Raises LibraryError.
+    """
+    known = Known(as_codes([]), as_codes([]))
+    with suppress(LibraryMissing), Book.open(library, read_only=True) as book:
+        known = known_to_ourselves(book)
+    return Guard(SHARDS, may_kill=True, known=known, of_others=False, believe=believe)
+
+
 def source_named(book: Book, name: str) -> Source:
-    """As `Book.source`; that of our own incidents is made when it is first asked for. Raises UsageError."""
-    if name == OURS:
-        return book.make_source(OURS, label="unlabelled", settings=_OWN)
+    """As `Book.source`; our own ones are made when they are first asked for. Raises UsageError."""
+    if name in _OWN:
+        return book.make_source(name, label="unlabelled", settings=_OWN[name])
     return book.source(name)
 
 
