@@ -1,6 +1,7 @@
 """`streamguard incident variants --accept`: parts that a stream has shown become items of the incident."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def check_ids(ids: Sequence[str]) -> tuple[str, ...]:
     """Each once. Raises UsageError for what is none."""
     for id_ in ids:
         if re.fullmatch(PART_PATTERN, id_) is None:
-            raise UsageError(_OPERATION, id_, "not the id of a part", hint="`streamguard incident variants` lists them")
+            raise UsageError(
+                _OPERATION, id_, "not the id of a part", hint="the same command without --accept lists them"
+            )
     return tuple(dict.fromkeys(ids))
 
 
@@ -54,7 +57,7 @@ def accept(adding: Adding, ids: Sequence[str], streams: Iterator[StreamOfParts])
             if id_ in found:
                 _take(adding, id_, found[id_], same=same)
             else:
-                adding.said.error(id_, _forgotten(id_, partly=id_ in partly))
+                adding.said.error(id_, _forgotten(id_, adding, partly=id_ in partly))
 
 
 def _take(adding: Adding, id_: str, sought: Sought, *, same: SameFootage) -> None:
@@ -99,7 +102,9 @@ def _check(id_: str, sought: Sought, *, is_too_little: bool) -> None:
         raise UsageError(_OPERATION, id_, problem, hint="nothing is left to do, or list what is offered now")
 
 
-def _forgotten(id_: str, *, partly: bool) -> UsageError:
+def _forgotten(id_: str, adding: Adding, *, partly: bool) -> UsageError:
+    at = [adding.incident.name, "--library", str(adding.place.library)]
+    listing, add = (shlex.join(["streamguard", "incident", command, *at]) for command in ("variants", "add"))
     problem = "its first keyframes are forgotten by now" if partly else "no worker remembers it, or not any more"
-    hint = "list again what is offered (workers forget after incident.keep_decided_s, and when they start anew); a file"
-    return UsageError(_OPERATION, id_, problem, hint=f"{hint} can be added at any time: streamguard incident add")
+    hint = f"list again what is offered: {listing} (workers forget after incident.keep_decided_s, and when they start "
+    return UsageError(_OPERATION, id_, problem, hint=f"{hint}anew); a file can be added at any time: {add} FILE")

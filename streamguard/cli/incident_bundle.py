@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -267,7 +268,9 @@ def _check_persons(library: Library, bundle: Bundle, guard: Guard) -> None:
     with SharedBook.open(library.path, read_only=True) as shared:
         takes_two = two_persons(shared)
     if takes_two and guard.believe and (found := doubted(library, bundle, guard)):
-        hint = "import it without --believe; then both: streamguard library quarantine release"
+        words = ["--library", str(library.path), "--source", guard.source, "--all"]
+        release = shlex.join(["streamguard", "library", "quarantine", "release", *words])
+        hint = f"import it without --believe; then both: {release}"
         problem = f"{counted(found, 'item')} of it are doubtful, and a release takes two persons"
         raise UsageError("import incident", "--believe", problem, hint=hint)
 

@@ -7,6 +7,7 @@ as strictly as what decides about kills, and signed where the library is: it cos
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from streamguard.errors import LibraryDamaged, UsageError
+from streamguard.errors import LibraryDamaged, LibraryMissing, UsageError
 from streamguard.library.durable import (
     FORMAT,
     check_format,
@@ -174,13 +175,13 @@ class Book:
         """Raises as `open`; UsageError where none of that name is open."""
 
         def closed(before: Incident | None) -> Incident:
-            return _if_open(before, name).model_copy(update={"closed_unix_s": self.clock()})
+            return _if_open(before, name, library=self.library).model_copy(update={"closed_unix_s": self.clock()})
 
         return self._changed(name, closed)
 
     def note(self, name: str, ids: tuple[str, ...]) -> Incident:
         """That these items came in it; each stands there once. Raises as `close`."""
-        return self._changed(name, lambda before: _with(_if_open(before, name), ids))
+        return self._changed(name, lambda before: _with(_if_open(before, name, library=self.library), ids))
 
     def believe(self, name: str, streams: int) -> Incident:
         """From now on each of its items may kill in so many streams. Raises as `close`; UsageError for none, and for
@@ -188,7 +189,10 @@ class Book:
         """
         _check_believed(name, streams)
         return self._changed(
-            name, lambda before: _if_open(before, name).model_copy(update={"streams_believed": streams})
+            name,
+            lambda before: _if_open(before, name, library=self.library).model_copy(
+                update={"streams_believed": streams}
+            ),
         )
 
     def named(self, name: str) -> Incident:
@@ -196,19 +200,27 @@ class Book:
         for incident in self.all():
             if incident.name == name:
                 return incident
-        raise _no_such(name)
+        raise _no_such(name, library=self.library)
 
     def open_one(self, name: str) -> Incident:
         """Raises UsageError where none of that name is open, LibraryError."""
-        return _if_open(next((one for one in self.all() if one.name == name), None), name)
+        found = next((one for one in self.all() if one.name == name), None)
+        return _if_open(found, name, library=self.library)
 
     def all(self) -> Incidents:
         """Raises LibraryMissing where there is no library, LibraryError."""
-        if not (self.library / CURRENT).is_file():
-            raise no_library(self.library)
+        self._check_there()
         return read_incidents(self.library)
 
+    def _check_there(self) -> None:
+        if not (self.library / CURRENT).is_file():
+            error = no_library(self.library)
+            bundle = shlex.join(["streamguard", "incident", "import", "FILE", "--library", str(self.library)])
+            hint = f"{error.hint}; a bundle makes one as well: {bundle}"
+            raise LibraryMissing(error.operation, error.subject, error.problem, hint=hint)
+
     def _changed(self, name: str, change: Callable[[Incident | None], Incident]) -> Incident:
+        self._check_there()  # before a lock is made in somebody else's folder
         with writer_lock(self.library, wait_s=_LOCK_WAIT_S):
             check_signer(self.library, self.signer)
             before = self.all()
@@ -237,19 +249,24 @@ def _check_believed(name: str, streams: int | None) -> None:
         raise UsageError("open incident", name, f"{streams} streams cannot be believed", hint=hint)
 
 
-def _if_open(incident: Incident | None, name: str) -> Incident:
+def _if_open(incident: Incident | None, name: str, *, library: Path) -> Incident:
     """It, if it is open. Raises UsageError."""
     if incident is None:
-        raise _no_such(name)
+        raise _no_such(name, library=library)
     if not incident.is_open:
-        hint = f"open it again: streamguard incident open {name} --library DIR"
+        hint = f"open it again: {_opening(name, library)}"
         raise UsageError("use incident", name, "it is closed", hint=hint)
     return incident
 
 
-def _no_such(name: str) -> UsageError:
-    hint = f"`streamguard incident status` lists all; or open it: streamguard incident open {name} --library DIR"
+def _no_such(name: str, *, library: Path) -> UsageError:
+    status = shlex.join(["streamguard", "incident", "status", "--library", str(library)])
+    hint = f"`{status}` lists all; or open it: {_opening(name, library)}"
     return UsageError("use incident", name, "there is none of that name", hint=hint)
+
+
+def _opening(name: str, library: Path) -> str:
+    return shlex.join(["streamguard", "incident", "open", name, "--library", str(library)])
 
 
 def check_room(incident: Incident, ids: Sequence[str]) -> None:
@@ -259,12 +276,15 @@ def check_room(incident: Incident, ids: Sequence[str]) -> None:
         raise UsageError("add to incident", incident.name, f"more than {MOST_ITEMS} items", hint=hint)
 
 
-def with_items(before: Incidents, name: str, ids: Sequence[str], *, closed_as_well: bool = False) -> Incidents:
-    """All of them, with these items in that one. Raises UsageError where it is not there, not open or has no room."""
-    was = next((one for one in before if one.name == name), None)
-    if was is None or not closed_as_well:
-        was = _if_open(was, name)
-    return _with_room([one for one in before if one.name != name], _with(was, ids))
+def read_open_one(library: Path, name: str) -> tuple[Incidents, Incident]:
+    """(all of them, that one). Raises UsageError where it is not there or not open, LibraryError."""
+    found = read_incidents(library)
+    return found, _if_open(next((one for one in found if one.name == name), None), name, library=library)
+
+
+def with_items(before: Incidents, incident: Incident, ids: Sequence[str]) -> Incidents:
+    """All of them, with these items in that one, be it closed. Raises UsageError where there is no room."""
+    return _with_room([one for one in before if one.name != incident.name], _with(incident, ids))
 
 
 def _with(was: Incident, ids: Sequence[str]) -> Incident:

@@ -12,7 +12,14 @@ from pathlib import Path
 from streamguard.library.catalogue import Catalogue
 from streamguard.library.catalogue_values import ours, possible, text
 from streamguard.library.ed25519 import Signer
-from streamguard.library.incidents import MOST_ITEMS, NAME_PATTERN, read_incidents, replace_incidents, with_items
+from streamguard.library.incidents import (
+    MOST_ITEMS,
+    NAME_PATTERN,
+    read_incidents,
+    read_open_one,
+    replace_incidents,
+    with_items,
+)
 from streamguard.library.segments import ID_PATTERN
 from streamguard.types import AssetId
 
@@ -32,7 +39,7 @@ def check_open(library: Path, into: Into, ids: Sequence[AssetId]) -> None:
     """Under the lock, before anything is written. Raises UsageError where it is not open (any more) or has no room for
     these and the known ones, LibraryError.
     """
-    with_items(read_incidents(library), into.incident, (*ids, *into.known))
+    with_items(*read_open_one(library, into.incident), (*ids, *into.known))
 
 
 def put(catalogue: Catalogue, into: Into, numbers: Sequence[int], *, generation: int) -> None:
@@ -47,7 +54,7 @@ def put(catalogue: Catalogue, into: Into, numbers: Sequence[int], *, generation:
 def note_known(library: Path, into: Into, *, signer: Signer | None) -> None:
     """Under the lock, where nothing is new: what is known came in it. Raises as `check_open`."""
     if into.known:
-        replace_incidents(library, with_items(read_incidents(library), into.incident, into.known), signer=signer)
+        replace_incidents(library, with_items(*read_open_one(library, into.incident), into.known), signer=signer)
 
 
 def note_since(library: Path, catalogue: Catalogue, generation: int, *, signer: Signer | None) -> None:
@@ -64,7 +71,7 @@ def note_since(library: Path, catalogue: Catalogue, generation: int, *, signer: 
         for one in before:
             if one.name == name:
                 all_ids = list(dict.fromkeys((*one.items, *ids)))[:MOST_ITEMS]
-                incidents = with_items(incidents, name, all_ids, closed_as_well=True)
+                incidents = with_items(incidents, one, all_ids)
     if incidents != before:
         replace_incidents(library, incidents, signer=signer)
 

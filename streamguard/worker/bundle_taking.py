@@ -1,5 +1,6 @@
 """What somebody handed on, into the library: each item tried before it counts, all of it in one step."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +75,7 @@ def taken(library: Library, bundle: Bundle, *, guard: Guard, job: Job, incident:
         if known := _there(library, item, content):
             outcomes += [Known(job, one) for one in known]
         elif item.sha256 in dropped or content in dropped:
-            outcomes.append(Failed(job, _dropped(item)))
+            outcomes.append(Failed(job, _dropped(item, library.path)))
         else:
             source = f"{named.id} of incident {bundle.about.name}, {whose}, by {bundle.about.exported_by or 'somebody'}"
             id_ = ids.give(Path(f"{named.id}.item"))
@@ -131,6 +132,7 @@ def believe_known(library: Library, source: str, numbers: set[int], *, origin: O
     brought.believe(library, these, origin=origin, now_unix_s=now_unix_s)
 
 
-def _dropped(item: NewItem) -> UsageError:
-    hint = "`streamguard library add` takes footage that you have; see `streamguard library quarantine`"
+def _dropped(item: NewItem, library: Path) -> UsageError:
+    add = shlex.join(["streamguard", "library", "add", "--library", str(library)])
+    hint = f"`{add} FILE` takes footage that you have; see `streamguard library quarantine --help`"
     return UsageError("import incident", item.id, "it was dropped from quarantine before, and stays out", hint=hint)

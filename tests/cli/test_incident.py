@@ -1,6 +1,7 @@
 """streamguard incident open|add|close|status, as an operator calls them."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,34 @@ def test_a_library_must_be_named_and_be_there(run: Run, tmp_path: Path) -> None:
     library_of(tmp_path / "known", "a")
     assert run("incident", "status", "--config", config).err == "no incident, and none ever was\n"
     assert run("incident", "open", "attack", "--config", config).status == 0
+
+
+def test_where_no_library_is_it_says_what_makes_one(run: Run, tmp_path: Path) -> None:
+    """Footage or a bundle, as commands that name it; nothing is left where something else is."""
+    new, other = tmp_path / "a new one", tmp_path / "other"
+    other.mkdir()
+    for path, problem in ((new, "no such directory"), (other, "there is no library here")):
+        done = run("incident", "open", "attack", "--library", path)
+        assert (done.status, done.out) == (2, "")
+        assert problem in done.err
+        assert f"make one: streamguard library add --library {path} FILE" in done.err
+        assert f"a bundle makes one as well: {shlex.join(['streamguard', 'incident', 'import', 'FILE'])}" in done.err
+        assert done.err.endswith(f"--library {shlex.quote(str(path))}\n")
+    assert list(other.iterdir()) == []
+    assert not new.exists()
+
+
+def test_next_steps_name_the_library(run: Run, library: Path) -> None:
+    """So that they can be run as they are printed."""
+    opening = f"streamguard incident open attack --library {library}"
+    status = f"streamguard incident status --library {library}"
+    assert (
+        f"`{status}` lists all; or open it: {opening}\n" in run("incident", "close", "attack", "--library", library).err
+    )
+    assert run(*shlex.split(opening)[1:]).status == 0
+    run("incident", "close", "attack", "--library", library)
+    for words in (("close", "attack"), ("add", "attack", "clip.mp4"), ("believe", "attack", "9")):
+        assert f"it is closed; open it again: {opening}\n" in run("incident", *words, "--library", library).err
 
 
 def test_files_are_added_under_its_label(run: Run, library: Path, *, clips: Clips) -> None:

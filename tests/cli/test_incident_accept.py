@@ -75,6 +75,8 @@ def test_one_that_is_not_there_keeps_no_other_out(
     assert done.status == 2
     assert done.out.startswith("added attack-live-b (incident-attack): video of 10.0 s")
     assert "accept part aaaaaa-bbbbbb: no worker remembers it, or not any more; list again" in done.err
+    for command in ("variants", "add"):
+        assert f"streamguard incident {command} attack --library {library}" in done.err
     assert items(library) == ["a", "attack-live-b"]
 
 

@@ -83,6 +83,7 @@ def test_poison_kills_nobody_and_ends_in_quarantine(run: Run, library: Path, imp
     meant = "was it meant: the same command with --believe --reason TEXT"
     assert f"in quarantine, and not searched: harmless pictures look like it; {meant}" in imported.out
     assert "earns reviews, and kills nobody, until you let it" in imported.err
+    assert f"`streamguard library exchange trust --library {library} platform-b` for all of theirs" in imported.err
     for made in poison().values():
         assert found(library, made) == set()
     assert all(found(library, made) == {named(id_)} for id_, made in GOOD.items())
@@ -204,6 +205,8 @@ def test_what_takes_two_persons_one_alone_does_not_believe(run: Run, library: Pa
     refused = import_(run, library, tmp_path, *words, made={"studio": poison()["studio"]})
     assert refused.status == 2
     assert "a release takes two persons" in refused.err
+    both = f"streamguard library quarantine release --library {library} --source platform-b --all"
+    assert f"then both: {both}\n" in refused.err
     assert kills(library) == set()
     assert import_(run, library, tmp_path).status == 1
     assert import_(run, library, tmp_path, *words).status == 2
