@@ -16,7 +16,7 @@ from streamguard.library.exchange.exchanges import Batch, Exchange, OpinionOfRec
 from streamguard.library.exchange.hashes import HashKind, ListedHash, Remarks
 from streamguard.library.exchange.opinions import given, note
 from streamguard.library.exchange.parts import heal, plan, sync
-from streamguard.library.exchange.taking import take
+from streamguard.library.exchange.taking import is_doubtful, take
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 
@@ -28,10 +28,6 @@ _LONGEST_KEY = 512
 
 _MOST_REPEATED = 100
 """So often the same answer, from the same place on, is no progress but an exchange that goes round in a circle."""
-
-_LEAST_TO_DOUBT = 100
-_MOST_GONE = 0.9
-"""An exchange that has lost nine of ten records at once is out of order, more likely than it has taken them back."""
 
 Told = Callable[[int], None]
 
@@ -209,8 +205,7 @@ def _forget_the_rest(book: Book, source: Source, seen: set[str], *, done: Fetche
     with book.change():
         keys = [row["key"] for row in book.rows("SELECT DISTINCT key FROM records WHERE source = ?", source.number)]
         gone = [key for key in keys if key not in seen]
-        is_much = len(keys) >= _LEAST_TO_DOUBT and len(gone) > _MOST_GONE * len(keys)
-        if is_much or (keys and not seen):
+        if is_doubtful(gone=len(gone), of=len(keys)) or (keys and not seen):
             problem = f"of {len(keys)} records {len(gone)} are gone at once: nothing was taken away"
             hint = f"if that is so: streamguard library exchange remove {source.name}, and fetch again"
             raise ExchangeNotUnderstood("fetch", source.name, problem, hint=hint)

@@ -20,7 +20,16 @@ from streamguard.library.exchange.lists import ListFormat, bounded_lines, detect
 from streamguard.library.exchange.opinions import note
 from streamguard.library.exchange.parts import heal, plan, sync
 from streamguard.library.exchange.schema import PartState
-from streamguard.library.exchange.taking import Taken, drop_other_films, judge_again, take, take_benign, take_film
+from streamguard.library.exchange.taking import (
+    Taken,
+    drop_other_films,
+    had_by,
+    is_doubtful,
+    judge_again,
+    take,
+    take_benign,
+    take_film,
+)
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 from streamguard.regular_files import open_regular
@@ -92,7 +101,8 @@ def import_files(
 ) -> Imported:
     """Live in every worker when it returns. May be killed at any moment: run again, it goes on.
 
-    Raises UsageError for what cannot be read at all (then nothing is changed), LibraryError.
+    Raises UsageError for what cannot be read at all, and for a list that would replace nearly all of the source's by
+    nothing (then it stays as it is), LibraryError.
     """
     held = _read_all(paths, asked.form, progress)
     origin = changes.origin(by=asked.who or None, reason=asked.why)
@@ -100,6 +110,7 @@ def import_files(
         source = _source(book, asked)
         progress("judging", 0, 1)
         with book.change():
+            had = had_by(book, source)
             taken = [
                 take(book, source, column, remarks=held.lists.remarks(), replace=asked.replace)
                 for column in map(held.lists.column, HashKind)
@@ -108,11 +119,21 @@ def import_files(
             films = [take_film(book, source, name=name, frames=frames) for name, frames in held.films.items()]
             if asked.replace and films:
                 taken.append(Taken(gone=drop_other_films(book, source, held.films.keys())))
+            if asked.replace:
+                _refuse_cut_short(source, gone=sum(one.gone for one in taken), had=had)
             note(book, source, f"import of {_names(paths)}", who=origin.by, why=origin.reason)
             heal(book, opened)
             plan(book)
         sync(book, opened, progress=lambda done, of: progress("writing", done, of))
         return _summary(source, held, taken=taken, films=films)
+
+
+def _refuse_cut_short(source: Source, *, gone: int, had: int) -> None:
+    """Raises UsageError. A download that broke off, or a disk that was full, leaves the first lines of a list."""
+    if is_doubtful(gone=gone, of=had):
+        problem = f"of {had} hashes {gone} would be gone at once: nothing was taken away; was the file cut short?"
+        hint = f"if that is so: streamguard library exchange remove {source.name}, and import it again"
+        raise UsageError("replace list", source.name, problem, hint=hint)
 
 
 def import_benign(

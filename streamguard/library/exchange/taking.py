@@ -37,6 +37,9 @@ _FILM_UPSERT = """INSERT INTO films VALUES (?, ?, NULL, ?, ?, ?) ON CONFLICT (so
     reason = CASE WHEN state = 2 OR reason = 7 OR reason > 0 AND state = 0 THEN reason ELSE excluded.reason END"""
 """As with hashes; one that we disagree with (reason 7) stays in quarantine, too."""
 
+_LEAST_TO_DOUBT = 100
+_MOST_GONE = 0.9
+
 _COMMON_SHARE = 0.2
 """A film of which more is common, or a clash, is not believed at all; else only those frames are left out."""
 
@@ -49,6 +52,19 @@ class Taken:
     known: int = 0
     gone: int = 0
     quarantined: Mapping[Reason, int] = field(default_factory=dict)
+
+
+def is_doubtful(*, gone: int, of: int) -> bool:
+    """Whether so much of what a source had went at once that its list is cut short, or the exchange out of order, more
+    likely than that it was taken back.
+    """
+    return of >= _LEAST_TO_DOUBT and gone > _MOST_GONE * of
+
+
+def had_by(book: Book, source: Source) -> int:
+    """How many hashes and films a source has, those in quarantine too."""
+    asked = "SELECT (SELECT count(*) FROM hashes WHERE source = ?1) + (SELECT count(*) FROM films WHERE source = ?1)"
+    return int(book.connection.execute(asked, (source.number,)).fetchone()[0])
 
 
 def take(book: Book, source: Source, column: Column, *, remarks: Sequence[Remarks], replace: bool = False) -> Taken:

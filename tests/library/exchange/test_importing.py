@@ -65,6 +65,16 @@ def test_the_same_list_again_changes_nothing(library: Path) -> None:
     assert load_snapshot(library).version == version
 
 
+def test_a_list_that_is_cut_short_replaces_nothing(library: Path) -> None:
+    """A download that broke off, or a full disk, leaves the first lines: over nine of ten hashes do not go at once."""
+    many = hashes(5, 120)
+    take_up(library, many)
+    with pytest.raises(UsageError, match=r"of 120 hashes 110 would be gone at once: .* cut short\?.* exchange remove"):
+        take_up(library, many[:10], replace=True)
+    assert lost(library, many) == []
+    assert take_up(library, many[:12], replace=True).gone == 108
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_a_list_that_is_replaced_loses_what_it_no_longer_has(library: Path) -> None:
     """Only the parts of what went are written anew; the others' items stay as they are."""
