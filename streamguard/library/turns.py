@@ -15,8 +15,8 @@ SLICE_S = 0.002
 """Of building, between two looks at who is waiting; computed, for on a busy machine any clock would have passed it."""
 
 MOST_WAIT_S = 0.03
-"""So long a slice waits at most: a look-up takes half of that on a machine at rest, and on a busy one a change, which is
-ten slices, still counts within a second.
+"""So long a slice waits at most: a look-up takes half of that on a machine at rest, and on a busy one a change, of ten
+slices, still counts within a second.
 """
 
 _STRETCH_ROWS = 1 << 14

@@ -38,12 +38,12 @@ class Shelf(Protocol):
 
 
 class TriedShelf:
-    """A batch.Shelf: what is added to an incident of our own is tried on its way into the library, and in it."""
+    """A batch.Shelf: what is added is tried on its way into the library, and into an incident where one is named."""
 
-    def __init__(self, library: Shelf, guard: Guard, *, incident: str) -> None:
+    def __init__(self, library: Shelf, guard: Guard, *, incident: str | None = None) -> None:
         self._library = library
         self._guard = guard
-        self._into = Into(incident)
+        self._into = None if incident is None else Into(incident)
 
     def items(self) -> tuple[ItemRecord, ...]:
         return self._library.items()
