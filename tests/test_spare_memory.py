@@ -1,5 +1,6 @@
 """streamguard.spare_memory: what is free goes back to the system."""
 
+import os
 import subprocess
 import sys
 
@@ -30,6 +31,40 @@ before = resident()
 give_back()
 print((before - resident()) >> 20)
 """
+
+
+_GIVES_ZEROS_BACK = """
+import ctypes, re, sys, threading
+from streamguard.spare_memory import give_back_zeros
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+
+def private_kib():
+    return int(re.search(r"Anonymous: +([0-9]+)", open("/proc/self/smaps_rollup").read())[1])
+
+place = libc.malloc(8 << 20)
+ctypes.memset(ctypes.c_void_p(place), 0, 8 << 20)
+ctypes.memset(ctypes.c_void_p(place + (3 << 20)), 7, 10)
+wanted = ctypes.string_at(place, 8 << 20)
+before_kib = private_kib()
+if sys.argv[1] == "beside a thread":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+given = give_back_zeros()
+less_kib = before_kib - private_kib()
+assert ctypes.string_at(place, 8 << 20) == wanted
+print(given >> 20, less_kib >> 10)
+"""
+
+
+@pytest.mark.parametrize(("when", "least_mib", "most_mib"), [("alone", 6, 20), ("beside a thread", 0, 0)])
+def test_pages_of_zeros_go_back(when: str, least_mib: int, most_mib: int) -> None:
+    """And are zeros again for whoever looks; but not where somebody might write there meanwhile."""
+    command = [sys.executable, "-c", _GIVES_ZEROS_BACK, when]
+    alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | alone)
+    given_mib, less_mib = map(int, done.stdout.split())
+    assert least_mib <= given_mib <= most_mib
+    assert least_mib == 0 or less_mib >= least_mib
 
 
 def test_free_pieces_between_those_in_use_go_back() -> None:

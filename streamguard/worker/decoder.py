@@ -29,7 +29,7 @@ from streamguard.ingest.kept import Aside, KeptKeyframes
 from streamguard.ingest.sources import SourceOptions, frames
 from streamguard.ingest.urls import SourceKind, file_path, source_kind
 from streamguard.regular_files import HeldFile
-from streamguard.spare_memory import NO_MEMORY, give_back, is_out_of_memory
+from streamguard.spare_memory import NO_MEMORY, give_back, give_back_zeros, is_out_of_memory
 from streamguard.types import PDQ_BYTES, Levels, Luma
 from streamguard.worker.confinement import ProcessorTime, confine
 from streamguard.worker.kept_teller import KeptTeller
@@ -143,7 +143,7 @@ def _look(job: DecoderJob, tell: Callable[[Message], None], *, pace: "PaceToldBy
     memory = StreamMemory()
     options = replace(job.options, hashed=_hashed)
     looks = frames(job.url, options, session=job.session, news=tell, pace=pace, aside=aside)
-    since_tidying = _LOOKS_A_TIDYING - 1
+    since_tidying, is_first = _LOOKS_A_TIDYING - 1, True
     for frame in looks:
         seen = memory.marked(fingerprints(frame, local=STREAM))
         tell(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))
@@ -152,6 +152,9 @@ def _look(job: DecoderJob, tell: Callable[[Message], None], *, pace: "PaceToldBy
         if since_tidying >= _LOOKS_A_TIDYING:
             since_tidying = 0
             give_back()
+        if is_first:  # what was made when the stream was opened stays
+            is_first = False
+            give_back_zeros()
 
 
 def _no_memory(job: DecoderJob) -> Exceeded:

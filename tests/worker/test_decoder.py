@@ -136,7 +136,7 @@ def test_a_picture_is_let_go_before_the_next_is_decoded(
 def test_what_was_freed_is_given_back_early(
     line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the first look and each between keyframes, which leave the most; then now and then."""
+    """After the first look, zeros and all, and each between keyframes, which leave the most; then now and then."""
     _, theirs = line
     given_back: list[int] = []
     looks = 0
@@ -153,10 +153,11 @@ def test_what_was_freed_is_given_back_early(
     monkeypatch.setattr(decoder_child, "frames", frames)
     monkeypatch.setattr(decoder_child, "fingerprints", nothing)
     monkeypatch.setattr(decoder_child, "give_back", lambda: given_back.append(looks))
+    monkeypatch.setattr(decoder_child, "give_back_zeros", lambda: given_back.append(-looks))
     monkeypatch.setattr(decoder_child, "ProcessorTime", lambda _: SimpleNamespace(said=lambda: None))
     monkeypatch.setattr(decoder_child, "pack", lambda _: b"")
     decoder_child.watch(theirs, job())
-    assert given_back == [1, 10, 11, 43, 75]
+    assert given_back == [1, -1, 10, 11, 43, 75]
 
 
 def test_a_child_hears_its_worker() -> None:
