@@ -15,8 +15,8 @@ SLICE_S = 0.002
 """Of building, between two looks at who is waiting; computed, for on a busy machine any clock would have passed it."""
 
 MOST_WAIT_S = 0.03
-"""So long a slice waits at most: a look-up takes half of that on a machine at rest, and on a busy one a change, of ten
-slices, still counts within a second.
+"""So long a slice waits at most: a look-up takes half of that on a machine at rest. A change is some ten slices, and
+counts within a second on a busy machine, too.
 """
 
 _STRETCH_ROWS = 1 << 14

@@ -11,7 +11,7 @@ from streamguard.library import turns as turns_file
 from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.library.tidying import tidied
-from streamguard.library.turns import SLICE_S, Turns
+from streamguard.library.turns import SLICE_S, Turns, stretches
 from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen
 from tests.made_features import made_features
 from tests.waiting import eventually
@@ -135,3 +135,10 @@ def test_look_ups_of_a_library_are_seen_by_who_builds_its_next_version(
         third.vote(made_features(1))
     assert [one.asset for one in found] == ["c"]
     assert looked_up == [third.turns] * 2
+
+
+def test_stretches_are_all_rows_once() -> None:
+    """In order; of none there is none."""
+    rows = 3 * 16_384 + 5
+    assert [row for some in stretches(rows) for row in range(rows)[some]] == list(range(rows))
+    assert list(stretches(0)) == []
