@@ -3,7 +3,8 @@
 So many streams are decided on at one moment, again and again, in both ways turn about, in one process and on one disk.
 "held" is how long whoever decides was kept from the next stream, all of them together; "durable" how long each signal
 took from that moment. The last column is how often the disk was waited for. --sync-ms makes each wait longer: a disk
-that others keep busy, or one over a network.
+that others keep busy, or one over a network. Then one stream at a time, while whoever decides goes on matching, as the
+loop does: the thread has to get its turns of the interpreter.
 
     python benchmarks/outbox_wait.py [--streams 60] [--rounds 20] [--sync-ms 0] [--folder DIR]
 """
@@ -30,6 +31,7 @@ from tests.kill_signals import a_decision
 from tests.worker.fake_decoders import GROUNDS
 from tests.worker.test_signalling import SPEC
 
+LONE = 100
 WAYS = ("one after the other", "by a thread")
 
 
@@ -64,7 +66,7 @@ class Way:
         if has_thread:
             self.signaller.start()
 
-    def decide(self, numbers: range) -> None:
+    def decide(self, numbers: range, *, meanwhile: Callable[[], object] | None = None) -> None:
         """On so many streams, at one moment."""
         self._left = len(numbers)
         self._all_durable.clear()
@@ -76,7 +78,14 @@ class Way:
             if not self._has_thread:
                 self.signaller.make_durable()
         self.held_ms.append((time.monotonic() - self._began_s) * 1e3)
+        while meanwhile and not self._all_durable.is_set():
+            meanwhile()
         self._all_durable.wait()
+
+    def decide_and_match(self, number: int) -> None:
+        """On one stream, a second after the last, and on with the next ones until it is durable."""
+        self.signaller.watcher.tick(())
+        self.decide(range(number, number + 1), meanwhile=matching)
 
     def _durable(self, _signal: KillSignal) -> None:
         self.durable_ms.append((time.monotonic() - self._began_s) * 1e3)
@@ -85,8 +94,13 @@ class Way:
             self._all_durable.set()
 
 
+def matching() -> int:
+    """Some 10 ms of Python, as between two keyframes that are matched."""
+    return sum(number % 7 for number in range(200_000))
+
+
 def outbox_wait(folder: Path, *, streams: int, rounds: int, sync_s: float) -> None:
-    """Print a line for each way, and how many times as long the first takes."""
+    """Print both parts."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     with Outbox.open(folder / "one.sqlite") as one, Outbox.open(folder / "thread.sqlite") as thread:
         disks = (SlowDisk(one, sync_s=sync_s), SlowDisk(thread, sync_s=sync_s))
@@ -94,11 +108,22 @@ def outbox_wait(folder: Path, *, streams: int, rounds: int, sync_s: float) -> No
         for number in range(rounds):
             for way in ways:
                 way.decide(range(number * streams, (number + 1) * streams))
+        print("ms | held p50, p95 | durable p50, p95 | waits for the disk")
+        print(f"{streams} streams at one moment, {rounds} times")
+        told(ways, rounds)
+        for way in ways:
+            way.held_ms, way.durable_ms, way.disk.appends = [], [], 0
+        for number in range(rounds * streams, (rounds + LONE) * streams, streams):
+            for way in ways:
+                way.decide_and_match(number)
+        print(f"one stream, {LONE} times, while others are matched")
+        told(ways, LONE)
         for way in ways:
             way.signaller.last_words(10.0)
-    print(
-        f"{streams} streams at one moment, {rounds} times, ms | held p50, p95 | durable p50, p95 | waits for the disk"
-    )
+
+
+def told(ways: list[Way], rounds: int) -> None:
+    """A line for each, and how many times as long the first takes."""
     for name, way in zip(WAYS, ways, strict=True):
         print(name, both(way.held_ms), both(way.durable_ms), f"{way.disk.appends / rounds:.1f}", sep=" | ")
     print(

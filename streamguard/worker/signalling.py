@@ -27,6 +27,10 @@ MOST_AT_ONCE = 256
 LATE_AFTER_S = 1.0
 """A disk that takes longer than this hangs, as far as anybody knows who has to cut a stream."""
 
+_STEP_BACK_S = 0.02
+_STEP_BACK_A_TICK_S = 0.1
+"""So long the loop lets the thread go first, after a decision and in all between two ticks."""
+
 _COMPLAIN_EVERY_S = 30.0
 
 log = structlog.get_logger()
@@ -101,6 +105,7 @@ class Signaller:
         self._failures = 0
         self._failure = ""
         self._is_hanging = False
+        self._step_back_s = _STEP_BACK_A_TICK_S
         self._complain_at_s = -math.inf
         self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
 
@@ -131,7 +136,7 @@ class Signaller:
         """
         with self._changed:
             self._stopping = True
-            self._changed.notify()
+            self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join(within_s)
         with self._changed:
@@ -181,13 +186,28 @@ class Signaller:
                 self._dropped += 1
             self._waiting.append(_Waiting(signal, found, self._clock()))
             self._is_due = True
-            self._changed.notify()
+            self._changed.notify_all()
             is_late = bool(self._problem())
         if lost is not None:
             self._counts.signal_lost()
             log.critical("signal_lost", signal=lost.signal.event)
         if is_late:
             self._tell_of_waiting()
+        else:
+            self._step_back()
+
+    def _step_back(self) -> None:
+        """The interpreter runs one thread at a time, and a loop that goes on matching takes its turns from the one that
+        writes: where the disk is quick, to stand still for it is quicker, and where it is not, it is over soon.
+        """
+        if not self._thread.is_alive():
+            return
+        with self._changed:
+            began_s = time.monotonic()
+            self._changed.wait_for(
+                lambda: not (self._waiting or self._in_hand), timeout=min(_STEP_BACK_S, self._step_back_s)
+            )
+            self._step_back_s = max(0.0, self._step_back_s - (time.monotonic() - began_s))
 
     def _believed(self, decision: Decision) -> int:
         return self._streams_believed(decision.asset) if decision.verdict is Verdict.KILL else 0
@@ -198,9 +218,10 @@ class Signaller:
             problem = self._problem()
             began_hanging = bool(problem) and not self._failure and not self._is_hanging
             self._is_hanging = bool(problem) and not self._failure
+            self._step_back_s = _STEP_BACK_A_TICK_S
             if self._waiting:
                 self._is_due = True
-                self._changed.notify()
+                self._changed.notify_all()
         if began_hanging:
             self._counts.outbox_hung()
         if problem:
@@ -242,6 +263,7 @@ class Signaller:
             self._in_hand = ()
             if self._waiting:
                 return
+            self._changed.notify_all()
             failures, was_told = self._failures, self._complain_at_s > -math.inf
             self._failures, self._failure, self._complain_at_s = 0, "", -math.inf
         if was_told:

@@ -278,6 +278,19 @@ def test_whoever_decides_does_not_wait_for_the_disk() -> None:
     assert len(set(desk.durable)) == 8
 
 
+def test_a_disk_that_answers_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread would wait for its turns of the interpreter, while the loop matches, longer than the disk takes."""
+    monkeypatch.setattr(signalling, "_STEP_BACK_S", 60.0)
+    monkeypatch.setattr(signalling, "_STEP_BACK_A_TICK_S", 60.0)
+    desk = Desk()
+    desk.signaller.start()
+    for number in range(3):
+        desk.found(number)
+        assert len(desk.outbox.kept) == number + 1
+    assert desk.signaller.last_words(60.0) == 0
+    assert desk.outbox.batches == [1, 1, 1]
+
+
 def test_so_many_wait_for_the_disk_together_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """The delivery uses the outbox as well."""
     monkeypatch.setattr(signalling, "MOST_AT_ONCE", 4)
