@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 _NO_END_BYTES = 1 << 62
 
 
+class AnswerTooLong(OSError):
+    """More came of an answer than it may have, whatever it says of its length."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EMSGSIZE, "the answer is longer than it may be")
+
+
 @dataclass(slots=True)
 class _Bounds:
     """Of one answer: until when, how many bytes, and how many came."""
@@ -34,9 +41,9 @@ class _Bounds:
     taken_bytes: int = 0
 
     def may_take(self, asked_bytes: int) -> int:
-        """Raises OSError where that is none."""
+        """Raises AnswerTooLong where that is none."""
         if self.taken_bytes >= self.most_bytes:
-            raise OSError(errno.EMSGSIZE, "the answer is longer than it may be")
+            raise AnswerTooLong
         return min(asked_bytes, self.most_bytes - self.taken_bytes)
 
 

@@ -20,7 +20,7 @@ from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
 from streamguard.ingest.allowance import Allowance
 from streamguard.ingest.guard import Guard, Target
 from streamguard.ingest.news import Refusal, Refused, Tell, ignore
-from streamguard.timed_connections import FOREIGN, Connection, ask, connection_to, failure, tls_context
+from streamguard.timed_connections import FOREIGN, AnswerTooLong, Connection, ask, connection_to, failure, tls_context
 
 _MAX_REDIRECTS = 3
 _MAX_CONNECTIONS = 4
@@ -93,7 +93,7 @@ class Rest:
         wanted = min(length, self._left_bytes)
         try:
             while len(body) < wanted and not self._response.closed:
-                body += self._response.read1(min(wanted - len(body), _LITTLE_BYTES), decode_content=False)
+                body += self._response.read1(min(wanted - len(body), _CHUNK_BYTES), decode_content=False)
         except (HTTPError, HTTPException, OSError):
             return bytes(body), False
         finally:
@@ -185,7 +185,7 @@ class Fetcher:
         try:
             connection, response = self._ask(kept, target, question, window_bytes=window_bytes)
         except FOREIGN as error:
-            raise self._failed(error) from error
+            raise self._failed(error, in_headers=True) from error
         try:
             yield response
             is_over = response.closed and response.headers.get("Connection", "").lower() != "close"
@@ -289,8 +289,9 @@ class Fetcher:
         hint = "is the stream live, and its name right?" if status in (404, 410) else ""
         return SourceUnavailable("fetch", self._subject, f"HTTP {status}", hint=hint)
 
-    def _failed(self, error: BaseException) -> SourceUnavailable:
-        if type(error) in (HTTPException, LineTooLong):  # its name for too many
+    def _failed(self, error: BaseException, *, in_headers: bool = False) -> SourceUnavailable:
+        # http.client's names for too many, and ours.
+        if type(error) in (HTTPException, LineTooLong) or (in_headers and isinstance(error, AnswerTooLong)):
             self._tell(Refused(Refusal.HEADERS, "more headers, or longer ones, than an answer has"))
         problem, hint = failure(error)
         return SourceUnavailable("fetch", self._subject, problem, hint=hint)

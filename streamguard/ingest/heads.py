@@ -150,7 +150,7 @@ class _Reading:
     def step_bytes(self) -> int:
         """How much more to ask for where nobody knows how much is missing: less costs a request more, if it is one."""
         if not self._knows_parts:
-            return _LEAST_STEP_BYTES
+            return max(_LEAST_STEP_BYTES, len(self.body) // 12)  # each step is parsed from the start
         steps_bytes = (guess_bytes - len(self.body) for guess_bytes in self._guesses_bytes)
         guessed_bytes = next((step_bytes for step_bytes in steps_bytes if step_bytes > 0), 0)
         return guessed_bytes or max(_LEAST_STEP_BYTES, len(self.body) // 6)
@@ -212,7 +212,9 @@ class _Reading:
         is_all = not fetched.ranged and (fetched.whole or len(fetched.body) > length)
         if is_all:
             self.total_bytes, self.cut = first + len(fetched.body), not fetched.whole
-        self.cut = self.cut or len(fetched.body) < min(length, self.total_bytes - first)
+        # Where nobody says how long it is, it goes on behind the most that is read, unless it was over just there.
+        is_endless = self._first.total_bytes is None and not is_all and first + len(fetched.body) >= self._most_bytes
+        self.cut = self.cut or is_endless or len(fetched.body) < min(length, self.total_bytes - first)
         return fetched.body
 
 

@@ -205,7 +205,7 @@ def test_too_many_falls_wait_for_a_person(command: Commands, monkeypatch: pytest
     assert command.sync(status=1)["fell"] == []
     assert "resume" in command.call("opinions", "list", status=1)
     assert [one["waiting"] for one in command.listed(status=1)] == [False, True, True]
-    with pytest.raises(UsageError, match="keep reason"):
+    with pytest.raises(UsageError, match="--reason: it says nothing"):
         command.call("opinions", "resume")
     told = command.call("opinions", "resume", "--drop", "--reason", "a script went wrong")
     assert told == "2 references stay as they are\n"
