@@ -27,8 +27,9 @@ _MAX_CONNECTIONS = 4
 _CHUNK_BYTES = 1 << 16
 _MOST_BESIDE_BYTES = 1 << 18
 """Headers, and what stands around the chunks of a body: a quarter of that more, for small ones."""
-_LITTLE_BYTES = 4096
-"""Of a body that is not read to its end: what is read at a time, and what the system takes ahead of that, about."""
+_WINDOW_BYTES = 1 << 13
+"""What the system takes ahead of what is read, about: no more comes in the time to the server and back."""
+_MOST_NARROW_BYTES = 1 << 17
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
@@ -80,12 +81,18 @@ class Rest:
     """
 
     def __init__(
-        self, response: BaseHTTPResponse, answered: ExitStack, *, most_bytes: int, count: Callable[[int], None]
-    ) -> None:
+        self, response: BaseHTTPResponse, answered: ExitStack, *, most_bytes: int, is_narrow: bool,
+        count: Callable[[int], None],
+    ) -> None:  # fmt: skip
         self._response = response
+        self._is_narrow = is_narrow
         self._answered = answered
         self._left_bytes = most_bytes
         self._count = count
+
+    def is_slow_for(self, length: int) -> bool:
+        """Whether so many bytes more come sooner where all is asked for again."""
+        return self._is_narrow and min(length, self._left_bytes) > _MOST_NARROW_BYTES
 
     def read(self, length: int) -> tuple[bytes, bool]:
         """So many bytes more, or what comes of them until the deadline; True: behind them is nothing more."""
@@ -179,7 +186,7 @@ class Fetcher:
         """The answer's head; the body is the caller's to read. A connection whose answer was read whole is kept."""
         server = _server(target)
         # Of what a server sends that knows no parts the system takes far more than anybody reads: a MiB, if it may.
-        window_bytes = _LITTLE_BYTES if question.or_all and server in self._knows_no_parts else 0
+        window_bytes = _WINDOW_BYTES if question.or_all and server in self._knows_no_parts else 0
         kept = None if window_bytes else self._connections.pop(server, None)
         is_kept = False
         try:
@@ -248,9 +255,12 @@ class Fetcher:
         if part is not None and part.or_all and not came.ranged:
             if response.status == HTTPStatus.PARTIAL_CONTENT:
                 raise SourceUnavailable("fetch", self._subject, "the server does not say which part it sent")
+            is_narrow = _server(target) in self._knows_no_parts
             self._knows_no_parts.add(_server(target))
             if response.headers.get("Content-Encoding", "identity") == "identity":
-                return self._begun(target, response, limits, part=part, answered=answered)
+                count = self._count
+                rest = Rest(response, answered.pop_all(), most_bytes=limits.max_bytes, is_narrow=is_narrow, count=count)
+                return _begun(target, response, rest, part=part)
             part = None
         elif came.ranged:
             # For one that once sent all of it, from some cache, it is the only connection that is not kept.
@@ -268,17 +278,6 @@ class Fetcher:
             target.url, body[skipped:], whole, validator=_validator(response), ranged=came.ranged,
             total_bytes=came.total_bytes,
         )  # fmt: skip
-
-    def _begun(
-        self, target: Target, response: BaseHTTPResponse, limits: Limits, *, part: ByteRange, answered: ExitStack
-    ) -> Fetched:
-        """As much of all of it as was asked for, and the rest."""
-        rest = Rest(response, answered.pop_all(), most_bytes=limits.max_bytes, count=self._count)
-        body, is_over = rest.read(part.length)
-        if is_done := is_over or len(body) < part.length:
-            rest.close()
-        told = _came(response).total_bytes
-        return Fetched(target.url, body, whole=is_over, total_bytes=told, rest=None if is_done else rest)
 
     def _count(self, count: int) -> None:
         self._new_bytes += count
@@ -309,6 +308,15 @@ class _Question:
 
 def _server(target: Target) -> _Server:
     return target.scheme, target.host, target.port
+
+
+def _begun(target: Target, response: BaseHTTPResponse, rest: Rest, *, part: ByteRange) -> Fetched:
+    """As much of all of it as was asked for, and the rest."""
+    body, is_over = rest.read(part.length)
+    if is_done := is_over or len(body) < part.length:
+        rest.close()
+    told = _came(response).total_bytes
+    return Fetched(target.url, body, whole=is_over, total_bytes=told, rest=None if is_done else rest)
 
 
 def _body(response: BaseHTTPResponse, *, max_bytes: int) -> tuple[bytes, bool]:

@@ -15,7 +15,7 @@ from streamguard.errors import (
     SourceUnwatchable,
 )
 from streamguard.ingest.av_errors import FOREIGN, ours
-from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
+from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits, Rest
 from streamguard.ingest.heads import Asked, read_head
 from streamguard.ingest.i_frame_looks import IFrameLooks
 from streamguard.ingest.live_playlist import Playlist
@@ -133,10 +133,6 @@ class SegmentReader:
             return True
         return plan in (None, Plan.HEAD) and self._viewer.passes_over(after_s=after_s)
 
-    def _waits_for_what_it_shows(self) -> None:
-        if self._i_frame_looks.looked(pace=self._viewer.pace()):
-            self.sleep(TELLING_S)
-
     def _after_s(self, segment: MediaSegment) -> float:
         """How long after that of the segment before its first keyframe comes, by what the playlist says."""
         before, self._before = self._before, segment
@@ -248,8 +244,7 @@ class SegmentReader:
         def get(first: int, length: int) -> Fetched:
             nonlocal begun
             if begun is not None and begun.rest is not None:
-                body, is_over = begun.rest.read(length)
-                return replace(begun, body=body, whole=is_over)
+                return self._more_of(begun, begun.rest, length)
             begun = self._fetched(segment.source, until_s=until_s, first=first, length=length)
             if segment.source.part and not begun.ranged:
                 raise self._no_parts()
@@ -275,6 +270,13 @@ class SegmentReader:
             self._missed()
         way = Way.FULL if head.whole else Way.HEAD
         return _Read(init + head.body, way, head.total_bytes, in_part=head.cut or not head.whole, cut=head.cut)
+
+    def _more_of(self, begun: Fetched, rest: Rest, length: int) -> Fetched:
+        """Raises SourceNotInParts where it is sooner asked for anew."""
+        if rest.is_slow_for(length):
+            raise self._no_parts()
+        body, is_over = rest.read(length)
+        return replace(begun, body=body, whole=is_over)
 
     def _guesses_bytes(self) -> tuple[int, ...]:
         """What the last keyframes took, the least first. Those that took more are asked for step by step: cheaper than

@@ -1,7 +1,9 @@
 """streamguard.ingest.fetch: of servers that know no parts no more is read than is asked for."""
 
 import gzip
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 
@@ -116,6 +118,37 @@ def test_what_is_left_is_hardly_sent(fetcher: Fetcher, web: Web) -> None:
         got.rest.close()
         eventually(lambda: len(taken) == web.asked.count("/a"))
     assert max(taken[1:]) <= 16 << 10 < taken[0]
+
+
+def test_what_is_on_its_way() -> None:
+    """But far enough for one that is far away: a keyframe comes in a few times the way there and back. All of it is
+    better asked for again.
+    """
+    ahead_bytes = []
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as served:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a"
+        with closing(Fetcher(Guard(url), subject="cam")) as fetcher:
+            for is_slow in (False, True):
+                sent = served.submit(_sends_what_it_may, server)
+                got = fetcher.fetch(url, replace(LIMITS, max_bytes=1 << 20), part=HEAD)
+                assert got.rest is not None
+                with closing(got.rest):
+                    ahead_bytes.append(sent.result())
+                    assert [got.rest.is_slow_for(length) for length in (1 << 17, 1 << 19)] == [False, is_slow]
+    assert 8_000 < ahead_bytes[1] < 64_000 < ahead_bytes[0]
+
+
+def _sends_what_it_may(server: socket.socket) -> int:
+    """How many bytes of a body a server gets rid of that is hardly read."""
+    sent_bytes = 0
+    connection, _ = server.accept()
+    with connection, suppress(TimeoutError):
+        connection.settimeout(0.5)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n")
+        while sent_bytes < 8 << 20:
+            sent_bytes += connection.send(bytes(1024))
+    return sent_bytes
 
 
 def test_a_cache_that_once_sends_all(fetcher: Fetcher, web: Web) -> None:

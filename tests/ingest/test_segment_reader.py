@@ -212,6 +212,24 @@ def test_no_ranges(web: Web, ts: list[Ranged]) -> None:
     assert read_bytes < 0.4 * sum(len(page.body) for page in ts)
 
 
+def test_no_ranges_and_all_of_it(web: Web, clips: Clips) -> None:
+    """What is to be read to its end is asked for anew, for a server that knows no parts is held back by then: it sends
+    so much as is on its way to us at most, and was cut short from far away.
+    """
+    nothing = (b"\x47\x1f\xff\x10" + bytes(184)) * 3000
+    asked = []
+
+    def page(answer: Answer) -> None:
+        asked.append("Range" in answer.headers)
+        answer.send(nothing + clips.segments[0].path.read_bytes())
+
+    web.pages |= {f"/{number}.ts": page for number in range(3)}
+    eye = Eye(web)
+    assert len(eye.seen(*segments(3))) == 3
+    assert eye.ways == [Way.FULL] * 3
+    assert asked == [True, True, False, False]
+
+
 def test_no_keyframe_in_the_head(web: Web, clips: Clips) -> None:
     """A segment that begins in the middle of a group of pictures is read whole, and shows what is later in it."""
     bodies = [clips.segments[n].path.read_bytes() for n in (4, 5, 6)]
