@@ -148,9 +148,11 @@ class _Reading:
 
     @property
     def step_bytes(self) -> int:
-        """How much more to ask for where nobody knows how much is missing: less costs a request more, if it is one."""
+        """How much more to ask for where nobody knows how much is missing: less costs a request more, or all that is
+        there being looked through once more.
+        """
         if not self._knows_parts:
-            return max(_LEAST_STEP_BYTES, len(self.body) // 12)  # each step is parsed from the start
+            return max(_LEAST_STEP_BYTES, len(self.body) // 16)
         steps_bytes = (guess_bytes - len(self.body) for guess_bytes in self._guesses_bytes)
         guessed_bytes = next((step_bytes for step_bytes in steps_bytes if step_bytes > 0), 0)
         return guessed_bytes or max(_LEAST_STEP_BYTES, len(self.body) // 6)
