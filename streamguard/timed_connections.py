@@ -153,8 +153,8 @@ def ask(
 
     Of all of the answer no more than the connection's `most_bytes` is taken: beyond that reading raises OSError.
     """
-    connect(connection, deadline_s=deadline_s)
     connection.bounds = _Bounds(deadline_s, connection.most_bytes)
+    connect(connection, deadline_s=deadline_s)
     if isinstance(connection.sock, _PlainSocket | _TlsSocket):
         connection.sock.settimeout(_left_s(deadline_s))
         connection.sock.bounds = connection.bounds

@@ -9,9 +9,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import streamguard.ingest.fetch as fetch_module
 from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
 from streamguard.ingest.guard import Guard
@@ -401,16 +403,18 @@ class TestParts:
                 fetch(web, "/a", part=part)
 
 
-def test_whoever_has_us_fetch_too_much_waits(web: Web) -> None:
+def test_whoever_has_us_fetch_too_much_waits(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """A playlist that names file after file is fetched as fast as an honest one, however fast its server is."""
-    web.pages["/a"] = b""
+    now_s = time.monotonic()
+    monkeypatch.setattr(fetch_module, "time", SimpleNamespace(monotonic=lambda: now_s))
+    web.pages["/a"], limits = b"", Limits(120.0, 100_000)
     waited_s: list[float] = []
     with closing(Fetcher(Guard(web.url("/a")), subject="cam", sleep=waited_s.append)) as fetcher:
         for _ in range(1000):
-            fetcher.fetch(web.url("/a"), LIMITS)
+            fetcher.fetch(web.url("/a"), limits)
         assert not waited_s
         for _ in range(400):
-            fetcher.fetch(web.url("/a"), LIMITS)
+            fetcher.fetch(web.url("/a"), limits)
     assert 0 < max(waited_s) < 10
 
 

@@ -1,15 +1,22 @@
 """streamguard.ingest.fetch: answers whose lengths are lies, or none."""
 
-from contextlib import closing
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from streamguard.errors import SourceUnavailable
+from streamguard.ingest import fetch
 from streamguard.ingest.fetch import Fetcher, Limits
 from streamguard.ingest.guard import Guard
 from tests.http_server import Answer, Web
 
 FOR_EVER_S = 20.0
+LONG_S = 120.0
 LIMITS = Limits(FOR_EVER_S / 2, 100_000)
 CHUNKED = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -79,3 +86,59 @@ def test_headers_count_as_well(web: Web) -> None:
             with pytest.raises(SourceUnavailable):
                 fetcher.fetch(web.url("/a"), Limits(FOR_EVER_S, 1 << 24))
     assert waited_s
+
+
+@pytest.mark.usefixtures("standing_still")
+def test_what_came_of_no_answer_counts(web: Web) -> None:
+    """Interim answers without end are no answer, and the next fetch waits for them as for any other bytes."""
+    waited_s: list[float] = []
+    interim = b"HTTP/1.1 100 Continue\r\nX: " + b"x" * 60_000 + b"\r\n\r\n"
+    web.pages["/a"] = lambda answer: answer.flood(b"", interim)
+    with closing(Fetcher(Guard(web.url("/a")), subject="cam", sleep=waited_s.append)) as fetcher:
+        for _ in range(4):
+            with pytest.raises(SourceUnavailable, match="longer than it may be"):
+                fetcher.fetch(web.url("/a"), Limits(LONG_S, 80_000_000))
+    assert waited_s
+
+
+@pytest.mark.usefixtures("standing_still")
+def test_whoever_hangs_up_is_owed_nothing() -> None:
+    """A server that is gone when it is asked again, for less than before, has nobody forget what came of it."""
+    waited_s: list[float] = []
+    body = bytes(16_000_000)
+    head = b"HTTP/1.0 200 OK\r\nContent-Length: 16000000\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/a"
+        with closing(Fetcher(Guard(url), subject="cam", sleep=waited_s.append)) as fetcher:
+            for _ in range(18):
+                with served_once(listening, head + body):
+                    assert fetcher.fetch(url, Limits(LONG_S, 1 << 30)).body == body
+            listening.close()
+            waited_s.clear()
+            for _ in range(2):
+                with pytest.raises(SourceUnavailable, match="connection refused"):
+                    fetcher.fetch(url, Limits(LONG_S, 1000))
+    assert len(waited_s) == 2
+
+
+@pytest.fixture
+def standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a session may fetch does not become more meanwhile, be the machine as slow as it may."""
+    now_s = time.monotonic()
+    monkeypatch.setattr(fetch, "time", SimpleNamespace(monotonic=lambda: now_s))
+
+
+@contextmanager
+def served_once(listening: socket.socket, answer: bytes) -> Iterator[None]:
+    """Whoever asks next is answered so, and hung up on."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield
+    thread.join()
