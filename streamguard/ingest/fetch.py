@@ -24,6 +24,9 @@ from streamguard.timed_connections import FOREIGN, AnswerTooLong, Connection, as
 
 _MAX_REDIRECTS = 3
 _MAX_CONNECTIONS = 4
+_MOST_SERVERS = 16
+"""A playlist may name another one for each segment."""
+
 _CHUNK_BYTES = 1 << 16
 _MOST_BESIDE_BYTES = 1 << 18
 """Headers, and what stands around the chunks of a body: a quarter of that more, for small ones."""
@@ -131,8 +134,8 @@ class Fetcher:
         self._connections: dict[_Server, Connection] = {}
         self._tls: ssl.SSLContext | None = None
         self._new_bytes = 0
-        self._knows_no_parts: set[_Server] = set()
-        """Those that sent all of something lately, where a part was asked for."""
+        self._knows_no_parts: dict[_Server, None] = {}
+        """Those that sent all of something lately, where a part was asked for; the newest last."""
 
     def fetch(
         self, url: str, limits: Limits, *, base: str = "", part: ByteRange | None = None,
@@ -238,6 +241,12 @@ class Fetcher:
             self._connections.pop(next(iter(self._connections))).close()
         self._connections[server] = connection
 
+    def _note_that_knows_no_parts(self, server: _Server) -> None:
+        self._knows_no_parts.pop(server, None)
+        while len(self._knows_no_parts) >= _MOST_SERVERS:
+            self._knows_no_parts.pop(next(iter(self._knows_no_parts)))
+        self._knows_no_parts[server] = None
+
     def _fetched(
         self, target: Target, response: BaseHTTPResponse, limits: Limits, *, part: ByteRange | None,
         answered: ExitStack,
@@ -256,7 +265,7 @@ class Fetcher:
             if response.status == HTTPStatus.PARTIAL_CONTENT:
                 raise SourceUnavailable("fetch", self._subject, "the server does not say which part it sent")
             is_narrow = _server(target) in self._knows_no_parts
-            self._knows_no_parts.add(_server(target))
+            self._note_that_knows_no_parts(_server(target))
             if response.headers.get("Content-Encoding", "identity") == "identity":
                 count = self._count
                 rest = Rest(response, answered.pop_all(), most_bytes=limits.max_bytes, is_narrow=is_narrow, count=count)
@@ -264,7 +273,7 @@ class Fetcher:
             part = None
         elif came.ranged:
             # For one that once sent all of it, from some cache, it is the only connection that is not kept.
-            self._knows_no_parts.discard(_server(target))
+            self._knows_no_parts.pop(_server(target), None)
         # A server that knows no ranges sends everything: what comes before the part is read, and dropped.
         skipped = part.first if part is not None and response.status == HTTPStatus.OK else 0
         wanted = limits.max_bytes if part is None else min(limits.max_bytes, part.length)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from streamguard.ingest import fetch
 from streamguard.ingest.fetch import ByteRange, Fetched, Fetcher, Limits
 from streamguard.ingest.guard import Guard
 from tests.hls_pages import Ranged
@@ -169,3 +170,20 @@ def test_a_cache_that_once_sends_all(fetcher: Fetcher, web: Web) -> None:
             got.rest.close()
     assert len(set(clients)) == 3
     assert len(set(clients[2:])) == 1
+
+
+def test_not_every_server_is_remembered(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A playlist that names one after the other fills no memory: of the first nothing is known any more."""
+    monkeypatch.setattr(fetch, "_MOST_SERVERS", 1)
+    clients = []
+
+    def page(answer: Answer) -> None:
+        clients.append(answer.client)
+        answer.send(b"012")
+
+    web.pages["/a"] = page
+    with closing(Fetcher(Guard(web.url("/a"), allow_hosts=("localhost",)), subject="cam")) as fetcher:
+        for host in ["127.0.0.1", "127.0.0.1", "localhost", "127.0.0.1"]:
+            assert fetcher.fetch(web.url("/a", host=host), LIMITS, part=HEAD).whole
+    assert clients[1] != clients[0]
+    assert clients[3] == clients[0]
