@@ -112,12 +112,8 @@ class SegmentReader:
             self._failed(failed, before=before)
         else:
             self._failures = 0
-            if (
-                plan is None
-                and self._viewer.keyframes > before
-                and self._i_frame_looks.looked(pace=self._viewer.pace())
-            ):
-                self.sleep(TELLING_S)
+            if plan is None and self._viewer.keyframes > before:
+                self._waits_for_what_it_shows()
             return measured_s
         return 0.0
 
