@@ -156,10 +156,17 @@ def _too_large(size_bytes: int) -> str:
 def _without(text: str, names: Collection[str]) -> str:
     """Without what names a stream, its key or a machine: they stand in reasons as people write them."""
     for name in names:
-        host = urlsplit(name).hostname if "://" in name else None
-        for word in sorted({name, name.rpartition("/")[2], host or name} - {""}, key=len, reverse=True):
+        for word in sorted({name, name.rpartition("/")[2], _host_in(name) or name} - {""}, key=len, reverse=True):
             text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "...", text)
     return text
+
+
+def _host_in(name: str) -> str | None:
+    """Of a name that is a URL; whoever publishes may choose one that only looks like it."""
+    try:
+        return urlsplit(name).hostname if "://" in name else None
+    except ValueError:
+        return None
 
 
 def _decision(file: EvidenceFile, *, called: AssetId) -> BundledDecision:

@@ -107,6 +107,15 @@ def test_no_stream_is_named(items: list[tuple[ItemRecord, Reference]]) -> None:
     assert data.count(b'"reference":"attack-') == 1
 
 
+@pytest.mark.parametrize("stream", ["x://[y", "rtmp://\u2100/y"])
+def test_a_stream_whose_name_is_no_url(items: list[tuple[ItemRecord, Reference]], stream: str) -> None:
+    """It only looks like one, and is left out like any other."""
+    source = source_of(stream, worker="w", count=5, part=PART, until="2026-01-01")
+    private = [(replace(items[0][0], source=source), items[0][1])]
+    incident = INCIDENT.model_copy(update={"reason": f"seen in {stream}: a call"})
+    assert b'"reason":"seen in ...: a call"' in to_bytes(incident, private, export=HOW, signer=MINE)
+
+
 def test_a_larger_file_than_any_bundle_is_not_read(
     tmp_path: Path, items: list[tuple[ItemRecord, Reference]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
