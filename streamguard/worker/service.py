@@ -56,6 +56,9 @@ _BEAT_S = 30.0
 _DELIVERS_NOTHING = (DeliveryStatus.FAILED, DeliveryStatus.OUTBOX, DeliveryStatus.REJECTED)
 """What does not pass by itself: somebody must act. An unreachable Redis may come back."""
 
+_LEAST_SIGNALS_S = 0.25
+"""However little is left of the drain: a disk that is well takes milliseconds."""
+
 _LAST_DELIVERY_S = 0.5
 _LAST_LISTING_S = 0.1
 _LAST_LEASE_S = 0.5
@@ -250,7 +253,7 @@ class WatchService:
             self._discoveries.stop(_LAST_LISTING_S)
             try:
                 # The other half is the delivery's, of which nothing is lost.
-                lost = self._signaller.last_words(self._time_to_drain_s() / 2)
+                lost = self._signaller.last_words(max(_LEAST_SIGNALS_S, self._time_to_drain_s() / 2))
                 undelivered = self._flush()
             finally:
                 until_s = time.monotonic() + _LAST_DELIVERY_S

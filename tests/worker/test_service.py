@@ -22,11 +22,12 @@ from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.errors import OutboxError, SignalsRejected, UsageError
 from streamguard.library.rule_file import RULE, write_rules
 from streamguard.review.explanation import load, what_differs
-from streamguard.types import StreamId
+from streamguard.types import KillSignal, StreamId
 from streamguard.worker.answers import Answers
 from streamguard.worker.evidence import DIRECTORY
 from streamguard.worker.forkserver import start_forkserver
 from streamguard.worker.service import WatchService
+from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamState
 from streamguard.worker.summary import Summary
 from tests.kill_signals import a_signal
@@ -284,6 +285,28 @@ def test_a_drain_shows_and_ends_in_time(library: Path, tmp_path: Path, clips: Cl
     assert run.summary is not None
     assert run.summary.undelivered == 1
     assert service.was_asked_to_stop
+
+
+def test_a_drain_without_time_loses_nothing(
+    *, library: Path, tmp_path: Path, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was decided last is made durable all the same: what is well takes no time to speak of."""
+    ends = threading.Event()
+    append, last_words = Outbox.append, Signaller.last_words
+
+    def late(outbox: Outbox, *signals: KillSignal) -> int:
+        ends.wait()
+        return append(outbox, *signals)
+
+    def at_the_end(signaller: Signaller, within_s: float) -> int:
+        ends.set()
+        return last_words(signaller, within_s)
+
+    monkeypatch.setattr(Outbox, "append", late)
+    monkeypatch.setattr(Signaller, "last_words", at_the_end)
+    monkeypatch.setattr("streamguard.worker.service._LEAST_SIGNALS_S", 60.0)
+    service = WatchService(config(library, tmp_path, worker__drain_timeout_s=0.1), [a_file(clips.known)])
+    assert service.run().lost == 0
 
 
 def test_an_unreachable_redis_is_no_reason_not_to_watch(
