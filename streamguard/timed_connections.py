@@ -169,12 +169,12 @@ def connect(connection: Connection, *, deadline_s: float) -> None:
         connection.connect()
 
 
-def is_crumbled(*, pieces: int, size_bytes: int) -> bool:
+def is_crumbled(*, pieces: int, size_bytes: int, piece_bytes: int = _BYTES_A_PIECE) -> bool:
     """Whether so much of a body came in so many reads that it should not be read on: chunks of one byte each take the
     processor as long as ones of 64 KiB do, all of a core for as long as the deadline allows. Servers send a few KiB at
-    a time, or as much as a packet holds.
+    a time, or as much as a packet holds; `piece_bytes`: as much as that at least, but for some thousand pieces.
     """
-    return pieces > _PIECES_FREE + size_bytes // _BYTES_A_PIECE
+    return pieces > _PIECES_FREE + size_bytes // piece_bytes
 
 
 def failure(error: BaseException) -> tuple[str, str]:

@@ -20,7 +20,16 @@ from streamguard.errors import SourceError, SourceRefused, SourceUnavailable
 from streamguard.ingest.allowance import Allowance
 from streamguard.ingest.guard import Guard, Target
 from streamguard.ingest.news import Refusal, Refused, Tell, ignore
-from streamguard.timed_connections import FOREIGN, AnswerTooLong, Connection, ask, connection_to, failure, tls_context
+from streamguard.timed_connections import (
+    FOREIGN,
+    AnswerTooLong,
+    Connection,
+    ask,
+    connection_to,
+    failure,
+    is_crumbled,
+    tls_context,
+)
 
 _MAX_REDIRECTS = 3
 _MAX_CONNECTIONS = 4
@@ -33,6 +42,8 @@ _MOST_BESIDE_BYTES = 1 << 18
 _WINDOW_BYTES = 1 << 13
 """What the system takes ahead of what is read, about: no more comes in the time to the server and back."""
 _MOST_NARROW_BYTES = 1 << 17
+_CRUMB_BYTES = 64
+"""In shorter pieces no honest body comes: servers that send a packet of MPEG-TS at a time send 188 bytes."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
@@ -91,6 +102,7 @@ class Rest:
         self._is_narrow = is_narrow
         self._answered = answered
         self._left_bytes = most_bytes
+        self._read_bytes = self._pieces = 0
         self._count = count
 
     def is_slow_for(self, length: int) -> bool:
@@ -102,14 +114,20 @@ class Rest:
         body = bytearray()
         wanted = min(length, self._left_bytes)
         try:
-            while len(body) < wanted and not self._response.closed:
+            while len(body) < wanted and not self._response.closed and not self._is_crumbled(len(body)):
                 body += self._response.read1(min(wanted - len(body), _CHUNK_BYTES), decode_content=False)
+                self._pieces += 1
         except (HTTPError, HTTPException, OSError):
             return bytes(body), False
         finally:
             self._left_bytes -= len(body)
+            self._read_bytes += len(body)
             self._count(len(body))
         return bytes(body), self._response.closed
+
+    def _is_crumbled(self, more_bytes: int) -> bool:
+        size_bytes = self._read_bytes + more_bytes
+        return is_crumbled(pieces=self._pieces, size_bytes=size_bytes, piece_bytes=_CRUMB_BYTES)
 
     def close(self) -> None:
         """Hangs up, unless all of it was read."""
@@ -336,13 +354,16 @@ def _body(response: BaseHTTPResponse, *, max_bytes: int) -> tuple[bytes, bool]:
     # We ask for no compression; where it comes all the same, it is unpacked only up to the limit.
     unpack = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
     body = BytesIO()  # grows in place: pieces to be joined would take twice as much in the end
-    left = max_bytes
+    left, pieces = max_bytes, 0
     try:
         while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             piece = unpack.decompress(chunk, max_length=left + 1) if unpack else chunk
             body.write(piece[:left])
+            pieces += 1
             # What is packed may be nothing, without end.
             if len(piece) > left or (unpack and response.tell() > max_bytes + _CHUNK_BYTES):
+                return body.getvalue(), False
+            if is_crumbled(pieces=pieces, size_bytes=response.tell(), piece_bytes=_CRUMB_BYTES):
                 return body.getvalue(), False
             left -= len(piece)
             if unpack and unpack.unused_data:  # zlib would keep all that comes after the end

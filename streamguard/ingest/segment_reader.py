@@ -129,6 +129,10 @@ class SegmentReader:
             return True
         return plan in (None, Plan.HEAD) and self._viewer.passes_over(after_s=after_s)
 
+    def _waits_for_what_it_shows(self) -> None:
+        if self._i_frame_looks.looked(pace=self._viewer.pace()):
+            self.sleep(TELLING_S)
+
     def _after_s(self, segment: MediaSegment) -> float:
         """How long after that of the segment before its first keyframe comes, by what the playlist says."""
         before, self._before = self._before, segment

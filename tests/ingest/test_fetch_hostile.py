@@ -11,7 +11,7 @@ import pytest
 
 from streamguard.errors import SourceUnavailable
 from streamguard.ingest import fetch
-from streamguard.ingest.fetch import Fetcher, Limits
+from streamguard.ingest.fetch import ByteRange, Fetcher, Limits
 from streamguard.ingest.guard import Guard
 from tests.http_server import Answer, Web
 
@@ -50,6 +50,25 @@ def test_a_chunk_of_a_negative_length(web: Web, size: bytes) -> None:
         fetched = fetcher.fetch(web.url("/a"), Limits(FOR_EVER_S, 1 << 26))
         assert (fetched.body, fetched.whole) == (b"fine", False)
         assert fetcher.new_bytes() == 4
+
+
+@pytest.mark.parametrize("part", [None, ByteRange(0, 9000, or_all=True)])
+@pytest.mark.parametrize("size", [1, 188])
+def test_a_body_in_crumbs(web: Web, part: ByteRange | None, size: int) -> None:
+    """Each chunk takes the processor: what comes a byte at a time is given up, and not what comes by packets of
+    MPEG-TS.
+    """
+    body = bytes(20_000 * size)
+    chunks = b"".join(b"%x\r\n%b\r\n" % (size, body[:size]) for _ in range(20_000)) + b"0\r\n\r\n"
+    web.pages["/a"] = lambda answer: answer.raw(b"HTTP/1.1 200 OK" + CHUNKED + chunks)
+    with closing(Fetcher(Guard(web.url("/a")), subject="cam")) as fetcher:
+        fetched = fetcher.fetch(web.url("/a"), Limits(FOR_EVER_S, 1 << 26), part=part)
+        more, is_over = (b"", fetched.whole) if fetched.rest is None else fetched.rest.read(len(body))
+        if fetched.rest is not None:
+            fetched.rest.close()
+        assert is_over == (size > 1)
+        assert (len(fetched.body) + len(more) == len(body)) == (size > 1)
+        assert fetcher.new_bytes() == len(fetched.body) + len(more)
 
 
 @pytest.mark.parametrize(
