@@ -3,6 +3,7 @@
 import logging
 import select
 import sys
+import time
 from contextlib import suppress
 
 import structlog
@@ -12,6 +13,10 @@ from streamguard.config import LogConfig
 from streamguard.errors import one_line
 
 _PATIENCE_S = 0.1
+_RESTS_TIMES = 9
+"""So many times as long as a slow reader was waited for it is not waited for again: it holds nobody up for more than a
+tenth of the time.
+"""
 _PIECE = 1024
 """Characters: a pipe that takes anything takes a page of 4096 bytes."""
 
@@ -51,8 +56,9 @@ def _printable(_logger: object, _method: str, line: EventDict) -> EventDict:
 class _Stderr:
     """Standard error, as long as somebody reads it: watching neither ends nor waits because a log cannot be written.
 
-    One line at a time, which is the logger's to see to. A reader that stands still is waited for a moment, once; from
-    then on lines are left out, and counted in a line that goes before the next one that it takes.
+    One line at a time, which is the logger's to see to. A reader that stands still is waited for a moment, once, and a
+    slow one now and then; from then on lines are left out, and counted in a line that goes before the next one that it
+    takes.
     """
 
     def __init__(self, *, json_lines: bool) -> None:
@@ -60,19 +66,28 @@ class _Stderr:
         self._left_out = 0
         self._is_cut = False
         """The last line has no end."""
+        self._patient_at_s = 0.0
 
     def write(self, text: str) -> None:
         with suppress(OSError, ValueError):
-            patience_s = 0.0 if self._left_out else _PATIENCE_S
             told = self._told() + text
             for start in range(0, len(told), _PIECE):
-                if not _takes_more(patience_s):
+                if not self._takes_more():
                     self._left_out += 1
                     self._is_cut = self._is_cut or start > 0
                     return
                 sys.stderr.write(told[start : start + _PIECE])
                 sys.stderr.flush()
             self._left_out, self._is_cut = 0, False
+
+    def _takes_more(self) -> bool:
+        began_s = time.monotonic()
+        is_patient = not self._left_out and began_s >= self._patient_at_s
+        takes_more = _takes_more(_PATIENCE_S if is_patient else 0.0)
+        if is_patient:
+            now_s = time.monotonic()
+            self._patient_at_s = now_s + _RESTS_TIMES * (now_s - began_s)
+        return takes_more
 
     def flush(self) -> None:
         """Done with each piece."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -129,3 +130,22 @@ def test_a_reader_that_stands_still_holds_nobody_up(style: str) -> None:
     assert len(before) - len(whole) <= 1
     counted = json.loads(told)["count"] if style == "json" else int(told.rpartition("=")[2])
     assert counted == 300 - len(whole)
+
+
+def test_a_slow_reader_holds_nobody_up_either() -> None:
+    """It is waited for now and then, and not for each line, nor for each piece of a long one."""
+    flood = FLOOD.replace("range(300)", "range(500)")
+    with subprocess.Popen(
+        [sys.executable, "-c", flood, "json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as flooding:
+        assert flooding.stdin is not None
+        assert flooding.stdout is not None
+        assert flooding.stderr is not None
+        read_bytes = 0
+        while not select.select([flooding.stdout], [], [], 0.05)[0]:
+            if select.select([flooding.stderr], [], [], 0.0)[0]:
+                read_bytes += len(os.read(flooding.stderr.fileno(), 4096))
+        flooding.stdin.close()
+        flooding.stderr.read()
+        assert flooding.wait(60) == 0
+    assert read_bytes < 500 * 3000 // 4
