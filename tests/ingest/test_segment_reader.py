@@ -201,6 +201,22 @@ def test_no_parts(web: Web, ts: list[Ranged], server: Callable[[Ranged], Callabl
     assert sum(page.sent_bytes for page in ts) - before_bytes == sum(len(page.body) for page in ts)
 
 
+def test_parts_that_are_not_to_be_had_are_asked_for_twice(web: Web, ts: list[Ranged]) -> None:
+    """Then segments are read whole for a while, without asking first."""
+    asked: list[str] = []
+
+    def counted(page: Ranged) -> Callable[[Answer], None]:
+        def answer_counted(answer: Answer) -> None:
+            asked.append(answer.headers.get("Range", "all"))
+            refusing(page)(answer)
+
+        return answer_counted
+
+    web.pages |= {f"/{number}.ts": counted(page) for number, page in enumerate(ts)}
+    Eye(web).seen(*segments(10))
+    assert [words == "all" for words in asked] == [False, True] * 2 + [True] * 8
+
+
 def test_no_ranges(web: Web, ts: list[Ranged]) -> None:
     """A server that sends all of a segment is hung up on behind its keyframe, and every picture is seen."""
     expected = whole(web, *segments(10))

@@ -16,6 +16,7 @@ from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import Origin, StreamSpec
 from streamguard.worker.watcher import Found
 from tests.kill_signals import NOW_UNIX_S, a_decision
+from tests.waiting import eventually
 from tests.worker.conftest import Logs
 from tests.worker.fake_decoders import GROUNDS, FakeClock
 
@@ -249,6 +250,36 @@ def test_last_words(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = [line for line in logs if line["event"] == "signal_not_durable"]
     assert '"verdict":"kill"' in line["signal"]
     assert "secret" not in str(logs)
+
+
+def test_what_failed_together_stays_in_order() -> None:
+    """And before what was decided since."""
+    desk = Desk()
+    for number in range(3):
+        desk.found(number)
+    desk.outbox.fails = True
+    desk.signaller.make_durable()
+    desk.decide(3)
+    desk.outbox.fails = False
+    desk.tick()
+    in_order = Desk()
+    for number in range(4):
+        in_order.decide(number)
+    assert desk.durable == in_order.durable
+    assert desk.outbox.batches == [3, 4, 4]
+
+
+def test_what_failed_is_tried_again_by_the_thread() -> None:
+    """At the next tick, though nothing is decided any more."""
+    desk = Desk()
+    desk.outbox.fails = True
+    desk.signaller.start()
+    desk.found()
+    eventually(lambda: desk.signaller.problem, what="a failure")
+    desk.outbox.fails = False
+    desk.signaller.watcher.tick(())
+    eventually(lambda: desk.durable, what="a durable signal")
+    assert desk.signaller.last_words(60.0) == 0
 
 
 def test_at_the_end_what_waits_is_made_durable() -> None:

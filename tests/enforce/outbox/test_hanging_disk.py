@@ -1,12 +1,13 @@
 """streamguard.enforce.outbox.outbox: a disk that does not answer, while several threads need it."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from streamguard.enforce.outbox import outbox as outbox_module
-from streamguard.enforce.outbox.outbox import Outbox
+from streamguard.enforce.outbox.outbox import DISK_ANSWERS_WITHIN_S, Outbox
 from streamguard.errors import OutboxError
 from tests.kill_signals import a_signal
 
@@ -58,3 +59,32 @@ def test_who_waits_for_many_others_is_not_told_of_a_disk_that_hangs(path: Path) 
         for asker in askers:
             asker.join()
         assert outbox.depth() == 100
+
+
+def test_who_has_only_just_taken_it_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it was taken before that, by whoever has given it back since."""
+    with Outbox.open(path) as outbox:
+        lock = HandedOn(outbox)
+        with monkeypatch.context() as patched:
+            patched.setattr(outbox, "_lock", lock)
+            outbox._taken_at_s = time.monotonic() - DISK_ANSWERS_WITHIN_S / 2
+            assert outbox.depth() == 0
+    assert lock.tries == 2
+
+
+class HandedOn:
+    """A lock that somebody else takes as soon as it is free, and gives back."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.tries = 0
+
+    def acquire(self, *, timeout: float) -> bool:
+        assert timeout <= DISK_ANSWERS_WITHIN_S
+        self.tries += 1
+        if self.tries == 1:
+            self._outbox._taken_at_s = time.monotonic()
+        return self.tries > 1
+
+    def release(self) -> None:
+        pass
