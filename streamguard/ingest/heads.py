@@ -214,9 +214,9 @@ class _Reading:
         is_all = not fetched.ranged and (fetched.whole or len(fetched.body) > length)
         if is_all:
             self.total_bytes, self.cut = first + len(fetched.body), not fetched.whole
-        # Where nobody says how long it is, it goes on behind the most that is read, unless it was over just there.
-        is_endless = self._first.total_bytes is None and not is_all and first + len(fetched.body) >= self._most_bytes
-        self.cut = self.cut or is_endless or len(fetched.body) < min(length, self.total_bytes - first)
+        elif self._first.total_bytes is None and first + len(fetched.body) >= self._most_bytes:
+            self.cut = True  # it has no end that anybody knows of
+        self.cut = self.cut or len(fetched.body) < min(length, self.total_bytes - first)
         return fetched.body
 
 

@@ -186,6 +186,13 @@ def test_no_ranges(clips: Clips, *, tells_length: bool) -> None:
     assert lumas(head.body, in_part=True) == lumas(store.body, in_part=False)[:1]
 
 
+def test_no_ranges_and_no_end() -> None:
+    """What is read up to its bound, of a server that says no length, is not taken for all of it."""
+    store = Store((b"\x47\x1f\xff\x10" + bytes(184)) * 300, ranged=False, tells_length=False)
+    head = read_head(store.get, asked(most_bytes=40_000))
+    assert (head.whole, head.cut, len(head.body)) == (True, True, 40_000)
+
+
 def test_no_ranges_of_a_large_keyframe(clips: Clips) -> None:
     """It is not looked through again for every few kB of it: that took 22 s of processor time for one of 4 MiB."""
     body = long_ts(clips)
