@@ -1,15 +1,16 @@
 """streamguard.library.common_pictures: hashes that nobody is cut for."""
 
 import numpy as np
+import pytest
 
 from streamguard.core import pdq
 from streamguard.library.common_pictures import common_pictures
 
 
 def test_they_are_different_pictures() -> None:
-    """Eleven, of which no two have one hash; made once."""
+    """Thirteen, of which no two have one hash; made once."""
     codes = [row.tobytes() for row in common_pictures()]
-    assert len(set(codes)) == len(codes) == 11
+    assert len(set(codes)) == len(codes) == 13
     assert common_pictures() is common_pictures()
 
 
@@ -21,3 +22,16 @@ def test_the_bars_are_those_of_a_test_picture() -> None:
     noisy = (picture - 3 + np.random.default_rng(1).normal(0, 2, picture.shape)).astype(np.float32)
     seen, _ = pdq.from_luma(noisy)
     assert min(pdq.distance_bits(seen, one.tobytes()) for one in common_pictures()) <= 31
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "6ad50ad1f52e0ad14295f52e0ad1f52e952a0ad1f52e1de06ad5f52e19e1e21f",
+        "e0f51d29cec6707115010f8e3139e2d61f0ab529e2d61d2bfda1e2d63939c7c3",
+    ],
+    ids=["smptebars", "smptehdbars"],
+)
+def test_the_bars_of_smpte_are_among_them(code: str) -> None:
+    """As ffmpeg draws them in 640x360 (`-f lavfi -i smptebars`); their hashes, for it need not be installed."""
+    assert min(pdq.distance_bits(bytes.fromhex(code), one.tobytes()) for one in common_pictures()) <= 24
