@@ -48,9 +48,8 @@ def draw(file: EvidenceFile) -> Picture:
     at = f"{decision.at.pts_us / 1e6:.2f} s watched"
     reference_at = f"{decision.reference_us / 1e6:.2f} s into {decision.asset}"
     stream = _frame(picture, file.thumbnail, left_px=_LEFT_PX, title=("ON THE STREAM", at), missing="no picture")
-    known = _frame(
-        picture, file.reference_thumbnail, left_px=_RIGHT_PX, title=("KNOWN FOOTAGE", reference_at), missing="hash only"
-    )
+    footage = "KNOWN FOOTAGE", reference_at
+    known = _frame(picture, file.reference_thumbnail, left_px=_RIGHT_PX, title=footage, missing="no picture kept")
     _outline(picture, file, field=stream)
     _points(picture, file, fields=(stream, known))
     for left_px, title in ((_LEFT_PX, "PLACE IN THE FOOTAGE OVER STREAM TIME"), (_RIGHT_PX, "NATS TOGETHER")):

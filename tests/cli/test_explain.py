@@ -125,7 +125,7 @@ def test_json_is_one_object_and_draws_nothing(
 
 
 def test_footage_that_came_as_hashes_has_no_picture(run: Run, clips: Clips, *, tmp_path: Path) -> None:
-    """The reference's field says "hash only"."""
+    """The reference's field says so, in words."""
     library = make_library(tmp_path / "library", clips.known, features=False)
     run("check", "--library", library, "--evidence", tmp_path / "evidence", clips.known)
     (path,) = (tmp_path / "evidence").iterdir()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from streamguard.review import drawing
 from streamguard.review.canvas import AMBER, BLUE, GREEN, PANEL, RED, Colour, Picture, decoded
 from streamguard.review.drawing import HEIGHT_PX, WIDTH_PX, draw
 from streamguard.types import AssetId, Observation, Quad, StreamId, Verdict
@@ -39,12 +40,20 @@ def test_both_frames_are_in_it() -> None:
 
 
 def test_a_reference_without_a_picture_says_so() -> None:
-    """`hash only` on an empty field; a stream's that is damaged is a field with words as well."""
+    """`no picture kept` on an empty field; a stream's that is damaged is a field with words as well."""
     words = draw(replace(FILE, reference_thumbnail=b""))[REFERENCE]
     assert 0.9 < _share(words, PANEL) < 0.999
     assert _likeness(draw(replace(FILE, thumbnail=b""))[REFERENCE], grey_thumbnail(KNOWN)) > 0.9
     damaged = draw(replace(FILE, thumbnail=FILE.thumbnail[:40] + FILE.thumbnail[-2:]))[STREAM]
     assert 0.85 < _share(damaged, PANEL) < 0.999
+
+
+def test_features_without_a_picture_are_called_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came from a stream has places that agree, and no picture: they stand on that field."""
+    written: list[str] = []
+    monkeypatch.setattr(drawing, "write", lambda _, text, **_words: written.append(text))
+    draw(replace(with_points(FILE, np.array([[0.5, 0.5, 0.5, 0.5]], np.float32), INSET), reference_thumbnail=b""))
+    assert ("no picture kept" in written, "hash only" in written) == (True, False)
 
 
 def test_the_outline_stands_where_the_footage_is() -> None:
