@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.core.rests import QUIET_REST_S, REST_S, Rests
+from streamguard.core.rests import QUIET_REST_S, REST_S, STEADY_REST_S, Rests
 
 FRAME_S = 1 / 30
 
@@ -54,6 +54,28 @@ def test_a_quiet_stream_rests_longer() -> None:
     waited = [sum(there_s == read_s for _, there_s, read_s in one[180:]) for one in (packets, read([60] * 10))]
     assert waited[0] < waited[1]
     assert all(read_s == there_s for is_keyframe, there_s, read_s in packets if is_keyframe)
+
+
+def longest_after(keyframes_s: list[float]) -> float:
+    """What a rest may be of a stream whose keyframes came then."""
+    rests = Rests()
+    for keyframe_s in keyframes_s:
+        rests.after(rests.arrived_s(asked_s=keyframe_s - 0.03, now_s=keyframe_s), is_keyframe=True)
+    return rests.longest_s
+
+
+def test_a_stream_whose_keyframes_come_like_a_clock_rests_longer() -> None:
+    """A few hundredths early or late, as networks have it, are nothing; and of three gaps nobody knows."""
+    assert longest_after([0.0, 2.0, 4.03, 6.0, 8.02]) == STEADY_REST_S
+    assert longest_after([0.0, 2.0, 4.0, 6.0]) == REST_S
+
+
+@pytest.mark.parametrize("early", range(8))
+def test_one_keyframe_before_its_time_makes_rests_short(early: int) -> None:
+    """As long as it is among the last eight gaps: encoders that set one at a cut do so again."""
+    gaps_s = [2.0] * 8
+    gaps_s[early] = 1.2
+    assert longest_after([sum(gaps_s[:number]) for number in range(9)]) == REST_S
 
 
 def test_a_rhythm_must_be_known_first() -> None:
