@@ -134,15 +134,24 @@ class Glances:
         self._key_size, self._key_s, self._looked_s = size, at_s, at_s
         self._earn(at_s, share)
         self._chance_s = self._by_chance(at_s)
-        is_long = not self._gap_s or self._gap_s >= _LONG_S
-        self._ask_s = at_s + (_GO_ON_S if self._gap_s else _UNKNOWN_S) if is_long else math.inf
+        self._ask_s = at_s + (_GO_ON_S if self._gap_s else _UNKNOWN_S) if self._is_long else math.inf
         self._groups += 1
-        by_force = is_long or self._is_suspect(at_s) or self._chance_s < math.inf
+        by_force = self._is_long or self._is_suspect(at_s) or self._chance_s < math.inf
         may_take = self._chance is None or self._may_be_odd() or at_s >= self._pause_until_s
         likely = self._groups <= _KEPT_FIRST or any(self._cuts)
         worth = share > 0 and self._has_s >= _LEAST_S
         chosen = by_force or (may_take and (likely or self._chance is None or self._chance() < _KEPT_SHARE))
         self._kept = worth and chosen
+        return self._kept
+
+    def keeps(self, *, at_s: float, cost_s: float) -> bool:
+        """Whether the group is still worth keeping, now that a look takes so long. Each further picture makes it
+        dearer: what is too dear once stays so, but for a long group, which earns more or may be suspect by then.
+        """
+        if self._kept and not (self._is_long or self._is_suspect(at_s) or self._affords(at_s, cost_s)):
+            self._kept = False
+            self.refused += bool(self._lag) + (self._chance_s < math.inf)
+            self._lag, self._chance_s = 0, math.inf
         return self._kept
 
     def picture(self, size: int, *, at_s: float) -> bool:
@@ -172,8 +181,7 @@ class Glances:
             self._ask_s = at_s + _ASK_AGAIN_S
         if not (by_cut or by_chance or goes_on):
             return False
-        may_take_all = self._is_suspect(at_s) or cost_s <= _CHEAP_S
-        if share <= 0 or cost_s > self._has_s * (1.0 if may_take_all else _OF_PURSE):
+        if share <= 0 or not self._affords(at_s, cost_s):
             self.refused += 1
             return False
         return True
@@ -214,6 +222,15 @@ class Glances:
 
     def _is_suspect(self, at_s: float) -> bool:
         return self._closely or self.is_hiding(at_s)
+
+    def _affords(self, at_s: float, cost_s: float) -> bool:
+        may_take_all = self._is_suspect(at_s) or cost_s <= _CHEAP_S
+        return cost_s <= self._has_s * (1.0 if may_take_all else _OF_PURSE)
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the group is, as far as is known."""
+        return not self._gap_s or self._gap_s >= _LONG_S
 
     def _is_cut(self, size: int) -> bool:
         if size < _LEAST_SHARE * self._key_size or len(self._sizes) < _NEIGHBOURS_KNOWN:

@@ -133,6 +133,9 @@ class Glancer:
         size = packet.size
         if self._keeps and (size >= _SMALL_BYTES or self._codec is None or is_of_use(packet, self._codec)):
             self._keep(packet)
+            if not self._glances.keeps(at_s=at_s, cost_s=self._expected_s() + _LOOK_S):
+                self._keeps = False
+                self._packets.drop_all()  # the next group's stand where these stood
         return self._glances.picture(size, at_s=at_s) and self._keeps
 
     def glance(self, *, at_s: float, pace: Pace) -> Picture | None:

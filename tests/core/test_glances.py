@@ -12,6 +12,7 @@ FPS = 25
 KEY, PICTURE, CUT = 50_000, 6_000, 40_000
 SUSPECT_SHARE = 0.01
 CHEAP_S = 0.02
+LONG_GOP_S = 4.0
 
 
 def always(value: float) -> Callable[[], float]:
@@ -175,6 +176,46 @@ def test_a_glance_that_costs_most_of_the_purse_is_refused_unless_something_is_su
     assert made.groups(3, 25) == []
     made.share = SUSPECT_SHARE
     assert len(made.groups(3, 25)) == 3
+
+
+def test_a_group_that_has_become_too_dear_is_kept_no_longer() -> None:
+    """Each picture of it makes a look dearer, so that none of its cuts will be looked at: they count as refused."""
+    made = stream()
+    made.groups(1, 30)
+    glances, at_s = made.glances, made.now_s
+    assert glances.keyframe(KEY, at_s=at_s, share=QUIET_SHARE)
+    assert glances.keeps(at_s=at_s, cost_s=CHEAP_S)
+    assert not glances.keeps(at_s=at_s + 0.5, cost_s=1.0)
+    assert not glances.keeps(at_s=at_s + 0.6, cost_s=CHEAP_S), "what came meanwhile was not kept"
+    refused = glances.refused
+    assert not glances.picture(CUT, at_s=at_s + 1.0)
+    assert glances.refused == refused + 1
+    assert glances.keyframe(KEY, at_s=at_s + 2, share=QUIET_SHARE), "the next group is another one"
+
+
+def test_the_glance_that_was_due_counts_as_refused_where_its_group_is_let_go() -> None:
+    """Its cut was taken, and the picture behind it not yet there."""
+    made = stream()
+    made.groups(1, 30)
+    glances, at_s = made.glances, made.now_s
+    glances.keyframe(KEY, at_s=at_s, share=QUIET_SHARE)
+    assert not glances.picture(CUT, at_s=at_s + 1.0)
+    refused = glances.refused
+    assert not glances.keeps(at_s=at_s + 1.0, cost_s=1.0)
+    assert glances.refused == refused + 1
+    assert not any(glances.picture(PICTURE, at_s=at_s + 1.04) for _ in range(5))
+
+
+@pytest.mark.parametrize("gop_s", [2.0, 6.0])
+def test_a_long_group_and_a_suspect_one_are_kept_however_dear(gop_s: float) -> None:
+    """The one earns on the way, and the other may be looked at once its stream is watched closely."""
+    made = stream(gop_s=gop_s)
+    made.share = SUSPECT_SHARE if gop_s < LONG_GOP_S else QUIET_SHARE
+    made.groups(1, 30)
+    if gop_s < LONG_GOP_S:
+        made.glances.found(Finding.CAME_BACK, at_s=made.now_s)
+    assert made.glances.keyframe(KEY, at_s=made.now_s, share=made.share)
+    assert made.glances.keeps(at_s=made.now_s + 1.0, cost_s=1.0)
 
 
 def test_nothing_is_spent_without_a_share() -> None:
