@@ -7,6 +7,7 @@ Source: "ORB: an efficient alternative to SIFT or SURF", Rublee et al., ICCV 201
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import cv2
@@ -59,6 +60,9 @@ _CELLS_ACROSS = 8
 _CELLS_DOWN = 5
 _CELLS = _CELLS_ACROSS * _CELLS_DOWN
 _OCTAVES_A_CELL = 2
+
+_ANGLE, _RESPONSE, _OCTAVE = map(attrgetter, ("angle", "response", "octave"))
+"""Of a thousand corners each, so without a line of Python for each of them."""
 
 Integers = NDArray[np.int64]
 _Floats = NDArray[np.float32]
@@ -142,7 +146,7 @@ def _glance(picture: NDArray[np.uint8]) -> _Glance:
     half = np.asarray(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
     found = _fast().detect(half, None)
     places = np.asarray(cv2.KeyPoint.convert(found), np.float32).reshape(-1, 2)
-    contrasts = np.fromiter((corner.response for corner in found), np.float32, len(found))
+    contrasts = np.fromiter(map(_RESPONSE, found), np.float32, len(found))
     return _Glance(_cells(places, shape=half.shape), contrasts)
 
 
@@ -180,9 +184,9 @@ def _arrays(found: Sequence[Any]) -> Corners:
     count = len(found)
     return Corners(
         np.asarray(cv2.KeyPoint.convert(found), np.float32).reshape(-1, 2),
-        np.fromiter((corner.angle for corner in found), np.float32, count),
-        np.fromiter((corner.response for corner in found), np.float32, count),
-        np.fromiter((corner.octave for corner in found), np.int64, count),
+        np.fromiter(map(_ANGLE, found), np.float32, count),
+        np.fromiter(map(_RESPONSE, found), np.float32, count),
+        np.fromiter(map(_OCTAVE, found), np.int64, count),
     )
 
 

@@ -167,7 +167,10 @@ class Headers:
 
 def header_in(packet: "Packet[VideoStream]") -> PacketSideData | None:
     """A copy of what it brings of it, to be put into other packets."""
-    return packet.get_sidedata(_HEADER) if packet.has_sidedata(_HEADER) else None
+    # Most bring nothing at all, and to ask for one kind has PyAV look its name up each time.
+    if next(packet.iter_sidedata(), None) is None or not packet.has_sidedata(_HEADER):
+        return None
+    return packet.get_sidedata(_HEADER)
 
 
 def header_of(packet: "Packet[VideoStream]") -> bytes | None:

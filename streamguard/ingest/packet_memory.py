@@ -9,9 +9,7 @@ import mmap
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import cast
+from typing import NamedTuple, cast
 
 from av.packet import Packet, PacketSideData
 from av.video.stream import VideoStream
@@ -24,21 +22,16 @@ PADDING_BYTES = 64
 _PADDING = bytes(PADDING_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Where it begins, and what else a decoder must know of it."""
+class _Held(NamedTuple):
+    """Where it begins, and what else a decoder must know of it; `counted_bytes`: with its header."""
 
     begin: int
     size: int
+    counted_bytes: int
     header: PacketSideData | None
     pts: int | None
     dts: int | None
-    time_base: Fraction | None
     is_keyframe: bool
-
-    @property
-    def counted_bytes(self) -> int:
-        return self.size + (0 if self.header is None else self.header.data_size)
 
 
 class PacketMemory:
@@ -65,22 +58,22 @@ class PacketMemory:
         return self._size_bytes
 
     def put(self, packet: "Packet[VideoStream]") -> bool:
-        """Its bytes, its times, and what it brings of a header. False: there is no room for them."""
-        header = self._header_of(packet)
-        times = packet.pts, packet.dts, packet.time_base
-        held = _Held(self._next, packet.size, header, *times, packet.is_keyframe)
-        if len(self._held) >= self._most_packets or self._size_bytes + held.counted_bytes > self._most_bytes:
+        """Its bytes, its times in its track's units, and what it brings of a header. False: there is no room."""
+        header, size = self._header_of(packet), packet.size
+        counted_bytes = size if header is None else size + header.data_size
+        if len(self._held) >= self._most_packets or self._size_bytes + counted_bytes > self._most_bytes:
             return False
         if self._ring is None:
             try:
                 self._ring = _mapped(self._room_bytes)
             except OSError:  # out of memory: what waits here is of use, but not worth the stream
                 return False
+        held = _Held(self._next, size, counted_bytes, header, packet.pts, packet.dts, packet.is_keyframe)
         self._write(self._ring, memoryview(packet))
         self._write(self._ring, memoryview(_PADDING))
         self._held.append(held)
         self._header = header or self._header
-        self._size_bytes += held.counted_bytes
+        self._size_bytes += counted_bytes
         return True
 
     def packets(self) -> "Iterator[Packet[VideoStream]]":
@@ -133,8 +126,6 @@ class PacketMemory:
     def _packet(self, held: _Held) -> "Packet[VideoStream]":
         packet = cast("Packet[VideoStream]", Packet(cast("bytes", self._read(held))))
         packet.pts, packet.dts, packet.is_keyframe = held.pts, held.dts, held.is_keyframe
-        if held.time_base is not None:
-            packet.time_base = held.time_base
         if held.header is not None:
             packet.set_sidedata(held.header)
         return packet

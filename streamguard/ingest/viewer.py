@@ -94,7 +94,7 @@ class Viewer:
         self._glancer = Glancer(options, live=live, tell=tell) if has_glances else None
         self._opened: Opened | None = None
         self._seen_s: float | None = None
-        self._told_s = -math.inf
+        self._told_s = self._patient_until_s = -math.inf
         self._packets = self._passed_over = 0
         self._damaged: dict[str, int] = {}
         self._blind = False
@@ -144,7 +144,8 @@ class Viewer:
             return
         self._packets += 1
         came = _Came(packet, Stamps.of(packet), arrived_s, position_s) if packet.is_keyframe else None
-        yield from self._earlier(came, arrived_s, position_s=position_s)
+        if self._close is not None or self._passed is not None:
+            yield from self._earlier(came, arrived_s, position_s=position_s)
         glancer = self._glancer
         if came is None:
             if glancer is not None and glancer.note(packet, at_s=position_s):
@@ -294,6 +295,8 @@ class Viewer:
 
     def wait(self, *, position_s: float) -> None:
         """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""
+        if self._live and position_s < self._patient_until_s:
+            return  # each packet asks, and they come by the hundred
         if self._seen_s is None:
             self._seen_s = position_s
             self._told_s = self._wall_s(position_s)
@@ -310,6 +313,8 @@ class Viewer:
             self._flush()
             self._tell(Alive(self._packets, self._passed_over))
             self._packets = self._passed_over = 0
+        blind_s = self._seen_s + self._options.blind_after_s * (2 if self._blind else 1)
+        self._patient_until_s = min(self._told_s + _TELL_EVERY_S, blind_s)
 
     def damaged(self, what: str) -> None:
         """Something was passed over; told with the next word."""
