@@ -42,15 +42,17 @@ MOST_ITEMS = 5000
 MOST_BELIEVED = 10_000
 """Streams that one reference may kill in, as for enforce.breaker.streams."""
 
+MOST_WORDS = 500
+"""Characters of a reason, and of who says it."""
+
 _MOST_BYTES = 2 << 20
 _SIGNATURE_BYTES = 1000
-_MOST_WORDS = 500
 _LOCK_WAIT_S = 10.0
 _SIGNED_AS = b"streamguard incidents\n"
 _HINT = "put it back from a backup, or remove it: then no incident is open, and what was added stays"
 
 UnixTime = Annotated[float, Field(ge=0, le=LAST_UNIX_S, allow_inf_nan=False)]
-Words = Annotated[str, Field(max_length=_MOST_WORDS)]
+Words = Annotated[str, Field(max_length=MOST_WORDS)]
 
 
 class Record(BaseModel):

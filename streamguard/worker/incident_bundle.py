@@ -12,12 +12,10 @@ what is known under which SHA-256.
 import hashlib
 import json
 import os
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import FailFast, Field, ValidationError
 
@@ -25,13 +23,14 @@ from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.errors import LibraryDamaged, LibraryFormatError, LibraryUntrusted, UsageError
 from streamguard.library.catalogue import ItemRecord, NewItem
 from streamguard.library.ed25519 import Signature, Signer, Trust
-from streamguard.library.incidents import MOST_ITEMS, NAME_PATTERN, Incident, Record, UnixTime, Words
+from streamguard.library.incidents import MOST_ITEMS, MOST_WORDS, NAME_PATTERN, Incident, Record, UnixTime, Words
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SHA256_PATTERN
 from streamguard.regular_files import open_regular
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
 from streamguard.worker.bulk import shard_file
 from streamguard.worker.part_ids import names_in
+from streamguard.worker.private_words import long_words_of, without, words_of
 
 FORMAT = 1
 MOST_BUNDLE_BYTES = 192 << 20
@@ -124,7 +123,7 @@ def to_bytes(
     about = About(
         name=incident.name,
         label=incident.label,
-        reason=_without(incident.reason, {name for item, _ in items for name in names_in(item.source)}),
+        reason=_reason(incident, items, export),
         opened_unix_s=incident.opened_unix_s,
         closed_unix_s=incident.closed_unix_s,
         exported_unix_s=export.unix_s,
@@ -153,20 +152,16 @@ def _too_large(size_bytes: int) -> str:
     return f"{size_bytes / (1 << 20):.1f} MiB, and a bundle has {MOST_BUNDLE_BYTES >> 20} MiB at most"
 
 
-def _without(text: str, names: Collection[str]) -> str:
+def _reason(incident: Incident, items: Sequence[tuple[ItemRecord, Reference]], export: Export) -> str:
     """Without what names a stream, its key or a machine: they stand in reasons as people write them."""
-    for name in names:
-        for word in sorted({name, name.rpartition("/")[2], _host_in(name) or name} - {""}, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "...", text)
-    return text
-
-
-def _host_in(name: str) -> str | None:
-    """Of a name that is a URL; whoever publishes may choose one that only looks like it."""
-    try:
-        return urlsplit(name).hostname if "://" in name else None
-    except ValueError:
-        return None
+    names, words = {str(file.stream) for file in export.decisions}, set[str]()
+    for item, _ in items:
+        if found := names_in(item.source):
+            names.update(found)
+            words |= long_words_of(item.id)
+        else:
+            words |= long_words_of(item.source)
+    return without(incident.reason, names=names, words=words.union(*map(words_of, names)))[:MOST_WORDS]
 
 
 def _decision(file: EvidenceFile, *, called: AssetId) -> BundledDecision:

@@ -107,6 +107,40 @@ def test_no_stream_is_named(items: list[tuple[ItemRecord, Reference]]) -> None:
     assert data.count(b'"reference":"attack-') == 1
 
 
+@pytest.mark.parametrize(
+    "stream", ["rtmp://h/app/s3cret-key?token=t0ken", "live/S3CRET-key", "http://h/s3cret-key.m3u8"]
+)
+@pytest.mark.parametrize(
+    "seen",
+    ["s3cret-key", "S3cret-KEY?token=t0ken", "app/s3cret-key", "RTMP://u:t0ken@h/other/s3cret-key", "my_s3cret-key_2"],
+)
+def test_no_key_is_named(items: list[tuple[ItemRecord, Reference]], stream: str, seen: str) -> None:
+    """However it is written, and whatever stands behind it in the stream's name: who knows it can publish there."""
+    source = source_of(stream, worker="http://h:1", count=5, part=PART, until="2026-01-01")
+    private = [(replace(items[0][0], id=AssetId("attack-9"), source=source), items[0][1])]
+    incident = INCIDENT.model_copy(update={"reason": f"(seen in {seen}): a call"})
+    data = to_bytes(incident, private, export=HOW, signer=MINE).lower()
+    assert b"s3cret" not in data
+    assert b"t0ken" not in data
+    assert b"a call" in data
+
+
+def test_no_stream_of_a_decision_is_named(items: list[tuple[ItemRecord, Reference]]) -> None:
+    """Of those that go along, be the item of footage that came from a file."""
+    file = replace(FILE, decision=replace(FILE.decision, asset=AssetId("a")), stream=StreamId("live/s3cret-key"))
+    incident = INCIDENT.model_copy(update={"reason": "first in s3cret-key"})
+    data = to_bytes(incident, items, export=replace(HOW, decisions=[file]), signer=MINE)
+    assert b'"reason":"first in ..."' in data
+
+
+def test_a_reason_of_nothing_but_keys_has_room(items: list[tuple[ItemRecord, Reference]]) -> None:
+    """What stands for a short one is longer than it."""
+    source = source_of("live/x", worker="w", count=5, part=PART, until="2026-01-01")
+    incident = INCIDENT.model_copy(update={"reason": "x " * 250})
+    data = to_bytes(incident, [(replace(items[0][0], source=source), items[0][1])], export=HOW, signer=MINE)
+    assert b'"reason":"... ... ' in data
+
+
 @pytest.mark.parametrize("stream", ["x://[y", "rtmp://\u2100/y"])
 def test_a_stream_whose_name_is_no_url(items: list[tuple[ItemRecord, Reference]], stream: str) -> None:
     """It only looks like one, and is left out like any other."""
