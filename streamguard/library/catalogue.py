@@ -23,6 +23,9 @@ from streamguard.types import AssetId, MediaKind, Reference
 
 CATALOGUE = "catalogue.sqlite"
 
+FROM_STREAM = "stream "
+"""So begins the source of what a stream has shown."""
+
 _BUSY_TIMEOUT_S = 5.0
 _SCHEMA = (
     """CREATE TABLE library (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL,

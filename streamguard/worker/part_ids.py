@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from streamguard.errors import counted
+from streamguard.library.catalogue import FROM_STREAM
 
 _DIGITS, _DIGITS_OF_A_PART = 16, 6
 MARK_PATTERN = rf"[0-9a-f]{{{_DIGITS}}}"
@@ -52,18 +53,18 @@ def _first_row(short: str, marks: Sequence[str]) -> int:
 
 def source_of(stream: str, *, worker: str, count: int, part: str, until: str) -> str:
     """What the library says of an item that a stream has shown: `part` tells later that it has been added."""
-    return f"stream {stream} of {worker}, {counted(count, 'keyframe')} until {until}, {part}"
+    return f"{FROM_STREAM}{stream} of {worker}, {counted(count, 'keyframe')} until {until}, {part}"
 
 
 def names_in(source: str) -> tuple[str, ...]:
     """Of an item that was made of what a stream has shown: the stream's name and that of its worker, which are nobody
     else's business.
     """
-    found = re.search(rf"\Astream (.*) of (\S+), \d+ keyframes? until [^,]*, {PART_PATTERN}\Z", source, re.DOTALL)
+    found = re.search(rf"\A{FROM_STREAM}(.*) of (\S+), \d+ keyframes? until [^,]*, {PART_PATTERN}\Z", source, re.DOTALL)
     return () if found is None else found.groups()
 
 
 def part_in(source: str) -> str | None:
     """The part that an item of this source was made of, if it was."""
-    found = re.search(rf"\Astream .*, ({PART_PATTERN})\Z", source, re.DOTALL)
+    found = re.search(rf"\A{FROM_STREAM}.*, ({PART_PATTERN})\Z", source, re.DOTALL)
     return None if found is None else found[1]

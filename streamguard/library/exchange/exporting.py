@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.errors import UsageError
-from streamguard.library.catalogue import ItemRecord, ItemState
+from streamguard.library.catalogue import FROM_STREAM, ItemRecord, ItemState
 from streamguard.library.exchange.book import ORIGIN, Book
 from streamguard.library.exchange.films import film_line, spread_out
 from streamguard.library.exchange.hashes import NO_REMARKS, UNKNOWN_QUALITY, FilmFrame, HashKind, Remarks
@@ -21,6 +21,8 @@ from streamguard.types import AssetId
 
 _HEADER = ("signal_type", "signal_str", "quality", "collab", "category", "tags", "agree", "disagree", "seen")
 """The columns of `threatexchange dataset --print-signals --csv`, with our own between and behind them."""
+
+_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,19 @@ def _of_footage(library: Path, kinds: tuple[HashKind, ...], item: str | None) ->
             if one.state is not ItemState.LIVE:  # as of its looks: it may be in quarantine
                 continue
             code = bytes.fromhex(one.sha256)
-            yield Written(HashKind.SHA256, code, UNKNOWN_QUALITY, one.id, one.label, Remarks((one.label,)))
+            yield Written(HashKind.SHA256, code, UNKNOWN_QUALITY, _name_of(one), one.label, Remarks((one.label,)))
     if HashKind.PDQ in kinds:
         for segment, number, one in _segments_of(library, items):
             rows = segment.places["item"] == number
             qualities = segment.places["quality"][rows].tolist()
+            name = _name_of(one)
             for code, quality in zip(segment.codes[rows], qualities, strict=True):
-                yield Written(HashKind.PDQ, code.tobytes(), quality, one.id, one.label, Remarks((one.label,)))
+                yield Written(HashKind.PDQ, code.tobytes(), quality, name, one.label, Remarks((one.label,)))
+
+
+def _name_of(item: ItemRecord) -> str:
+    """The id of what a stream has shown is made of the stream's name, whose key is nobody else's business."""
+    return f"{item.label}-{item.sha256[:_DIGITS]}" if item.source.startswith(FROM_STREAM) else item.id
 
 
 def _segments_of(library: Path, items: Mapping[AssetId, ItemRecord]) -> Iterator[tuple[Segment, int, ItemRecord]]:

@@ -1,5 +1,6 @@
 """streamguard.library.exchange.exporting: round trips by every format."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,11 @@ from streamguard.library.loading import load_snapshot
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
 from streamguard.types import Decision, MediaTime, Observation
+from streamguard.worker.part_ids import source_of
 from tests.known_library import make_library
 from tests.library.bundles_made import honest
 from tests.library.exchange.shared import SOURCE, found, hashes, near, take_up, write
-from tests.library.made import RADIUS_BITS, new_item, seen
+from tests.library.made import RADIUS_BITS, new_item, reference, seen
 from tests.scenes import Clips
 
 CODES = hashes(1, 30)
@@ -133,6 +135,17 @@ def test_a_film_that_went_out_and_came_in_is_decided_on_alike(tmp_path: Path, fo
     (asset,) = load_snapshot(tmp_path / "two").assets
     again = _exported(tmp_path / "two", ListFormat.VPDQ, tmp_path / "again.vpdq", item=asset.id)
     assert again.read_text() == path.read_text()
+
+
+@pytest.mark.parametrize("form", [ListFormat.PDQ, ListFormat.CSV, ListFormat.JSON])
+def test_what_a_stream_has_shown_does_not_name_it(tmp_path: Path, form: ListFormat) -> None:
+    """Its id is made of the stream's name: whoever knows a stream's key can publish there."""
+    source = source_of("live/s3cret", worker="http://h:1", count=5, part="012345-6789ab", until="2026-01-01")
+    with Library.open(tmp_path / "one", create=True) as opened:
+        item = opened.add(replace(new_item("attack-live-s3cret", label="terror"), source=source), reference(1))
+    rows = list(lines(tmp_path / "one", Wanted(form)))
+    assert sum(f"terror-{item.sha256[:12]}" in row for row in rows) == len(rows) - (form is ListFormat.CSV)
+    assert not any("s3cret" in row for row in rows)
 
 
 def test_footage_goes_out_as_hashes_and_sums(footage: Path) -> None:
