@@ -29,6 +29,7 @@ from streamguard.regular_files import open_regular
 from streamguard.types import AssetId, Reference
 from streamguard.worker import reference_child
 from streamguard.worker.bulk import shard_file
+from streamguard.worker.ids import FreshIds
 from streamguard.worker.part_ids import names_in
 from streamguard.worker.private_words import long_words_of, without, words_of
 
@@ -113,7 +114,8 @@ def to_bytes(
         hint = "add to it first; what is disabled is not handed on"
         raise UsageError("export incident", incident.name, "nothing of it is searched", hint=hint)
     # Ids are made of the names of streams and files. Paths and addresses are nobody else's business either.
-    names = {item.id: AssetId(f"{incident.name}-{item.sha256[:_DIGITS]}") for item, _ in items}
+    ids = FreshIds(())  # whoever seeks two contents that begin alike finds them
+    names = {item.id: ids.give(Path(f"{incident.name}-{item.sha256[:_DIGITS]}.item")) for item, _ in items}
     new = [
         (NewItem(name, item.label, name, item.size_bytes, item.sha256), _with_pictures(reference, export))
         for item, reference in items

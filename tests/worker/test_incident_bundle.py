@@ -85,6 +85,19 @@ def test_what_was_decided_goes_along(tmp_path: Path, items: list[tuple[ItemRecor
     assert file.stream.encode() not in path.read_bytes()
 
 
+def test_no_two_have_one_name(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:
+    """Though their contents begin alike; what was decided is of one of them."""
+    (one, made), (other, second) = items
+    alike = [(one, made), (replace(other, sha256=one.sha256[:12] + other.sha256[12:]), second)]
+    file = replace(FILE, decision=replace(FILE.decision, asset=other.id))
+    path = tmp_path / "attack.incident"
+    path.write_bytes(to_bytes(INCIDENT, alike, export=replace(HOW, decisions=[file]), signer=MINE))
+    bundle = read(path, trust=None)
+    name = f"attack-{one.sha256[:12]}"
+    assert [named.id for named, _, _ in bundle.items] == [name, f"{name}-2"]
+    assert [told.reference for told in bundle.about.decisions] == [f"{name}-2"]
+
+
 def test_no_stream_is_named(items: list[tuple[ItemRecord, Reference]]) -> None:
     """Neither by an id that was made of it, nor by where it was seen, nor in the reason; nor is a machine, or a file
     that was called after it.
