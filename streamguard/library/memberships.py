@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.library.catalogue import Catalogue
-from streamguard.library.catalogue_values import ours, possible, text
+from streamguard.library.catalogue_values import moment, ours, possible, text
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import (
     MOST_ITEMS,
@@ -57,39 +57,39 @@ def note_known(library: Path, into: Into, *, signer: Signer | None) -> None:
         replace_incidents(library, with_items(*read_open_one(library, into.incident), into.known), signer=signer)
 
 
-def note_since(library: Path, catalogue: Catalogue, generation: int, *, signer: Signer | None) -> None:
-    """Under the lock, before publishing: what has come since that generation. An incident that was closed since has it
-    all the same; of one that is gone, or full, nothing is known any more.
+def note_since(library: Path, catalogue: Catalogue, generation: int | None, *, signer: Signer | None) -> None:
+    """Under the lock, before publishing: what has come since that generation. None: nobody knows which was published
+    last; then what has come since the incident of that name was opened, for another one may have had the name before.
+    An incident that was closed since has it all the same; of one that is gone, or full, nothing is known any more.
 
     Raises LibraryError; UsageError where `incidents.json` has no room left.
     """
-    came = _since(catalogue, generation)
+    came = _since(catalogue, -1 if generation is None else generation)
     if not came:
         return
     incidents = before = read_incidents(library)
-    for name, ids in came.items():
-        for one in before:
-            if one.name == name:
-                all_ids = list(dict.fromkeys((*one.items, *ids)))[:MOST_ITEMS]
-                incidents = with_items(incidents, one, all_ids)
+    for one in before:
+        if one.name in came:
+            ids = [id_ for id_, unix_s in came[one.name] if generation is not None or unix_s >= one.opened_unix_s]
+            incidents = with_items(incidents, one, list(dict.fromkeys((*one.items, *ids)))[:MOST_ITEMS])
     if incidents != before:
         replace_incidents(library, incidents, signer=signer)
 
 
-def _since(catalogue: Catalogue, generation: int) -> dict[str, list[str]]:
-    """Ids by incident, those that came first first."""
+def _since(catalogue: Catalogue, generation: int) -> dict[str, list[tuple[str, float]]]:
+    """Ids, and when they came, by incident, those that came first first."""
     connection = catalogue.connection
-    came: dict[str, list[str]] = {}
+    came: dict[str, list[tuple[str, float]]] = {}
     with ours(catalogue.path), possible(catalogue.path):
         if not _has_table(connection):
             return came
         rows = connection.execute(
-            """SELECT incident, items.id FROM came_in JOIN items ON items.number = item WHERE generation > ?
-               ORDER BY generation, item""",
+            """SELECT incident, items.id, at_unix_s FROM came_in JOIN items ON items.number = item
+               JOIN changes USING (generation) WHERE generation > ? ORDER BY generation, item""",
             (generation,),
         ).fetchall()
-        for name, id_ in rows:
-            came.setdefault(text(name, NAME_PATTERN), []).append(text(id_, ID_PATTERN))
+        for name, id_, unix_s in rows:
+            came.setdefault(text(name, NAME_PATTERN), []).append((text(id_, ID_PATTERN), moment(unix_s)))
     return came
 
 

@@ -74,7 +74,8 @@ class Library:
         self._clock = clock
         self._origin = origin
         self._signer = signer
-        self._noted = 0
+        self._noted: int | None = None
+        """The generation that was published last; None: nobody knows."""
 
     @classmethod
     def open(

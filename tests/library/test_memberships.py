@@ -7,8 +7,8 @@ import pytest
 from streamguard.errors import LibraryError, UsageError
 from streamguard.library import memberships
 from streamguard.library.hot_set import HotSet
-from streamguard.library.incidents import Book, read_incidents, replace_incidents
-from streamguard.library.live_set import read_live_set
+from streamguard.library.incidents import INCIDENTS, Book, read_incidents, replace_incidents
+from streamguard.library.live_set import CURRENT, read_live_set
 from streamguard.library.loading import load_snapshot
 from streamguard.library.memberships import Into
 from streamguard.library.store import Library
@@ -81,6 +81,26 @@ def test_the_next_writer_brings_both(library: Path, monkeypatch: pytest.MonkeyPa
     replace_incidents(library, (book(library).named("attack"),), signer=None)
     Library.open(library).close()
     assert (live(library), came(library)) == (["a", "b", "c"], [("b",)])
+
+
+def test_an_incident_has_nothing_of_an_earlier_one_of_its_name(library: Path) -> None:
+    """Whose incidents were put away, though `current.json` is deleted, as its errors say, and made anew."""
+    with Library.open(library, clock=lambda: 1_750_000_000.0) as opened:
+        opened.add_all([(new_item("b"), reference(2))], into=ATTACK)
+    (library / CURRENT).unlink()
+    Library.open(library).close()
+    assert (live(library), came(library)) == (["a", "b"], [("b",)])
+    (library / INCIDENTS).unlink()
+    Book(library, lambda: 1_800_000_000.0).open("attack", label=None, by="", reason="")
+    with Library.open(library, clock=lambda: 1_850_000_000.0) as opened:
+        opened.add_all([(new_item("c"), reference(3))], into=ATTACK)
+    (library / CURRENT).unlink()
+    Library.open(library).close()
+    assert (live(library), came(library)) == (["a", "b", "c"], [("c",)])
+    replace_incidents(library, (book(library).named("attack").model_copy(update={"items": ()}),), signer=None)
+    (library / CURRENT).write_text("damaged")
+    Library.open(library).close()
+    assert came(library) == [("c",)]
 
 
 def test_whoever_finds_it_knows_that_it_came(library: Path) -> None:
