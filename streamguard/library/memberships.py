@@ -6,9 +6,11 @@ finds one of them outside its incident. Killed in between, the next writer does 
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamguard.errors import UsageError
 from streamguard.library.catalogue import Catalogue
 from streamguard.library.catalogue_values import moment, ours, possible, text
 from streamguard.library.ed25519 import Signer
@@ -62,7 +64,7 @@ def note_since(library: Path, catalogue: Catalogue, generation: int | None, *, s
     last; then what has come since the incident of that name was opened, for another one may have had the name before.
     An incident that was closed since has it all the same; of one that is gone, or full, nothing is known any more.
 
-    Raises LibraryError; UsageError where `incidents.json` has no room left.
+    Raises LibraryError.
     """
     came = _since(catalogue, -1 if generation is None else generation)
     if not came:
@@ -71,7 +73,8 @@ def note_since(library: Path, catalogue: Catalogue, generation: int | None, *, s
     for one in before:
         if one.name in came:
             ids = [id_ for id_, unix_s in came[one.name] if generation is not None or unix_s >= one.opened_unix_s]
-            incidents = with_items(incidents, one, list(dict.fromkeys((*one.items, *ids)))[:MOST_ITEMS])
+            with suppress(UsageError):  # no room is left: the library must open all the same
+                incidents = with_items(incidents, one, list(dict.fromkeys((*one.items, *ids)))[:MOST_ITEMS])
     if incidents != before:
         replace_incidents(library, incidents, signer=signer)
 

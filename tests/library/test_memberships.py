@@ -1,5 +1,7 @@
 """streamguard.library.memberships: an item is live and in its incident in one step."""
 
+from errno import ENOSPC
+from os import strerror
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,36 @@ def test_the_next_writer_brings_both(library: Path, monkeypatch: pytest.MonkeyPa
     assert (live(library), came(library)) == (["a", "b", "c"], [("b",)])
 
 
+def _killed_before_publishing(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched, Library.open(library) as opened:
+        patched.setattr(memberships, "note_since", _ends)
+        with pytest.raises(LibraryError):
+            opened.add_all([(new_item("b"), reference(2))], into=ATTACK)
+
+
+def test_a_library_opens_though_no_room_is_left_for_what_came(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other incidents took it meanwhile: what came is searched, and nobody's work stops."""
+    _killed_before_publishing(library, monkeypatch)
+    monkeypatch.setattr("streamguard.library.incidents._MOST_BYTES", 1000)
+    Library.open(library).close()
+    assert (live(library), came(library)) == (["a", "b"], [()])
+    with Library.open(library) as opened:
+        opened.disable("b")
+    assert live(library) == ["a"]
+
+
+def test_a_full_disk_keeps_what_came_for_the_next_writer(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is it published without its incident, nor is it forgotten."""
+    _killed_before_publishing(library, monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr("streamguard.library.incidents.replace_file", _full)
+        with pytest.raises(LibraryError, match=r"incidents\.json.*No space left"):
+            Library.open(library)
+        assert (live(library), came(library)) == (["a"], [()])
+    Library.open(library).close()
+    assert (live(library), came(library)) == (["a", "b"], [("b",)])
+
+
 def test_an_incident_has_nothing_of_an_earlier_one_of_its_name(library: Path) -> None:
     """Whose incidents were put away, though `current.json` is deleted, as its errors say, and made anew."""
     with Library.open(library, clock=lambda: 1_750_000_000.0) as opened:
@@ -124,3 +156,7 @@ def test_whoever_finds_it_knows_that_it_came(library: Path) -> None:
 
 def _ends(*_: object, **__: object) -> None:
     raise OSError
+
+
+def _full(*_: object, **__: object) -> None:
+    raise OSError(ENOSPC, strerror(ENOSPC))
