@@ -19,6 +19,7 @@ StreamGuardError                 shown to the operator as it is: operation, obje
 |       `-- SourceExcessive      it asks for more than a stream honestly does
 |-- FingerprintError             the input cannot be fingerprinted (wrong shape or type)
 |-- OutboxError                  page someone: decisions cannot be made durable
+|   `-- OutboxBusy               try again: somebody else has it; its disk answers
 |-- EvidenceError                fix the file or its directory: it cannot be kept or read; nothing else hangs on it
 |-- ExchangeError                an exchange of hashes did not do as asked; what was fetched before stays
 |   |-- ExchangeUnreachable      try again: no answer in time, refused, out of order
@@ -143,6 +144,10 @@ class FingerprintError(StreamGuardError):
 
 class OutboxError(StreamGuardError):
     """Decisions cannot be made durable."""
+
+
+class OutboxBusy(OutboxError):
+    """Another process or other threads have it; no disk hangs."""
 
 
 class EvidenceError(StreamGuardError):

@@ -268,8 +268,9 @@ class Canary:
 
     def _too_late(self) -> Failure:
         match self._doing:
-            case _Sent() if not self._post.ask().is_durable:
-                return Failure(Stage.OUTBOX, f"its disk has not answered for {DELIVERED_WITHIN_S:.0f} s")
+            case _Sent() if not (posted := self._post.ask()).is_durable:
+                problem = posted.waits_for or f"its disk has not answered for {DELIVERED_WITHIN_S:.0f} s"
+                return Failure(Stage.OUTBOX, problem)
             case _Sent():
                 problem = self._way.delivery.state.problem or "the delivery does not say why"
                 return Failure(Stage.DELIVERY, f"it was not delivered within {DELIVERED_WITHIN_S:.0f} s: {problem}")

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from streamguard.errors import OutboxError
+from streamguard.errors import OutboxBusy, OutboxError
 from streamguard.types import KillSignal
 
 
@@ -22,11 +22,12 @@ class CanaryQueue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """How far it has come; `problem`: the outbox failed on it."""
+    """How far it has come; `problem`: the outbox failed on it; `waits_for`: who else has it, and it is tried again."""
 
     is_durable: bool = False
     is_delivered: bool = False
     problem: str = ""
+    waits_for: str = ""
 
 
 class CanaryPost:
@@ -82,7 +83,9 @@ class CanaryPost:
                 self._outbox.append(signal)
                 self._wake()
                 posted = Posted(is_durable=True)
-            posted = replace(posted, is_delivered=self._outbox.is_delivered(signal.id))
+            posted = Posted(is_durable=True, is_delivered=self._outbox.is_delivered(signal.id))
+        except OutboxBusy as error:
+            posted = replace(posted, waits_for=str(error))
         except OutboxError as error:
             posted = replace(posted, problem=str(error))
         with self._changed:

@@ -12,7 +12,7 @@ from streamguard.config import Config, load_config
 from streamguard.enforce.outbox.delivery import Delivery, DeliveryState, DeliveryStatus, Pace
 from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.enforce.signals.redis_streams import RedisStreams
-from streamguard.errors import OutboxError
+from streamguard.errors import OutboxBusy, OutboxError
 from streamguard.types import Candidate, Fingerprint, KillSignal
 from streamguard.worker import canary
 from streamguard.worker.canary import AGAIN_AFTER_S, DELIVERED_WITHIN_S, FIRST_AFTER_S, SEEN_WITHIN_S, Canary, CanaryWay
@@ -61,11 +61,13 @@ class FakeDelivery:
 
 
 class FailingOutbox(Outbox):
-    """Its disk is full when it is told so."""
+    """Its disk is full, or somebody else has it, when it is told so."""
 
-    is_full = False
+    is_full = is_held = False
 
     def append(self, *signals: KillSignal) -> int:
+        if self.is_held:
+            raise OutboxBusy("append to outbox", self.path, "a shell has it")
         if self.is_full:
             raise OutboxError("append to outbox", self.path, "the disk is full")
         return super().append(*signals)
@@ -231,6 +233,21 @@ def test_a_disk_that_does_not_answer_is_told_as_one(
     stand.turn(FIRST_AFTER_S + DELIVERED_WITHIN_S + 10)
     assert stand.failures() == {"outbox": 1}
     assert stand.canary.detail()["problem"] == "its disk has not answered for 60 s"
+
+
+def test_who_else_has_the_outbox_is_waited_for(outbox: FailingOutbox, tmp_path: Path) -> None:
+    """For as long as a disk is, and is then told as who it is."""
+    stand = Stand(outbox, tmp_path, [SEEN])
+    outbox.is_held = True
+    stand.turn(FIRST_AFTER_S + DELIVERED_WITHIN_S / 2)
+    assert stand.failures() == {}
+    outbox.is_held = False
+    stand.turn(3)
+    assert stand.canary.state.ever
+    outbox.is_held = True
+    stand.turn(stand.canary._period_s + DELIVERED_WITHIN_S + 10)
+    assert stand.failures() == {"outbox": 1}
+    assert "a shell has it" in str(stand.canary.detail()["problem"])
 
 
 def test_a_redis_that_takes_nothing_is_found_before_the_first_kill(

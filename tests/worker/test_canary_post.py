@@ -1,7 +1,9 @@
 """streamguard.worker.canary_post: to the outbox and back, without anybody waiting for the disk."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,21 @@ def test_an_outbox_that_fails_is_told_in_its_own_words(outbox: SlowOutbox) -> No
     post.drop()
     post.step()
     post.send(a_canary(1))
+    post.step()
+    assert post.ask() == Posted(is_durable=True)
+
+
+def test_who_else_has_the_outbox_is_waited_for(outbox: SlowOutbox) -> None:
+    """It is no failure, and in whose hands it is can be told."""
+    post = CanaryPost(outbox, wake=lambda: None)
+    with closing(sqlite3.connect(outbox.path, isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        post.send(a_canary())
+        post.step()
+        posted = post.ask()
+        assert (posted.is_durable, posted.problem) == (False, "")
+        assert "another process has the outbox open" in posted.waits_for
+        shell.execute("ROLLBACK")
     post.step()
     assert post.ask() == Posted(is_durable=True)
 

@@ -6,7 +6,7 @@ import pwd
 import sqlite3
 from pathlib import Path
 
-from streamguard.errors import OutboxError
+from streamguard.errors import OutboxBusy, OutboxError
 from streamguard.regular_files import sync_directory
 
 APPLICATION_ID = 0x53474F42  # "SGOB", so that another program's SQLite file is not taken for an outbox
@@ -18,6 +18,8 @@ UNASKED = "unasked"
 
 _BUSY_TIMEOUT_S = 0.1
 """Only a person's tool can hold a lock on it, maybe for hours; the worker's loop waits with each append meanwhile."""
+
+HELD = "another process has the outbox open, an sqlite3 shell for example: close it"
 
 _SCHEMA = """
 CREATE TABLE signals (
@@ -178,6 +180,8 @@ def outbox_error(operation: str, path: Path, error: sqlite3.Error | UnicodeDecod
     if isinstance(error, UnicodeDecodeError):  # sqlite3 does not say so itself
         return _damaged(path, "a name in it is no text")
     name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_BUSY"):
+        return OutboxBusy(f"{operation} outbox", path, str(error), hint=HELD)
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return _damaged(path, str(error))
     hints = {
@@ -187,7 +191,6 @@ def outbox_error(operation: str, path: Path, error: sqlite3.Error | UnicodeDecod
         "SQLITE_IOERR": "the disk is failing, full, or gone",
         "SQLITE_ERROR": "its tables are not those of an outbox: move it aside and start again",
         "SQLITE_CONSTRAINT": "its tables are not those of an outbox: move it aside and start again",
-        "SQLITE_BUSY": "another process has the outbox open, an sqlite3 shell for example: close it",
     }
     hint = next((hint for start, hint in hints.items() if name.startswith(start)), "")
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from streamguard.enforce.outbox.file import (
+    HELD,
     UNASKED,
     claim,
     identity,
@@ -26,7 +27,7 @@ from streamguard.enforce.outbox.file import (
     release,
 )
 from streamguard.enforce.outbox.rows import MOST_A_STATEMENT, PENDING, UNANSWERED, Row, insert, row_of, signal_of
-from streamguard.errors import OutboxError
+from streamguard.errors import OutboxBusy, OutboxError
 from streamguard.types import KillSignal, Trial
 
 _CANARY = Trial.CANARY.value
@@ -74,7 +75,8 @@ class Pending:
 
 class Outbox:
     """Open it with `Outbox.open`. Safe to use from several threads; one process at a time. While the disk does not
-    answer, it keeps the one thread that waits for it: all others get an OutboxError within DISK_ANSWERS_WITHIN_S.
+    answer, it keeps the one thread that waits for it: all others get an OutboxError within DISK_ANSWERS_WITHIN_S. Where
+    it answers, and another process or other threads have the file for so long, that is an OutboxBusy.
 
     Whoever deletes or replaces the file meanwhile costs one OutboxError: the next try finds a new file at the path,
     with all that waited in the old one.
@@ -90,6 +92,8 @@ class Outbox:
         self._lock = threading.Lock()
         self._taken_at_s: float | None = None
         """When whoever has the lock took it; None: it is free, or has just been taken."""
+        self._is_held_outside = False
+        """Whether whoever had the lock last found the file held by another process."""
         self._closed = self._let_go = False
 
     @classmethod
@@ -285,8 +289,7 @@ class Outbox:
     def _using(self, operation: str) -> Iterator[sqlite3.Connection]:
         """The connection, by one thread at a time; each statement is a transaction of its own, but for `_in_one`."""
         if not self._take():
-            problem = f"its disk has not answered for {DISK_ANSWERS_WITHIN_S:g} s or more"
-            raise OutboxError(f"{operation} outbox", self.path, problem, hint="does it hang? see the kernel's log")
+            raise self._not_taken(f"{operation} outbox")
         try:
             if self._closed:
                 raise OutboxError(f"{operation} outbox", self.path, "it is closed")
@@ -295,8 +298,11 @@ class Outbox:
                 hint = f"a new one was made, {rescued} waiting signals are in it; leave it to the worker"
                 raise OutboxError(f"{operation} outbox", self.path, "the file was deleted or replaced", hint=hint)
             yield self._db
+            self._is_held_outside = False
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise outbox_error(operation, self.path, error) from error
+            ours = outbox_error(operation, self.path, error)
+            self._is_held_outside = isinstance(ours, OutboxBusy)
+            raise ours from error
         finally:
             self._give_back()
 
@@ -311,6 +317,17 @@ class Outbox:
                 return True
             if taken_at_s == self._taken_at_s or time.monotonic() >= until_s:
                 return False
+
+    def _not_taken(self, operation: str) -> OutboxError:
+        """Why it was not had within DISK_ANSWERS_WITHIN_S: whoever alone has had it for so long waits for the disk."""
+        within, taken_at_s = f"{DISK_ANSWERS_WITHIN_S:g} s", self._taken_at_s
+        if taken_at_s is not None and time.monotonic() - taken_at_s >= DISK_ANSWERS_WITHIN_S:
+            problem = f"its disk has not answered for {within} or more"
+            return OutboxError(operation, self.path, problem, hint="does it hang? see the kernel's log")
+        if self._is_held_outside:
+            return OutboxBusy(operation, self.path, f"another process has had it for {within} or more", hint=HELD)
+        problem = f"other threads have had it for {within}, one after the other"
+        return OutboxBusy(operation, self.path, problem, hint="is its disk slow?")
 
     def _give_back(self) -> None:
         self._taken_at_s = None

@@ -1,14 +1,16 @@
 """streamguard.enforce.outbox.outbox: a disk that does not answer, while several threads need it."""
 
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from streamguard.enforce.outbox import outbox as outbox_module
 from streamguard.enforce.outbox.outbox import DISK_ANSWERS_WITHIN_S, Outbox
-from streamguard.errors import OutboxError
+from streamguard.errors import OutboxBusy, OutboxError
 from tests.kill_signals import a_signal
 
 
@@ -70,6 +72,41 @@ def test_who_has_only_just_taken_it_is_waited_for(path: Path, monkeypatch: pytes
             outbox._taken_at_s = time.monotonic() - DISK_ANSWERS_WITHIN_S / 2
             assert outbox.depth() == 0
     assert lock.tries == 2
+
+
+@pytest.mark.parametrize("is_held_outside", [False, True])
+def test_who_waits_too_long_for_others_is_told_so(
+    path: Path, *, is_held_outside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them has the disk's answer, or finds the file in another process's hands: no disk hangs."""
+    words = "another process has had it for 1 s" if is_held_outside else "other threads have had it for 1 s, one after"
+    with Outbox.open(path) as outbox, closing(sqlite3.connect(path, isolation_level=None)) as shell:
+        if is_held_outside:
+            shell.execute("BEGIN IMMEDIATE")
+            with pytest.raises(OutboxBusy, match="locked; another process has the outbox open"):
+                outbox.append(a_signal())
+        lock = InOthersHands(outbox)
+        with monkeypatch.context() as patched:
+            patched.setattr(outbox, "_lock", lock)
+            patched.setattr(outbox_module, "time", lock)
+            with pytest.raises(OutboxBusy, match=words):
+                outbox.depth()
+
+
+class InOthersHands:
+    """A lock that is never free, though nobody has it for long; and the clock that goes on meanwhile."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self._now_s
+
+    def acquire(self, *, timeout: float) -> bool:
+        self._now_s += min(timeout, DISK_ANSWERS_WITHIN_S / 8)
+        self._outbox._taken_at_s = self._now_s
+        return False
 
 
 class HandedOn:
