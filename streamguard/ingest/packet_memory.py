@@ -143,6 +143,8 @@ class PacketMemory:
 def _mapped(size: int) -> mmap.mmap:
     """Raises OSError."""
     ring = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # of a kernel that has none
-        ring.madvise(mmap.MADV_NOHUGEPAGE)  # a large page would take 2 MiB for a packet of 4 kB
+    no_large_pages = getattr(mmap, "MADV_NOHUGEPAGE", None)  # there are systems that know no large ones
+    if no_large_pages is not None:
+        with suppress(OSError):  # of a kernel that has none
+            ring.madvise(no_large_pages)  # a large page would take 2 MiB for a packet of 4 kB
     return ring

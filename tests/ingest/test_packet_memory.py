@@ -107,6 +107,14 @@ def test_nor_where_the_system_gives_none(monkeypatch: pytest.MonkeyPatch) -> Non
     memory.clear()
 
 
+def test_a_system_that_knows_no_large_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to be said to it; packets wait there as anywhere."""
+    monkeypatch.delattr(mmap, "MADV_NOHUGEPAGE", raising=False)
+    memory = PacketMemory(100, most_packets=3)
+    assert memory.put(packet_of(b"one"))
+    assert [bytes(packet) for packet in memory.packets()] == [b"one"]
+
+
 def test_a_header_counts_each_time_and_is_kept_once() -> None:
     """Repeated before each picture it took 85 MiB of a decoder that was to keep 8."""
     memory, header = PacketMemory(100 * MIB, most_packets=99), b"h" * MIB
