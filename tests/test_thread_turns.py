@@ -33,3 +33,17 @@ def test_each_call_has_short_turns() -> None:
 
     assert [within(), within()] == pytest.approx([before_s / 2] * 2)
     assert sys.getswitchinterval() == before_s
+
+
+def test_who_ends_first_leaves_the_others_theirs() -> None:
+    """Two that run beside each other, in either order: the last one leaves what was before the first."""
+    before_s = sys.getswitchinterval()
+    for order in ([0, 1], [1, 0]):
+        both = [turns_of(before_s / 4), turns_of(before_s / 2)]
+        for one in both:
+            one.__enter__()
+        assert sys.getswitchinterval() == pytest.approx(before_s / 4)
+        both[order[0]].__exit__(None, None, None)
+        assert sys.getswitchinterval() == pytest.approx(before_s / (2 if order[0] == 0 else 4))
+        both[order[1]].__exit__(None, None, None)
+        assert sys.getswitchinterval() == before_s
