@@ -8,6 +8,7 @@ from typing import Protocol
 
 from streamguard.errors import OutboxBusy, OutboxError
 from streamguard.types import KillSignal
+from streamguard.worker.own_thread import DueThread
 
 
 class CanaryQueue(Protocol):
@@ -39,11 +40,10 @@ class CanaryPost:
         """`wake`: there is something new in the outbox."""
         self._outbox = outbox
         self._wake = wake
-        self._changed = threading.Condition()
+        self._changing = threading.Lock()
         self._signal: KillSignal | None = None
         self._posted = Posted()
-        self._is_due = self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="canary_post", daemon=True)
+        self._thread = DueThread(self.step, name="canary_post")
 
     def start(self) -> None:
         self._thread.start()
@@ -53,9 +53,8 @@ class CanaryPost:
 
     def ask(self) -> Posted:
         """How far the last one that was sent was when it was last looked after, which it is now again."""
-        with self._changed:
-            self._is_due = True
-            self._changed.notify()
+        self._thread.call()
+        with self._changing:
             return self._posted
 
     def drop(self) -> None:
@@ -64,15 +63,13 @@ class CanaryPost:
 
     def stop(self, within_s: float) -> None:
         """Drops it, in so long. Harmless where it was never started."""
-        with self._changed:
-            self._signal, self._stopping = None, True
-            self._changed.notify()
-        if self._thread.ident is not None:
-            self._thread.join(within_s)
+        with self._changing:
+            self._signal = None
+        self._thread.stop(within_s)
 
     def step(self) -> None:
         """What is to be done next; it takes as long as the disk does."""
-        with self._changed:
+        with self._changing:
             signal, posted = self._signal, self._posted
         if signal is None:
             with suppress(OutboxError):  # the next one is tried again
@@ -88,19 +85,11 @@ class CanaryPost:
             posted = replace(posted, waits_for=str(error))
         except OutboxError as error:
             posted = replace(posted, problem=str(error))
-        with self._changed:
+        with self._changing:
             if self._signal is signal:
                 self._posted = posted
 
     def _become(self, signal: KillSignal | None) -> None:
-        with self._changed:
-            self._signal, self._posted, self._is_due = signal, Posted(), True
-            self._changed.notify()
-
-    def _run(self) -> None:
-        is_last = False
-        while not is_last:
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_due or self._stopping)
-                self._is_due, is_last = False, self._stopping
-            self.step()
+        with self._changing:
+            self._signal, self._posted = signal, Posted()
+        self._thread.call()

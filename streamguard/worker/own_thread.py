@@ -1,4 +1,4 @@
-"""A thread that goes on until it is asked to stop: what whoever has one needs to start it, rest, and end it in time."""
+"""Threads that go on until they are asked to stop: what whoever has one needs to start it, rest, and end it in time."""
 
 import threading
 from collections.abc import Callable
@@ -42,3 +42,45 @@ class OwnThread:
         self.ask_to_stop()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+
+
+class DueThread:
+    """A thread that takes a step each time that one is due, and a last one when it is to end: `start()` it, `call()`
+    it for a step, `stop()` it. Several calls while a step is taken are one.
+    """
+
+    def __init__(self, step: Callable[[], None], *, name: str) -> None:
+        self._step = step
+        self._due = threading.Event()
+        self._thread = OwnThread(self._run, name=name)
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_running
+
+    @property
+    def is_lost(self) -> bool:
+        """As OwnThread's."""
+        return self._thread.is_lost
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def call(self) -> None:
+        """A step is due. Does not wait."""
+        self._due.set()
+
+    def stop(self, timeout_s: float) -> None:
+        """Its last step included, in so long. Harmless where it was never started."""
+        self._thread.ask_to_stop()
+        self._due.set()
+        self._thread.stop(timeout_s)
+
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            self._due.wait()
+            self._due.clear()
+            # Asked after that: whoever wants the end says it first, so that no end is overlooked.
+            is_last = self._thread.is_asked
+            self._step()

@@ -18,6 +18,7 @@ import structlog
 from streamguard.enforce.signals.events import kill_signal
 from streamguard.errors import OutboxError
 from streamguard.types import AssetId, Decision, KillSignal, Verdict
+from streamguard.worker.own_thread import DueThread
 from streamguard.worker.watcher import Found, Watcher
 
 MOST_WAITING = 10_000
@@ -100,14 +101,13 @@ class Signaller:
         self._waiting: deque[_Waiting] = deque()
         self._in_hand: tuple[_Waiting, ...] = ()
         """What the disk is at work on; older than all that waits."""
-        self._is_due = self._stopping = False
         self._dropped = 0
         self._failures = 0
         self._failure = ""
         self._is_hanging = False
         self._step_back_s = _STEP_BACK_A_TICK_S
         self._complain_at_s = -math.inf
-        self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
+        self._thread = DueThread(self.make_durable, name="signals")
 
     @property
     def waiting(self) -> int:
@@ -134,11 +134,7 @@ class Signaller:
         """Before the process ends: what still cannot be made durable in so long goes into the log, whole. Returns how
         many signals were lost since the start: these, and those that there was no room for.
         """
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-        if self._thread.ident is not None:
-            self._thread.join(within_s)
+        self._thread.stop(within_s)
         with self._changed:
             left = (*self._in_hand, *self._waiting)
         for one in left:
@@ -159,14 +155,6 @@ class Signaller:
             for one in batch:
                 self._signalled(one)
 
-    def _run(self) -> None:
-        is_last = False
-        while not is_last:
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_due or self._stopping)
-                self._is_due, is_last = False, self._stopping
-            self.make_durable()
-
     def _found(self, found: Found) -> None:
         signal = kill_signal(
             found.decision,
@@ -185,9 +173,8 @@ class Signaller:
                 lost = self._waiting.popleft()
                 self._dropped += 1
             self._waiting.append(_Waiting(signal, found, self._clock()))
-            self._is_due = True
-            self._changed.notify_all()
             is_late = bool(self._problem())
+        self._thread.call()
         if lost is not None:
             self._counts.signal_lost()
             log.critical("signal_lost", signal=lost.signal.event)
@@ -200,7 +187,7 @@ class Signaller:
         """The interpreter runs one thread at a time, and a loop that goes on matching takes its turns from the one that
         writes: where the disk is quick, to stand still for it is quicker, and where it is not, it is over soon.
         """
-        if not self._thread.is_alive():
+        if not self._thread.is_running:
             return
         with self._changed:
             began_s = time.monotonic()
@@ -219,9 +206,9 @@ class Signaller:
             began_hanging = bool(problem) and not self._failure and not self._is_hanging
             self._is_hanging = bool(problem) and not self._failure
             self._step_back_s = _STEP_BACK_A_TICK_S
-            if self._waiting:
-                self._is_due = True
-                self._changed.notify_all()
+            is_due = bool(self._waiting)
+        if is_due:
+            self._thread.call()
         if began_hanging:
             self._counts.outbox_hung()
         if problem:
@@ -237,7 +224,7 @@ class Signaller:
         late_s = self._clock() - oldest.since_s
         if late_s < LATE_AFTER_S:
             return ""
-        if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping:
+        if self._thread.is_lost:
             return "what makes them durable has died; the log says of what, and a restart helps"
         return f"the disk of the outbox has not answered for {late_s:.0f} s"
 

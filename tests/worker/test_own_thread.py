@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from streamguard.worker.own_thread import OwnThread
+from streamguard.worker.own_thread import DueThread, OwnThread
 from tests.waiting import eventually
 
 
@@ -32,6 +32,39 @@ def test_one_that_was_never_started_is_stopped_at_once() -> None:
     thread = OwnThread(lambda: None, name="test")
     thread.stop(0.0)
     assert thread.is_asked
+
+
+def test_a_step_is_taken_when_one_is_due_and_a_last_one_at_the_end() -> None:
+    """What was called for while one was taken is not forgotten, and is one step however often it was."""
+    steps: list[int] = []
+    taken, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def step() -> None:
+        steps.append(len(steps))
+        taken.release()
+        go_on.acquire()
+
+    thread = DueThread(step, name="test")
+    thread.start()
+    thread.call()
+    taken.acquire()
+    for _ in range(3):
+        thread.call()
+    go_on.release()
+    taken.acquire()
+    go_on.release(9)
+    thread.stop(60.0)
+    assert steps == [0, 1, 2]
+    assert (thread.is_lost, thread.is_running) == (False, False)
+
+
+def test_one_that_was_never_started_takes_no_step() -> None:
+    """Its owner may call it and stop it all the same."""
+    steps: list[int] = []
+    thread = DueThread(lambda: steps.append(1), name="test")
+    thread.call()
+    thread.stop(0.0)
+    assert (steps, thread.is_running, thread.is_lost) == ([], False, False)
 
 
 def test_one_that_hangs_is_not_waited_for() -> None:

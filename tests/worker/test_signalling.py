@@ -91,6 +91,15 @@ class Desk:
             Found(SPEC, SessionId("s-1"), decision, GROUNDS, "v1", arrived_s=self.clock() - 0.5)
         )
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The thread waits for the disk, which has one signal in its hands and does not answer until this is over."""
+        self.signaller.start()
+        with self.outbox.hanging():
+            self.found(0)
+            self.outbox.asked.wait()
+            yield
+
     def tick(self) -> None:
         """And what comes of it."""
         self.signaller.watcher.tick(())
@@ -296,10 +305,7 @@ def test_at_the_end_what_waits_is_made_durable() -> None:
 def test_whoever_decides_does_not_wait_for_the_disk() -> None:
     """What is decided while it is at work is appended together, once it has answered, in order."""
     desk = Desk()
-    desk.signaller.start()
-    with desk.outbox.hanging():
-        desk.found(0)
-        desk.outbox.asked.wait()
+    with desk.hanging():
         for number in range(1, 8):
             desk.found(number)
         assert desk.durable == []
@@ -336,10 +342,7 @@ def test_so_many_wait_for_the_disk_together_and_no_more(monkeypatch: pytest.Monk
 def test_a_disk_that_hangs_is_told_of_after_a_second(logs: Logs) -> None:
     """What waits for it is counted and named, each once, and no longer when it has answered."""
     desk = Desk()
-    desk.signaller.start()
-    with desk.outbox.hanging():
-        desk.found(0)
-        desk.outbox.asked.wait()
+    with desk.hanging():
         desk.found(1)
         desk.clock.now_s += 0.9
         desk.signaller.watcher.tick(())
@@ -362,10 +365,7 @@ def test_a_disk_that_hangs_is_told_of_after_a_second(logs: Logs) -> None:
 def test_the_end_does_not_wait_for_a_disk_that_hangs(logs: Logs) -> None:
     """What may not be durable is in the log as a whole, what the disk has in its hands included."""
     desk = Desk()
-    desk.signaller.start()
-    with desk.outbox.hanging():
-        desk.found(0)
-        desk.outbox.asked.wait()
+    with desk.hanging():
         desk.found(1)
         assert desk.signaller.last_words(0.0) == 2
         assert [line["event"] for line in logs] == ["signal_not_durable"] * 2
@@ -375,10 +375,7 @@ def test_what_waits_is_bounded_while_the_disk_hangs(monkeypatch: pytest.MonkeyPa
     """The oldest that the disk does not have in its hands makes room."""
     monkeypatch.setattr(signalling, "MOST_WAITING", 3)
     desk = Desk()
-    desk.signaller.start()
-    with desk.outbox.hanging():
-        desk.found(0)
-        desk.outbox.asked.wait()
+    with desk.hanging():
         for number in range(1, 6):
             desk.found(number)
         assert desk.metric("signals_lost_total") == 3
@@ -393,7 +390,7 @@ def test_a_thread_that_has_died_is_told_of() -> None:
     del desk.outbox.batches  # or whatever it is that nobody foresaw
     desk.signaller.start()
     desk.found()
-    desk.signaller._thread.join()
+    eventually(lambda: not desk.signaller._thread.is_running, what="that it is dead")
     desk.clock.now_s += 1
     assert desk.signaller.waiting == 1
     assert "has died" in desk.signaller.problem
