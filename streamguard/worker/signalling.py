@@ -101,6 +101,8 @@ class Signaller:
         self._waiting: deque[_Waiting] = deque()
         self._in_hand: tuple[_Waiting, ...] = ()
         """What the disk is at work on; older than all that waits."""
+        self._asked_s = 0.0
+        """When the disk was asked for that."""
         self._dropped = 0
         self._failures = 0
         self._failure = ""
@@ -202,9 +204,9 @@ class Signaller:
     def _look_after(self) -> None:
         """In the loop, every second: what failed is tried again, and a disk that hangs is told of."""
         with self._changed:
-            problem = self._problem()
-            began_hanging = bool(problem) and not self._failure and not self._is_hanging
-            self._is_hanging = bool(problem) and not self._failure
+            problem, is_hanging = self._problem(), self._hangs_for_s() >= LATE_AFTER_S
+            began_hanging = is_hanging and not self._is_hanging
+            self._is_hanging = is_hanging
             self._step_back_s = _STEP_BACK_A_TICK_S
             is_due = bool(self._waiting)
         if is_due:
@@ -226,13 +228,20 @@ class Signaller:
             return ""
         if self._thread.is_lost:
             return "what makes them durable has died; the log says of what, and a restart helps"
-        return f"the disk of the outbox has not answered for {late_s:.0f} s"
+        if (hangs_for_s := self._hangs_for_s()) >= LATE_AFTER_S:
+            return f"the disk of the outbox has not answered for {hangs_for_s:.0f} s"
+        return f"the oldest has waited {late_s:.0f} s for its turn at the outbox"
+
+    def _hangs_for_s(self) -> float:
+        """Since the disk was asked for what it is at work on; of what it has failed at nothing is in hand."""
+        return self._clock() - self._asked_s if self._in_hand else 0.0
 
     def _take(self) -> tuple[_Waiting, ...]:
         with self._changed:
             self._in_hand = tuple(islice(self._waiting, MOST_AT_ONCE))
             for _ in self._in_hand:
                 self._waiting.popleft()
+            self._asked_s = self._clock()
             return self._in_hand
 
     def _failed(self, error: OutboxError) -> None:

@@ -362,6 +362,28 @@ def test_a_disk_that_hangs_is_told_of_after_a_second(logs: Logs) -> None:
     assert [line["event"] for line in logs][4:].count("outbox_recovered") == 1
 
 
+def test_a_disk_that_was_asked_late_does_not_hang(logs: Logs) -> None:
+    """Who has to cut the stream is told all the same: the signal is late, whoever it waited for."""
+    desk = Desk()
+    desk.found(0)
+    desk.clock.now_s += 5
+    with desk.outbox.hanging():
+        desk.signaller.start()
+        desk.outbox.asked.wait()
+        desk.found(1)
+        desk.clock.now_s += 0.9
+        desk.signaller.watcher.tick(())
+        assert desk.signaller.waiting == 2
+        assert desk.signaller.problem == "the oldest has waited 6 s for its turn at the outbox"
+        assert desk.metric("outbox_hangs_total") == 0
+        assert [line["event"] for line in logs].count("signal_waits") == 2
+        desk.clock.now_s += 2.1
+        desk.signaller.watcher.tick(())
+        assert desk.signaller.problem == "the disk of the outbox has not answered for 3 s"
+        assert desk.metric("outbox_hangs_total") == 1
+    assert desk.signaller.last_words(60.0) == 0
+
+
 def test_the_end_does_not_wait_for_a_disk_that_hangs(logs: Logs) -> None:
     """What may not be durable is in the log as a whole, what the disk has in its hands included."""
     desk = Desk()
