@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,6 +37,13 @@ from streamguard.worker.private_words import long_words_of, without, words_of
 FORMAT = 1
 MOST_BUNDLE_BYTES = 192 << 20
 """It is read as a whole, by a command that runs beside workers."""
+
+MOST_LOOKS = 300_000
+MOST_FRAMES = 20_000
+MOST_FEATURES = 2_000_000
+"""Of all items: what hours of footage have. A look takes half a kilobyte of memory, ten times its bytes here, and an
+empty frame a whole one; the library is kept from others for as long as all of it is written.
+"""
 
 MOST_DECISIONS = 5000
 
@@ -122,6 +130,8 @@ def to_bytes(
         for name in [names[item.id]]
     ]
     _, shard = shard_file.to_bytes(new)
+    if too_much := _too_much(shard, subject=incident.name):
+        raise UsageError("export incident", incident.name, too_much, hint="open an incident for each part of it")
     about = About(
         name=incident.name,
         label=incident.label,
@@ -152,6 +162,28 @@ def to_bytes(
 
 def _too_large(size_bytes: int) -> str:
     return f"{size_bytes / (1 << 20):.1f} MiB, and a bundle has {MOST_BUNDLE_BYTES >> 20} MiB at most"
+
+
+def _too_much(shard: bytes, *, subject: object) -> str:
+    """What of it is more than a bundle has, by what its references say of themselves; empty: nothing. Those that say
+    what cannot be are refused when they are read. Raises as shard_file.from_bytes.
+    """
+    frames = looks = features = 0
+    for items, head in enumerate(shard_file.reference_heads(shard, subject=subject), 1):
+        frames += reference_child.frames_named(head)
+        if frames <= MOST_FRAMES:  # otherwise the line alone would take much to read
+            with suppress(ValueError, OverflowError, RecursionError):
+                more = reference_child.looks_and_features_named(head)
+                looks, features = looks + more[0], features + more[1]
+        for there, most, what in (
+            (items, MOST_ITEMS, "items"),
+            (frames, MOST_FRAMES, "frames with local features"),
+            (looks, MOST_LOOKS, "looks"),
+            (features, MOST_FEATURES, "local features"),
+        ):
+            if there > most:
+                return f"over {most} {what}, and a bundle has no more"
+    return ""
 
 
 def _reason(incident: Incident, items: Sequence[tuple[ItemRecord, Reference]], export: Export) -> str:
@@ -208,6 +240,9 @@ def read(path: Path, *, trust: Trust | None) -> Bundle:
     if len(shard) != about.shard_bytes or hashlib.sha256(shard).hexdigest() != about.shard_sha256:
         raise LibraryDamaged("read bundle", path, "cut short, or not what it says", hint=_DAMAGED_HINT)
     try:
+        if too_much := _too_much(shard, subject=path):
+            hint = "ask for it in parts: an incident for each"
+            raise UsageError("read bundle", path, too_much, hint=hint)
         found = shard_file.from_bytes(shard, subject=path)
     except (LibraryDamaged, LibraryFormatError) as error:
         raise type(error)("read bundle", path, error.problem, hint=_DAMAGED_HINT) from error

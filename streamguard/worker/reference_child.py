@@ -201,6 +201,20 @@ def from_bytes(data: bytes) -> Reference:
     return Reference(MediaKind(kind), duration_us, frames_seen, blank_share, prints, frames)
 
 
+def frames_named(head: bytes) -> int:
+    """By the first line of what `to_bytes` made, whatever its values are: each list within its list is a frame."""
+    return max(0, head.count(b"[") + head.count(b"{") - 2)
+
+
+def looks_and_features_named(head: bytes) -> tuple[int, int]:
+    """By the same line, before anything is built of it. Raises as `from_bytes`."""
+    match _head(head):
+        case [_, _, _, _, int(looks), list(heads)] if 0 <= looks <= _MOST_LOOKS:
+            return looks, sum(_counts(frame)[0] for frame in heads)
+        case _:
+            raise ValueError(head[:100])
+
+
 def _head(line: bytes) -> object:
     """What it says. A value takes two bytes in it and fifty here, so what is too much is counted before it is read."""
     lists, values = line.count(b"[") + line.count(b"{"), line.count(b",")

@@ -24,6 +24,7 @@ from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import Incident
 from streamguard.library.store import Library
 from streamguard.types import AssetId, Reference, StreamId
+from streamguard.worker import incident_bundle
 from streamguard.worker.incident_bundle import Export, read, to_bytes
 from streamguard.worker.part_ids import source_of
 from tests.evidence import FILE
@@ -175,6 +176,28 @@ def test_a_larger_file_than_any_bundle_is_not_read(
     monkeypatch.setattr("streamguard.worker.incident_bundle.MOST_BUNDLE_BYTES", 1 << 10)
     with pytest.raises(UsageError, match="0 MiB at most; leave pictures out"):
         written(tmp_path, items)
+
+
+@pytest.mark.parametrize(
+    ("most", "what"),
+    [
+        ("MOST_LOOKS", "over 19 looks"),
+        ("MOST_FRAMES", "over 2 frames with local features"),
+        ("MOST_FEATURES", "over 119 local features"),
+        ("MOST_ITEMS", "over 1 items"),
+    ],
+)
+def test_more_than_a_bundle_has_is_refused_before_anything_is_made_of_it(
+    tmp_path: Path, items: list[tuple[ItemRecord, Reference]], monkeypatch: pytest.MonkeyPatch, *, most: str, what: str
+) -> None:
+    """By what it says of itself; whoever would write such a one is told what to do."""
+    path = written(tmp_path, items)
+    monkeypatch.setattr(incident_bundle, most, int(what.split()[1]))
+    with pytest.raises(UsageError, match=f"{what}, and a bundle has no more; open an incident for each part"):
+        written(tmp_path / "other", items)
+    monkeypatch.setattr("streamguard.worker.reference_child.from_bytes", None)
+    with pytest.raises(UsageError, match=f"{what}, and a bundle has no more; ask for it in parts"):
+        read(path, trust=None)
 
 
 def test_pictures_go_along_where_they_are_asked_for(tmp_path: Path, items: list[tuple[ItemRecord, Reference]]) -> None:

@@ -14,7 +14,7 @@ import io
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -123,6 +123,20 @@ def read(path: Path) -> tuple[tuple[ShardItem, Reference], ...]:
 def from_bytes(data: bytes, *, subject: object) -> tuple[tuple[ShardItem, Reference], ...]:
     """The same of one that came another way, from `subject`. Raises LibraryDamaged, LibraryFormatError."""
     return _all(io.BytesIO(data), subject)
+
+
+def reference_heads(data: bytes, *, subject: object) -> Iterator[bytes]:
+    """The first line of each reference, which says how large it is; nothing of it is believed or built yet. Raises as
+    `from_bytes`.
+    """
+    file = io.BytesIO(data)
+    head = _head(file, subject)
+    start = file.tell()
+    for item in head.items:
+        stop = start + item.reference_bytes
+        end = data.find(b"\n", start, stop)
+        yield data[start : stop if end < 0 else end]
+        start = stop
 
 
 def _open(path: Path) -> BinaryIO:
