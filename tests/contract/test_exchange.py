@@ -145,6 +145,22 @@ def test_its_failures_are_ours_and_hold_no_secret(served: Served, monkeypatch: p
 
 
 @pytest.mark.parametrize("served", OVER_HTTP, indirect=True, ids=lambda kind: kind.value)
+def test_an_answer_longer_than_any_is_not_read(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the one to an opinion: it says so, and what came before stays."""
+    exchange = _opened(served)
+    updates, _, _ = _fetched(exchange)
+    records = tuple((one.key, one.detail) for one in updates.values() if any(h.code == CODES[1] for h in one.hashes))
+    common = importlib.import_module("streamguard.library.exchange.apis.common")
+    monkeypatch.setattr(common, "MOST_ANSWER_BYTES", 1 << 20)
+    served.damage = lambda answer: answer.send(b" " * (1 << 20) + b"{}")
+    with pytest.raises(ExchangeNotUnderstood, match="its answer is longer than 1 MiB"):
+        _fetched(exchange)
+    if served.kind is not ExchangeKind.TAT:
+        with pytest.raises(ExchangeNotUnderstood, match="its answer is longer than 1 MiB"):
+            exchange.tell(OpinionOfRecord(HashKind.PDQ, CODES[1], Opinion.AGREE, records))
+
+
+@pytest.mark.parametrize("served", OVER_HTTP, indirect=True, ids=lambda kind: kind.value)
 def test_one_without_an_end_is_not_taken_for_whole(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many pages it is an error: what did not come yet is not gone."""
     exchange = _opened(served)

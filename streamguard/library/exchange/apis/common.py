@@ -24,6 +24,11 @@ _Page = TypeVar("_Page")
 MOST_PAGES = 100_000
 """Of one fetch: an exchange that always has one more page is none."""
 
+MOST_ANSWER_BYTES = 64 << 20
+"""Of one page, as it is after unpacking; real ones have a few thousand records of some hundred bytes."""
+
+_PIECE_BYTES = 1 << 16
+
 _UNREADABLE = (
     *(ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError),
     *(ParseError, dacite.DaciteError),
@@ -31,6 +36,30 @@ _UNREADABLE = (
 """What the package raises at answers that are none."""
 
 _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+
+
+class _TooLong(requests.RequestException):  # type: ignore[misc]  # the package is not read for types
+    """An answer of more than MOST_ANSWER_BYTES."""
+
+
+def bounded(session: requests.Session) -> requests.Session:
+    """It, reading no more of an answer than MOST_ANSWER_BYTES, which `ours` tells; the package's clients read all that
+    comes.
+    """
+    session.hooks["response"].append(_read)
+    return session
+
+
+def _read(response: requests.Response, *_: object, **__: object) -> None:
+    """Before anybody asks for it: `requests` keeps what was read."""
+    pieces, size_bytes = [], 0
+    for piece in response.iter_content(_PIECE_BYTES):
+        size_bytes += len(piece)
+        if size_bytes > MOST_ANSWER_BYTES:
+            response.close()
+            raise _TooLong
+        pieces.append(piece)
+    response._content = b"".join(pieces)  # noqa: SLF001 - `requests` has no other way to bound an answer
 
 
 @contextmanager
@@ -48,6 +77,9 @@ def ours(operation: str, exchange: str, *, credentials: type[CredentialHelper] |
             raise _of_status(operation, exchange, error) from None
         except requests.JSONDecodeError:
             raise _not_understood(operation, exchange) from None
+        except _TooLong:
+            problem = f"its answer is longer than {MOST_ANSWER_BYTES >> 20} MiB"
+            raise ExchangeNotUnderstood(operation, exchange, problem, hint="is it that exchange?") from None
         except requests.RequestException as error:
             problem = f"no answer ({type(error).__name__})"
             raise ExchangeUnreachable(operation, exchange, problem, hint="is it reachable from here?") from None

@@ -18,7 +18,7 @@ from threatexchange.exchanges.impl.fb_threatexchange_api import (
 )
 
 from streamguard.errors import ExchangeRefused, UsageError
-from streamguard.library.exchange.apis.common import listed, ours, pages
+from streamguard.library.exchange.apis.common import bounded, listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import Opinion, Remarks
 from streamguard.library.exchange.words import KINDS, tags_of
@@ -29,14 +29,18 @@ _REACTIONS = {Opinion.AGREE: "HELPFUL", Opinion.DISAGREE: "DISAGREE_WITH_TAGS", 
 
 
 class _Client(ThreatExchangeAPI):  # type: ignore[misc]  # the package is not read for types
-    """The package's own asks without a timeout, and would wait for ever."""
+    """The package's own asks without a timeout, and would wait for ever, and reads whatever comes."""
+
+    def _get_session(self) -> requests.Session:
+        return bounded(super()._get_session())
 
     def get_json_from_url(
         self, url: str, params: dict[str, Any] | None = None, *, json_obj_hook: Callable[..., Any] | None = None
     ) -> Any:  # noqa: ANN401 - JSON
-        response = requests.get(url, params=params or {}, timeout=_TIMEOUTS_S)
-        response.raise_for_status()
-        return response.json(object_hook=json_obj_hook)
+        with bounded(requests.Session()) as session:
+            response = session.get(url, params=params or {}, timeout=_TIMEOUTS_S)
+            response.raise_for_status()
+            return response.json(object_hook=json_obj_hook)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import requests
 from threatexchange.exchanges.clients.ncmec import hash_api
 from threatexchange.exchanges.impl.ncmec_api import (
     NCMECCheckpoint,
@@ -16,13 +17,28 @@ from threatexchange.exchanges.impl.ncmec_api import (
 )
 
 from streamguard.errors import UsageError
-from streamguard.library.exchange.apis.common import listed, ours, pages
+from streamguard.library.exchange.apis.common import bounded, listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import HashKind, ListedHash, Opinion, Remarks
 from streamguard.library.exchange.words import tags_of
 
 _NAME = "ncmec"
 _FINGERPRINTS = {HashKind.PDQ: hash_api.FingerprintType.pdq, HashKind.MD5: hash_api.FingerprintType.md5}
+
+
+class _Client(hash_api.NCMECHashAPI):  # type: ignore[misc]  # the package is not read for types
+    """The package's own reads whatever comes."""
+
+    def _get_session(self) -> requests.Session:
+        return bounded(super()._get_session())
+
+
+class _Api(NCMECSignalExchangeAPI):  # type: ignore[misc]
+    """The package's own, with that client."""
+
+    def get_client(self, environment: hash_api.NCMECEnvironment) -> _Client:
+        super().get_client(environment)  # raises for credentials that are none
+        return _Client(self._username, self._password, environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,7 @@ class Ncmec:
             # The client asks its environment for its address, and nothing else.
             environment = SimpleNamespace(value=url.rstrip("/"))
         with ours("open exchange", _NAME, credentials=NCMECCredentials):
-            return cls(NCMECSignalExchangeAPI.for_collab(NCMECCollabConfig(environment=environment, name=_NAME)))
+            return cls(_Api.for_collab(NCMECCollabConfig(environment=environment, name=_NAME)))
 
     def is_stale(self, checkpoint: str) -> bool:
         """Its ids stay for ever."""

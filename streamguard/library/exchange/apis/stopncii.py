@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import requests
 from threatexchange.exchanges.clients.stopncii.api import (
     StopNCIIAPI,
     StopNCIICaseStatus,
@@ -23,7 +24,7 @@ from threatexchange.exchanges.impl.stop_ncii_api import (
     StopNCIISignalExchangeAPI,
 )
 
-from streamguard.library.exchange.apis.common import listed, ours, pages
+from streamguard.library.exchange.apis.common import bounded, listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import HashKind, Opinion, Remarks
 from streamguard.library.exchange.words import tags_of
@@ -42,6 +43,13 @@ _VALUES = {
 _KINDS = {HashKind.PDQ: StopNCIISignalType.ImagePDQ, HashKind.MD5: StopNCIISignalType.VideoMD5}
 
 
+class _Client(StopNCIIAPI):  # type: ignore[misc]  # the package is not read for types
+    """The package's own reads whatever comes."""
+
+    def _get_session(self, endpoint: StopNCIIEndpoint) -> requests.Session:
+        return bounded(super()._get_session(endpoint))
+
+
 @dataclass(frozen=True, slots=True)
 class StopNcii:
     """`opened` makes one."""
@@ -55,7 +63,7 @@ class StopNcii:
         with ours("open exchange", _NAME, credentials=StopNCIICredentials):
             keys = StopNCIICredentials.get(StopNCIISignalExchangeAPI)
         feedback = os.environ.get(FEEDBACK_VARIABLE, "")
-        client = StopNCIIAPI(
+        client = _Client(
             keys.subscription_key,
             keys.fetch_function_key,
             {StopNCIIEndpoint.SubmitFeedback: feedback} if feedback else None,

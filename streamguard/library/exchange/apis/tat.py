@@ -1,18 +1,29 @@
 """Tech Against Terrorism's hash list: PDQ and MD5, each with its ideology. It takes no opinions."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import requests
 from threatexchange.exchanges.clients.techagainstterrorism.api import TATHashListAPI, TATHashListEntry
 from threatexchange.exchanges.impl.techagainstterrorism_api import TATCredentials, TATSignalExchangeAPI
 
-from streamguard.library.exchange.apis.common import listed, ours, pages
+from streamguard.library.exchange.apis.common import bounded, listed, ours, pages
 from streamguard.library.exchange.exchanges import Batch, OpinionOfRecord, Update
 from streamguard.library.exchange.hashes import Remarks
 from streamguard.library.exchange.words import tags_of
 
 _NAME = "tat"
 _VIDEOS = ("mov", "m4v", "mp4", "webm")
+
+
+class _Client(TATHashListAPI):  # type: ignore[misc]  # the package is not read for types
+    """The package's own reads whatever comes."""
+
+    @contextmanager
+    def _get_session(self, auth_token: str | None = None) -> Iterator[requests.Session]:
+        with super()._get_session(auth_token) as session:
+            yield bounded(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,7 @@ class Tat:
         """`url`: another address of it. Raises ExchangeRefused."""
         with ours("open exchange", _NAME, credentials=TATCredentials):
             keys = TATCredentials.get(TATSignalExchangeAPI)
-        client = TATHashListAPI(keys.username, keys.password)
+        client = _Client(keys.username, keys.password)
         if url := settings.get("url"):
             client.BASE_URL = url.rstrip("/") + "/"
         return cls(client)
