@@ -80,7 +80,7 @@ def export(
     Of no footage, and without pictures unless they are asked for. It names no stream, file, machine or person, but for
     --by, the incident's name, its label and its reason; items have names of their own in it. What was disabled is left
     out. --evidence adds what was decided for what is in it. Who gets it needs your public key (`streamguard library
-    keygen`) to check the signature. It has 192 MiB at most.
+    keygen`) to check the signature. It has 192 MiB, 300,000 looks and 2,000,000 local features at most.
 
     \b
     Example:
