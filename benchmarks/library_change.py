@@ -21,11 +21,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -233,7 +234,7 @@ class Reader:
         return f"{found[0].label}{fallen}{', in an incident' if self._incidents.open else ''}"
 
 
-def read(path: Path, pipe: Connection, reload_every_s: float) -> None:
+def read(path: Path, pipe: Connection, *, reload_every_s: float) -> None:
     """A reader's process: does as it is told, until it is told to end."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -254,6 +255,21 @@ def read(path: Path, pipe: Connection, reload_every_s: float) -> None:
                 reader.times_ms = []
             case _:
                 return
+
+
+def started(
+    target: Callable[..., None], path: Path, *, readers: int, **timing: float
+) -> tuple[list[BaseProcess], list[Connection]]:
+    """So many readers' processes, and what each is told by; all have loaded the library when it returns."""
+    spawn = get_context("spawn")
+    pairs = [spawn.Pipe() for _ in range(readers)]
+    running: list[BaseProcess] = []
+    for _, theirs in pairs:
+        running.append(spawn.Process(target=target, args=(path, theirs), kwargs=timing, daemon=True))
+        running[-1].start()
+    for ours, _ in pairs:
+        ours.recv()
+    return running, [ours for ours, _ in pairs]
 
 
 def told(pipes: Sequence[Connection], order: object) -> list[object]:
@@ -357,19 +373,10 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def measure(looks: int, options: argparse.Namespace) -> Measured:
     """One size of library."""
-    spawn = get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "library"
         make_library(path, looks)
-        pairs = [spawn.Pipe() for _ in range(options.readers)]
-        readers = [
-            spawn.Process(target=read, args=(path, theirs, options.reload_every), daemon=True) for _, theirs in pairs
-        ]
-        for reader in readers:
-            reader.start()
-        pipes = [ours for ours, _ in pairs]
-        for pipe in pipes:
-            pipe.recv()
+        readers, pipes = started(read, path, readers=options.readers, reload_every_s=options.reload_every)
         time.sleep(5)
         before, _, _ = lookups(pipes)
         lines = effects(path, pipes, changes=options.changes, reload_every_s=options.reload_every)

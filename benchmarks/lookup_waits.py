@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -41,6 +40,7 @@ from benchmarks.library_change import (
     make_library,
     new_codes,
     quantile,
+    started,
     told,
 )
 from streamguard.types import PDQ_BYTES
@@ -117,18 +117,11 @@ def search(path: Path, pipe: Connection, *, reload_every_s: float, pause_s: floa
 
 def measure(looks: int, readers: int, options: argparse.Namespace) -> Waits:
     """One size of library, and so many readers of it."""
-    spawn = get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "library"
         make_library(path, looks, with_features=options.features)
-        pairs = [spawn.Pipe() for _ in range(readers)]
         timing = {"reload_every_s": options.reload_every, "pause_s": options.pause}
-        running = [spawn.Process(target=search, args=(path, theirs), kwargs=timing, daemon=True) for _, theirs in pairs]
-        for one in running:
-            one.start()
-        pipes = [ours for ours, _ in pairs]
-        for pipe in pipes:
-            pipe.recv()
+        running, pipes = started(search, path, readers=readers, **timing)
         time.sleep(1)
         before, _, _ = quiet(pipes, options.quiet)
         cpu_s = cpu(pipes)
