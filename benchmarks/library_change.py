@@ -49,7 +49,7 @@ from streamguard.library.incidents import Book
 from streamguard.library.live_set import SEGMENTS, read_live_set
 from streamguard.library.local_features import FEATURE, FRAME, NONE, LocalFeatures
 from streamguard.library.opinions import Signalled, Voiced, take_in
-from streamguard.library.segments import PLACE, Contents, SegmentItem, write_contents
+from streamguard.library.segments import PLACE, Contents, SegmentItem, stage
 from streamguard.library.store import Library
 from streamguard.library.thumbnails import SPAN
 from streamguard.library.watch import SnapshotHolder
@@ -180,7 +180,7 @@ def add_segment(path: Path, catalogue: Catalogue, codes: Codes, *, number: int, 
     films = [item(f"film-{number}-{film}") for film in range(-(-len(codes) // FILM_LOOKS))]
     items = tuple(SegmentItem(id=film.id, label=film.label, kind="video") for film in films)
     contents = Contents(items, codes, places, local, np.empty(0, SPAN), b"")
-    ref = write_contents(path / SEGMENTS, contents, number=number)
+    ref = stage(path / SEGMENTS, contents).put_in_place(number=number)
     look = ReferencePrint(Place(0, 99_999), bytes(PDQ_BYTES), 90, 100)
     with catalogue.change(now_unix_s=1.0, action="add"):
         catalogue.add_segment(ref, looks=len(codes), rows=len(codes))

@@ -40,7 +40,7 @@ from streamguard.library.durable import read_bounded
 from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, publish
 from streamguard.library.loading import load_snapshot
 from streamguard.library.pdq_index import MOST_BITS, PdqIndex
-from streamguard.library.segments import INDEX, PLACE, PLACES, SegmentRef, read_segment, write_segment
+from streamguard.library.segments import INDEX, PLACE, PLACES, SegmentRef, contents_of, read_segment, stage
 from streamguard.types import PDQ_BITS, PDQ_BYTES, AssetId, Codes, MediaKind, Place, Reference, ReferencePrint, View
 
 LOOKS = (10_000, 100_000, 1_000_000)
@@ -180,7 +180,7 @@ def write_library(path: Path, codes: Codes) -> tuple[SegmentRef, ...]:
             (AssetId(f"film-{number}-{film}"), "", film_of(codes[film : min(film + FILM_LOOKS, start + size)]))
             for film in range(start, min(start + size, len(codes)), FILM_LOOKS)
         ]
-        refs.append(write_segment(path / SEGMENTS, items, number=number))
+        refs.append(stage(path / SEGMENTS, contents_of(items)).put_in_place(number=number))
     live = tuple(LiveSegment(id=ref.id, manifest_sha256=ref.manifest_sha256) for ref in refs)
     publish(path, LiveSet(generation=1, changed_unix_s=1.0, segments=live))
     return tuple(refs)

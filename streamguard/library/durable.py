@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, synced, renamed; and the one lock that writers share."""
+"""Files that are whole or not there: written beside, synced, renamed; and the locks of those who write."""
 
 import errno
 import fcntl
@@ -24,6 +24,9 @@ NEW_PREFIX = ".new-"
 
 Opener = Callable[[Path], int]
 """How a file of a library is opened for reading; raises as `open_unfollowed`."""
+
+MAKING = "lock.making"
+"""Shared by all who make something beside, which is no leftover as long as they do."""
 
 _LOCK_POLL_S = 0.05
 _NEXT = ".next"
@@ -83,26 +86,30 @@ def replace_file(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
-def publish_directory(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Make `directory` with these files appear at once. Raises OSError, and then leaves nothing.
+def write_directory(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Make `directory` with these files, synced, under a name that nobody reads. Raises OSError, and then leaves
+    nothing.
+    """
+    try:
+        directory.mkdir()
+        for name, data in files.items():
+            (directory / name).write_bytes(data)
+        # All are written by now, so that the first sync takes the others along, and the disk is waited for once.
+        for name in files:
+            _sync(directory / name)
+        sync_directory(directory)
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def put_in_place(beside: Path, directory: Path) -> None:
+    """Give what is whole the name by which it is read, durably. Raises OSError.
 
     Nothing may use the name yet: what is there under it was left by a writer that died before its catalogue knew.
     """
-    beside = directory.with_name(f"{NEW_PREFIX}{directory.name}")
-    for leftover in (beside, directory):
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        beside.mkdir()
-        for name, data in files.items():
-            (beside / name).write_bytes(data)
-        # All are written by now, so that the first sync takes the others along, and the disk is waited for once.
-        for name in files:
-            _sync(beside / name)
-        sync_directory(beside)
-        beside.rename(directory)
-    except OSError:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+    shutil.rmtree(directory, ignore_errors=True)
+    beside.rename(directory)
     sync_directory(directory.parent)
 
 
@@ -215,6 +222,32 @@ def writer_lock(library: Path, *, wait_s: float, name: str = "lock") -> Iterator
         os.close(descriptor)
 
 
+@contextmanager
+def making(library: Path, *, wait_s: float) -> Iterator[None]:
+    """Make something beside what is there, without keeping writers out: meanwhile nobody takes it for a leftover. The
+    kernel lets go when the process dies. Raises LibraryLocked after `wait_s`, LibraryMissing, LibraryError.
+    """
+    descriptor = _lock_file(library, MAKING)
+    try:
+        _wait_for_lock(descriptor, library, deadline_s=time.monotonic() + wait_s, kind=fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(library: Path, name: str) -> Iterator[bool]:
+    """Waits for nobody: whether no other process or thread holds that lock, and none takes it while this one does.
+
+    Raises LibraryMissing, LibraryError.
+    """
+    descriptor = _lock_file(library, name)
+    try:
+        yield _try_lock(descriptor, library, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
 def _lock_file(library: Path, name: str) -> int:
     try:
         return os.open(library / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -224,16 +257,19 @@ def _lock_file(library: Path, name: str) -> int:
         raise library_error("write library", library, error) from error
 
 
-def _wait_for_lock(descriptor: int, library: Path, *, deadline_s: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline_s:
-                hint = "another `streamguard library` command is writing; run it again when that one is done"
-                raise LibraryLocked("write library", library, "it is being written to", hint=hint) from error
-            time.sleep(_LOCK_POLL_S)
-        except OSError as error:
-            raise library_error("lock library", library, error) from error
-        else:
-            return
+def _wait_for_lock(descriptor: int, library: Path, *, deadline_s: float, kind: int = fcntl.LOCK_EX) -> None:
+    while not _try_lock(descriptor, library, kind):
+        if time.monotonic() >= deadline_s:
+            hint = "another `streamguard library` command is writing; run it again when that one is done"
+            raise LibraryLocked("write library", library, "it is being written to", hint=hint)
+        time.sleep(_LOCK_POLL_S)
+
+
+def _try_lock(descriptor: int, library: Path, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise library_error("lock library", library, error) from error
+    return True

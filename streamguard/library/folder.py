@@ -9,12 +9,12 @@ from pathlib import Path
 
 from streamguard.errors import LibraryError
 from streamguard.library.catalogue import CATALOGUE
-from streamguard.library.durable import NEW_PREFIX, library_error
+from streamguard.library.durable import MAKING, NEW_PREFIX, alone, library_error
 from streamguard.library.live_set import CURRENT, SEGMENTS
 from streamguard.library.segments import SEGMENT_PATTERN
 
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
-_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock", "lock.next", "exchange.lock.next"}
+_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock", "lock.next", "exchange.lock.next", MAKING}
 
 
 def make_room(path: Path) -> None:
@@ -43,11 +43,15 @@ def bytes_in(folder: Path) -> int:
 
 
 def remove_segments(library: Path, *, but: Collection[str]) -> None:
-    """Under the lock: those that nothing uses, and those never finished. Raises LibraryError."""
+    """Under the lock: those that nothing uses, and those never finished, unless one is being made.
+
+    Raises LibraryError.
+    """
     try:
-        for folder in (library / SEGMENTS).iterdir():
-            name = folder.name.removeprefix(NEW_PREFIX)
-            if name != folder.name or (name not in but and re.fullmatch(SEGMENT_PATTERN, name)):
-                shutil.rmtree(folder)
+        with alone(library, MAKING) as nobody_makes:
+            for folder in (library / SEGMENTS).iterdir():
+                is_unfinished = folder.name.startswith(NEW_PREFIX) and nobody_makes
+                if is_unfinished or (folder.name not in but and re.fullmatch(SEGMENT_PATTERN, folder.name)):
+                    shutil.rmtree(folder)
     except OSError as error:
         raise library_error("clean up library", error.filename or library, error) from error

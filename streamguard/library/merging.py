@@ -18,7 +18,7 @@ from streamguard.library import holdings, thumbnails
 from streamguard.library.catalogue import Catalogue
 from streamguard.library.holdings import Held, Wanted
 from streamguard.library.live_set import SEGMENTS
-from streamguard.library.segments import Contents, Segment, SegmentItem, read_segment, write_contents
+from streamguard.library.segments import Contents, Segment, SegmentItem, read_segment, stage
 from streamguard.library.shard import Arrays, joined, of_items
 
 FAN = 8
@@ -92,7 +92,8 @@ def merge(
     for parts in (used, removed):
         contents = _contents(parts)
         if contents.items:
-            written.append((write_contents(library / SEGMENTS, contents, number=number), contents, parts is removed))
+            ref = stage(library / SEGMENTS, contents).put_in_place(number=number)
+            written.append((ref, contents, parts is removed))
     detail = f"{counted(len(group), 'segment')} into {len(written)}"
     with catalogue.change(now_unix_s=now_unix_s, action="merge", detail=detail):
         for ref, contents, is_of_removed in written:

@@ -7,6 +7,7 @@ loads most single-bit flips without a word.
 
 import hashlib
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,14 @@ from streamguard.errors import LibraryDamaged, LibraryError, UsageError
 from streamguard.library import faiss_flat, local_features, npy, thumbnails
 from streamguard.library.durable import (
     FORMAT,
+    NEW_PREFIX,
     Opener,
     check_format,
     open_unfollowed,
-    publish_directory,
+    put_in_place,
     read_bounded,
     read_exactly,
+    write_directory,
 )
 from streamguard.library.local_features import FEATURE, FRAME, LocalFeatures
 from streamguard.library.thumbnails import PICTURES, SPAN, SPANS, Album
@@ -148,6 +151,22 @@ class SegmentRef:
     manifest_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A segment that is written whole and synced in a `folder` that nobody reads."""
+
+    folder: Path
+    manifest_sha256: str
+
+    def put_in_place(self, *, number: int) -> SegmentRef:
+        """Under the writers' lock, and before the catalogue knows it. No `number` is used twice in a library. Raises
+        OSError.
+        """
+        ref = SegmentRef(f"{number:08d}-{self.manifest_sha256[:12]}", self.manifest_sha256)
+        put_in_place(self.folder, self.folder.with_name(ref.id))
+        return ref
+
+
 def check_new(id_: str, label: str, reference: Reference) -> None:
     """Raises UsageError for an id, a label or a reference that cannot be written."""
     if re.fullmatch(ID_PATTERN, id_) is None:
@@ -171,19 +190,19 @@ def check_label(id_: str, label: str) -> None:
         raise UsageError("label", id_, f"not a possible label: {label!r}", hint="at most 100 printable characters")
 
 
-def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Reference]], *, number: int) -> SegmentRef:
-    """Write (id, label, reference) of one or more items as a new segment in `directory`, durably. No `number` is used
-    twice in a library. Raises OSError, and then leaves nothing that anybody reads.
-    """
+def contents_of(references: Sequence[tuple[AssetId, str, Reference]]) -> Contents:
+    """Of (id, label, reference) of one or more items."""
     codes, places = _arrays([reference for _, _, reference in references])
     local = local_features.from_references([reference.frames for _, _, reference in references])
     spans, pictures = thumbnails.from_references([reference.frames for _, _, reference in references])
     items = tuple(SegmentItem(id=id_, label=label, kind=ref.kind.value) for id_, label, ref in references)
-    return write_contents(directory, Contents(items, codes, places, local, spans, pictures), number=number)
+    return Contents(items, codes, places, local, spans, pictures)
 
 
-def write_contents(directory: Path, contents: Contents, *, number: int) -> SegmentRef:
-    """As write_segment, of what is arrays already."""
+def stage(directory: Path, contents: Contents) -> Staged:
+    """Write it as a new segment beside those in `directory`, durably. Raises OSError, LibraryError (too many items),
+    and then leaves nothing.
+    """
     codes, local = contents.codes, contents.local
     files = {
         INDEX: faiss_flat.to_bytes(codes),
@@ -212,10 +231,9 @@ def write_contents(directory: Path, contents: Contents, *, number: int) -> Segme
     if len(document) > _MOST_MANIFEST_BYTES:
         problem = f"{len(contents.items)} items are more than one segment names"
         raise LibraryError("write segment", directory, problem, hint="add them in several batches")
-    digest = _sha256(document)
-    ref = SegmentRef(f"{number:08d}-{digest[:12]}", digest)
-    publish_directory(directory / ref.id, {**files, MANIFEST: document})
-    return ref
+    staged = Staged(directory / f"{NEW_PREFIX}{secrets.token_hex(8)}", _sha256(document))
+    write_directory(staged.folder, {**files, MANIFEST: document})
+    return staged
 
 
 def read_segment(directory: Path, ref: SegmentRef, *, opener: Opener = open_unfollowed) -> Segment:

@@ -1,7 +1,8 @@
 """The library as writers and people see it: every change is one durable step, with a line in the history.
 
-A segment is written beside, synced and renamed; then the catalogue's transaction; then `current.json`. Killed at any
-point, the library is whole: what was not published yet is published by the next writer, what nothing uses is removed.
+A segment is written beside and synced before the writers' lock is taken, and named under it; then comes the catalogue's
+transaction; then `current.json`. Killed at any point, the library is whole: what was not published yet is published by
+the next writer, what nothing uses is removed.
 """
 
 import dataclasses
@@ -16,18 +17,20 @@ from typing import Self
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing, UsageError, one_line
 from streamguard.library import changes, inspection, memberships, merging
+from streamguard.library.additions import New, not_there, put
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState, NewItem
 from streamguard.library.changes import Change, Origin
 from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
 from streamguard.library.ed25519 import Signer
 from streamguard.library.folder import bytes_in, make_room, remove_segments
-from streamguard.library.handed_on import HandedOn, put, refuse_kept_apart
-from streamguard.library.holdings import held, rows_of
+from streamguard.library.handed_on import HandedOn, refuse_kept_apart
+from streamguard.library.holdings import held
 from streamguard.library.inspection import Problem
 from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
 from streamguard.library.memberships import Into
 from streamguard.library.rollback import RolledBack, roll_back
-from streamguard.library.segments import check_label, check_new, write_segment
+from streamguard.library.segments import Staged, check_label, check_new, contents_of
+from streamguard.library.staged import stage
 from streamguard.library.worth import SourceWorth, source_worth
 from streamguard.types import Reference
 
@@ -151,40 +154,31 @@ class Library:
         """
         for item, reference in new:
             check_new(item.id, item.label, reference)
-        with self._writing():
-            fresh = self._not_there(new)
-            if into is not None:
-                memberships.check_open(self._path, into, [item.id for item, _ in fresh])
-            if fresh:
-                generation = self._catalogue.generation() + 1
+        fresh = not_there(self._catalogue, new)
+        while True:
+            with stage(self._path) as beside:
                 parts = [(item.id, item.label, reference) for item, reference in fresh]
-                ref = write_segment(self._path / SEGMENTS, parts, number=generation)
-                looks = sum(len(reference.prints) for _, reference in fresh)
-                features = sum(len(frame.features) for _, reference in fresh for frame in reference.frames)
-                with self._change(action, sources=[item.source for item, _ in fresh]) as now:
-                    size = rows_of(items=len(fresh), looks=looks, features=features)
-                    self._catalogue.add_segment(ref, looks=looks, rows=size)
-                    numbers = [self._catalogue.add(*one, ref, now_unix_s=now) for one in fresh]
-                    for number, (item, _) in zip(numbers, fresh, strict=True):
-                        if item.sha256 in handed_on:
-                            put(self._catalogue.connection, number, handed_on[item.sha256])
-                    if into is not None:
-                        memberships.put(self._catalogue, into, numbers, generation=generation)
-            elif into is not None:
-                memberships.note_known(self._path, into, signer=self._signer)
+                made = beside.write(contents_of(parts)) if parts else None
+                with self._writing():
+                    still = not_there(self._catalogue, fresh)
+                    if len(still) == len(fresh):
+                        self._put_in(made, fresh, handed_on=handed_on, action=action, into=into)
+                        break
+            fresh = still  # another writer added some of it meanwhile
         return tuple(self.item(item.id) for item, _ in fresh)
 
-    def _not_there(self, new: Sequence[tuple[NewItem, Reference]]) -> list[tuple[NewItem, Reference]]:
-        ids: set[str] = set()
-        contents: set[str] = set()
-        fresh = []
-        for item, reference in new:
-            there = item.id in ids or item.sha256 in contents
-            if not there and not self._catalogue.with_id(item.id) and not self._catalogue.with_content(item.sha256):
-                fresh.append((item, reference))
-            ids.add(item.id)
-            contents.add(item.sha256)
-        return fresh
+    def _put_in(
+        self, made: Staged | None, fresh: New, *, handed_on: Mapping[str, HandedOn], action: str, into: Into | None
+    ) -> None:
+        """Under the lock; `made` is of what is `fresh`, if anything is."""
+        if into is not None:
+            memberships.check_open(self._path, into, [item.id for item, _ in fresh])
+        if made is not None:
+            ref = made.put_in_place(number=self._catalogue.generation() + 1)
+            with self._change(action, sources=[item.source for item, _ in fresh]) as now:
+                put(self._catalogue, ref, fresh, handed_on=handed_on, into=into, now_unix_s=now)
+        elif into is not None:
+            memberships.note_known(self._path, into, signer=self._signer)
 
     def items(self, *, removed: bool = False) -> tuple[ItemRecord, ...]:
         """Every item by id; `removed` ones only when asked for."""

@@ -1,7 +1,8 @@
 """Changes a library in a child that is killed at its n-th dealing with the disk, for every n there is; of what has many
 and is much like another, for some of them: a merge has over 400.
 
-Run as a program by test_crashes: `python -m tests.library.kill_points DIR`. Prints how many points it killed at.
+Run as a program by test_crashes: `OMP_NUM_THREADS=1 python -m tests.library.kill_points DIR` (the threads of FAISS do
+not survive a fork, and the child would wait for them for ever). Prints how many points it killed at.
 A point is a file opened, synced, renamed, made or removed, or a statement given to SQLite.
 """
 

@@ -3,13 +3,14 @@
 import hashlib
 import random
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from streamguard.core.evidence import PdqWeights
 from streamguard.library.catalogue import CATALOGUE, NewItem
 from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, publish
-from streamguard.library.segments import write_segment
+from streamguard.library.segments import SegmentRef, contents_of, stage
 from streamguard.library.store import Library
 from streamguard.types import (
     DIHEDRAL_VIEWS,
@@ -55,6 +56,11 @@ def new_item(id_: str, *, label: str = "test", content: str | None = None) -> Ne
     """An item whose content is its id, unless said otherwise."""
     sha256 = hashlib.sha256((content or id_).encode()).hexdigest()
     return NewItem(AssetId(id_), label, f"/films/{id_}.mp4", 1000, sha256)
+
+
+def write_segment(directory: Path, references: Sequence[tuple[AssetId, str, Reference]], *, number: int) -> SegmentRef:
+    """A segment of these, where nobody else writes."""
+    return stage(directory, contents_of(references)).put_in_place(number=number)
 
 
 def library_of(path: Path, ids: str) -> tuple[Reference, ...]:

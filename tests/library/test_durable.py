@@ -17,10 +17,11 @@ from streamguard.library.durable import (
     check_format,
     library_error,
     no_library,
-    publish_directory,
+    put_in_place,
     read_bounded,
     read_exactly,
     replace_file,
+    write_directory,
     writer_lock,
 )
 from tests.waiting import eventually
@@ -28,10 +29,10 @@ from tests.waiting import eventually
 
 def test_publishing_over_leftovers_works(tmp_path: Path) -> None:
     """What a killed writer left under a name does not keep the name from being used."""
-    (tmp_path / ".new-x").mkdir()
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "old").write_text("old")
-    publish_directory(tmp_path / "x", {"new": b"new"})
+    write_directory(tmp_path / ".new-x", {"new": b"new"})
+    put_in_place(tmp_path / ".new-x", tmp_path / "x")
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x" / "new").read_bytes() == b"new"
 
@@ -53,7 +54,7 @@ def test_a_file_that_cannot_be_written_keeps_its_old_bytes(tmp_path: Path) -> No
         with pytest.raises(OSError, match="large") as caught:
             replace_file(path, bytes(8192))
         with pytest.raises(OSError, match="large"):
-            publish_directory(tmp_path / "folder", {"part": bytes(8192)})
+            write_directory(tmp_path / "folder", {"part": bytes(8192)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b"old"

@@ -13,12 +13,12 @@ from streamguard.library.durable import FORMAT, replace_file
 from streamguard.library.faiss_flat import MOST_HITS
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, publish
 from streamguard.library.loading import Demands, load_snapshot
-from streamguard.library.segments import SegmentRef, write_segment
+from streamguard.library.segments import SegmentRef
 from streamguard.library.shard import Part, read_part
 from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId, MediaKind, Place, Reference, ReferencePrint
-from tests.library.made import RADIUS_BITS, library_of, multi_item, new_item, reference, seen
+from tests.library.made import RADIUS_BITS, library_of, multi_item, new_item, reference, seen, write_segment
 
 _PARTS = ["current.json", "manifest.json", "pdq.faiss", "places.npy"]
 

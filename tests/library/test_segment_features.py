@@ -22,10 +22,9 @@ from streamguard.library.segments import (
     SegmentRef,
     check_new,
     read_segment,
-    write_segment,
 )
 from streamguard.types import AssetId, Features, Place, Reference, ReferenceFrame
-from tests.library.made import reference, with_frames
+from tests.library.made import reference, with_frames, write_segment
 from tests.made_features import made_frame
 
 ITEMS = [

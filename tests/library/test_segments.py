@@ -12,9 +12,9 @@ import pytest
 
 from streamguard.errors import LibraryDamaged, LibraryFormatError
 from streamguard.library.durable import FORMAT
-from streamguard.library.segments import INDEX, MANIFEST, PLACE, PLACES, SegmentRef, read_segment, write_segment
+from streamguard.library.segments import INDEX, MANIFEST, PLACE, PLACES, SegmentRef, read_segment
 from streamguard.types import AssetId
-from tests.library.made import reference
+from tests.library.made import reference, write_segment
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import numpy as np
 
 from streamguard.library.live_set import SEGMENTS, LiveSegment
 from streamguard.library.local_features import NONE, Asset
-from streamguard.library.segments import PLACE, SegmentRef, write_segment
+from streamguard.library.segments import PLACE, SegmentRef
 from streamguard.library.shard import Arrays, Ids, Part, Shard, read_part, ref_of, together
 from streamguard.types import AssetId, MediaKind
-from tests.library.made import with_frames
+from tests.library.made import with_frames, write_segment
 
 
 def _segment(path: Path, ids: str, *, number: int, off: tuple[str, ...] = ()) -> LiveSegment:

@@ -10,11 +10,10 @@ import pytest
 from streamguard.errors import LibraryDamaged
 from streamguard.library.live_set import SEGMENTS, LiveSegment, LiveSet, publish
 from streamguard.library.loading import load_snapshot
-from streamguard.library.segments import write_segment
 from streamguard.library.snapshot import Snapshot
 from streamguard.library.store import Library
 from streamguard.types import NO_FEATURES, AssetId, Features, MediaKind
-from tests.library.made import RADIUS_BITS, new_item, reference, seen, with_frames
+from tests.library.made import RADIUS_BITS, new_item, reference, seen, with_frames, write_segment
 from tests.made_features import flipped_bits, made_features
 
 FEATURES_A_FRAME = 40

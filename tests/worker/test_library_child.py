@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import LibraryDamaged, LibraryError, LibraryFormatError
-from streamguard.library.segments import INDEX, PLACES, SegmentRef, write_segment
+from streamguard.library.segments import INDEX, PLACES, SegmentRef
 from streamguard.types import AssetId
 from streamguard.worker.library_child import MOST_ANSWER_BYTES, Asked, answer, opens, raise_what_it_says
-from tests.library.made import reference
+from tests.library.made import reference, write_segment
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import LibraryCrashes, LibraryDamaged, LibraryError
-from streamguard.library.segments import INDEX, MANIFEST, SegmentRef, write_segment
+from streamguard.library.segments import INDEX, MANIFEST, SegmentRef
 from streamguard.types import AssetId
 from streamguard.worker import library_trial
 from streamguard.worker.forkserver import forkserver_is_gone, start_forkserver
@@ -22,7 +22,7 @@ from streamguard.worker.library_child import Work, opens
 from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.unprivileged import ids_for_decoders
 from tests.e2e.processes import decoders, still_running
-from tests.library.made import reference
+from tests.library.made import reference, write_segment
 from tests.waiting import eventually
 from tests.worker import trial_works
 
