@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from streamguard.cli.library_items import at_utc, library_option, printable
-from streamguard.library.store import Library, Stats
+from streamguard.library.stats import Stats
+from streamguard.library.store import Library
 from streamguard.library.worth import SourceWorth
 
 _COLUMNS = (

@@ -28,6 +28,9 @@ Opener = Callable[[Path], int]
 MAKING = "lock.making"
 """Shared by all who make something beside, which is no leftover as long as they do."""
 
+MERGING = "lock.merging"
+"""Of the one writer that merges, while others write."""
+
 _LOCK_POLL_S = 0.05
 _NEXT = ".next"
 _ALIGNED_BYTES = 64

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from streamguard.errors import LibraryError
 from streamguard.library.catalogue import CATALOGUE
-from streamguard.library.durable import MAKING, NEW_PREFIX, alone, library_error
+from streamguard.library.durable import MAKING, MERGING, NEW_PREFIX, alone, library_error
 from streamguard.library.live_set import CURRENT, SEGMENTS
 from streamguard.library.segments import SEGMENT_PATTERN
 
 _OWN_NAMES = {CATALOGUE, f"{CATALOGUE}-journal", CURRENT, SEGMENTS, "lock", f"{NEW_PREFIX}{CURRENT}"}
-_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock", "lock.next", "exchange.lock.next", MAKING}
+_OWN_NAMES |= {"exchange.sqlite", "exchange.sqlite-journal", "exchange.lock", "lock.next", "exchange.lock.next"}
+_OWN_NAMES |= {MAKING, MERGING, f"{MERGING}.next"}
 
 
 def make_room(path: Path) -> None:

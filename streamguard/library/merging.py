@@ -1,7 +1,8 @@
 """Few segments, however often something is added: small ones of about one size are merged into a larger one.
 
-A merged segment is one more new segment: written beside, then the catalogue's transaction, then `current.json`, and the
-old ones are removed last. Killed at any point, the library is whole; a worker goes on with the old ones until it has
+A merged segment is one more new segment: written beside, while others write; under the lock named, then the catalogue's
+transaction, then `current.json`, and the old ones are removed last. Where another writer changed what is in it
+meanwhile, it is made again. Killed at any point, the library is whole; a worker goes on with the old ones until it has
 the new one. Sizes are looks and features, in tiers of FAN times the one below; eight of a tier become one of a higher.
 """
 
@@ -18,8 +19,9 @@ from streamguard.library import holdings, thumbnails
 from streamguard.library.catalogue import Catalogue
 from streamguard.library.holdings import Held, Wanted
 from streamguard.library.live_set import SEGMENTS
-from streamguard.library.segments import Contents, Segment, SegmentItem, read_segment, stage
+from streamguard.library.segments import Contents, Segment, SegmentItem, Staged, read_segment
 from streamguard.library.shard import Arrays, joined, of_items
+from streamguard.library.staged import Stage
 
 FAN = 8
 LARGEST_ROWS = FAN**6
@@ -77,44 +79,80 @@ class _Source:
     wanted: Mapping[str, Wanted]
 
 
-def merge(
-    library: Path, catalogue: Catalogue, group: Sequence[Held], *, since_unix_s: float, now_unix_s: float
-) -> None:
-    """Under the lock: write what is wanted of these segments as one, and have the catalogue say so. What is kept for a
-    rollback goes into another one, as workers need not read it; of several removed items of one id the last.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A segment that is made of others, its looks, its size, and whether it is only kept for a rollback."""
 
-    Raises LibraryDamaged (one of them is: nothing is merged then), LibraryError, OSError.
+    staged: Staged
+    looks: int
+    rows: int
+    is_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What is to stand in the place of a `group` of segments, made of what the catalogue `wanted` of each by then."""
+
+    group: tuple[Held, ...]
+    wanted: tuple[tuple[Wanted, ...], ...]
+    kept: tuple[Wanted, ...]
+    parts: tuple[_Part, ...]
+    since_unix_s: float
+
+    def is_outdated(self, catalogue: Catalogue) -> bool:
+        """Another writer has merged some of them, or removed, relabelled or brought back what is in them."""
+        return _wanted(catalogue, self.group, since_unix_s=self.since_unix_s) != self.wanted
+
+
+def merged(library: Path, catalogue: Catalogue, group: Sequence[Held], *, beside: Stage, since_unix_s: float) -> Merged:
+    """Without the lock: write what is wanted of these segments as one. What is kept for a rollback goes into another
+    one, as workers need not read it; of several removed items of one id the last.
+
+    Raises LibraryDamaged (one of them is, or another writer has removed it: nothing is merged then), LibraryError,
+    OSError.
     """
-    sources = [_source(library, catalogue, one, since_unix_s=since_unix_s) for one in group]
+    wanted = _wanted(catalogue, group, since_unix_s=since_unix_s)
+    sources = [_source(library, one, items) for one, items in zip(group, wanted, strict=True)]
     used, removed = _used(sources), _last_removed(sources)
-    number = catalogue.generation() + 1
-    written = []
-    for parts in (used, removed):
-        contents = _contents(parts)
+    parts = []
+    for some in (used, removed):
+        contents = _contents(some)
         if contents.items:
-            ref = stage(library / SEGMENTS, contents).put_in_place(number=number)
-            written.append((ref, contents, parts is removed))
-    detail = f"{counted(len(group), 'segment')} into {len(written)}"
-    with catalogue.change(now_unix_s=now_unix_s, action="merge", detail=detail):
-        for ref, contents, is_of_removed in written:
             looks, features = len(contents.codes), len(contents.local.rows)
             size = holdings.rows_of(items=len(contents.items), looks=looks, features=features)
-            catalogue.add_segment(ref, looks=looks, rows=size)
-            if is_of_removed:
-                items = [item for source in removed for item in source.wanted.values()]
-                holdings.move(catalogue, ref, used_of=(), removed=items)
+            parts.append(_Part(beside.write(contents), looks, size, some is removed))
+    kept = tuple(item for source in removed for item in source.wanted.values())
+    return Merged(tuple(group), wanted, kept, tuple(parts), since_unix_s)
+
+
+def put_in_place(catalogue: Catalogue, made: Merged, *, now_unix_s: float) -> None:
+    """Under the lock, and unless it is outdated: name what was made, and have the catalogue say so.
+
+    Raises LibraryError, OSError.
+    """
+    number = catalogue.generation() + 1
+    written = [(part.staged.put_in_place(number=number), part) for part in made.parts]
+    detail = f"{counted(len(made.group), 'segment')} into {len(written)}"
+    with catalogue.change(now_unix_s=now_unix_s, action="merge", detail=detail):
+        for ref, part in written:
+            catalogue.add_segment(ref, looks=part.looks, rows=part.rows)
+            if part.is_kept:
+                holdings.move(catalogue, ref, used_of=(), removed=made.kept)
             else:
-                holdings.move(catalogue, ref, used_of=[one.ref for one in group], removed=())
-        for one in group:
+                holdings.move(catalogue, ref, used_of=[one.ref for one in made.group], removed=())
+        for one in made.group:
             holdings.forget(catalogue, one.ref)
 
 
-def _source(library: Path, catalogue: Catalogue, one: Held, *, since_unix_s: float) -> _Source:
+def _wanted(catalogue: Catalogue, group: Sequence[Held], *, since_unix_s: float) -> tuple[tuple[Wanted, ...], ...]:
+    return tuple(holdings.wanted_items(catalogue, one.ref, since_unix_s=since_unix_s) for one in group)
+
+
+def _source(library: Path, one: Held, items: Sequence[Wanted]) -> _Source:
     try:
         segment = read_segment(library / SEGMENTS, one.ref)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise LibraryDamaged("merge segments", error.filename, "the file is missing") from error
-    items = holdings.wanted_items(catalogue, one.ref, since_unix_s=since_unix_s)
     wanted = {item.id: item for item in items}
     if len(wanted) < len(items) or wanted.keys() - {item.id for item in segment.items}:
         problem = "the catalogue has other items in it than it holds"

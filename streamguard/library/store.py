@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -20,17 +19,18 @@ from streamguard.library import changes, inspection, memberships, merging
 from streamguard.library.additions import New, not_there, put
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState, NewItem
 from streamguard.library.changes import Change, Origin
-from streamguard.library.durable import NEW_PREFIX, library_error, writer_lock
+from streamguard.library.durable import MERGING, NEW_PREFIX, alone, library_error, writer_lock
 from streamguard.library.ed25519 import Signer
-from streamguard.library.folder import bytes_in, make_room, remove_segments
+from streamguard.library.folder import make_room, remove_segments
 from streamguard.library.handed_on import HandedOn, refuse_kept_apart
-from streamguard.library.holdings import held
+from streamguard.library.holdings import Held, held
 from streamguard.library.inspection import Problem
-from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set, read_signed
+from streamguard.library.live_set import CURRENT, SEGMENTS, check_signer, publish, read_live_set
 from streamguard.library.memberships import Into
 from streamguard.library.rollback import RolledBack, roll_back
 from streamguard.library.segments import Staged, check_label, check_new, contents_of
 from streamguard.library.staged import stage
+from streamguard.library.stats import Stats, stats
 from streamguard.library.worth import SourceWorth, source_worth
 from streamguard.types import Reference
 
@@ -41,23 +41,7 @@ NOBODY: Mapping[str, HandedOn] = MappingProxyType({})
 ADD = "add"
 
 _LOCK_WAIT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What is in a library, and what it costs. `looks` are those that are searched; `signed_by` is the key's id."""
-
-    version: str
-    signed_by: str | None
-    changed_unix_s: float
-    live: int
-    disabled: int
-    removed: int
-    looks: int
-    footage_s: float
-    segments: int
-    bytes_on_disk: int
-    labels: tuple[tuple[str, int], ...]
+_MERGES_TRIED = 3
 
 
 class Library:
@@ -245,15 +229,13 @@ class Library:
         """Merge all that is to be merged, as each change does after itself, and free what nothing needs; how many times
         something was merged. `forget`: also what is kept for a rollback, at once and for good.
 
-        Lets others write between two steps. Raises LibraryDamaged, LibraryError.
+        Lets others write meanwhile. Raises LibraryDamaged; LibraryError, also where they change what is merged each
+        time.
         """
         merged = 0
-        while True:
-            with self._writing(merges=False):
-                done = self._merge_once(since_unix_s=math.inf, rewrite_share=0.0) if forget else self._merge_once()
-            if not done:
-                break
-            merged += 1
+        with writer_lock(self._path, wait_s=_LOCK_WAIT_S, name=MERGING):
+            while self._merge_once(since_unix_s=math.inf, rewrite_share=0.0) if forget else self._merge_once():
+                merged += 1
         with self._writing(merges=False):
             self._sweep(since_unix_s=math.inf if forget else None)
         return merged
@@ -291,35 +273,11 @@ class Library:
         return problems
 
     def stats(self) -> Stats:
-        live = self._catalogue.live_set()
-        items = self.items()
-        on = [item for item in items if item.state is ItemState.LIVE]
-        labels: dict[str, int] = {}
-        for item in on:
-            labels[item.label] = labels.get(item.label, 0) + 1
-        return Stats(
-            version=live.version,
-            signed_by=self._signed_by(),
-            changed_unix_s=live.changed_unix_s,
-            live=len(on),
-            disabled=len(items) - len(on),
-            removed=self._catalogue.removed_count(),
-            looks=sum(item.looks for item in on),
-            footage_s=sum(item.duration_us for item in on) / 1e6,
-            segments=len(live.segments),
-            bytes_on_disk=bytes_in(self._path),
-            labels=tuple(sorted(labels.items())),
-        )
+        return stats(self._path, self._catalogue)
 
     def source_worth(self) -> tuple[SourceWorth, ...]:
         """Which sources are worth their price, the best first."""
         return source_worth(self._path, self._catalogue)
-
-    def _signed_by(self) -> str | None:
-        with suppress(LibraryError):  # `verify` says what is wrong with it
-            _, signature = read_signed(self._path)
-            return None if signature is None else signature.key
-        return None
 
     def _set_state(self, id_: str, state: ItemState, *, action: str) -> ItemRecord:
         record = self.item(id_)
@@ -351,7 +309,7 @@ class Library:
 
     @contextmanager
     def _writing(self, *, merges: bool = True) -> Iterator[None]:
-        """The lock, then what is done under it, then publishing, then merging. OSError becomes ours."""
+        """The lock, then what is done under it, then publishing; then merging, without it. OSError becomes ours."""
         with writer_lock(self._path, wait_s=_LOCK_WAIT_S):
             before = self._catalogue.generation()
             try:
@@ -359,28 +317,66 @@ class Library:
             except OSError as error:
                 raise library_error("write library", error.filename or self._path, error) from error
             self._publish()
-            if merges and self._catalogue.generation() != before:
-                # What was asked for is done by now. Where merging fails, the next change tries again: damage is for
-                # `verify` to tell, and a full disk for whoever adds more.
-                with suppress(LibraryError):
-                    self._merge_what_is_due()
+            # What was asked for is done by now. Where merging or sweeping fails, the next change tries again: damage is
+            # for `verify` to tell, and a full disk for whoever adds more.
+            merges = merges and self._catalogue.generation() != before
+            with suppress(LibraryError):
+                if merges and not (merges := bool(self._next_merge())):
+                    self._sweep()
+        if merges:
+            with suppress(LibraryError):
+                self._merge_what_is_due()
 
     def _merge_what_is_due(self) -> None:
-        while self._merge_once():
-            self._publish()
-        self._sweep()
+        """One writer merges at a time; what becomes due by others meanwhile it finds when it has ended."""
+        while self._next_merge():
+            with alone(self._path, MERGING) as is_alone:
+                if not is_alone:
+                    return
+                while self._merge_once():
+                    pass
+
+    def _next_merge(
+        self, *, since_unix_s: float | None = None, rewrite_share: float = merging.REWRITE_SHARE
+    ) -> tuple[Held, ...]:
+        return merging.next_merge(
+            held(self._catalogue, since_unix_s=self._since(since_unix_s)), rewrite_share=rewrite_share
+        )
 
     def _merge_once(self, *, since_unix_s: float | None = None, rewrite_share: float = merging.REWRITE_SHARE) -> bool:
-        """Under the lock; what is merged is to be published, and swept after that."""
-        now = self._clock()
-        since_unix_s = now - KEPT_S if since_unix_s is None else since_unix_s
-        group = merging.next_merge(held(self._catalogue, since_unix_s=since_unix_s), rewrite_share=rewrite_share)
-        if group:
-            try:
-                merging.merge(self._path, self._catalogue, group, since_unix_s=since_unix_s, now_unix_s=now)
-            except OSError as error:
-                raise library_error("merge segments", error.filename or self._path, error) from error
-        return bool(group)
+        """Merge, publish and sweep what is next; False where nothing is. Others write meanwhile: where they changed
+        what is merged, it is made again.
+        """
+        since = self._since(since_unix_s)
+        for _ in range(_MERGES_TRIED):
+            group = self._next_merge(since_unix_s=since, rewrite_share=rewrite_share)
+            if not group:
+                return False
+            with stage(self._path) as beside:
+                try:
+                    made = merging.merged(self._path, self._catalogue, group, beside=beside, since_unix_s=since)
+                except (LibraryDamaged, OSError) as error:
+                    if self._next_merge(since_unix_s=since, rewrite_share=rewrite_share) != group:
+                        continue  # another writer has merged it, and removed the files
+                    if isinstance(error, LibraryDamaged):
+                        raise
+                    raise library_error("merge segments", error.filename or self._path, error) from error
+                if self._put_in_place(made):
+                    return True
+        hint = "run it again when nothing writes to it; until then it is searched as it is"
+        raise LibraryError("merge segments", self._path, "they were changed while they were merged", hint=hint)
+
+    def _put_in_place(self, made: merging.Merged) -> bool:
+        with self._writing(merges=False):
+            if made.is_outdated(self._catalogue):
+                return False
+            merging.put_in_place(self._catalogue, made, now_unix_s=self._clock())
+        with writer_lock(self._path, wait_s=_LOCK_WAIT_S):
+            self._sweep(since_unix_s=made.since_unix_s)
+        return True
+
+    def _since(self, since_unix_s: float | None) -> float:
+        return self._clock() - KEPT_S if since_unix_s is None else since_unix_s
 
     def _publish(self) -> None:
         live = self._catalogue.live_set()
@@ -417,8 +413,7 @@ class Library:
 
     def _sweep(self, *, since_unix_s: float | None = None) -> None:
         """Under the lock: remove segments that no item needs, and those never finished."""
-        since_unix_s = self._clock() - KEPT_S if since_unix_s is None else since_unix_s
-        used = {one.ref.id for one in held(self._catalogue, since_unix_s=since_unix_s)}
+        used = {one.ref.id for one in held(self._catalogue, since_unix_s=self._since(since_unix_s))}
         remove_segments(self._path, but=used)
 
 

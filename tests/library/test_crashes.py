@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.library.loading import load_snapshot
+from streamguard.library.merging import MOST_SMALL
 from streamguard.library.store import Library
 from tests.library.made import library_of
 
@@ -78,3 +79,31 @@ def test_killed_in_the_middle_of_writing(quick_disk: Path) -> None:
     with Library.open(path) as library:
         assert library.verify() == ()
         assert said <= {item.id for item in library.items()} == {asset.id for asset in load_snapshot(path).assets}
+
+
+def test_killed_beside_another_writer(quick_disk: Path) -> None:
+    """Two write at once, make segments and merge them; one is killed, again and again, and the other goes on. All that
+    either said was added is there, once.
+    """
+    path = quick_disk / "lib"
+    library_of(path, "a")
+    said = {"a"}
+    with subprocess.Popen([sys.executable, "-c", _WRITER, str(path), "on"], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        for turn in range(3):
+            command = [sys.executable, "-c", _WRITER, str(path), str(turn)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+                assert writer.stdout is not None
+                said |= {writer.stdout.readline().strip() for _ in range(8 + turn)}
+                writer.kill()
+                said |= {line.strip() for line in writer.stdout if line.endswith("\n")}
+            said |= {other.stdout.readline().strip() for _ in range(8)}
+            assert other.poll() is None
+        other.kill()
+        said |= {line.strip() for line in other.stdout if line.endswith("\n")}
+    with Library.open(path) as library:
+        library.compact()
+        assert library.verify() == ()
+        assert said <= {item.id for item in library.items()} == {asset.id for asset in load_snapshot(path).assets}
+        assert library.stats().segments <= MOST_SMALL
+    assert not list((path / "segments").glob(".new-*"))

@@ -1,19 +1,26 @@
 """streamguard.library.merging: few segments, and nothing lost by it."""
 
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamguard.core.thumbnails import thumbnail
-from streamguard.library.holdings import Held
+from streamguard.errors import LibraryError
+from streamguard.library.catalogue import Catalogue, ItemState
+from streamguard.library.durable import MERGING, alone
+from streamguard.library.holdings import Held, held
 from streamguard.library.live_set import SEGMENTS, read_live_set
 from streamguard.library.loading import load_snapshot
-from streamguard.library.merging import FAN, LARGEST_ROWS, MOST_SMALL, next_merge
+from streamguard.library.merging import FAN, LARGEST_ROWS, MOST_SMALL, Merged, merged, next_merge, put_in_place
 from streamguard.library.segments import SegmentRef
 from streamguard.library.snapshot import Snapshot
+from streamguard.library.staged import Stage, stage
 from streamguard.library.store import KEPT_S, Library
 from streamguard.types import FULL_RANGE, AssetId, Place
 from tests.library.made import RADIUS_BITS, new_item, reference, seen, with_frames, without_history
@@ -183,6 +190,101 @@ def test_an_id_that_was_removed_again_and_again(tmp_path: Path) -> None:
         library.roll_back(before_last)
         assert library.verify() == ()
         assert _found(load_snapshot(tmp_path), 3 * FAN - 1) == [("again", "test")]
+
+
+def _eight(path: Path) -> None:
+    """As many items as are merged, which another writer is about to do."""
+    Library.open(path, create=True).close()
+    with alone(path, MERGING), Library.open(path) as library:
+        for number in range(FAN):
+            library.add(new_item(f"item-{number}"), reference(number))
+        assert library.stats().segments == FAN
+
+
+def _relabel(library: Library) -> None:
+    library.label("item-0", "other")
+
+
+def _remove(library: Library) -> None:
+    library.remove("item-0")
+
+
+def _merge(library: Library) -> None:
+    library.compact()
+
+
+def _disable(library: Library) -> None:
+    library.disable("item-0")
+
+
+def _add(library: Library) -> None:
+    library.add(new_item("more"), reference(20))
+
+
+@pytest.mark.parametrize(
+    ("change", "outdates"), [(_relabel, True), (_remove, True), (_merge, True), (_disable, False), (_add, False)]
+)
+def test_others_write_while_segments_are_merged(
+    tmp_path: Path, *, change: Callable[[Library], None], outdates: bool
+) -> None:
+    """What is merged is put in place where they changed nothing that is in it, and is nothing else than it was."""
+    _eight(tmp_path)
+    with Library.open(tmp_path) as library, stage(tmp_path) as beside:
+        with library.writing() as catalogue:
+            group = next_merge(held(catalogue, since_unix_s=0.0))
+        made = merged(tmp_path, catalogue, group, beside=beside, since_unix_s=0.0)
+        with alone(tmp_path, MERGING) if change is not _merge else nullcontext():
+            change(library)
+        before = {(item.id, item.label, item.state) for item in library.items(removed=True)}
+        assert made.is_outdated(catalogue) is outdates
+        if not outdates:
+            with library.writing() as catalogue:
+                put_in_place(catalogue, made, now_unix_s=1.0)
+        assert {(item.id, item.label, item.state) for item in library.items(removed=True)} == before
+        library.compact()
+        assert library.verify() == ()
+        live = {(item.id, item.label) for item in library.items() if item.state is ItemState.LIVE}
+    assert {(asset.id, asset.label) for asset in load_snapshot(tmp_path).assets} == live
+
+
+@pytest.mark.parametrize("times", [1, 2, 9])
+def test_what_was_changed_meanwhile_is_merged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """A few times; where that is not enough, the next change merges it, and `compact` says why it did not."""
+    _eight(tmp_path)
+    changes = iter(range(times))
+
+    def merged_slowly(
+        path: Path, catalogue: Catalogue, group: Sequence[Held], *, beside: Stage, since_unix_s: float
+    ) -> Merged:
+        made = merged(path, catalogue, group, beside=beside, since_unix_s=since_unix_s)
+        for number in changes:
+            with Library.open(path) as other:
+                other.label("item-3", f"label-{number}")
+            break
+        return made
+
+    monkeypatch.setattr("streamguard.library.merging.merged", merged_slowly)
+    with Library.open(tmp_path) as library:
+        if times > 3:
+            with pytest.raises(LibraryError, match="changed while they were merged"):
+                library.compact()
+            assert library.stats().segments == FAN
+        else:
+            assert library.compact() == 1
+            assert library.item("item-3").label == f"label-{times - 1}"
+            assert len(list((tmp_path / SEGMENTS).iterdir())) == 1
+        assert library.verify() == ()
+
+
+def test_who_merges_keeps_nobody_out(tmp_path: Path) -> None:
+    """Others write, and merge nothing themselves; what they left to be merged is merged with the next change."""
+    _eight(tmp_path)
+    with Library.open(tmp_path) as library:
+        library.label("item-0", "other")
+        assert library.stats().segments == 1
+        assert library.verify() == ()
 
 
 def test_an_older_library_is_taken_up(tmp_path: Path) -> None:
