@@ -24,6 +24,7 @@ from streamguard.library.faiss_nearest import (
     Middles,
     NearestCodes,
     Probing,
+    are_outgrown,
     filed_together,
 )
 from streamguard.library.local_features import NEAREST, NEAREST_BITS
@@ -238,6 +239,40 @@ def test_middles_are_chosen_anew_when_there_are_many_times_as_many(count: int, *
         assert other.filed is not None
         assert (one.filed.middles is other.filed.middles) is stay
     assert np.array_equal(after.nearest(large[-50:], most=1)[0][:, 0], np.arange(len(large) - 50, len(large)))
+
+
+def _around(centres: Codes, count: int, *, seed: int) -> Codes:
+    """Codes that differ from one of these in a fifth of their bits."""
+    rng = np.random.default_rng(seed)
+    flips = np.packbits(rng.random((count, 8 * CODE_BYTES)) < 0.2, axis=1)
+    return np.asarray(centres[rng.integers(0, len(centres), count)] ^ flips, np.uint8)
+
+
+@pytest.mark.parametrize(("same", "stay"), [(True, True), (False, False)])
+def test_middles_are_chosen_anew_when_what_comes_is_of_another_kind(*, same: bool, stay: bool) -> None:
+    """However little came at a time; and then they stay again. More of the same kind changes nothing."""
+    ours, theirs = _codes(40, seed=1), _codes(40, seed=2)
+    codes = _around(ours, MANY, seed=3)
+    first = grown = NearestCodes(codes)
+    for step in range(6):
+        new = _around(ours if same else theirs, MANY // 5, seed=10 + step)
+        grown = _grown(grown, codes, new)
+        codes = np.concatenate([codes, new])
+    assert first.filed is not None
+    assert grown.filed is not None
+    assert (grown.filed.middles is first.filed.middles) is stay
+    assert not are_outgrown(grown.filed.middles, Middles.among(codes, probing=PROBING[0]), codes)
+    again = NearestCodes(codes, filed=grown.filed)
+    assert again.filed is not None
+    assert again.filed.middles is grown.filed.middles
+
+
+def test_made_footage_does_not_outgrow_middles(made: tuple[Codes, Codes]) -> None:
+    """Scenes of which none was there when middles were chosen stand around them well enough."""
+    codes, _ = made
+    half = len(codes) // 2
+    before, after = (Middles.among(some, probing=PROBING[0]) for some in (codes[:half], codes))
+    assert not are_outgrown(before, after, codes)
 
 
 def test_other_lists_take_other_middles() -> None:
