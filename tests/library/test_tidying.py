@@ -284,4 +284,4 @@ def test_it_stands_back_for_those_that_look_something_up() -> None:
     in_a_thread(lambda: told.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
     eventually(lambda: told)
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    assert told == [min(own + 5, 19)]
+    assert told == [min(own + 9, 19)]
