@@ -187,7 +187,7 @@ def add_segment(path: Path, catalogue: Catalogue, codes: Codes, *, number: int, 
         for film, start in zip(films, range(0, len(codes), FILM_LOOKS), strict=True):
             count = min(FILM_LOOKS, len(codes) - start)
             made = Reference(MediaKind.VIDEO, count * 100_000, count, 0.0, (look,) * count)
-            catalogue.add(film, made, ref, now_unix_s=1.0)
+            catalogue.add(film, made, ref, review_only=False, now_unix_s=1.0)
 
 
 def queued_for_ms() -> float:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from streamguard.core.telling import review_only
 from streamguard.errors import LibraryDamaged
 from streamguard.library import changes
 from streamguard.library.catalogue_values import RESTORE, moment, number, ours, possible, text, whole
@@ -282,8 +281,10 @@ class Catalogue:
         self._connection.execute("INSERT INTO segments VALUES (?, ?)", (segment.id, segment.manifest_sha256))
         self._connection.execute("INSERT INTO sizes VALUES (?, ?, ?)", (segment.id, looks, rows))
 
-    def add(self, item: NewItem, reference: Reference, segment: SegmentRef, *, now_unix_s: float) -> int:
-        """Within `change`; the item's number."""
+    def add(
+        self, item: NewItem, reference: Reference, segment: SegmentRef, *, review_only: bool, now_unix_s: float
+    ) -> int:
+        """Within `change`; the item's number. `review_only`: see telling.py."""
         run = self._connection.execute
         run("INSERT OR IGNORE INTO labels (name) VALUES (?)", (item.label,))
         source = run("INSERT INTO sources (path, size_bytes) VALUES (?, ?)", (item.source, item.size_bytes))
@@ -294,7 +295,7 @@ class Catalogue:
             (
                 *(item.id, reference.kind.value, item.label, source.lastrowid, segment.id, item.sha256),
                 *(len(reference.prints), reference.duration_us, reference.frames_seen, reference.blank_share),
-                *(review_only(reference), now_unix_s),
+                *(review_only, now_unix_s),
             ),
         )
         item_number = added.lastrowid or 0

@@ -138,10 +138,10 @@ class Library:
         """
         for item, reference in new:
             check_new(item.id, item.label, reference)
-        fresh = not_there(self._catalogue, new)
+        fresh = not_there(self._catalogue, [New.of(*one) for one in new])
         while True:
             with stage(self._path) as beside:
-                parts = [(item.id, item.label, reference) for item, reference in fresh]
+                parts = [(one.item.id, one.item.label, one.reference) for one in fresh]
                 made = beside.write(contents_of(parts)) if parts else None
                 with self._writing():
                     still = not_there(self._catalogue, fresh)
@@ -149,17 +149,23 @@ class Library:
                         self._put_in(made, fresh, handed_on=handed_on, action=action, into=into)
                         break
             fresh = still  # another writer added some of it meanwhile
-        return tuple(self.item(item.id) for item, _ in fresh)
+        return tuple(self.item(one.item.id) for one in fresh)
 
     def _put_in(
-        self, made: Staged | None, fresh: New, *, handed_on: Mapping[str, HandedOn], action: str, into: Into | None
+        self,
+        made: Staged | None,
+        fresh: Sequence[New],
+        *,
+        handed_on: Mapping[str, HandedOn],
+        action: str,
+        into: Into | None,
     ) -> None:
         """Under the lock; `made` is of what is `fresh`, if anything is."""
         if into is not None:
-            memberships.check_open(self._path, into, [item.id for item, _ in fresh])
+            memberships.check_open(self._path, into, [one.item.id for one in fresh])
         if made is not None:
             ref = made.put_in_place(number=self._catalogue.generation() + 1)
-            with self._change(action, sources=[item.source for item, _ in fresh]) as now:
+            with self._change(action, sources=[one.item.source for one in fresh]) as now:
                 put(self._catalogue, ref, fresh, handed_on=handed_on, into=into, now_unix_s=now)
         elif into is not None:
             memberships.note_known(self._path, into, signer=self._signer)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import LibraryError, LibraryLocked
-from streamguard.library.additions import put
+from streamguard.library.additions import New, put
 from streamguard.library.durable import MAKING, NEW_PREFIX, alone, making
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.loading import load_snapshot
@@ -88,8 +88,8 @@ def test_two_add_the_same_at_once(tmp_path: Path) -> None:
         assert said.wait(10)
         with other.writing() as catalogue:
             eventually(lambda: bool(_staged(tmp_path)))
-            new = [(new_item("b"), reference(10))]
-            parts = [(item.id, item.label, made) for item, made in new]
+            new = [New.of(new_item("b"), reference(10))]
+            parts = [(one.item.id, one.item.label, one.reference) for one in new]
             ref = write_segment(tmp_path / SEGMENTS, parts, number=catalogue.generation() + 1)
             with catalogue.change(now_unix_s=1.0, action="add"):
                 put(catalogue, ref, new, handed_on={}, into=None, now_unix_s=1.0)
