@@ -17,7 +17,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """The connection lives, but nothing was seen since the last word: at most once a second.
+    """The connection lives, but nothing was seen since the last word, 2.5 s ago.
 
     For HLS a playlist that was answered counts as well, so `packets` may be 0. `passed_over` keyframes came since this
     was last told, and were not due to be looked at.

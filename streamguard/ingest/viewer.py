@@ -33,7 +33,10 @@ from streamguard.ingest.news import Alive, Blind, Damaged, Opened, Refusal, Refu
 from streamguard.ingest.options import PaceNow, SourceOptions, every_keyframe
 from streamguard.types import Frame
 
-_TELL_EVERY_S = 1.0
+_TELL_EVERY_S = 2.5
+"""More often than keyframes come as a rule, it would wake the worker as often as these; it waits 20 s and longer before
+it takes a silent decoder for one that hangs.
+"""
 _MOST_LOOKS = 600
 """At once: two minutes of footage at the usual spacing, more than one long HLS segment, or a catch-up after a stall,
 brings. From then on twice as many as keyframes that are looked at can come.
@@ -294,7 +297,7 @@ class Viewer:
         self._begins_again = True
 
     def wait(self, *, position_s: float) -> None:
-        """The connection lives and nothing was seen. Tells Alive at most once a second, and Blind once."""
+        """The connection lives and nothing was seen. Tells Alive every 2.5 s, and Blind once."""
         if self._live and position_s < self._patient_until_s:
             return  # each packet asks, and they come by the hundred
         if self._seen_s is None:

@@ -61,7 +61,6 @@ class TestRtmp:
         beats = [later.arrived_s - earlier.arrived_s for earlier, later in pairwise(seen[1:])]
         assert beats == pytest.approx([2.0, 2.0], abs=1.0)
         assert news[0] == Opened("h264", 320, 180)
-        assert any(isinstance(word, Alive) for word in news)
 
     def test_publisher_vanishes(self, rtmp_server: RtmpServer, clips: Clips) -> None:
         """When the publisher is gone the stream ends, at once, and is there again when the publisher is."""
@@ -97,7 +96,7 @@ class TestRtmp:
             news.clear()
             with pytest.raises(SourceUnwatchable, match="no keyframe for 5 s"):
                 next(stream)
-        assert [kind for kind, _ in groupby(type(word) for word in news)] == [Alive, Blind, Alive, Blind]
+        assert [kind for kind, _ in groupby(type(word) for word in news)] == [Blind, Alive, Blind]
         assert Blind("no keyframe for 2 s") in news
 
     def test_not_live(self, rtmp_server: RtmpServer) -> None:
