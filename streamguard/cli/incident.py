@@ -126,7 +126,7 @@ def close(
     place = place_of(library_path, config_path)
     book = Book(place.library, time.time, signer)
     origin = origin_of(by, reason)
-    before = book.open_one(name).items
+    before = book.to_close(name).items
     disabled = _disable(place.library, before, origin=origin, signer=signer) if disable else 0
     closed = book.close(name)
     note_done(place.library, "incident close", name, origin=origin)

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -158,7 +159,8 @@ class Book:
         """
         check_name(name)
 
-        def opened(before: Incident | None) -> Incident:
+        def opened(found: Incidents) -> Incident:
+            before = next((one for one in found if one.name == name), None)
             if before is not None and before.is_open:
                 hint = "add to it; `incident believe` says in how many streams; or open one under another name"
                 raise UsageError("open incident", name, "it is open already, and stays as it is", hint=hint)
@@ -176,38 +178,36 @@ class Book:
     def close(self, name: str) -> Incident:
         """Raises as `open`; UsageError where none of that name is open."""
 
-        def closed(before: Incident | None) -> Incident:
-            return _if_open(before, name, library=self.library).model_copy(update={"closed_unix_s": self.clock()})
+        def closed(found: Incidents) -> Incident:
+            return _to_close(found, name, library=self.library).model_copy(update={"closed_unix_s": self.clock()})
 
         return self._changed(name, closed)
 
     def note(self, name: str, ids: tuple[str, ...]) -> Incident:
         """That these items came in it; each stands there once. Raises as `close`."""
-        return self._changed(name, lambda before: _with(_if_open(before, name, library=self.library), ids))
+        return self._changed(name, lambda found: _with(_open_one(found, name, library=self.library), ids))
 
     def believe(self, name: str, streams: int) -> Incident:
         """From now on each of its items may kill in so many streams. Raises as `close`; UsageError for none, and for
         over MOST_BELIEVED.
         """
         _check_believed(name, streams)
+        believed = {"streams_believed": streams}
         return self._changed(
-            name,
-            lambda before: _if_open(before, name, library=self.library).model_copy(
-                update={"streams_believed": streams}
-            ),
+            name, lambda found: _open_one(found, name, library=self.library).model_copy(update=believed)
         )
 
     def named(self, name: str) -> Incident:
         """Open or closed. Raises UsageError, LibraryError."""
-        for incident in self.all():
-            if incident.name == name:
-                return incident
-        raise _no_such(name, library=self.library)
+        return _named(self.all(), name, library=self.library)
 
     def open_one(self, name: str) -> Incident:
-        """Raises UsageError where none of that name is open, LibraryError."""
-        found = next((one for one in self.all() if one.name == name), None)
-        return _if_open(found, name, library=self.library)
+        """To add to it. Raises UsageError where none of that name is open, LibraryError."""
+        return _open_one(self.all(), name, library=self.library)
+
+    def to_close(self, name: str) -> Incident:
+        """As it is before it is closed. Raises as `open_one`."""
+        return _to_close(self.all(), name, library=self.library)
 
     def all(self) -> Incidents:
         """Raises LibraryMissing where there is no library, LibraryError."""
@@ -221,12 +221,12 @@ class Book:
             hint = f"{error.hint}; a bundle makes one as well: {bundle}"
             raise LibraryMissing(error.operation, error.subject, error.problem, hint=hint)
 
-    def _changed(self, name: str, change: Callable[[Incident | None], Incident]) -> Incident:
+    def _changed(self, name: str, change: Callable[[Incidents], Incident]) -> Incident:
         self._check_there()  # before a lock is made in somebody else's folder
         with writer_lock(self.library, wait_s=_LOCK_WAIT_S):
             check_signer(self.library, self.signer)
             before = self.all()
-            after = change(next((one for one in before if one.name == name), None))
+            after = change(before)
             others = [one for one in before if one.name != name]
             replace_incidents(self.library, _with_room(others, after), signer=self.signer)
         return after
@@ -251,20 +251,33 @@ def _check_believed(name: str, streams: int | None) -> None:
         raise UsageError("open incident", name, f"{streams} streams cannot be believed", hint=hint)
 
 
-def _if_open(incident: Incident | None, name: str, *, library: Path) -> Incident:
-    """It, if it is open. Raises UsageError."""
-    if incident is None:
-        raise _no_such(name, library=library)
+def _named(found: Incidents, name: str, *, library: Path, or_else: str = "") -> Incident:
+    """Raises UsageError where none of that name is, which ends with `or_else`."""
+    named = {one.name: one for one in found}
+    if name in named:
+        return named[name]
+    near = " or ".join(get_close_matches(name, named, n=3))
+    status = shlex.join(["streamguard", "incident", "status", "--library", str(library)])
+    hint = f"{f'did you mean {near}? ' if near else ''}`{status}` lists all{or_else}"
+    raise UsageError("use incident", name, "there is none of that name", hint=hint)
+
+
+def _open_one(found: Incidents, name: str, *, library: Path) -> Incident:
+    """Raises UsageError where none of that name is open."""
+    opening = _opening(name, library)
+    incident = _named(found, name, library=library, or_else=f"; or open it: {opening}")
     if not incident.is_open:
-        hint = f"open it again: {_opening(name, library)}"
-        raise UsageError("use incident", name, "it is closed", hint=hint)
+        raise UsageError("use incident", name, "it is closed", hint=f"open it again: {opening}")
     return incident
 
 
-def _no_such(name: str, *, library: Path) -> UsageError:
-    status = shlex.join(["streamguard", "incident", "status", "--library", str(library)])
-    hint = f"`{status}` lists all; or open it: {_opening(name, library)}"
-    return UsageError("use incident", name, "there is none of that name", hint=hint)
+def _to_close(found: Incidents, name: str, *, library: Path) -> Incident:
+    """Raises UsageError where none of that name is open; it names no way to open one."""
+    incident = _named(found, name, library=library)
+    if not incident.is_open:
+        hint = f"nothing is left to do; to disable what came in it as well: `{_opening(name, library)}`, then "
+        raise UsageError("close incident", name, "it is closed already", hint=f"{hint}`incident close --disable`")
+    return incident
 
 
 def _opening(name: str, library: Path) -> str:
@@ -281,7 +294,7 @@ def check_room(incident: Incident, ids: Sequence[str]) -> None:
 def read_open_one(library: Path, name: str) -> tuple[Incidents, Incident]:
     """(all of them, that one). Raises UsageError where it is not there or not open, LibraryError."""
     found = read_incidents(library)
-    return found, _if_open(next((one for one in found if one.name == name), None), name, library=library)
+    return found, _open_one(found, name, library=library)
 
 
 def with_items(before: Incidents, incident: Incident, ids: Sequence[str]) -> Incidents:

@@ -186,13 +186,16 @@ def test_next_steps_name_the_library(run: Run, library: Path) -> None:
     """So that they can be run as they are printed."""
     opening = f"streamguard incident open attack --library {library}"
     status = f"streamguard incident status --library {library}"
-    assert (
-        f"`{status}` lists all; or open it: {opening}\n" in run("incident", "close", "attack", "--library", library).err
-    )
+    assert f"`{status}` lists all\n" in run("incident", "close", "attack", "--library", library).err
+    adding = run("incident", "add", "attack", "clip.mp4", "--library", library)
+    assert f"`{status}` lists all; or open it: {opening}\n" in adding.err
     assert run(*shlex.split(opening)[1:]).status == 0
     run("incident", "close", "attack", "--library", library)
-    for words in (("close", "attack"), ("add", "attack", "clip.mp4"), ("believe", "attack", "9")):
+    for words in (("add", "attack", "clip.mp4"), ("believe", "attack", "9")):
         assert f"it is closed; open it again: {opening}\n" in run("incident", *words, "--library", library).err
+    again = run("incident", "close", "attack", "--library", library)
+    assert (again.status, again.out) == (2, "")
+    assert f"it is closed already; nothing is left to do; to disable what came in it as well: `{opening}`" in again.err
 
 
 def test_files_are_added_under_its_label(run: Run, library: Path, *, clips: Clips) -> None:

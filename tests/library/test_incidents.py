@@ -129,8 +129,8 @@ def test_a_number_of_streams_that_nobody_can_mean(library: Path, streams: int) -
 def test_what_is_not_open_takes_nothing(library: Path) -> None:
     """Neither one that never was, nor one that is closed; and one that is open is not opened again."""
     kept = book(library)
-    uses: list[Callable[[str], object]] = [kept.close, partial(kept.note, ids=("a",)), kept.open_one]
-    for use in (*uses, kept.named):
+    uses: list[Callable[[str], object]] = [partial(kept.note, ids=("a",)), kept.open_one]
+    for use in uses:
         with pytest.raises(UsageError, match=r"there is none of that name; .*incident open attack"):
             use("attack")
     opened(library)
@@ -143,6 +143,25 @@ def test_what_is_not_open_takes_nothing(library: Path) -> None:
         with pytest.raises(UsageError, match="it is closed; open it again"):
             use("attack")
     assert kept.named("attack").items == ()
+
+
+def test_what_cannot_be_closed_is_not_to_be_opened_for_it(library: Path) -> None:
+    """Of a name that is none those are named that are meant, and of one that is closed how its items are disabled."""
+    kept = book(library)
+    opened(library)
+    opened(library, "other")
+    for use in (kept.close, kept.to_close, kept.named):
+        with pytest.raises(UsageError, match=r"there is none of that name; did you mean attack\? `[^`]*` lists all$"):
+            use("atack")
+        with pytest.raises(UsageError, match=r"there is none of that name; `[^`]*status[^`]*` lists all$"):
+            use("nothing-like-it")
+    with pytest.raises(UsageError, match=r"did you mean attack\? .* lists all; or open it: streamguard incident open"):
+        kept.open_one("atack")
+    closed = kept.close("attack")
+    for use in (kept.close, kept.to_close):
+        with pytest.raises(UsageError, match=r"it is closed already; nothing is left to do; .*close --disable"):
+            use("attack")
+    assert kept.named("attack") == closed
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a/b", "a b", "x" * 65, "\u202e"])
