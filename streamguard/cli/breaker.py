@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from streamguard.cli.breaker_words import SameRedis, refused_in_words
+from streamguard.cli.breaker_words import SameRedis, lift_in_words, lift_json, lifts_in_force, refused_in_words
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.next_steps import library_command
@@ -32,7 +32,8 @@ def breaker() -> None:
 @breaker.command()
 @where
 def status(*, config_path: Path | None, redis_url: str | None, prefix: str | None, as_json: bool) -> int:
-    """Say whether all kills are refused, and which references are in quarantine.
+    """Say whether all kills are refused, and which references are in quarantine; and what was lifted within a day, or
+    is not counted now, by whom and why.
 
     \b
     Examples:
@@ -44,15 +45,18 @@ def status(*, config_path: Path | None, redis_url: str | None, prefix: str | Non
     """
     with closing(open_control(config_of(config_path, redis_url=redis_url, prefix=prefix))) as control:
         standing = control.standing()
+        lifts = lifts_in_force(control.lifts(), standing)
     since = moment(standing.open_since_unix_ms or 0)
     if as_json:
         quarantined = [{"reference": name, "since": moment(at)} for name, at in standing.quarantined]
-        click.echo(json.dumps({"open": standing.is_open, "since": since or None, "quarantined": quarantined}))
+        tree = {"open": standing.is_open, "since": since or None, "quarantined": quarantined}
+        click.echo(json.dumps(tree | {"lifted": [lift_json(entry) for entry in lifts]}))
     else:
         if not standing.is_open:
             but = f", but for those of {counted(len(standing.quarantined), 'reference')}"
             click.echo(f"closed: kills are executed{but if standing.quarantined else ''}")
-        for line in refused_in_words(standing, SameRedis(config_path, redis_url, prefix)):
+        refused = refused_in_words(standing, SameRedis(config_path, redis_url, prefix))
+        for line in (*refused, *map(lift_in_words, lifts)):
             click.echo(line)
     return EXIT_FOUND if standing.is_open or standing.quarantined else EXIT_OK
 

@@ -1,7 +1,7 @@
 """What the breaker refuses, in words, and the command that lifts it."""
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from streamguard.cli.next_steps import with_next_step
 from streamguard.cli.redis_options import moment
 from streamguard.cli.signals import LONGEST_SHOWN, shown
 from streamguard.config import Config
-from streamguard.enforce.orders.kill_control import open_control
+from streamguard.enforce.orders.kill_control import ControlEntry, open_control
 from streamguard.enforce.orders.permits import Standing
 from streamguard.errors import SignalsError, UsageError
 
@@ -41,6 +41,33 @@ def refused_in_words(standing: Standing, redis: SameRedis) -> list[str]:
     for name, at in standing.quarantined:
         lines += [f"quarantined since {moment(at)}: {shown(name)}, whose kills are refused", _lift(name, redis)]
     return lines
+
+
+def lifts_in_force(lifts: Sequence[ControlEntry], standing: Standing) -> list[ControlEntry]:
+    """But for those that are refused again."""
+    refused = {name for name, _ in standing.quarantined} | ({""} if standing.is_open else set())
+    return [entry for entry in lifts if entry.reference not in refused]
+
+
+def lift_in_words(entry: ControlEntry) -> str:
+    """`lifted at 2026-03-01T12:00:00+00:00 by anna: clip-1, not counted until 2026-03-02T12:00:00+00:00: real`."""
+    until = f"not counted until {moment(entry.not_counted_until_unix_ms) or 'further notice'}"
+    at = f" at {moment(entry.at_unix_ms)}" if entry.at_unix_ms else ""
+    who = f" by {shown(entry.who)}" if entry.who else ""
+    why = f": {shown(entry.why)}" if entry.why else ""
+    what = shown(entry.reference) if entry.reference else "all kills"
+    return f"lifted{at}{who}: {what}, {until if entry.not_counted_until_unix_ms else 'counted'}{why}"
+
+
+def lift_json(entry: ControlEntry) -> dict[str, str | None]:
+    """`reference` is null of all kills, `not_counted_until` where it is counted."""
+    return {
+        "reference": entry.reference or None,
+        "at": moment(entry.at_unix_ms) or None,
+        "not_counted_until": moment(entry.not_counted_until_unix_ms) or None,
+        "who": entry.who,
+        "why": entry.why,
+    }
 
 
 def refused_of(items: Collection[str], config: Config) -> Standing | None:

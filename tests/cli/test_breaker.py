@@ -1,6 +1,7 @@
 """`streamguard breaker`, on a real Redis."""
 
 import json
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_it_says_what_is_refused(redis_server: RedisServer) -> None:
     status, text = call(redis_server, "status", "--json")
     tree = json.loads(text)
     assert (status, tree["open"], tree["quarantined"]) == (1, True, [])
-    opened, step = call(redis_server, "status")[1].splitlines()
+    opened, step, _ = call(redis_server, "status")[1].splitlines()
     assert opened.startswith("open since 2")
     assert "streamguard breaker lift --reason TEXT --redis " in step
 
@@ -76,6 +77,27 @@ def test_a_reference_is_lifted_and_trusted(redis_server: RedisServer) -> None:
     assert lifts(redis_server) == before, "what lifted nothing stands in no audit"
     _, text = call(redis_server, "lift", "--reason", "why", "--for", "5m", "--json")
     assert (json.loads(text)["lifted"], json.loads(text)["trusted_for_s"]) == (False, 300.0)
+
+
+def test_the_status_shows_what_was_lifted(redis_server: RedisServer) -> None:
+    """Until when, by whom and why, be it counted again; what is refused again is shown as that alone."""
+    trip(redis_server, BreakerLimits(streams=1))
+    lift = ("lift", "--reference", "clip-1", "--reason", "it is real", "--by", "anna")
+    call(redis_server, *lift, "--for", "1d")
+    status, text = call(redis_server, "status")
+    closed, lifted = text.splitlines()
+    assert (status, closed) == (0, "closed: kills are executed")
+    assert re.fullmatch(r"lifted at 2\S+ by anna: clip-1, not counted until 2\S+: \"it is real\"", lifted)
+    (tree,) = json.loads(call(redis_server, "status", "--json")[1])["lifted"]
+    assert (tree["reference"], tree["who"], tree["why"]) == ("clip-1", "anna", "it is real")
+    assert tree["at"] < tree["not_counted_until"]
+    call(redis_server, *lift)
+    assert call(redis_server, "status")[1].endswith(' by anna: clip-1, counted: "it is real"\n')
+    trip(redis_server, BreakerLimits(streams=1), first=20)
+    assert json.loads(call(redis_server, "status", "--json")[1])["lifted"] == []
+    call(redis_server, "lift", "--reason", "why", "--for", "5m")
+    assert json.loads(call(redis_server, "status", "--json")[1])["lifted"][0]["reference"] is None
+    assert "all kills, not counted until 2" in call(redis_server, "status")[1]
 
 
 def test_the_audit_says_until_when_a_lift_counts_nothing(redis_server: RedisServer) -> None:

@@ -5,7 +5,7 @@ read is left out.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,8 @@ from streamguard.errors import UsageError
 _DECIDE = load_script(__name__, "decide_hold.lua")
 _LIFT = load_script(__name__, "lift_breaker.lua")
 MOST_SHOWN = 10_000
+_LIFTS_AMONG = 1000
+_LIFTS_TOLD_MS = 86_400_000
 _A_PAGE = 200
 _MOST_BYTES = 65_536
 _MOST_MS = 1 << 53
@@ -124,6 +126,28 @@ class KillControl:
         quarantined = sorted((_shown(name), _whole_of(_object(value), "at_unix_ms")) for name, value in raw.items())
         return Standing(since_ms, tuple(quarantined))
 
+    def lifts(self) -> tuple[ControlEntry, ...]:
+        """The newest lift of each reference (empty: of all kills) within a day, and whatever is not counted now; what
+        is counted again has no `not_counted_until_unix_ms`. One that the audit has forgotten has no time. The oldest
+        first.
+        """
+        operation = "read breaker in"
+        raw = self.caller.call("HGETALL", f"{self._prefix}breaker:trusted", operation=operation)
+        if not isinstance(raw, dict):
+            raise self.caller.no_redis(operation)
+        now_ms = self.caller.now_ms(operation)
+        until_ms = {_vouched_for(name): _ms(value) for name, value in raw.items() if _ms(value) > now_ms}
+        newest = {entry.reference: entry for entry in self.audit(most=_LIFTS_AMONG) if entry.action == "lift"}
+        late = {name for name, entry in newest.items() if entry.at_unix_ms > now_ms - _LIFTS_TOLD_MS}
+        found = [
+            replace(
+                newest.get(name) or ControlEntry("lift", "", name, "", "", 0, {}),
+                not_counted_until_unix_ms=until_ms.get(name, 0),
+            )
+            for name in late | until_ms.keys()
+        ]
+        return tuple(sorted(found, key=lambda entry: (entry.at_unix_ms, entry.reference)))
+
     def has_met(self, reference: str) -> bool:
         """Whether it is in quarantine, was vouched for, or killed so lately that the breaker counts it."""
         operation = "look for reference in"
@@ -219,6 +243,11 @@ def _entry(tree: Mapping[str, Any]) -> ControlEntry:
         not_counted_until_unix_ms=_whole_of(tree, "not_counted_until_unix_ms"),
         match_was_right=tree.get("match_was_right") is True,
     )
+
+
+def _vouched_for(field: bytes) -> str:
+    """The reference of a field of `breaker:trusted`, fit as in the audit; empty: all kills."""
+    return fit(_shown(field).removeprefix("reference:")) if field != b"all" else ""
 
 
 def _text(tree: Mapping[str, Any], name: str) -> str:

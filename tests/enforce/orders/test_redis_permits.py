@@ -227,6 +227,10 @@ def test_hostile_entries_cost_nothing_but_themselves(redis_server: RedisServer) 
     (held,) = control.held()
     assert (held.signal_id, held.until_unix_ms, held.stream) == ("sig_x", 0, "")
     assert control.standing().quarantined[0][1] == 0
+    vouched = ("all", "rubbish", b"reference:\xff\n", 10**15, "reference:old", 1)
+    redis_server.run("HSET", f"{PREFIX}breaker:trusted", *vouched)
+    (lift,) = control.lifts()
+    assert (lift.reference, lift.at_unix_ms, lift.not_counted_until_unix_ms) == ("\ufffd ", 0, 10**15)
     (entry,) = control.audit(most=10)
     assert (entry.who, entry.why, entry.at_unix_ms) == ("", "a b", 0)
 
@@ -283,6 +287,7 @@ def test_the_documented_permissions_are_enough(redis_server: RedisServer) -> Non
     assert control.lift("clip-1", who="anna", reason="why", trust_for_s=60) is False
     assert [control.has_met(name) for name in ("clip-1", "clip-2")] == [True, False]
     assert control.standing().quarantined == ()
+    assert [entry.who for entry in control.lifts()] == ["anna", "anna"]
     assert (control.count_held(), control.held()) == (0, ())
     assert len(control.audit(most=10)) == 5
     with pytest.raises(SignalsRejected):
