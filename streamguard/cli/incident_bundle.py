@@ -15,7 +15,7 @@ from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import at_utc, printable
 from streamguard.cli.library_notes import note_done
-from streamguard.cli.library_opinions import notes_of
+from streamguard.cli.library_opinions import mistaken_signals, notes_of
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.next_steps import library_command
 from streamguard.enforce.evidence.file import EvidenceFile
@@ -79,8 +79,9 @@ def export(
 
     Of no footage, and without pictures unless they are asked for. It names no stream, file, machine or person, but for
     --by, the incident's name, its label and its reason; items have names of their own in it. What was disabled is left
-    out. --evidence adds what was decided for what is in it. Who gets it needs your public key (`streamguard library
-    keygen`) to check the signature. It has 192 MiB, 300,000 looks and 2,000,000 local features at most.
+    out. --evidence adds what was decided for what is in it, but for mistakes that were undone. Who gets it needs your
+    public key (`streamguard library keygen`) to check the signature. It has 192 MiB, 300,000 looks and 2,000,000 local
+    features at most.
 
     \b
     Example:
@@ -100,7 +101,7 @@ def export(
         live = {item.id: item for item in opened.items() if item.state is ItemState.LIVE}
     items = [live[AssetId(id_)] for id_ in incident.items if id_ in live]
     found = list(kept_references(place.library, items, pictures=pictures))
-    decisions = () if evidence is None else _decisions(evidence, incident)
+    decisions = () if evidence is None else _decisions(evidence, incident, library=place.library)
     how = Export(origin.by, time.time(), pictures, decisions)
     data = incident_bundle.to_bytes(incident, found, export=how, signer=signer)
     try:
@@ -118,11 +119,17 @@ def export(
     return EXIT_OK
 
 
-def _decisions(directory: Path, incident: Incident) -> tuple[EvidenceFile, ...]:
+def _decisions(directory: Path, incident: Incident, *, library: Path) -> tuple[EvidenceFile, ...]:
+    """Those that stand: who gets the bundle would take a mistake for a match."""
     kept = decisions_for(directory, incident.items, since_unix_s=incident.opened_unix_s)
     if kept.unread:
         click.echo(printable(f"warning: {counted(kept.unread, 'file')} of {directory} could not be read"), err=True)
-    return kept.files
+    wrong = mistaken_signals(library)
+    stand = tuple(file for file in kept.files if file.id not in wrong)
+    if undone := len(kept.files) - len(stand):
+        listing = library_command(library, "library opinions list")
+        click.echo(printable(f"left out as undone: {counted(undone, 'decision')}, see {listing}"), err=True)
+    return stand
 
 
 @click.command("import")

@@ -172,6 +172,12 @@ def said_of(path: Path) -> dict[str, Reference]:
         return {one.id: one for one in opinions.references(catalogue) if one.state != ItemState.REMOVED.value}
 
 
+def mistaken_signals(path: Path) -> frozenset[str]:
+    """The ids of those that were undone, as far as the library has taken it in. Raises LibraryError."""
+    with closing(Catalogue.open(path, create=False)) as catalogue:
+        return opinions.mistaken(catalogue)
+
+
 def notes_of(path: Path) -> dict[str, str]:
     """Of items that earn reviews at most, or are in quarantine, why; by their ids. Raises LibraryError."""
     notes: dict[str, str] = {}

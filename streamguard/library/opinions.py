@@ -160,6 +160,16 @@ def voiced(catalogue: Catalogue, *, item: int | None = None, most: int) -> tuple
         )
 
 
+def mistaken(catalogue: Catalogue) -> frozenset[str]:
+    """The ids of the kill-signals that were mistakes."""
+    if not has_tables(catalogue.connection):
+        return frozenset()
+    with ours(catalogue.path):
+        asked = "SELECT signal FROM opinions WHERE opinion = ?"
+        rows = catalogue.connection.execute(asked, (Opinion.DISAGREE.value,)).fetchall()
+    return frozenset(str(signal) for (signal,) in rows)
+
+
 @contextmanager
 def transaction(catalogue: Catalogue) -> Iterator[sqlite3.Connection]:
     """All of it or nothing, beside the library's versions. Makes the tables where there are none."""

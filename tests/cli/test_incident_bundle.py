@@ -14,11 +14,13 @@ from streamguard.library.incidents import Book, read_incidents
 from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
 from streamguard.types import AssetId
+from streamguard.worker.incident_bundle import read
 from tests.cli.calling import Done, Run, runner
 from tests.evidence import FILE
 from tests.library.bundles_made import honest, named
 from tests.library.key_files import written
 from tests.library.made import RADIUS_BITS, library_of, new_item, seen
+from tests.library.opinions_made import confirmed, mistake, tell
 
 THEIRS = honest(77)
 
@@ -194,6 +196,22 @@ def test_decisions_are_handed_on_where_they_are_at_hand(run: Run, there: Path, t
     assert (tree["decisions"], tree["key"], tree["items"]) == (1, None, ["b", "c"])
     nowhere = ("--evidence", tmp_path / "none")
     assert run("incident", "export", "attack", tmp_path / "other", *asked[:3], *nowhere).status == 2
+
+
+def test_what_was_undone_is_not_handed_on(run: Run, there: Path, tmp_path: Path) -> None:
+    """Who gets it would take a mistake for a match; it is said how many are left out. What was confirmed goes along."""
+    folder, file = tmp_path / "evidence", tmp_path / "attack.incident"
+    folder.mkdir()
+    decision = replace(FILE.decision, asset=AssetId("b"))
+    for number in range(3):
+        evidence = replace(FILE, id=f"sig_{number:032x}", decision=decision, decided_unix_s=1_700_000_100.0 + number)
+        (folder / f"{evidence.id}.json").write_bytes(to_bytes(evidence))
+    tell(there, *mistake(f"sig_{1:032x}", "b"), *confirmed(f"sig_{2:032x}", "b"))
+    done = run("incident", "export", "attack", file, "--library", there, "--unsigned", "--evidence", folder)
+    assert (done.status, "2 items and 2 decisions of incident attack" in done.out) == (0, True)
+    listing = f"streamguard library opinions list --library {there}"
+    assert done.err == f"left out as undone: 1 decision, see {listing}\n"
+    assert [one.id for one in read(file, trust=None).about.decisions] == [f"sig_{number:032x}" for number in (0, 2)]
 
 
 def test_an_incident_without_items_is_not_handed_on(run: Run, here: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from streamguard.library import opinions as opinions_module
 from streamguard.library.catalogue import CATALOGUE
 from streamguard.library.exchange.hashes import Opinion
 from streamguard.library.live_set import CURRENT
-from streamguard.library.opinions import NotTaken, Signalled, Taken, Voiced, is_known, place_in, references
+from streamguard.library.opinions import NotTaken, Signalled, Taken, Voiced, is_known, mistaken, place_in, references
 from streamguard.library.opinions import voiced as all_voiced
 from streamguard.library.store import Library
 from streamguard.types import Verdict
@@ -43,6 +43,7 @@ def test_opinions_are_kept_with_who_when_and_why(library: Path) -> None:
     with catalogue_of(library) as catalogue:
         found = all_voiced(catalogue, item=catalogue.with_id("a")[0].number, most=9)
         assert len(all_voiced(catalogue, most=2)) == 2
+        assert mistaken(catalogue) == {"s2"}
     assert [(one.signal, one.opinion, one.who) for one in found] == [("s2", DISAGREE, "anna"), ("s1", AGREE, "anna")]
 
 
