@@ -117,7 +117,8 @@ class Story:
 
     def look(self, at_s: float, *, stream_s: float, between: bool, evidence: tuple[Evidence, ...]) -> None:
         what = f"{'between keyframes' if between else 'keyframe'} at {stream_s:.1f} s"
-        best = max(evidence, key=lambda item: item.nats, default=None)
+        # As decisions rank it: nats have a ceiling, which many looks of one shot reach.
+        best = max(evidence, key=lambda item: (item.nats, item.features or 0), default=None)
         if best is None:
             self._moment(at_s, f"{what}: nothing known", style="dim")
             return
@@ -137,7 +138,10 @@ class Story:
 
     def signal(self, at_s: float, signal: KillSignal) -> None:
         style = "bold red" if signal.verdict is Verdict.KILL else "bold yellow"
-        self._moment(at_s, f"{signal.verdict.value.upper()} {signal.stream}: durable in the outbox", style=style)
+        data = json.loads(signal.event)["data"]
+        where = f"for its keyframe at {data['at_s']:.1f} s, {data['reference']} at {data['reference_at_s']:.1f} s"
+        verdict = signal.verdict.value.upper()
+        self._moment(at_s, f"{verdict} {signal.stream} {where}: durable in the outbox", style=style)
 
     def caught(self, caught: Caught, *, outbox: Path) -> None:
         """The kill-signal itself, in words and as it is sent."""

@@ -28,6 +28,7 @@ from tests.cli.calling import invoke
 
 OVER_TOO_SOON = DemoPlan(known_s=4.0, lead_in_s=3.0, shown_s=1.4)
 DATA = {"stream": "live/demo", "reference": "talk", "label": "demo", "view": "mirrored", "nats": 15.8, "rule": "r"}
+DATA |= {"at_s": 10.0, "reference_at_s": 6.44}
 SIGNAL = KillSignal(
     id="sig_1",
     stream=StreamId("live/demo"),
@@ -108,6 +109,35 @@ def test_story_tells_the_best_evidence_of_a_keyframe() -> None:
     Story(Console(file=text, width=40, soft_wrap=True)).look(2.04, stream_s=6.0, between=False, evidence=(far, near))
     line = "     2.0 s  keyframe at 6.0 s: talk at 4.5 s, mirrored, 8 of 256 bits differ, 9.0 nats\n"
     assert text.getvalue() == line
+
+
+def test_story_tells_the_moments_that_the_signal_has() -> None:
+    """Of matches that are worth the same the one that decisions take; and of the signal the stream's time and the
+    footage's, beside the seconds since the watching began.
+    """
+    text = io.StringIO()
+    story = Story(Console(file=text, width=40, soft_wrap=True))
+    few, more = (
+        Evidence(
+            asset=AssetId("talk"),
+            label="demo",
+            kind=MediaKind.VIDEO,
+            place=Place(middle_us, middle_us),
+            view=View.MIRRORED,
+            region=WHOLE_PICTURE,
+            nats=10.0,
+            distance_bits=None,
+            features=features,
+            tells_when=True,
+        )
+        for middle_us, features in ((5_120_000, 48), (6_440_000, 51))
+    )
+    for evidence in ((few, more), (more, few)):
+        story.look(10.3, stream_s=10.0, between=False, evidence=evidence)
+    story.signal(10.4, SIGNAL)
+    look = "    10.3 s  keyframe at 10.0 s: talk at 6.4 s, mirrored, 51 local features agree, 10.0 nats\n"
+    signal = "    10.4 s  KILL live/demo for its keyframe at 10.0 s, talk at 6.4 s: durable in the outbox\n"
+    assert text.getvalue() == 2 * look + signal
 
 
 def test_a_moment_that_cannot_be_told_is_no_streams_fault() -> None:
