@@ -211,12 +211,12 @@ class _Listed:
         lines = [words, f"  to look at it: {self._evidence()}"]
         for part in self._parts:
             why = _WHY_WORDS[part.why].format(beside=part.beside)
-            keyframes = counted(part.stretch.keyframes, "keyframe")
-            lines.append(f"  {part.stretch.id}  {self._when(part.stretch)}: {keyframes} {why}{self._seen_in(part)}")
+            what = _keyframes(part.stretch)
+            lines.append(f"  {part.stretch.id}  {self._when(part.stretch)}: {what} {why}{self._seen_in(part)}")
             lines += [f"    against it: {_AGAINST_WORDS[one]}" for one in part.against]
         out = [(stretch, OUT_WORDS[why]) for stretch, why in self._left_out]
         for stretch, why in out + [(stretch, f"known by now, as {id_}") for stretch, id_ in self._known]:
-            lines.append(f"  not offered  {self._when(stretch)}: {counted(stretch.keyframes, 'keyframe')} {why}")
+            lines.append(f"  not offered  {self._when(stretch)}: {_keyframes(stretch)} {why}")
         if self._parts:
             lines.append(f"  {_LOOK_FIRST}")
         for part in self._parts:
@@ -233,6 +233,7 @@ class _Listed:
     def _json(self, stretch: Stretch) -> dict[str, object]:
         return {
             "keyframes": stretch.keyframes,
+            "single": stretch.keyframes == 1,
             "from": at_utc(self._now_unix_s - stretch.from_ago_s),
             "to": at_utc(self._now_unix_s - stretch.to_ago_s),
             "from_ago_s": stretch.from_ago_s,
@@ -240,8 +241,12 @@ class _Listed:
         }
 
     def _when(self, stretch: Stretch) -> str:
-        """`2026-03-01T12:00:00+00:00 to 2026-03-01T12:00:20+00:00, 40 to 20 s ago`."""
+        """`2026-03-01T12:00:00+00:00 to 2026-03-01T12:00:20+00:00, 40 to 20 s ago`, or of what lasts no second
+        `at 2026-03-01T12:00:00+00:00, 40 s ago`.
+        """
         first, last = (at_utc(self._now_unix_s - ago_s) for ago_s in (stretch.from_ago_s, stretch.to_ago_s))
+        if first == last:
+            return f"at {first}, {stretch.from_ago_s:.0f} s ago"
         return f"{first} to {last}, {stretch.from_ago_s:.0f} to {stretch.to_ago_s:.0f} s ago"
 
     def _evidence(self) -> str:
@@ -260,6 +265,11 @@ class _Listed:
         library, worker = str(self._asked.place.library), self._variant.worker
         words = [self._asked.incident.name, "--library", library, "--worker", worker]
         return shlex.join(["streamguard", "incident", "variants", *words, "--accept", id_])
+
+
+def _keyframes(stretch: Stretch) -> str:
+    """`3 keyframes`, `a single keyframe`."""
+    return "a single keyframe" if stretch.keyframes == 1 else f"{stretch.keyframes} keyframes"
 
 
 def _offered(part: Part, stream: StreamOfParts, seen: SeenIn) -> _Offered:

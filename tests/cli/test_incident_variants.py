@@ -1,6 +1,7 @@
 """streamguard incident variants, as an operator calls it."""
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from streamguard.core.shown import as_reference
-from streamguard.demo.scenes import Scene, StillScene
+from streamguard.demo.scenes import Flat, Scene, StillScene
 from streamguard.library.incidents import Book
 from streamguard.library.store import Library
 from streamguard.types import Fingerprints, Verdict
@@ -82,7 +83,7 @@ def test_new_footage_is_offered_and_the_studio_is_not(
     assert (told["stream"], told["verdict"], told["reference"]) == ("live/b c", "kill", "a")
     (part,) = told["parts"]
     assert (part["why"], part["keyframes"], part["beside"], part["against"]) == ("after", 10, "a", [])
-    assert (part["from_ago_s"], part["to_ago_s"]) == (40.0, 22.0)
+    assert (part["from_ago_s"], part["to_ago_s"], part["single"]) == (40.0, 22.0, False)
     assert [(one["why"], one["keyframes"]) for one in told["left_out"]] == [("context", 8), ("context", 10)]
     lines = variants(run, library, worker).out.splitlines()
     assert lines[0].startswith("live/b c: kill for a ")
@@ -100,6 +101,15 @@ def test_new_footage_is_offered_and_the_studio_is_not(
     taken, _, command = lines[6].partition(": ")
     assert taken.endswith(", 40 to 22 s ago")
     assert (command, shlex.split(command)[-2:]) == (part["command"], ["--accept", part["id"]])
+
+
+def test_a_single_keyframe_is_at_a_time_and_lasts_none(run: Run, library: Path, worker: ShownWorker) -> None:
+    """In words it is no stretch from a time to the same time; machines are told that it is one keyframe."""
+    worker.show("live/b", programme([(KNOWN, 0.7, 18.0), (Flat(16), 0.0, 2.0)]))
+    (left,) = listed(run, library, worker)["left_out"]
+    assert (left["why"], left["keyframes"], left["single"], left["from"]) == ("blank", 1, True, left["to"])
+    (line,) = [line for line in variants(run, library, worker).out.splitlines() if "not offered" in line]
+    assert re.fullmatch(r"  not offered  at 2\S+, 2 s ago: a single keyframe black, flat or fading", line)
 
 
 def test_each_part_has_a_line_of_its_own(run: Run, library: Path, worker: ShownWorker) -> None:
