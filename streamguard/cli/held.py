@@ -23,7 +23,7 @@ from streamguard.enforce.orders.kill_control import (
     KillControl,
     open_control,
 )
-from streamguard.enforce.orders.undo import Undone, open_undo
+from streamguard.enforce.orders.undo import SaidBefore, Undone, open_undo
 from streamguard.errors import StreamGuardError, UsageError, counted
 from streamguard.signing import signing_key
 
@@ -177,7 +177,7 @@ def undo(
     with closing(open_undo(config, name=name)) as book:
         undone = book.undo(signal_id, who=name, reason=why, match_was_right=match_was_right)
     if as_json:
-        click.echo(json.dumps({**asdict(undone), "who": name, "why": why}))
+        click.echo(json.dumps({**asdict(undone), "before": _before_tree(undone.before), "who": name, "why": why}))
         return EXIT_OK
     _tell_undone(undone)
     return EXIT_OK
@@ -199,11 +199,11 @@ def confirm(said: _Said) -> int:
     with closing(open_confirm(said.config, name=said.who)) as book:
         confirmed = book.confirm(said.signal_id, who=said.who, why=said.reason)
     if said.as_json:
-        click.echo(json.dumps({**asdict(confirmed), "who": said.who, "why": said.reason}))
+        told = {**asdict(confirmed), "before": _before_tree(confirmed.before), "who": said.who, "why": said.reason}
+        click.echo(json.dumps(told))
         return EXIT_OK
-    if confirmed.before:
-        click.echo(f"it had been confirmed by {shown(confirmed.before)}", err=True)
-    click.echo(f"confirmed: {shown(said.signal_id)}, reference {shown(confirmed.reference)}")
+    before = _before_in_words(confirmed.before)
+    click.echo(f"confirmed{before}: {shown(said.signal_id)}, reference {shown(confirmed.reference)}")
     return EXIT_OK
 
 
@@ -296,13 +296,30 @@ def _tell_answer(signal_id: str, answer: HoldAnswer, *, wanted: str, as_json: bo
 
 
 def _tell_undone(undone: Undone) -> None:
-    if undone.before:
-        click.echo(f"it had been undone by {shown(undone.before)}", err=True)
+    lifted = f"{counted(undone.keys_lifted, 'strike')} lifted"
+    if undone.before is not None:
+        left = f"{lifted} that had stayed" if undone.keys_lifted else "nothing more was to do"
+        click.echo(f"undone{_before_in_words(undone.before)}: {shown(undone.signal_id)}; {left}")
+        return
     if undone.hold_closed:
         click.echo("it was held, and will not be executed")
     elif not undone.keys_lifted:
         click.echo("nothing to lift: no strike of it is in force", err=True)
-    click.echo(f"undone: {shown(undone.signal_id)}, {counted(undone.keys_lifted, 'strike')} lifted")
+    click.echo(f"undone: {shown(undone.signal_id)}, {lifted}")
+
+
+def _before_in_words(before: SaidBefore | None) -> str:
+    """` before, by anna at 2026-03-01T12:00:00+00:00, "same studio"`; empty where it is said for the first time."""
+    if before is None:
+        return ""
+    at = moment(before.at_unix_ms)
+    return f" before, by {shown(before.who)}{at and f' at {at}'}{before.why and f', {shown(before.why)}'}"
+
+
+def _before_tree(before: SaidBefore | None) -> dict[str, str | None] | None:
+    if before is None:
+        return None
+    return {"who": before.who, "why": before.why, "at": moment(before.at_unix_ms) or None}
 
 
 def _tell_entries(entries: list[ControlEntry] | tuple[ControlEntry, ...], what: str, *, as_json: bool) -> None:

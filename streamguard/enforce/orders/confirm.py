@@ -8,7 +8,7 @@ from streamguard.enforce.orders.enforcer import order_of
 from streamguard.enforce.orders.kill_control import KillControl, open_control
 from streamguard.enforce.orders.notices import UNDO_HOLDS_S, NoticeKind, NoticeMaker
 from streamguard.enforce.orders.sent_signals import sent_signal
-from streamguard.enforce.orders.undo import told_before
+from streamguard.enforce.orders.undo import SaidBefore, said_before
 from streamguard.enforce.redis.script import load_script
 from streamguard.enforce.strikes.strike import fit
 from streamguard.errors import UsageError
@@ -20,11 +20,11 @@ _OPERATION = "confirm signal in"
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What a confirmation came to. `before`: it had been confirmed, and by whom and why."""
+    """What a confirmation came to. `before`: it had been confirmed."""
 
     signal_id: str
     reference: str
-    before: str = ""
+    before: SaidBefore | None = None
 
 
 class Confirm:
@@ -57,9 +57,10 @@ class Confirm:
             case [b"confirmed", bytes()]:
                 return Confirmed(signal_id, order.reference)
             case [b"before", bytes(before)]:
-                return Confirmed(signal_id, order.reference, told_before(before))
+                return Confirmed(signal_id, order.reference, said_before(before))
             case [b"undone", bytes(undone)]:
-                problem = f"it was undone by {told_before(undone)}"
+                word = said_before(undone)
+                problem = f"it was undone by {word.who}: {word.why}"
                 raise UsageError("confirm signal", signal_id[:200], problem, hint="a mistake stands")
         raise caller.no_redis(_OPERATION)
 

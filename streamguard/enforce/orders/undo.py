@@ -12,6 +12,7 @@ from streamguard.enforce.orders.sent_signals import sent_signal
 from streamguard.enforce.redis.script import load_script
 from streamguard.enforce.signals.received import ReceivedSignal
 from streamguard.enforce.strikes.ledger import StrikeLedger, open_ledger
+from streamguard.enforce.strikes.records import json_object
 from streamguard.enforce.strikes.strike import fit
 from streamguard.errors import UsageError
 from streamguard.signing import signing_key
@@ -21,14 +22,23 @@ _OPERATION = "undo signal in"
 
 
 @dataclass(frozen=True, slots=True)
+class SaidBefore:
+    """Who said the same before, when (0: nobody knows) and why."""
+
+    who: str
+    why: str
+    at_unix_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Undone:
-    """What an undo came to. `before`: it had been undone, and by whom, when and why."""
+    """What an undo came to. `before`: it had been undone."""
 
     signal_id: str
     reference: str
     keys_lifted: int
     hold_closed: bool
-    before: str = ""
+    before: SaidBefore | None = None
 
 
 class Undo:
@@ -65,7 +75,7 @@ class Undo:
 
     def _record(
         self, order: Order, signal: ReceivedSignal, *, who: str, why: str, match_was_right: bool
-    ) -> tuple[bool, str]:
+    ) -> tuple[bool, SaidBefore | None]:
         now_unix_s = time.time()
         notice = self._maker.make(
             order, NoticeKind.UNDO, why=why, expires_unix_s=now_unix_s + UNDO_HOLDS_S, now_unix_s=now_unix_s,
@@ -84,9 +94,9 @@ class Undo:
         keys = tuple(f"{self._prefix}{name}" for name in names)
         match self._control.caller.run(_UNDO, operation=_OPERATION, keys=keys, arguments=arguments):
             case [1, int(closed)]:
-                return bool(closed), ""
+                return bool(closed), None
             case [0, bytes(before)]:
-                return False, told_before(before)
+                return False, said_before(before)
         raise self._control.caller.no_redis(_OPERATION)
 
 
@@ -102,10 +112,12 @@ def open_undo(config: Config, *, name: str) -> Undo:
     )  # fmt: skip
 
 
-def told_before(raw: bytes) -> str:
-    """Who said it before, and why."""
-    try:
-        tree = json.loads(raw)
-        return f"{tree['who']}: {tree['why']}"[:500]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return "somebody"
+def said_before(raw: bytes) -> SaidBefore:
+    """As it is kept in Redis, where anybody may have written it: then it was somebody."""
+    tree = json_object(raw)
+    who, why, at_unix_ms = (tree.get(name) for name in ("who", "why", "at_unix_ms"))
+    return SaidBefore(
+        fit(who) if isinstance(who, str) and who else "somebody",
+        fit(why) if isinstance(why, str) else "",
+        at_unix_ms if isinstance(at_unix_ms, int) and at_unix_ms > 0 else 0,
+    )

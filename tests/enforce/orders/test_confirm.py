@@ -47,7 +47,9 @@ def test_it_is_said_once_by_a_genuine_event_and_in_the_audit(redis_server: Redis
     assert (event.event["data"]["signal_id"], event.event["data"]["why"]) == (kill.id, "seen it")
     assert event.event["source"] == f"/streamguard/{quote('anna@desk 1', safe='')}"
     assert [(entry.action, entry.who) for entry in control_of(redis_server).audit(most=9)] == [("confirm", "anna")]
-    assert book.confirm(kill.id, who="bert", why="me too").before == "anna: seen it"
+    before = book.confirm(kill.id, who="bert", why="me too").before
+    assert before is not None
+    assert (before.who, before.why) == ("anna", "seen it")
     assert len(redis_server.entries(STREAM)) == 2
 
 
@@ -58,7 +60,7 @@ def test_a_mistake_is_the_last_word(redis_server: RedisServer, book: Confirm, un
     with pytest.raises(UsageError, match="it was undone by bert: no; a mistake stands"):
         book.confirm(first.id, who="anna", why="")
     book.confirm(second.id, who="anna", why="")
-    assert undo.undo(second.id, who="bert", reason="no").before == ""
+    assert undo.undo(second.id, who="bert", reason="no").before is None
     verdicts = [read_signal(fields).verdict for fields in redis_server.entries(STREAM)]
     assert verdicts == ["kill", "kill", "undo", "confirm", "undo"]
 
@@ -82,4 +84,4 @@ def test_the_documented_permissions_are_enough(redis_server: RedisServer) -> Non
     for line in acl_lines("operator", about=""):
         redis_server.run(*line)
     url = redis_server.url.replace("redis://", f"redis://operator:{PASSWORD}@")
-    assert confirm_of(redis_server, url=url).confirm(kill.id, who="anna", why="").before == ""
+    assert confirm_of(redis_server, url=url).confirm(kill.id, who="anna", why="").before is None

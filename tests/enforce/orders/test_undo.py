@@ -11,7 +11,7 @@ import pytest
 from streamguard.enforce.orders.enforcer import Result
 from streamguard.enforce.orders.notices import NoticeMaker
 from streamguard.enforce.orders.permits import HoldTerms, Then
-from streamguard.enforce.orders.undo import Undo
+from streamguard.enforce.orders.undo import SaidBefore, Undo, said_before
 from streamguard.enforce.signals.received import Signature, read_signal
 from streamguard.enforce.strikes.ledger import StrikeLedger
 from streamguard.errors import SignalsUnreachable, UsageError
@@ -57,7 +57,7 @@ def test_strikes_are_lifted_the_platform_is_told_and_the_mistake_is_kept(redis_s
     ledger.add(replace(a_strike(), signal_id=kill.id, keys=("stream:live/cam", "account:bert")))
     ledger.add(a_strike(7, keys=("stream:live/other",)))
     undone = book.undo(kill.id, who="anna", reason="same studio")
-    assert (undone.keys_lifted, undone.reference, undone.hold_closed, undone.before) == (2, "clip-1", False, "")
+    assert (undone.keys_lifted, undone.reference, undone.hold_closed, undone.before) == (2, "clip-1", False, None)
     assert [struck.key for struck in ledger.active()] == ["stream:live/other"]
     event = read_signal(redis_server.entries(STREAM)[-1])
     assert (event.verdict, event.stream, event.session, event.server) == ("undo", "live/cam", "nginx-1", "nginx-rtmp")
@@ -82,7 +82,9 @@ def test_undoing_again_does_nothing_more_but_what_was_left(redis_server: RedisSe
     ledger = StrikeLedger(redis_server.url, prefix=PREFIX, timeout_s=2.0)
     ledger.add(replace(a_strike(), signal_id=kill.id))
     again = book.undo(kill.id, who="bert", reason="me too")
-    assert (again.keys_lifted, again.before) == (1, "anna: same studio")
+    assert again.before is not None
+    assert (again.keys_lifted, again.before.who, again.before.why) == (1, "anna", "same studio")
+    assert abs(again.before.at_unix_ms / 1000 - time.time()) < 600
     assert book.undo(kill.id, who="bert", reason="me too").keys_lifted == 0
     assert len(redis_server.entries(STREAM)) == 2
     assert len(redis_server.entries(f"{PREFIX}mistakes")) == len(redis_server.entries(f"{PREFIX}audit")) == 1
@@ -108,7 +110,8 @@ def test_a_right_match_that_was_not_to_be_killed_is_no_mistake(redis_server: Red
     assert read_signal(redis_server.entries(STREAM)[-1]).event["data"]["match_was_right"] is True
     assert control_of(redis_server).mistakes(most=10) == ()
     assert [entry.action for entry in control_of(redis_server).audit(most=9)] == ["undo"]
-    assert book.undo(kill.id, who="anna", reason="it was one").before == "anna: a news report"
+    before = book.undo(kill.id, who="anna", reason="it was one").before
+    assert (before and before.why) == "a news report"
 
 
 def test_reviews_and_limits_are_undone_too(redis_server: RedisServer, book: Undo) -> None:
@@ -150,4 +153,11 @@ def test_the_documented_permissions_are_enough(redis_server: RedisServer) -> Non
     for line in acl_lines("operator", about=""):
         redis_server.run(*line)
     url = redis_server.url.replace("redis://", f"redis://operator:{PASSWORD}@")
-    assert undo_of(redis_server, url=url).undo(kill.id, who="anna", reason="no").before == ""
+    assert undo_of(redis_server, url=url).undo(kill.id, who="anna", reason="no").before is None
+
+
+def test_what_stands_there_may_be_anything() -> None:
+    """Whoever can write to Redis has said nothing then; it was undone before all the same."""
+    assert said_before(b'{"who": "anna", "why": "no\\u0007", "at_unix_ms": 7}') == SaidBefore("anna", "no ", 7)
+    for raw in (b"", b"[1]", b"\xff", b"[" * 9999, b'{"who": 7, "why": [], "at_unix_ms": -1}', b'{"at_unix_ms": 1e9}'):
+        assert said_before(raw) == SaidBefore("somebody", "", 0)
