@@ -17,13 +17,12 @@ from streamguard.cli.incident_options import (
     in_words,
     incident_json,
     place_of,
-    place_options,
     redis_option,
     worker_option,
 )
 from streamguard.cli.incident_variants import variants
 from streamguard.cli.library_history import origin_of, origin_options
-from streamguard.cli.library_items import printable
+from streamguard.cli.library_items import place_options, printable
 from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import counted

@@ -12,11 +12,11 @@ import click
 from streamguard.cli.adding_bar import AddingBar
 from streamguard.cli.asked_workers import ask_what_was_shown, workers_of
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
-from streamguard.cli.incident_options import Place, place_of, place_options, worker_option
+from streamguard.cli.incident_options import Place, place_of, worker_option
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.library_add import Said, files_in, goes_on_from, tell_all, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
-from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_items import at_utc, place_options, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.taken_parts import TakenParts, name_as_kept, runs_without
 from streamguard.core.density import in_words

@@ -10,9 +10,9 @@ import click
 
 from streamguard.cli.breaker_words import SameRedis, refused_in_words, refused_json, refused_of
 from streamguard.cli.exits import EXIT_OK
-from streamguard.cli.incident_options import believed_in_words, incident_json, place_of, place_options, redis_option
+from streamguard.cli.incident_options import believed_in_words, incident_json, place_of, redis_option
 from streamguard.cli.library_history import origin_of, origin_options
-from streamguard.cli.library_items import printable
+from streamguard.cli.library_items import place_options, printable
 from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
 from streamguard.errors import counted

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
-from streamguard.cli.incident_options import place_of, place_options
+from streamguard.cli.incident_options import place_of
 from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
-from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_items import at_utc, place_options, printable
 from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_opinions import mistaken_signals, notes_of
 from streamguard.cli.library_signing import sign_option

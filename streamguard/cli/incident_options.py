@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from streamguard.cli.library_items import at_utc
+from streamguard.cli.library_items import at_utc, library_in
 from streamguard.config import Config, load_config
-from streamguard.errors import UsageError, counted
+from streamguard.errors import counted
 from streamguard.library.incidents import Incident
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -21,15 +21,6 @@ class Place:
 
     config: Config
     library: Path
-
-
-def place_options(command: _Command) -> _Command:
-    """`--library` and `--config`, as `library_path` and `config_path`."""
-    library = click.option("--library", "library_path", metavar="DIR", help="The library; else library.path.")
-    config = click.option(
-        "--config", "config_path", type=click.Path(path_type=Path), help="One TOML file, as for watch."
-    )
-    return library(config(command))
 
 
 def worker_option(command: _Command) -> _Command:
@@ -53,9 +44,7 @@ def place_of(library_path: str | None, config_path: Path | None, redis_url: str 
     given = {"library.path": library_path, "redis.url": redis_url}
     overrides: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     config = load_config(config_path, overrides=overrides)
-    if config.library.path is None:
-        raise UsageError("find library", "", "none is named", hint="give --library DIR, or library.path in the config")
-    return Place(config, config.library.path)
+    return Place(config, library_in(config))
 
 
 def incident_json(incident: Incident, *, live: int | None = None) -> dict[str, object]:

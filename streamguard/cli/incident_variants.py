@@ -13,11 +13,11 @@ from streamguard.cli.asked_workers import Variant, ask_for_variants, workers_of
 from streamguard.cli.exits import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_accept import OUT_WORDS, accept, check_ids
 from streamguard.cli.incident_add import Adding
-from streamguard.cli.incident_options import Place, place_of, place_options, worker_option
+from streamguard.cli.incident_options import Place, place_of, worker_option
 from streamguard.cli.lengths import seconds_of
 from streamguard.cli.library_add import Said, warn_if_damaged
 from streamguard.cli.library_history import origin_of, origin_options
-from streamguard.cli.library_items import at_utc, printable
+from streamguard.cli.library_items import at_utc, place_options, printable
 from streamguard.cli.library_opinions import said_of
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.same_footage import SameFootage, SeenIn, as_item, put_added

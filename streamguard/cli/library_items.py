@@ -1,27 +1,52 @@
-"""How the library's commands say what an item is, to people and to machines."""
+"""How the library's commands are told which library, and say what an item is, to people and to machines."""
 
 import datetime as dt
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from streamguard.cli.next_steps import library_command
+from streamguard.config import Config, load_config
+from streamguard.errors import UsageError
 from streamguard.library.catalogue import ItemRecord
 from streamguard.library.exchange.book import ORIGIN
 from streamguard.types import STEERING, MediaKind
 
-library_option = click.option(
-    "--library",
-    "path",
-    required=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="The library's directory.",
-)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _STEERING = re.compile(rf"[{STEERING}\ud800-\udfff]")
+
+
+def place_options(command: _Command) -> _Command:
+    """`--library` and `--config`, as `library_path` and `config_path`."""
+    library = click.option("--library", "library_path", metavar="DIR", help="The library; else library.path.")
+    config = click.option(
+        "--config", "config_path", type=click.Path(path_type=Path), help="One TOML file, as for watch."
+    )
+    return library(config(command))
+
+
+def library_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, as `path`: the library alone."""
+
+    @functools.wraps(command)
+    def called(*, library_path: str | None, config_path: Path | None, **given: Any) -> Any:  # noqa: ANN401 - what click has read
+        # Where the library is named, a configuration that is wrong keeps nobody from it.
+        path = library_in(load_config(config_path)) if library_path is None else Path(library_path)
+        return command(path=path, **given)
+
+    return place_options(called)
+
+
+def library_in(config: Config) -> Path:
+    """Raises UsageError where it names none."""
+    if config.library.path is None:
+        raise UsageError("find library", "", "none is named", hint="give --library DIR, or library.path in the config")
+    return config.library.path
 
 
 def printable(text: str) -> str:

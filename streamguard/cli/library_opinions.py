@@ -9,7 +9,7 @@ import click
 
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.library_history import origin_of, origin_options
-from streamguard.cli.library_items import at_utc, item_json, library_option, printable
+from streamguard.cli.library_items import at_utc, item_json, library_in, library_option, place_options, printable
 from streamguard.cli.library_signing import sign_option
 from streamguard.cli.next_steps import library_command
 from streamguard.cli.redis_options import PATH, config_of, reason_of
@@ -69,8 +69,7 @@ def list_(*, path: Path, as_json: bool) -> int:
 
 
 @opinions_.command()
-@library_option
-@click.option("--config", "config_path", type=PATH, help="TOML file with redis.url and signals.hmac_key_file.")
+@place_options
 @click.option("--redis", "redis_url", metavar="URL", help="Which Redis; else redis.url, SG__REDIS__URL.")
 @click.option("--prefix", help="What all keys begin with; else redis.prefix.  [default: {streamguard}:]")
 @click.option("--key-file", type=PATH, help="Signing key of signals; else signals.hmac_key_file.")
@@ -79,7 +78,7 @@ def list_(*, path: Path, as_json: bool) -> int:
 @_as_json
 def sync(
     *,
-    path: Path,
+    library_path: str | None,
     config_path: Path | None,
     redis_url: str | None,
     prefix: str | None,
@@ -100,9 +99,8 @@ def sync(
       streamguard library opinions sync --library known --config /etc/streamguard/streamguard.toml --follow
       streamguard library opinions sync --library known --config streamguard.toml --sign-key library.key
     """
-    config = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file)
-    config = config.model_copy(update={"library": config.library.model_copy(update={"path": path})})
-    keeping, teller = keeping_of(config, signer=signer), _Teller(path, as_json=as_json, each=follow)
+    config = config_of(config_path, redis_url=redis_url, prefix=prefix, key_file=key_file, library=library_path)
+    keeping, teller = keeping_of(config, signer=signer), _Teller(library_in(config), as_json=as_json, each=follow)
     with closing(OpinionTaker(keeping, source_of(config), observer=teller)) as taker:
         if follow:
             with suppress(KeyboardInterrupt):  # the usual way to end it

@@ -10,8 +10,7 @@ from pathlib import Path
 from streamguard.errors import SignalsUnreachable, StreamGuardError, one_line
 
 _TAKEN = {
-    "library": ("--library",),
-    "incident": ("--library", "--config"),
+    **dict.fromkeys(("library", "incident"), ("--library", "--config")),
     **dict.fromkeys(("signals", "breaker", "strikes", "streams"), ("--config", "--redis", "--prefix")),
 }
 """Which of the options of the first command those that are named as the next step take as well."""
@@ -64,5 +63,8 @@ def _completed(found: re.Match[str], given: Mapping[str, str]) -> str:
     taken = _TAKEN[found["group"]]
     if any(option in given for option in taken):
         rest = rest.replace(" --library DIR", "")
-    words = (f" {option} {shlex.quote(given[option])}" for option in taken if option in given and option not in rest)
+    needed = [option for option in taken if option in given and option not in rest]
+    if found["group"] == "library" and ("--library" in rest or "--library" in needed):
+        needed = [option for option in needed if option != "--config"]  # of which they take the library alone
+    words = (f" {option} {shlex.quote(given[option])}" for option in needed)
     return found["command"] + one_line("".join(words)) + rest

@@ -17,7 +17,7 @@ import pytest
 from click.testing import Result
 
 from streamguard.cli.library import library
-from streamguard.errors import LibraryMissing, StreamGuardError, UsageError
+from streamguard.errors import ConfigError, LibraryMissing, StreamGuardError, UsageError
 from streamguard.library.catalogue import CATALOGUE
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.loading import load_snapshot
@@ -55,6 +55,25 @@ def known(tmp_path: Path) -> Path:
     """A library of the items a and b."""
     library_of(tmp_path / "known", "ab")
     return tmp_path / "known"
+
+
+def test_the_library_is_the_option_or_that_of_the_configuration(
+    known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By file or environment; where it is named itself, a configuration that is wrong keeps nobody from it."""
+    config, wrong = tmp_path / "streamguard.toml", tmp_path / "wrong.toml"
+    config.write_text(f'[library]\npath = "{known}"\n')
+    wrong.write_text("[nothing]\n")
+    listed = _run("list", "--library", known, "--json").stdout
+    assert _run("list", "--config", config, "--json").stdout == listed
+    assert _run("list", "--library", known, "--config", wrong, "--json").stdout == listed
+    assert isinstance(_run("list", "--config", wrong).exception, ConfigError)
+    missing = _run("list").exception
+    assert isinstance(missing, UsageError)
+    assert "none is named; give --library DIR, or library.path in the config" in str(missing)
+    monkeypatch.setenv("SG__LIBRARY__PATH", str(known))
+    assert _run("list", "--json").stdout == listed
+    assert _run("disable", "a").exit_code == 0
 
 
 def test_add_one_file(tmp_path: Path, clips: Clips) -> None:

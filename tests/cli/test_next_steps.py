@@ -60,6 +60,12 @@ def test_the_configuration_stands_for_the_library() -> None:
     told = "open it again: streamguard incident open --config sg.toml attack"
     assert with_options(said, given_in(["incident", "add", "--config", "sg.toml", "--", "--library", "x"])) == told
     assert with_options(said, given_in(["incident", "add", "--library"])) == said
+    given = given_in(["library", "list", "--config", "sg.toml"])
+    told = "streamguard library verify --config sg.toml"
+    assert with_options("streamguard library verify --library DIR", given) == told
+    assert with_options("streamguard library verify --library other", given) == (
+        "streamguard library verify --library other"
+    ), "of the configuration they take the library alone"
 
 
 def test_a_command_on_a_library_is_quoted() -> None:
@@ -79,5 +85,6 @@ def test_every_command_that_is_completed_takes_a_library(group: click.Group) -> 
                 stack.append((f"{name} {sub.name}", sub))
             else:
                 line = f"{name} {sub.name}"
-                takes = any("--library" in option.opts for option in sub.params)
-                assert (with_options(line, {"--library": "x"}) == f"{line} --library x") is takes, line
+                for option in ("--library", "--config"):
+                    takes = any(option in param.opts for param in sub.params)
+                    assert (with_options(line, {option: "x"}) == f"{line} {option} x") is takes, line
