@@ -1,7 +1,8 @@
 """Hashes of pictures that any stream may show, and nobody is cut for: colour bars (of SMPTE, too, as ffmpeg and studios
 show them), a spotlight, a disc, grids.
 
-What changes along one axis only (bars alone, gradients) has no hash of its own: noise decides it.
+What changes along one axis only (EBU's bars, gradients) has no hash of its own: noise decides it. Nor has what changes
+all the time, as ffmpeg's testsrc2 does, and looks another way in every size.
 """
 
 from collections.abc import Iterator, Sequence
