@@ -1,5 +1,6 @@
 """What pictures of ours are drawn with: colours, letters, panels, and thumbnails that came from who knows where."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -54,6 +55,15 @@ def fitted(text: str, *, width_px: int, size_px: int, weight: int = REGULAR) -> 
     while shown and text_width_px(f"{shown}...", size_px=size_px, weight=weight) > width_px:
         shown = shown[:-1]
     return f"{shown}..."
+
+
+def legend(picture: Picture, parts: Sequence[tuple[Colour, str]], *, at: Point, size_px: int) -> None:
+    """A dot of each colour and what it stands for, side by side on one line."""
+    x, y = at
+    for colour, words in parts:
+        cv2.circle(picture, (x + size_px // 3, y - size_px // 3), size_px // 3, colour, cv2.FILLED, cv2.LINE_AA)
+        write(picture, words, at=(x + size_px, y), size_px=size_px, colour=FAINT)
+        x += 3 * size_px + text_width_px(words, size_px=size_px)
 
 
 def panel(picture: Picture, *, left_top: Point, size_px: Point) -> None:

@@ -17,19 +17,21 @@ from streamguard.review.canvas import (
     Point,
     decoded,
     fitted,
+    legend,
     panel,
     text_width_px,
     write,
 )
 from streamguard.review.explanation import decided_at, how_many, how_near
-from streamguard.review.timeline import draw_nats, draw_places
+from streamguard.review.timeline import NATS, PLACES, draw_nats, draw_places
 from streamguard.types import Verdict
 
-WIDTH_PX, HEIGHT_PX = 1600, 980
+WIDTH_PX, HEIGHT_PX = 1600, 1040
 _MARGIN_PX = 40
 _FRAME_PX = (740, 416)
 _FRAMES_TOP_PX = 182
-_CHARTS_TOP_PX = 662
+_CHARTS_TOP_PX = 722
+_LEGEND_PX = 17
 _CHART_PX = (740, 250)
 _LEFT_PX, _RIGHT_PX = _MARGIN_PX, WIDTH_PX - _MARGIN_PX - _FRAME_PX[0]
 _FOOT_PX = HEIGHT_PX - 28
@@ -40,7 +42,7 @@ _FAR = 4.0
 
 
 def draw(file: EvidenceFile) -> Picture:
-    """The whole picture, 1600 x 980, RGB."""
+    """The whole picture, 1600 x 1040, RGB."""
     picture: Picture = np.empty((HEIGHT_PX, WIDTH_PX, 3), np.uint8)
     picture[:] = GROUND
     decision = file.decision
@@ -52,8 +54,15 @@ def draw(file: EvidenceFile) -> Picture:
     known = _frame(picture, file.reference_thumbnail, left_px=_RIGHT_PX, title=footage, missing="no picture kept")
     _outline(picture, file, field=stream)
     _points(picture, file, fields=(stream, known))
-    for left_px, title in ((_LEFT_PX, "PLACE IN THE FOOTAGE OVER STREAM TIME"), (_RIGHT_PX, "NATS TOGETHER")):
-        write(picture, title, at=(left_px, _CHARTS_TOP_PX - 16), size_px=18, weight=BOLD, colour=FAINT)
+    joined = [(GREEN, "places that look the same in both, joined")] if len(file.points) else []
+    below_px = _FRAMES_TOP_PX + _FRAME_PX[1] + 26
+    legend(picture, [(RED, "where the footage stands"), *joined], at=(_LEFT_PX, below_px), size_px=_LEGEND_PX)
+    for left_px, title, parts in (
+        (_LEFT_PX, "PLACE IN THE FOOTAGE OVER STREAM TIME", PLACES),
+        (_RIGHT_PX, "EVIDENCE TOGETHER, IN NATS", NATS),
+    ):
+        write(picture, title, at=(left_px, _CHARTS_TOP_PX - 38), size_px=18, weight=BOLD, colour=FAINT)
+        legend(picture, parts, at=(left_px, _CHARTS_TOP_PX - 13), size_px=_LEGEND_PX)
     draw_places(picture, file, left_top=(_LEFT_PX, _CHARTS_TOP_PX), size_px=_CHART_PX)
     draw_nats(picture, file, left_top=(_RIGHT_PX, _CHARTS_TOP_PX), size_px=_CHART_PX)
     foot = (

@@ -9,17 +9,39 @@ import numpy as np
 from streamguard.core.decision_rule import for_label
 from streamguard.core.replay import Recording
 from streamguard.enforce.evidence.file import EvidenceFile
-from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, LINE, RED, TEXT, Colour, Picture, Point, panel, write
+from streamguard.review.canvas import (
+    AMBER,
+    BLUE,
+    FAINT,
+    GREEN,
+    LINE,
+    RED,
+    TEXT,
+    Colour,
+    Picture,
+    Point,
+    panel,
+    text_width_px,
+    write,
+)
 from streamguard.review.explanation import running
 from streamguard.types import Place, Verdict
 
 _PAD_LEFT_PX, _PAD_RIGHT_PX = 62, 40
 _PAD_TOP_PX, _PAD_BOTTOM_PX = 20, 34
-_TICKS = 5
+_TICKS = 6
+_ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
+"""What the steps of an axis are multiples of, but for powers of ten."""
+
 _LABEL_PX = 15
 _STEPS = 24
 _MARGIN = 0.08
 _DASH_PX = 8
+
+
+PLACES = ((GREEN, "keyframes that agree, each with its nats"), (FAINT, "other matches, not counted"))
+NATS = ((BLUE, "what the keyframes are worth together, fading; dashed: what a verdict takes"),)
+"""What the colours of the charts stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +71,7 @@ def draw_places(picture: Picture, file: EvidenceFile, *, left_top: Point, size_p
     times_s = [seen.at.pts_us / 1e6 for seen in observations]
     edges_s = [edge / 1e6 for seen in observations for item in seen.evidence for edge in _edges(item.place)]
     chart = Chart(left_top, size_px, _around(times_s), _around(edges_s))
-    _axes(picture, chart)
+    _axes(picture, chart, up_unit=" s")
     for seen, at_s in zip(observations, times_s, strict=True):
         for item in seen.evidence:
             from_s, to_s = (edge / 1e6 for edge in _edges(item.place))
@@ -70,7 +92,7 @@ def draw_nats(picture: Picture, file: EvidenceFile, *, left_top: Point, size_px:
     thresholds = _thresholds(file.recording)
     most = max(*totals, *(nats for _, nats, _ in thresholds), 1.0)
     chart = Chart(left_top, size_px, _around(times_s), (0.0, most * (1 + 2 * _MARGIN)))
-    _axes(picture, chart)
+    _axes(picture, chart, up_unit="")
     for name, nats, colour in thresholds:
         _dashed(picture, chart, nats, colour=colour)
         x, y = chart.at(chart.across[0], nats)
@@ -102,16 +124,26 @@ def _curve(times_s: Sequence[float], totals: Sequence[float], *, half_life_s: fl
     return points
 
 
-def _axes(picture: Picture, chart: Chart) -> None:
+def _axes(picture: Picture, chart: Chart, *, up_unit: str) -> None:
     panel(picture, left_top=chart.left_top, size_px=chart.size_px)
-    for value in np.linspace(*chart.across, _TICKS).tolist():
+    for value in ticks(*chart.across):
         x, y = chart.at(value, chart.up[0])
         cv2.line(picture, (x, y), (x, chart.at(value, chart.up[1])[1]), LINE, 1)
-        write(picture, f"{value:.1f} s", at=(x - 16, y + 22), size_px=_LABEL_PX, colour=FAINT)
-    for value in np.linspace(*chart.up, _TICKS).tolist():
+        write(picture, f"{value:.10g} s", at=(x - 16, y + 22), size_px=_LABEL_PX, colour=FAINT)
+    for value in ticks(*chart.up):
         x, y = chart.at(chart.across[0], value)
         cv2.line(picture, (x, y), (chart.at(chart.across[1], value)[0], y), LINE, 1)
-        write(picture, f"{value:.1f}", at=(x - 52, y + 5), size_px=_LABEL_PX, colour=FAINT)
+        words = f"{value:.10g}{up_unit}"
+        left_px = x - 8 - text_width_px(words, size_px=_LABEL_PX)
+        write(picture, words, at=(left_px, y + 5), size_px=_LABEL_PX, colour=FAINT)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`, at most six steps; none below 0, before which there is no footage."""
+    rough = max((high - low) / _TICKS, 1e-9)
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(power * one for one in _ROUND if power * one >= rough * (1 - 1e-9))
+    return [round(number * step, 9) for number in range(max(0, int(np.ceil(low / step))), int(high / step) + 1)]
 
 
 def _dashed(picture: Picture, chart: Chart, nats: float, *, colour: Colour) -> None:

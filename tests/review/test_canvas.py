@@ -7,7 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamguard.core.thumbnails import LONGER_SIDE_PX
-from streamguard.review.canvas import decoded, fitted, panel, plain, png, text_width_px, write
+from streamguard.review.canvas import (
+    AMBER,
+    GREEN,
+    Colour,
+    Picture,
+    decoded,
+    fitted,
+    legend,
+    panel,
+    plain,
+    png,
+    text_width_px,
+    write,
+)
 from tests.evidence import SHOWN, grey_thumbnail
 
 GOOD = grey_thumbnail(SHOWN)
@@ -75,3 +88,23 @@ def test_a_png_has_the_colours() -> None:
     picture[0, 0] = (255, 10, 0)
     read = cv2.imdecode(np.frombuffer(png(picture), np.uint8), cv2.IMREAD_COLOR_RGB)
     assert np.array_equal(np.asarray(read), picture)
+
+
+def test_a_legend_names_each_colour_beside_a_dot_of_it() -> None:
+    """On one line, in order; what is after a longer name stands further to the right."""
+    first, second = (
+        _legend_of([(GREEN, words), (AMBER, "others")]) for words in ("these", "these, which have a longer name")
+    )
+    for picture in (first, second):
+        (green, amber) = (np.nonzero((picture == colour).all(axis=2))[1] for colour in (GREEN, AMBER))
+        assert green.size > 40
+        assert amber.size > 40
+        assert green.max() < amber.min()
+    ends = [np.nonzero((picture == AMBER).all(axis=2))[1].min() for picture in (first, second)]
+    assert ends[1] > ends[0] + 50
+
+
+def _legend_of(parts: list[tuple[Colour, str]]) -> Picture:
+    picture: Picture = np.zeros((40, 600, 3), np.uint8)
+    legend(picture, parts, at=(5, 30), size_px=17)
+    return picture

@@ -70,7 +70,7 @@ def test_points_are_joined_across_both() -> None:
     """A line from the stream's place to the reference's, through the gap between the frames."""
     point = np.array([[0.5, 0.5, 0.5, 0.5]], np.float32)
     joined, alone = draw(with_points(FILE, point, INSET)), draw(with_points(FILE, point[:0], INSET))
-    changed = (joined != alone).any(axis=2)
+    changed = (joined[:600] != alone[:600]).any(axis=2)  # below, the legend has them as well
     assert changed[:, 785:815].any(axis=0).all()
     rows, columns = np.nonzero(changed)
     assert (rows.min() > 380, rows.max() < 400) == (True, True)

@@ -9,7 +9,7 @@ from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.policy import LabelPolicy
 from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.review.canvas import AMBER, BLUE, FAINT, GREEN, GROUND, RED, Colour, Picture
-from streamguard.review.timeline import Chart, draw_nats, draw_places
+from streamguard.review.timeline import Chart, draw_nats, draw_places, ticks
 from streamguard.types import Place, Verdict
 from tests.evidence import evidence_file
 from tests.observations import going_on, recorded
@@ -49,6 +49,20 @@ def test_a_chart_has_its_corners_within() -> None:
     assert 200 < top < bottom < 450
     assert chart.at(5.0, 0.0) == pytest.approx(((left + right) / 2, (top + bottom) / 2), abs=1)
     assert (chart.at(-1e18, -1e18), chart.at(1e18, 1e18)) == ((left, bottom), (right, top))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (7.5, 10.5, [7.5, 8.0, 8.5, 9.0, 9.5, 10.0, 10.5]),
+        (-0.6, 8.2, [0.0, 2.0, 4.0, 6.0, 8.0]),
+        (0.0, 22.7, [0.0, 5.0, 10.0, 15.0, 20.0]),
+        (86_399.5, 86_400.5, [86_399.6, 86_399.8, 86_400.0, 86_400.2, 86_400.4]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, told: list[float]) -> None:
+    """Of times and of nats, wherever the axis begins; nothing is before the beginning."""
+    assert ticks(low, high) == told
 
 
 def test_footage_that_goes_on_rises() -> None:
