@@ -2,7 +2,6 @@
 
 import math
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -21,7 +20,6 @@ from streamguard.enforce.outbox.outbox import Outbox
 from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.enforce.signals.stdout_lines import TextStream
 from streamguard.errors import OutboxError, SignalsUnreachable
-from streamguard.library.in_threads import stand_back
 from streamguard.signing import signing_key
 from streamguard.thread_turns import turns_of
 from streamguard.types import KillSignal
@@ -35,6 +33,7 @@ from streamguard.worker.evidence import EvidenceKeeper, evidence_store
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.incidents import IncidentMode
 from streamguard.worker.kill_terms import KillTerms
+from streamguard.worker.library_following import LibraryFollower
 from streamguard.worker.library_trial import LibraryTrial
 from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
@@ -62,9 +61,6 @@ _LEAST_SIGNALS_S = 0.25
 _LAST_DELIVERY_S = 0.5
 _LAST_LISTING_S = 0.1
 _LAST_LEASE_S = 0.5
-_TRIAL_READY_AFTER_S = 5.0
-"""A worker that ends before then, as a rehearsal may, has rarely seen a new version."""
-
 _TURN_S = 0.001
 """A look waits no longer than this for each turn of a thread that reads a new library; Python's own 5 ms add up."""
 
@@ -103,11 +99,13 @@ class WatchService:
         self._stream_count = len(specs)
         self._asked_to_stop_at_s: float | None = None
         self._draining = False
-        self._over = threading.Event()
-        self._follower = threading.Thread(target=self._follow_library, name="library", daemon=True)
         with ExitStack() as parts:
             parts.callback(self._trial.close)
             self._library = open_library(config, trial=self._trial, read_hot=self._incidents.read_items)
+            self._follower = LibraryFollower(
+                self._library, self._trial, metrics=self._metrics,
+                every_s=lambda: self._config.library.reload_every_s,
+            )  # fmt: skip
             self._transport = self._make_transport(stdout)
             if isinstance(self._transport, RedisStreams | LocalEnforcer):
                 parts.callback(self._transport.close)
@@ -243,7 +241,7 @@ class WatchService:
         finally:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
             self._draining = True
-            self._over.set()
+            self._follower.ask_to_stop()
             self._following.ask_to_stop()
             self._canary.stop()
             self._roll_call.ask_to_stop()
@@ -263,8 +261,7 @@ class WatchService:
                 self._opinions.stop(max(0.0, until_s - time.monotonic()))
                 self._evidence.stop(max(0.0, until_s - time.monotonic()))
                 self._following.stop(max(0.0, until_s - time.monotonic()))
-                if self._follower.ident is not None:
-                    self._follower.join(max(0.0, until_s - time.monotonic()))
+                self._follower.stop(max(0.0, until_s - time.monotonic()))
                 self._parts.close()
         keyframes = self._departed.totals.keyframes + sum(status.keyframes for status in statuses)
         tell = log.critical if lost else log.info
@@ -319,25 +316,6 @@ class WatchService:
         if self._asked_to_stop_at_s is None:
             return timeout_s
         return max(0.0, timeout_s - (time.monotonic() - self._asked_to_stop_at_s))
-
-    def _follow_library(self) -> None:
-        stand_back()
-        self._metrics.library_version(self._library.snapshot.version)
-        ready_at_s = time.monotonic() + _TRIAL_READY_AFTER_S
-        while not self._over.wait(self._config.library.reload_every_s):
-            if time.monotonic() >= ready_at_s:
-                self._trial.prepare()
-            refreshed = self._library.refresh()
-            if refreshed.error is not None and not self._over.is_set():  # the trial's child may be gone by then
-                self._metrics.library_refused(refreshed.error)
-                log.error("library_not_loaded", problem=str(refreshed.error), serving=self._library.snapshot.version)
-            if refreshed.changed:
-                snapshot = self._library.snapshot
-                self._metrics.library_version(snapshot.version)
-                rule = (snapshot.rules or BUILT_IN_RULES).rule.name
-                log.info(
-                    "library_loaded", version=snapshot.version, items=snapshot.items, looks=snapshot.looks, rule=rule
-                )
 
     def _change(self, config: Config) -> None:
         """What can run at once does; raises UsageError where something is wrong, and changes nothing then."""
@@ -400,7 +378,7 @@ class WatchService:
             reasons.append(f"the loop has not gone round for {_BEAT_S:.0f} s; restart the worker")
         if self._draining:
             reasons.append("it was asked to stop, and drains")
-        elif not self._follower.is_alive():
+        elif not self._follower.is_running:
             reasons.append("nobody looks for new versions of the library")
         else:
             reasons += self._discoveries.why_not_ready() + self._share.why_not_ready()
@@ -431,9 +409,7 @@ class WatchService:
 
     @property
     def _has_nobody_looking(self) -> bool:
-        """Whether the thread that follows the library ended by a mistake of ours: what serves grows stale."""
-        has_begun = self._follower.ident is not None
-        return has_begun and not self._follower.is_alive() and not self._draining
+        return self._follower.is_lost and not self._draining
 
     def _coverage(self) -> float:
         within_s = self._config.attention.time_to_kill_s or AttentionRule().time_to_kill_s

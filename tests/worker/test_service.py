@@ -26,6 +26,7 @@ from streamguard.types import KillSignal, StreamId
 from streamguard.worker.answers import Answers
 from streamguard.worker.evidence import DIRECTORY
 from streamguard.worker.forkserver import start_forkserver
+from streamguard.worker.own_thread import OwnThread
 from streamguard.worker.service import WatchService
 from streamguard.worker.signalling import Signaller
 from streamguard.worker.streams import StreamSpec, StreamState
@@ -386,7 +387,7 @@ def test_a_library_that_nobody_follows_shows_in_the_scrape(library: Path, tmp_pa
     def is_stale() -> bool:
         return service._metrics.registry.get_sample_value("streamguard_library_reload_failing") == 1.0
 
-    service._follower = threading.Thread(target=lambda: None)
+    service._follower._thread = OwnThread(lambda: None, name="library")
     assert not is_stale()
     with running(service) as run:
         eventually(is_stale, what="that it is stale")
