@@ -242,8 +242,7 @@ class Library:
         with writer_lock(self._path, wait_s=_LOCK_WAIT_S, name=MERGING):
             while self._merge_once(since_unix_s=math.inf, rewrite_share=0.0) if forget else self._merge_once():
                 merged += 1
-        with self._writing(merges=False):
-            self._sweep(since_unix_s=math.inf if forget else None)
+        self._tidy(since_unix_s=math.inf if forget else None)
         return merged
 
     def remove_all(self, ids: Sequence[str]) -> None:
@@ -377,8 +376,7 @@ class Library:
             if made.is_outdated(self._catalogue):
                 return False
             merging.put_in_place(self._catalogue, made, now_unix_s=self._clock())
-        with writer_lock(self._path, wait_s=_LOCK_WAIT_S):
-            self._sweep(since_unix_s=made.since_unix_s)
+        self._tidy(since_unix_s=made.since_unix_s)
         return True
 
     def _since(self, since_unix_s: float | None) -> float:
@@ -416,6 +414,12 @@ class Library:
         if published != live:
             self._publish()
         self._sweep()
+
+    def _tidy(self, *, since_unix_s: float | None) -> None:
+        """Publishes first: a writer that could not may have left a version that names what nothing needs any more."""
+        with writer_lock(self._path, wait_s=_LOCK_WAIT_S):
+            self._publish()
+            self._sweep(since_unix_s=since_unix_s)
 
     def _sweep(self, *, since_unix_s: float | None = None) -> None:
         """Under the lock: remove segments that no item needs, and those never finished."""

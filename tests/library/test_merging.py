@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from errno import ENOSPC
+from os import strerror
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from streamguard.library.snapshot import Snapshot
 from streamguard.library.staged import Stage, stage
 from streamguard.library.store import KEPT_S, Library
 from streamguard.types import FULL_RANGE, AssetId, Place
-from tests.library.made import RADIUS_BITS, new_item, reference, seen, with_frames, without_history
+from tests.library.made import RADIUS_BITS, library_of, new_item, reference, seen, with_frames, without_history
 from tests.made_features import made_features
 
 
@@ -159,6 +161,27 @@ def test_forgetting_frees_the_disk_at_once(tmp_path: Path) -> None:
         assert b"item-0" not in (left / "manifest.json").read_bytes()
         assert library.verify() == ()
         assert library.compact(forget=True) == 0
+
+
+def test_what_is_served_keeps_its_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer has removed an item and not published that; who forgets what was removed does both, or neither."""
+    library_of(tmp_path, "ab")
+    with Library.open(tmp_path) as library, Library.open(tmp_path) as other:
+        with monkeypatch.context() as broken:
+            broken.setattr("streamguard.library.store.publish", _disk_full)
+            with pytest.raises(LibraryError, match="No space left"):
+                other.remove("a")
+            with pytest.raises(LibraryError, match="No space left"):
+                library.compact(forget=True)
+        assert {asset.id for asset in load_snapshot(tmp_path).assets} == {"a", "b"}
+        library.compact(forget=True)
+        assert {asset.id for asset in load_snapshot(tmp_path).assets} == {"b"}
+        assert len(list((tmp_path / SEGMENTS).iterdir())) == 1
+        assert library.verify() == ()
+
+
+def _disk_full(*_: object, **__: object) -> None:
+    raise OSError(ENOSPC, strerror(ENOSPC))
 
 
 def test_a_damaged_segment_is_not_merged_and_keeps_nobody_out(tmp_path: Path) -> None:
