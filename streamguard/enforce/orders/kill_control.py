@@ -21,7 +21,6 @@ from streamguard.errors import UsageError
 _DECIDE = load_script(__name__, "decide_hold.lua")
 _LIFT = load_script(__name__, "lift_breaker.lua")
 MOST_SHOWN = 10_000
-_LIFTS_AMONG = 1000
 _LIFTS_TOLD_MS = 86_400_000
 _A_PAGE = 200
 _MOST_BYTES = 65_536
@@ -137,8 +136,14 @@ class KillControl:
             raise self.caller.no_redis(operation)
         now_ms = self.caller.now_ms(operation)
         until_ms = {_vouched_for(name): _ms(value) for name, value in raw.items() if _ms(value) > now_ms}
-        newest = {entry.reference: entry for entry in self.audit(most=_LIFTS_AMONG) if entry.action == "lift"}
-        late = {name for name, entry in newest.items() if entry.at_unix_ms > now_ms - _LIFTS_TOLD_MS}
+        newest: dict[str, ControlEntry] = {}
+        late_ms = now_ms - _LIFTS_TOLD_MS
+        for entry in self._entries("audit", most=MOST_SHOWN):
+            if 0 < entry.at_unix_ms <= late_ms and until_ms.keys() <= newest.keys():
+                break
+            if entry.action == "lift":
+                newest.setdefault(entry.reference, entry)
+        late = {name for name, entry in newest.items() if entry.at_unix_ms > late_ms}
         found = [
             replace(
                 newest.get(name) or ControlEntry("lift", "", name, "", "", 0, {}),

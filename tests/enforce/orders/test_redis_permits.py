@@ -1,5 +1,6 @@
 """streamguard.enforce.orders.redis_permits and kill_control: kills that are held, and what an operator says of them."""
 
+import json
 import time
 from dataclasses import replace
 
@@ -233,6 +234,16 @@ def test_hostile_entries_cost_nothing_but_themselves(redis_server: RedisServer) 
     assert (lift.reference, lift.at_unix_ms, lift.not_counted_until_unix_ms) == ("\ufffd ", 0, 10**15)
     (entry,) = control.audit(most=10)
     assert (entry.who, entry.why, entry.at_unix_ms) == ("", "a b", 0)
+
+
+def test_lifts_are_found_behind_all_else_that_the_audit_has(redis_server: RedisServer) -> None:
+    """In an incident each kill that is held has lines in it."""
+    control = control_of(redis_server)
+    assert not control.lift("clip-1", who="anna", reason="real", trust_for_s=7 * 86_400)
+    add = "for line = 1, 1100 do redis.call('XADD', KEYS[1], '*', 'event', ARGV[1]) end"
+    redis_server.run("EVAL", add, 1, f"{PREFIX}audit", json.dumps({"action": "held"}))
+    (lift,) = control.lifts()
+    assert (lift.reference, lift.who, lift.why) == ("clip-1", "anna", "real")
 
 
 def test_rubbish_in_times_stops_neither_kills_nor_operators(redis_server: RedisServer) -> None:
