@@ -28,7 +28,7 @@ LARGEST_ROWS = FAN**6
 """A segment of so many looks and features is merged no more: a worker would be seconds with reading it anew."""
 
 MOST_SMALL = 42
-"""So many segments below LARGEST_ROWS there are at most when a writer is done: seven of each of six tiers. Beside them
+"""So many segments below LARGEST_ROWS there are at most when writers are done: seven of each of six tiers. Beside them
 stand one for each LARGEST_ROWS looks and features, and as many again that are kept for a rollback.
 """
 
