@@ -61,8 +61,6 @@ class Library:
         self._clock = clock
         self._origin = origin
         self._signer = signer
-        self._noted: int | None = None
-        """The generation that was published last; None: nobody knows."""
 
     @classmethod
     def open(
@@ -385,11 +383,16 @@ class Library:
     def _publish(self) -> None:
         live = self._catalogue.live_set()
         try:
-            memberships.note_since(self._path, self._catalogue, self._noted, signer=self._signer)
-            self._noted = live.generation
+            memberships.note_since(self._path, self._catalogue, self._published(), signer=self._signer)
             publish(self._path, live, signer=self._signer)
         except OSError as error:
             raise library_error("publish library", self._path / CURRENT, error) from error
+
+    def _published(self) -> int | None:
+        """The generation that was published last, by whomever; None: nobody knows."""
+        with suppress(LibraryMissing, LibraryDamaged):
+            return read_live_set(self._path).generation
+        return None
 
     def _recover(self) -> None:
         """Under the lock: publish what is not published, remove what a killed writer left."""
@@ -406,7 +409,6 @@ class Library:
             # Nothing is swept: without it we cannot tell an old catalogue, put back from a backup, from the right one.
             self._publish()
             return
-        self._noted = published.generation
         if published.generation > live.generation:
             problem = f"it is of generation {live.generation}, but {CURRENT} of {published.generation}: an old copy?"
             hint = f"put both back from one backup, or delete {CURRENT} to go on with the catalogue as it is"

@@ -135,6 +135,16 @@ def test_an_incident_has_nothing_of_an_earlier_one_of_its_name(library: Path) ->
     assert came(library) == [("c",)]
 
 
+def test_nor_what_others_added_while_a_writer_was_at_work(library: Path) -> None:
+    """It had published before they did; what they published is none of what it has to note."""
+    with Library.open(library) as long, Library.open(library, clock=lambda: 1_750_000_000.0) as other:
+        other.add_all([(new_item("b"), reference(2))], into=ATTACK)
+        (library / INCIDENTS).unlink()
+        Book(library, lambda: 1_800_000_000.0).open("attack", label=None, by="", reason="")
+        long.add(new_item("c"), reference(3))
+    assert (live(library), came(library)) == (["a", "b", "c"], [()])
+
+
 def test_whoever_finds_it_knows_that_it_came(library: Path) -> None:
     """Be it added between a worker's look at the incidents and its look at the library."""
     incidents, then = OpenIncidents(library), list[str]()
