@@ -82,9 +82,9 @@ def gate(
         return EXIT_OK
     reloading.connect(metrics, service.change)
     service.worth_a_look = reloading.worth_a_look
-    reloading.start()
+    reloading.thread.start()
     try:
         service.run(stop, stop_after_s=stop_after_s)
     finally:
-        reloading.stop(_LAST_READING_S)
+        reloading.thread.stop(_LAST_READING_S)
     return EXIT_OK

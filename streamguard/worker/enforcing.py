@@ -28,6 +28,7 @@ from streamguard.worker.enforcer_log import EnforcerLog
 from streamguard.worker.enforcer_metrics import EnforcerMetrics
 from streamguard.worker.health import Health, HealthServer
 from streamguard.worker.kill_terms import KillTerms
+from streamguard.worker.own_thread import OwnThread
 from streamguard.worker.reload_metrics import ReloadMetrics
 from streamguard.worker.reloading import Reloading
 from streamguard.worker.roll_call import RollCall, disagreements_gauge
@@ -113,9 +114,9 @@ class EnforceService:
             gauge = disagreements_gauge(self._metrics.registry)
             self._roll_call = RollCall(config, Role.ENFORCER, gauge=gauge)
             watch = SafetyWatch(config, metrics=self._safety)
-            self._beside: list[SafetyWatch | Webhooks | RollCall | Reloading] = [watch, self._roll_call, self._webhooks]
+            self._beside: list[OwnThread | Webhooks] = [watch.thread, self._roll_call.thread, self._webhooks]
             if reloading is not None:
-                self._beside.append(reloading)
+                self._beside.append(reloading.thread)
             self._connect_gauges()
             self._http = self._health_server()
             if self._http is not None:

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class LibraryFollower:
-    """Looks for them in a thread of its own, from `start()` to `stop()`, every `every_s()`."""
+    """Looks for them in its `thread`, every `every_s()`. Where that is lost, what serves grows stale."""
 
     def __init__(
         self, library: SnapshotHolder, trial: LibraryTrial, *, metrics: Metrics, every_s: Callable[[], float]
@@ -28,31 +28,13 @@ class LibraryFollower:
         self._trial = trial
         self._metrics = metrics
         self._every_s = every_s
-        self._thread = OwnThread(self._run, name="library")
-
-    @property
-    def is_running(self) -> bool:
-        return self._thread.is_running
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the thread ended by a mistake of ours: what serves grows stale."""
-        return self._thread.is_lost
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def ask_to_stop(self) -> None:
-        self._thread.ask_to_stop()
-
-    def stop(self, timeout_s: float) -> None:
-        self._thread.stop(timeout_s)
+        self.thread = OwnThread(self._run, name="library")
 
     def look(self) -> None:
         """Once: what is new serves from then on, and what does not load is told and counted."""
         refreshed = self._library.refresh()
         snapshot = self._library.snapshot
-        if refreshed.error is not None and not self._thread.is_asked:  # the trial's child may be gone by then
+        if refreshed.error is not None and not self.thread.is_asked:  # the trial's child may be gone by then
             self._metrics.library_refused(refreshed.error)
             log.error("library_not_loaded", problem=str(refreshed.error), serving=snapshot.version)
         if refreshed.changed:
@@ -64,7 +46,7 @@ class LibraryFollower:
         stand_back()
         self._metrics.library_version(self._library.snapshot.version)
         ready_at_s = time.monotonic() + _TRIAL_READY_AFTER_S
-        while not self._thread.rest(self._every_s()):
+        while not self.thread.rest(self._every_s()):
             if time.monotonic() >= ready_at_s:
                 self._trial.prepare()
             self.look()

@@ -179,7 +179,9 @@ class OpinionTaker:
 
 
 class Opinions:
-    """A worker's: `start()` it, `stop()` it. Where the library is not this worker's to write, it does nothing."""
+    """A worker's, taken in by its `thread`; what that was reading when it was stopped is read again after the next
+    start. Where the library is not this worker's to write, it says so and ends.
+    """
 
     def __init__(self, config: Config, *, metrics: OpinionMetrics, clock: Callable[[], float] = time.time) -> None:
         """Raises UsageError."""
@@ -192,26 +194,13 @@ class Opinions:
         if not self._why_not:
             keeping = keeping_of(config)
             self._taker = OpinionTaker(keeping, source_of(config), observer=self, clock=clock)
-        self._thread = OwnThread(self._run, name="opinions")
+        self.thread = OwnThread(self._run, name="opinions")
 
     def worth_a_look(self) -> list[str]:
         """What is no reason to restart this worker."""
         if not self._stopped:
             return []
         return ["references should fall by mistakes, more than are believed: see `streamguard library opinions list`"]
-
-    def start(self) -> None:
-        if self._taker is not None:
-            self._thread.start()
-        elif self._why_not:
-            log.info("opinions_elsewhere", why=self._why_not, note="see `streamguard library opinions sync --help`")
-
-    def ask_to_stop(self) -> None:
-        self._thread.ask_to_stop()
-
-    def stop(self, timeout_s: float) -> None:
-        """What it was reading is read again after the next start."""
-        self._thread.stop(timeout_s)
 
     def took(self, taken: Taken) -> None:
         self._metrics.took(taken)
@@ -253,10 +242,12 @@ class Opinions:
         return GENTLY_S if read >= ENTRIES_A_READ else 0.0
 
     def _run(self) -> None:
-        while not self._thread.is_asked:
-            self._thread.rest(self.round())
-        if self._taker is not None:
-            self._taker.close()
+        if self._taker is None:
+            log.info("opinions_elsewhere", why=self._why_not, note="see `streamguard library opinions sync --help`")
+            return
+        while not self.thread.is_asked:
+            self.thread.rest(self.round())
+        self._taker.close()
 
 
 def fall_terms(config: LibraryConfig) -> FallTerms:

@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 
 class OwnThread:
-    """`start()` it, `ask_to_stop()`, `stop()` it. What it runs asks `is_asked`, and rests by `rest`."""
+    """`start()` it, `ask_to_stop()`, `stop()` it. What it runs asks `is_asked`, and rests by `rest`.
+
+    Whoever has one and no more to do at its start and end shows it, as `thread`.
+    """
 
     def __init__(self, run: Callable[[], None], *, name: str) -> None:
         self._stopping = threading.Event()
@@ -44,43 +47,30 @@ class OwnThread:
             self._thread.join(timeout_s)
 
 
-class DueThread:
-    """A thread that takes a step each time that one is due, and a last one when it is to end: `start()` it, `call()`
-    it for a step, `stop()` it. Several calls while a step is taken are one.
+class DueThread(OwnThread):
+    """Takes a step each time that one is due, and a last one when it is to end: `call()` it for a step. Several calls
+    while a step is taken are one.
     """
 
     def __init__(self, step: Callable[[], None], *, name: str) -> None:
+        super().__init__(self._take_steps, name=name)
         self._step = step
         self._due = threading.Event()
-        self._thread = OwnThread(self._run, name=name)
-
-    @property
-    def is_running(self) -> bool:
-        return self._thread.is_running
-
-    @property
-    def is_lost(self) -> bool:
-        """As OwnThread's."""
-        return self._thread.is_lost
-
-    def start(self) -> None:
-        self._thread.start()
 
     def call(self) -> None:
         """A step is due. Does not wait."""
         self._due.set()
 
-    def stop(self, timeout_s: float) -> None:
-        """Its last step included, in so long. Harmless where it was never started."""
-        self._thread.ask_to_stop()
+    def ask_to_stop(self) -> None:
+        """The last step is due at once."""
+        super().ask_to_stop()
         self._due.set()
-        self._thread.stop(timeout_s)
 
-    def _run(self) -> None:
+    def _take_steps(self) -> None:
         is_last = False
         while not is_last:
             self._due.wait()
             self._due.clear()
             # Asked after that: whoever wants the end says it first, so that no end is overlooked.
-            is_last = self._thread.is_asked
+            is_last = self.is_asked
             self._step()

@@ -16,6 +16,7 @@ from streamguard.worker.canary import Canary
 from streamguard.worker.discovering import Discoveries, plans_of
 from streamguard.worker.kill_terms import KillTerms
 from streamguard.worker.matcher import Matcher
+from streamguard.worker.own_thread import OwnThread
 from streamguard.worker.parts import attention_rule, supervisor_options
 from streamguard.worker.policies import policy_of
 from streamguard.worker.reloading import Reloading
@@ -34,17 +35,9 @@ class Following:
     reloading: Reloading | None = None
     name_streams: NameStreams = lambda _config: ()
 
-    def start(self) -> None:
-        if self.reloading is not None:
-            self.reloading.start()
-
-    def ask_to_stop(self) -> None:
-        if self.reloading is not None:
-            self.reloading.ask_to_stop()
-
-    def stop(self, timeout_s: float) -> None:
-        if self.reloading is not None:
-            self.reloading.stop(timeout_s)
+    @property
+    def threads(self) -> tuple[OwnThread, ...]:
+        return () if self.reloading is None else (self.reloading.thread,)
 
     def detail(self) -> dict[str, object]:
         """As `/readyz` shows it; empty where there is no file."""

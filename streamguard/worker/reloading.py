@@ -63,7 +63,7 @@ class ReloadState:
 
 
 class Reloading:
-    """`connect()` it to what runs, `start()` it, `ask()` from a signal handler, `stop()` it."""
+    """`connect()` it to what runs, start its `thread`, `ask()` from a signal handler, stop its thread."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Reloading:
         self._apply: Callable[[Config], None] = lambda _config: None
         self._metrics: ReloadMetrics | None = None
         self._asked = False
-        self._thread = OwnThread(self._run, name="config")
+        self.thread = OwnThread(self._run, name="config")
         self.config = config
         """What runs: the newest file, but for what takes a restart."""
         self.state = ReloadState(clock())
@@ -93,19 +93,9 @@ class Reloading:
         self._apply = apply
         self._show()
 
-    def start(self) -> None:
-        self._thread.start()
-
     def ask(self) -> None:
         """Read it anew now, whether the file has changed or not. For signal handlers: it takes no lock."""
         self._asked = True
-
-    def ask_to_stop(self) -> None:
-        self._thread.ask_to_stop()
-
-    def stop(self, timeout_s: float) -> None:
-        """Harmless where it was never started."""
-        self._thread.stop(timeout_s)
 
     def detail(self) -> dict[str, object]:
         """As `/readyz` shows it."""
@@ -114,7 +104,7 @@ class Reloading:
 
     def worth_a_look(self) -> list[str]:
         """In words; what runs goes on as it was, so it is no reason to restart."""
-        if self._thread.is_lost:
+        if self.thread.is_lost:
             return ["nobody looks at the configuration any more; this is a bug, restart the process"]
         return [f"the configuration's file does not count: {self.state.problem}"] if self.state.problem else []
 
@@ -179,7 +169,7 @@ class Reloading:
 
     def _run(self) -> None:
         turns = 0
-        while not self._thread.rest(TURN_S):
+        while not self.thread.rest(TURN_S):
             turns += 1
             if self._asked:
                 self._asked = False

@@ -64,12 +64,12 @@ def disagreements_gauge(registry: CollectorRegistry) -> Gauge:
 
 
 class RollCall:
-    """`start()` it, `ask_to_stop()`, `stop()` it. Nothing depends on it: where Redis is away, or may not be asked, it
-    says so once in a while and tries again.
+    """Goes on in its `thread`. Nothing depends on it: where Redis is away, or may not be asked, it says so once in a
+    while and tries again.
     """
 
     def __init__(self, config: Config, role: Role, *, gauge: Gauge, clock: Callable[[], float] = time.time) -> None:
-        """Raises UsageError. Where no Redis is named it does nothing."""
+        """Raises UsageError. Where no Redis is named it does nothing, and the thread ends at once."""
         self._me = this_process(config, role)
         self._gauge = gauge
         self._clock = clock
@@ -81,21 +81,11 @@ class RollCall:
             self._roll = Roll(target, prefix=config.redis.prefix, timeout_s=config.redis.timeout_s)
         self.found: tuple[Disagreement, ...] = ()
         """Other threads may read it."""
-        self._thread = OwnThread(self._run, name="roll-call")
+        self.thread = OwnThread(self._run, name="roll-call")
 
     def worth_a_look(self) -> list[str]:
         """In words; none of it is mended by starting this process again."""
         return [one.detail for one in self.found[:MOST_REASONS]]
-
-    def start(self) -> None:
-        if self._roll is not None:
-            self._thread.start()
-
-    def ask_to_stop(self) -> None:
-        self._thread.ask_to_stop()
-
-    def stop(self, timeout_s: float) -> None:
-        self._thread.stop(timeout_s)
 
     def round(self) -> None:
         """Says it once, and looks who else is there."""
@@ -116,9 +106,9 @@ class RollCall:
         self._unfit.tell("; ".join(self.worth_a_look()))
 
     def _run(self) -> None:
-        while not self._thread.is_asked:
+        while self._roll is not None and not self.thread.is_asked:
             self.round()
-            self._thread.rest(EVERY_S)
+            self.thread.rest(EVERY_S)
         self._leave()
 
     def _leave(self) -> None:

@@ -75,21 +75,14 @@ def permit_books(
 
 
 class SafetyWatch:
-    """Keeps the gauges of the breaker and of held kills as they are in Redis; NaN while that cannot be read."""
+    """Its `thread` keeps the gauges of the breaker and of held kills as they are in Redis; NaN while that cannot be
+    read.
+    """
 
     def __init__(self, config: Config, *, metrics: SafetyMetrics) -> None:
         self._control = open_control(config)
         self._metrics = metrics
-        self._thread = OwnThread(self._run, name="safety-watch")
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def ask_to_stop(self) -> None:
-        self._thread.ask_to_stop()
-
-    def stop(self, timeout_s: float) -> None:
-        self._thread.stop(timeout_s)
+        self.thread = OwnThread(self._run, name="safety-watch")
 
     def look(self) -> None:
         try:
@@ -100,7 +93,7 @@ class SafetyWatch:
             self._metrics.set_standing(float(standing.is_open), float(len(standing.quarantined)), held=float(held))
 
     def _run(self) -> None:
-        while not self._thread.is_asked:
+        while not self.thread.is_asked:
             self.look()
-            self._thread.rest(LOOK_EVERY_S)
+            self.thread.rest(LOOK_EVERY_S)
         self._control.close()

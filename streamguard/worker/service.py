@@ -39,6 +39,7 @@ from streamguard.worker.matcher import Matcher
 from streamguard.worker.metrics import Metrics
 from streamguard.worker.opinions import Opinions
 from streamguard.worker.own_name import worker_name
+from streamguard.worker.own_thread import OwnThread
 from streamguard.worker.parts import attention_rule, library_trust, open_library, supervisor_options, transport
 from streamguard.worker.policies import note_on, policy_of
 from streamguard.worker.reconfiguring import Following, LiveParts, change
@@ -227,12 +228,10 @@ class WatchService:
             self._signaller.start()
             self._canary.start()
             self._evidence.start()
-            self._follower.start()
             self._discoveries.start()
             self._share.start()
-            self._roll_call.start()
-            self._opinions.start()
-            self._following.start()
+            for thread in self._threads:
+                thread.start()
             if self._http is not None:
                 self._http.start()
                 log.info("serving", url=self._http.url)
@@ -241,11 +240,9 @@ class WatchService:
         finally:
             # The decoders are gone and no decision can fall any more; what was decided goes out before we do.
             self._draining = True
-            self._follower.ask_to_stop()
-            self._following.ask_to_stop()
+            for thread in self._threads:
+                thread.ask_to_stop()
             self._canary.stop()
-            self._roll_call.ask_to_stop()
-            self._opinions.ask_to_stop()
             # Before the outbox, which may take its time: what nobody has taken yet is watched by nobody now.
             self._share.stop(_LAST_LEASE_S)
             self._discoveries.stop(_LAST_LISTING_S)
@@ -257,11 +254,9 @@ class WatchService:
                 until_s = time.monotonic() + _LAST_DELIVERY_S
                 self._delivery.stop(_LAST_DELIVERY_S)
                 self._answers.stop(max(0.0, until_s - time.monotonic()))
-                self._roll_call.stop(max(0.0, until_s - time.monotonic()))
-                self._opinions.stop(max(0.0, until_s - time.monotonic()))
                 self._evidence.stop(max(0.0, until_s - time.monotonic()))
-                self._following.stop(max(0.0, until_s - time.monotonic()))
-                self._follower.stop(max(0.0, until_s - time.monotonic()))
+                for thread in self._threads:
+                    thread.stop(max(0.0, until_s - time.monotonic()))
                 self._parts.close()
         keyframes = self._departed.totals.keyframes + sum(status.keyframes for status in statuses)
         tell = log.critical if lost else log.info
@@ -279,6 +274,13 @@ class WatchService:
             undelivered=undelivered,
             lost=lost,
         )
+
+    @property
+    def _threads(self) -> tuple[OwnThread, ...]:
+        """They end side by side while the outbox is emptied. The library's is the last that is waited for: it may be
+        at a large one.
+        """
+        return (self._roll_call.thread, self._opinions.thread, *self._following.threads, self._follower.thread)
 
     def _why_it_stopped(self, stop_after_s: float | None, *, seconds: float) -> str:
         if self.was_asked_to_stop:
@@ -378,7 +380,7 @@ class WatchService:
             reasons.append(f"the loop has not gone round for {_BEAT_S:.0f} s; restart the worker")
         if self._draining:
             reasons.append("it was asked to stop, and drains")
-        elif not self._follower.is_running:
+        elif not self._follower.thread.is_running:
             reasons.append("nobody looks for new versions of the library")
         else:
             reasons += self._discoveries.why_not_ready() + self._share.why_not_ready()
@@ -409,7 +411,7 @@ class WatchService:
 
     @property
     def _has_nobody_looking(self) -> bool:
-        return self._follower.is_lost and not self._draining
+        return self._follower.thread.is_lost and not self._draining
 
     def _coverage(self) -> float:
         within_s = self._config.attention.time_to_kill_s or AttentionRule().time_to_kill_s

@@ -37,13 +37,13 @@ def test_sighup_has_the_file_read_anew(tmp_path: Path) -> None:
     path.write_text('[http]\nport = 2\n[policy]\nverdict = "review"\n')
     for _ in range(10):
         os.kill(os.getpid(), signal.SIGHUP)
-    reloading.start()
+    reloading.thread.start()
     try:
         eventually(lambda: reloading.config.policy.verdict == "review", what="the new policy")
         assert reloading.config.http.port == 1
         assert reloading.detail()["needs_restart"] == ["http.port"]
     finally:
-        reloading.stop(5.0)
+        reloading.thread.stop(5.0)
 
 
 def test_without_a_file_sighup_is_left_alone() -> None:

@@ -66,14 +66,14 @@ def work(library: Path, url: str) -> None:
     )
     registry = CollectorRegistry()
     opinions, holder = Opinions(config, metrics=OpinionMetrics(registry)), SnapshotHolder(library)
-    opinions.start()
+    opinions.thread.start()
     say(pid=os.getpid(), ready=True)
     while not select.select([sys.stdin], [], [], RELOAD_EVERY_S)[0]:
         if holder.refresh().changed:
             serves = holder.snapshot
             searched = sorted(asset.id for asset in serves.assets)
             say(pid=os.getpid(), fallen=sorted(serves.fallen), searched=searched, at_unix_s=time.time())
-    opinions.stop(20.0)
+    opinions.thread.stop(20.0)
     counts = {name: registry.get_sample_value(*metric) for name, metric in COUNTED.items()}
     say(pid=os.getpid(), counts=counts)
 

@@ -176,5 +176,5 @@ def test_another_configuration_counts_while_it_runs(redis_server: RedisServer, t
         (reason,) = [one for one in service._health().detail["reasons"] if "configuration" in one]  # type: ignore[attr-defined]  # a list
         assert "enforce.kills: unknown key" in reason
         assert service._metrics.registry.get_sample_value("streamguard_config_refused") == 1
-    assert not reloading._thread.is_running
+    assert not reloading.thread.is_running
     assert [line["option"] for line in named(logs, "config_changed")] == ["enforce.breaker.kills"]

@@ -58,7 +58,7 @@ def test_a_version_that_does_not_load_leaves_the_last_serving(known: Path, logs:
     follows.look()
     follows.look()
     assert (holder.snapshot.items, events(logs)) == (2, ["library_not_loaded"])
-    follows.ask_to_stop()
+    follows.thread.ask_to_stop()
     (known / CURRENT).write_bytes(b"other rubbish")
     follows.look()
     assert events(logs) == ["library_not_loaded"]
@@ -68,14 +68,14 @@ def test_it_looks_by_itself_until_it_is_stopped(known: Path) -> None:
     """In its thread; one that ended though nobody asked for it is lost."""
     holder, metrics = SnapshotHolder(known), Metrics()
     follows = follower(holder, metrics)
-    assert (follows.is_running, follows.is_lost) == (False, False)
-    follows.start()
+    assert (follows.thread.is_running, follows.thread.is_lost) == (False, False)
+    follows.thread.start()
     with Library.open(known) as library:
         library.disable("a")
     eventually(lambda: holder.snapshot.items == 1, what="the new version")
     assert version(metrics, holder.snapshot.version) == 1.0
-    follows.stop(10.0)
-    assert (follows.is_running, follows.is_lost) == (False, False)
-    follows._thread = OwnThread(lambda: None, name="library")
-    follows.start()
-    eventually(lambda: follows.is_lost, what="its end")
+    follows.thread.stop(10.0)
+    assert (follows.thread.is_running, follows.thread.is_lost) == (False, False)
+    follows.thread = OwnThread(lambda: None, name="library")
+    follows.thread.start()
+    eventually(lambda: follows.thread.is_lost, what="its end")

@@ -240,13 +240,13 @@ def taking(library: Path, redis_server: RedisServer) -> Iterator[Callable[[], Ta
 
     def start() -> Taking:
         made = Taking(a_config(library, url=redis_server.url))
-        made.opinions.start()
+        made.opinions.thread.start()
         started.append(made)
         return made
 
     yield start
     for one in started:
-        one.opinions.stop(5.0)
+        one.opinions.thread.stop(5.0)
 
 
 def put(server: RedisServer, *fields: dict[bytes, bytes]) -> None:
@@ -342,8 +342,8 @@ def test_where_it_is_not_this_workers_to_do_it_does_nothing(
 ) -> None:
     """And says so once; the metrics show that nothing is known."""
     worker = Taking(a_config(library, **options))  # type: ignore[arg-type]
-    worker.opinions.start()
-    worker.opinions.stop(1.0)
+    worker.opinions.thread.start()
+    worker.opinions.thread.stop(5.0)
     (line,) = [line for line in logs if line["event"] == "opinions_elsewhere"]
     assert why in line["why"]
     assert worker.metric("streamguard_reference_opinions_up") != worker.metric("streamguard_reference_opinions_up")
@@ -356,7 +356,9 @@ def test_a_signed_library_and_a_copy_without_its_catalogue_are_left_alone(tmp_pa
         opened.add(new_item("clip-1"), reference(1))
     (tmp_path / "copy" / "catalogue.sqlite").unlink()
     for name in ("signed", "copy"):
-        Taking(a_config(tmp_path / name)).opinions.start()
+        thread = Taking(a_config(tmp_path / name)).opinions.thread
+        thread.start()
+        thread.stop(5.0)
     whys = [line["why"] for line in logs if line["event"] == "opinions_elsewhere"]
     assert ["signed" in whys[0], "only read here" in whys[1]] == [True, True]
 

@@ -163,7 +163,5 @@ def test_a_worker_that_cuts_by_itself_does_so_by_what_is_said_now(outbox: Outbox
 def test_a_worker_without_a_file_follows_none() -> None:
     """And tells nothing of it."""
     following = Following()
-    following.start()
-    following.ask_to_stop()
-    following.stop(0.0)
     assert (following.detail(), following.worth_a_look(), following.name_streams(Config())) == ({}, [], ())
+    assert following.threads == ()

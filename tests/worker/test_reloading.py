@@ -95,13 +95,13 @@ def test_a_change_counts_when_the_file_stands_still(followed: Followed, logs: Lo
 
 def test_it_is_read_at_once_when_asked(followed: Followed, logs: Logs) -> None:
     """By the thread, as SIGHUP asks it; what has not changed is told as well, so that whoever asks has an answer."""
-    followed.reloading.start()
+    followed.reloading.thread.start()
     followed.reloading.ask()
     eventually(lambda: followed.read(Outcome.UNCHANGED) == 1, what="that it was read")
     followed.write('[policy]\nverdict = "review"\n')
     followed.reloading.ask()
     eventually(lambda: followed.applied, what="the change")
-    followed.reloading.stop(5.0)
+    followed.reloading.thread.stop(5.0)
     assert events(logs)[0] == "config_reloaded"
     assert logs[0]["changed"] == "nothing"
     assert followed.reloading.worth_a_look() == []

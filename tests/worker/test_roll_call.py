@@ -96,13 +96,13 @@ def test_a_redis_that_is_away_is_a_line_and_no_more(redis_server: RedisServer, l
 def test_the_thread_says_it_and_takes_it_back(redis_server: RedisServer) -> None:
     """Whoever has ended disagrees with nobody; without a Redis there is nothing to do."""
     worker = Called(a_config(redis_server), Role.WORKER)
-    worker.call.start()
-    worker.call.stop(5.0)
+    worker.call.thread.start()
+    worker.call.thread.stop(5.0)
     assert redis_server.run("HLEN", "{streamguard}:members") == 0
     alone = RollCall(Config(), Role.WORKER, gauge=disagreements_gauge(CollectorRegistry()))
-    alone.start()
+    alone.thread.start()
     alone.round()
-    alone.stop(1.0)
+    alone.thread.stop(1.0)
     assert alone.worth_a_look() == []
 
 

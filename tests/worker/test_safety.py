@@ -163,5 +163,5 @@ def test_gauges_are_unknown_while_redis_is_away(redis_server: RedisServer) -> No
         registry = CollectorRegistry()
         watch = SafetyWatch(each, metrics=SafetyMetrics(registry))
         watch.look()
-        watch.stop(1.0)
+        watch.thread.stop(1.0)
         assert f"streamguard_kills_held {value}\n" in generate_latest(registry).decode()

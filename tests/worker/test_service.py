@@ -387,7 +387,7 @@ def test_a_library_that_nobody_follows_shows_in_the_scrape(library: Path, tmp_pa
     def is_stale() -> bool:
         return service._metrics.registry.get_sample_value("streamguard_library_reload_failing") == 1.0
 
-    service._follower._thread = OwnThread(lambda: None, name="library")
+    service._follower.thread = OwnThread(lambda: None, name="library")
     assert not is_stale()
     with running(service) as run:
         eventually(is_stale, what="that it is stale")
