@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from streamguard.cli.breaker_words import SameRedis, lift_in_words, lift_json, lifts_in_force, refused_in_words
+from streamguard.cli.breaker_words import lift_in_words, lift_json, lifts_in_force, refused_in_words
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.lengths import seconds_of
-from streamguard.cli.next_steps import library_command
+from streamguard.cli.next_steps import library_command, same_redis
 from streamguard.cli.redis_options import by, config_of, moment, operator, reason_of, where
 from streamguard.cli.signals import shown
 from streamguard.enforce.orders.kill_control import KillControl, open_control
@@ -55,7 +55,7 @@ def status(*, config_path: Path | None, redis_url: str | None, prefix: str | Non
         if not standing.is_open:
             but = f", but for those of {counted(len(standing.quarantined), 'reference')}"
             click.echo(f"closed: kills are executed{but if standing.quarantined else ''}")
-        refused = refused_in_words(standing, SameRedis(config_path, redis_url, prefix))
+        refused = refused_in_words(standing, same_redis(config_path, redis_url, prefix))
         for line in (*refused, *map(lift_in_words, lifts)):
             click.echo(line)
     return EXIT_FOUND if standing.is_open or standing.quarantined else EXIT_OK

@@ -1,14 +1,12 @@
 """What the breaker refuses, in words, and the command that lifts it."""
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from streamguard.cli.next_steps import with_next_step
+from streamguard.cli.next_steps import with_next_step, words_of
 from streamguard.cli.redis_options import moment
 from streamguard.cli.signals import LONGEST_SHOWN, shown
 from streamguard.config import Config
@@ -17,29 +15,13 @@ from streamguard.enforce.orders.permits import Standing
 from streamguard.errors import SignalsError, UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class SameRedis:
-    """The options by which a command was told which Redis, for the next command."""
-
-    config_path: Path | None = None
-    redis_url: str | None = None
-    prefix: str | None = None
-
-    def words(self) -> list[str]:
-        """A URL that may hold a password is left to be filled in."""
-        words = [] if self.config_path is None else ["--config", str(self.config_path)]
-        if self.redis_url is not None:
-            words += ["--redis", "URL" if set("@?") & set(self.redis_url) else self.redis_url]
-        return words if self.prefix is None else [*words, "--prefix", self.prefix]
-
-
-def refused_in_words(standing: Standing, redis: SameRedis) -> list[str]:
-    """A line for what is refused, and one for what to do; empty where nothing is."""
+def refused_in_words(standing: Standing, given: Mapping[str, str]) -> list[str]:
+    """A line for what is refused, and one for what to do by the options that were `given`; empty where nothing is."""
     lines = []
     if standing.is_open:
-        lines += [f"open since {moment(standing.open_since_unix_ms or 0)}: every kill is refused", _lift(None, redis)]
+        lines += [f"open since {moment(standing.open_since_unix_ms or 0)}: every kill is refused", _lift(None, given)]
     for name, at in standing.quarantined:
-        lines += [f"quarantined since {moment(at)}: {shown(name)}, whose kills are refused", _lift(name, redis)]
+        lines += [f"quarantined since {moment(at)}: {shown(name)}, whose kills are refused", _lift(name, given)]
     return lines
 
 
@@ -70,7 +52,7 @@ def lift_json(entry: ControlEntry) -> dict[str, str | None]:
     }
 
 
-def refused_of(items: Collection[str], config: Config) -> Standing | None:
+def refused_of(items: Collection[str], config: Config, given: Mapping[str, str]) -> Standing | None:
     """What stands against kills for these items; None: the configuration names no Redis, or it does not answer, which
     is a warning.
     """
@@ -80,7 +62,7 @@ def refused_of(items: Collection[str], config: Config) -> Standing | None:
         with closing(open_control(config)) as control:
             standing = control.standing()
     except (SignalsError, UsageError) as error:
-        click.echo(f"warning: whether the breaker refuses items is not known: {with_next_step(error)}", err=True)
+        click.echo(f"warning: whether the breaker refuses items is not known: {with_next_step(error, given)}", err=True)
         return None
     return among(items, standing)
 
@@ -99,10 +81,10 @@ def refused_json(standing: Standing | None) -> dict[str, object]:
     return {"refused_items": [name for name, _ in standing.quarantined], "breaker_open": standing.is_open}
 
 
-def _lift(reference: str | None, redis: SameRedis) -> str:
+def _lift(reference: str | None, given: Mapping[str, str]) -> str:
     words = ["streamguard", "breaker", "lift"]
     if reference is not None:
         can_be_pasted = reference.isprintable() and len(reference) <= LONGEST_SHOWN
         words += ["--reference", reference if can_be_pasted else "NAME"]
-    command = shlex.join([*words, "--reason", "TEXT", *redis.words()])
+    command = shlex.join([*words, "--reason", "TEXT", *words_of(given)])
     return f"  cut by hand what was refused (docs/media-servers.md); if you have seen that it is real: {command}"

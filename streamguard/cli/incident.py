@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from streamguard.cli.asked_workers import ask_for_incidents, workers_of
-from streamguard.cli.breaker_words import SameRedis, among, refused_in_words, refused_json, refused_of
+from streamguard.cli.breaker_words import among, refused_in_words, refused_json, refused_of
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_add import add
 from streamguard.cli.incident_believe import believe, believed_option
@@ -25,6 +25,7 @@ from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import place_options, printable
 from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.next_steps import same_redis
 from streamguard.errors import counted
 from streamguard.library.catalogue import ItemState
 from streamguard.library.changes import Origin
@@ -171,12 +172,13 @@ def status(
     place = place_of(library_path, config_path, redis_url)
     book = Book(place.library, time.time)
     found = [book.named(name) for name in names] if names else list(book.all())
-    refused = refused_of({item for one in found for item in one.items}, place.config) if found else None
+    given = same_redis(config_path, redis_url)
+    refused = refused_of({item for one in found for item in one.items}, place.config, given) if found else None
     for one in found:
         live = _live(place.library, one)
         tree = incident_json(one, live=live) | refused_json(among(one.items, refused))
         click.echo(json.dumps(tree) if as_json else printable(in_words(one, live=live)))
-    for line in [] if refused is None or as_json else refused_in_words(refused, SameRedis(config_path, redis_url)):
+    for line in [] if refused is None or as_json else refused_in_words(refused, given):
         click.echo(line)
     if not found and not as_json:
         click.echo("no incident, and none ever was", err=True)

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
-from streamguard.cli.breaker_words import SameRedis, refused_in_words, refused_json, refused_of
+from streamguard.cli.breaker_words import refused_in_words, refused_json, refused_of
 from streamguard.cli.exits import EXIT_OK
 from streamguard.cli.incident_options import believed_in_words, incident_json, place_of, redis_option
 from streamguard.cli.library_history import origin_of, origin_options
 from streamguard.cli.library_items import place_options, printable
 from streamguard.cli.library_notes import note_done
 from streamguard.cli.library_signing import sign_option
+from streamguard.cli.next_steps import same_redis
 from streamguard.errors import counted
 from streamguard.library.ed25519 import Signer
 from streamguard.library.incidents import MOST_BELIEVED, Book
@@ -69,8 +70,9 @@ def believe(
     incident = Book(place.library, time.time, signer).believe(name, streams)
     note_done(place.library, "incident believe", f"{name}{believed_in_words(incident)}", origin=origin)
     words = f"incident {name}: {counted(len(incident.items), 'item')}{believed_in_words(incident)}"
-    refused = refused_of(incident.items, place.config)
+    given = same_redis(config_path, redis_url)
+    refused = refused_of(incident.items, place.config, given)
     click.echo(json.dumps(incident_json(incident) | refused_json(refused)) if as_json else printable(words))
-    for line in [] if refused is None or as_json else refused_in_words(refused, SameRedis(config_path, redis_url)):
+    for line in [] if refused is None or as_json else refused_in_words(refused, given):
         click.echo(line)
     return EXIT_OK

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from streamguard.errors import SignalsUnreachable, StreamGuardError, one_line
 
+_SAME_REDIS = ("--config", "--redis", "--prefix")
 _TAKEN = {
     **dict.fromkeys(("library", "incident"), ("--library", "--config")),
-    **dict.fromkeys(("signals", "breaker", "strikes", "streams"), ("--config", "--redis", "--prefix")),
+    **dict.fromkeys(("signals", "breaker", "strikes", "streams"), _SAME_REDIS),
 }
 """Which of the options of the first command those that are named as the next step take as well."""
 _OPTIONS = frozenset(option for taken in _TAKEN.values() for option in taken)
@@ -26,9 +27,14 @@ def with_next_step(error: StreamGuardError, given: Mapping[str, str] | None = No
     """The error in words, with the commands that it names under the options that were given; that of a Redis that
     cannot be reached has a next step, whatever it was called for.
     """
+    given = given or {}
     if not isinstance(error, SignalsUnreachable) or error.hint:
-        return with_options(str(error), given or {})
-    return f"{error}; is that the URL of your Redis, and does it run? `streamguard doctor --redis URL` looks"
+        return with_options(str(error), given)
+    same = {option: given[option] for option in _SAME_REDIS if option in given}
+    if same.keys() <= {"--prefix"}:  # Redis is named by the environment, or nowhere
+        same["--redis"] = "URL"
+    doctor = one_line(shlex.join(["streamguard", "doctor", *words_of(same)]))
+    return f"{error}; is that the URL of your Redis, and does it run? `{doctor}` looks"
 
 
 def with_options(text: str, given: Mapping[str, str]) -> str:
@@ -52,8 +58,26 @@ def given_in(arguments: Sequence[str]) -> dict[str, str]:
             break
         option, sign, value = word.partition("=")
         if option in _OPTIONS and (text := value if sign else next(words, "")):
-            given[option] = "URL" if option == "--redis" and set("@?") & set(text) else text
+            given[option] = _without_password(text) if option == "--redis" else text
     return given
+
+
+def same_redis(
+    config_path: Path | None = None, redis_url: str | None = None, prefix: str | None = None
+) -> dict[str, str]:
+    """As `given_in`, of the options that say which Redis."""
+    url = None if redis_url is None else _without_password(redis_url)
+    given = zip(_SAME_REDIS, (config_path, url, prefix), strict=True)
+    return {option: str(value) for option, value in given if value is not None}
+
+
+def words_of(given: Mapping[str, str]) -> list[str]:
+    """Options and their values as they are typed, not yet quoted."""
+    return [word for pair in given.items() for word in pair]
+
+
+def _without_password(url: str) -> str:
+    return "URL" if set("@?") & set(url) else url
 
 
 def _completed(found: re.Match[str], given: Mapping[str, str]) -> str:
@@ -64,7 +88,5 @@ def _completed(found: re.Match[str], given: Mapping[str, str]) -> str:
     if any(option in given for option in taken):
         rest = rest.replace(" --library DIR", "")
     needed = [option for option in taken if option in given and option not in rest]
-    if found["group"] == "library" and ("--library" in rest or "--library" in needed):
-        needed = [option for option in needed if option != "--config"]  # of which they take the library alone
     words = (f" {option} {shlex.quote(given[option])}" for option in needed)
     return found["command"] + one_line("".join(words)) + rest

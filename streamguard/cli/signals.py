@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
-from streamguard.cli.next_steps import with_next_step
+from streamguard.cli.next_steps import same_redis, with_next_step
 from streamguard.config import Config, load_config
 from streamguard.enforce.redis.url import parse_redis_url
 from streamguard.enforce.signals.follow import Entry, Follower, follow
@@ -88,7 +88,7 @@ def tail(
     follower = _follower(config, since=since)
     tally = Tally(_key(config) if verify else None)
     ends_at_s = None if stop_after is None else time.monotonic() + stop_after
-    troubles = Troubles()
+    troubles = Troubles(same_redis(config_path, redis_url, prefix))
     with closing(follower), suppress(KeyboardInterrupt):  # Ctrl-C is the usual way to end it, so no error
         for entry in islice(follow(follower, ends_at_s=ends_at_s, on_trouble=troubles.tell), count):
             seen = tally.see(entry, now_unix_s=time.time())
@@ -125,9 +125,10 @@ def _key(config: Config) -> bytes:
 @dataclass(slots=True)
 class Troubles:
     """Tells when Redis goes away, now and then while it stays away, and when it comes back; `last` is the newest error,
-    None while all is well.
+    None while all is well. `given`: the options of the command, for its next step.
     """
 
+    given: Mapping[str, str]
     clock: Callable[[], float] = time.monotonic
     last: SignalsUnreachable | None = None
     _told_s: float = -math.inf
@@ -138,7 +139,7 @@ class Troubles:
             click.echo("Redis is back", err=True)
         elif is_new or self.clock() - self._told_s >= TOLD_AGAIN_S:
             self._told_s = self.clock()
-            click.echo(f"{with_next_step(error)}; trying again", err=True)
+            click.echo(f"{with_next_step(error, self.given)}; trying again", err=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,9 @@
 """streamguard.cli.breaker_words: what the breaker refuses, and the command that lifts it."""
 
-from pathlib import Path
-
 import pytest
 from pydantic import SecretStr
 
-from streamguard.cli.breaker_words import SameRedis, among, refused_in_words, refused_json, refused_of
+from streamguard.cli.breaker_words import among, refused_in_words, refused_json, refused_of
 from streamguard.config import Config, RedisConfig
 from streamguard.core.breaker import BreakerLimits
 from streamguard.enforce.orders.permits import Standing
@@ -19,19 +17,11 @@ def config_of(url: str) -> Config:
     return Config(redis=RedisConfig(url=SecretStr(url)))
 
 
-def test_the_command_goes_to_the_same_redis_and_shows_no_password() -> None:
-    """The options are as they were given; a URL that may hold a password is left to be filled in."""
-    assert SameRedis(Path("a b.toml"), None, "p:").words() == ["--config", "a b.toml", "--prefix", "p:"]
-    assert SameRedis(redis_url="redis://127.0.0.1").words() == ["--redis", "redis://127.0.0.1"]
-    assert SameRedis(redis_url="redis://:secret@127.0.0.1").words() == ["--redis", "URL"]
-    assert SameRedis(redis_url="unix:///r.sock?password=secret").words() == ["--redis", "URL"]
-
-
 def test_a_name_is_quoted_or_left_out() -> None:
     """Whoever can write to Redis can name a reference anything: a pasted line runs nothing else."""
-    _, quoted = refused_in_words(Standing(None, (("a; rm x", 1000),)), SameRedis())
+    _, quoted = refused_in_words(Standing(None, (("a; rm x", 1000),)), {})
     assert quoted.endswith(": streamguard breaker lift --reference 'a; rm x' --reason TEXT")
-    _, hostile = refused_in_words(Standing(None, (("a\x1b[2J\n", 1000),)), SameRedis())
+    _, hostile = refused_in_words(Standing(None, (("a\x1b[2J\n", 1000),)), {})
     assert "--reference NAME --reason TEXT" in hostile
 
 
@@ -44,15 +34,15 @@ def test_only_items_of_the_incident_are_told() -> None:
 
 def test_redis_is_asked_where_it_is_named(redis_server: RedisServer) -> None:
     """Nobody is, where the configuration names none."""
-    assert refused_of({"clip-1"}, Config()) is None
+    assert refused_of({"clip-1"}, Config(), {}) is None
     book = permits_of(redis_server, limits=BreakerLimits(streams=1))
     for number in range(2):
         book.ask(an_order(f"{number}", stream=f"live/{number}"))
-    assert refused_json(refused_of({"clip-1"}, config_of(redis_server.url)))["refused_items"] == ["clip-1"]
-    assert refused_json(refused_of({"clip-2"}, config_of(redis_server.url)))["refused_items"] == []
+    assert refused_json(refused_of({"clip-1"}, config_of(redis_server.url), {}))["refused_items"] == ["clip-1"]
+    assert refused_json(refused_of({"clip-2"}, config_of(redis_server.url), {}))["refused_items"] == []
 
 
 def test_a_redis_that_is_away_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     """The incident is told all the same."""
-    assert refused_of({"a"}, config_of(f"redis://127.0.0.1:{free_ports(1)[0]}")) is None
+    assert refused_of({"a"}, config_of(f"redis://127.0.0.1:{free_ports(1)[0]}"), {}) is None
     assert capsys.readouterr().err.startswith("warning: whether the breaker refuses items is not known: read breaker")

@@ -7,7 +7,7 @@ import pytest
 
 from streamguard.cli.incident import incident
 from streamguard.cli.library import library
-from streamguard.cli.next_steps import given_in, library_command, with_next_step, with_options
+from streamguard.cli.next_steps import given_in, library_command, same_redis, with_next_step, with_options, words_of
 from streamguard.errors import SignalsUnreachable, UsageError
 
 
@@ -18,6 +18,30 @@ def test_a_redis_that_is_away_has_a_next_step() -> None:
         "undo signal in redis://127.0.0.1:1: connection refused; is that the URL of your Redis, and does it run? "
         "`streamguard doctor --redis URL` looks"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asks"),
+    [
+        (["--config", "a b.toml"], "streamguard doctor --config 'a b.toml'"),
+        (["--prefix", "p:", "--config=c.toml"], "streamguard doctor --config c.toml --prefix p:"),
+        (["--redis", "redis://h:1"], "streamguard doctor --redis redis://h:1"),
+        (["--prefix", "p:"], "streamguard doctor --prefix p: --redis URL"),
+        (["--library", "known"], "streamguard doctor --redis URL"),
+    ],
+)
+def test_the_same_redis_is_looked_at(arguments: list[str], asks: str) -> None:
+    """By the configuration that names it, where one was given."""
+    error = SignalsUnreachable("undo signal in", "redis://127.0.0.1:1", "connection refused")
+    assert with_next_step(error, given_in(arguments)).endswith(f", and does it run? `{asks}` looks")
+
+
+def test_a_next_command_goes_to_the_same_redis_and_shows_no_password() -> None:
+    """The options are as they were given; a URL that may hold a password is left to be filled in."""
+    assert words_of(same_redis(Path("a b.toml"), None, "p:")) == ["--config", "a b.toml", "--prefix", "p:"]
+    assert same_redis(redis_url="redis://127.0.0.1") == {"--redis": "redis://127.0.0.1"}
+    for url in ("redis://:secret@127.0.0.1", "unix:///r.sock?password=secret"):
+        assert same_redis(redis_url=url) == given_in(["--redis", url]) == {"--redis": "URL"}
 
 
 def test_an_error_that_has_one_keeps_it() -> None:
@@ -63,9 +87,15 @@ def test_the_configuration_stands_for_the_library() -> None:
     given = given_in(["library", "list", "--config", "sg.toml"])
     told = "streamguard library verify --config sg.toml"
     assert with_options("streamguard library verify --library DIR", given) == told
-    assert with_options("streamguard library verify --library other", given) == (
-        "streamguard library verify --library other"
-    ), "of the configuration they take the library alone"
+
+
+def test_the_configuration_is_handed_on_beside_the_library() -> None:
+    """Some take more of it than that: `library opinions sync` its Redis. A library that is named counts."""
+    given = given_in(["library", "opinions", "sync", "--library", "known", "--config", "a b.toml"])
+    told = "streamguard library opinions sync --library known --config 'a b.toml'"
+    assert with_options("streamguard library opinions sync", given) == told
+    told = "streamguard library verify --config 'a b.toml' --library other"
+    assert with_options("streamguard library verify --library other", given) == told
 
 
 def test_a_command_on_a_library_is_quoted() -> None:

@@ -220,7 +220,7 @@ def test_a_redis_that_was_never_reached_is_an_error() -> None:
 def test_a_redis_that_stays_away_is_told_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     """Each time with its URL and what to do; once it is back, a new trouble is told at once."""
     times_s = [0.0]
-    troubles = Troubles(clock=lambda: times_s[-1])
+    troubles = Troubles({}, clock=lambda: times_s[-1])
     away = SignalsUnreachable("read signals from", "redis://127.0.0.1:1", "connection refused")
     line = "read signals from redis://127.0.0.1:1: connection refused; is that the URL of your Redis, and does it run? "
     line += "`streamguard doctor --redis URL` looks; trying again\n"
