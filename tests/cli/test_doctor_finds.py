@@ -3,6 +3,7 @@
 Each is told in words and as JSON, with exit status 1, the next step, and no secret.
 """
 
+import ctypes
 import json
 import os
 import re
@@ -27,6 +28,11 @@ from tests.waiting import eventually
 run = pytest.fixture(runner)
 KEY = "one key for everybody here"
 MEMBERS = "{streamguard}:members"
+
+_CAPABILITIES_VERSION = 0x20080522
+"""Of capget(2) and capset(2): two sets of three words, of which the first are in effect."""
+_READS_ALL = 1 << 1 | 1 << 2
+"""CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH."""
 
 
 @pytest.fixture
@@ -146,24 +152,23 @@ def test_a_library_that_cannot_be_read(run: Run, options: list[object], tmp_path
 
 @contextmanager
 def unreadable(path: Path) -> Iterator[None]:
-    """For whoever asks; root becomes somebody else meanwhile, whom its files are none of."""
+    """For whoever asks; root lacks meanwhile, in this thread, what lets it read all the same.
+
+    It does not become somebody else, to whom the folders above would have to be opened: they are shared with every
+    pytest that starts meanwhile, and each takes from others what they may.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION, 0)
+    before, fewer = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    for of in (before, fewer):
+        assert libc.capget(header, of) == 0
+    fewer[0] &= ~_READS_ALL
     path.chmod(0)
-    is_root = os.geteuid() == 0
-    # Everybody may pass the folders of the test.
-    opened = [folder for folder in (path, *path.parents) if is_root and not folder.stat().st_mode & 0o001]
-    modes = {folder: folder.stat().st_mode for folder in opened if folder != path}
-    for folder, mode in modes.items():
-        folder.chmod(mode | 0o777)
-    if is_root:
-        (path.parent.parent).chmod(0o777)
-        os.seteuid(65534)
     try:
+        assert libc.capset(header, fewer) == 0
         yield
     finally:
-        if is_root:
-            os.seteuid(0)
-        for folder, mode in modes.items():
-            folder.chmod(mode)
+        assert libc.capset(header, before) == 0
         path.chmod(0o644)
 
 
