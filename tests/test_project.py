@@ -97,6 +97,19 @@ def test_make_targets_in_the_manuals_exist() -> None:
         assert set(named) <= targets
 
 
+def test_every_module_has_its_place_in_the_table_of_rooms() -> None:
+    """Under "Where would a new X go?" it is named, or its folder is; and all that is named there is there."""
+    rows = re.findall(r"^\| .* \| (.*) \|$", (TOP / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`((?:[\w*-]+/)+(?:[\w*-]+\.\w+)?|\w+\.py)`", row)}
+    folder = TOP / "streamguard"
+    assert [name for name in named if not any([*folder.glob(name), *TOP.glob(name)])] == []
+    for module in folder.rglob("*.py"):
+        place = module.relative_to(folder)
+        names = {place.as_posix(), *(f"{above.as_posix()}/" for above in place.parents[:-1])}
+        names |= {f"streamguard/{name}" for name in names}
+        assert names & named or module.name in {"__init__.py", "__main__.py"}, place
+
+
 def test_operators_find_every_error_in_the_manual() -> None:
     """docs/operations.md says the next step for each error that can reach an operator."""
     text = (TOP / "docs" / "operations.md").read_text()
