@@ -17,13 +17,13 @@ import structlog
 
 from streamguard.config import Config
 from streamguard.core.decision_rule import BUILT_IN_RULE
-from streamguard.enforce.outbox.delivery import DeliveryState
+from streamguard.enforce.outbox.delivery import DeliveryState, DeliveryStatus
 from streamguard.enforce.signals.events import CANARY_STREAM, canary_signal
 from streamguard.errors import StreamGuardError
 from streamguard.types import SessionId
 from streamguard.worker.canary_making import Failure, Made, Make, Making, remove
 from streamguard.worker.canary_metrics import CanaryMetrics, Stage
-from streamguard.worker.canary_post import CanaryPost, CanaryQueue
+from streamguard.worker.canary_post import CanaryPost, CanaryQueue, Posted
 from streamguard.worker.canary_run import CanaryLibrary, CanaryRun, Recognised
 from streamguard.worker.children import Decoder
 from streamguard.worker.complaints import Complaint
@@ -268,16 +268,24 @@ class Canary:
 
     def _too_late(self) -> Failure:
         match self._doing:
-            case _Sent() if not (posted := self._post.ask()).is_durable:
-                problem = posted.waits_for or f"its disk has not answered for {DELIVERED_WITHIN_S:.0f} s"
-                return Failure(Stage.OUTBOX, problem)
             case _Sent():
-                problem = self._way.delivery.state.problem or "the delivery does not say why"
-                return Failure(Stage.DELIVERY, f"it was not delivered within {DELIVERED_WITHIN_S:.0f} s: {problem}")
+                return self._undelivered(self._post.ask(), self._way.delivery.state)
             case CanaryRun():
                 return Failure(Stage.DECODER, f"its decoder had not shown it within {SEEN_WITHIN_S:.0f} s")
             case _:
                 return Failure(Stage.MAKE, f"its footage was not made within {MADE_WITHIN_S:.0f} s")
+
+    @staticmethod
+    def _undelivered(posted: Posted, delivery: DeliveryState) -> Failure:
+        if not posted.is_durable:
+            problem = posted.waits_for or f"its disk has not answered for {DELIVERED_WITHIN_S:.0f} s"
+            return Failure(Stage.OUTBOX, problem)
+        # A delivery that is in trouble with Redis says so, and that is the reason whoever else has the outbox.
+        if posted.waits_for and delivery.status in {DeliveryStatus.OK, DeliveryStatus.OUTBOX}:
+            what = f"it is durable, but whether it was delivered within {DELIVERED_WITHIN_S:.0f} s could not be read"
+            return Failure(Stage.OUTBOX, f"{what}: {posted.waits_for}")
+        problem = delivery.problem or "the delivery does not say why"
+        return Failure(Stage.DELIVERY, f"it was not delivered within {DELIVERED_WITHIN_S:.0f} s: {problem}")
 
     def _succeed(self) -> None:
         now_s = self._clock()

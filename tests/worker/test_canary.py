@@ -63,14 +63,21 @@ class FakeDelivery:
 class FailingOutbox(Outbox):
     """Its disk is full, or somebody else has it, when it is told so."""
 
-    is_full = is_held = False
+    is_full = is_held = is_held_once_durable = False
 
     def append(self, *signals: KillSignal) -> int:
         if self.is_held:
             raise OutboxBusy("append to outbox", self.path, "a shell has it")
         if self.is_full:
             raise OutboxError("append to outbox", self.path, "the disk is full")
-        return super().append(*signals)
+        taken = super().append(*signals)
+        self.is_held = self.is_held_once_durable
+        return taken
+
+    def is_delivered(self, signal_id: str) -> bool:
+        if self.is_held:
+            raise OutboxBusy("read outbox", self.path, "a shell has it")
+        return super().is_delivered(signal_id)
 
 
 class Stand:
@@ -248,6 +255,33 @@ def test_who_else_has_the_outbox_is_waited_for(outbox: FailingOutbox, tmp_path: 
     stand.turn(stand.canary._period_s + DELIVERED_WITHIN_S + 10)
     assert stand.failures() == {"outbox": 1}
     assert "a shell has it" in str(stand.canary.detail()["problem"])
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.OK, DeliveryStatus.OUTBOX])
+def test_a_durable_one_that_nobody_can_look_after_is_told_as_that(
+    outbox: FailingOutbox, tmp_path: Path, status: DeliveryStatus
+) -> None:
+    """By who has the outbox: the delivery, which may wait for the same, is not blamed."""
+    stand = Stand(outbox, tmp_path, [SEEN])
+    stand.delivery.state = DeliveryState(status, NOW_UNIX_S, "" if status is DeliveryStatus.OK else "busy")
+    outbox.is_held_once_durable = True
+    stand.turn(FIRST_AFTER_S + DELIVERED_WITHIN_S + 10)
+    assert stand.failures() == {"outbox": 1}
+    assert stand.canary.detail()["problem"] == (
+        f"it is durable, but whether it was delivered within 60 s could not be read: read outbox {outbox.path}: "
+        "a shell has it"
+    )
+
+
+def test_a_redis_that_is_away_is_the_reason_whoever_has_the_outbox(outbox: FailingOutbox, tmp_path: Path) -> None:
+    """It would not be delivered either way."""
+    stand = Stand(outbox, tmp_path, [SEEN])
+    stand.delivers = False
+    stand.delivery.state = DeliveryState(DeliveryStatus.UNREACHABLE, NOW_UNIX_S, "connection refused")
+    outbox.is_held_once_durable = True
+    stand.turn(FIRST_AFTER_S + DELIVERED_WITHIN_S + 10)
+    assert stand.failures() == {"delivery": 1}
+    assert "connection refused" in str(stand.canary.detail()["problem"])
 
 
 def test_a_redis_that_takes_nothing_is_found_before_the_first_kill(
