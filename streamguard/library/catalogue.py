@@ -14,7 +14,7 @@ from streamguard.errors import LibraryDamaged
 from streamguard.library import changes
 from streamguard.library.catalogue_values import RESTORE, moment, number, ours, possible, text, whole
 from streamguard.library.changes import Change, Earlier, Origin
-from streamguard.library.durable import FORMAT, no_library, refuse_other
+from streamguard.library.durable import FORMAT, LOCK_WAIT_S, no_library, refuse_other
 from streamguard.library.fallen import fallen_by_segment
 from streamguard.library.live_set import CURRENT, SEGMENTS, LiveSegment, LiveSet, quoted
 from streamguard.library.segments import ID_PATTERN, LABEL_PATTERN, SEGMENT_PATTERN, SHA256_PATTERN, SegmentRef
@@ -25,7 +25,6 @@ CATALOGUE = "catalogue.sqlite"
 FROM_STREAM = "stream "
 """So begins the source of what a stream has shown."""
 
-_BUSY_TIMEOUT_S = 5.0
 _SCHEMA = (
     """CREATE TABLE library (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL,
        changed_unix_s REAL NOT NULL)""",
@@ -90,7 +89,9 @@ class ItemRecord:
 
 
 class Catalogue:
-    """An open catalogue. Every method raises LibraryError, or LibraryDamaged when SQLite finds the file broken."""
+    """An open catalogue. Every method raises LibraryError, LibraryLocked where another process is too long at it, or
+    LibraryDamaged when SQLite finds the file broken.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
@@ -99,10 +100,10 @@ class Catalogue:
         self._changing = 0
 
     @classmethod
-    def open(cls, library: Path, *, create: bool, now_unix_s: float = 0.0) -> "Catalogue":
-        """`now_unix_s`: when one that is made begins.
+    def open(cls, library: Path, *, create: bool, now_unix_s: float = 0.0, wait_s: float = LOCK_WAIT_S) -> "Catalogue":
+        """`now_unix_s`: when one that is made begins; `wait_s`: so long each question waits for a commit of another.
 
-        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryError.
+        Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryLocked, LibraryError.
         """
         path = library / CATALOGUE
         if not (path.is_file() and path.stat().st_size) and _is_in_use(library):
@@ -111,7 +112,7 @@ class Catalogue:
             raise no_library(library)
         with ours(path):
             uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
-            connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+            connection = sqlite3.connect(uri, uri=True, timeout=wait_s, isolation_level=None)
             connection.row_factory = sqlite3.Row
             try:
                 _prepare(connection, path, create=create, now_unix_s=now_unix_s)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streamguard.errors import LibraryDamaged, LibraryError
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryLocked
 from streamguard.library.live_set import LAST_UNIX_S
 
 RESTORE = "put it back from a backup; workers go on with what is published"
+HELD_BY_OTHERS = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 @contextmanager
@@ -53,13 +54,23 @@ def ours(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         # Without a code it is Python's own: a text that is no UTF-8. SQLITE_ERROR: the schema is not ours any more.
-        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code == sqlite3.SQLITE_ERROR:
             raise LibraryDamaged("read catalogue", path, str(error), hint=RESTORE) from error
+        if code & 0xFF in HELD_BY_OTHERS:
+            raise kept_waiting("use catalogue", path) from error
         raise LibraryError("use catalogue", path, str(error), hint=_hint(error)) from error
     except sqlite3.DatabaseError as error:
         raise LibraryDamaged("read catalogue", path, str(error), hint=RESTORE) from error
     except UnicodeDecodeError as error:
         raise LibraryDamaged("read catalogue", path, "a name in it is no text", hint=RESTORE) from error
+
+
+def kept_waiting(operation: str, path: Path) -> LibraryLocked:
+    """The error to raise where SQLite has waited for another process for as long as it was told to."""
+    problem = "another process has not let go of it in time"
+    hint = "run it again when the other `streamguard library` command is done; if none runs, is the disk slow?"
+    return LibraryLocked(operation, path, problem, hint=hint)
 
 
 def _hint(error: sqlite3.OperationalError) -> str:
@@ -68,7 +79,5 @@ def _hint(error: sqlite3.OperationalError) -> str:
             return "free some space and run it again"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return "writing commands need a writable disk and write permission"
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "another `streamguard library` command is writing; run it again when that one is done"
         case _:
             return "is the disk full, or failing?"

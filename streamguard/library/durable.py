@@ -31,6 +31,9 @@ MAKING = "lock.making"
 MERGING = "lock.merging"
 """Of the one writer that merges, while others write."""
 
+LOCK_WAIT_S = 10.0
+"""So long a writer waits for its turn, and whoever looks without the lock for another's commit to the catalogue."""
+
 _LOCK_POLL_S = 0.05
 _NEXT = ".next"
 _ALIGNED_BYTES = 64

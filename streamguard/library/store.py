@@ -19,7 +19,7 @@ from streamguard.library import changes, inspection, memberships, merging
 from streamguard.library.additions import New, not_there, put
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState, NewItem
 from streamguard.library.changes import Change, Origin
-from streamguard.library.durable import MERGING, NEW_PREFIX, alone, library_error, writer_lock
+from streamguard.library.durable import LOCK_WAIT_S, MERGING, NEW_PREFIX, alone, library_error, writer_lock
 from streamguard.library.ed25519 import Signer
 from streamguard.library.folder import make_room, remove_segments
 from streamguard.library.handed_on import HandedOn, refuse_kept_apart
@@ -40,7 +40,6 @@ KEPT_S = 7 * 86_400.0
 NOBODY: Mapping[str, HandedOn] = MappingProxyType({})
 ADD = "add"
 
-_LOCK_WAIT_S = 10.0
 _MERGES_TRIED = 3
 
 
@@ -86,7 +85,7 @@ class Library:
             make_room(path)
         elif not (path / CATALOGUE).is_file():
             Catalogue.open(path, create=False).close()  # raises: there is none
-        with writer_lock(path, wait_s=_LOCK_WAIT_S):
+        with writer_lock(path, wait_s=LOCK_WAIT_S):
             check_signer(path, signer)
             catalogue = Catalogue.open(path, create=create, now_unix_s=clock())
             library = cls(path, catalogue, clock=clock, origin=origin or changes.origin(), signer=signer)
@@ -237,7 +236,7 @@ class Library:
         time.
         """
         merged = 0
-        with writer_lock(self._path, wait_s=_LOCK_WAIT_S, name=MERGING):
+        with writer_lock(self._path, wait_s=LOCK_WAIT_S, name=MERGING):
             while self._merge_once(since_unix_s=math.inf, rewrite_share=0.0) if forget else self._merge_once():
                 merged += 1
         self._tidy(since_unix_s=math.inf if forget else None)
@@ -313,7 +312,7 @@ class Library:
     @contextmanager
     def _writing(self, *, merges: bool = True) -> Iterator[None]:
         """The lock, then what is done under it, then publishing; then merging, without it. OSError becomes ours."""
-        with writer_lock(self._path, wait_s=_LOCK_WAIT_S):
+        with writer_lock(self._path, wait_s=LOCK_WAIT_S):
             before = self._catalogue.generation()
             try:
                 yield
@@ -419,7 +418,7 @@ class Library:
 
     def _tidy(self, *, since_unix_s: float | None) -> None:
         """Publishes first: a writer that could not may have left a version that names what nothing needs any more."""
-        with writer_lock(self._path, wait_s=_LOCK_WAIT_S):
+        with writer_lock(self._path, wait_s=LOCK_WAIT_S):
             self._publish()
             self._sweep(since_unix_s=since_unix_s)
 

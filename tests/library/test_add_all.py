@@ -1,11 +1,14 @@
 """streamguard.library.store: many items in one step."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from streamguard.errors import UsageError
-from streamguard.library.catalogue import ItemState
+from streamguard.errors import LibraryLocked, UsageError
+from streamguard.library.additions import New, not_there
+from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemState
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.loading import load_snapshot
 from streamguard.library.store import Library
@@ -53,6 +56,25 @@ def test_what_is_there_is_left_out(tmp_path: Path) -> None:
         assert load_snapshot(tmp_path).version == version
         assert library.verify() == ()
     assert _segments(tmp_path) == 2
+
+
+def test_a_look_before_the_lock_that_waits_too_long_says_for_whom(tmp_path: Path) -> None:
+    """For a commit on a slow disk: operation, catalogue, next step; after it all is as before."""
+    library_of(tmp_path, "a")
+    new = [New.of(new_item(id_), reference(ord(id_))) for id_ in "ab"]
+    with (
+        closing(sqlite3.connect(tmp_path / CATALOGUE, isolation_level=None)) as other,
+        closing(Catalogue.open(tmp_path, create=False, wait_s=0.0)) as catalogue,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LibraryLocked) as caught:
+            not_there(catalogue, new)
+        assert str(caught.value) == (
+            f"use catalogue {tmp_path / CATALOGUE}: another process has not let go of it in time; run it again when "
+            "the other `streamguard library` command is done; if none runs, is the disk slow?"
+        )
+        other.execute("COMMIT")
+        assert [one.item.id for one in not_there(catalogue, new)] == ["b"]
 
 
 def test_one_that_cannot_be_written_keeps_all_out(tmp_path: Path) -> None:

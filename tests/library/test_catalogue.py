@@ -1,13 +1,15 @@
 """streamguard.library.catalogue: what is in the library, in SQLite."""
 
 import sqlite3
-from contextlib import suppress
+import threading
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from streamguard.errors import LibraryDamaged, LibraryError, LibraryMissing
+from streamguard.errors import LibraryDamaged, LibraryError, LibraryLocked, LibraryMissing
 from streamguard.library.catalogue import CATALOGUE, Catalogue, ItemRecord, ItemState
+from streamguard.library.durable import LOCK_WAIT_S
 from streamguard.library.store import Library
 from tests.library.made import library_of, new_item, reference
 
@@ -136,12 +138,34 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
         Catalogue.open(tmp_path, create=False)
 
 
-def test_a_catalogue_that_is_locked_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_catalogue_that_is_locked_says_so(tmp_path: Path) -> None:
     """Another program that holds the database is waited for, and then named as the reason."""
-    monkeypatch.setattr("streamguard.library.catalogue._BUSY_TIMEOUT_S", 0.05)
     library_of(tmp_path, "a")
     other = sqlite3.connect(tmp_path / CATALOGUE, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(LibraryError, match="another `streamguard library` command is writing"):
-        Catalogue.open(tmp_path, create=False).items()
+    with pytest.raises(LibraryLocked, match="run it again when the other `streamguard library` command is done"):
+        Catalogue.open(tmp_path, create=False, wait_s=0.0)
     other.close()
+
+
+def test_a_commit_is_waited_for_as_the_writers_lock_is(tmp_path: Path) -> None:
+    """On a slow disk it may take seconds; whoever looks meanwhile is let in when it is over."""
+    library_of(tmp_path, "a")
+    with closing(Catalogue.open(tmp_path, create=False)) as catalogue:
+        assert catalogue.connection.execute("PRAGMA busy_timeout").fetchone()[0] == 1000 * LOCK_WAIT_S
+    commits, asked = threading.Event(), threading.Event()
+
+    def commit() -> None:
+        with closing(sqlite3.connect(tmp_path / CATALOGUE, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            commits.set()
+            asked.wait(60.0)
+            other.execute("COMMIT")
+
+    with closing(Catalogue.open(tmp_path, create=False, wait_s=60.0)) as catalogue:
+        catalogue.connection.set_trace_callback(lambda _statement: asked.set())
+        thread = threading.Thread(target=commit)
+        thread.start()
+        commits.wait(60.0)
+        assert [item.id for item in catalogue.with_id("a")] == ["a"]
+        thread.join()

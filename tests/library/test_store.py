@@ -312,7 +312,7 @@ def test_two_libraries_open_at_once(tmp_path: Path) -> None:
 
 def test_a_locked_library_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process writes, a writer gives up after a while and a reader does not care."""
-    monkeypatch.setattr("streamguard.library.store._LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr("streamguard.library.store.LOCK_WAIT_S", 0.05)
     library_of(tmp_path / "lib", "a")
     with writer_lock(tmp_path / "lib", wait_s=0):
         with pytest.raises(LibraryLocked):

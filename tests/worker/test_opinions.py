@@ -164,7 +164,7 @@ def test_what_cannot_be_written_is_written_in_the_next_round(
     library: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library is being written to by a command that takes its time: the fall waits, and is not lost."""
-    monkeypatch.setattr("streamguard.library.store._LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("streamguard.library.store.LOCK_WAIT_S", 0.0)
     taker = taker_of(library, told, FakeSource(entries(KILLS[0].fields(), undone(KILLS[0]))))
     with writer_lock(library, wait_s=0.0), pytest.raises(LibraryLocked):
         taker.round()

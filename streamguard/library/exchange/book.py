@@ -17,7 +17,8 @@ from typing import Self
 
 from streamguard.errors import LibraryDamaged, LibraryError, UsageError
 from streamguard.library.catalogue import CATALOGUE
-from streamguard.library.durable import no_library, writer_lock
+from streamguard.library.catalogue_values import HELD_BY_OTHERS, kept_waiting
+from streamguard.library.durable import LOCK_WAIT_S, no_library, writer_lock
 from streamguard.library.exchange.hashes import NO_REMARKS, HashKind, Remarks
 from streamguard.library.exchange.schema import SCHEMA, VERSION, HashState, PartState
 
@@ -28,8 +29,6 @@ ORIGIN = "exchange:"
 
 SOURCE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
-_LOCK_WAIT_S = 10.0
-_BUSY_TIMEOUT_S = 5.0
 _CACHE_KIB = 128 << 10
 _RESTORE = "put it back from a backup; workers go on with what is published"
 
@@ -74,7 +73,7 @@ class Book:
             name = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
             if read_only and not is_there:
                 name = ":memory:"
-            connection = sqlite3.connect(name, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+            connection = sqlite3.connect(name, uri=True, timeout=LOCK_WAIT_S, isolation_level=None)
             connection.row_factory = sqlite3.Row
             try:
                 _prepare(connection, path, may_make=not (read_only and is_there))
@@ -176,7 +175,7 @@ def book_for_change(library: Path, *, clock: Callable[[], float] = time.time) ->
     """The one writer of a book. Raises LibraryLocked where another writes, and what Book.open raises."""
     if not (library / CATALOGUE).is_file():
         raise no_library(library)
-    with writer_lock(library, wait_s=_LOCK_WAIT_S, name=LOCK), Book.open(library, clock=clock) as book:
+    with writer_lock(library, wait_s=LOCK_WAIT_S, name=LOCK), Book.open(library, clock=clock) as book:
         yield book
 
 
@@ -189,6 +188,8 @@ def ours(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code == sqlite3.SQLITE_ERROR:
             raise LibraryDamaged("read exchange book", path, str(error), hint=_RESTORE) from error
+        if code in HELD_BY_OTHERS:
+            raise kept_waiting("use exchange book", path) from error
         raise LibraryError("use exchange book", path, str(error), hint=_hint(code)) from error
     except sqlite3.DatabaseError as error:
         raise LibraryDamaged("read exchange book", path, str(error), hint=_RESTORE) from error
@@ -200,8 +201,6 @@ def _hint(code: int) -> str:
             return "free some space and run it again"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
             return "it is read-only here, or an import was killed: run `streamguard library import` again"
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "another command is writing to it; run it again when that one is done"
         case _:
             return "is the disk full, or failing?"
 

@@ -82,7 +82,7 @@ def _two_steps(book: Book) -> None:
 
 def test_one_changes_at_a_time(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second is told to wait; readers are not kept out, nor is who adds footage."""
-    monkeypatch.setattr(module, "_LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr(module, "LOCK_WAIT_S", 0.0)
     with book_for_change(library):
         with pytest.raises(LibraryLocked), book_for_change(library):
             pass
