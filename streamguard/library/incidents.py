@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from streamguard.errors import LibraryDamaged, LibraryMissing, UsageError
 from streamguard.library.durable import (
     FORMAT,
+    LOCK_WAIT_S,
     check_format,
     library_error,
     no_library,
@@ -48,7 +49,6 @@ MOST_WORDS = 500
 
 _MOST_BYTES = 2 << 20
 _SIGNATURE_BYTES = 1000
-_LOCK_WAIT_S = 10.0
 _SIGNED_AS = b"streamguard incidents\n"
 _HINT = "put it back from a backup, or remove it: then no incident is open, and what was added stays"
 
@@ -223,7 +223,7 @@ class Book:
 
     def _changed(self, name: str, change: Callable[[Incidents], Incident]) -> Incident:
         self._check_there()  # before a lock is made in somebody else's folder
-        with writer_lock(self.library, wait_s=_LOCK_WAIT_S):
+        with writer_lock(self.library, wait_s=LOCK_WAIT_S):
             check_signer(self.library, self.signer)
             before = self.all()
             after = change(before)

@@ -22,6 +22,7 @@ from streamguard.core.rules import Fitted, Rules, Weights
 from streamguard.errors import LibraryDamaged, LibraryFormatError, UsageError
 from streamguard.library.durable import (
     FORMAT,
+    LOCK_WAIT_S,
     check_format,
     library_error,
     read_bounded,
@@ -40,7 +41,6 @@ _SIGNED_AS = b"streamguard rule\n"
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 _MOST_BYTES = 64 << 10
-_LOCK_WAIT_S = 10.0
 _LARGEST = 1e6
 _LARGEST_OF = {"max_speed": 10.0, "window_s": 600.0, "most_keyframes": 256, "rounds": 10_000, "radius_bits": 64}
 """What bounds the work of a keyframe stays bounded."""
@@ -95,7 +95,7 @@ def write_rules(library: Path, rules: Rules, *, signer: Signer | None = None) ->
     path = library / RULE
     if problem := problem_of(rules):
         raise UsageError("write rule", path, problem)
-    with writer_lock(library, wait_s=_LOCK_WAIT_S):
+    with writer_lock(library, wait_s=LOCK_WAIT_S):
         check_signer(library, signer)
         replace_rules(library, rules, signer=signer)
 

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamguard.errors import LibraryError, LibraryUntrusted
-from streamguard.library.durable import library_error, writer_lock
+from streamguard.library.durable import LOCK_WAIT_S, library_error, writer_lock
 from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.incidents import read_incidents, replace_incidents
 from streamguard.library.live_check import check_live
 from streamguard.library.live_set import CURRENT, LiveSet, publish, read_live_set
 from streamguard.library.rule_file import read_rules, replace_rules
-
-_LOCK_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ def sign_library(library: Path, signer: Signer) -> Signed:
 
     Raises LibraryMissing, LibraryFormatError, LibraryDamaged, LibraryLocked, LibraryError; then the old one stays.
     """
-    with writer_lock(library, wait_s=_LOCK_WAIT_S):
+    with writer_lock(library, wait_s=LOCK_WAIT_S):
         check_live(library)
         live = read_live_set(library)
         rules = read_rules(library)

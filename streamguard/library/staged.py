@@ -10,11 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamguard.library import segments
-from streamguard.library.durable import library_error, making
+from streamguard.library.durable import LOCK_WAIT_S, library_error, making
 from streamguard.library.live_set import SEGMENTS
 from streamguard.library.segments import Contents, Staged
-
-_LOCK_WAIT_S = 10.0
 
 
 class Stage:
@@ -42,7 +40,7 @@ class Stage:
 @contextmanager
 def stage(library: Path) -> Iterator[Stage]:
     """What is written to it stays until the end, or gets its name before. Raises LibraryLocked, LibraryError."""
-    with making(library, wait_s=_LOCK_WAIT_S):
+    with making(library, wait_s=LOCK_WAIT_S):
         made = Stage(library)
         try:
             yield made
