@@ -20,6 +20,7 @@ from streamguard.errors import SignalsError, SignalsRejected
 from streamguard.types import StreamId, Verdict
 from streamguard.worker.leaving import OVERLAP_S, Leaving
 from streamguard.worker.matcher import Matched
+from streamguard.worker.own_thread import OwnThread
 from streamguard.worker.streams import Stream, StreamSpec, StreamStatus
 from streamguard.worker.watcher import Watcher
 
@@ -133,12 +134,11 @@ class Sharing:
         self._patient_until_s = clock()
         self._leaving: Leaving | None = None
         self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._thread = OwnThread(self._run, name="leases")
 
     @property
     def is_running(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_running
 
     @property
     def is_renewing(self) -> bool:
@@ -200,19 +200,18 @@ class Sharing:
 
     def stop(self, within_s: float) -> None:
         """Give back what is left: others take it at once. Harmless where it was never started, or twice."""
-        self._stopping.set()
+        self._thread.ask_to_stop()
         self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(within_s)
+        self._thread.stop(within_s)
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not self._thread.is_asked:
             self.step_once()
             if self._leaving is not None and self._is_given_away(self._leaving):
                 self._leaving.then()
-            self._stopping.wait(_BETWEEN_TURNS_S)
+            self._thread.rest(_BETWEEN_TURNS_S)
             self._wake.wait(self._rest_s())
-            if not self._stopping.is_set():
+            if not self._thread.is_asked:
                 self._wake.clear()
         self._give_back()
         self._book.close()
