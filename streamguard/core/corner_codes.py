@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core.corners import LEVELS, SCALE, Corners, Integers
-from streamguard.types import CODE_BYTES, Codes
+from streamguard.types import Codes
 
 STEP_PX = 4
 _HALF = 3
@@ -52,17 +52,13 @@ def codes(
     least comes a second time, in the other form.
     """
     lights = _lights(picture, corners)
-    dark, mirrored, lean = _forms(lights)
+    dark, mirrored, moments = _forms(lights)
     rows = np.arange(len(lights))
     if both_ways:
-        either = np.flatnonzero(np.abs(lean) < np.quantile(np.abs(lean), both_ways))
+        lean = np.abs(moments) / (lights.astype(np.float32).std(axis=1) + np.float32(1e-3))
+        either = np.flatnonzero(lean < np.quantile(lean, both_ways))
         rows, mirrored = np.concatenate([rows, either]), np.concatenate([mirrored, ~mirrored[either]])
-    found = np.empty((len(rows), CODE_BYTES), np.uint8)
-    forms = mirrored * 2 + dark[rows]
-    for form, (first, second) in enumerate(_FORMS):
-        members = np.flatnonzero(forms == form)
-        some = lights[rows[members]]
-        found[members] = np.packbits(some[:, first] < some[:, second], axis=1)
+    found = _compared(_in_order(lights, rows, mirrored=mirrored, dark=dark[rows]))
     found[dark[rows]] ^= 0xFF
     return rows, mirrored, found
 
@@ -71,17 +67,32 @@ def canonical_lights(picture: NDArray[np.uint8], corners: Corners) -> NDArray[np
     """A line of 49 for each corner, in its canonical order, negated where it is read as a negative."""
     lights = _lights(picture, corners)
     dark, mirrored, _ = _forms(lights)
-    orders = np.stack([_ordered(mirrored=bool(form // 2), turned=bool(form % 2)) for form in range(4)])
-    ordered = np.take_along_axis(lights, orders[mirrored * 2 + dark], axis=1).astype(np.int16)
+    ordered = _in_order(lights, np.arange(len(lights)), mirrored=mirrored, dark=dark).astype(np.int16)
     return np.asarray(np.where(dark[:, None], -ordered, ordered))
 
 
+def _in_order(
+    lights: NDArray[np.uint8], rows: Integers, *, mirrored: NDArray[np.bool_], dark: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Those rows of the lights, each in the canonical order of its form."""
+    return np.asarray(lights.ravel().take(_ORDERS[mirrored * 2 + dark] + rows[:, None] * lights.shape[1]))
+
+
+def _compared(lights: NDArray[np.uint8]) -> Codes:
+    """A bit for each of the pairs. A line of memory for each light: a few long rows are compared sooner than many short
+    ones.
+    """
+    across = np.ascontiguousarray(lights.T)
+    bits = across.take(_PAIRS[:, 0], axis=0) < across.take(_PAIRS[:, 1], axis=0)
+    return np.packbits(np.ascontiguousarray(bits.T), axis=1)
+
+
 def _forms(lights: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32]]:
-    """Of each corner: whether it is read as a negative, whether mirrored, and to which side it leans by how much."""
+    """Of each corner: whether it is read as a negative, whether mirrored, and its moment, to whose side it leans."""
     shades = lights.astype(np.float32)
     dark = np.asarray(shades @ _LIGHTER < 0)
-    lean = (shades @ _LEAN) / (shades.std(axis=1) + np.float32(1e-3))
-    return dark, np.asarray(np.where(dark, -lean, lean) < 0), lean
+    moments = np.asarray(shades @ _LEAN, np.float32)
+    return dark, np.asarray(np.where(dark, -moments, moments) < 0), moments
 
 
 def _lights(picture: NDArray[np.uint8], corners: Corners) -> NDArray[np.uint8]:
@@ -92,7 +103,7 @@ def _lights(picture: NDArray[np.uint8], corners: Corners) -> NDArray[np.uint8]:
     across, down = np.rint(corners.places.T / scales).astype(np.int64)
     turns = np.rint(corners.angles_deg * (_TURNS / 360)).astype(np.int64) % _TURNS
     middles = (down + tops[corners.levels]) * width + across
-    return np.asarray(pyramid.ravel()[middles[:, None] + _offsets(width)[turns]])
+    return np.asarray(pyramid.ravel().take(middles[:, None] + _offsets(width).take(turns, axis=0)))
 
 
 def _pyramid(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Integers]:
@@ -131,10 +142,8 @@ def _ordered(*, mirrored: bool, turned: bool) -> NDArray[np.intp]:
 
 
 GRID = _grid()
-_FORMS = tuple(
-    (order[_PAIRS[:, 0]], order[_PAIRS[:, 1]])
-    for mirrored in (False, True)
-    for order in (_ordered(mirrored=mirrored, turned=False), _ordered(mirrored=mirrored, turned=True))
+_ORDERS = np.stack(
+    [_ordered(mirrored=mirrored, turned=turned) for mirrored in (False, True) for turned in (False, True)]
 )
 _RADII_PX = np.hypot(*GRID.T)
 _AROUND = (_RADII_PX > 0) & (_RADII_PX <= 2.3 * STEP_PX)

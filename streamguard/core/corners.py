@@ -132,14 +132,17 @@ class _Glance:
 
 def spread(corners: Corners, *, shape: tuple[int, ...], most: int) -> Corners:
     """The strongest of each cell and size first, then the second strongest, and so on, up to `most`."""
-    cells = _cells(corners.places, shape=shape) * LEVELS + corners.levels // _OCTAVES_A_CELL
-    order = np.lexsort((-corners.strengths, cells))
-    rows = np.arange(len(order))
-    new = np.ones(len(order), np.bool_)
-    new[1:] = np.diff(cells[order]) != 0
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = rows - np.maximum.accumulate(np.where(new, rows, 0))
-    return corners.take(np.sort(np.lexsort((-corners.strengths, ranks))[:most]))
+    # Sorts that keep the order of what is equal: of small numbers such a one takes a tenth of the time.
+    strongest_first = np.argsort(-corners.strengths, kind="stable")
+    levels = corners.levels[strongest_first] // _OCTAVES_A_CELL
+    cells = (_cells(corners.places[strongest_first], shape=shape) * LEVELS + levels).astype(np.int16)
+    by_cell = np.argsort(cells, kind="stable")
+    rows = np.arange(len(cells))
+    new = np.ones(len(cells), np.bool_)
+    new[1:] = np.diff(cells[by_cell]) != 0
+    ranks = np.empty(len(cells), np.int16)
+    ranks[by_cell] = rows - np.maximum.accumulate(np.where(new, rows, 0))
+    return corners.take(np.sort(strongest_first[np.argsort(ranks, kind="stable")[:most]]))
 
 
 def _glance(picture: NDArray[np.uint8]) -> _Glance:
