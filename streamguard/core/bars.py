@@ -25,7 +25,9 @@ def without_bars(luma: Luma, *, levels: Levels) -> Region | None:
     """The region inside the black bars, or None where there are none, or nothing but black."""
     height, width = luma.shape
     down, across = max(1, height // _LINES), max(1, width // _LINES)
-    dark = levels.black + BLACK_SHARE * (levels.white - levels.black)
+    dark: float | np.uint8 = levels.black + BLACK_SHARE * (levels.white - levels.black)
+    if luma.dtype == np.uint8:  # with a number of another kind each of its values would be made one of that
+        dark = np.uint8(dark)
     top, bottom = (line * down for line in _inside(luma[::down, :: max(1, width // _SAMPLES)] > dark, axis=1))
     bottom = min(bottom, height)
     if bottom - top < MIN_PICTURE_SHARE * height:

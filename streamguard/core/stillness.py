@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.types import Features, Fingerprints
+from streamguard.types import Codes, Features, Fingerprints
 
 SAME_PLACE_PX = 8.0
 SAME_CODE_BITS = 44
@@ -30,14 +30,17 @@ _KEPT = 64
 _Rows = NDArray[np.int64]
 
 
-def same_place(found: Features, other: Features) -> NDArray[np.bool_]:
-    """Which of the features the other picture has at the same place."""
-    ours, theirs = _near_in_a_row(found.places[:, 0], other.places[:, 0])
-    for axis in (1, 0):
-        near = np.abs(found.places[ours, axis] - other.places[theirs, axis]) <= SAME_PLACE_PX
-        ours, theirs = ours[near], theirs[near]
-    bits = np.bitwise_count(_words(found)[ours] ^ _words(other)[theirs]).sum(axis=1, dtype=np.int64)
+def same_place(found: Features, *others: Features) -> NDArray[np.bool_]:
+    """Which of the features any of the other pictures has at the same place."""
     has = np.zeros(len(found), np.bool_)
+    if not others:
+        return has
+    places, codes = (np.concatenate(parts) for parts in zip(*((one.places, one.codes) for one in others), strict=True))
+    ours, theirs = _near_in_a_row(found.places[:, 0], places[:, 0])
+    for axis in (1, 0):
+        near = np.flatnonzero(np.abs(found.places[ours, axis] - places[theirs, axis]) <= SAME_PLACE_PX)
+        ours, theirs = ours[near], theirs[near]
+    bits = np.bitwise_count(_words(found.codes)[ours] ^ _words(codes)[theirs]).sum(axis=1, dtype=np.int64)
     has[ours[bits <= SAME_CODE_BITS]] = True
     return has
 
@@ -56,8 +59,8 @@ def _near_in_a_row(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> tu
     return rows, order[np.arange(len(rows)) + np.repeat(first - before, counts)]
 
 
-def _words(features: Features) -> NDArray[np.uint64]:
-    return np.ascontiguousarray(features.codes).view(np.uint64)
+def _words(codes: Codes) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(codes).view(np.uint64)
 
 
 @dataclass(slots=True)
@@ -75,9 +78,9 @@ class StreamMemory:
         As long as nothing is old enough to compare with, all are: nobody knows which of them come and go.
         """
         pasts = self._looked_back_at(keyframe.at.pts_us)
-        still = np.full(len(keyframe.features), not pasts)
-        for past in pasts:
-            still |= same_place(keyframe.features, past.features)
+        still = same_place(keyframe.features, *(past.features for past in pasts))
+        if not pasts:
+            still[:] = True
         self._remember(keyframe)
         return replace(keyframe, features=replace(keyframe.features, still=still))
 

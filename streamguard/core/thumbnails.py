@@ -37,10 +37,12 @@ def thumbnail(luma: Luma, *, levels: Levels) -> bytes:
         return b""
     # Of a large picture every so many pixels are enough for one so small: at 1080p that takes a quarter of the time.
     step = max(1, max(height, width) // (_OVERSAMPLED * LONGER_SIDE_PX))
-    some = np.ascontiguousarray(luma[::step, ::step], np.float32)
-    small = cv2.resize(some, size_px, interpolation=cv2.INTER_AREA)
-    span = 255 / (levels.white - levels.black)
-    grey = np.clip(np.nan_to_num((small - np.float32(levels.black)) * np.float32(span)), 0, 255).astype(np.uint8)
+    some = luma[::step, ::step].copy()
+    small = np.asarray(cv2.resize(some, size_px, interpolation=cv2.INTER_AREA))
+    if small.dtype != np.uint8:
+        small = np.nan_to_num(small)
+    span = np.float32(255 / (levels.white - levels.black))
+    grey = np.clip((small - np.float32(levels.black)) * span, 0, 255).astype(np.uint8)
     for quality in _QUALITIES:
         done, encoded = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
         if done and encoded.size <= MOST_BYTES:
