@@ -66,12 +66,12 @@ class ChunkTables:
     def spans(self, queries: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(first, how many) of the stretches of candidates, a line for each query."""
         layout = self.layout
-        values = np.stack([_values(queries, start=start, bits=layout.bits) for start in layout.starts], axis=1)
+        values = _values_in_all(queries, layout)
         flips = np.array([0, *(1 << bit for bit in range(layout.bits))], np.uint32)
         chunks = np.arange(layout.chunks)[:, None]
         at = (values[:, :, None] ^ flips) + chunks * ((1 << layout.bits) + 1)
-        first = self._starts[at].astype(np.int64)
-        many = self._starts[at + 1] - first
+        first = self._starts.take(at).astype(np.int64)
+        many = self._starts.take(at + 1) - first
         first += chunks * (len(self._rows) // layout.chunks)
         return first.reshape(len(queries), -1), many.reshape(len(queries), -1)
 
@@ -106,10 +106,22 @@ def _fill(
         rows[chunk] = rows_of
 
 
-def _values(codes: Codes, *, start: int, bits: int, out: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
+def _values(codes: Codes, *, start: int, bits: int, out: NDArray[np.uint32]) -> None:
     """`bits` bits of each code from bit `start` on, the lowest bit of the first byte being bit 0."""
-    first = min(start // 8, PDQ_BYTES - _WORD_BYTES)
+    first = _first_byte(start)
     words = codes[:, first : first + _WORD_BYTES].view("<u4")[:, 0]
-    shifted: NDArray[np.uint32] = np.right_shift(words, np.uint32(start - first * 8), out=out)
-    shifted &= np.uint32((1 << bits) - 1)
-    return shifted
+    np.right_shift(words, np.uint32(start - first * 8), out=out)
+    out &= np.uint32((1 << bits) - 1)
+
+
+def _values_in_all(codes: Codes, layout: Layout) -> NDArray[np.uint32]:
+    """The same for each chunk at once, a line for each code: for few codes, of which each call costs more than they."""
+    firsts = np.array([_first_byte(start) for start in layout.starts])
+    words = np.ascontiguousarray(codes[:, firsts[:, None] + np.arange(_WORD_BYTES)]).view("<u4")[:, :, 0]
+    shifted = words >> (np.array(layout.starts) - firsts * 8).astype(np.uint32)
+    return np.asarray(shifted & np.uint32((1 << layout.bits) - 1), np.uint32)
+
+
+def _first_byte(start: int) -> int:
+    """Where the word begins in which a chunk stands that begins at that bit."""
+    return min(start // 8, PDQ_BYTES - _WORD_BYTES)

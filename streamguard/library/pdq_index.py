@@ -28,6 +28,7 @@ codes, as in a library of a million nearly equal ones, is better off without tab
 would without.
 """
 
+_MOST_TOGETHER = 1 << 14
 _WORD = np.dtype(np.uint64)
 
 
@@ -73,12 +74,18 @@ class PdqIndex:
         if self._tables is None or radius_bits > MOST_BITS:
             return self._flat.within(queries, radius_bits=radius_bits, counts=counts)
         first, many = self._tables.spans(queries)
-        dear = many.sum(axis=1) > self.rows * self._dear_share
-        words = self._flat.codes().view(_WORD)
-        keys: list[NDArray[np.int64]] = []
-        for query, asked in enumerate(np.ascontiguousarray(queries).view(_WORD)):
-            rows = self._tables.candidates(first[query], many[query]) if not dear[query] else np.empty(0, np.uint32)
-            keys.append(_keys_within(words, rows, asked, radius_bits=radius_bits, counts=counts))
+        totals = many.sum(axis=1)
+        dear = totals > self.rows * self._dear_share
+        keys = [np.empty(0, np.int64)] * len(queries)
+        for some in _blocks(np.flatnonzero(~dear), totals):
+            rows = self._tables.candidates(first[some].ravel(), many[some].ravel())
+            words = self._flat.codes().view(_WORD).take(rows, axis=0)
+            words ^= np.repeat(np.ascontiguousarray(queries[some]).view(_WORD), totals[some], axis=0)
+            near, bits = _inside(words, rows, radius_bits=radius_bits, counts=counts)
+            asked = some[np.searchsorted(np.cumsum(totals[some]), near, side="right")]
+            for query in np.unique(asked):
+                own = asked == query
+                keys[query] = nearest_keys(np.unique(as_keys(rows[near[own]], bits[own])))
         if dear.any():
             hits = self._flat.within(queries[dear], radius_bits=radius_bits, counts=counts)
             found = np.split(as_keys(hits.rows, hits.distances_bits), hits.starts[1:-1])
@@ -87,24 +94,25 @@ class PdqIndex:
         return hits_of(keys)
 
 
-def _keys_within(
-    words: NDArray[np.uint64],
-    rows: NDArray[np.uint32],
-    asked: NDArray[np.uint64],
-    *,
-    radius_bits: int,
-    counts: Counts | None,
-) -> NDArray[np.int64]:
-    """Of the candidates those within the radius that count, each once."""
-    codes = words.take(rows, axis=0)
-    codes ^= asked
+def _blocks(queries: NDArray[np.intp], totals: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """Queries whose candidates are looked at together, as what is done for each call costs as much as hundreds of these
+    do: up to _MOST_TOGETHER of them.
+    """
+    ends = np.cumsum(totals[queries])
+    return [some for some in np.split(queries, np.flatnonzero(np.diff(ends // _MOST_TOGETHER)) + 1) if len(some)]
+
+
+def _inside(
+    differences: NDArray[np.uint64], rows: NDArray[np.uint32], *, radius_bits: int, counts: Counts | None
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Which candidates are within the radius and count, and how many bits away."""
     # Half of the bits rule out nearly all that are far.
-    half_bits = np.bitwise_count(codes[:, 0]) + np.bitwise_count(codes[:, 1])
+    half_bits = np.bitwise_count(differences[:, 0]) + np.bitwise_count(differences[:, 1])
     near = np.flatnonzero(half_bits <= radius_bits)
     if not len(near):  # as nearly always, and what follows takes as long again
-        return np.empty(0, np.int64)
-    bits = np.bitwise_count(codes[near]).sum(axis=1, dtype=np.int64)
+        return near, np.empty(0, np.int64)
+    bits = np.bitwise_count(differences[near]).sum(axis=1, dtype=np.int64)
     inside = bits <= radius_bits
     if counts is not None:
         inside[inside] = counts(rows[near[inside]].astype(np.int64))
-    return nearest_keys(np.unique(as_keys(rows[near[inside]], bits[inside])))
+    return near[inside], bits[inside]
