@@ -4,11 +4,11 @@ to kill allows; and under overload the quietest streams more seldom than that, s
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from streamguard.core.decision_rule import DecisionRule
 from streamguard.core.glances import HIDING_S, QUIET_SHARE
-from streamguard.core.sampling import EVERY_KEYFRAME, Attention, Pace
+from streamguard.core.sampling import Attention, Pace
 from streamguard.types import StreamId
 
 MOST_QUIET_S = 8.0
@@ -154,13 +154,13 @@ def pace_of(
 ) -> Pace:
     """What the decoder is told; `kill` says how many looks a decision takes, and how far apart."""
     if attention is Attention.EVERY:
-        return replace(EVERY_KEYFRAME, between_share=between_share)
-    quiet = Pace(
+        return Pace(between_share=between_share)
+    is_shed = attention is Attention.SHED
+    return Pace(
         attention,
-        most_s=min(MOST_QUIET_S, rule.longest_pause_s),
-        kill_s=rule.time_to_kill_s - TELLING_S,
+        most_s=rule.longest_pause_s if is_shed else min(MOST_QUIET_S, rule.longest_pause_s),
+        kill_s=math.inf if is_shed else rule.time_to_kill_s - TELLING_S,
         further=kill.min_keyframes - 1,
         apart_s=kill.apart_s,
         between_share=between_share,
     )
-    return quiet if attention is Attention.QUIET else replace(quiet, most_s=rule.longest_pause_s, kill_s=math.inf)

@@ -19,7 +19,8 @@ _WAITS_LONGER_S = 5.0
 
 def admitted(streams: Sequence[Stream], *, now_s: float, most_at_once: int | None) -> list[Stream]:
     """Those to start now, in order. `most_at_once`: of all decoders; None: one for each stream."""
-    waiting = [stream for stream in streams if _waits(stream, now_s)]
+    # In each turn of the loop all are asked, and nearly all have one.
+    waiting = [stream for stream in streams if stream.decoder is None and _waits(stream, now_s)]
     if not waiting:
         return []
     running = sum(stream.decoder is not None for stream in streams)
@@ -33,4 +34,4 @@ def admitted(streams: Sequence[Stream], *, now_s: float, most_at_once: int | Non
 
 
 def _waits(stream: Stream, now_s: float) -> bool:
-    return stream.decoder is None and not stream.finished and stream.start_at_s <= now_s
+    return not stream.finished and stream.start_at_s <= now_s

@@ -129,6 +129,8 @@ class Matcher:
         self.policy = policy
         """Whoever runs `observe` may exchange it: the next keyframe is decided by the new one."""
         self._clock = clock
+        self._policies = self.policy, self.policy
+        """The one that it last was, and the same with what was said of the library's footage then."""
 
     @property
     def rule(self) -> DecisionRule:
@@ -161,14 +163,18 @@ class Matcher:
             if library.hot is None:
                 raise
             problem = str(error) or "no memory"
-        matched = replace(terms.decided(state, keyframe, rest.beside(hot)), rest_problem=problem)
+        matched = terms.decided(state, keyframe, rest.beside(hot), rest_problem=problem)
         if first is None:
             return matched
         return replace(matched, decisions=first.decisions + matched.decisions, grounds=first.grounds + matched.grounds)
 
     def _terms(self, library: Searchable) -> "_Terms":
-        rules = library.rules or self._rules
-        return _Terms(library, rules, replace(self.policy, fallen=library.fallen, in_incidents=library.in_incidents))
+        asked, policy = self._policies
+        said = policy.fallen is library.fallen and policy.in_incidents is library.in_incidents
+        if not said or asked is not self.policy:
+            policy = replace(self.policy, fallen=library.fallen, in_incidents=library.in_incidents)
+            self._policies = self.policy, policy
+        return _Terms(library, library.rules or self._rules, policy)
 
     def _look_up(self, library: Searched, state: DecisionState, keyframe: Fingerprints, *, weights: Weights) -> _Found:
         began_s = self._clock()
@@ -193,7 +199,13 @@ class _Terms:
         return self.rules.weights
 
     def decided(
-        self, state: DecisionState, keyframe: Fingerprints, found: _Found, *, above: Verdict = Verdict.CLEAR
+        self,
+        state: DecisionState,
+        keyframe: Fingerprints,
+        found: _Found,
+        *,
+        above: Verdict = Verdict.CLEAR,
+        rest_problem: str = "",
     ) -> Matched:
         """What comes of it in that state; of the decisions those that are stronger than `above`."""
         observation = Observation(keyframe.at, found.evidence)
@@ -217,5 +229,6 @@ class _Terms:
         return Matched(
             *(after, observation, decisions, grounds, version, found.took_s),
             alike=found.alike,
+            rest_problem=rest_problem,
             between=keyframe.between,
         )

@@ -42,6 +42,8 @@ _TILL_A_KEYFRAME = frozenset({StreamState.WATCHING, StreamState.BLIND, StreamSta
 
 _IDLE_S = 0.25
 _STATUS_EVERY_S = 1.0
+_CHECK_EVERY_S = 0.25
+"""Not in each turn: with the streams there are more turns, and each would take longer."""
 _LONG_TURN_S = 5.0
 _LAST_FRAMES_S = 0.5
 
@@ -94,6 +96,7 @@ class Supervisor:
         self._stopping = False
         self._between_turns: deque[Callable[[], None]] = deque()
         self._status_at_s = -_STATUS_EVERY_S
+        self._checked_at_s = -_CHECK_EVERY_S
         self.statuses: tuple[StreamStatus, ...] = ()
         """As of the last second; other threads may read it."""
         self.beat_at_s = clock()
@@ -144,9 +147,11 @@ class Supervisor:
         now_s = self._clock()
         self._forgive_pause(now_s)
         self.beat_at_s = now_s
-        for stream in self._roster.streams:
-            if stream.decoder is not None:
-                self._check_on(stream, now_s)
+        if not 0 <= now_s - self._checked_at_s < _CHECK_EVERY_S:
+            self._checked_at_s = now_s
+            for stream in self._roster.streams:
+                if stream.decoder is not None:
+                    self._check_on(stream, now_s)
         self._decoders.let_go()
         if now_s - self._status_at_s >= _STATUS_EVERY_S:
             self._publish_statuses(now_s)
