@@ -82,9 +82,9 @@ def _compared(lights: NDArray[np.uint8]) -> Codes:
     """A bit for each of the pairs. A line of memory for each light: a few long rows are compared sooner than many short
     ones.
     """
-    across = np.ascontiguousarray(lights.T)
+    across = np.asarray(cv2.transpose(lights), np.uint8)
     bits = across.take(_PAIRS[:, 0], axis=0) < across.take(_PAIRS[:, 1], axis=0)
-    return np.packbits(np.ascontiguousarray(bits.T), axis=1)
+    return np.packbits(np.asarray(cv2.transpose(bits.view(np.uint8))), axis=1)
 
 
 def _forms(lights: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32]]:
