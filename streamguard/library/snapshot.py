@@ -98,7 +98,7 @@ class Snapshot:
 
     def vote(self, features: Features, *, closely: bool = True) -> tuple[Votes, ...]:
         """The frames that a stream's local features look like, the most likely first; at most 8. Not `closely`: for a
-        stream that has shown nothing, at a third of the cost where it goes on so.
+        stream that has shown nothing, at a quarter of the cost where it goes on so.
         """
         with self.turns.looking_up():
             return self._votes.vote(features, closely=closely)

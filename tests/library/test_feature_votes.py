@@ -9,7 +9,7 @@ import pytest
 from streamguard.core.features import REFERENCE, STREAM, features
 from streamguard.core.geometry import Geometry, align
 from streamguard.demo.scenes import Scene, TextSlides
-from streamguard.library.feature_votes import GLANCE_FROM, GLANCE_VOTES, MOST_FRAMES, FeatureVotes, Footage
+from streamguard.library.feature_votes import GLANCE_FROM, GLANCE_STEP, GLANCE_VOTES, MOST_FRAMES, FeatureVotes, Footage
 from streamguard.library.local_features import NEAREST_BITS, NONE, Asset, FeatureSearch, from_references
 from streamguard.types import (
     FULL_RANGE,
@@ -149,11 +149,11 @@ def test_a_glance_finds_what_is_plain_to_see(count: int) -> None:
     search = _search(items)
     at_a_glance, closely = (search.vote(shown, closely=closely) for closely in (False, True))
     assert len(closely) == (count >= 6)
-    assert _plain(at_a_glance) == (_plain(closely) if count > 3 * GLANCE_VOTES else [])
+    assert _plain(at_a_glance) == (_plain(closely) if count > GLANCE_STEP * GLANCE_VOTES else [])
 
 
 def test_pictures_with_few_features_are_looked_at_closely() -> None:
-    """A third of them would be too few to tell anything."""
+    """A quarter of them would be too few to tell anything."""
     items = _items(2)
     shown = put_together(taken(items[0][1].features, np.arange(40) < 6), made_features(999, count=GLANCE_FROM - 7))
     assert len(shown) == GLANCE_FROM - 1
