@@ -62,14 +62,15 @@ class Book:
 
     @classmethod
     def open(cls, library: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time) -> Self:
-        """Makes it where there is none, unless `read_only`: then an empty one is told of. Raises LibraryMissing where
-        there is no library, LibraryDamaged, LibraryError.
+        """Makes it where there is none, or an empty file, unless `read_only`: then an empty one is told of. Raises
+        LibraryMissing where there is no library, LibraryDamaged, LibraryError.
         """
         if not (library / CATALOGUE).is_file():
             raise no_library(library)
         path = library / BOOK
         with ours(path):
-            is_there = path.is_file()
+            # Empty where a full disk, or a kill, came before the first one was made: there is nothing to put back.
+            is_there = path.is_file() and path.stat().st_size > 0
             name = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
             if read_only and not is_there:
                 name = ":memory:"

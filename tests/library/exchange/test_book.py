@@ -36,6 +36,16 @@ def test_a_library_without_lists_reads_as_one_without_sources(library: Path) -> 
     assert not (library / BOOK).exists()
 
 
+def test_a_book_that_was_never_made_reads_as_none(library: Path) -> None:
+    """SQLite makes its file before it fills it: where the disk is full by then it stays empty, and nothing is lost."""
+    (library / BOOK).touch()
+    with Book.open(library, read_only=True) as book:
+        assert book.sources() == ()
+    assert (library / BOOK).stat().st_size == 0
+    with Book.open(library) as book:
+        assert book.make_source("partner", label="terror").name == "partner"
+
+
 def test_a_library_may_have_its_book_before_anything_else(library: Path) -> None:
     """It is one of its own files: whoever adds footage later is not told of strangers."""
     take_up(library, hashes(1, 1))
