@@ -1,5 +1,6 @@
 """`streamguard incident export` and `import`: what came in an incident, from one platform to another."""
 
+import errno
 import json
 import os
 import shlex
@@ -107,7 +108,8 @@ def export(
     try:
         replace_file(file, data)
     except OSError as error:
-        raise UsageError("write bundle", file, error.strerror or str(error), hint="name another file") from error
+        hint = "free some space, or name another file" if error.errno == errno.ENOSPC else "name another file"
+        raise UsageError("write bundle", file, error.strerror or str(error), hint=hint) from error
     key = None if signer is None else signer.key
     if as_json:
         tree = {"incident": name, "file": str(file), "items": [item.id for item in items], "bytes": len(data)}

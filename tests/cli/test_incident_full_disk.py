@@ -19,7 +19,7 @@ from streamguard.worker.shown import Shown, to_parts
 from tests.cli.calling import Done, Run, runner
 from tests.http_server import Web
 from tests.library.bundles_made import bundle_of, honest
-from tests.library.made import library_of
+from tests.library.made import library_of, new_item
 from tests.live_keyframes import GOP_S, live_keyframes
 from tests.small_disks import MakeDisk, SmallDisk
 
@@ -99,3 +99,22 @@ def test_so_is_what_a_stream_has_shown(run: Run, make_disk: MakeDisk, template: 
     web.pages["/api/streams/cam/shown"] = b"".join(to_parts(kept, now_s=21.0))
     add = ("incident", "add", "attack", "--stream", "cam", "--worker", web.url(""), "--library")
     assert tried(make_disk(2048), template, lambda path: run(*add, path)) > 3
+
+
+def test_a_bundle_that_has_no_room_leaves_the_one_that_was_there(run: Run, make_disk: MakeDisk, template: Path) -> None:
+    """And nothing beside it."""
+    with Library.open(template) as library:
+        library.add(new_item("x"), honest(1))
+    Book(template, lambda: 1e9).note("attack", ("x",))
+    disk = make_disk(64)
+    file = disk.path / "attack.incident"
+    file.write_bytes(b"an older one")
+    disk.fill()
+    export = ("incident", "export", "attack", file, "--library", template, "--unsigned", "--force")
+    done = run(*export)
+    assert done.status == EXIT_ERROR
+    assert "free some space, or name another file" in done.err
+    assert file.read_bytes() == b"an older one"
+    disk.empty()
+    assert [one.name for one in disk.path.iterdir()] == [file.name]
+    assert run(*export).status == EXIT_OK
