@@ -14,6 +14,7 @@ from streamguard.enforce.orders.permits import Standing
 from streamguard.enforce.redis.caller import RedisCaller
 from streamguard.enforce.redis.script import load_script
 from streamguard.enforce.redis.url import RedisTarget, checked_target
+from streamguard.enforce.signals.follow import entry_of
 from streamguard.enforce.strikes.records import json_object
 from streamguard.enforce.strikes.strike import fit
 from streamguard.errors import UsageError
@@ -118,9 +119,7 @@ class KillControl:
         """Whether all kills are refused, and the references in quarantine."""
         operation = "read breaker in"
         opened = self.caller.call("GET", f"{self._prefix}breaker:open", operation=operation)
-        raw = self.caller.call("HGETALL", f"{self._prefix}quarantine", operation=operation)
-        if not isinstance(raw, dict):
-            raise self.caller.no_redis(operation)
+        raw = self._hash(operation, "quarantine")
         since_ms = None if opened is None else _whole_of(_object(opened), "at_unix_ms")
         quarantined = sorted((_shown(name), _whole_of(_object(value), "at_unix_ms")) for name, value in raw.items())
         return Standing(since_ms, tuple(quarantined))
@@ -131,9 +130,7 @@ class KillControl:
         first.
         """
         operation = "read breaker in"
-        raw = self.caller.call("HGETALL", f"{self._prefix}breaker:trusted", operation=operation)
-        if not isinstance(raw, dict):
-            raise self.caller.no_redis(operation)
+        raw = self._hash(operation, "breaker:trusted")
         now_ms = self.caller.now_ms(operation)
         until_ms = {_vouched_for(name): _ms(value) for name, value in raw.items() if _ms(value) > now_ms}
         newest: dict[str, ControlEntry] = {}
@@ -195,14 +192,24 @@ class KillControl:
             )
             if not isinstance(page, list):
                 raise self.caller.no_redis(operation)
-            for _, fields in page:
-                tree = _object(fields.get(b"event")) if isinstance(fields, dict) else {}
-                if tree:
+            try:
+                entries = [entry_of(id_, fields) for id_, fields in page]
+            except (ValueError, TypeError) as error:
+                raise self.caller.no_redis(operation) from error
+            for entry in entries:
+                if tree := _object(entry.fields.get(b"event")):
                     yield _entry(tree)
-            if not page:
+            if not entries:
                 return
-            most -= len(page)
-            newest = f"({_shown(page[-1][0])}"
+            most -= len(entries)
+            newest = f"({entries[-1].id}"
+
+    def _hash(self, operation: str, name: str) -> dict[bytes, bytes]:
+        answer = self.caller.call("HGETALL", f"{self._prefix}{name}", operation=operation)
+        # redis-py makes a dict of whatever answers, of a word its letters.
+        if not isinstance(answer, dict) or not all(isinstance(part, bytes) for pair in answer.items() for part in pair):
+            raise self.caller.no_redis(operation)
+        return answer
 
     def _list(self, operation: str, *command: str | int) -> list[str]:
         answer = self.caller.call(*command, operation=operation)

@@ -1,8 +1,9 @@
 """The genuine signal of an id, looked for in Redis: what is said of a signal must be said of one that was sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from streamguard.enforce.redis.caller import RedisCaller
+from streamguard.enforce.signals.follow import entry_of
 from streamguard.enforce.signals.received import ReceivedSignal, read_signal
 from streamguard.errors import SignalNotUnderstood, UsageError
 from streamguard.types import Verdict
@@ -32,7 +33,7 @@ def sent_signal(
     raise UsageError(operation.removesuffix(" in"), signal_id[:200], problem, hint=hint)
 
 
-def _entries(caller: RedisCaller, *, prefix: str, operation: str) -> Iterator[dict[bytes, bytes]]:
+def _entries(caller: RedisCaller, *, prefix: str, operation: str) -> Iterator[Mapping[bytes, bytes]]:
     """Newest first."""
     newest = "+"
     for _ in range(MOST_ENTRIES // _ENTRIES_A_PAGE):
@@ -43,5 +44,9 @@ def _entries(caller: RedisCaller, *, prefix: str, operation: str) -> Iterator[di
             raise caller.no_redis(operation)
         if not page:
             return
-        newest = f"({page[-1][0].decode('ascii', 'replace')}"
-        yield from (fields for _, fields in page if isinstance(fields, dict))
+        try:
+            entries = [entry_of(id_, fields) for id_, fields in page]
+        except (ValueError, TypeError) as error:
+            raise caller.no_redis(operation) from error
+        newest = f"({entries[-1].id}"
+        yield from (entry.fields for entry in entries)

@@ -65,8 +65,7 @@ class GroupReader:
         except TooLongReply as error:
             return self._one_by_one(error)
         except UNREADABLE as error:
-            self.close()
-            raise SignalsUnreachable(_OPERATION, self._target, str(no_redis())) from error
+            raise self._no_redis() from error
         self._entries_a_read = min(2 * self._entries_a_read, ENTRIES_A_READ)
         if self._after != _NEW:
             self._after = entries[-1].id if entries else _NEW
@@ -103,7 +102,10 @@ class GroupReader:
         """
         claiming = (self._stream, self._group, self._consumer, int(idle_s * 1000), FIRST_ID)
         answer: Any = self._call("XAUTOCLAIM", *claiming, "COUNT", CLAIMED_AT_ONCE, "JUSTID", parse_justid=True)
-        claimed = [id_.decode() for id_ in answer or () if isinstance(id_, bytes)]
+        try:
+            claimed = [id_.decode() for id_ in answer or () if isinstance(id_, bytes)]
+        except UNREADABLE as error:
+            raise self._no_redis() from error
         self.leave([id_ for id_ in claimed if id_ in leave], idle_s=idle_s)
         if any(id_ not in leave for id_ in claimed):
             self.read_again()
@@ -125,6 +127,11 @@ class GroupReader:
         if client is not None:
             with suppress(RedisError, OSError):
                 client.close()
+
+    def _no_redis(self) -> SignalsUnreachable:
+        """For an answer that is none of Redis; the connection is given up."""
+        self.close()
+        return SignalsUnreachable(_OPERATION, self._target, str(no_redis()))
 
     def _call(self, *command: str | int, **options: bool) -> object:
         """Redis's answer; None where the group had to be made anew. Raises TooLongReply as well."""

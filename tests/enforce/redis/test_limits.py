@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from streamguard.enforce.orders.kill_control import KillControl
+from streamguard.enforce.orders.sent_signals import sent_signal
 from streamguard.enforce.redis.limits import MOST_REPLY_BYTES, STEPS
-from streamguard.enforce.redis.url import parse_redis_url
+from streamguard.enforce.redis.url import RedisTarget, parse_redis_url
 from streamguard.enforce.signals.follow import Follower
+from streamguard.enforce.signals.redis_consumer import GroupReader
 from streamguard.enforce.signals.redis_streams import RedisStreams
 from streamguard.errors import SignalsError, SignalsUnreachable
 
@@ -18,6 +21,10 @@ TIMEOUT_S = 0.2
 SCHEMES = {"redis://": "", "redis+sentinel://": "/main", "redis+cluster://": ""}
 
 Answer = Callable[[socket.socket, threading.Event], None]
+Ask = Callable[[RedisTarget], object]
+
+_NUMBERED = b"*1\r\n*2\r\n:7\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n"
+"""An entry of a stream, with a number for its id."""
 
 
 class Impostor:
@@ -135,6 +142,29 @@ def test_a_reply_of_another_shape_is_told_when_reading(impostor: StartImpostor, 
     target = parse_redis_url(f"redis://{impostor(saying(text)).address}")
     with pytest.raises(SignalsUnreachable, match="what answers there is no Redis"):
         Follower(target, prefix="", since="0").read()
+
+
+@pytest.mark.parametrize(
+    ("text", "ask"),
+    [
+        (b"+OK\r\n", lambda target: control(target).lifts()),
+        (_NUMBERED, lambda target: control(target).audit(most=5)),
+        (_NUMBERED, lambda target: sent_signal(control(target).caller, "x", prefix="", key=None, operation="undo in")),
+        (
+            b"*2\r\n$1\r\na\r\n:7\r\n",
+            lambda target: GroupReader(target, prefix="", group="g", consumer="c").claim(idle_s=1.0),
+        ),
+    ],
+    ids=["lifts", "audit", "sent signal", "claim"],
+)
+def test_so_it_is_whatever_operators_and_enforcers_ask(impostor: StartImpostor, text: bytes, ask: Ask) -> None:
+    """Numbers in the place of words end nobody's process."""
+    with pytest.raises(SignalsUnreachable, match="what answers there is no Redis"):
+        ask(parse_redis_url(f"redis://{impostor(saying(text)).address}"))
+
+
+def control(target: RedisTarget) -> KillControl:
+    return KillControl(target, prefix="", timeout_s=TIMEOUT_S, keep_s=60.0)
 
 
 def test_closing_it_under_a_command_is_no_bug(impostor: StartImpostor) -> None:
