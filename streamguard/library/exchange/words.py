@@ -60,9 +60,10 @@ def quality_of(text: str) -> int:
     """Raises ValueError."""
     if not text:
         return UNKNOWN_QUALITY
-    if not (text.isascii() and text.isdigit() and int(text[:4]) <= _BEST_QUALITY):
+    digits = text.lstrip("0") or "0"  # of thousands of digits Python makes no number, nor need it
+    if not (text.isascii() and text.isdigit() and int(digits[:4]) <= _BEST_QUALITY):
         raise ValueError(f"no quality (0 to {_BEST_QUALITY}): {shown(text)}")
-    return int(text)
+    return int(digits)
 
 
 def row_of(values: Mapping[str, object], *, kind: HashKind | None) -> ListedHash:

@@ -87,6 +87,7 @@ def test_json_is_read_whole_or_a_row_a_line() -> None:
         (ListFormat.PDQ, f"{PDQ}\n{PDQ[:-1]}\n{PDQ}\n", 2, "no pdq hash (64 hexadecimal digits)"),
         (ListFormat.PDQ, f"{PDQ}\n<html>\n{PDQ}\n", 2, "'<html>'"),
         (ListFormat.PDQ, f"{PDQ}\nhash={PDQ},quality=101\n{PDQ}\n", 2, "no quality (0 to 100): '101'"),
+        (ListFormat.PDQ, f"{PDQ}\nhash={PDQ},quality=01000000\n{PDQ}\n", 2, "no quality (0 to 100): '01000000'"),
         (ListFormat.PDQ, PDQ.encode() + b"\n\xff\xfe\n" + PDQ.encode(), 2, "it is not text"),
         (ListFormat.MD5, f"{MD5}\n{PDQ}\n{MD5}\n", 2, "no md5 hash (32 hexadecimal digits)"),
         (ListFormat.CSV, f"hash,quality\n{PDQ},1\n{PDQ},1,2\n{PDQ},\n", 3, "3 columns, where the header has 2"),
