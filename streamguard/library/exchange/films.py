@@ -21,6 +21,9 @@ from streamguard.types import (
 MOST_FRAMES = 1_000_000
 """Of one film: eleven days of it at a hash a second."""
 
+MOST_TRACKS = 64
+"""In one film: each costs as much as a film, and those of `vpdq` have two."""
+
 _LINE = re.compile(r"(\d{1,12}),(\d{1,3}),([0-9a-fA-F]{64}),(\d{1,9}(?:\.\d{1,9})?)")
 _COMPACT = re.compile(r"([0-9a-fA-F]{64}),(\d{1,3}),(\d{1,9}(?:\.\d{1,9})?)")
 _BEST_QUALITY = 100
@@ -45,22 +48,24 @@ def film_frames(lines: Iterable[bytes]) -> Iterator[FilmFrame | BadRow]:
             yield _frame(number, hash_=found[3], quality=found[2], seconds=found[4])
 
 
+def tracks(frames: Iterable[FilmFrame]) -> list[list[FilmFrame]]:
+    """Where times go back another track begins, as the same footage with and without its black bars has two."""
+    found: list[list[FilmFrame]] = []
+    for frame in frames:
+        if not found or frame.at_us < found[-1][-1].at_us:
+            found.append([])
+        found[-1].append(frame)
+    return found
+
+
 def film_line(number: int, frame: FilmFrame) -> str:
     """As vPDQ's tools write it."""
     return f"{number},{frame.quality},{frame.code.hex()},{frame.at_us / 1e6:.3f}"
 
 
 def film_reference(frames: Iterable[FilmFrame], *, tells_when: bool) -> Reference:
-    """What the library searches of a film. Not `tells_when`: every match earns a review at most.
-
-    Where times go back another track begins, as the same footage with and without its black bars has two.
-    """
-    tracks: list[list[FilmFrame]] = [[]]
-    for frame in frames:
-        if tracks[-1] and frame.at_us < tracks[-1][-1].at_us:
-            tracks.append([])
-        tracks[-1].append(frame)
-    made = [condense(_fingerprints(track), kind=MediaKind.VIDEO) for track in tracks if track]
+    """What the library searches of a film. Not `tells_when`: every match earns a review at most."""
+    made = [condense(_fingerprints(track), kind=MediaKind.VIDEO) for track in tracks(frames)]
     prints = tuple(look for one in made for look in one.prints)
     seen = sum(one.frames_seen for one in made)
     blank = sum(one.blank_share * one.frames_seen for one in made)

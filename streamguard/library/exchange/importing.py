@@ -13,7 +13,7 @@ from streamguard.library import changes
 from streamguard.library.ed25519 import Signer
 from streamguard.library.exchange.book import Book, Source, book_for_change
 from streamguard.library.exchange.columns import ListInMemory
-from streamguard.library.exchange.films import MOST_FRAMES, film_frames
+from streamguard.library.exchange.films import MOST_FRAMES, MOST_TRACKS, film_frames, tracks
 from streamguard.library.exchange.hashes import BadRow, FilmFrame, HashKind
 from streamguard.library.exchange.judging import judge_brought
 from streamguard.library.exchange.lists import ListFormat, bounded_lines, detected, rows
@@ -209,6 +209,9 @@ def _read_film(path: Path, lines: Iterator[bytes], held: _Held) -> FileRead:
     if not frames:
         problem = f"no frame in it can be read; line {bad[0].line}: {bad[0].problem}" if bad else "it is empty"
         raise UsageError("import film", path, problem, hint="frame,quality,hash,seconds a line")
+    if (times_back := len(tracks(frames)) - 1) >= MOST_TRACKS:
+        problem = f"its times go back {times_back} times, and a film's do {MOST_TRACKS - 1} times at most"
+        raise UsageError("import film", path, problem, hint="give each film a file of its own, in order of time")
     name = _FILM_NAME.sub("-", path.stem).strip("-.")[:_MOST_NAME] or "film"
     if name in held.films:
         hint = "a film is known by its file's name: rename one"

@@ -250,6 +250,18 @@ def test_two_films_of_one_name_are_refused(library: Path, tmp_path: Path) -> Non
     assert load_snapshot(library).items == 0
 
 
+def test_a_film_whose_times_go_back_again_and_again_is_refused(library: Path, tmp_path: Path) -> None:
+    """Each time costs as much as a film, and a file may have a million; nothing is changed."""
+    Library.open(library, create=True).close()
+    lines = [
+        film_line(number, FilmFrame(number % 2 * 1_000_000, 90, code)) for number, code in enumerate(hashes(2, 130))
+    ]
+    with pytest.raises(UsageError, match="its times go back 64 times, and a film's do 63 times at most"):
+        import_files(library, [write(tmp_path / "film.vpdq", lines)], Asked(SOURCE, None))
+    assert load_snapshot(library).items == 0
+    assert import_files(library, [write(tmp_path / "film.vpdq", lines[:-2])], Asked(SOURCE, None)).films == 1
+
+
 def test_harmless_pictures_throw_out_what_looks_like_them(library: Path, tmp_path: Path) -> None:
     """What is there already as well as what comes; films too."""
     studio = pdq.from_luma(luma_of(StillScene(3)))[0]
