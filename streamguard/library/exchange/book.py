@@ -116,7 +116,8 @@ class Book:
 
     def source(self, name: str) -> Source:
         """Raises UsageError where there is none of that name."""
-        for row in self.rows("SELECT * FROM sources WHERE name = ?", name):
+        is_one = re.fullmatch(SOURCE_PATTERN, name) is not None  # what is no text SQLite cannot even look for
+        for row in self.rows("SELECT * FROM sources WHERE name = ?", name) if is_one else ():
             return _source(row)
         hint = "see `streamguard library exchange list`"
         raise UsageError("find source", name, "the library knows no source of that name", hint=hint)

@@ -114,8 +114,9 @@ def test_a_source_keeps_its_name_and_its_kind(library: Path) -> None:
         for name in ("", "a b", "../x", "x" * 65):
             with pytest.raises(UsageError, match="not a possible name"):
                 book.make_source(name, label="terror")
-        with pytest.raises(UsageError, match="knows no source of that name"):
-            book.source("nobody")
+        for name in ("nobody", "\udcff", "a\0b"):
+            with pytest.raises(UsageError, match="knows no source of that name"):
+                book.source(name)
 
 
 def test_equal_remarks_stand_there_once(library: Path) -> None:
