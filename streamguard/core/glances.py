@@ -52,6 +52,8 @@ _TAKEN_SHARE = 2 / 3
 _BY_CHANCE_EVERY_S = 300.0
 _LONG_S, _UNKNOWN_S = 4.0, 3.0
 """A group of pictures that lasts so long has time for further looks; one whose length nobody knows, after a while."""
+_GAPS_LATELY = 8
+"""Whoever makes groups now short and now long knows which they are: one goes by the longest of the last ones."""
 
 _GO_ON_S, _ASK_AGAIN_S, _SOON_S = 1.7, 0.5, 1.0
 """How long after a look the next one may be that counts beside it, in a long group."""
@@ -105,8 +107,10 @@ class Glances:
         self._chance = chance
         self._sizes: deque[int] = deque(maxlen=_NEIGHBOURS)
         self._cuts: deque[bool] = deque(maxlen=_CUTS_LATELY)
-        self._has_cut = self._has_soon_cut = False
+        self._has_cut = self._has_soon_cut = self._has_look = False
         self._key_size, self._key_s, self._gap_s, self._groups = 0, -math.inf, 0.0, 0
+        self._gaps_s: deque[float] = deque(maxlen=_GAPS_LATELY)
+        self._longest_s = math.inf
         self._kept = False
         self._lag = 0
         self._ask_s = self._chance_s = math.inf
@@ -128,15 +132,18 @@ class Glances:
         if self._key_size:
             self._cuts.append(self._has_cut)
             self._gap_s = at_s - self._key_s
+            self._gaps_s.append(self._gap_s)
+            self._longest_s = max(self._gaps_s)
             self._soon_cuts = self._soon_cuts + 1 if self._has_soon_cut else 0
             self._earn_of_long_gap()
-        self._has_cut, self._has_soon_cut, self._lag = False, False, 0
+        self._has_cut, self._has_soon_cut, self._has_look, self._lag = False, False, False, 0
         self._key_size, self._key_s, self._looked_s = size, at_s, at_s
         self._earn(at_s, share)
         self._chance_s = self._by_chance(at_s)
-        self._ask_s = at_s + (_GO_ON_S if self._gap_s else _UNKNOWN_S) if self._is_long else math.inf
+        is_long = self._is_long(at_s)
+        self._ask_s = at_s + (_UNKNOWN_S if not self._gaps_s else _GO_ON_S if is_long else _LONG_S)
         self._groups += 1
-        by_force = self._is_long or self._is_suspect(at_s) or self._chance_s < math.inf
+        by_force = is_long or self._is_suspect(at_s) or self._chance_s < math.inf
         may_take = self._chance is None or self._may_be_odd() or at_s >= self._pause_until_s
         likely = self._groups <= _KEPT_FIRST or any(self._cuts)
         worth = share > 0 and self._has_s >= _LEAST_S
@@ -146,9 +153,11 @@ class Glances:
 
     def keeps(self, *, at_s: float, cost_s: float) -> bool:
         """Whether the group is still worth keeping, now that a look takes so long. Each further picture makes it
-        dearer: what is too dear once stays so, but for a long group, which earns more or may be suspect by then.
+        dearer: what is too dear once stays so, but for a long group, which earns more or may be suspect by then, and
+        for one that was looked into: what it showed may make it suspect, and is known a moment later.
         """
-        if self._kept and not (self._is_long or self._is_suspect(at_s) or self._affords(at_s, cost_s)):
+        may_go_on = self._has_look or self._is_long(at_s) or self._is_suspect(at_s)
+        if self._kept and not (may_go_on or self._affords(at_s, cost_s)):
             self._kept = False
             self.refused += bool(self._lag) + (self._chance_s < math.inf)
             self._lag, self._chance_s = 0, math.inf
@@ -189,9 +198,8 @@ class Glances:
     def looked(self, *, at_s: float, cost_s: float) -> None:
         """It was, and took so long."""
         self._has_s = max(-_MOST_OWED_S, self._has_s - cost_s)
-        self._looked_s = at_s
-        if self._ask_s < math.inf:
-            self._ask_s = at_s + _GO_ON_S
+        self._looked_s, self._has_look = at_s, True
+        self._ask_s = max(self._ask_s, at_s + _GO_ON_S)
 
     @property
     def affords_s(self) -> float:
@@ -227,10 +235,9 @@ class Glances:
         may_take_all = self._is_suspect(at_s) or cost_s <= _CHEAP_S
         return cost_s <= self._has_s * (1.0 if may_take_all else _OF_PURSE)
 
-    @property
-    def _is_long(self) -> bool:
-        """Whether the group is, as far as is known."""
-        return not self._gap_s or self._gap_s >= _LONG_S
+    def _is_long(self, at_s: float) -> bool:
+        """Whether the group is, or may be, as far as is known by now."""
+        return self._longest_s >= _LONG_S or at_s - self._key_s >= _LONG_S
 
     def _is_cut(self, size: int) -> bool:
         if size < _LEAST_SHARE * self._key_size or len(self._sizes) < _NEIGHBOURS_KNOWN:
@@ -250,7 +257,8 @@ class Glances:
 
     def _goes_on(self, at_s: float) -> bool:
         """In a long group of pictures the next keyframe is not waited for where something was seen."""
-        remains_s = self._key_s + self._gap_s - at_s if self._gap_s else math.inf
+        ends_s = self._key_s + self._longest_s
+        remains_s = ends_s - at_s if at_s < ends_s else math.inf
         is_apart = at_s - self._looked_s >= _GO_ON_S
         return is_apart and remains_s >= _SOON_S and self._is_suspect(at_s)
 

@@ -246,6 +246,31 @@ def test_a_long_group_is_looked_at_again_where_something_was_seen() -> None:
     assert made.looks[-1] - made.looks[0] >= 1.7
 
 
+@pytest.mark.parametrize("before", [1, 7])
+def test_so_is_one_that_goes_on_longer_than_the_last_ones(before: int) -> None:
+    """Whoever sends long groups between short ones gains nothing: the looks go on where one showed something, however
+    little was left to spend before that was known, and though no group so late was ever kept to its end.
+    """
+    made = stream()
+    made.gop_s = 28.0
+    made.groups(1)
+    made.gop_s = 2.0
+    made.groups(before, 1)
+    glances, began_s, share = made.glances, made.now_s, QUIET_SHARE
+    kept, looks = glances.keyframe(KEY, at_s=began_s, share=share), list[float]()
+    for number in range(1, 28 * FPS):
+        at_s, cost_s = began_s + number / FPS, 0.001 * number
+        kept = kept and glances.keeps(at_s=at_s, cost_s=cost_s)
+        asks = glances.picture(CUT if number == FPS else PICTURE, at_s=at_s)
+        if asks and kept and glances.due(at_s=at_s, share=share, cost_s=cost_s):
+            glances.looked(at_s=at_s, cost_s=cost_s)
+            looks.append(at_s - began_s)
+            share = SUSPECT_SHARE
+    first, second = looks[:2]
+    assert first <= 1.2
+    assert 1.7 <= second - first <= 4.0
+
+
 def test_keyframes_that_are_far_apart_leave_time_for_glances() -> None:
     """A stream with a keyframe every 10 s may cost for them a part of what it saves: a cut in each is looked at."""
     made = stream(gop_s=10.0)
