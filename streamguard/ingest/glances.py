@@ -42,6 +42,11 @@ each keyframe would have its group taken for too dear, or too long.
 _PICTURE_S_A_PIXEL = 1.6e-9
 """Decoding a picture, where nothing is known of this stream: 1.5 ms of 720p."""
 
+_HALF_FORGOTTEN_S = 300.0
+"""Of what its pictures took beyond that half counts so much later: a stream whose first ones were dear, on purpose or
+not, would else be too dear for glances as long as it lasts.
+"""
+
 _LOOK_S = 0.006
 """Fingerprints and look-up of one picture."""
 
@@ -106,6 +111,7 @@ class Glancer:
         self._keeps = False
         self._time_base: Fraction | None = None
         self._picture_s = 0.0
+        self._keyframe_s = 0.0
         self._pending: _Pending | None = None
         self._told_s = 0.0
 
@@ -119,6 +125,7 @@ class Glancer:
         """A keyframe came, whether it is looked at or not."""
         self._extradata = header_of(packet) or self._extradata
         self._time_base = packet.time_base
+        self._forget(at_s)
         self._keeps = self._glances.keyframe(packet.size, at_s=at_s, share=self._share(pace, at_s))
         if self._keeps:
             self._packets.drop_all()
@@ -181,9 +188,20 @@ class Glancer:
 
     def _expected_s(self) -> float:
         """Of decoding all that is kept."""
-        if not self._picture_s and self._codec is not None:
-            self._picture_s = _PICTURE_S_A_PIXEL * self._codec.width * self._codec.height
+        if not self._picture_s:
+            self._picture_s = self._reckoned_s
         return self._picture_s * len(self._packets)
+
+    @property
+    def _reckoned_s(self) -> float:
+        """Of decoding a picture, by its size."""
+        return 0.0 if self._codec is None else _PICTURE_S_A_PIXEL * self._codec.width * self._codec.height
+
+    def _forget(self, at_s: float) -> None:
+        beyond_s = self._picture_s - self._reckoned_s
+        if beyond_s > 0:
+            self._picture_s -= beyond_s * (1 - 0.5 ** (max(0.0, at_s - self._keyframe_s) / _HALF_FORGOTTEN_S))
+        self._keyframe_s = at_s
 
     def _decoded(self, codec: VideoCodecContext, *, until_s: float) -> tuple[Picture, Picture] | None:
         """The keyframe's picture and the newest; None: it took too long, or gave none. Raises PyAV's errors."""

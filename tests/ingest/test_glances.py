@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import count
 from pathlib import Path
 
 import av
@@ -47,13 +46,17 @@ class Session:
     behind_keyframes: tuple[bytes, ...] = ()
     """Packets that come behind each."""
     news: list[Glanced] = field(default_factory=list)
+    _spent_s: float = 0.0
 
-    def run(self) -> list[tuple[float, Picture]]:
-        ticks = count()
-        glancer = Glancer(
+    def glancer(self) -> Glancer:
+        return Glancer(
             replace(OPTIONS, max_pixels=self.max_pixels), live=self.live, tell=self._tell,
-            processor_s=lambda: next(ticks) * self.look_s / 100, chance=lambda: 0.5,
+            processor_s=self._processor_s, chance=lambda: 0.5,
         )  # fmt: skip
+
+    def run(self, glancer: Glancer | None = None, *, from_s: float = 0.0) -> list[tuple[float, Picture]]:
+        """All of the file, from then on."""
+        glancer = glancer or self.glancer()
         seen = []
         with av.open(str(self.path), options=PARSE_ONLY) as container:
             video = container.streams.video[0]
@@ -62,6 +65,7 @@ class Session:
                 at_s = Stamps.of(packet).dts_s
                 if not packet.size or at_s is None:
                     continue
+                at_s += from_s
                 if packet.is_keyframe:
                     glancer.keyframe(packet, at_s=at_s, pace=self.pace)
                     for data in self.behind_keyframes:
@@ -70,6 +74,10 @@ class Session:
                     picture = glancer.glance(at_s=at_s, pace=self.pace)
                     seen += [] if picture is None else [(at_s, picture)]
         return seen
+
+    def _processor_s(self) -> float:
+        self._spent_s += self.look_s / 100
+        return self._spent_s
 
     def _tell(self, word: object) -> None:
         assert isinstance(word, Glanced)
@@ -281,6 +289,21 @@ def test_a_look_that_takes_too_long_is_broken_off(clips: Clips) -> None:
     session = Session(clips.hidden, pace=SUSPECT, look_s=20.0)
     assert session.run() == []
     assert any(word.cost_s > 0.25 for word in session.news)
+
+
+def test_a_stream_whose_pictures_were_dear_once_is_looked_at_later(clips: Clips) -> None:
+    """What they take is only measured at glances: were it not forgotten, a dear one would be the last."""
+    pictures = list(clips.hidden_pictures())
+    late = clips.written(
+        "hidden_late.mp4", lambda: (pictures[at - at % 50 if at % 50 < 25 else at] for at in range(300))
+    )
+    session, quiet = Session(clips.hidden, look_s=4.0), Session(clips.unrelated)
+    glancer = session.glancer()
+    assert len(session.run(glancer)) == 1
+    session.path, session.look_s = late, 0.01
+    for number in range(1, 45):
+        quiet.run(glancer, from_s=60.0 * number)
+    assert session.run(glancer, from_s=60.0 * 45)
 
 
 def test_the_group_that_is_too_long_to_keep_is_let_go(tmp_path: Path) -> None:
