@@ -1,6 +1,7 @@
 """What was decided for some footage, from a worker's evidence files."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +25,8 @@ class KeptDecisions:
 def decisions_for(directory: Path, references: Collection[str], *, since_unix_s: float) -> KeptDecisions:
     """Those that name one of these references and fell since then. Raises EvidenceError where there is no directory."""
     try:
-        found = [(path.stat().st_mtime, path) for path in directory.iterdir() if path.match("sig_*.json")]
+        paths = [path for path in directory.iterdir() if path.match("sig_*.json")]
+        found = [(at_unix_s, path) for path in paths for at_unix_s in _written_unix_s(path)]
     except OSError as error:
         hint = "is it the directory that the worker writes to?"
         raise EvidenceError("read evidence", directory, error.strerror or str(error), hint=hint) from error
@@ -40,3 +42,9 @@ def decisions_for(directory: Path, references: Collection[str], *, since_unix_s:
         if file.decision.asset in references and file.decided_unix_s >= since_unix_s:
             files.append(file)
     return KeptDecisions(tuple(sorted(files, key=attrgetter("decided_unix_s", "id"))), unread)
+
+
+def _written_unix_s(path: Path) -> Iterator[float]:
+    """Nothing where it is gone: the worker makes room while we look. Raises OSError."""
+    with suppress(FileNotFoundError):
+        yield path.stat().st_mtime

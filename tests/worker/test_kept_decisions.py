@@ -45,6 +45,14 @@ def test_of_too_many_the_newest_are_read(tmp_path: Path, monkeypatch: pytest.Mon
     assert found.unread == 3
 
 
+def test_what_is_gone_meanwhile_is_none(tmp_path: Path) -> None:
+    """The worker makes room while its folder is read: the others are found all the same."""
+    kept(tmp_path, 1, unix_s=100.0)
+    (tmp_path / f"sig_{2:032x}.json").symlink_to(tmp_path / "gone")
+    found = decisions_for(tmp_path, {"ours"}, since_unix_s=0.0)
+    assert (len(found.files), found.unread) == (1, 0)
+
+
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     """An error that says what to check."""
     with pytest.raises(EvidenceError, match="is it the directory that the worker writes to"):
