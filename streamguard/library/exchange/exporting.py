@@ -10,7 +10,7 @@ from pathlib import Path
 from streamguard.errors import UsageError
 from streamguard.library.catalogue import FROM_STREAM, ItemRecord, ItemState
 from streamguard.library.exchange.book import ORIGIN, Book
-from streamguard.library.exchange.films import film_line, spread_out
+from streamguard.library.exchange.films import MOST_FRAMES, film_line, spread_out
 from streamguard.library.exchange.hashes import NO_REMARKS, UNKNOWN_QUALITY, FilmFrame, HashKind, Remarks
 from streamguard.library.exchange.lists import ListFormat
 from streamguard.library.exchange.schema import HashState
@@ -129,12 +129,17 @@ def _film_lines(library: Path, wanted: Wanted) -> Iterator[str]:
 
 
 def _frames_of(library: Path, item: ItemRecord) -> Iterator[str]:
-    """Looks that are held are written each second, so that whoever reads them knows how long."""
+    """Looks that are held are written each second, so that whoever reads them knows how long. Raises UsageError for
+    more frames than a film has: somebody handed a look on that is held for ages.
+    """
     for segment, number, _ in _segments_of(library, {item.id: item}):
         count = 0
         for row in (segment.places["item"] == number).nonzero()[0].tolist():
             place = segment.places[row]
             for at_us in spread_out(int(place["from_us"]), int(place["to_us"])):
+                if count >= MOST_FRAMES:
+                    problem = f"over {MOST_FRAMES} frames, more than a vPDQ file has"
+                    raise UsageError("library export", item.id, problem, hint="leave it out: nobody's film is so long")
                 frame = FilmFrame(at_us, int(place["quality"]), segment.codes[row].tobytes())
                 yield film_line(count, frame)
                 count += 1

@@ -9,6 +9,7 @@ from streamguard.core.decide import DecisionState, step
 from streamguard.core.decision_rule import BUILT_IN_RULE
 from streamguard.core.evidence import PdqWeights, weigh
 from streamguard.errors import UsageError
+from streamguard.library.exchange import exporting
 from streamguard.library.exchange.book import book_for_change
 from streamguard.library.exchange.exporting import Wanted, lines
 from streamguard.library.exchange.importing import Asked, import_files
@@ -19,7 +20,7 @@ from streamguard.library.handed_on import HandedOn
 from streamguard.library.loading import load_snapshot
 from streamguard.library.poison import Reason
 from streamguard.library.store import Library
-from streamguard.types import Decision, MediaTime, Observation
+from streamguard.types import Decision, MediaTime, Observation, Place
 from streamguard.worker.part_ids import source_of
 from tests.known_library import make_library
 from tests.library.bundles_made import honest
@@ -135,6 +136,18 @@ def test_a_film_that_went_out_and_came_in_is_decided_on_alike(tmp_path: Path, fo
     (asset,) = load_snapshot(tmp_path / "two").assets
     again = _exported(tmp_path / "two", ListFormat.VPDQ, tmp_path / "again.vpdq", item=asset.id)
     assert again.read_text() == path.read_text()
+
+
+def test_a_look_that_is_held_for_ages_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle may say so of its footage: there it ends, in an error that names it."""
+    monkeypatch.setattr(exporting, "MOST_FRAMES", 50)
+    made = honest(1)
+    first = made.prints[0]
+    held = replace(first, place=Place(first.place.from_us, 1 << 61))
+    with Library.open(tmp_path, create=True) as library:
+        library.add(new_item("film"), replace(made, prints=(held, *made.prints[1:])))
+    with pytest.raises(UsageError, match="library export film: over 50 frames"):
+        list(lines(tmp_path, Wanted(ListFormat.VPDQ, item="film")))
 
 
 @pytest.mark.parametrize("form", [ListFormat.PDQ, ListFormat.CSV, ListFormat.JSON])
