@@ -28,6 +28,11 @@ MOST_LINE_BYTES = 1 << 20
 MOST_JSON_BYTES = 64 << 20
 """A JSON array is read whole; longer ones are better written a row a line."""
 
+MOST_JSON_PARTS = 4_000_000
+"""Objects, lists and what stands in them: 64 MiB of rows have fewer. In 64 MiB of `{},` there are 44 million of them,
+which would take 1.6 GB.
+"""
+
 Rows = Iterator[ListedHash | BadRow]
 
 
@@ -179,6 +184,8 @@ def json_of(first: bytes, rest: Iterator[bytes]) -> object:
         document += line
         if len(document) > MOST_JSON_BYTES:
             return BadRow(1, f"over {MOST_JSON_BYTES >> 20} MiB of JSON in one piece: write a row a line")
+    if sum(document.count(sign) for sign in (b"{", b"[", b",")) > MOST_JSON_PARTS:
+        return BadRow(1, f"over {MOST_JSON_PARTS} parts of JSON in one piece: write a row a line")
     try:
         return json.loads(document)
     except (ValueError, RecursionError):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamguard.library.exchange import lists
 from streamguard.library.exchange.hashes import UNKNOWN_QUALITY, BadRow, HashKind, ListedHash, Remarks
 from streamguard.library.exchange.lists import ListFormat, bounded_lines, detected, rows
 from tests.library.exchange.shared import hashes
@@ -134,6 +135,16 @@ def test_a_line_without_an_end_is_not_kept_whole() -> None:
     lines = list(bounded_lines(io.BytesIO(data).readline))
     assert [len(line) for line in lines] == [1 << 20, 65]
     assert _read(data, ListFormat.PDQ)[1] == _pdq()
+
+
+def test_json_of_nothing_but_parts_is_a_bad_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes twenty times as much memory as bytes: they are counted before they are read."""
+    monkeypatch.setattr(lists, "MOST_JSON_PARTS", 100)
+    codes = [PDQ] * 50
+    assert len(_read(json.dumps(codes, indent=1), ListFormat.JSON)) == 50
+    (bad,) = _read("[\n" + "{}," * 100 + "{}]", ListFormat.JSON)
+    assert isinstance(bad, BadRow)
+    assert "over 100 parts of JSON in one piece" in bad.problem
 
 
 def test_json_nested_without_end_is_a_bad_row() -> None:
