@@ -244,6 +244,23 @@ def test_footage_with_mistakes_is_reviewed_and_what_is_recorded_says_so() -> Non
     assert replay(second.grounds[0].recording) == second.decisions
 
 
+class _InAnIncident(FakeLibrary):
+    in_incidents = frozenset({AssetId("clip")})
+
+
+def test_an_incident_counts_from_the_keyframe_on_at_which_it_is_open() -> None:
+    """Though what fell is the same set in both versions: what it allows is not that of the keyframe before."""
+    libraries = iter([FakeLibrary(), FakeLibrary(), _InAnIncident()])
+    policy = Policy(LabelPolicy(Verdict.REVIEW), for_incidents=Policy(LabelPolicy(Verdict.KILL)))
+    matcher = Matcher(lambda: next(libraries), rule=BUILT_IN_RULE, policy=policy)
+    state, found = DecisionState(), []
+    for second in (0, 2, 4):
+        matched = matcher.observe(state, _seen(second))
+        state = matched.state
+        found += [(second, decision.verdict) for decision in matched.decisions]
+    assert found == [(2, Verdict.REVIEW), (4, Verdict.KILL)]
+
+
 def test_another_policy_counts_with_the_next_keyframe() -> None:
     """With the evidence that there is; and each decision can be decided again from what was recorded of it."""
     matcher = Matcher(FakeLibrary, rule=BUILT_IN_RULE, policy=Policy(LabelPolicy(Verdict.REVIEW)))
