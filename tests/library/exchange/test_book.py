@@ -1,6 +1,7 @@
 """streamguard.library.exchange.book: the file of all shared hashes."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,20 @@ def test_one_changes_at_a_time(library: Path, monkeypatch: pytest.MonkeyPatch) -
         with writer_lock(library, wait_s=0.0):
             pass
     assert (library / LOCK).exists()
+
+
+def test_a_book_that_another_is_too_long_at_is_told_as_locked(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whoever opens it to read, too: operation, book, next step."""
+    Book.open(library).close()
+    monkeypatch.setattr(module, "LOCK_WAIT_S", 0.0)
+    with closing(sqlite3.connect(library / BOOK, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LibraryLocked) as caught:
+            Book.open(library, read_only=True)
+    assert str(caught.value) == (
+        f"use exchange book {library / BOOK}: another process has not let go of it in time; run it again when the "
+        "other `streamguard library` command is done; if none runs, is the disk slow?"
+    )
 
 
 def test_a_source_keeps_its_name_and_its_kind(library: Path) -> None:
