@@ -43,6 +43,9 @@ def test_redis_is_asked_where_it_is_named(redis_server: RedisServer) -> None:
 
 
 def test_a_redis_that_is_away_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    """The incident is told all the same."""
-    assert refused_of({"a"}, config_of(f"redis://127.0.0.1:{free_ports(1)[0]}"), {}) is None
-    assert capsys.readouterr().err.startswith("warning: whether the breaker refuses items is not known: read breaker")
+    """The incident is told all the same; its next step is for the same Redis."""
+    config = config_of(f"redis://127.0.0.1:{free_ports(1)[0]}")
+    assert refused_of({"a"}, config, {"--config": "sg.toml"}) is None
+    told = capsys.readouterr().err
+    assert told.startswith("warning: whether the breaker refuses items is not known: read breaker")
+    assert told.endswith("`streamguard doctor --config sg.toml` looks\n")

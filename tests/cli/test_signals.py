@@ -214,6 +214,7 @@ def test_a_redis_that_was_never_reached_is_an_error() -> None:
     result = invoke(command, "tail", "--redis", url, "--stop-after", "0.3")
     assert isinstance(result.exception, SignalsUnreachable)
     assert "0 signals" not in result.stderr
+    assert f"`streamguard doctor --redis {url}` looks; trying again\n" in result.stderr
     assert result.stderr.count("trying again") == 1
 
 
