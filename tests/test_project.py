@@ -80,6 +80,15 @@ def assert_is_a_command(words: list[str], manual: str) -> None:
     assert named <= known | {"--help"}, f"{manual}: `streamguard {' '.join(path)}` has no {named - known}"
 
 
+def test_the_walk_through_an_incident_opens_none_that_is_open() -> None:
+    """Whoever types the commands of docs/incident.md one after another is refused by none of its `incident open`."""
+    text = (TOP / "docs" / "incident.md").read_text()
+    is_open: set[str] = set()
+    for what, name in re.findall(r"streamguard incident (open|close) ([a-z-]+) --library known", text):
+        assert what == "close" or name not in is_open, name
+        (is_open.add if what == "open" else is_open.discard)(name)
+
+
 @pytest.mark.parametrize("manual", [*MANUALS, "CHANGELOG.md"])
 def test_links_in_the_manuals_lead_somewhere(manual: str) -> None:
     """A relative link names a file of the project."""
