@@ -11,6 +11,7 @@ from streamguard.review.canvas import (
     FAINT,
     GREEN,
     GROUND,
+    PANEL,
     RED,
     TEXT,
     Picture,
@@ -49,11 +50,12 @@ def draw(file: EvidenceFile) -> Picture:
     _header(picture, file)
     at = f"{decision.at.pts_us / 1e6:.2f} s watched"
     reference_at = f"{decision.reference_us / 1e6:.2f} s into {decision.asset}"
-    stream = _frame(picture, file.thumbnail, left_px=_LEFT_PX, title=("ON THE STREAM", at), missing="no picture")
-    footage = "KNOWN FOOTAGE", reference_at
-    known = _frame(picture, file.reference_thumbnail, left_px=_RIGHT_PX, title=footage, missing="no picture kept")
+    stream = _frame(picture, file.thumbnail, left_px=_LEFT_PX, title=("ON THE STREAM", at))
+    known = _frame(picture, file.reference_thumbnail, left_px=_RIGHT_PX, title=("KNOWN FOOTAGE", reference_at))
     _outline(picture, file, field=stream)
     _points(picture, file, fields=(stream, known))
+    _unless_shown(picture, file.thumbnail, "no picture", left_px=_LEFT_PX)
+    _unless_shown(picture, file.reference_thumbnail, "no picture kept", left_px=_RIGHT_PX)
     joined = [(GREEN, "places that look the same in both, joined")] if len(file.points) else []
     below_px = _FRAMES_TOP_PX + _FRAME_PX[1] + 26
     legend(picture, [(RED, "where the footage stands"), *joined], at=(_LEFT_PX, below_px), size_px=_LEGEND_PX)
@@ -102,9 +104,7 @@ def _line(picture: Picture, text: str, *, at: Point, size_px: int) -> None:
     write(picture, fitted(text, width_px=room_px, size_px=size_px), at=at, size_px=size_px, colour=FAINT)
 
 
-def _frame(
-    picture: Picture, thumbnail: bytes, *, left_px: int, title: tuple[str, str], missing: str
-) -> tuple[Point, Point]:
+def _frame(picture: Picture, thumbnail: bytes, *, left_px: int, title: tuple[str, str]) -> tuple[Point, Point]:
     """One frame with its caption above, scaled to fit; (left and top, width and height) of where it stands."""
     heading, moment = title
     write(picture, heading, at=(left_px, _FRAMES_TOP_PX - 36), size_px=18, weight=BOLD, colour=FAINT)
@@ -113,9 +113,6 @@ def _frame(
     panel(picture, left_top=(left_px, _FRAMES_TOP_PX), size_px=_FRAME_PX)
     shown = decoded(thumbnail)
     if not shown:
-        words = "a picture that is damaged" if thumbnail else missing
-        at = left_px + (_FRAME_PX[0] - text_width_px(words, size_px=28)) // 2, _FRAMES_TOP_PX + _FRAME_PX[1] // 2
-        write(picture, words, at=at, size_px=28, colour=FAINT)
         return (left_px, _FRAMES_TOP_PX), _FRAME_PX
     height, width = shown[0].shape[:2]
     scale = min(_FRAME_PX[0] / width, _FRAME_PX[1] / height)
@@ -124,6 +121,17 @@ def _frame(
     larger = cv2.resize(shown[0], size_px, interpolation=cv2.INTER_CUBIC)
     picture[top : top + size_px[1], left : left + size_px[0]] = larger
     return (left, top), size_px
+
+
+def _unless_shown(picture: Picture, thumbnail: bytes, missing: str, *, left_px: int) -> None:
+    """What stands there instead of a frame, on a ground of its own: lines between the places cross that field."""
+    if decoded(thumbnail):
+        return
+    words = "a picture that is damaged" if thumbnail else missing
+    width_px = text_width_px(words, size_px=28)
+    left, foot = left_px + (_FRAME_PX[0] - width_px) // 2, _FRAMES_TOP_PX + _FRAME_PX[1] // 2
+    cv2.rectangle(picture, (left - 12, foot - 36), (left + width_px + 12, foot + 16), PANEL, cv2.FILLED)
+    write(picture, words, at=(left, foot), size_px=28, colour=FAINT)
 
 
 def _outline(picture: Picture, file: EvidenceFile, *, field: tuple[Point, Point]) -> None:

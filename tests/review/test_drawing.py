@@ -56,6 +56,16 @@ def test_features_without_a_picture_are_called_no_hash(monkeypatch: pytest.Monke
     assert ("no picture kept" in written, "hash only" in written) == (True, False)
 
 
+def test_no_line_crosses_the_words_of_a_missing_picture() -> None:
+    """What came from a stream has no picture and lines all over its field: the words in its middle stay as they are."""
+    without = replace(FILE, reference_thumbnail=b"")
+    point = np.array([[0.5, 0.48, 0.9, 0.48]], np.float32)
+    joined, alone = (draw(with_points(without, points, INSET)) for points in (point, point[:0]))
+    middle = slice(370, 392), slice(1090, 1290)
+    assert np.array_equal(joined[middle], alone[middle])
+    assert (joined[REFERENCE] != alone[REFERENCE]).any()
+
+
 def test_the_outline_stands_where_the_footage_is() -> None:
     """Red along its edges on the stream's frame, and nowhere else on it."""
     stream = draw(with_points(FILE, np.empty((0, 4), np.float32), INSET))[STREAM]
