@@ -91,7 +91,8 @@ def open_(
     origin = origin_of(by, reason)
     book = Book(place.library, time.time, signer)
     opened = book.open(name, label=label, by=origin.by, reason=origin.reason, streams_believed=streams_believed)
-    note_done(place.library, "incident open", f"{name}{believed_in_words(opened)}", origin=origin)
+    labelled = f", labelled {opened.label}" if label else ""
+    note_done(place.library, "incident open", f"{name}{labelled}{believed_in_words(opened)}", origin=origin)
     words = f"incident {name} is open: every keyframe of every stream is looked at; "
     words += f"what is added is labelled {opened.label}{believed_in_words(opened)}"
     click.echo(json.dumps(incident_json(opened)) if as_json else printable(words))

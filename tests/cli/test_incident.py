@@ -198,6 +198,16 @@ def test_next_steps_name_the_library(run: Run, library: Path) -> None:
     assert f"it is closed already; nothing is left to do; to disable what came in it as well: `{opening}`" in again.err
 
 
+def test_the_history_names_the_label_that_was_said(run: Run, library: Path) -> None:
+    """Whoever opens an incident again under another label changes what is added from then on."""
+    run("incident", "open", "attack", "--library", library)
+    run("incident", "close", "attack", "--library", library)
+    run("incident", "open", "attack", "--library", library, "--label", "to-be-seen")
+    history = lines(run("library", "history", "--library", library, "--json"))
+    said = [change["detail"] for change in history if change["action"] == "incident open"]
+    assert said == ["attack", "attack, labelled to-be-seen"]
+
+
 def test_files_are_added_under_its_label(run: Run, library: Path, *, clips: Clips) -> None:
     """What was known before under another label is none of it, and stays when it is closed with all that came."""
     run("library", "add", "--library", library, "--label", "old", clips.unrelated)
