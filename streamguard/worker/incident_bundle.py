@@ -125,8 +125,9 @@ def to_bytes(
     ids = FreshIds(())  # whoever seeks two contents that begin alike finds them
     names = {item.id: ids.give(Path(f"{incident.name}-{item.sha256[:_DIGITS]}.item")) for item, _ in items}
     new = [
-        (NewItem(name, item.label, name, item.size_bytes, item.sha256), _with_pictures(reference, export))
+        (NewItem(name, item.label, name, item.size_bytes, item.sha256), shown)
         for item, reference in items
+        for shown in [reference if export.pictures else _without_pictures(reference)]
         for name in [names[item.id]]
     ]
     _, shard = shard_file.to_bytes(new)
@@ -212,9 +213,7 @@ def _decision(file: EvidenceFile, *, called: AssetId) -> BundledDecision:
     )
 
 
-def _with_pictures(reference: Reference, export: Export) -> Reference:
-    if export.pictures:
-        return reference
+def _without_pictures(reference: Reference) -> Reference:
     return replace(reference, frames=tuple(replace(frame, thumbnail=b"") for frame in reference.frames))
 
 
@@ -252,8 +251,10 @@ def read(path: Path, *, trust: Trust | None) -> Bundle:
 
 
 def content_of(reference: Reference) -> str:
-    """The SHA-256 of what is known of an item: two bundles that say the same of it have the same."""
-    return hashlib.sha256(reference_child.to_bytes(reference)).hexdigest()
+    """The SHA-256 of what is known of an item: two bundles that say the same of it have the same, with pictures or
+    without.
+    """
+    return hashlib.sha256(reference_child.to_bytes(_without_pictures(reference))).hexdigest()
 
 
 def _item(

@@ -1,6 +1,7 @@
 """streamguard incident export and import: from one platform to another."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from streamguard.library.store import Library
 from streamguard.types import AssetId
 from streamguard.worker.incident_bundle import read
 from tests.cli.calling import Done, Run, runner
-from tests.evidence import FILE
+from tests.evidence import FILE, KNOWN, grey_thumbnail
 from tests.library.bundles_made import honest, named
 from tests.library.key_files import written
 from tests.library.made import RADIUS_BITS, library_of, new_item, seen
@@ -196,6 +197,22 @@ def test_decisions_are_handed_on_where_they_are_at_hand(run: Run, there: Path, t
     assert (tree["decisions"], tree["key"], tree["items"]) == (1, None, ["b", "c"])
     nowhere = ("--evidence", tmp_path / "none")
     assert run("incident", "export", "attack", tmp_path / "other", *asked[:3], *nowhere).status == 2
+
+
+def test_what_came_without_pictures_is_known_with_them(run: Run, there: Path, tmp_path: Path) -> None:
+    """The same footage is one item, whichever of a platform's two bundles comes first."""
+    made = honest(80)
+    frames = tuple(replace(frame, thumbnail=grey_thumbnail(KNOWN)) for frame in made.frames)
+    with Library.open(there) as library:
+        library.add(new_item("seen", label="incident-attack", content="their film"), replace(made, frames=frames))
+    Book(there, time.time).note("attack", ("seen",))
+    statuses = []
+    for new, words in (("one", ()), ("one", ("--pictures",)), ("other", ("--pictures",)), ("other", ())):
+        file = tmp_path / f"{new}{len(words)}"
+        assert run("incident", "export", "attack", file, "--library", there, "--unsigned", *words).status == 0
+        taken = run("incident", "import", file, "--library", tmp_path / new, "--unsigned", "--json")
+        statuses.append({item["status"] for item in lines(taken)})
+    assert statuses == [{"added"}, {"duplicate"}] * 2
 
 
 def test_what_was_undone_is_not_handed_on(run: Run, there: Path, tmp_path: Path) -> None:
