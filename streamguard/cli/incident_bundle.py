@@ -22,7 +22,7 @@ from streamguard.cli.next_steps import library_command
 from streamguard.enforce.evidence.file import EvidenceFile
 from streamguard.errors import UsageError, counted
 from streamguard.library import changes
-from streamguard.library.catalogue import ItemState
+from streamguard.library.catalogue import ItemRecord, ItemState
 from streamguard.library.durable import replace_file
 from streamguard.library.ed25519 import Signer, Trust
 from streamguard.library.exchange.book import Book as SharedBook
@@ -102,7 +102,7 @@ def export(
         live = {item.id: item for item in opened.items() if item.state is ItemState.LIVE}
     items = [live[AssetId(id_)] for id_ in incident.items if id_ in live]
     found = list(kept_references(place.library, items, pictures=pictures))
-    decisions = () if evidence is None else _decisions(evidence, incident, library=place.library)
+    decisions = () if evidence is None else _decisions(evidence, incident, items, library=place.library)
     how = Export(origin.by, time.time(), pictures, decisions)
     data = incident_bundle.to_bytes(incident, found, export=how, signer=signer)
     try:
@@ -111,19 +111,26 @@ def export(
         hint = "free some space, or name another file" if error.errno == errno.ENOSPC else "name another file"
         raise UsageError("write bundle", file, error.strerror or str(error), hint=hint) from error
     key = None if signer is None else signer.key
+    # The others are of items that were disabled; their streams are taken out of the reason all the same.
+    told = sum(one.decision.asset in {item.id for item in items} for one in decisions)
     if as_json:
         tree = {"incident": name, "file": str(file), "items": [item.id for item in items], "bytes": len(data)}
-        click.echo(json.dumps(tree | {"key": key, "pictures": pictures, "decisions": len(decisions)}))
+        click.echo(json.dumps(tree | {"key": key, "pictures": pictures, "decisions": told}))
     else:
         signed = "unsigned" if key is None else f"signed by key {key}"
-        what = counted(len(items), "item") + (f" and {counted(len(decisions), 'decision')}" if decisions else "")
+        what = counted(len(items), "item") + (f" and {counted(told, 'decision')}" if told else "")
         click.echo(printable(f"{file}: {what} of incident {name}, {len(data)} bytes, {signed}"))
     return EXIT_OK
 
 
-def _decisions(directory: Path, incident: Incident, *, library: Path) -> tuple[EvidenceFile, ...]:
-    """Those that stand: who gets the bundle would take a mistake for a match."""
-    kept = decisions_for(directory, incident.items, since_unix_s=incident.opened_unix_s)
+def _decisions(
+    directory: Path, incident: Incident, items: Sequence[ItemRecord], *, library: Path
+) -> tuple[EvidenceFile, ...]:
+    """Those that stand: who gets the bundle would take a mistake for a match. An incident that was closed meanwhile
+    was opened, to go by its last time, after what came in it before.
+    """
+    since_unix_s = min([incident.opened_unix_s, *(item.added_unix_s for item in items)])
+    kept = decisions_for(directory, incident.items, since_unix_s=since_unix_s)
     if kept.unread:
         click.echo(printable(f"warning: {counted(kept.unread, 'file')} of {directory} could not be read"), err=True)
     wrong = mistaken_signals(library)

@@ -199,6 +199,32 @@ def test_decisions_are_handed_on_where_they_are_at_hand(run: Run, there: Path, t
     assert run("incident", "export", "attack", tmp_path / "other", *asked[:3], *nowhere).status == 2
 
 
+def test_decisions_of_what_is_left_out_are_not_counted(run: Run, there: Path, tmp_path: Path) -> None:
+    """What was disabled is not handed on, nor is what was decided for it."""
+    folder, file = tmp_path / "evidence", tmp_path / "attack.incident"
+    folder.mkdir()
+    for number, asset in enumerate(("off", "off", "c")):
+        decision = replace(FILE.decision, asset=AssetId(asset))
+        evidence = replace(FILE, id=f"sig_{number:032x}", decision=decision, decided_unix_s=1_700_000_100.0)
+        (folder / f"{evidence.id}.json").write_bytes(to_bytes(evidence))
+    done = run("incident", "export", "attack", file, "--library", there, "--unsigned", "--evidence", folder)
+    assert "2 items and 1 decision of incident attack" in done.out
+    assert len(read(file, trust=None).about.decisions) == 1
+
+
+def test_decisions_from_before_it_was_opened_again_are_handed_on(run: Run, there: Path, tmp_path: Path) -> None:
+    """Its items are those that it had, and so is what was decided for them."""
+    folder, file = tmp_path / "evidence", tmp_path / "attack.incident"
+    folder.mkdir()
+    evidence = replace(FILE, decision=replace(FILE.decision, asset=AssetId("b")), decided_unix_s=time.time())
+    (folder / f"{evidence.id}.json").write_bytes(to_bytes(evidence))
+    book = Book(there, lambda: time.time() + 60.0)
+    book.close("attack")
+    book.open("attack", label=None, by="bob", reason="")
+    done = run("incident", "export", "attack", file, "--library", there, "--unsigned", "--evidence", folder)
+    assert "2 items and 1 decision of incident attack" in done.out
+
+
 def test_what_came_without_pictures_is_known_with_them(run: Run, there: Path, tmp_path: Path) -> None:
     """The same footage is one item, whichever of a platform's two bundles comes first."""
     made = honest(80)
