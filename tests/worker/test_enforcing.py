@@ -136,6 +136,14 @@ def test_a_redis_that_is_away_is_no_reason(logs: Logs) -> None:
     assert len([line for line in named(logs, "redis_reading") if not line.get("over")]) == 1
 
 
+def test_it_answers_the_roll_and_watches_the_breaker(redis_server: RedisServer) -> None:
+    """While it enforces, and before the first kill: how the breaker stands is in its metrics from the start."""
+    with running(a_config(redis_server.url)) as service:
+        eventually(lambda: redis_server.run("HLEN", "{streamguard}:members"), what="that it is there")
+        value, scope = service._metrics.registry.get_sample_value, {"scope": "all"}
+        eventually(lambda: value("streamguard_breaker_open", scope) == 0, what="that the breaker is watched")
+
+
 def test_a_server_that_needs_a_hand_is_a_reason(redis_server: RedisServer) -> None:
     """What answers there is no media server: Redis's own port, here."""
     server = redis_server.url.replace("redis://", "nginx-rtmp=http://")

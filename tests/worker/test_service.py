@@ -325,6 +325,15 @@ def test_an_unreachable_redis_is_no_reason_not_to_watch(
     assert "streamguard_redis_up 0.0\n" in generate_latest(service._metrics.registry).decode()
 
 
+def test_it_answers_the_roll_and_takes_opinions_in(redis_server: RedisServer, library: Path, tmp_path: Path) -> None:
+    """While it watches, and without a kill to begin with."""
+    settings = config(library, tmp_path, redis__url=redis_server.url, signals__hmac_key="one key for everybody here")
+    with running(WatchService(settings, [nobody()])) as run:
+        eventually(lambda: redis_server.run("HLEN", "{streamguard}:members"), what="that it is there")
+        value = run.service._metrics.registry.get_sample_value
+        eventually(lambda: value("streamguard_reference_opinions_up") == 1, what="that it takes opinions in")
+
+
 def test_a_wrong_password_is(redis_with_password: RedisServer, library: Path, tmp_path: Path) -> None:
     """It will not mend itself; and it is not shown."""
     url = redis_with_password.url.replace("redis://", "redis://:not-the-password@")
