@@ -181,9 +181,9 @@ def import_(
 
     \b
     Example:
-      streamguard incident import attack.incident --library known --key platform-b.pub
-      streamguard incident import attack.incident --library known --key platform-b.pub --source platform-b
-      streamguard incident import attack.incident --library known --key platform-b.pub --believe --reason "seen it"
+      streamguard incident import attack.incident --library known --key platform-b.key.pub
+      streamguard incident import attack.incident --library known --key platform-b.key.pub --source platform-b
+      streamguard incident import attack.incident --library known --key platform-b.key.pub --believe --reason "seen it"
 
     \b
     Exit status: 0 all of it is searched, 1 some of it is in quarantine, 2 an error.
