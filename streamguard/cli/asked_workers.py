@@ -1,9 +1,10 @@
-"""Asking running workers over HTTP: what a stream has shown, and which incidents they follow.
+"""Asking running workers over HTTP: what a stream has shown, which incidents they follow, and how closely.
 
 Whoever answers need not be a worker: each has seconds and megabytes, and what it says is checked.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from streamguard.cli.running_worker import to_ask
 from streamguard.config import Config
+from streamguard.core.sampling import Attention
 from streamguard.enforce.evidence.file import ID_PATTERN as SIGNAL_PATTERN
 from streamguard.errors import ServerError, UsageError, one_line
 from streamguard.library.segments import ID_PATTERN
@@ -27,6 +29,7 @@ from streamguard.worker.looked_up import LookedUp, from_json
 from streamguard.worker.messages import pack
 from streamguard.worker.part_ids import mark_of
 from streamguard.worker.shown import MOST_ANSWER_BYTES, MOST_OF_A_STREAM, Told, from_bytes
+from streamguard.worker.streams import StreamState
 
 MOST_WORKERS = 100
 
@@ -34,7 +37,9 @@ _WITHIN_S = 10.0
 _AT_ONCE = 16
 _MOST_WORDS = 200
 _SMALL_BYTES = 1 << 20
-_SHOWN_BYTES = 8 << 20
+_LARGE_BYTES = 8 << 20
+_MOST_STREAMS = 25_000  # so many are in such an answer at most, where each has all that a worker says of it
+_NO_WORKER = "what it answers is not what a worker says"
 _HAS_IT, _HAS_NOT = frozenset({HTTPStatus.OK}), frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 
 _Answer = TypeVar("_Answer")
@@ -74,9 +79,26 @@ def ask_what_was_shown(urls: Sequence[ApiUrl], stream: str, *, server: str | Non
     return WhatWasShown(worker, most, others)
 
 
-def ask_for_incidents(urls: Sequence[ApiUrl]) -> tuple[tuple[str, frozenset[str] | str], ...]:
-    """(URL, the names of the incidents that this worker follows, or why it does not say) of each."""
-    return tuple(zip(map(str, urls), _ask_all(urls, _incidents), strict=True))
+@dataclass(frozen=True, slots=True)
+class Attentions:
+    """Of a worker's streams: how many are watched now, and how many of these as quiet ones, or shed."""
+
+    watched: int
+    quiet: int
+    shed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """The names of the incidents that a worker follows, and how closely it looks, or why it does not say."""
+
+    incidents: frozenset[str]
+    attentions: Attentions | str
+
+
+def ask_for_followers(urls: Sequence[ApiUrl]) -> tuple[tuple[str, Follower | str], ...]:
+    """(URL, what this worker follows, or why it does not say) of each."""
+    return tuple(zip(map(str, urls), _ask_all(urls, _follower), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +213,12 @@ class _Streams(BaseModel):
 
 def _variants(url: ApiUrl, references: Collection[str]) -> tuple[Variant, ...] | str:
     try:
-        reply = _reply(url, "/api/shown", accepted=_HAS_IT, most_bytes=_SHOWN_BYTES)
+        reply = _reply(url, "/api/shown", accepted=_HAS_IT, most_bytes=_LARGE_BYTES)
         found = _Streams.model_validate_json(reply.body).streams
     except ServerError as error:
         return error.problem
     except ValidationError:
-        return "what it answers is not what a worker says"
+        return _NO_WORKER
     variants = []
     for one in found:
         ours = [verdict for verdict in one.verdicts if verdict.reference in references]
@@ -205,6 +227,33 @@ def _variants(url: ApiUrl, references: Collection[str]) -> tuple[Variant, ...] |
             said = (last.reference, last.verdict, last.ago_s, last.signal)
             variants.append(Variant(str(url), one.stream, one.server, *said, one.keyframes, one.unknown))
     return tuple(variants)
+
+
+class _Watched(BaseModel):
+    state: StreamState
+    attention: Attention
+
+
+class _AllStreams(BaseModel):
+    streams: Annotated[tuple[_Watched, ...], FailFast(), Field(max_length=_MOST_STREAMS)]
+
+
+def _follower(url: ApiUrl) -> Follower | str:
+    incidents = _incidents(url)
+    return incidents if isinstance(incidents, str) else Follower(incidents, _attentions(url))
+
+
+def _attentions(url: ApiUrl) -> Attentions | str:
+    try:
+        reply = _reply(url, "/api/streams", accepted=_HAS_IT, most_bytes=_LARGE_BYTES)
+        found = _AllStreams.model_validate_json(reply.body).streams
+    except ServerError as error:
+        return error.problem
+    except ValidationError:
+        return _NO_WORKER
+    # What a stream that is not watched had as its attention counts no more.
+    watched = Counter(one.attention for one in found if one.state is StreamState.WATCHING)
+    return Attentions(watched.total(), watched[Attention.QUIET], watched[Attention.SHED])
 
 
 def _incidents(url: ApiUrl) -> frozenset[str] | str:
@@ -217,7 +266,7 @@ def _incidents(url: ApiUrl) -> frozenset[str] | str:
         return error.problem
     except (ValueError, RecursionError):
         pass
-    return "what it answers is not what a worker says"
+    return _NO_WORKER
 
 
 def _reply(url: ApiUrl, path: str, *, accepted: frozenset[HTTPStatus], most_bytes: int) -> Reply:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from streamguard.cli.asked_workers import ask_for_incidents, workers_of
+from streamguard.cli.asked_workers import Follower, ask_for_followers, workers_of
 from streamguard.cli.breaker_words import among, refused_in_words, refused_json, refused_of
 from streamguard.cli.exits import EXIT_FOUND, EXIT_OK
 from streamguard.cli.incident_add import add
@@ -161,8 +161,9 @@ def status(
 ) -> int:
     """Say which incidents there are, the oldest first, and what came in each.
 
-    With --ask, or with --worker, workers are asked whether they follow: the exit status is 1 where one does not. Where
-    a Redis is named, by --redis or the configuration, it says of which items the breaker refuses the kills.
+    With --ask, or with --worker, workers are asked whether they follow: the exit status is 1 where one does not. Of
+    one that does it says how many streams are looked at seldom, for under overload that goes on in an incident too.
+    Where a Redis is named, by --redis or the configuration, it says of which items the breaker refuses the kills.
 
     \b
     Example:
@@ -187,16 +188,44 @@ def status(
         return EXIT_OK
     wanted = frozenset(one.name for one in found if one.is_open)
     behind = False
-    for url, follows in ask_for_incidents(workers_of(workers, place.config)):
-        problem = follows if isinstance(follows, str) else _lacking(wanted - follows)
+    for url, told in ask_for_followers(workers_of(workers, place.config)):
+        problem = told if isinstance(told, str) else _lacking(wanted - told.incidents)
         behind = behind or bool(problem)
-        worker = {"worker": url, "follows": not problem, "problem": problem}
-        click.echo(json.dumps(worker) if as_json else printable(f"{url}: {problem or 'follows'}"))
+        worker = {"worker": url, "follows": not problem, "problem": problem} | _attentions_json(told)
+        click.echo(json.dumps(worker) if as_json else printable(f"{url}: {problem or 'follows'}{_seldom(told)}"))
     return EXIT_FOUND if behind else EXIT_OK
 
 
 def _lacking(names: frozenset[str]) -> str:
     return f"does not follow {', '.join(sorted(names))}" if names else ""
+
+
+def _attentions_json(told: Follower | str) -> dict[str, object]:
+    """None for each number where the worker does not say; why, is its problem."""
+    of = told if isinstance(told, str) else told.attentions
+    known = None if isinstance(of, str) else of
+    return {
+        "watched_streams": known and known.watched,
+        "quiet_streams": known and known.quiet,
+        "shed_streams": known and known.shed,
+        "attention_problem": of if isinstance(of, str) else "",
+    }
+
+
+def _seldom(told: Follower | str) -> str:
+    """`; 3 of 20 streams looked at seldom now, ...`, with what to do; empty where none is that should not be."""
+    if isinstance(told, str):
+        return ""
+    if isinstance(told.attentions, str):
+        return f"; it does not say how closely it looks: {told.attentions}"
+    of = told.attentions
+    # Where it follows no incident quiet streams are looked at seldom without overload.
+    seldom = of.shed + (of.quiet if told.incidents else 0)
+    if not seldom:
+        return ""
+    words = f"; {seldom} of {counted(of.watched, 'stream')} looked at seldom now, {of.shed} of them shed"
+    hint = "move streams to another worker, or name those that cannot wait in its attention.always"
+    return f"{words}: if that lasts it has too much to do, {hint}; see Attention in docs/streams.md"
 
 
 def _live(library: Path, incident: Incident) -> int:

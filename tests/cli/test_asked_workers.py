@@ -9,8 +9,10 @@ import pytest
 
 from streamguard.cli import asked_workers
 from streamguard.cli.asked_workers import (
+    Attentions,
+    Follower,
     Variant,
-    ask_for_incidents,
+    ask_for_followers,
     ask_for_variants,
     ask_what_it_knew,
     ask_what_was_shown,
@@ -118,18 +120,48 @@ def test_a_name_that_is_no_text_is_asked_for_byte_by_byte(web: Web) -> None:
     assert web.asked == ["/api/streams/a%FF%0Ab/shown?last_s=90&server=%FE"]
 
 
-def test_who_follows_which_incident(web: Web) -> None:
-    """By name; or why it does not say."""
+def streams(**states: Sequence[str]) -> bytes:
+    """As a worker tells them, by state: the attention of each."""
+    told = [{"state": state, "attention": attention} for state, each in states.items() for attention in each]
+    return json.dumps({"streams": [{"stream": "live/a", "lag_s": None} | one for one in told]}).encode()
+
+
+def test_who_follows_which_incident_and_how_closely(web: Web) -> None:
+    """By name, with how many of the streams that are watched are quiet ones or shed; or why it does not say."""
     web.pages["/one/api/incidents"] = b'{"incidents": [{"name": "attack"}, {"name": "other"}]}'
+    watching = ["every", "shed", "quiet", "shed"]
+    web.pages["/one/api/streams"] = streams(watching=watching, ended=["shed"], blind=["quiet"])
     web.pages["/odd/api/incidents"] = b'{"incidents": [1]}'
     web.pages["/no/api/incidents"] = b"["
     urls = [at(web, "/one"), at(web, "/odd"), at(web, "/no"), nobody()]
-    assert ask_for_incidents(urls) == (
-        (str(urls[0]), frozenset({"attack", "other"})),
+    assert ask_for_followers(urls) == (
+        (str(urls[0]), Follower(frozenset({"attack", "other"}), Attentions(watched=4, quiet=1, shed=2))),
         (str(urls[1]), "what it answers is not what a worker says"),
         (str(urls[2]), "what it answers is not what a worker says"),
         (str(urls[3]), "connection refused"),
     )
+    assert web.asked.count("/odd/api/streams") == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"[", "what it answers is not what a worker says"),
+        (b'{"streams": 1}', "what it answers is not what a worker says"),
+        (b'{"streams": [{"state": "watching"}]}', "what it answers is not what a worker says"),
+        (streams(watching=["a glance"]), "what it answers is not what a worker says"),
+        (streams(lost=["every"]), "what it answers is not what a worker says"),
+        (streams(watching=["every"] * 25_001), "what it answers is not what a worker says"),
+        (b" " * ((8 << 20) + 1), "an answer of more than 8 MiB"),
+        (None, "HTTP 404"),
+    ],
+)
+def test_who_follows_may_not_say_how_closely(web: Web, answer: bytes | None, problem: str) -> None:
+    """It follows all the same; what cannot be is not counted."""
+    web.pages["/api/incidents"] = b'{"incidents": [{"name": "attack"}]}'
+    web.pages |= {} if answer is None else {"/api/streams": answer}
+    ((_, follower),) = ask_for_followers([at(web)])
+    assert follower == Follower(frozenset({"attack"}), problem)
 
 
 SIGNAL = f"sig_{'0' * 32}"
