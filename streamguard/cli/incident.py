@@ -94,6 +94,7 @@ def open_(
     labelled = f", labelled {opened.label}" if label else ""
     note_done(place.library, "incident open", f"{name}{labelled}{believed_in_words(opened)}", origin=origin)
     words = f"incident {name} is open: every keyframe of every stream is looked at; "
+    words += "under overload quiet streams are looked at less, and `incident status --worker URL` says so; "
     words += f"what is added is labelled {opened.label}{believed_in_words(opened)}"
     click.echo(json.dumps(incident_json(opened)) if as_json else printable(words))
     return EXIT_OK

@@ -67,6 +67,7 @@ def test_an_incident_from_its_opening_to_its_end(run: Run, library: Path) -> Non
     assert opened.status == 0
     assert opened.out == (
         "incident attack is open: every keyframe of every stream is looked at; "
+        "under overload quiet streams are looked at less, and `incident status --worker URL` says so; "
         "what is added is labelled incident-attack\n"
     )
     (other,) = lines(run("incident", "open", "other", "--library", library, "--label", "terror", "--json"))
