@@ -43,6 +43,7 @@ _NO_WORKER = "what it answers is not what a worker says"
 _HAS_IT, _HAS_NOT = frozenset({HTTPStatus.OK}), frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 
 _Answer = TypeVar("_Answer")
+_Record = TypeVar("_Record", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,15 +213,11 @@ class _Streams(BaseModel):
 
 
 def _variants(url: ApiUrl, references: Collection[str]) -> tuple[Variant, ...] | str:
-    try:
-        reply = _reply(url, "/api/shown", accepted=_HAS_IT, most_bytes=_LARGE_BYTES)
-        found = _Streams.model_validate_json(reply.body).streams
-    except ServerError as error:
-        return error.problem
-    except ValidationError:
-        return _NO_WORKER
+    told = _read(url, "/api/shown", _Streams)
+    if isinstance(told, str):
+        return told
     variants = []
-    for one in found:
+    for one in told.streams:
         ours = [verdict for verdict in one.verdicts if verdict.reference in references]
         if ours:
             last = min(ours, key=lambda verdict: verdict.ago_s)
@@ -244,15 +241,11 @@ def _follower(url: ApiUrl) -> Follower | str:
 
 
 def _attentions(url: ApiUrl) -> Attentions | str:
-    try:
-        reply = _reply(url, "/api/streams", accepted=_HAS_IT, most_bytes=_LARGE_BYTES)
-        found = _AllStreams.model_validate_json(reply.body).streams
-    except ServerError as error:
-        return error.problem
-    except ValidationError:
-        return _NO_WORKER
+    told = _read(url, "/api/streams", _AllStreams)
+    if isinstance(told, str):
+        return told
     # What a stream that is not watched had as its attention counts no more.
-    watched = Counter(one.attention for one in found if one.state is StreamState.WATCHING)
+    watched = Counter(one.attention for one in told.streams if one.state is StreamState.WATCHING)
     return Attentions(watched.total(), watched[Attention.QUIET], watched[Attention.SHED])
 
 
@@ -267,6 +260,16 @@ def _incidents(url: ApiUrl) -> frozenset[str] | str:
     except (ValueError, RecursionError):
         pass
     return _NO_WORKER
+
+
+def _read(url: ApiUrl, path: str, answer: type[_Record]) -> _Record | str:
+    """What a worker says there of all its streams, or why it does not."""
+    try:
+        return answer.model_validate_json(_reply(url, path, accepted=_HAS_IT, most_bytes=_LARGE_BYTES).body)
+    except ServerError as error:
+        return error.problem
+    except ValidationError:
+        return _NO_WORKER
 
 
 def _reply(url: ApiUrl, path: str, *, accepted: frozenset[HTTPStatus], most_bytes: int) -> Reply:
