@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from streamguard.core import corner_codes, corners
 from streamguard.core.feature_records import in_pixels, in_units
+from streamguard.core.reducing import LONGER_SIDE_PX
 from streamguard.types import NO_FEATURES, Features, Levels, Luma
 
-_THIRD = 3
-_BAND_PX = 24 * _THIRD
+_BAND_PX = 72
 _MIN_SIDE_PX = 2 * corners.MARGIN_PX + 8
 _MOST_STRETCH = 8.0
 """A picture longer than so many times its width is no picture; and would be scaled to a line."""
@@ -30,7 +30,7 @@ class Extraction:
     """Width by height that it is stretched to first; None: its own."""
 
 
-STREAM = Extraction(longer_side_px=640, most=450)
+STREAM = Extraction(longer_side_px=LONGER_SIDE_PX, most=450)
 REFERENCE = Extraction(longer_side_px=512, most=375, both_ways=0.2)
 """Smaller than a stream's, as footage in a corner of the picture is."""
 
@@ -90,8 +90,8 @@ def _size_px(width: int, height: int, how: Extraction) -> tuple[int, int]:
 def _scaled(luma: Luma, *, levels: Levels, size_px: tuple[int, int]) -> NDArray[np.uint8]:
     if luma.dtype != np.uint8:
         luma = _in_bytes(luma, levels)
-    if luma.shape == (_THIRD * size_px[1], _THIRD * size_px[0]):
-        return _a_third(luma)
+    if luma.shape == size_px[::-1]:
+        return np.ascontiguousarray(luma)
     smaller = size_px[0] * size_px[1] < luma.size
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.ascontiguousarray(luma), size_px, interpolation=how), np.uint8)
@@ -104,17 +104,6 @@ def _in_bytes(luma: Luma, levels: Levels) -> NDArray[np.uint8]:
         band = (luma[top : top + _BAND_PX] - np.float32(levels.black)) * np.float32(255 / (levels.white - levels.black))
         plane[top : top + _BAND_PX] = np.clip(np.nan_to_num(band), 0, 255)
     return plane
-
-
-def _a_third(luma: Luma) -> NDArray[np.uint8]:
-    """Of 1080p, for us. The same means as INTER_AREA's to the last bit (nine values have no half), in a third of the
-    time; in bands, which stay in the processor's cache: no line that counts stands at the edge of one.
-    """
-    small = np.empty((len(luma) // _THIRD, luma.shape[1] // _THIRD), np.uint8)
-    for top in range(0, len(luma), _BAND_PX):
-        blurred = cv2.blur(np.ascontiguousarray(luma[top : top + _BAND_PX]), (_THIRD, _THIRD))
-        small[top // _THIRD : (top + _BAND_PX) // _THIRD] = blurred[1::_THIRD, 1::_THIRD]
-    return small
 
 
 def _coded(picture: NDArray[np.uint8], some: corners.Corners, *, both_ways: float) -> Features:

@@ -3,6 +3,7 @@
 from streamguard.core import pdq
 from streamguard.core.bars import without_bars
 from streamguard.core.features import Extraction, features
+from streamguard.core.reducing import reduced
 from streamguard.types import NO_FEATURES, Fingerprints, Frame
 
 
@@ -10,13 +11,16 @@ def fingerprints(frame: Frame, *, local: Extraction | None = None) -> Fingerprin
     """The fingerprint of the whole picture, then that of the picture inside its black bars where it has any; and its
     local features, if these are wanted.
 
-    Both fingerprints are kept: a dark scene may look like bars, and then only the whole tells.
-    Raises FingerprintError where the luma plane is no picture.
+    Both fingerprints are kept: a dark scene may look like bars, and then only the whole tells. With local features, as
+    of a stream, large pictures are read `reduced`. Raises FingerprintError where the luma plane is no picture.
     """
-    prints = [pdq.fingerprint(frame.luma, levels=frame.levels)]
-    height, width = frame.luma.shape
+    if local is not None:
+        frame = reduced(frame)
+    each_px = frame.mean_of_px
+    prints = [pdq.fingerprint(frame.luma, levels=frame.levels, mean_of_px=each_px)]
+    height, width = (each_px * side for side in frame.luma.shape)
     inside = without_bars(frame.luma, levels=frame.levels)
     if inside is not None:
-        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside))
+        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside, mean_of_px=each_px))
     found = NO_FEATURES if local is None else features(frame.luma, levels=frame.levels, how=local)
     return Fingerprints(frame.at, frame.arrived_s, width, height, tuple(prints), found, between=frame.between)

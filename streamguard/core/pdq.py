@@ -27,7 +27,7 @@ _LOWER_MIDDLE = PDQ_BITS // 2 - 1
 _ZERO_CODE = bytes(PDQ_BITS // 8)
 _MOST_LUMA = 1e6
 
-_GROUPS = (4, 2)
+_GROUPS = (8, 4, 2)
 """Bands of so many points are multiplied together: fewer calls, little more to multiply. The first with which a product
 of the whole width is small enough, else the last: of 1080p two points' take a fifth less time than four's in parts.
 """
@@ -72,10 +72,15 @@ def from_luma(luma: Luma, *, levels: Levels = FULL_RANGE) -> tuple[bytes, int]:
     return _code(_spectrum(points)), _quality(points)
 
 
-def fingerprint(luma: Luma, *, levels: Levels = FULL_RANGE, region: Region = WHOLE_PICTURE) -> Fingerprint:
-    """The hashes of a region of the picture in all eight dihedral views, by one transform. Raises FingerprintError."""
+def fingerprint(
+    luma: Luma, *, levels: Levels = FULL_RANGE, region: Region = WHOLE_PICTURE, mean_of_px: int = 1
+) -> Fingerprint:
+    """The hashes of a region of the picture in all eight dihedral views, by one transform. `mean_of_px`: of the picture
+    only the means of so many by so many pixels are there; its hashes are told from them but for a bit or two. Raises
+    FingerprintError.
+    """
     _check(luma)
-    points = _points(crop(luma, region), levels)
+    points = _points(crop(luma, region), levels, mean_of_px=mean_of_px)
     if points is None:
         return Fingerprint(region, 0, (_ZERO_CODE,) * len(_VIEWS))
     spectrum = _spectrum(points)
@@ -111,26 +116,27 @@ def _check(luma: Luma) -> None:
         raise FingerprintError("hash", "luma plane", problem)
 
 
-def _points(luma: Luma, levels: Levels) -> NDArray[np.float32] | None:
+def _points(luma: Luma, levels: Levels, *, mean_of_px: int = 1) -> NDArray[np.float32] | None:
     """The picture blurred and taken at 64x64 points, 0 black to 255 white; None where it is too small."""
-    height, width = luma.shape
-    if min(height, width) < _MIN_SIDE_PX:
+    if mean_of_px * min(luma.shape) < _MIN_SIDE_PX:
         return None
     with np.errstate(over="ignore", invalid="ignore"):  # told as an error of ours, below
         # The reference takes a picture of just this size as it is.
-        blurred = luma if luma.shape == (_POINTS, _POINTS) else _blurred(_blurred(luma).T).T
+        is_small = mean_of_px == 1 and luma.shape == (_POINTS, _POINTS)
+        blurred = luma if is_small else _blurred(_blurred(luma, mean_of_px).T, mean_of_px).T
         points = (blurred - np.float32(levels.black)) * np.float32(255.0 / (levels.white - levels.black))
     if not (np.abs(points) < _MOST_LUMA).all():  # NaN is not less either
         raise FingerprintError("hash", "luma plane", "it holds values that are no luma: not finite, or huge")
     return points
 
 
-def _blurred(plane: Luma) -> NDArray[np.float32]:
+def _blurred(plane: Luma, mean_of_px: int) -> NDArray[np.float32]:
     """The plane blurred along its first axis and taken at 64 points of it, in products small enough for one thread."""
     height, width = plane.shape
     rows = np.empty((_POINTS, width), np.float32)
-    group = next((some for some in _GROUPS if some * _longest(height, some) * width <= _MOST_PRODUCTS), _GROUPS[-1])
-    for number, (first, weights) in enumerate(_bands(height, group)):
+    within = (some for some in _GROUPS if some * _longest(height, some, mean_of_px) * width <= _MOST_PRODUCTS)
+    group = next(within, _GROUPS[-1])
+    for number, (first, weights) in enumerate(_bands(height, group, mean_of_px)):
         out = rows[number * group : (number + 1) * group]
         band = plane[first : first + weights.shape[1]]
         columns = max(1, _MOST_PRODUCTS // weights.size)
@@ -169,17 +175,19 @@ _DCT = _dct_rows()
 
 
 @lru_cache(maxsize=64)
-def _longest(length: int, group: int) -> int:
-    """Band, in pixels."""
-    return int(max(weights.shape[1] for _, weights in _bands(length, group)))
+def _longest(length: int, group: int, mean_of_px: int) -> int:
+    """Band, in values."""
+    return int(max(weights.shape[1] for _, weights in _bands(length, group, mean_of_px)))
 
 
 @lru_cache(maxsize=64)
-def _bands(length: int, group: int) -> tuple[tuple[int, NDArray[np.float32]], ...]:
-    """For each group of points, the first pixel that counts for one of them, and from there a row of weights for each.
+def _bands(length: int, group: int, mean_of_px: int) -> tuple[tuple[int, NDArray[np.float32]], ...]:
+    """For each group of points, the first value that counts for one of them, and from there a row of weights for each.
 
-    A point is the mean, over a window, of means over windows; near an edge a window holds what is inside.
+    A point is the mean, over a window, of means over windows; near an edge a window holds what is inside. A value that
+    stands for several pixels has the weight of them all.
     """
+    length *= mean_of_px
     window = (length + 2 * _POINTS - 1) // (2 * _POINTS)
     ahead = (window + 2) // 2
     pixels = np.arange(length)
@@ -189,11 +197,13 @@ def _bands(length: int, group: int) -> tuple[tuple[int, NDArray[np.float32]], ..
     groups = []
     for start in range(0, _POINTS, group):
         members = centres[start : start + group]
-        first, end = firsts[firsts[members[0]]], ends[ends[members[-1]] - 1]
+        first = firsts[firsts[members[0]]] // mean_of_px * mean_of_px
+        end = -(-ends[ends[members[-1]] - 1] // mean_of_px) * mean_of_px
         weights = np.zeros((group, end - first))
         for row, centre in zip(weights, members, strict=True):
             inner = slice(firsts[centre], ends[centre])
             inside = (firsts[inner, None] <= pixels[first:end]) & (pixels[first:end] < ends[inner, None])
             row[:] = np.mean(inside / (ends[inner] - firsts[inner])[:, None], axis=0)
-        groups.append((int(first), weights.astype(np.float32)))
+        weights = weights.reshape(group, -1, mean_of_px).sum(axis=2)
+        groups.append((int(first) // mean_of_px, weights.astype(np.float32)))
     return tuple(groups)

@@ -299,15 +299,6 @@ def test_where_there_is_no_picture_there_are_none() -> None:
         assert [len(each) for each in reference_features(luma, levels=FULL_RANGE, how=REFERENCE)] == [0, 0]
 
 
-@pytest.mark.parametrize("size_px", [(640, 360), (360, 640), (640, 361), (640, 48)])
-def test_a_third_is_the_same_in_bands_as_in_one_piece(size_px: tuple[int, int]) -> None:
-    """To the last bit: a library was not read in bands."""
-    wide, high = size_px
-    luma = np.random.default_rng(3).integers(0, 256, (3 * high, 3 * wide), np.uint8)
-    whole = cv2.resize(luma, size_px, interpolation=cv2.INTER_AREA)
-    assert np.array_equal(features_module._scaled(luma, levels=FULL_RANGE, size_px=size_px), whole)
-
-
 @pytest.mark.parametrize("levels", [FULL_RANGE, LIMITED_RANGE])
 def test_deep_luma_is_the_same_in_bands_as_in_one_piece(levels: Levels) -> None:
     """Whatever is in it."""

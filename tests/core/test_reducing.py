@@ -1,0 +1,128 @@
+"""Large pictures in means: of which sizes, the same values as ever, and hashes that are the picture's own."""
+
+import cv2
+import numpy as np
+import pytest
+
+from streamguard.core import pdq
+from streamguard.core.features import STREAM, features
+from streamguard.core.fingerprints import fingerprints
+from streamguard.core.reducing import reduced
+from streamguard.core.thumbnails import thumbnail
+from streamguard.demo.scenes import Scene
+from streamguard.types import FULL_RANGE, LIMITED_RANGE, Frame, MediaTime, Region
+
+
+def _frame(width_px: int, height_px: int, *, seed: int = 3) -> Frame:
+    picture = Scene(seed).frame(1.0, width_px, height_px)
+    return Frame(MediaTime(1, 0), 0.0, np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8), FULL_RANGE)
+
+
+def _noise(width_px: int, height_px: int) -> Frame:
+    noise = np.random.default_rng(3).integers(0, 256, (height_px, width_px), np.uint8)
+    return Frame(MediaTime(1, 0), 0.0, noise, LIMITED_RANGE)
+
+
+@pytest.mark.parametrize(
+    ("size_px", "each_px"),
+    [
+        ((1920, 1080), 3),
+        ((1080, 1920), 3),
+        ((1280, 720), 2),
+        ((3840, 2160), 6),
+        ((1920, 1083), 3),
+        ((1920, 144), 3),
+        ((640, 360), 1),
+        ((320, 180), 1),
+        ((854, 480), 1),
+        ((1920, 1088), 1),
+        ((1919, 1080), 1),
+        ((1, 1), 1),
+        ((0, 0), 1),
+    ],
+)
+def test_only_what_comes_down_by_a_whole_number_is_reduced(size_px: tuple[int, int], each_px: int) -> None:
+    """To the same means, to the last bit, as OpenCV makes in one piece: a library was read from these."""
+    frame = _noise(*size_px)
+    small = reduced(frame)
+    assert small.mean_of_px == each_px
+    if each_px == 1:
+        assert small is frame
+    else:
+        smaller_px = size_px[0] // each_px, size_px[1] // each_px
+        assert np.array_equal(small.luma, cv2.resize(frame.luma, smaller_px, interpolation=cv2.INTER_AREA))
+        assert (small.at, small.levels) == (frame.at, frame.levels)
+        assert reduced(small) is small
+
+
+def test_deep_luma_is_left_as_it_is() -> None:
+    """It is scaled where features are read, in bands."""
+    frame = Frame(MediaTime(1, 0), 0.0, np.full((1080, 1920), 90, np.float32), LIMITED_RANGE)
+    assert reduced(frame) is frame
+
+
+def test_a_decoder_s_plane_with_padding_is_reduced_as_its_copy_is() -> None:
+    """Without what stands behind its lines."""
+    frame = _noise(1920, 1080)
+    padded = np.zeros((1080, 1984), np.uint8)
+    padded[:, :1920] = frame.luma
+    view = Frame(frame.at, 0.0, padded[:, :1920], frame.levels)
+    assert np.array_equal(reduced(view).luma, reduced(frame).luma)
+
+
+@pytest.mark.parametrize("size_px", [(1920, 1080), (1080, 1920), (1280, 720), (3840, 2160)])
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_hashes_are_those_of_the_whole_picture(size_px: tuple[int, int], seed: int) -> None:
+    """But for a bit or two, in every view, of a part of it as well."""
+    frame = _frame(*size_px, seed=seed)
+    small = reduced(frame)
+    for region in (Region(0.0, 0.0, 1.0, 1.0), Region(1 / 20, 1 / 10, 19 / 20, 9 / 10)):
+        whole = pdq.fingerprint(frame.luma, levels=frame.levels, region=region)
+        means = pdq.fingerprint(small.luma, levels=small.levels, region=region, mean_of_px=small.mean_of_px)
+        assert abs(whole.quality - means.quality) <= 2
+        assert max(map(pdq.distance_bits, whole.codes, means.codes)) <= 4
+
+
+def test_even_of_64_by_64_means() -> None:
+    """A picture of just that size is taken as it is; so many means stand for a larger one, which is blurred."""
+    luma = np.asarray(cv2.cvtColor(Scene(4).frame(0.0, 192, 192), cv2.COLOR_RGB2GRAY), np.uint8)
+    means = cv2.resize(luma, (64, 64), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    whole = pdq.fingerprint(luma).codes[0]
+    assert pdq.distance_bits(pdq.fingerprint(means, mean_of_px=3).codes[0], whole) <= 8
+    assert pdq.distance_bits(pdq.fingerprint(means).codes[0], whole) > 8
+
+
+def test_a_stream_s_fingerprints_are_of_the_means() -> None:
+    """The sizes that they tell are the picture's, and features are the same as from all of it."""
+    frame = _frame(1920, 1080)
+    seen = fingerprints(frame, local=STREAM)
+    assert seen == fingerprints(reduced(frame), local=STREAM)
+    assert (seen.width_px, seen.height_px) == (1920, 1080)
+    whole = features(frame.luma, levels=frame.levels, how=STREAM)
+    assert np.array_equal(seen.features.codes, whole.codes)
+    assert np.array_equal(seen.features.places, whole.places)
+
+
+def test_bars_are_found_in_means() -> None:
+    """Where they are in the picture."""
+    frame = _frame(1920, 1080)
+    frame.luma[:150] = frame.luma[-150:] = 0
+    found = [each.region for each in fingerprints(frame, local=STREAM).prints]
+    assert len(found) == 2
+    assert found[1].top == pytest.approx(150 / 1080, abs=1 / 360)
+    assert found[1].bottom == pytest.approx(930 / 1080, abs=1 / 360)
+    assert (found[1].left, found[1].right) == (0.0, 1.0)
+
+
+def test_a_thumbnail_of_means_shows_the_picture() -> None:
+    """As that of the whole does."""
+    frame = _frame(1920, 1080)
+    small = reduced(frame)
+    shown = [
+        np.asarray(
+            cv2.imdecode(np.frombuffer(thumbnail(each.luma, levels=each.levels), np.uint8), cv2.IMREAD_GRAYSCALE)
+        )
+        for each in (frame, small)
+    ]
+    assert shown[0].shape == shown[1].shape == (90, 160)
+    assert np.abs(shown[0].astype(int) - shown[1].astype(int)).mean() < 6
