@@ -2,7 +2,7 @@
 
 Local features are read at 640 px. Pictures of the usual large sizes (720p, 1080p, 2160p, upright or not) come down to
 that by a whole number, and these means are all that is read of one: it goes through the processor's cache once, not
-four times. Their PDQ hash is that of the picture but for 0.6 bits of 256, 4 at most (476 frames of 62 real clips at
+four times. Their PDQ hash is that of the picture but for 0.6 bits of 256, 4 at most (447 frames of 62 real clips at
 1080p, `benchmarks/reduced_pdq.py`). What a library keeps is read from the whole picture.
 """
 

@@ -8,14 +8,12 @@ for a moment, and is awake again before the next keyframe is due.
 from collections import deque
 
 REST_S = 0.2
-STEADY_REST_S = 0.5
-"""Of a stream whose keyframes come like a clock: there it is as good as never that one comes before its time. 1080p
-costs 6 % less with it than with rests of 0.2 s.
-"""
-QUIET_REST_S = 0.8
-"""Of a stream that is looked at seldom: a keyframe that comes before its time may wait a little longer there. Servers
+STEADY_REST_S = 1.0
+"""Of a stream whose keyframes come like a clock: there it is as good as never that one comes before its time. Servers
 hold far more for a slow player (nginx-rtmp 256 messages besides its socket's buffers), or drop none in that time.
 """
+QUIET_REST_S = 0.8
+"""Of a stream that is looked at seldom: a keyframe that comes before its time may wait a little longer there."""
 
 _EARLY_S = 0.06
 _SHORTEST_S = 0.02
@@ -52,7 +50,7 @@ class Rests:
 
     @property
     def longest_s(self) -> float:
-        """What a rest may be where every keyframe is looked at: long where the last gaps between them were alike."""
+        """What a rest may be where every keyframe is looked at: longest where the last gaps between them were alike."""
         if len(self._gaps_s) < _GAPS // 2:
             return REST_S
         shortest_s, longest_s = min(self._gaps_s), max(self._gaps_s)
@@ -68,7 +66,7 @@ class Rests:
         return now_s if self._rest_began_s is None else max(self._rest_began_s, now_s - _MOST_BEHIND_S)
 
     def after(self, arrived_s: float, *, is_keyframe: bool) -> float:
-        """Seconds that may be rested, QUIET_REST_S at most, after a packet that `arrived_s` is right of; 0: read on."""
+        """What a rest may be where every keyframe is looked at: longest where the last gaps between were alike."""
         if is_keyframe:
             if self._keyframe_s is not None:
                 self._gaps_s.append(arrived_s - self._keyframe_s)
@@ -76,7 +74,7 @@ class Rests:
             return 0.0
         if self._is_behind or self._keyframe_s is None or len(self._gaps_s) < _GAPS_KNOWN:
             return 0.0
-        rest_s = min(QUIET_REST_S, self._keyframe_s + min(self._gaps_s) - _EARLY_S - arrived_s)
+        rest_s = min(STEADY_REST_S, self._keyframe_s + min(self._gaps_s) - _EARLY_S - arrived_s)
         if rest_s < _SHORTEST_S:
             return 0.0
         self._rest_began_s = arrived_s

@@ -120,7 +120,7 @@ def _in_bursts(packets: Iterator[_Packet], pace: PaceNow, aside: Aside) -> Itera
         arrived_s = rests.arrived_s(asked_s=asked_s, now_s=time.monotonic())
         yield packet, arrived_s
         if rest_s := rests.after(arrived_s, is_keyframe=packet.is_keyframe):
-            aside.rest(rest_s, longest_s=lambda: rests.longest_s if pace().most_s <= 0 else QUIET_REST_S)
+            aside.rest(rest_s, longest_s=lambda: max(rests.longest_s, QUIET_REST_S if pace().most_s > 0 else 0.0))
             rested_s = time.monotonic()
         elif not rests.is_behind and arrived_s - rested_s >= REST_S and not aside.work():
             rested_s = arrived_s

@@ -30,7 +30,7 @@ def read(gaps: list[int], *, slow_s: float = 0.0, longest_s: float = REST_S) -> 
 @given(gap=st.integers(1, 300))
 def test_no_keyframe_of_a_regular_stream_is_read_late(gap: int) -> None:
     """However long its groups of pictures are, the reader waits for each keyframe; quiet or not."""
-    for longest_s in (REST_S, QUIET_REST_S):
+    for longest_s in (REST_S, QUIET_REST_S, STEADY_REST_S):
         packets = read([gap] * 8, longest_s=longest_s)
         assert all(read_s == there_s for is_keyframe, there_s, read_s in packets if is_keyframe)
 
@@ -38,7 +38,7 @@ def test_no_keyframe_of_a_regular_stream_is_read_late(gap: int) -> None:
 @given(gaps=st.lists(st.integers(1, 200), min_size=1, max_size=12))
 def test_no_packet_is_read_later_than_a_rest(gaps: list[int]) -> None:
     """Nor a keyframe that comes before its time."""
-    for longest_s in (REST_S, QUIET_REST_S):
+    for longest_s in (REST_S, QUIET_REST_S, STEADY_REST_S):
         assert all(read_s - there_s <= longest_s + 1e-9 for _, there_s, read_s in read(gaps, longest_s=longest_s))
 
 
@@ -50,7 +50,7 @@ def test_most_packets_are_not_waited_for() -> None:
 
 def test_a_quiet_stream_rests_longer() -> None:
     """But its reader is awake for each keyframe all the same."""
-    packets = read([60] * 10, longest_s=QUIET_REST_S)
+    packets = read([60] * 10, longest_s=STEADY_REST_S)
     waited = [sum(there_s == read_s for _, there_s, read_s in one[180:]) for one in (packets, read([60] * 10))]
     assert waited[0] < waited[1]
     assert all(read_s == there_s for is_keyframe, there_s, read_s in packets if is_keyframe)
@@ -100,7 +100,7 @@ def test_what_may_have_come_in_a_rest_is_taken_for_as_old_as_that() -> None:
     rests = Rests()
     for keyframe_s in (0.0, 2.0, 4.0):
         rests.after(rests.arrived_s(asked_s=keyframe_s - 0.03, now_s=keyframe_s), is_keyframe=True)
-    assert rests.after(rests.arrived_s(asked_s=4.0, now_s=4.03), is_keyframe=False) == QUIET_REST_S
+    assert rests.after(rests.arrived_s(asked_s=4.0, now_s=4.03), is_keyframe=False) == STEADY_REST_S
     assert rests.arrived_s(asked_s=4.23, now_s=4.23) == pytest.approx(4.03)
     assert rests.is_behind
     assert rests.arrived_s(asked_s=4.23, now_s=4.26) == pytest.approx(4.26)
@@ -112,6 +112,6 @@ def test_what_is_always_there_has_not_come_long_ago() -> None:
     rests = Rests()
     for keyframe_s in (0.0, 2.0, 4.0):
         rests.after(rests.arrived_s(asked_s=keyframe_s - 0.03, now_s=keyframe_s), is_keyframe=True)
-    assert rests.after(rests.arrived_s(asked_s=4.0, now_s=4.03), is_keyframe=False) == QUIET_REST_S
+    assert rests.after(rests.arrived_s(asked_s=4.0, now_s=4.03), is_keyframe=False) == STEADY_REST_S
     arrived_s = [rests.arrived_s(asked_s=now_s - 0.002, now_s=now_s) for now_s in (4.3, 14.0, 15.0, 75.0)]
     assert arrived_s == pytest.approx([4.03, 4.03, 5.0, 65.0])

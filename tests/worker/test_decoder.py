@@ -71,6 +71,15 @@ def test_a_rest_ends_with_what_is_said(line: tuple[socket.socket, socket.socket]
     pace.wait(0.001)  # nobody says anything more
 
 
+def test_what_is_said_behind_a_silent_wait_is_heard(line: tuple[socket.socket, socket.socket]) -> None:
+    """A wait that has shown that nobody spoke spares whoever asks next a look of his own; not more than that one."""
+    ours, theirs = line
+    pace = PaceToldBy(theirs)
+    pace.wait(0.001)
+    ours.send(pack_pace(QUIET))
+    assert [pace(), pace()] == [EVERY_KEYFRAME, QUIET]
+
+
 def test_whom_the_worker_has_left_rests_all_the_same(
     line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
