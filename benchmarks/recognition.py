@@ -50,6 +50,7 @@ from streamguard.types import FULL_RANGE, AssetId, Codes, Features, MediaKind, M
 SIZE_PX = (640, 360)
 PICTURES = 60
 TURNED_BITS = 24
+MOST_READ = 2_000_000
 FEATURES = (10_000, 100_000, 1_000_000, 2_000_000)
 
 Picture = NDArray[np.uint8]
@@ -152,7 +153,7 @@ def library_codes(clips: Sequence[Path], count: int) -> Codes:
         codes = features(luma, levels=FULL_RANGE, how=REFERENCE).codes
         found.append(codes)
         have += len(codes)
-        if have >= min(count, 2_000_000):
+        if have >= min(count, MOST_READ):
             break
     real = np.concatenate(found)
     while have < count:
@@ -237,7 +238,7 @@ def main() -> None:
     faiss.omp_set_num_threads(1)
     cv2.setNumThreads(1)
     codes = library_codes(options.clips, max(options.features))
-    step_by = max(1, len(codes) // REFERENCE.most // PICTURES)
+    step_by = max(1, min(len(codes), MOST_READ) // REFERENCE.most // PICTURES)
     shown = list(islice(pictures(options.clips), 0, step_by * PICTURES, step_by))
     prints = fingerprinting(shown)
     seen = [features(luma, levels=FULL_RANGE, how=STREAM) for luma in shown]
