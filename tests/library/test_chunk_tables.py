@@ -9,6 +9,9 @@ from streamguard.library.chunk_tables import ChunkTables, Layout
 from streamguard.types import PDQ_BITS, PDQ_BYTES, Codes
 from tests.made_features import flipped_bits
 
+_STRETCH_ROWS = 1 << 14
+"""More codes are dealt with so many at a time."""
+
 LAYOUTS = [Layout(16, 14), Layout(16, 16), Layout(14, 18), Layout(13, 19)]
 
 
@@ -17,7 +20,21 @@ def _codes(count: int, *, seed: int = 0) -> Codes:
 
 
 def _candidates(tables: ChunkTables, queries: Codes) -> list[list[int]]:
-    return [tables.candidates(*spans).tolist() for spans in zip(*tables.spans(queries), strict=True)]
+    return [np.sort(tables.candidates(*spans)).tolist() for spans in zip(*tables.spans(queries), strict=True)]
+
+
+def _compared(codes: Codes, queries: Codes, layout: Layout) -> list[list[int]]:
+    """The same, found by comparing every chunk."""
+    bits = np.unpackbits(codes, axis=1, bitorder="little")
+    asked = np.unpackbits(queries, axis=1, bitorder="little")
+    return [
+        sorted(
+            row
+            for start in layout.starts
+            for row in np.flatnonzero((bits ^ own)[:, start : start + layout.bits].sum(axis=1) <= 1).tolist()
+        )
+        for own in asked
+    ]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
@@ -26,16 +43,18 @@ def test_candidates_agree_with_comparing_chunks(layout: Layout) -> None:
     codes = _codes(300)
     codes[100:] = flipped_bits(codes[:200], 60, seed=1)
     queries = flipped_bits(codes[:20], 20, seed=2)
-    bits = np.unpackbits(codes, axis=1, bitorder="little")
-    asked = np.unpackbits(queries, axis=1, bitorder="little")
-    found = _candidates(ChunkTables.over(codes, layout=layout), queries)
-    for query, rows in enumerate(found):
-        expected = [
-            row
-            for start in layout.starts
-            for row in np.flatnonzero((bits ^ asked[query])[:, start : start + layout.bits].sum(axis=1) <= 1).tolist()
-        ]
-        assert sorted(rows) == sorted(expected)
+    assert _candidates(ChunkTables.over(codes, layout=layout), queries) == _compared(codes, queries, layout)
+
+
+def test_candidates_agree_where_codes_are_dealt_with_in_several_stretches() -> None:
+    """Also of values that thousands of codes have, and of those that none has."""
+    layout = Layout(16, 14)
+    codes = _codes(3 * _STRETCH_ROWS + 5)
+    codes[7 : 2 * _STRETCH_ROWS] = codes[7]
+    codes[:_STRETCH_ROWS, 0] = 255
+    codes[_STRETCH_ROWS:, 4] = 0
+    queries = codes[[0, 7, 2 * _STRETCH_ROWS, -1]]
+    assert _candidates(ChunkTables.over(codes, layout=layout), queries) == _compared(codes, queries, layout)
 
 
 @settings(max_examples=60, deadline=None)
