@@ -62,12 +62,14 @@ def joined(parts: Sequence[Arrays], *, give_way: GiveWay = nobody_waits) -> Arra
     starts = np.cumsum([0, *(len(part.codes) for part in parts)]).tolist()
     firsts = np.cumsum([0, *(part.items for part in parts)]).tolist()
     codes, places = np.empty((starts[-1], PDQ_BYTES), np.uint8), np.empty(starts[-1], PLACE)
+    bytes_of_place = np.dtype((np.void, PLACE.itemsize))  # NumPy copies places field by field, and these at once
 
     def put(number: int) -> None:
         part, own_codes, own_places = parts[number], codes[starts[number] :], places[starts[number] :]
+        new, old = own_places.view(bytes_of_place), part.places.view(bytes_of_place)
         for some in stretches(len(part.codes)):
             give_way()
-            own_codes[some], own_places[some] = part.codes[some], part.places[some]
+            own_codes[some], new[some] = part.codes[some], old[some]
             own_places["item"][some] += np.uint32(firsts[number])
 
     in_threads(put, range(len(parts)), rows=starts[-1])
@@ -113,19 +115,21 @@ def together(parts: list[Part], *, give_way: GiveWay = nobody_waits) -> Part:
         return parts.pop()
     arrays = joined([part.arrays for part in parts], give_way=give_way)
     spans: dict[SegmentRef, Span] = {}
-    first = places = 0
-    numbers = []
+    first = places = row = 0
+    numbers = np.empty(len(arrays.codes), np.uint32)
     for part in parts:
         for ref, span in part.spans.items():
             spans[ref] = Span(span.first + first, span.stop + first, span.absent, span.album)
         first += len(part.assets)
-        numbers.append(part.place_numbers + np.uint32(places))
+        stop = row + len(part.place_numbers)
+        np.add(part.place_numbers, np.uint32(places), out=numbers[row:stop])
+        row = stop
         places += int(part.place_numbers.max()) + 1 if len(part.place_numbers) else 0
     whole = Part(
         tuple(chain.from_iterable(part.assets for part in parts)),
         arrays,
         spans,
-        place_numbers=np.concatenate(numbers),
+        place_numbers=numbers,
         looks_of=np.concatenate([part.looks_of for part in parts]),
         features_of=np.concatenate([part.features_of for part in parts]),
     )
@@ -139,7 +143,7 @@ def read_part(library: Path, live: LiveSegment) -> Part:
     segment = read_segment(library / SEGMENTS, ref)
     off = frozenset(live.off)
     on = np.array([item.id not in off for item in segment.items], np.bool_)
-    if is_little(~on, rows_by_item(segment.places, segment.local, items=len(on))):
+    if on.all() or is_little(~on, rows_by_item(segment.places, segment.local, items=len(on))):
         on[:], off = True, frozenset()
     places, local = of_items(on, segment.places, segment.local)
     codes = segment.codes if on.all() else segment.codes[on[segment.places["item"]]]
