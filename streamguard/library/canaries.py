@@ -111,7 +111,8 @@ def _sampled(own: NDArray[np.uint32], *, most: int) -> NDArray[np.int64]:
     """
     if not len(own):  # all of it is off, whoever wrote that
         return np.empty(0, np.int64)
-    ends = np.append(np.flatnonzero(np.diff(own)), len(own) - 1)
+    own = np.ascontiguousarray(own)
+    ends = np.append(np.flatnonzero(own[1:] != own[:-1]), len(own) - 1)
     middles = (np.append(0, ends[:-1] + 1) + ends) // 2
     return np.asarray(middles[np.linspace(0, len(middles) - 1, min(most, len(middles))).astype(np.int64)], np.int64)
 
