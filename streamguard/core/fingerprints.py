@@ -12,15 +12,14 @@ def fingerprints(frame: Frame, *, local: Extraction | None = None) -> Fingerprin
     local features, if these are wanted.
 
     Both fingerprints are kept: a dark scene may look like bars, and then only the whole tells. With local features, as
-    of a stream, large pictures are read `reduced`. Raises FingerprintError where the luma plane is no picture.
+    of a stream, large pictures are read `reduced`, but for what is inside bars: that may be too little of it. Raises
+    FingerprintError where the luma plane is no picture.
     """
-    if local is not None:
-        frame = reduced(frame)
-    each_px = frame.mean_of_px
-    prints = [pdq.fingerprint(frame.luma, levels=frame.levels, mean_of_px=each_px)]
-    height, width = (each_px * side for side in frame.luma.shape)
-    inside = without_bars(frame.luma, levels=frame.levels)
+    read = frame if local is None else reduced(frame)
+    prints = [pdq.fingerprint(read.luma, levels=read.levels, mean_of_px=read.mean_of_px)]
+    height, width = frame.luma.shape
+    inside = without_bars(read.luma, levels=read.levels)
     if inside is not None:
-        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside, mean_of_px=each_px))
-    found = NO_FEATURES if local is None else features(frame.luma, levels=frame.levels, how=local)
+        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside))
+    found = NO_FEATURES if local is None else features(read.luma, levels=read.levels, how=local)
     return Fingerprints(frame.at, frame.arrived_s, width, height, tuple(prints), found, between=frame.between)

@@ -20,7 +20,6 @@ import av.subtitles.stream
 from streamguard.core.features import STREAM
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.pdq import from_luma
-from streamguard.core.reducing import reduced
 from streamguard.core.sampling import EVERY_KEYFRAME, Pace
 from streamguard.core.stillness import StreamMemory
 from streamguard.core.thumbnails import thumbnail
@@ -145,7 +144,7 @@ def _look(job: DecoderJob, tell: Callable[[Message], None], *, pace: "PaceToldBy
     options = replace(job.options, hashed=_hashed)
     looks = frames(job.url, options, session=job.session, news=tell, pace=pace, aside=aside)
     since_tidying, is_first = _LOOKS_A_TIDYING - 1, True
-    for frame in map(reduced, looks):
+    for frame in looks:
         seen = memory.marked(fingerprints(frame, local=STREAM))
         tell(replace(seen, thumbnail=thumbnail(frame.luma, levels=frame.levels)))
         since_tidying = _LOOKS_A_TIDYING if frame.between else since_tidying + 1
