@@ -17,9 +17,9 @@ def fingerprints(frame: Frame, *, local: Extraction | None = None) -> Fingerprin
     """
     read = frame if local is None else reduced(frame)
     prints = [pdq.fingerprint(read.luma, levels=read.levels, mean_of_px=read.mean_of_px)]
-    height, width = frame.luma.shape
+    height, width = (read.mean_of_px * side for side in read.luma.shape)
     inside = without_bars(read.luma, levels=read.levels)
     if inside is not None:
-        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside))
+        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside, mean_of_px=frame.mean_of_px))
     found = NO_FEATURES if local is None else features(read.luma, levels=read.levels, how=local)
     return Fingerprints(frame.at, frame.arrived_s, width, height, tuple(prints), found, between=frame.between)

@@ -1,9 +1,9 @@
-"""A stream's picture in fewer pixels: the means of so many by so many, from which all is made that is kept of it.
+"""A stream's picture in fewer pixels: the means of so many by so many, from which its fingerprints are made.
 
 Local features are read at 640 px. Pictures of the usual large sizes (720p, 1080p, 2160p, upright or not) come down to
-that by a whole number, and these means are all that is read of one: it goes through the processor's cache once, not
-four times. Their PDQ hash is that of the picture but for 0.6 bits of 256, 4 at most (447 frames of 62 real clips at
-1080p, `benchmarks/reduced_pdq.py`). What a library keeps is read from the whole picture.
+that by a whole number, and their bars, hash and features are read from these means: a picture goes through the
+processor's cache once, not three times. Its PDQ hash is that of all pixels but for 0.6 bits of 256, 4 at most (447
+frames of 62 real clips at 1080p, `benchmarks/reduced_pdq.py`). What a library keeps is read from the whole picture.
 """
 
 from dataclasses import replace

@@ -8,7 +8,6 @@ from streamguard.core import pdq
 from streamguard.core.features import STREAM, features
 from streamguard.core.fingerprints import fingerprints
 from streamguard.core.reducing import reduced
-from streamguard.core.thumbnails import thumbnail
 from streamguard.demo.scenes import Scene
 from streamguard.types import FULL_RANGE, LIMITED_RANGE, Frame, MediaTime
 
@@ -115,17 +114,3 @@ def test_what_is_inside_bars_is_read_from_the_whole_picture() -> None:
     assert inside.region.left == pytest.approx(660 / 1920, abs=1 / 640)
     assert inside.region.right == pytest.approx(1260 / 1920, abs=1 / 640)
     assert inside == pdq.fingerprint(frame.luma, levels=frame.levels, region=inside.region)
-
-
-def test_a_thumbnail_of_means_shows_the_picture() -> None:
-    """As that of the whole does."""
-    frame = _frame(1920, 1080)
-    small = reduced(frame)
-    shown = [
-        np.asarray(
-            cv2.imdecode(np.frombuffer(thumbnail(each.luma, levels=each.levels), np.uint8), cv2.IMREAD_GRAYSCALE)
-        )
-        for each in (frame, small)
-    ]
-    assert shown[0].shape == shown[1].shape == (90, 160)
-    assert np.abs(shown[0].astype(int) - shown[1].astype(int)).mean() < 6
