@@ -254,7 +254,7 @@ def test_a_damaged_answer_is_read_or_an_error(kind: str) -> None:
 def test_no_answer_in_time_is_unreachable(liar: FakeStage, slow: Page) -> None:
     """However slowly it goes on answering, the time is over when it is over."""
     server = server_of(liar.server.name, liar.fake.url, limits=ApiLimits(total_s=SOON_S))
-    publisher = wait_for(server, "cam")
+    publisher = wait_for(liar.server, "cam")  # with time for a machine that pauses
     liar.fake.says_wrong = slow
     for act in (server.publishers, lambda: server.drop(publisher)):
         started_s = monotonic()
