@@ -66,7 +66,7 @@ class Rests:
         return now_s if self._rest_began_s is None else max(self._rest_began_s, now_s - _MOST_BEHIND_S)
 
     def after(self, arrived_s: float, *, is_keyframe: bool) -> float:
-        """What a rest may be where every keyframe is looked at: longest where the last gaps between were alike."""
+        """Seconds that may be rested, STEADY_REST_S at most, after a packet `arrived_s` is right of; 0: read on."""
         if is_keyframe:
             if self._keyframe_s is not None:
                 self._gaps_s.append(arrived_s - self._keyframe_s)

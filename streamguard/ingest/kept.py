@@ -157,9 +157,10 @@ def no_work() -> bool:
     return False
 
 
-def sleep(seconds: float) -> None:
+def sleep(seconds: float) -> bool:
     """For callers whom nobody can wake: they look up now and then."""
     time.sleep(min(seconds, _LOOK_UP_EVERY_S))
+    return True
 
 
 def without_end() -> float:
@@ -170,12 +171,12 @@ def without_end() -> float:
 @dataclass(frozen=True, slots=True)
 class Aside:
     """What is done with a live stream beside looking at it: `work`, while nothing new is there. `wait` for so many
-    seconds, or until somebody has said something that there may be work, or no more rest, by.
+    seconds, or until somebody may have said something that there is work, or no more rest, by; False: nobody has.
     """
 
     kept: KeptKeyframes = field(default_factory=lambda: KeptKeyframes(0, for_s=0.0))
     work: Work = no_work
-    wait: Callable[[float], None] = sleep
+    wait: Callable[[float], bool] = sleep
 
     def rest(self, seconds: float, *, longest_s: Callable[[], float] = without_end) -> None:
         """Wait for so long, or work, and come back in time, but for a piece of work. `longest_s` may change meanwhile:
@@ -183,5 +184,5 @@ class Aside:
         """
         began_s = time.monotonic()
         while (left_s := began_s + min(seconds, longest_s()) - time.monotonic()) > 0:
-            if not self.work():
-                self.wait(left_s)
+            if not self.work() and not self.wait(left_s):
+                return  # what was asked before still holds, and each question is a system call

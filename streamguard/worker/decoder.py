@@ -171,26 +171,21 @@ class PaceToldBy:
         self._said = select.poll()
         self._said.register(channel, select.POLLIN)
         self._pace = EVERY_KEYFRAME
-        self._is_silent = False
-        """As far as the last wait has shown: what is asked at once after it costs no further call."""
         self.kept_asked_for = False
 
     def __call__(self) -> Pace:
         self.listen()
         return self._pace
 
-    def wait(self, seconds: float) -> None:
-        """For so long, or until it says something: a pace counts at once."""
+    def wait(self, seconds: float) -> bool:
+        """For so long, or until it says something: a pace counts at once. False: it has said nothing."""
         said = self._said.poll(math.ceil(seconds * 1000))
-        self._is_silent = not said
         if any(event & ~select.POLLIN for _, event in said):
             time.sleep(seconds)  # it has gone, which whatever is told next finds out
+        return bool(said)
 
     def listen(self) -> None:
         """To all that it has said since."""
-        if self._is_silent:
-            self._is_silent = False
-            return
         with contextlib.suppress(BlockingIOError):
             while datagram := self._channel.recv(MAX_PACE_BYTES, socket.MSG_DONTWAIT):
                 if datagram == TELL_KEPT:

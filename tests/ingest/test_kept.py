@@ -203,13 +203,30 @@ def test_a_rest_is_over_when_it_may_be_no_longer(monkeypatch: pytest.MonkeyPatch
     clock, longest_s = Clock(), [0.8]
     monkeypatch.setattr(kept_module, "time", clock)
 
-    def woken(seconds: float) -> None:
+    def woken(seconds: float) -> bool:
         assert seconds == pytest.approx(0.8)
         clock.now_s += 0.3
         longest_s[0] = 0.2
+        return True
 
     Aside(wait=woken).rest(2.0, longest_s=lambda: longest_s[0])
     assert clock.now_s == 0.3
+
+
+def test_a_rest_in_which_nobody_speaks_asks_once() -> None:
+    """Each question is a system call, and there are two or three rests a keyframe."""
+    asked: list[str] = []
+
+    def work() -> bool:
+        asked.append("work")
+        return False
+
+    def longest_s() -> float:
+        asked.append("longest")
+        return 0.8
+
+    Aside(work=work, wait=lambda _: False).rest(2.0, longest_s=longest_s)
+    assert asked == ["longest", "work"]
 
 
 def test_who_asks_in_a_long_rest_does_not_wait_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
