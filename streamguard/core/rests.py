@@ -8,9 +8,11 @@ for a moment, and is awake again before the next keyframe is due.
 from collections import deque
 
 REST_S = 0.2
-STEADY_REST_S = 1.0
-"""Of a stream whose keyframes come like a clock: there it is as good as never that one comes before its time. Servers
-hold far more for a slow player (nginx-rtmp 256 messages besides its socket's buffers), or drop none in that time.
+STEADY_REST_S = 0.95
+"""Of a stream whose keyframes come like a clock: there it is seldom that one comes before its time, as at a cut. It is
+told as if it had come when the rest began, so with its look this stays below the second from which on a worker counts
+as too slow (StreamGuardLagging). Servers hold far more for a slow player (nginx-rtmp 256 messages besides its socket's
+buffers), or drop none in that time.
 """
 QUIET_REST_S = 0.8
 """Of a stream that is looked at seldom: a keyframe that comes before its time may wait a little longer there."""

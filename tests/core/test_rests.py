@@ -70,6 +70,19 @@ def test_a_stream_whose_keyframes_come_like_a_clock_rests_longer() -> None:
     assert longest_after([0.0, 2.0, 4.0, 6.0]) == REST_S
 
 
+def test_a_keyframe_at_a_cut_does_not_make_a_worker_look_slow() -> None:
+    """It is told as old as the rest that it came in, and its look takes some 30 ms: no second in all, as above that
+    StreamGuardLagging rings.
+    """
+    rests = Rests()
+    for keyframe_s in (0.0, 2.0, 4.0, 6.0, 8.0):
+        rests.after(rests.arrived_s(asked_s=keyframe_s - 0.03, now_s=keyframe_s), is_keyframe=True)
+    rest_s = rests.after(rests.arrived_s(asked_s=8.0, now_s=8.03), is_keyframe=False)
+    read_s = 8.03 + min(rest_s, rests.longest_s)
+    assert rests.longest_s == STEADY_REST_S
+    assert read_s + 0.03 - rests.arrived_s(asked_s=read_s, now_s=read_s) < 1.0
+
+
 @pytest.mark.parametrize("early", range(8))
 def test_one_keyframe_before_its_time_makes_rests_short(early: int) -> None:
     """As long as it is among the last eight gaps: encoders that set one at a cut do so again."""
