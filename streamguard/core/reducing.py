@@ -3,7 +3,7 @@
 Local features are read at 640 px. Pictures of the usual large sizes (720p, 1080p, 2160p, upright or not) come down to
 that by a whole number, and their bars, hash and features are read from these means: a picture goes through the
 processor's cache once, not three times. Its PDQ hash is that of all pixels but for 0.6 bits of 256, 4 at most (447
-frames of 62 real clips at 1080p, `benchmarks/reduced_pdq.py`). What a library keeps is read from the whole picture.
+frames of 62 real clips at 1080p, `benchmarks/reduced_pdq.py`). What a library reads from files is read whole.
 """
 
 from dataclasses import replace
