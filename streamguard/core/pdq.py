@@ -27,7 +27,7 @@ _LOWER_MIDDLE = PDQ_BITS // 2 - 1
 _ZERO_CODE = bytes(PDQ_BITS // 8)
 _MOST_LUMA = 1e6
 
-_GROUPS = (8, 4, 2)
+_GROUPS = (4, 2)
 """Bands of so many points are multiplied together: fewer calls, little more to multiply. The first with which a product
 of the whole width is small enough, else the last: of 1080p two points' take a fifth less time than four's in parts.
 """
