@@ -40,6 +40,8 @@ def main() -> None:
     bits: list[int] = []
     qualities: list[int] = []
     timed: list[Frame] = []
+    if reduced(Frame(MediaTime(1, 0), 0.0, np.zeros((height, width), np.uint8), FULL_RANGE)).mean_of_px == 1:
+        parser.error(f"pictures of {options.size} are read whole; try 1280x720, 1920x1080 or 3840x2160")
     for frame in frames(options.clips, size_px=(width, height)):
         whole = pdq.fingerprint(frame.luma, levels=frame.levels)
         if whole.quality < pdq.MIN_QUALITY:

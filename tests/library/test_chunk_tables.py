@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamguard.library import turns
 from streamguard.library.chunk_tables import ChunkTables, Layout
 from streamguard.types import PDQ_BITS, PDQ_BYTES, Codes
 from tests.made_features import flipped_bits
 
-_STRETCH_ROWS = 1 << 14
+_STRETCH_ROWS = turns._STRETCH_ROWS
 """More codes are dealt with so many at a time."""
 
 LAYOUTS = [Layout(16, 14), Layout(16, 16), Layout(14, 18), Layout(13, 19)]
