@@ -95,11 +95,13 @@ class Middles:
         return int(self.indexes[0].ntotal) * CODE_BYTES + self.count * (CODE_BYTES + _ROW_BYTES)
 
     def suit(self, count: int, probing: Probing) -> bool:
-        """Whether so many codes may stand around them: lists are at most the root of KEPT_TIMES longer, or shorter,
-        than new ones would be.
+        """Whether so many codes may stand around them: they are found the same way, and lists are at most the root of
+        KEPT_TIMES longer, or shorter, than new ones would be.
         """
-        same = (probing.lists_by_root, probing.groups) == (self.probing.lists_by_root, self.probing.groups)
-        return same and self.made_of <= count * KEPT_TIMES and count <= self.made_of * KEPT_TIMES
+        # Of how many codes `self` would have been made with as many lists as new ones would have.
+        alike = count * (probing.lists_by_root / self.probing.lists_by_root) ** 2
+        is_near = self.made_of <= alike * KEPT_TIMES and alike <= self.made_of * KEPT_TIMES
+        return is_near and probing.groups == self.probing.groups
 
     def mean_bits(self, codes: Codes) -> float:
         """How far codes stand from the nearest middle; of a sample, at even steps between those of `among`."""

@@ -283,6 +283,16 @@ def test_other_lists_take_other_middles() -> None:
     assert not middles.suit(EXACT_BELOW + 1, many)
 
 
+def test_a_library_that_crosses_ten_million_is_not_filed_anew() -> None:
+    """There lists are more and shorter; those that it has are not much longer."""
+    fewer, more = (PROBING[least] for least in (500_000, 10_000_000))
+    middles = Middles(fewer, 9_900_000, ())
+    assert more.lists_by_root > fewer.lists_by_root
+    assert middles.suit(10_100_000, more)
+    assert Middles(more, 10_100_000, ()).suit(9_900_000, fewer)
+    assert not middles.suit(20_000_000, more)
+
+
 def test_filed_codes_stand_around_the_middles_of_most_of_them() -> None:
     """What stood around others is filed anew, and all of it where nothing is filed."""
     large, small = NearestCodes(_codes(MANY)).filed, NearestCodes(_codes(EXACT_BELOW + 1, seed=1)).filed
