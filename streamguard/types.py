@@ -71,7 +71,7 @@ LIMITED_RANGE = Levels(16.0, 235.0)
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One decoded picture. `arrived_s` is the monotonic clock's time at which its packet was in. `between`: it is no
-    keyframe, but stands between two. `mean_of_px`: each value of the luma is the mean of so many by so many pixels.
+    keyframe, but stands between two.
     """
 
     at: MediaTime
@@ -79,7 +79,6 @@ class Frame:
     luma: Luma
     levels: Levels = LIMITED_RANGE
     between: bool = False
-    mean_of_px: int = 1
 
 
 class View(IntEnum):

@@ -15,11 +15,11 @@ def fingerprints(frame: Frame, *, local: Extraction | None = None) -> Fingerprin
     of a stream, large pictures are read `reduced`, but for what is inside bars: that may be too little of it. Raises
     FingerprintError where the luma plane is no picture.
     """
-    read = frame if local is None else reduced(frame)
-    prints = [pdq.fingerprint(read.luma, levels=read.levels, mean_of_px=read.mean_of_px)]
-    height, width = (read.mean_of_px * side for side in read.luma.shape)
-    inside = without_bars(read.luma, levels=read.levels)
+    luma, each_px = (frame.luma, 1) if local is None else reduced(frame.luma)
+    prints = [pdq.fingerprint(luma, levels=frame.levels, mean_of_px=each_px)]
+    height, width = frame.luma.shape
+    inside = without_bars(luma, levels=frame.levels)
     if inside is not None:
-        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside, mean_of_px=frame.mean_of_px))
-    found = NO_FEATURES if local is None else features(read.luma, levels=read.levels, how=local)
+        prints.append(pdq.fingerprint(frame.luma, levels=frame.levels, region=inside))
+    found = NO_FEATURES if local is None else features(luma, levels=frame.levels, how=local)
     return Fingerprints(frame.at, frame.arrived_s, width, height, tuple(prints), found, between=frame.between)

@@ -6,13 +6,11 @@ processor's cache once, not three times. Its PDQ hash is that of all pixels but 
 frames of 62 real clips at 1080p, `benchmarks/reduced_pdq.py`). What a library reads from files is read whole.
 """
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.types import Frame, Luma
+from streamguard.types import Luma
 
 LONGER_SIDE_PX = 640
 _LEAST_MEANS = 256
@@ -24,17 +22,17 @@ _THIRD = 3
 _BAND_PX = 24 * _THIRD
 
 
-def reduced(frame: Frame) -> Frame:
-    """The frame in means, where a whole number makes just that of its longer side, divides the other, and leaves enough
-    of it; else, and where its luma is no bytes, as it is.
+def reduced(luma: Luma) -> tuple[Luma, int]:
+    """(its means of so many by so many pixels, how many), where a whole number makes LONGER_SIDE_PX of its longer side,
+    divides the other, and leaves enough of it; else, and where luma is no bytes: as it is, 1.
     """
-    longer_px, shorter_px = max(frame.luma.shape), min(frame.luma.shape)
+    longer_px, shorter_px = max(luma.shape), min(luma.shape)
     each_px = longer_px // LONGER_SIDE_PX
     if each_px <= 1 or longer_px % LONGER_SIDE_PX or shorter_px % each_px or shorter_px < each_px * _LEAST_MEANS:
-        return frame
-    if frame.luma.dtype != np.uint8:
-        return frame
-    return replace(frame, luma=_means(frame.luma, each_px), mean_of_px=each_px)
+        return luma, 1
+    if luma.dtype != np.uint8:
+        return luma, 1
+    return _means(luma, each_px), each_px
 
 
 def _means(luma: Luma, each_px: int) -> NDArray[np.uint8]:
