@@ -110,7 +110,7 @@ def _pyramid(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Integers]:
     """The picture, blurred, at all its sizes below one another, and at which line each begins."""
     height, width = picture.shape
     sizes = [(round(width / SCALE**level), round(height / SCALE**level)) for level in range(LEVELS)]
-    tops = np.add.accumulate([0, *(high for _, high in sizes)])  # see core.stillness
+    tops = np.add.accumulate([0, *(high for _, high in sizes)])  # not `np.cumsum`: see core.stillness
     canvas = np.empty((int(tops[-1]), width), np.uint8)
     smaller = picture
     for top, (wide, high) in zip(tops.tolist(), sizes, strict=False):

@@ -55,7 +55,7 @@ def _near_in_a_row(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> tu
     first = np.searchsorted(ordered, ours - _SURELY_NEAR_PX, side="left")
     counts = np.searchsorted(ordered, ours + _SURELY_NEAR_PX, side="right") - first
     rows = np.repeat(np.arange(len(ours)), counts)
-    # Not `np.cumsum`: after each call Python keeps a string of its, of thousands of calls in each stream's process.
+    # Not `np.cumsum`: Python keeps a new string for each of thousands of calls, in each stream's process.
     before = np.add.accumulate(counts) - counts
     return rows, order[np.arange(len(rows)) + np.repeat(first - before, counts)]
 

@@ -81,7 +81,7 @@ class ChunkTables:
 
     def candidates(self, first: NDArray[np.int64], many: NDArray[np.int64]) -> NDArray[np.uint32]:
         """The rows in some stretches; a row that is near in several chunks comes several times."""
-        before = np.add.accumulate(many) - many
+        before = np.cumsum(many) - many
         found: NDArray[np.uint32] = self._rows.take(np.repeat(first - before, many) + np.arange(many.sum()))
         return found
 

@@ -53,7 +53,7 @@ def nearest_keys(keys: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def hits_of(keys: list[NDArray[np.int64]]) -> Hits:
     """From the keys of each query."""
-    starts = np.add.accumulate([0, *map(len, keys)], dtype=np.int64)
+    starts = np.cumsum([0, *map(len, keys)], dtype=np.int64)
     joined = np.concatenate([np.empty(0, np.int64), *(np.sort(own) for own in keys if len(own))])
     return Hits(starts, joined & ((1 << _ROW_BITS) - 1), joined >> _ROW_BITS)
 

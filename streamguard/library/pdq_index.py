@@ -82,7 +82,7 @@ class PdqIndex:
             words = self._flat.codes().view(_WORD).take(rows, axis=0)
             words ^= np.repeat(np.ascontiguousarray(queries[some]).view(_WORD), totals[some], axis=0)
             near, bits = _inside(words, rows, radius_bits=radius_bits, counts=counts)
-            asked = some[np.searchsorted(np.add.accumulate(totals[some]), near, side="right")]
+            asked = some[np.searchsorted(np.cumsum(totals[some]), near, side="right")]
             for query in np.unique(asked):
                 own = asked == query
                 keys[query] = nearest_keys(np.unique(as_keys(rows[near[own]], bits[own])))
@@ -98,7 +98,7 @@ def _blocks(queries: NDArray[np.intp], totals: NDArray[np.int64]) -> list[NDArra
     """Queries whose candidates are looked at together, as what is done for each call costs as much as hundreds of these
     do: up to _MOST_TOGETHER of them.
     """
-    ends = np.add.accumulate(totals[queries])
+    ends = np.cumsum(totals[queries])
     return [some for some in np.split(queries, np.flatnonzero(np.diff(ends // _MOST_TOGETHER)) + 1) if len(some)]
 
 
